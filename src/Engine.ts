@@ -1,0 +1,183 @@
+/**
+ * What a storage engine must do: the only door of a store to the disk.
+ *
+ * The store above it knows keys as byte strings and values as bytes; it buffers,
+ * encodes, locks and retries. The engine below it keeps sorted records in a file,
+ * reads them at once and commits batches of writes as one. LMDB is the engine
+ * that `Store.layer` brings along; tests put one here that fails on demand.
+ *
+ * **Details**
+ *
+ * Reads are synchronous and give a `Result`, so that the store can answer a read
+ * in one step with nothing of its own in between. Everything that waits for the
+ * disk is an effect.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import type * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type { ByteString } from "./Key.ts"
+import type { EngineFailure, OpenFailed } from "./StoreError.ts"
+
+/**
+ * One write of a batch: a value to keep under a key, or `null` to delete it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Write = readonly [key: ByteString, value: Uint8Array | null]
+
+/**
+ * What an engine needs to open an environment.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface EngineOptions {
+  /** The folder, or the file when `subdirectory` is `false`. */
+  readonly path: string
+  /** Whether `path` is a folder that holds the files. */
+  readonly subdirectory: boolean
+  /** Whether writes are refused and nothing is created. */
+  readonly readOnly: boolean
+  /** The size of the map in bytes: the file stays within it until `resize`. */
+  readonly mapSize: number
+  /** Whether a commit is on disk when it returns. */
+  readonly durability: "sync" | "noSync"
+  /** Whether values are compressed. */
+  readonly compression: boolean
+  /** The key, 32 bytes, that encrypts the file. */
+  readonly encryptionKey: Redacted.Redacted<string> | undefined
+}
+
+/**
+ * The figures of an open environment, as of the last commit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EngineStats {
+  /** How many records there are. */
+  readonly entries: number
+  /** The size of the map, in bytes. */
+  readonly mapSize: number
+  /** The bytes of all pages that hold live data or structure. */
+  readonly usedBytes: number
+  /** The length of the file, in bytes. */
+  readonly fileBytes: number
+  /** The size of a page, in bytes. */
+  readonly pageSize: number
+  /** How many read transactions the file has slots in use for, in all processes. */
+  readonly readers: number
+}
+
+/**
+ * A batch does not fit into the map: nothing was written.
+ *
+ * **Details**
+ *
+ * Whoever gets it calls `resize` before the next commit, also to keep the size:
+ * until then the engine refuses to commit, because it cannot see the limit.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EngineFull extends Data.TaggedError("EngineFull")<{
+  /** The size of the map that was too small, in bytes. */
+  readonly mapSize: number
+  /**
+   * A size, in bytes, that the batch is known to need at least; equal to
+   * `mapSize` when only the limit has to be set anew.
+   */
+  readonly needed: number
+}> {}
+
+/**
+ * What one transaction does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Batch {
+  /** Whether all records are deleted before the writes are made. */
+  readonly clear: boolean
+  /** The writes, in order; the last of the same key wins. Run through again on a retry. */
+  readonly writes: Iterable<Write>
+}
+
+/**
+ * An open file with its records.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Environment {
+  /** The longest key, in bytes. */
+  readonly maxKeyBytes: number
+
+  /**
+   * Reads the bytes of a value, `undefined` where there is none.
+   *
+   * **Gotchas**
+   *
+   * Only the first `length` bytes count, and only until the next call: the
+   * engine reads into the same memory again.
+   */
+  readonly get: (key: ByteString) => Result.Result<Uint8Array | undefined, EngineFailure>
+
+  /** Says whether there is a value under the key. */
+  readonly has: (key: ByteString) => Result.Result<boolean, EngineFailure>
+
+  /**
+   * Makes a batch in one transaction, all or nothing; it is on disk when the
+   * effect returns (`durability: "sync"`).
+   *
+   * **Details**
+   *
+   * Not to be run twice at a time. Once begun it cannot be interrupted. An empty
+   * batch makes a transaction too.
+   */
+  readonly commit: (batch: Batch) => Effect.Effect<void, EngineFull | EngineFailure>
+
+  /**
+   * Sets the size of the map, and with it the limit that `commit` keeps. A map is
+   * never smaller than its file.
+   *
+   * **Details**
+   *
+   * The engine holds back some pages of the map for deletions, since a full file
+   * needs a few free pages to delete anything; `useReserve` gives them free.
+   *
+   * **Gotchas**
+   *
+   * Nothing else may be called while it runs.
+   */
+  readonly resize: (
+    mapSize: number,
+    options: { readonly useReserve: boolean }
+  ) => Effect.Effect<void, EngineFailure>
+
+  /** The figures of the environment. */
+  readonly stats: () => Result.Result<EngineStats, EngineFailure>
+
+  /**
+   * Writes a consistent copy to a path where there is none yet, while the
+   * environment is in use. Once begun it cannot be interrupted.
+   */
+  readonly backup: (path: string, options: { readonly compact: boolean }) => Effect.Effect<void, EngineFailure>
+}
+
+/**
+ * A storage engine: it opens environments. The scope closes what was opened.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Engine extends Context.Service<Engine, {
+  /** Opens or creates the environment at a path. */
+  readonly open: (options: EngineOptions) => Effect.Effect<Environment, OpenFailed, Scope.Scope>
+}>()("effect-lmdb/Engine") {}

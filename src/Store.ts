@@ -1,0 +1,308 @@
+/**
+ * A durable, buffered object store.
+ *
+ * A `Store` keeps JavaScript values on disk the way a program keeps them in a
+ * `Map`. Writes are visible at once and are grouped into few transactions; the
+ * file grows by itself up to a limit; everything that can go wrong is a typed
+ * error.
+ *
+ * **Details**
+ *
+ * - `put`, `delete` and `update` are buffered: visible to every fiber when they
+ *   return, on disk after the next commit. A commit begins when `batchSize` keys
+ *   or `batchBytes` are pending, when `flushInterval` has passed, or on `flush`.
+ * - `putMany`, `deleteMany`, `clear` and `flush` are on disk when they return.
+ * - A commit that fails loses nothing: its writes stay pending and readable, and
+ *   the next commit takes them along. Its error reaches whoever waits for it, or
+ *   else the next `put`, `update`, `flush` or `close`.
+ * - The scope of the store closes it and commits what is pending. All who open
+ *   the same path in one process with the same options hold the same store; it
+ *   closes with its last holder.
+ *
+ * **Example** (Keeping a counter)
+ *
+ * ```ts
+ * import { Console, Effect, Option } from "effect"
+ * import { Store } from "effect-lmdb"
+ *
+ * const program = Effect.gen(function*() {
+ *   const store = yield* Store
+ *   yield* store.put("visits", 41)
+ *   yield* store.update("visits", Option.map((n) => Number(n) + 1))
+ *   yield* Console.log(yield* store.getOrFail("visits")) // => 42
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, Store.layerTemp()))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { Engine } from "./Engine.ts"
+import * as LmdbEngine from "./internal/lmdbEngine.ts"
+import * as OpenStores from "./internal/openStores.ts"
+import * as StoreMethods from "./internal/storeMethods.ts"
+import { resolve } from "./internal/storeOptions.ts"
+import type { Key } from "./Key.ts"
+import {
+  type Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  type KeyNotFound,
+  type MapFull,
+  OpenFailed,
+  type ReadOnly,
+  type ValueDecoding,
+  type ValueEncoding
+} from "./StoreError.ts"
+import type { StoreOptions } from "./StoreOptions.ts"
+
+/**
+ * The figures of a store.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  /** How many keys have a value, pending writes included. */
+  readonly entries: number
+  /** How many distinct keys have a pending write. */
+  readonly pending: number
+  /** The encoded size of the pending writes, in bytes. */
+  readonly pendingBytes: number
+  /** The size of the map, in bytes: the file stays within it until the map grows. */
+  readonly mapSize: number
+  /** The limit of the map, in bytes. */
+  readonly maxMapSize: Option.Option<number>
+  /** The bytes of all pages in use as of the last commit; the rest of the file is free for reuse. */
+  readonly usedBytes: number
+  /** The length of the file, in bytes. */
+  readonly fileBytes: number
+  /** The size of a page, in bytes. */
+  readonly pageSize: number
+  /** How many slots for readers are in use, in all processes. */
+  readonly readers: number
+}
+
+/**
+ * What `getMany` found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Found<K> {
+  /** The values by the key that was asked for; a view of bytes counts by identity, as in a `Map`. */
+  readonly found: ReadonlyMap<K, unknown>
+  /** The keys without a value, in the order asked, duplicates kept. */
+  readonly missing: ReadonlyArray<K>
+}
+
+/**
+ * What `putMany` takes: pairs, a `Map`, or an object whose property names are the keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
+
+/**
+ * The methods of a store.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoreService {
+  /**
+   * Keeps a value under a key; visible at once, on disk after the next commit.
+   *
+   * **Details**
+   *
+   * The value is encoded at once: what the caller changes later is not stored.
+   * Waits only while two batches are pending. A put that fails has stored nothing;
+   * `MapFull` and `EngineFailure` come from the commit of earlier writes.
+   */
+  readonly put: (
+    key: Key,
+    value: unknown
+  ) => Effect.Effect<void, KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+
+  /** Reads a value, a fresh copy each time; `none` where there is none. */
+  readonly get: (
+    key: Key
+  ) => Effect.Effect<Option.Option<unknown>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+
+  /** Reads a value, or fails with `KeyNotFound`. */
+  readonly getOrFail: (
+    key: Key
+  ) => Effect.Effect<unknown, KeyEncoding | KeyNotFound | ValueDecoding | Closed | EngineFailure>
+
+  /**
+   * Says whether there is a value. `flush` overrides `autoFlushOnRead`: whether
+   * pending writes are committed first when they do not answer the question.
+   */
+  readonly has: (
+    key: Key,
+    options?: { readonly flush?: boolean | undefined }
+  ) => Effect.Effect<boolean, KeyEncoding | Closed | EngineFailure>
+
+  /**
+   * Deletes a value, buffered as a put is; deleting what is not there is fine.
+   *
+   * **Details**
+   *
+   * A deletion is taken even when nothing fits into the file any more. It never
+   * gives the error of a commit; that stays for the next put.
+   */
+  readonly delete: (key: Key) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+
+  /** Deletes a value, or fails with `KeyNotFound`. */
+  readonly deleteOrFail: (
+    key: Key
+  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | EngineFailure>
+
+  /**
+   * Reads a value, computes the next and keeps it, as one step to all other fibers;
+   * `none` deletes. Gives the next value. Buffered as a put is.
+   *
+   * **Gotchas**
+   *
+   * `f` may be called again when the update had to wait for room in the buffer.
+   */
+  readonly update: (
+    key: Key,
+    f: (current: Option.Option<unknown>) => Option.Option<unknown>
+  ) => Effect.Effect<
+    Option.Option<unknown>,
+    KeyEncoding | ValueEncoding | ValueDecoding | ReadOnly | Closed | MapFull | EngineFailure
+  >
+
+  /**
+   * Keeps many values in one transaction: all of them or none, on disk when it
+   * returns. The last of equal keys wins.
+   */
+  readonly putMany: (
+    entries: Entries
+  ) => Effect.Effect<void, KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+
+  /**
+   * Reads many values, all from the same state of the store. With `decodeKeys` the
+   * result has the keys as strings in the encoding of the store.
+   */
+  readonly getMany: {
+    (
+      keys: Iterable<Key>,
+      options: { readonly decodeKeys: true }
+    ): Effect.Effect<Found<string>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+    <K extends Key>(
+      keys: Iterable<K>,
+      options?: { readonly decodeKeys?: false | undefined }
+    ): Effect.Effect<Found<K>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+  }
+
+  /** Deletes many values in one transaction: all of them or none, on disk when it returns. */
+  readonly deleteMany: (
+    keys: Iterable<Key>
+  ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+
+  /** How many keys have a value, pending writes included. */
+  readonly size: Effect.Effect<number, Closed | EngineFailure>
+
+  /** Deletes everything in one transaction, pending writes too; on disk when it returns. */
+  readonly clear: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
+
+  /** Commits what is pending: when it returns, all that was written before is on disk. */
+  readonly flush: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
+
+  /** The figures of the store. */
+  readonly stats: Effect.Effect<Stats, Closed | EngineFailure>
+
+  /**
+   * Commits what is pending and copies the store to a path where there is none,
+   * while it is in use. `compact` leaves free pages out. The copy is laid out as
+   * the store is: a folder, or a file with `subdirectory: false`.
+   */
+  readonly backup: (
+    path: string,
+    options?: { readonly compact?: boolean | undefined }
+  ) => Effect.Effect<void, Closed | MapFull | EngineFailure>
+
+  /**
+   * Commits what is pending and closes the store for this holder; the scope does
+   * the same. Later calls do nothing.
+   *
+   * **Details**
+   *
+   * It closes in any case. When the last commit fails, `strict` fails with its
+   * error; without it the error is logged, with the number of keys that were not
+   * written.
+   */
+  readonly close: {
+    (options: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
+    (options?: { readonly strict?: false | undefined }): Effect.Effect<void>
+  }
+}
+
+const makeWithEngine = Effect.fnUntraced(function*(
+  options: StoreOptions
+): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
+  const resolved = yield* resolve(options)
+  const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), (hold) => OpenStores.releaseOrLog(hold))
+  const methods = StoreMethods.make(hold)
+  function close(options: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
+  function close(options?: { readonly strict?: false | undefined }): Effect.Effect<void>
+  function close(options?: { readonly strict?: boolean | undefined }) {
+    return options?.strict === true ? hold.release : OpenStores.releaseOrLog(hold)
+  }
+  return { ...methods, close }
+})
+
+const make = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>
+  Effect.provide(makeWithEngine(options), LmdbEngine.layer)
+
+/**
+ * The service of a durable, buffered object store.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/Store") {
+  /** Opens a store until the scope closes. Fails with `OpenFailed`, whose `reason` says why. */
+  static readonly make: (options: StoreOptions) => Effect.Effect<StoreService, OpenFailed, Scope.Scope> = make
+
+  /** The same on the engine of the context, in place of LMDB. */
+  static readonly makeWithEngine: (
+    options: StoreOptions
+  ) => Effect.Effect<StoreService, OpenFailed, Engine | Scope.Scope> = makeWithEngine
+
+  /** Provides a store. */
+  static readonly layer = (options: StoreOptions): Layer.Layer<Store, OpenFailed> => Layer.effect(Store, make(options))
+
+  /** Provides a store on the engine of the context, in place of LMDB. */
+  static readonly layerWithEngine = (options: StoreOptions): Layer.Layer<Store, OpenFailed, Engine> =>
+    Layer.effect(Store, makeWithEngine(options))
+
+  /** Provides a store with options from configuration. */
+  static readonly layerConfig = (
+    options: Config.Wrap<StoreOptions>
+  ): Layer.Layer<Store, OpenFailed | Config.ConfigError> =>
+    Layer.effect(Store, Effect.flatMap(Config.unwrap(options), make))
+
+  /** Provides a store in a temporary folder that is removed with its scope, for tests. */
+  static readonly layerTemp = (options?: Omit<StoreOptions, "path" | "subdirectory">): Layer.Layer<Store, OpenFailed> =>
+    Layer.effect(Store, Effect.flatMap(temporaryFolder, (path) => make({ ...options, path })))
+}
+
+const temporaryFolder: Effect.Effect<string, OpenFailed, Scope.Scope> = FileSystem.FileSystem.pipe(
+  Effect.flatMap((fs) => fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-" })),
+  Effect.mapError((cause) =>
+    new OpenFailed({ reason: "Engine", path: "", detail: "no temporary folder could be made", cause })
+  ),
+  Effect.provide(NodeFileSystem.layer)
+)

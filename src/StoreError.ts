@@ -1,0 +1,281 @@
+/**
+ * Every error that a store can fail with.
+ *
+ * Each one is a tagged, yieldable class: catch it with `Effect.catchTag`, act on
+ * its fields, show its `message` to a person. Each method of `Store` lists in its
+ * type exactly the errors of this module that it can give.
+ *
+ * Keys stand in errors only as they are shown to a person (`formatKey`); values
+ * never do.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+const bytes = (count: number): string => `${count.toLocaleString("en-US")} bytes`
+
+const count = (n: number, noun: string): string => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`
+
+/**
+ * The pending writes do not fit into the file under `maxMapSize`.
+ *
+ * **Details**
+ *
+ * Nothing is lost: the writes stay pending and readable, and what is on disk is
+ * as before. Delete pending or stored keys, `clear` the store, or open it again
+ * with a larger `maxMapSize`; the next commit then takes the pending writes along.
+ * From `putMany` and `deleteMany` it means that none of their writes was made.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")("MapFull", {
+  /** `maxMapSize`, in bytes. */
+  limit: Schema.Number,
+  /** The length of the file, in bytes. */
+  used: Schema.Number,
+  /** How many writes did not fit. */
+  pending: Schema.Number
+}) {
+  /** Says the limit, the file's length, how many writes wait, and what to do. */
+  override get message(): string {
+    return `${count(this.pending, "write")} did not fit: the limit (maxMapSize) is ${bytes(this.limit)} and ` +
+      `the file has ${bytes(this.used)}. Nothing was lost; delete keys, clear the store or raise maxMapSize.`
+  }
+}
+
+/**
+ * The store is closed, or closing.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Closed", {
+  /** The folder or file of the store. */
+  path: Schema.String
+}) {
+  /** Says which store is closed. */
+  override get message(): string {
+    return `The store at ${this.path} is closed or closing.`
+  }
+}
+
+/**
+ * Why a key was refused.
+ *
+ * **Details**
+ *
+ * - `Empty`: no bytes are left, LMDB has no empty keys
+ * - `TooLong`: more bytes than the engine allows (1978)
+ * - `LoneSurrogate`: the string is not well-formed Unicode (`keyErrors: "strict"`)
+ * - `NotInEncoding`: a character that `keyEncoding` cannot express (`keyErrors: "strict"`)
+ * - `StringNotAllowed`: a string although `keyEncoding` is `"binary"`
+ * - `WrongType`: neither a string nor bytes
+ * - `NotDecodable`: a stored key that is no text in `keyEncoding`, when text was asked for
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const KeyEncodingReason = Schema.Literals([
+  "Empty",
+  "TooLong",
+  "LoneSurrogate",
+  "NotInEncoding",
+  "StringNotAllowed",
+  "WrongType",
+  "NotDecodable"
+])
+
+/**
+ * Why a key was refused, as a type.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type KeyEncodingReason = typeof KeyEncodingReason.Type
+
+/**
+ * A key was refused, before anything was read or written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/KeyEncoding")("KeyEncoding", {
+  /** Why the key was refused. */
+  reason: KeyEncodingReason,
+  /** The key as it is shown to a person. */
+  key: Schema.String,
+  /** What is wrong with it and what to do. */
+  detail: Schema.String
+}) {
+  /** Shows the key, what is wrong with it and what to do. */
+  override get message(): string {
+    return `Bad key ${this.key}: ${this.detail}`
+  }
+}
+
+/**
+ * There is no value under the key, and the method called wants one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyNotFound extends Schema.TaggedError<KeyNotFound>("effect-lmdb/KeyNotFound")("KeyNotFound", {
+  /** The key as it is shown to a person. */
+  key: Schema.String
+}) {
+  /** Shows the key. */
+  override get message(): string {
+    return `Key not found: ${this.key}`
+  }
+}
+
+/**
+ * The value cannot be stored: it is or contains a function, a symbol, a promise
+ * or another thing that has no bytes.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ValueEncoding extends Schema.TaggedError<ValueEncoding>("effect-lmdb/ValueEncoding")("ValueEncoding", {
+  /** The key, as shown to a person, under which the value was to be stored. */
+  key: Schema.String,
+  /** What cannot be stored. */
+  detail: Schema.String,
+  /** What the codec threw, where it did. */
+  cause: Schema.optional(Schema.Defect())
+}) {
+  /** Shows the key and what cannot be stored. */
+  override get message(): string {
+    return `The value for key ${this.key} cannot be stored: ${this.detail}`
+  }
+}
+
+/**
+ * The bytes stored under the key are not a value that this package wrote.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ValueDecoding extends Schema.TaggedError<ValueDecoding>("effect-lmdb/ValueDecoding")("ValueDecoding", {
+  /** The key as it is shown to a person. */
+  key: Schema.String,
+  /** What is wrong with the bytes. */
+  detail: Schema.String,
+  /** What the codec threw, where it did. */
+  cause: Schema.optional(Schema.Defect())
+}) {
+  /** Shows the key and what is wrong with the bytes under it. */
+  override get message(): string {
+    return `The bytes stored under key ${this.key} are not a value: ${this.detail}`
+  }
+}
+
+/**
+ * A write on a store that was opened with `readOnly: true`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly")("ReadOnly", {
+  /** The folder or file of the store. */
+  path: Schema.String
+}) {
+  /** Says which store is read-only. */
+  override get message(): string {
+    return `The store at ${this.path} was opened read-only; writes are not allowed.`
+  }
+}
+
+/**
+ * Why a store could not be opened.
+ *
+ * **Details**
+ *
+ * - `BadOption`: an option makes no sense; the field `option` names it
+ * - `Missing`: nothing is there and `readOnly` forbids to create it, or a parent is no folder
+ * - `Permission`: the folder or a file may not be read or written
+ * - `NotADatabase`: the file is something else, or a database of stock LMDB
+ * - `Truncated`: the file is shorter than its own header says
+ * - `Encrypted`: the encryption key is missing, superfluous or wrong
+ * - `AlreadyOpen`: open in this process with other options
+ * - `Engine`: the engine refused for another reason; `cause` has it
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const OpenFailedReason = Schema.Literals([
+  "BadOption",
+  "Missing",
+  "Permission",
+  "NotADatabase",
+  "Truncated",
+  "Encrypted",
+  "AlreadyOpen",
+  "Engine"
+])
+
+/**
+ * Why a store could not be opened, as a type.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type OpenFailedReason = typeof OpenFailedReason.Type
+
+/**
+ * The store could not be opened. No file was changed.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/OpenFailed")("OpenFailed", {
+  /** Why. */
+  reason: OpenFailedReason,
+  /** The folder or file that was to be opened. */
+  path: Schema.String,
+  /** What is wrong and what to do. */
+  detail: Schema.String,
+  /** The name of the option that makes no sense, with the reason `BadOption`. */
+  option: Schema.optional(Schema.String),
+  /** What the operating system or the engine said, where it did. */
+  cause: Schema.optional(Schema.Defect())
+}) {
+  /** Says what could not be opened and why. */
+  override get message(): string {
+    return this.option === undefined
+      ? `Cannot open the store at ${this.path}: ${this.detail}`
+      : `Cannot open the store at ${this.path}: option ${this.option}: ${this.detail}`
+  }
+}
+
+/**
+ * The engine failed: input or output, a full disk, corruption, too many readers.
+ *
+ * **Details**
+ *
+ * `code` is a positive `errno` of the operating system (5 input/output, 28 no
+ * space left), or a negative code of LMDB as in its `lmdb.h` (-30796 corrupted,
+ * -30790 readers full); 0 where the engine gave none. Writes that were pending
+ * stay pending.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmdb/EngineFailure")("EngineFailure", {
+  /** What the engine was asked to do: `get`, `commit`, `grow`, `backup` ... */
+  operation: Schema.String,
+  /** The engine's own number for what happened. */
+  code: Schema.Number,
+  /** What the engine said. */
+  detail: Schema.String,
+  /** Whether the same call may succeed later, when space or readers are free again. */
+  isRetryable: Schema.Boolean,
+  /** What the engine threw. */
+  cause: Schema.optional(Schema.Defect())
+}) {
+  /** Says what the engine was doing and what it said. */
+  override get message(): string {
+    return `The engine failed to ${this.operation} (code ${this.code}): ${this.detail}`
+  }
+}

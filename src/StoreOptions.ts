@@ -1,0 +1,71 @@
+/**
+ * The options of a store, and what they mean when they are not given.
+ *
+ * @since 0.1.0
+ */
+import type * as ByteSize from "effect/ByteSize"
+import type * as Duration from "effect/Duration"
+import type * as Redacted from "effect/Redacted"
+import type * as Schedule from "effect/Schedule"
+import type { Key } from "./Key.ts"
+
+/**
+ * What a store is opened with. Only `path` is required.
+ *
+ * **Details**
+ *
+ * Sizes take what `ByteSize` takes (`"64 MiB"`, a number of bytes), times what
+ * `Duration` takes (`"1 second"`, a number of milliseconds). An option that makes
+ * no sense is an `OpenFailed` with the reason `BadOption` and the option's name.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface StoreOptions {
+  /** The folder of the store, or its file when `subdirectory` is `false`. Missing folders are made. */
+  readonly path: string
+  /** Whether `path` is a folder. Default: `true`. */
+  readonly subdirectory?: boolean | undefined
+  /** Whether writes are refused; nothing is created then. Default: `false`. */
+  readonly readOnly?: boolean | undefined
+  /** How many pending writes, counted by distinct keys, start a commit. Default: 1000. */
+  readonly batchSize?: number | undefined
+  /** How many bytes of pending writes, encoded, start a commit. Default: 4 MiB. */
+  readonly batchBytes?: ByteSize.Input | undefined
+  /** No write stays pending for longer; an infinite duration turns this off. Default: 1 second. */
+  readonly flushInterval?: Duration.Input | undefined
+  /**
+   * Whether a read that the pending writes do not answer commits them first.
+   *
+   * Reads see pending writes in any case. A commit that fails does not fail the
+   * read: its error reaches the next `put`, `flush` or `close`. Default: `false`.
+   */
+  readonly autoFlushOnRead?: boolean | undefined
+  /** The encoding of string keys; `"binary"` refuses strings. Default: `"utf8"`. */
+  readonly keyEncoding?: "utf8" | "utf16le" | "latin1" | "ascii" | "binary" | undefined
+  /** What happens to a character of a key that the encoding cannot express. Default: `"strict"`, an error. */
+  readonly keyErrors?: "strict" | "replace" | "ignore" | undefined
+  /** The normal form that string keys are brought into. Default: none. */
+  readonly keyNormalization?: "NFC" | "NFD" | "NFKC" | "NFKD" | undefined
+  /** Shows a key in error messages in place of the built-in rule. */
+  readonly formatKey?: ((key: Key) => string) | undefined
+  /** The initial size of the map, at least 256 KiB. Default: 64 MiB, or `maxMapSize` where that is less. */
+  readonly mapSize?: ByteSize.Input | undefined
+  /** The hard limit of the file. Default: none. */
+  readonly maxMapSize?: ByteSize.Input | undefined
+  /**
+   * The schedule by which a batch is tried again after the map grew for it.
+   * Default: at once, at most ten times, each time at least twice the size.
+   */
+  readonly resize?: Schedule.Schedule<unknown> | undefined
+  /**
+   * `"sync"`: a commit is on disk when it returns. `"noSync"`: the operating
+   * system decides when; a crash of the machine may then damage the file.
+   * Default: `"sync"`.
+   */
+  readonly durability?: "sync" | "noSync" | undefined
+  /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
+  readonly compression?: boolean | undefined
+  /** Encrypts the file (ChaCha8); 32 bytes of UTF-8. Default: none. */
+  readonly encryptionKey?: Redacted.Redacted<string> | undefined
+}

@@ -1,0 +1,595 @@
+/**
+ * A value as a program has it, to bytes, and back.
+ *
+ * What `structuredClone` can copy comes back equal: nested objects, arrays, `Map`,
+ * `Set`, `Date`, `RegExp`, errors, `bigint`, typed arrays, `ArrayBuffer`, `NaN`,
+ * `-0`, `undefined`, cycles, and references shared within one value.
+ *
+ * **Details**
+ *
+ * As with `structuredClone`, an instance of a class becomes a plain object of its
+ * own enumerable properties, and properties under symbols are left out. An error
+ * keeps its name, message, stack and cause. A getter is read, once or twice.
+ *
+ * Other than with `structuredClone`, each view (`Uint8Array`, `DataView` ...) is stored
+ * with its own bytes alone, never with the rest of the buffer that it looks into: a
+ * small `Buffer` lies in a pool among the data of others. A resizable buffer comes
+ * back with a fixed length. Objects of the platform that hide their state (`URL`,
+ * `Blob`, `Intl.NumberFormat` ...) are refused, for they would come back empty.
+ *
+ * **Format**
+ *
+ * The first byte tells which of two formats follows, both MessagePack. Nearly every
+ * value is a *plain* tree, which MessagePack keeps as it is. Any other value is taken
+ * apart into a *graph*: a list of nodes that refer to each other by index.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
+import { types } from "node:util"
+
+/**
+ * Why a value has no bytes, or bytes are no value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  /** What is wrong, and at which place in the value. */
+  readonly detail: string
+  /** What was thrown, where something was. */
+  readonly cause?: unknown
+}
+
+/**
+ * Turns values into bytes and back. Neither way throws, whatever it is given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Codec {
+  /**
+   * Encodes a value. The bytes may be a slice of a larger chunk, no part of which is
+   * written twice.
+   */
+  readonly encode: (value: unknown) => Result.Result<Uint8Array, Failure>
+  /**
+   * Decodes the first `length` bytes (all, by default) into a fresh value that keeps
+   * no reference to them.
+   */
+  readonly decode: (bytes: Uint8Array, length?: number) => Result.Result<unknown, Failure>
+}
+
+/** Thrown inside this module only; its message is ready to be shown. */
+class Refusal extends Error {}
+
+// The engine marks compressed values with a first byte of 250 or more: formats stay below.
+const plainFormat = 1
+const graphFormat = 2
+
+// -----------------------------------------------------------------------------
+// Plain values
+// -----------------------------------------------------------------------------
+
+/** How many levels are left to the recursion of msgpackr. A graph has no levels. */
+const maximumDepth = 64
+
+/** MessagePack is UTF-8, which has no lone surrogates, and its reader takes a leading U+FEFF for a byte order mark. */
+const isPlainText = (text: string): boolean => text.isWellFormed() && text.charCodeAt(0) !== 0xfeff
+
+/** Whether an array has all its elements and no other property: among the keys, indices come first. */
+const isDense = (array: ReadonlyArray<unknown>): boolean => {
+  const keys = Object.keys(array)
+  return keys.length === array.length && (keys.length === 0 || keys[keys.length - 1] === String(keys.length - 1))
+}
+
+const isRecord = (value: object): value is Record<string, unknown> => Object.getPrototypeOf(value) === Object.prototype
+
+/**
+ * Whether MessagePack gives the value back as it is. `seen` has the objects met so
+ * far: one met twice has an identity to keep, which only a graph does.
+ */
+const isPlain = (value: unknown, depth: number, seen: Set<object>): boolean => {
+  switch (typeof value) {
+    case "string":
+      return isPlainText(value)
+    case "number":
+      return value !== 0 || Object.is(value, 0)
+    case "object":
+      return value === null || isPlainObject(value, depth, seen)
+    default:
+      return typeof value !== "function" && typeof value !== "symbol"
+  }
+}
+
+const isPlainObject = (value: object, depth: number, seen: Set<object>): boolean => {
+  if (depth === maximumDepth || seen.has(value) || types.isProxy(value)) return false
+  seen.add(value)
+  if (Array.isArray(value)) {
+    return Object.getPrototypeOf(value) === Array.prototype && isDense(value) &&
+      value.every((element) => isPlain(element, depth + 1, seen))
+  }
+  if (!isRecord(value)) return types.isDate(value) && Object.getPrototypeOf(value) === Date.prototype
+  for (const key in value) {
+    // The reader of msgpackr renames `__proto__`, its writer goes by `constructor`.
+    if (key === "__proto__" || key === "constructor" || !isPlainText(key)) return false
+    if (!isPlain(value[key], depth + 1, seen)) return false
+  }
+  return true
+}
+
+// -----------------------------------------------------------------------------
+// Values as graphs
+// -----------------------------------------------------------------------------
+
+// A graph is an array of nodes; the value is the first. A node is a kind followed by slots. A slot is a primitive as
+// MessagePack has it, or one of these, which are mistaken for no primitive:
+//   [index]    a reference to a node
+//   []         negative zero
+//   a binary   a string in UTF-16
+type Node = [kind: number, ...slots: Array<unknown>]
+
+const kinds = {
+  /** A primitive that is the whole value. */
+  primitive: 0,
+  /** Keys and values by turns. */
+  object: 1,
+  array: 2,
+  /** An array with holes or named properties: its length, then keys and values by turns. */
+  sparse: 3,
+  map: 4,
+  set: 5,
+  date: 6,
+  regExp: 7,
+  /** Name, message, stack, and the cause if there is one. */
+  error: 8,
+  buffer: 9,
+  /** The name of its class, and its bytes. */
+  view: 10,
+  boxed: 11
+}
+
+const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
+
+/** Whether an object with this tag is made by the platform and keeps its state where nobody can read it. */
+const isOpaque = (value: object, tag: string): boolean => {
+  if (tag === "Object") return false
+  if (/ Iterator$|Generator$|^(Intl|Temporal|WebAssembly)\./.test(tag)) return true
+  const constructor: unknown = Reflect.get(globalThis, tag)
+  return typeof constructor === "function" && value instanceof constructor
+}
+
+/** The path of what is to become the next slot of a node. */
+const placeOfSlot = (nodes: ReadonlyArray<Node>, index: number, at: number): string => {
+  const node = nodes[index]!
+  const place = placeOfNode(nodes, index)
+  switch (node[0]) {
+    case kinds.array:
+      return `${place}[${at - 1}]`
+    case kinds.map:
+      return `${place}(${at % 2 === 1 ? "key" : "value"} ${(at - 1) >> 1})`
+    case kinds.set:
+      return `${place}(member ${at - 1})`
+    case kinds.error:
+      return `${place}.cause`
+    case kinds.object:
+    case kinds.sparse:
+      return `${place}.${String(node[at - 1])}`
+    default:
+      return place
+  }
+}
+
+/** The path of a node. It is looked for when something is refused, so that nothing has to be kept for it. */
+const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
+  for (let parent = 0; parent < Math.min(index, nodes.length); parent++) {
+    const at = nodes[parent]!.findIndex((slot) => Array.isArray(slot) && slot[0] === index)
+    if (at > 0) return placeOfSlot(nodes, parent, at)
+  }
+  return ""
+}
+
+const refuse = (noun: string, place: string): never => {
+  const what = /^[aeio]/i.test(noun) ? `an ${noun}` : `a ${noun}`
+  throw new Refusal(place === "" ? `it is ${what}` : `it has ${what} at ${place.replace(/^\./, "")}`)
+}
+
+/** Takes a value apart, breadth first and without recursion: no nesting is too deep. */
+const takeApart = (root: unknown): Array<Node> => {
+  const nodes: Array<Node> = []
+  const objects: Array<object> = []
+  const indices = new Map<object, number>()
+
+  const open = (kind: number, ...slots: Array<unknown>): Node => {
+    const node: Node = [kind, ...slots]
+    nodes.push(node)
+    return node
+  }
+
+  const reference = (value: object): [number] => {
+    const known = indices.get(value)
+    if (known !== undefined) return [known]
+    indices.set(value, objects.length)
+    return [objects.push(value) - 1]
+  }
+
+  const slot = (value: unknown): unknown => {
+    switch (typeof value) {
+      case "string":
+        return isPlainText(value) ? value : Buffer.from(value, "utf16le")
+      case "number":
+        return Object.is(value, -0) ? [] : value
+      case "object":
+        return value === null ? null : reference(value)
+      case "function":
+      case "symbol":
+        return refuse(typeof value, placeOfSlot(nodes, nodes.length - 1, nodes.at(-1)!.length))
+      default:
+        return value
+    }
+  }
+
+  const properties = (node: Node, value: object): void => {
+    for (const key of Object.keys(value)) {
+      node.push(slot(key))
+      node.push(slot(Reflect.get(value, key)))
+    }
+  }
+
+  const write = (value: object): void => {
+    if (types.isProxy(value)) refuse("Proxy", placeOfNode(nodes, nodes.length))
+    if (isRecord(value)) {
+      properties(open(kinds.object), value)
+    } else if (Array.isArray(value)) {
+      if (!isDense(value)) return properties(open(kinds.sparse, value.length), value)
+      const node = open(kinds.array)
+      for (const element of value) node.push(slot(element))
+    } else if (types.isMap(value)) {
+      const node = open(kinds.map)
+      value.forEach((item, key) => {
+        node.push(slot(key))
+        node.push(slot(item))
+      })
+    } else if (types.isSet(value)) {
+      const node = open(kinds.set)
+      value.forEach((member) => node.push(slot(member)))
+    } else if (types.isNativeError(value)) {
+      const stack = typeof value.stack === "string" ? value.stack : ""
+      const node = open(kinds.error, slot(String(value.name)), slot(String(value.message)), slot(stack))
+      if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
+    } else if (types.isDate(value)) {
+      open(kinds.date, value.getTime())
+    } else if (types.isRegExp(value)) {
+      open(kinds.regExp, slot(value.source), value.flags)
+    } else if (types.isArrayBuffer(value)) {
+      open(kinds.buffer, new Uint8Array(value))
+    } else if (ArrayBuffer.isView(value)) {
+      open(kinds.view, tagOf(value), new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+    } else if (types.isBoxedPrimitive(value)) {
+      open(kinds.boxed).push(slot(value.valueOf()))
+    } else {
+      const tag = tagOf(value)
+      if (isOpaque(value, tag)) refuse(tag, placeOfNode(nodes, nodes.length))
+      properties(open(kinds.object), value)
+    }
+  }
+
+  if (typeof root === "object" && root !== null) reference(root)
+  else open(kinds.primitive).push(slot(root))
+  for (let index = 0; index < objects.length; index++) write(objects[index]!)
+  return nodes
+}
+
+// -----------------------------------------------------------------------------
+// Graphs as values
+// -----------------------------------------------------------------------------
+
+const malformed = (): never => {
+  throw new Refusal("they are damaged, cut off, or were not written by this package")
+}
+
+const numberOf = (slot: unknown): number => typeof slot === "number" ? slot : malformed()
+
+const bufferOf = (slot: unknown): ArrayBuffer =>
+  slot instanceof Uint8Array && slot.buffer instanceof ArrayBuffer ? slot.buffer : malformed()
+
+const textOf = (slot: unknown): string =>
+  typeof slot === "string" ? slot : Buffer.from(bufferOf(slot)).toString("utf16le")
+
+const primitiveOf = (slot: unknown): unknown => {
+  if (typeof slot !== "object" || slot === null) return slot
+  return Array.isArray(slot) ? -0 : textOf(slot)
+}
+
+const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
+  DataView,
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  BigInt64Array,
+  BigUint64Array,
+  Float32Array,
+  Float64Array,
+  // Node 22 has none.
+  ...(typeof Float16Array === "undefined" ? [] : [Float16Array])
+]
+
+const viewOf = (name: string, buffer: ArrayBuffer): ArrayBufferView => {
+  const View = viewKinds.find((kind) => kind.name === name)
+  if (View === undefined) throw new Refusal(`this version of Node.js has no ${name}`)
+  return new View(buffer)
+}
+
+const errorKinds = new Map(
+  [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map((Kind) => [Kind.name, Kind])
+)
+
+/** A property beyond what an assignment can make. */
+const define = (target: object, key: string, value: unknown, enumerable: boolean): void => {
+  Object.defineProperty(target, key, { value, enumerable, configurable: true, writable: true })
+}
+
+/** What stands for a node: made empty first, and filled when every node has one, so that a cycle can close. */
+interface Shell {
+  readonly value: unknown
+  readonly fill?: (resolve: (slot: unknown) => unknown) => void
+}
+
+const objectShell = (slots: ReadonlyArray<unknown>): Shell => {
+  const value: Record<string, unknown> = {}
+  return {
+    value,
+    fill: (resolve) => {
+      for (let at = 0; at < slots.length; at += 2) {
+        const key = textOf(slots[at])
+        if (key === "__proto__") define(value, key, resolve(slots[at + 1]), true)
+        else value[key] = resolve(slots[at + 1])
+      }
+    }
+  }
+}
+
+const sparseShell = ([length, ...slots]: ReadonlyArray<unknown>): Shell => {
+  // Longer than any array that is laid out in memory as a whole, so that this one takes memory for the elements it
+  // gets and not for its length, which may come from damaged bytes.
+  const value: Array<unknown> = new Array(2 ** 32 - 1)
+  value.length = numberOf(length)
+  return {
+    value,
+    fill: (resolve) => {
+      for (let at = 0; at < slots.length; at += 2) define(value, textOf(slots[at]), resolve(slots[at + 1]), true)
+    }
+  }
+}
+
+const arrayShell = (slots: ReadonlyArray<unknown>): Shell => {
+  const value: Array<unknown> = []
+  return { value, fill: (resolve) => slots.forEach((slot) => value.push(resolve(slot))) }
+}
+
+const mapShell = (slots: ReadonlyArray<unknown>): Shell => {
+  const value = new Map<unknown, unknown>()
+  return {
+    value,
+    fill: (resolve) => {
+      for (let at = 0; at < slots.length; at += 2) value.set(resolve(slots[at]), resolve(slots[at + 1]))
+    }
+  }
+}
+
+const setShell = (slots: ReadonlyArray<unknown>): Shell => {
+  const value = new Set<unknown>()
+  return { value, fill: (resolve) => slots.forEach((slot) => value.add(resolve(slot))) }
+}
+
+const errorShell = ([name, message, stack, ...cause]: ReadonlyArray<unknown>): Shell => {
+  const kind = textOf(name)
+  const Kind = errorKinds.get(kind)
+  const value = new (Kind ?? Error)(textOf(message))
+  if (Kind === undefined) define(value, "name", kind, false)
+  define(value, "stack", textOf(stack), false)
+  return { value, fill: (resolve) => cause.forEach((slot) => define(value, "cause", resolve(slot), false)) }
+}
+
+const shellOf = (node: unknown): Shell => {
+  if (!Array.isArray(node)) return malformed()
+  const [kind, ...slots]: Array<unknown> = node
+  switch (kind) {
+    case kinds.primitive:
+      return { value: primitiveOf(slots[0]) }
+    case kinds.object:
+      return objectShell(slots)
+    case kinds.array:
+      return arrayShell(slots)
+    case kinds.sparse:
+      return sparseShell(slots)
+    case kinds.map:
+      return mapShell(slots)
+    case kinds.set:
+      return setShell(slots)
+    case kinds.date:
+      return { value: new Date(numberOf(slots[0])) }
+    case kinds.regExp:
+      return { value: new RegExp(textOf(slots[0]), textOf(slots[1])) }
+    case kinds.error:
+      return errorShell(slots)
+    case kinds.buffer:
+      return { value: bufferOf(slots[0]) }
+    case kinds.view:
+      return { value: viewOf(textOf(slots[0]), bufferOf(slots[1])) }
+    case kinds.boxed:
+      return { value: Object(primitiveOf(slots[0])) }
+    default:
+      return malformed()
+  }
+}
+
+const putTogether = (nodes: unknown): unknown => {
+  if (!Array.isArray(nodes) || nodes.length === 0) return malformed()
+  const shells = nodes.map(shellOf)
+  const resolve = (slot: unknown): unknown => {
+    if (!Array.isArray(slot) || slot.length === 0) return primitiveOf(slot)
+    return (shells[numberOf(slot[0])] ?? malformed()).value
+  }
+  for (const shell of shells) shell.fill?.(resolve)
+  return shells[0]!.value
+}
+
+// -----------------------------------------------------------------------------
+// Bytes
+// -----------------------------------------------------------------------------
+
+type Shape = "fixed" | "sized" | "array" | "map" | "extension" | "sizedExtension"
+
+/** What follows the first byte of an item, from 0xc0 on: its shape, and the width of its value or of its length. */
+const layouts: Array<{ readonly shape: Shape; readonly width: number } | undefined> = []
+
+const layout = (first: number, shape: Shape, ...widths: ReadonlyArray<number>): void =>
+  widths.forEach((width, index) => {
+    layouts[first + index] = { shape, width }
+  })
+
+layout(0xc0, "fixed", 0) // null
+layout(0xc2, "fixed", 0, 0) // false, true
+layout(0xc4, "sized", 1, 2, 4) // binaries
+layout(0xc7, "sizedExtension", 1, 2, 4)
+layout(0xcb, "fixed", 8) // floats
+layout(0xcc, "fixed", 1, 2, 4, 8) // unsigned integers
+layout(0xd0, "fixed", 1, 2, 4, 8) // signed integers
+layout(0xd4, "extension", 1, 2, 4, 8, 16)
+layout(0xd9, "sized", 1, 2, 4) // strings
+layout(0xdc, "array", 2, 4)
+layout(0xde, "map", 2, 4)
+
+/** `undefined`, a `bigint` of more than 64 bits, a `Date`. */
+const isKnownExtension = (type: number | undefined): boolean => type === 0x00 || type === 0x42 || type === 0xff
+
+const unsigned = (bytes: Uint8Array, position: number, width: number): number => {
+  let value = 0
+  for (let at = position; at < position + width; at++) value = value * 256 + bytes[at]!
+  return value
+}
+
+/** How many items are still to come at each level around the present one. Used by `isMessage` alone. */
+const surrounding = new Float64Array(maximumDepth)
+
+/**
+ * Whether the bytes are one complete MessagePack item, of nothing but the types that
+ * are written here. msgpackr trusts what it reads: it reserves memory for lengths that
+ * the bytes only claim, and it has extensions that compile code. So it gets no bytes
+ * that have not passed here.
+ */
+const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
+  let position = start
+  let depth = 0
+  let items = 1
+  while (true) {
+    while (items === 0) {
+      if (depth === 0) return position === end
+      items = surrounding[--depth]!
+    }
+    if (!(position < end)) return false
+    items--
+    const first = bytes[position++]!
+    let inside = 0
+    if (first < 0x80 || first >= 0xe0) continue
+    else if (first < 0x90) inside = (first & 0x0f) * 2
+    else if (first < 0xa0) inside = first & 0x0f
+    else if (first < 0xc0) position += first & 0x1f
+    else {
+      const known = layouts[first]
+      if (known === undefined) return false
+      const { shape, width } = known
+      if (shape === "fixed") position += width
+      else if (shape === "extension") {
+        if (!isKnownExtension(bytes[position])) return false
+        position += width + 1
+      } else {
+        const count = unsigned(bytes, position, width)
+        position += width
+        if (shape === "sized") position += count
+        else if (shape === "array") inside = count
+        else if (shape === "map") inside = count * 2
+        else {
+          if (!isKnownExtension(bytes[position])) return false
+          position += count + 1
+        }
+      }
+    }
+    if (inside > 0) {
+      // An item takes a byte at least.
+      if (!(inside <= end - position) || depth === maximumDepth) return false
+      surrounding[depth++] = items
+      items = inside
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// The codec
+// -----------------------------------------------------------------------------
+
+const failure = (what: string, cause: unknown): Failure => {
+  if (cause instanceof Refusal) return { detail: cause.message }
+  return { detail: cause instanceof Error ? `${what}: ${cause.message}` : what, cause }
+}
+
+/**
+ * Makes a codec. Each store has its own.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (): Codec => {
+  // No records: a value that carries the definitions of its own records takes twice as long either way,
+  // for the reader compiles each definition anew.
+  const packr = new Packr({
+    useRecords: false,
+    variableMapSize: true,
+    useBigIntExtension: true,
+    copyBuffers: true
+  })
+
+  const pack = (format: number, value: unknown): Uint8Array => {
+    const bytes = packr.pack(value, RESERVE_START_SPACE | 1)
+    bytes[0] = format
+    return bytes
+  }
+
+  const unpack = (bytes: Uint8Array, length: number): unknown => {
+    const format = bytes[0]
+    if (length === 0) throw new Refusal("there are none")
+    if (format !== plainFormat && format !== graphFormat) throw new Refusal(`no value begins with ${format}`)
+    if (!isMessage(bytes, 1, length)) return malformed()
+    if (format === plainFormat) return packr.unpack(bytes, { start: 1, end: length })
+    // As a bare Uint8Array: what msgpackr copies out of a Buffer are Buffers again.
+    const bare = new Uint8Array(bytes.buffer, bytes.byteOffset, length)
+    return putTogether(packr.unpack(bare, { start: 1, end: length }))
+  }
+
+  return {
+    encode: (value) =>
+      Result.try({
+        try: () =>
+          isPlain(value, 0, new Set()) ? pack(plainFormat, value) : pack(graphFormat, takeApart(value)),
+        catch: (cause) => {
+          // A throw in the middle can leave the buffer that all instances of msgpackr write to half exchanged.
+          packr.useBuffer(Buffer.allocUnsafeSlow(8192))
+          return failure("encoding it threw", cause)
+        }
+      }),
+    decode: (bytes, length = bytes.length) =>
+      Result.try({
+        try: () => unpack(bytes, length),
+        catch: (cause) => {
+          clearSource()
+          return failure("decoding them threw", cause)
+        }
+      })
+  }
+}

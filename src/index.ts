@@ -1,0 +1,11 @@
+/**
+ * A durable, buffered, typed object store for Effect 4, on LMDB.
+ *
+ * @since 0.1.0
+ */
+export { type Key, type KeyOptions } from "./Key.ts"
+export { type Entries, type Found, type Stats, Store, type StoreService } from "./Store.ts"
+export { StoreLive } from "./StoreLive.ts"
+export * from "./StoreError.ts"
+export * as Engine from "./Engine.ts"
+export { type StoreOptions } from "./StoreOptions.ts"

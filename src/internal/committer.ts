@@ -1,0 +1,189 @@
+/**
+ * Brings batches to the engine, grows the map when they do not fit, and finds room
+ * for deletions where it may grow no further.
+ *
+ * One batch at a time: whoever calls sees to that.
+ */
+import * as ByteSize from "effect/ByteSize"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
+import type * as Schedule from "effect/Schedule"
+import type { Batch, EngineFull, Environment, Write } from "../Engine.ts"
+import type { ByteString } from "../Key.ts"
+import { type EngineFailure, MapFull } from "../StoreError.ts"
+import * as Metrics from "./metrics.ts"
+import type { RwLock } from "./rwLock.ts"
+
+/** What a commit can fail with. */
+export type CommitError = MapFull | EngineFailure
+
+/** What the committer works with. */
+export interface CommitterOptions {
+  readonly path: string
+  readonly environment: Environment
+  /** Its read side is held while the environment is in use, its write side to resize. */
+  readonly lock: RwLock
+  /** The size of the map that the environment was opened with, in bytes. */
+  readonly mapSize: number
+  /** The size that the map may grow to, in bytes. */
+  readonly maxMapSize: number | undefined
+  /** The schedule of the retry after a growth. */
+  readonly resize: Schedule.Schedule<unknown>
+}
+
+/** Brings batches to the engine. */
+export interface Committer {
+  /** Commits a batch as one: all of it or nothing. */
+  readonly commit: (batch: Batch) => Effect.Effect<void, CommitError>
+  /**
+   * Commits writes that do not belong together. At the limit their deletions are
+   * committed before the values, which then find the room that these leave; they
+   * are taken out of `writes` as soon as they are on disk.
+   */
+  readonly commitSeparable: (writes: Map<ByteString, Uint8Array | null>) => Effect.Effect<void, CommitError>
+  /** Whether the environment can be read; it cannot for a moment while it is resized. */
+  readonly isReadable: () => boolean
+}
+
+const smallestGrowth = 64 * 1024 * 1024
+
+const noWrites: Batch = { clear: false, writes: [] }
+
+const batchOf = (writes: Iterable<Write>): Batch => ({ clear: false, writes })
+
+const isDeletion = (write: Write): boolean => write[1] === null
+
+const byKey = ([a]: Write, [b]: Write): number => a < b ? -1 : 1
+
+const countOf = (writes: Iterable<Write>): number => {
+  let count = 0
+  for (const _ of writes) count++
+  return count
+}
+
+/** Makes a committer. */
+export const make = (options: CommitterOptions): Committer => {
+  const { environment, lock, maxMapSize } = options
+  let mapSize = options.mapSize
+  let isReadable = true
+  let mustResize = false
+
+  const resizeTo = (size: number, useReserve: boolean): Effect.Effect<void, EngineFailure> =>
+    lock.withWrite(
+      Effect.suspend(() => {
+        isReadable = false
+        return environment.resize(size, { useReserve })
+      }).pipe(
+        Effect.onExit((exit) =>
+          Effect.sync(() => {
+            // An environment that could not be opened again says so in every call, until it can.
+            isReadable = true
+            mustResize = Exit.isFailure(exit)
+          })
+        ),
+        Effect.uninterruptible
+      )
+    )
+
+  const mapFull = (pending: number): Effect.Effect<never, MapFull> =>
+    Effect.suspend(() => {
+      const used = Result.match(environment.stats(), { onFailure: () => mapSize, onSuccess: (stats) => stats.fileBytes })
+      return Effect.fail(new MapFull({ limit: maxMapSize ?? mapSize, used, pending }))
+    })
+
+  const growTo = Effect.fnUntraced(function*(size: number) {
+    yield* Effect.logInfo(
+      `Growing the map of the store at ${options.path} from ${ByteSize.format(ByteSize.bytes(mapSize))} to ${
+        ByteSize.format(ByteSize.bytes(size))
+      }`
+    )
+    yield* resizeTo(size, false)
+    mapSize = size
+    yield* Metric.update(Metrics.growths, 1)
+    yield* Metric.update(Metrics.mapSize, size)
+  }, (effect, size) => Effect.withSpan(effect, "Store.grow", { attributes: { from: mapSize, to: size } }))
+
+  /** Makes room after a batch did not fit; `false` where there is no more to be had. */
+  const makeRoom = Effect.fnUntraced(function*(full: EngineFull) {
+    const wanted = full.needed === full.mapSize ? mapSize : Math.max(2 * mapSize, mapSize + smallestGrowth, full.needed)
+    const size = Math.min(wanted, maxMapSize ?? wanted)
+    if (size > mapSize) {
+      yield* growTo(size)
+      return true
+    }
+    // The limit is seen again only after this.
+    yield* resizeTo(mapSize, false)
+    return full.needed === full.mapSize
+  })
+
+  const commitOnce = (batch: Batch): Effect.Effect<void, EngineFull | EngineFailure> =>
+    Effect.suspend(() => mustResize ? resizeTo(mapSize, false) : Effect.void).pipe(
+      Effect.andThen(lock.withRead(environment.commit(batch)))
+    )
+
+  const commitOrMakeRoom = (batch: Batch): Effect.Effect<void, EngineFull | CommitError> =>
+    Effect.catchTag(
+      commitOnce(batch),
+      "EngineFull",
+      (full): Effect.Effect<never, EngineFull | CommitError> =>
+        Effect.flatMap(
+          makeRoom(full),
+          (hasRoom): Effect.Effect<never, EngineFull | MapFull> =>
+            hasRoom ? Effect.fail(full) : mapFull(countOf(batch.writes))
+        )
+    )
+
+  const commit = (batch: Batch): Effect.Effect<void, CommitError> =>
+    commitOrMakeRoom(batch).pipe(
+      Effect.retry({ schedule: options.resize, while: (error: EngineFull | CommitError) => error._tag === "EngineFull" }),
+      Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes)))
+    )
+
+  /** Runs a commit that may use the pages held back for deletions, without growing. */
+  const commitInReserve = (batch: Batch): Effect.Effect<void, CommitError> =>
+    Effect.andThen(resizeTo(mapSize, true), commitOnce(batch)).pipe(
+      Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes))),
+      Effect.ensuring(Effect.ignore(resizeTo(mapSize, false)))
+    )
+
+  /** Halves the deletions until they fit: each half makes room for the next. */
+  const commitDeletions = (
+    deletions: ReadonlyArray<Write>,
+    onCommitted: (deletions: ReadonlyArray<Write>) => void
+  ): Effect.Effect<void, CommitError> =>
+    commitInReserve(batchOf(deletions)).pipe(
+      Effect.andThen(Effect.sync(() => onCommitted(deletions))),
+      Effect.catchTag("MapFull", (full) => {
+        if (deletions.length === 1) return Effect.fail(full)
+        const middle = deletions.length >> 1
+        return Effect.andThen(
+          commitDeletions(deletions.slice(0, middle), onCommitted),
+          commitDeletions(deletions.slice(middle), onCommitted)
+        )
+      })
+    )
+
+  const commitDeletionsFirst = Effect.fnUntraced(function*(writes: Map<ByteString, Uint8Array | null>) {
+    // In key order a page that becomes empty is free for the next within the same transaction.
+    const deletions = [...writes].filter(isDeletion).toSorted(byKey)
+    yield* commitDeletions(deletions, (committed) => {
+      for (const [key] of committed) writes.delete(key)
+    })
+    if (writes.size === 0) return
+    // What a transaction frees can be used by the one after the next.
+    yield* commitInReserve(noWrites)
+    yield* commit(batchOf(writes))
+  })
+
+  return {
+    commit: (batch) =>
+      Effect.catchTag(commit(batch), "MapFull", (full) =>
+        batch.clear || [...batch.writes].every(isDeletion) ? commitInReserve(batch) : Effect.fail(full)),
+    commitSeparable: (writes) =>
+      Effect.catchTag(commit(batchOf(writes)), "MapFull", (full) =>
+        [...writes].some(isDeletion) ? commitDeletionsFirst(writes) : Effect.fail(full)),
+    isReadable: () => isReadable
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * Looks at the files of a database before the engine does.
+ *
+ * The engine maps a file into memory and trusts it: a file that is something
+ * else, that is shorter than its header says, or that was encrypted with another
+ * key ends the process instead of failing. So the folder and the two meta pages
+ * are looked at first, and only what holds is handed over.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import { OpenFailed, type OpenFailedReason } from "../StoreError.ts"
+
+/** What the meta pages of a database file say. */
+export interface DatabaseHeader {
+  /** The size of a page, in bytes. */
+  readonly pageSize: number
+  /** The number of the last page in use. */
+  readonly lastPage: number
+  /** Whether the pages behind the meta pages are encrypted. */
+  readonly encrypted: boolean
+}
+
+// The layout of a meta page, from the structures MDB_page_header and MDB_meta of
+// the engine's mdb.c on a 64-bit machine. Stock LMDB has a header of 16 bytes.
+const offsetOf = {
+  pageFlags: 18,
+  magic: 24,
+  magicOfStockLmdb: 16,
+  version: 28,
+  pageSize: 48,
+  environmentFlags: 52,
+  lastPage: 144,
+  transactionId: 152
+} as const
+const metaBytes = 160
+const magicNumber = 0xbeefc0de
+const dataVersion = 2
+const metaPageFlag = 0x08
+const encryptionFlag = 0x2000
+const largestPageSize = 65_536
+
+const refuse = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>
+  new OpenFailed(cause === undefined ? { path, reason, detail } : { path, reason, detail, cause })
+
+/** Turns an error of the file system into the reason a store cannot be opened. */
+export const refuseFile = (path: string) => (error: PlatformError): OpenFailed => {
+  switch (error.reason._tag) {
+    case "NotFound":
+      return refuse(path, "Missing", "there is nothing at this path", error)
+    case "PermissionDenied":
+      return refuse(path, "Permission", "this process may not read or write there", error)
+    default:
+      return refuse(path, "Engine", error.message, error)
+  }
+}
+
+const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0
+
+/** Reads the meta page that starts at an offset; `undefined` where there is none. */
+const readMeta = (head: DataView, at: number): (DatabaseHeader & { readonly transactionId: bigint }) | undefined => {
+  if (head.byteLength < at + metaBytes) return undefined
+  const pageSize = head.getUint32(at + offsetOf.pageSize, true)
+  const isMeta = (head.getUint16(at + offsetOf.pageFlags, true) & metaPageFlag) !== 0 &&
+    head.getUint32(at + offsetOf.magic, true) === magicNumber &&
+    (head.getUint32(at + offsetOf.version, true) & 0xffff) === dataVersion &&
+    isPowerOfTwo(pageSize) && pageSize >= 512 && pageSize <= largestPageSize
+  if (!isMeta) return undefined
+  return {
+    pageSize,
+    lastPage: Number(head.getBigUint64(at + offsetOf.lastPage, true)),
+    transactionId: head.getBigUint64(at + offsetOf.transactionId, true),
+    encrypted: (head.getUint16(at + offsetOf.environmentFlags, true) & encryptionFlag) !== 0
+  }
+}
+
+const describeForeign = (head: DataView): string =>
+  head.byteLength >= offsetOf.magicOfStockLmdb + 4 &&
+    head.getUint32(offsetOf.magicOfStockLmdb, true) === magicNumber
+    ? "the file is a database of stock LMDB, whose format differs from this engine's"
+    : "the file is not a database of this engine"
+
+/**
+ * Reads and checks the meta pages of a database file.
+ *
+ * Gives none where there is no file yet or an empty one, which the engine makes a
+ * database of.
+ */
+export const inspect = Effect.fnUntraced(function*(
+  file: string
+): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  const info = yield* Effect.catchIf(
+    Effect.asSome(fs.stat(file)),
+    (error) => error.reason._tag === "NotFound",
+    () => Effect.succeedNone
+  ).pipe(Effect.mapError(refuseFile(file)))
+  if (Option.isNone(info)) return Option.none()
+  if (info.value.type !== "File") {
+    return yield* refuse(file, "NotADatabase", `a file is wanted, this is a ${info.value.type.toLowerCase()}`)
+  }
+  const fileBytes = Number(info.value.size)
+  if (fileBytes === 0) return Option.none()
+  const bytes = yield* fs.open(file, { flag: "r" }).pipe(
+    Effect.flatMap((handle) => handle.readAlloc(largestPageSize + metaBytes)),
+    Effect.scoped,
+    Effect.mapError(refuseFile(file))
+  )
+  const head = Option.match(bytes, {
+    onNone: () => new DataView(new ArrayBuffer(0)),
+    onSome: (read) => new DataView(read.buffer, read.byteOffset, read.byteLength)
+  })
+  const first = readMeta(head, 0)
+  if (first === undefined) return yield* refuse(file, "NotADatabase", describeForeign(head))
+  const second = readMeta(head, first.pageSize)
+  if (second === undefined || second.pageSize !== first.pageSize || second.encrypted !== first.encrypted) {
+    return fileBytes < 2 * first.pageSize
+      ? yield* refuse(file, "Truncated", `the file ends within its meta pages, after ${fileBytes} bytes`)
+      : yield* refuse(file, "NotADatabase", "the second meta page is damaged")
+  }
+  const { encrypted, lastPage, pageSize } = second.transactionId > first.transactionId ? second : first
+  const wanted = (lastPage + 1) * pageSize
+  if (fileBytes < wanted) {
+    return yield* refuse(file, "Truncated", `the file has ${fileBytes} bytes, its header tells of ${wanted}`)
+  }
+  return Option.some({ pageSize, lastPage, encrypted })
+})
+
+/**
+ * Makes a folder and its missing parents, for their owner only.
+ *
+ * Each parent is looked at by itself: the recursive call of Node never returns
+ * where a file system refuses new folders, such as `/proc`.
+ */
+export const makeFolder: (
+  folder: string
+) => Effect.Effect<void, OpenFailed, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function*(folder: string) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const info = yield* Effect.catchIf(
+      Effect.asSome(fs.stat(folder)),
+      (error) => error.reason._tag === "NotFound",
+      () => Effect.succeedNone
+    ).pipe(Effect.mapError(refuseFile(folder)))
+    if (Option.isSome(info)) {
+      if (info.value.type === "Directory") return
+      return yield* refuse(folder, "Missing", "a folder is wanted here, and a file is in its place")
+    }
+    const parent = path.dirname(folder)
+    if (parent !== folder) yield* makeFolder(parent)
+    yield* Effect.catchIf(
+      fs.makeDirectory(folder, { mode: 0o700 }),
+      (error) => error.reason._tag === "AlreadyExists",
+      () => Effect.void
+    ).pipe(Effect.mapError(refuseFile(folder)))
+  }
+)
+
+/** Fails unless this process may read, and write where wanted, an existing file or folder. */
+export const checkAccess = Effect.fnUntraced(function*(
+  path: string,
+  access: { readonly writable: boolean }
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.mapError(fs.access(path, { readable: true, writable: access.writable }), refuseFile(path))
+})

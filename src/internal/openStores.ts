@@ -1,0 +1,145 @@
+/**
+ * The stores that are open in this process, by path.
+ *
+ * The engine must not open one file twice in a process, so all who open a path
+ * hold the same store: it closes with its last holder.
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { Engine } from "../Engine.ts"
+import { OpenFailed } from "../StoreError.ts"
+import type { CommitError } from "./committer.ts"
+import * as StoreCore from "./storeCore.ts"
+import { isSame, type ResolvedOptions } from "./storeOptions.ts"
+
+/** A store that is open, and who holds it. */
+interface OpenStore {
+  readonly core: StoreCore.StoreCore
+  readonly engine: Engine["Service"]
+  readonly scope: Scope.Closeable
+  holders: number
+}
+
+/** What is known of a path while anybody opens, holds or closes the store there. */
+interface Slot {
+  /** Opening and closing follow one another. */
+  readonly turn: Semaphore.Semaphore
+  users: number
+  open: OpenStore | undefined
+}
+
+const slots = new Map<string, Slot>()
+
+const withSlot = <A, E, R>(path: string, use: (slot: Slot) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const slot = slots.get(path) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
+      slots.set(path, slot)
+      slot.users++
+      return slot
+    }),
+    (slot) => slot.turn.withPermit(use(slot)),
+    (slot) =>
+      Effect.sync(() => {
+        slot.users--
+        if (slot.users === 0 && slot.open === undefined) slots.delete(path)
+      })
+  )
+
+/** The one name of a path, by its nearest part that exists. */
+const canonicalPath: (path: string) => Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> = Effect
+  .fnUntraced(function*(given: string) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const absolute = path.resolve(given)
+    const parent = path.dirname(absolute)
+    return yield* Effect.catch(fs.realPath(absolute), () =>
+      parent === absolute
+        ? Effect.succeed(absolute)
+        : Effect.map(canonicalPath(parent), (folder) => path.join(folder, path.basename(absolute))))
+  })
+
+const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
+  const engine = yield* Engine
+  const scope = yield* Scope.make()
+  const core = yield* StoreCore.make(options).pipe(
+    Scope.provide(scope),
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+  )
+  return { core, engine, scope, holders: 0 }
+}, (effect, options) => Effect.withSpan(effect, "Store.open", { attributes: { path: options.path } }))
+
+const join = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
+  const engine = yield* Engine
+  const open = slot.open ?? (yield* openNew(options))
+  if (open.engine !== engine || !isSame(open.core.options, options)) {
+    return yield* new OpenFailed({
+      reason: "AlreadyOpen",
+      path: options.path,
+      detail: "the same path is open in this process with other options"
+    })
+  }
+  slot.open = open
+  open.holders++
+  return open.core
+})
+
+/** Gives up one hold: the last one closes the store, every other one commits what is pending. */
+const leave = Effect.fnUntraced(function*(slot: Slot): Effect.fn.Return<void, CommitError> {
+  const { open } = slot
+  if (open === undefined) return
+  open.holders--
+  if (open.holders > 0) return yield* open.core.options.readOnly ? Effect.void : open.core.flush
+  yield* Effect.ensuring(
+    open.core.finish,
+    Effect.andThen(
+      Scope.close(open.scope, Exit.void),
+      Effect.sync(() => {
+        slot.open = undefined
+      })
+    )
+  )
+}, (effect) => Effect.withSpan(effect, "Store.close"))
+
+/** One hold on an open store. */
+export interface Hold {
+  readonly core: StoreCore.StoreCore
+  /** Whether the hold was given up, or is being given up. */
+  readonly isClosed: () => boolean
+  /** Gives the hold up; only the first call does anything. */
+  readonly release: Effect.Effect<void, CommitError>
+}
+
+/** Opens the store at a path, or joins those who hold it already. */
+export const hold = Effect.fnUntraced(
+  function*(options: ResolvedOptions): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
+    const path = yield* canonicalPath(options.path)
+    const core = yield* withSlot(path, (slot) => join(slot, { ...options, path }))
+    let isClosed = false
+    return {
+      core,
+      isClosed: () => isClosed,
+      release: Effect.uninterruptible(Effect.suspend(() => {
+        if (isClosed) return Effect.void
+        isClosed = true
+        return withSlot(path, leave)
+      }))
+    }
+  },
+  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
+)
+
+/** Gives a hold up, and logs the error of its last commit. */
+export const releaseOrLog = ({ core, release }: Hold): Effect.Effect<void> =>
+  Effect.catchCause(release, (cause) =>
+    Effect.logError(
+      `The last commit of the store at ${core.options.path} failed; ${core.buffer.size()} keys were not written`,
+      cause
+    ))

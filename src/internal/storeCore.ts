@@ -1,0 +1,263 @@
+/**
+ * What all holders of one open store share: the buffer, the committer, and when a
+ * commit begins.
+ *
+ * A commit of pending writes runs in a fiber of its own, so that whoever asked for
+ * it can be interrupted without harm. Commits follow one another under a
+ * semaphore. A commit that nobody waited for and that failed leaves its error for
+ * the next put.
+ */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Tracer from "effect/Tracer"
+import { Engine, type Environment, type Write } from "../Engine.ts"
+import type { ByteString, KeyCodec } from "../Key.ts"
+import * as Key from "../Key.ts"
+import type { Codec } from "../Value.ts"
+import * as Value from "../Value.ts"
+import type { CommitError } from "./committer.ts"
+import * as Committer from "./committer.ts"
+import * as Metrics from "./metrics.ts"
+import * as RwLock from "./rwLock.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
+import * as WriteBuffer from "./writeBuffer.ts"
+
+/** An open store, below its holders. */
+export interface StoreCore {
+  readonly options: ResolvedOptions
+  readonly environment: Environment
+  readonly keys: KeyCodec
+  readonly values: Codec
+  readonly buffer: WriteBuffer.WriteBuffer
+  /** Whether the environment can be read; it cannot for a moment while it is resized. */
+  readonly isReadable: () => boolean
+  /** Runs an effect while the environment stays open as it is. */
+  readonly whileOpen: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Takes a write into the buffer and sees to its commit. */
+  readonly write: (key: ByteString, value: WriteBuffer.PendingWrite) => void
+  /** Gives, once, the error of a commit that nobody waited for. */
+  readonly takeUnreported: () => CommitError | undefined
+  /** Waits for the commit that makes room in the buffer; fails as that one does. */
+  readonly awaitRoom: Effect.Effect<void, CommitError>
+  /** Commits what is pending: all of it is on disk when it returns. */
+  readonly flush: Effect.Effect<void, CommitError>
+  /** The same, but an error is left for the next put. */
+  readonly flushQuietly: Effect.Effect<void>
+  /** Waits until no generation is being committed; an error is left for the next put. */
+  readonly awaitCommitting: Effect.Effect<void>
+  /** Commits writes that belong together, after those that are pending. */
+  readonly commitUnit: (writes: ReadonlyArray<Write>) => Effect.Effect<void, CommitError>
+  /** Deletes everything, pending writes too. */
+  readonly clear: Effect.Effect<void, CommitError>
+  /** Makes the last commit and waits for whoever uses the environment. */
+  readonly finish: Effect.Effect<void, CommitError>
+}
+
+const observeCommit = Effect.fnUntraced(function*(
+  commit: Effect.Effect<void, CommitError>,
+  writes: number,
+  buffer: WriteBuffer.WriteBuffer
+) {
+  const [duration, exit] = yield* Effect.timed(Effect.exit(commit))
+  if (Exit.isSuccess(exit)) {
+    yield* Metric.update(Metrics.commits, 1)
+    yield* Metric.update(Metrics.committedWrites, writes)
+  }
+  yield* Metric.update(Metrics.commitDuration, duration)
+  yield* Metric.update(Metrics.pendingWrites, buffer.size())
+  yield* Metric.update(Metrics.pendingBytes, buffer.bytes())
+  return yield* exit
+}, (effect, _, writes) => Effect.withSpan(effect, "Store.commit", { attributes: { writes } }))
+
+/** Opens the environment of a store and what works on it, until the scope closes. */
+export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
+  const engine = yield* Engine
+  const environment = yield* engine.open(options)
+  // What runs in the background is no part of the span in which the store was opened.
+  const fork = yield* Effect.updateContext(
+    FiberSet.makeRuntime<never, void, never>(),
+    (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
+  )
+  const lock = yield* RwLock.make
+  const oneCommit = yield* Semaphore.make(1)
+  const buffer = WriteBuffer.make(options)
+  const committer = Committer.make({ ...options, environment, lock })
+  let unreported: CommitError | undefined
+  let timer: Fiber.Fiber<void> | undefined
+
+  // ---------------------------------------------------------------------------
+  // one commit after the other
+  // ---------------------------------------------------------------------------
+
+  /** Ends the commit of a generation; an error that nobody waits for is logged and kept for the next put. */
+  const settle = (
+    generation: WriteBuffer.Generation,
+    exit: Exit.Exit<void, CommitError>,
+    isReported: boolean
+  ): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const isHeard = isReported || generation.waiting > 0
+      buffer.settle(generation, exit)
+      if (Exit.isSuccess(exit)) {
+        unreported = undefined
+        return Effect.void
+      }
+      startTimer()
+      if (isHeard) return Effect.void
+      unreported = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      return Effect.logWarning(
+        `A commit of the store at ${options.path} failed; its writes stay pending`,
+        exit.cause
+      )
+    })
+
+  const commitBatch = (writes: ReadonlyArray<Write>, clear: boolean): Effect.Effect<void, CommitError> =>
+    observeCommit(committer.commit({ clear, writes }), writes.length, buffer)
+
+  /** Takes the pending writes out of the buffer for a commit that cannot be interrupted. */
+  const withGeneration = (
+    use: (generation: WriteBuffer.Generation | undefined) => Effect.Effect<void, CommitError>
+  ): Effect.Effect<void, CommitError> =>
+    Effect.uninterruptible(Effect.suspend(() => {
+      const generation = buffer.rotate()
+      if (generation !== undefined) stopTimer()
+      return use(generation)
+    }))
+
+  const commitGeneration = (
+    generation: WriteBuffer.Generation,
+    isReported: boolean
+  ): Effect.Effect<void, CommitError> =>
+    observeCommit(committer.commitSeparable(generation.writes), generation.writes.size, buffer).pipe(
+      Effect.onExit((exit) => settle(generation, exit, isReported))
+    )
+
+  const commitPending = withGeneration((generation) =>
+    generation === undefined ? Effect.void : commitGeneration(generation, false)
+  )
+
+  const commitUnit = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError> =>
+    oneCommit.withPermit(withGeneration((generation) => {
+      if (generation === undefined) return commitBatch(writes, false)
+      return commitBatch([...generation.writes, ...writes], false).pipe(
+        Effect.onExit((exit) => isMapFull(exit) ? Effect.void : settle(generation, exit, true)),
+        // Each may fit without the other; what came first goes first.
+        Effect.catchTag("MapFull", () =>
+          Effect.andThen(commitGeneration(generation, true), commitBatch(writes, false)))
+      )
+    }))
+
+  const clear = oneCommit.withPermit(withGeneration((generation) =>
+    Effect.onExit(
+      commitBatch([], true),
+      (exit) => generation === undefined ? Effect.void : settle(generation, exit, true)
+    )
+  ))
+
+  // ---------------------------------------------------------------------------
+  // when a commit begins
+  // ---------------------------------------------------------------------------
+
+  const requestCommit = (generation: WriteBuffer.Generation): void => {
+    if (generation.isRequested || generation.writes.size === 0) return
+    generation.isRequested = true
+    fork(Effect.ignoreCause(
+      oneCommit.withPermit(Effect.suspend(() => generation === buffer.filling() ? commitPending : Effect.void))
+    ))
+  }
+
+  const stopTimer = (): void => {
+    timer?.interruptUnsafe()
+    timer = undefined
+  }
+
+  const startTimer = (): void => {
+    if (timer !== undefined || options.flushInterval === undefined || buffer.filling().writes.size === 0) return
+    timer = fork(Effect.andThen(
+      Effect.sleep(options.flushInterval),
+      Effect.sync(() => {
+        timer = undefined
+        requestCommit(buffer.filling())
+      })
+    ))
+  }
+
+  /** Sees to it that a generation is committed, and waits for it. */
+  const awaitCommit = (generation: WriteBuffer.Generation): Effect.Effect<void, CommitError> =>
+    Effect.suspend(() => {
+      // Counted before the commit begins: it may fail at once, and then somebody knows.
+      generation.waiting++
+      requestCommit(generation)
+      return Effect.ensuring(
+        Deferred.await(generation.settled),
+        Effect.sync(() => {
+          generation.waiting--
+        })
+      )
+    })
+
+  /** The same for those who do not hand its error on: it stays for the next put. */
+  const awaitCommitQuietly = (generation: WriteBuffer.Generation): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      requestCommit(generation)
+      return Effect.ignore(Deferred.await(generation.settled))
+    })
+
+  const pendingGeneration = (): WriteBuffer.Generation | undefined => {
+    const filling = buffer.filling()
+    return filling.writes.size > 0 ? filling : buffer.committing()
+  }
+
+  const core: StoreCore = {
+    options,
+    environment,
+    keys: Key.make({ ...options.key, maxBytes: environment.maxKeyBytes }),
+    values: Value.make(),
+    buffer,
+    isReadable: committer.isReadable,
+    whileOpen: lock.withRead,
+    write: (key, value) => {
+      buffer.write(key, value)
+      startTimer()
+      if (buffer.isFull()) requestCommit(buffer.filling())
+    },
+    takeUnreported: () => {
+      const error = unreported
+      unreported = undefined
+      return error
+    },
+    awaitRoom: Effect.suspend(() => awaitCommit(buffer.committing() ?? buffer.filling())),
+    flush: Effect.suspend(() => {
+      const generation = pendingGeneration()
+      return generation === undefined ? Effect.void : awaitCommit(generation)
+    }),
+    flushQuietly: Effect.suspend(() => {
+      const generation = pendingGeneration()
+      return generation === undefined ? Effect.void : awaitCommitQuietly(generation)
+    }),
+    awaitCommitting: Effect.suspend(() => {
+      const committing = buffer.committing()
+      return committing === undefined ? Effect.void : awaitCommitQuietly(committing)
+    }),
+    commitUnit,
+    clear,
+    finish: Effect.uninterruptible(Effect.andThen(
+      Effect.sync(stopTimer),
+      // Waits for streams and backups in any case.
+      Effect.ensuring(oneCommit.withPermit(commitPending), lock.withWrite(Effect.void))
+    ))
+  }
+  return core
+})
+
+const isMapFull = (exit: Exit.Exit<void, CommitError>): boolean =>
+  Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), (error) => error._tag === "MapFull")
