@@ -13,7 +13,7 @@
  * **Example** (One entry under two kinds of keys)
  *
  * ```ts
- * import * as Key from "effect-lmdb/Key"
+ * import * as Key from "./Key.ts"
  * import * as Result from "effect/Result"
  *
  * const keys = Key.make()
@@ -290,18 +290,27 @@ const showBytes = (bytes: Uint8Array, encoding: TextEncoding): string => {
 }
 
 const showOther = (input: unknown): string => {
-  if (input === null) return "null"
-  if (typeof input === "object" || typeof input === "function") return Object.prototype.toString.call(input)
-  return cut(typeof input === "bigint" ? `${input}n` : String(input))
+  switch (typeof input) {
+    case "symbol":
+      return cut(input.toString())
+    case "bigint":
+      return cut(`${input}n`)
+    case "number":
+    case "boolean":
+      return String(input)
+    default:
+      return input === undefined || input === null ? String(input) : Object.prototype.toString.call(input)
+  }
 }
+
+// Code of the caller runs in here (`format`, getters, proxies): it may throw, and give what is no string.
+const attempt = (show: () => unknown): unknown => Result.getOrUndefined(Result.try(show))
 
 const makeShow = ({ format }: KeyOptions, encoding: TextEncoding): KeyCodec["show"] => {
   const showByRule = (key: unknown): string => {
     if (typeof key === "string") return showText(key)
     return isBytes(key) ? showBytes(viewOf(key), encoding) : showOther(key)
   }
-  // Code of the caller runs in here (`format`, getters, proxies) and may throw.
-  const attempt = (show: () => string): unknown => Result.getOrUndefined(Result.try(show))
   return (key) => {
     const formatted = format !== undefined && isKey(key) ? attempt(() => format(key)) : undefined
     const shown = typeof formatted === "string" ? formatted : attempt(() => showByRule(key))
@@ -336,7 +345,8 @@ const makeEncodeString = (options: KeyOptions, encoding: TextEncoding, refuse: R
       ? refuse(
         "LoneSurrogate",
         key,
-        `it has a lone surrogate (${character}) at index ${index}, which is no text; repair it (toWellFormed), ${remedy}`
+        `it has a lone surrogate (${character}) at index ${index}, which is no text; ` +
+          `repair it (toWellFormed), ${remedy}`
       )
       : refuse(
         "NotInEncoding",

@@ -150,6 +150,8 @@ const kinds = {
   boxed: 11
 }
 
+const isList: (value: unknown) => value is ReadonlyArray<unknown> = Array.isArray
+
 const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
 
 /** Whether an object with this tag is made by the platform and keeps its state where nobody can read it. */
@@ -160,39 +162,47 @@ const isOpaque = (value: object, tag: string): boolean => {
   return typeof constructor === "function" && value instanceof constructor
 }
 
-/** The path of what is to become the next slot of a node. */
-const placeOfSlot = (nodes: ReadonlyArray<Node>, index: number, at: number): string => {
-  const node = nodes[index]!
-  const place = placeOfNode(nodes, index)
+/** The last step of the path to a slot. */
+const stepInto = (node: Node, at: number): string => {
   switch (node[0]) {
     case kinds.array:
-      return `${place}[${at - 1}]`
+      return `[${at - 1}]`
     case kinds.map:
-      return `${place}(${at % 2 === 1 ? "key" : "value"} ${(at - 1) >> 1})`
+      return `(${at % 2 === 1 ? "key" : "value"} ${(at - 1) >> 1})`
     case kinds.set:
-      return `${place}(member ${at - 1})`
+      return `(member ${at - 1})`
     case kinds.error:
-      return `${place}.cause`
+      return ".cause"
     case kinds.object:
     case kinds.sparse:
-      return `${place}.${String(node[at - 1])}`
+      return `.${String(node[at - 1])}`
     default:
-      return place
+      return ""
   }
 }
 
-/** The path of a node. It is looked for when something is refused, so that nothing has to be kept for it. */
+/** The path to a node. It is looked for when something is refused, so that nothing has to be kept for it. */
 const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
-  for (let parent = 0; parent < Math.min(index, nodes.length); parent++) {
-    const at = nodes[parent]!.findIndex((slot) => Array.isArray(slot) && slot[0] === index)
-    if (at > 0) return placeOfSlot(nodes, parent, at)
+  const steps: Array<string> = []
+  let child = index
+  // A node stands behind one that refers to it.
+  for (const [parent, node] of [...nodes.slice(0, index).entries()].toReversed()) {
+    const at = node.findIndex((slot) => isList(slot) && slot[0] === child)
+    if (at > 0) {
+      steps.push(stepInto(node, at))
+      child = parent
+    }
   }
-  return ""
+  return steps.toReversed().join("")
 }
+
+const maximumPlace = 200
 
 const refuse = (noun: string, place: string): never => {
   const what = /^[aeio]/i.test(noun) ? `an ${noun}` : `a ${noun}`
-  throw new Refusal(place === "" ? `it is ${what}` : `it has ${what} at ${place.replace(/^\./, "")}`)
+  const path = place.replace(/^\./, "")
+  const shown = path.length > maximumPlace ? `...${path.slice(-maximumPlace)}` : path
+  throw new Refusal(path === "" ? `it is ${what}` : `it has ${what} at ${shown}`)
 }
 
 /** Takes a value apart, breadth first and without recursion: no nesting is too deep. */
@@ -214,6 +224,11 @@ const takeApart = (root: unknown): Array<Node> => {
     return [objects.push(value) - 1]
   }
 
+  const placeOfNext = (): string => {
+    const node = nodes.at(-1)
+    return node === undefined ? "" : placeOfNode(nodes, nodes.length - 1) + stepInto(node, node.length)
+  }
+
   const slot = (value: unknown): unknown => {
     switch (typeof value) {
       case "string":
@@ -224,7 +239,7 @@ const takeApart = (root: unknown): Array<Node> => {
         return value === null ? null : reference(value)
       case "function":
       case "symbol":
-        return refuse(typeof value, placeOfSlot(nodes, nodes.length - 1, nodes.at(-1)!.length))
+        return refuse(typeof value, placeOfNext())
       default:
         return value
     }
@@ -254,9 +269,8 @@ const takeApart = (root: unknown): Array<Node> => {
     } else if (types.isSet(value)) {
       const node = open(kinds.set)
       value.forEach((member) => node.push(slot(member)))
-    } else if (types.isNativeError(value)) {
-      const stack = typeof value.stack === "string" ? value.stack : ""
-      const node = open(kinds.error, slot(String(value.name)), slot(String(value.message)), slot(stack))
+    } else if (value instanceof Error) {
+      const node = open(kinds.error, ...[value.name, value.message, value.stack].map((text) => slot(text ?? "")))
       if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
     } else if (types.isDate(value)) {
       open(kinds.date, value.getTime())
@@ -277,7 +291,8 @@ const takeApart = (root: unknown): Array<Node> => {
 
   if (typeof root === "object" && root !== null) reference(root)
   else open(kinds.primitive).push(slot(root))
-  for (let index = 0; index < objects.length; index++) write(objects[index]!)
+  // The list grows while it is gone through.
+  for (const object of objects) write(object)
   return nodes
 }
 
@@ -299,7 +314,7 @@ const textOf = (slot: unknown): string =>
 
 const primitiveOf = (slot: unknown): unknown => {
   if (typeof slot !== "object" || slot === null) return slot
-  return Array.isArray(slot) ? -0 : textOf(slot)
+  return isList(slot) ? -0 : textOf(slot)
 }
 
 const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
@@ -357,7 +372,8 @@ const objectShell = (slots: ReadonlyArray<unknown>): Shell => {
 const sparseShell = ([length, ...slots]: ReadonlyArray<unknown>): Shell => {
   // Longer than any array that is laid out in memory as a whole, so that this one takes memory for the elements it
   // gets and not for its length, which may come from damaged bytes.
-  const value: Array<unknown> = new Array(2 ** 32 - 1)
+  const value: Array<unknown> = []
+  value.length = 2 ** 32 - 1
   value.length = numberOf(length)
   return {
     value,
@@ -397,8 +413,8 @@ const errorShell = ([name, message, stack, ...cause]: ReadonlyArray<unknown>): S
 }
 
 const shellOf = (node: unknown): Shell => {
-  if (!Array.isArray(node)) return malformed()
-  const [kind, ...slots]: Array<unknown> = node
+  if (!isList(node)) return malformed()
+  const [kind, ...slots] = node
   switch (kind) {
     case kinds.primitive:
       return { value: primitiveOf(slots[0]) }
@@ -430,14 +446,14 @@ const shellOf = (node: unknown): Shell => {
 }
 
 const putTogether = (nodes: unknown): unknown => {
-  if (!Array.isArray(nodes) || nodes.length === 0) return malformed()
+  if (!isList(nodes)) return malformed()
   const shells = nodes.map(shellOf)
   const resolve = (slot: unknown): unknown => {
-    if (!Array.isArray(slot) || slot.length === 0) return primitiveOf(slot)
+    if (!isList(slot) || slot.length === 0) return primitiveOf(slot)
     return (shells[numberOf(slot[0])] ?? malformed()).value
   }
   for (const shell of shells) shell.fill?.(resolve)
-  return shells[0]!.value
+  return (shells[0] ?? malformed()).value
 }
 
 // -----------------------------------------------------------------------------
@@ -466,12 +482,15 @@ layout(0xd9, "sized", 1, 2, 4) // strings
 layout(0xdc, "array", 2, 4)
 layout(0xde, "map", 2, 4)
 
+/** Stands for a byte past the end: the one first byte that MessagePack never uses. */
+const unknownFirst = 0xc1
+
 /** `undefined`, a `bigint` of more than 64 bits, a `Date`. */
 const isKnownExtension = (type: number | undefined): boolean => type === 0x00 || type === 0x42 || type === 0xff
 
 const unsigned = (bytes: Uint8Array, position: number, width: number): number => {
   let value = 0
-  for (let at = position; at < position + width; at++) value = value * 256 + bytes[at]!
+  for (let at = position; at < position + width; at++) value = value * 256 + (bytes[at] ?? 0)
   return value
 }
 
@@ -491,11 +510,11 @@ const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
   while (true) {
     while (items === 0) {
       if (depth === 0) return position === end
-      items = surrounding[--depth]!
+      items = surrounding[--depth] ?? 0
     }
-    if (!(position < end)) return false
+    if (position >= end) return false
     items--
-    const first = bytes[position++]!
+    const first = bytes[position++] ?? unknownFirst
     let inside = 0
     if (first < 0x80 || first >= 0xe0) continue
     else if (first < 0x90) inside = (first & 0x0f) * 2
@@ -523,7 +542,7 @@ const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
     }
     if (inside > 0) {
       // An item takes a byte at least.
-      if (!(inside <= end - position) || depth === maximumDepth) return false
+      if (inside > end - position || depth === maximumDepth) return false
       surrounding[depth++] = items
       items = inside
     }
@@ -575,8 +594,7 @@ export const make = (): Codec => {
   return {
     encode: (value) =>
       Result.try({
-        try: () =>
-          isPlain(value, 0, new Set()) ? pack(plainFormat, value) : pack(graphFormat, takeApart(value)),
+        try: () => isPlain(value, 0, new Set()) ? pack(plainFormat, value) : pack(graphFormat, takeApart(value)),
         catch: (cause) => {
           // A throw in the middle can leave the buffer that all instances of msgpackr write to half exchanged.
           packr.useBuffer(Buffer.allocUnsafeSlow(8192))

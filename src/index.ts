@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
+export * as Engine from "./Engine.ts"
 export { type Key, type KeyOptions } from "./Key.ts"
 export { type Entries, type Found, type Stats, Store, type StoreService } from "./Store.ts"
-export { StoreLive } from "./StoreLive.ts"
 export * from "./StoreError.ts"
-export * as Engine from "./Engine.ts"
+export { StoreLive } from "./StoreLive.ts"
 export { type StoreOptions } from "./StoreOptions.ts"

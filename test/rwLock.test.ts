@@ -4,6 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as MutableRef from "effect/MutableRef"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as RwLock from "../src/internal/rwLock.ts"
@@ -112,9 +113,11 @@ describe("RwLock", () => {
       const held = yield* occupy(lock, holder)
       const fibers = yield* Effect.forEach(arrivals, (name) =>
         Effect.tap(
-          start(withSide(lock, name.startsWith("read") ? "read" : "write")(
-            Effect.andThen(Effect.sync(() => order.push(name)), pause(3))
-          )),
+          start(
+            withSide(lock, name.startsWith("read") ? "read" : "write")(
+              Effect.andThen(Effect.sync(() => order.push(name)), pause(3))
+            )
+          ),
           pause(30)
         ))
       yield* held.leave
@@ -147,30 +150,32 @@ describe("RwLock", () => {
         }
       }))
 
-    it.effect.each(sides)("nobody starves under a constant stream from the other side: %s", (side) =>
-      Effect.gen(function*() {
-        const rivals = 5
-        const turns = 100
-        const lock = yield* RwLock.make
-        let rivalTurns = 0
-        const rival = withSide(lock, side === "read" ? "write" : "read")(
-          Effect.andThen(Effect.sync(() => rivalTurns++), pause(7))
-        )
-        const fibers = yield* Effect.forEach(Array.from({ length: rivals }), () => start(Effect.forever(rival)))
-        // A side that starves makes this loop endless: the bound ends it.
-        let longestWait = 0
-        for (let turn = 0; turn < turns; turn++) {
-          const before = rivalTurns
-          const fiber = yield* start(withSide(lock, side)(Effect.void))
-          while (fiber.pollUnsafe() === undefined && rivalTurns - before <= 2 * rivals) yield* Effect.yieldNow
-          longestWait = Math.max(longestWait, rivalTurns - before)
-          assert.isDefined(fiber.pollUnsafe(), `turn ${turn} starved`)
-        }
-        assert.isAtLeast(rivalTurns, turns / 2)
-        assert.isAtMost(longestWait, 2 * rivals)
-        yield* Fiber.interruptAll(fibers)
-        yield* assertFree(lock)
-      }))
+    it.effect.each(sides)(
+      "nobody starves under a constant stream from the other side: %s",
+      (side) =>
+        Effect.gen(function*() {
+          const rivals = 5
+          const turns = 100
+          const lock = yield* RwLock.make
+          const rivalTurns = MutableRef.make(0)
+          const rival = withSide(lock, side === "read" ? "write" : "read")(
+            Effect.andThen(Effect.sync(() => MutableRef.increment(rivalTurns)), pause(7))
+          )
+          const fibers = yield* Effect.forEach(Array.from({ length: rivals }), () => start(Effect.forever(rival)))
+          for (let turn = 1; turn <= turns; turn++) {
+            const before = MutableRef.get(rivalTurns)
+            const turnsOfRivals = () => MutableRef.get(rivalTurns) - before
+            const fiber = yield* start(withSide(lock, side)(Effect.void))
+            // A side that starves would wait forever: the bound ends it.
+            while (fiber.pollUnsafe() === undefined && turnsOfRivals() <= 2 * rivals) yield* Effect.yieldNow
+            assert.isDefined(fiber.pollUnsafe(), `starved in turn ${turn}`)
+            assert.isAtMost(turnsOfRivals(), 2 * rivals)
+          }
+          assert.isAtLeast(MutableRef.get(rivalTurns), turns / 2)
+          yield* Fiber.interruptAll(fibers)
+          yield* assertFree(lock)
+        })
+    )
   })
 
   describe("release", () => {
@@ -239,22 +244,25 @@ describe("RwLock", () => {
         assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
       }))
 
-    it.effect.each(sides)("does not reach an uninterruptible caller, under the lock or waiting: %s", (side) =>
-      Effect.gen(function*() {
-        const lock = yield* RwLock.make
-        const held = yield* occupy(lock, "write")
-        const done: Array<string> = []
-        const caller = yield* start(Effect.uninterruptible(
-          withSide(lock, side)(Effect.andThen(pause(5), Effect.sync(() => done.push("body"))))
-        ))
-        const interruption = yield* start(Fiber.interrupt(caller))
-        yield* pause(20)
-        assert.isUndefined(caller.pollUnsafe())
-        yield* held.leave
-        yield* Fiber.await(interruption)
-        assert.deepStrictEqual(done, ["body"])
-        yield* assertFree(lock)
-      }))
+    it.effect.each(sides)(
+      "does not reach an uninterruptible caller, under the lock or waiting: %s",
+      (side) =>
+        Effect.gen(function*() {
+          const lock = yield* RwLock.make
+          const held = yield* occupy(lock, "write")
+          const done: Array<string> = []
+          const caller = yield* start(Effect.uninterruptible(
+            withSide(lock, side)(Effect.andThen(pause(5), Effect.sync(() => done.push("body"))))
+          ))
+          const interruption = yield* start(Fiber.interrupt(caller))
+          yield* pause(20)
+          assert.isUndefined(caller.pollUnsafe())
+          yield* held.leave
+          yield* Fiber.await(interruption)
+          assert.deepStrictEqual(done, ["body"])
+          yield* assertFree(lock)
+        })
+    )
 
     it.effect("an uninterruptible body ends before the lock is released", () =>
       Effect.gen(function*() {

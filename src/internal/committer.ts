@@ -89,7 +89,10 @@ export const make = (options: CommitterOptions): Committer => {
 
   const mapFull = (pending: number): Effect.Effect<never, MapFull> =>
     Effect.suspend(() => {
-      const used = Result.match(environment.stats(), { onFailure: () => mapSize, onSuccess: (stats) => stats.fileBytes })
+      const used = Result.match(environment.stats(), {
+        onFailure: () => mapSize,
+        onSuccess: (stats) => stats.fileBytes
+      })
       return Effect.fail(new MapFull({ limit: maxMapSize ?? mapSize, used, pending }))
     })
 
@@ -137,7 +140,10 @@ export const make = (options: CommitterOptions): Committer => {
 
   const commit = (batch: Batch): Effect.Effect<void, CommitError> =>
     commitOrMakeRoom(batch).pipe(
-      Effect.retry({ schedule: options.resize, while: (error: EngineFull | CommitError) => error._tag === "EngineFull" }),
+      Effect.retry({
+        schedule: options.resize,
+        while: (error: EngineFull | CommitError) => error._tag === "EngineFull"
+      }),
       Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes)))
     )
 
@@ -179,11 +185,17 @@ export const make = (options: CommitterOptions): Committer => {
 
   return {
     commit: (batch) =>
-      Effect.catchTag(commit(batch), "MapFull", (full) =>
-        batch.clear || [...batch.writes].every(isDeletion) ? commitInReserve(batch) : Effect.fail(full)),
+      Effect.catchTag(
+        commit(batch),
+        "MapFull",
+        (full) => batch.clear || [...batch.writes].every(isDeletion) ? commitInReserve(batch) : Effect.fail(full)
+      ),
     commitSeparable: (writes) =>
-      Effect.catchTag(commit(batchOf(writes)), "MapFull", (full) =>
-        [...writes].some(isDeletion) ? commitDeletionsFirst(writes) : Effect.fail(full)),
+      Effect.catchTag(
+        commit(batchOf(writes)),
+        "MapFull",
+        (full) => [...writes].some(isDeletion) ? commitDeletionsFirst(writes) : Effect.fail(full)
+      ),
     isReadable: () => isReadable
   }
 }

@@ -30,14 +30,7 @@ import * as Result from "effect/Result"
 import { ABORT, type Database, open as openLmdb, type RootDatabase } from "lmdb"
 import { Buffer } from "node:buffer"
 import { statSync } from "node:fs"
-import {
-  type Batch,
-  Engine,
-  EngineFull,
-  type EngineOptions,
-  type EngineStats,
-  type Environment
-} from "../Engine.ts"
+import { type Batch, Engine, EngineFull, type EngineOptions, type EngineStats, type Environment } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 import { EngineFailure, OpenFailed, type OpenFailedReason } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
@@ -63,14 +56,21 @@ const formatVersion = Uint8Array.of(1)
 /** Enough for the named databases of hundreds of collections. */
 const maxDatabases = 1024
 
+// ---------------------------------------------------------------------------
+// the limit
+// ---------------------------------------------------------------------------
+
 /** Pages held back for deletions: a full file needs some to delete anything. */
 const reservePages = 16
 
 /**
- * Pages held back for what a commit writes after the batch: the records of the
- * named databases and the list of free pages, 512 numbers a page.
+ * Pages held back for what a commit takes after the batch is written: for the tree
+ * of the named databases, and for the list of free pages, 512 numbers a page.
  */
-const commitPages = (pages: number): number => 8 + Math.ceil(pages / 256)
+const commitPages = (pages: number): number => 8 + Math.ceil(pages / 128)
+
+/** The most that one commit takes after the batch when it has loose pages at hand. */
+const lastPages = (pages: number): number => 2 + Math.ceil(pages / 512)
 
 const mapSizeFor = (mapSize: number, pageSize: number, useReserve: boolean): number => {
   const pages = Math.floor(mapSize / pageSize)
@@ -142,19 +142,22 @@ const keyEncoder = {
   readKey: (source: Buffer, start: number, end: number): string => source.toString("latin1", start, end)
 }
 
+type Records = Database<Uint8Array, ByteString>
+
 interface Files {
   readonly root: RootDatabase
   /** `undefined` on a read-only file that never had a record. */
-  readonly records: Database<Uint8Array, ByteString> | undefined
-  readonly meta: Database<Uint8Array, ByteString> | undefined
-  /** The size of the native map when it was opened: it differs once the engine grew it. */
+  readonly records: Records | undefined
+  readonly meta: Records | undefined
+  readonly pageSize: number
+  /** The size that the native map was asked to have. */
+  readonly wantedMapSize: number
+  /** The size that it had when it was opened: more where the file is longer. */
   readonly nativeMapSize: number
 }
 
 const figure = (figures: object, name: string): number =>
   Predicate.hasProperty(figures, name) && Predicate.isNumber(figures[name]) ? figures[name] : 0
-
-const nativeMapSizeOf = (database: Database): number => figure(database.getStats(), "mapSize")
 
 const openFiles = (options: EngineOptions, mapSize: number): Files => {
   const root = openLmdb({
@@ -171,12 +174,21 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
   })
   try {
     // The declaration hides that a missing database of a read-only file is `undefined`.
-    const openDatabase = (name: string): Database<Uint8Array, ByteString> | undefined => {
+    const openDatabase = (name: string): Records | undefined => {
       const databaseOptions = { name, encoding: "binary" as const, keyEncoder }
       return root.openDB(databaseOptions)
     }
     const records = openDatabase(recordsName)
-    return { root, records, meta: openDatabase(metaName), nativeMapSize: nativeMapSizeOf(root) }
+    const meta = openDatabase(metaName)
+    const figures = root.getStats()
+    return {
+      root,
+      records,
+      meta,
+      pageSize: figure(figures, "pageSize"),
+      wantedMapSize: mapSize,
+      nativeMapSize: figure(figures, "mapSize")
+    }
   } catch (cause) {
     void root.close()
     throw cause
@@ -192,18 +204,38 @@ const usedBytesOf = (figures: object, pageSize: number): number => {
   return (pagesOf(figures) + treeAt("root") + treeAt("free") + 2) * pageSize
 }
 
+/**
+ * Takes pages for a transaction and gives them back to it, loose: what its commit
+ * needs for the trees it takes from these, and not from behind the end of the file.
+ */
+const prepareLoosePages = (meta: Records, pages: number): void => {
+  // Two such values fill a page.
+  const filler = new Uint8Array(Math.floor(newPageSize * 0.45))
+  const keys = Array.from({ length: 2 * pages }, (_, index) => ByteString(`filler${index}`))
+  for (const key of keys) void meta.put(key, filler)
+  for (const key of keys) void meta.remove(key)
+}
+
 /** What happened in the transaction of a batch. */
 type Outcome = "written" | EngineFull
 
 const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcome> => {
   const { meta, nativeMapSize, records } = files
   if (records === undefined || meta === undefined) return Promise.reject(new Error("the database is read-only"))
+  const pages = Math.floor(mapSize / files.pageSize)
   let outcome: Outcome = "written"
+  const abort = (needed: number) => {
+    outcome = new EngineFull({ mapSize, needed })
+    return ABORT
+  }
   return records.childTransaction(() => {
-    if (nativeMapSizeOf(records) !== nativeMapSize) {
-      outcome = new EngineFull({ mapSize, needed: mapSize })
-      return ABORT
-    }
+    const figures = records.getStats()
+    if (figure(figures, "mapSize") !== nativeMapSize) return abort(mapSize)
+    const isPastMap = nativeMapSize > files.wantedMapSize
+    // Not even the end of a commit may pass the limit, nor that of a clear thereafter.
+    const end = figure(figures, "lastPageNumber") + 1
+    if (isPastMap && !batch.clear && end + 2 * lastPages(pages) > pages) return abort(mapSize + 1)
+
     if (batch.clear) records.clearSync()
     let isEmpty = !batch.clear
     for (const [key, value] of batch.writes) {
@@ -213,11 +245,10 @@ const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcom
     }
     // A transaction that writes nothing is none, and freed pages come of age by transactions.
     if (isEmpty) void meta.put(formatKey, formatVersion)
-    const grown = nativeMapSizeOf(records)
-    if (grown === nativeMapSize) return undefined
+    if (isPastMap && !batch.clear) prepareLoosePages(meta, 4 + 2 * lastPages(pages))
+    const grown = figure(records.getStats(), "mapSize")
     // The engine grows its map to twice the need.
-    outcome = new EngineFull({ mapSize, needed: Math.ceil(grown / 2) })
-    return ABORT
+    return grown === nativeMapSize ? undefined : abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
   }).catch(revealCommitError).then(() => outcome)
 }
 

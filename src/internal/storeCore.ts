@@ -151,8 +151,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       return commitBatch([...generation.writes, ...writes], false).pipe(
         Effect.onExit((exit) => isMapFull(exit) ? Effect.void : settle(generation, exit, true)),
         // Each may fit without the other; what came first goes first.
-        Effect.catchTag("MapFull", () =>
-          Effect.andThen(commitGeneration(generation, true), commitBatch(writes, false)))
+        Effect.catchTag("MapFull", () => Effect.andThen(commitGeneration(generation, true), commitBatch(writes, false)))
       )
     }))
 

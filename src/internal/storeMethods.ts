@@ -248,12 +248,15 @@ export const make = ({ core, isClosed }: Holder) => {
   const deleteKey = (key: Key) => writeKey(key, deleteBytes)
 
   const deleteOrFail = (key: Key) =>
-    writeKey(key, (bytes) =>
-      whenReadable(() => true, false, (): Effect.Effect<void, Closed | EngineFailure | KeyNotFound> => {
-        const isThere = exists(bytes)
-        if (Result.isFailure(isThere)) return Effect.fail(isThere.failure)
-        return isThere.success ? deleteBytes(bytes) : Effect.fail(new KeyNotFound({ key: keys.show(key) }))
-      }))
+    writeKey(
+      key,
+      (bytes) =>
+        whenReadable(() => true, false, (): Effect.Effect<void, Closed | EngineFailure | KeyNotFound> => {
+          const isThere = exists(bytes)
+          if (Result.isFailure(isThere)) return Effect.fail(isThere.failure)
+          return isThere.success ? deleteBytes(bytes) : Effect.fail(new KeyNotFound({ key: keys.show(key) }))
+        })
+    )
 
   type UpdateError = ValueEncoding | ValueDecoding | EngineFailure | CommitError | Closed
 
