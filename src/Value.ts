@@ -541,8 +541,7 @@ const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
       }
     }
     if (inside > 0) {
-      // An item takes a byte at least.
-      if (inside > end - position || depth === maximumDepth) return false
+      if (depth === maximumDepth) return false
       surrounding[depth++] = items
       items = inside
     }
@@ -585,10 +584,8 @@ export const make = (): Codec => {
     if (length === 0) throw new Refusal("there are none")
     if (format !== plainFormat && format !== graphFormat) throw new Refusal(`no value begins with ${format}`)
     if (!isMessage(bytes, 1, length)) return malformed()
-    if (format === plainFormat) return packr.unpack(bytes, { start: 1, end: length })
-    // As a bare Uint8Array: what msgpackr copies out of a Buffer are Buffers again.
-    const bare = new Uint8Array(bytes.buffer, bytes.byteOffset, length)
-    return putTogether(packr.unpack(bare, { start: 1, end: length }))
+    const item: unknown = packr.unpack(bytes, { start: 1, end: length })
+    return format === plainFormat ? item : putTogether(item)
   }
 
   return {

@@ -421,6 +421,8 @@ describe("Value", () => {
 
     it("references shared within a value stay shared", () => {
       const [date, bytes, list] = [new Date(5), new Uint8Array(3), [1]]
+      comesBack([list, list])
+      comesBack({ a: date, b: [{ c: date }] })
       comesBack({ a: date, b: date, c: bytes, d: bytes, e: [list, list], f: new Map([[list, date]]) })
     })
 
@@ -545,6 +547,24 @@ describe("Value", () => {
         comesBack(circular)
       }
     })
+  })
+
+  it("at the end of the call stack nothing is left in disorder", () => {
+    const value = { alpha: 1, beta: ["gamma", { delta: "x".repeat(70) }], epsilon: new Date(5) }
+    const [plain, graph] = [encode(value), encode(new Map([[value, value]]))]
+    const dive = (): void => {
+      codec.encode(value)
+      codec.encode([value, value])
+      codec.decode(plain)
+      codec.decode(graph)
+      dive()
+    }
+    for (let run = 0; run < 5; run++) {
+      assert.throws(dive, RangeError)
+      comesBack(value)
+      comesBack([value, value])
+      deepStrictEqual([decode(plain), decode(graph)], structuredClone([value, new Map([[value, value]])]))
+    }
   })
 
   describe("bytes", () => {

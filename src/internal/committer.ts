@@ -69,6 +69,8 @@ export const make = (options: CommitterOptions): Committer => {
   let mapSize = options.mapSize
   let isReadable = true
   let mustResize = false
+  /** Whether all that earlier transactions freed can be used. */
+  let isAged = true
 
   const resizeTo = (size: number, useReserve: boolean): Effect.Effect<void, EngineFailure> =>
     lock.withWrite(
@@ -138,12 +140,9 @@ export const make = (options: CommitterOptions): Committer => {
         )
     )
 
-  const commit = (batch: Batch): Effect.Effect<void, CommitError> =>
+  const commitGrowing = (batch: Batch): Effect.Effect<void, CommitError> =>
     commitOrMakeRoom(batch).pipe(
-      Effect.retry({
-        schedule: options.resize,
-        while: (error: EngineFull | CommitError) => error._tag === "EngineFull"
-      }),
+      Effect.retry({ schedule: options.resize, while: (error: EngineFull | CommitError) => error._tag === "EngineFull" }),
       Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes)))
     )
 
@@ -152,6 +151,21 @@ export const make = (options: CommitterOptions): Committer => {
     Effect.andThen(resizeTo(mapSize, true), commitOnce(batch)).pipe(
       Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes))),
       Effect.ensuring(Effect.ignore(resizeTo(mapSize, false)))
+    )
+
+  /** What a transaction frees can be used by the one after the next: makes it two later. */
+  const letFreedPagesAge = Effect.suspend(() => {
+    isAged = true
+    return Effect.ignore(Effect.andThen(commitInReserve(noWrites), commitInReserve(noWrites)))
+  })
+
+  const commit = (batch: Batch): Effect.Effect<void, CommitError> =>
+    commitGrowing(batch).pipe(
+      Effect.catchTag("MapFull", (full) =>
+        isAged ? Effect.fail(full) : Effect.andThen(letFreedPagesAge, commitGrowing(batch))),
+      Effect.tap(Effect.sync(() => {
+        isAged = false
+      }))
     )
 
   /** Halves the deletions until they fit: each half makes room for the next. */
@@ -177,10 +191,7 @@ export const make = (options: CommitterOptions): Committer => {
     yield* commitDeletions(deletions, (committed) => {
       for (const [key] of committed) writes.delete(key)
     })
-    if (writes.size === 0) return
-    // What a transaction frees can be used by the one after the next.
-    yield* commitInReserve(noWrites)
-    yield* commit(batchOf(writes))
+    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commit(batchOf(writes)))
   })
 
   return {

@@ -63,14 +63,20 @@ const maxDatabases = 1024
 /** Pages held back for deletions: a full file needs some to delete anything. */
 const reservePages = 16
 
-/**
- * Pages held back for what a commit takes after the batch is written: for the tree
- * of the named databases, and for the list of free pages, 512 numbers a page.
- */
-const commitPages = (pages: number): number => 8 + Math.ceil(pages / 128)
+/** How many page numbers of the list of free pages fill a page. */
+const numbersPerPage = 500
 
-/** The most that one commit takes after the batch when it has loose pages at hand. */
-const lastPages = (pages: number): number => 2 + Math.ceil(pages / 512)
+/**
+ * The most pages that the end of a commit takes from behind the end of the file,
+ * after the batch is written: for the list of the pages that it freed.
+ */
+const lastPages = (freed: number): number => 2 + Math.ceil(freed / numbersPerPage)
+
+/**
+ * Pages held back for that. They suffice for one commit and a clear after it; once
+ * the file is that long, commits are tried out first (`writeBatch`).
+ */
+const commitPages = (pages: number): number => 4 + 2 * lastPages(pages)
 
 const mapSizeFor = (mapSize: number, pageSize: number, useReserve: boolean): number => {
   const pages = Math.floor(mapSize / pageSize)
@@ -156,6 +162,13 @@ interface Files {
   readonly nativeMapSize: number
 }
 
+interface WritableFiles extends Files {
+  readonly records: Records
+  readonly meta: Records
+}
+
+const isWritable = (files: Files): files is WritableFiles => files.records !== undefined && files.meta !== undefined
+
 const figure = (figures: object, name: string): number =>
   Predicate.hasProperty(figures, name) && Predicate.isNumber(figures[name]) ? figures[name] : 0
 
@@ -168,6 +181,8 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     maxDbs: maxDatabases,
     noSync: options.durability === "noSync",
     overlappingSync: false,
+    // The library would begin each transaction with a promise of its own that nobody can listen to.
+    eventTurnBatching: false,
     compression: options.compression,
     ...(options.readOnly ? {} : { pageSize: newPageSize }),
     ...(options.encryptionKey === undefined ? {} : { encryptionKey: Redacted.value(options.encryptionKey) })
@@ -204,52 +219,96 @@ const usedBytesOf = (figures: object, pageSize: number): number => {
   return (pagesOf(figures) + treeAt("root") + treeAt("free") + 2) * pageSize
 }
 
+// ---------------------------------------------------------------------------
+// writing
+// ---------------------------------------------------------------------------
+
+const writeAll = (files: WritableFiles, batch: Batch): void => {
+  const { meta, records } = files
+  if (batch.clear) records.clearSync()
+  let isEmpty = !batch.clear
+  for (const [key, value] of batch.writes) {
+    isEmpty = false
+    if (value === null) void records.remove(key)
+    else void records.put(key, value)
+  }
+  // A transaction that writes nothing is none, and freed pages come of age by transactions.
+  if (isEmpty) void meta.put(formatKey, formatVersion)
+}
+
+/** The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value. */
+const freedBy = ({ pageSize, records }: WritableFiles, batch: Batch): number => {
+  const pathPages = 2 * (figure(records.getStats(), "treeDepth") + 1)
+  let freed = 2 * pathPages
+  for (const [key] of batch.writes) {
+    freed += pathPages + Math.ceil((records.getBinaryFast(key)?.length ?? 0) / pageSize)
+  }
+  return freed
+}
+
+const loosePages = 12
+
 /**
- * Takes pages for a transaction and gives them back to it, loose: what its commit
- * needs for the trees it takes from these, and not from behind the end of the file.
+ * Takes pages for a transaction and gives them back to it, loose: the end of its
+ * commit takes the pages of trees from these, and not from behind the end of the file.
  */
-const prepareLoosePages = (meta: Records, pages: number): void => {
+const prepareLoosePages = ({ meta, pageSize }: WritableFiles): void => {
   // Two such values fill a page.
-  const filler = new Uint8Array(Math.floor(newPageSize * 0.45))
-  const keys = Array.from({ length: 2 * pages }, (_, index) => ByteString(`filler${index}`))
+  const filler = new Uint8Array(Math.floor(pageSize * 0.45))
+  const keys = Array.from({ length: 2 * loosePages }, (_, index) => ByteString(`filler${index}`))
   for (const key of keys) void meta.put(key, filler)
   for (const key of keys) void meta.remove(key)
 }
 
-/** What happened in the transaction of a batch. */
+/** Takes as many pages in a row as the end of a commit may want for its list of free pages. */
+const takeLastPages = ({ meta, pageSize }: WritableFiles, freed: number): void => {
+  if (freed > numbersPerPage / 2) {
+    void meta.put(ByteString("filler"), new Uint8Array((lastPages(freed) - 1) * pageSize))
+  }
+}
+
+/** Runs a transaction, and undoes it unless it stays within the native map. */
+const within = (files: WritableFiles, mapSize: number, write: () => typeof ABORT | void): Promise<Outcome> => {
+  const { nativeMapSize, records } = files
+  let outcome: Outcome = "written"
+  return records.childTransaction(() => {
+    if (figure(records.getStats(), "mapSize") !== nativeMapSize) {
+      outcome = new EngineFull({ mapSize, needed: mapSize })
+      return ABORT
+    }
+    const result = write()
+    const grown = figure(records.getStats(), "mapSize")
+    if (grown === nativeMapSize) return result
+    // The engine grows its map to twice the need.
+    outcome = new EngineFull({ mapSize, needed: Math.max(mapSize + 1, Math.ceil(grown / 2)) })
+    return ABORT
+  }).catch(revealCommitError).then(() => outcome)
+}
+
+/** What happened to a batch. */
 type Outcome = "written" | EngineFull
 
 const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcome> => {
-  const { meta, nativeMapSize, records } = files
-  if (records === undefined || meta === undefined) return Promise.reject(new Error("the database is read-only"))
-  const pages = Math.floor(mapSize / files.pageSize)
-  let outcome: Outcome = "written"
-  const abort = (needed: number) => {
-    outcome = new EngineFull({ mapSize, needed })
-    return ABORT
+  if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
+  if (batch.clear || files.nativeMapSize <= files.wantedMapSize) {
+    return within(files, mapSize, () => writeAll(files, batch))
   }
-  return records.childTransaction(() => {
-    const figures = records.getStats()
-    if (figure(figures, "mapSize") !== nativeMapSize) return abort(mapSize)
-    const isPastMap = nativeMapSize > files.wantedMapSize
-    // Not even the end of a commit may pass the limit, nor that of a clear thereafter.
-    const end = figure(figures, "lastPageNumber") + 1
-    if (isPastMap && !batch.clear && end + 2 * lastPages(pages) > pages) return abort(mapSize + 1)
-
-    if (batch.clear) records.clearSync()
-    let isEmpty = !batch.clear
-    for (const [key, value] of batch.writes) {
-      isEmpty = false
-      if (value === null) void records.remove(key)
-      else void records.put(key, value)
-    }
-    // A transaction that writes nothing is none, and freed pages come of age by transactions.
-    if (isEmpty) void meta.put(formatKey, formatVersion)
-    if (isPastMap && !batch.clear) prepareLoosePages(meta, 4 + 2 * lastPages(pages))
-    const grown = figure(records.getStats(), "mapSize")
-    // The engine grows its map to twice the need.
-    return grown === nativeMapSize ? undefined : abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
-  }).catch(revealCommitError).then(() => outcome)
+  // The file is in the pages that were held back. The same writes take the same pages: what
+  // they leave for the end of the commit is tried out in a transaction that is undone.
+  return within(files, mapSize, () => {
+    const freed = freedBy(files, batch)
+    writeAll(files, batch)
+    prepareLoosePages(files)
+    takeLastPages(files, freed)
+    return ABORT
+  }).then((outcome) =>
+    outcome === "written"
+      ? within(files, mapSize, () => {
+        writeAll(files, batch)
+        prepareLoosePages(files)
+      })
+      : outcome
+  )
 }
 
 // ---------------------------------------------------------------------------
