@@ -51,7 +51,7 @@ export interface EngineOptions {
   /** Whether values are compressed. */
   readonly compression: boolean
   /** The key, 32 bytes, that encrypts the file. */
-  readonly encryptionKey: Redacted.Redacted<string> | undefined
+  readonly encryptionKey: Redacted.Redacted | undefined
 }
 
 /**

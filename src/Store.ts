@@ -253,12 +253,12 @@ const makeWithEngine = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
   const resolved = yield* resolve(options)
-  const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), (hold) => OpenStores.releaseOrLog(hold))
+  const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), OpenStores.releaseOrLog)
   const methods = StoreMethods.make(hold)
-  function close(options: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
-  function close(options?: { readonly strict?: false | undefined }): Effect.Effect<void>
-  function close(options?: { readonly strict?: boolean | undefined }) {
-    return options?.strict === true ? hold.release : OpenStores.releaseOrLog(hold)
+  function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
+  function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
+  function close(closeOptions?: { readonly strict?: boolean | undefined }) {
+    return closeOptions?.strict === true ? hold.release : OpenStores.releaseOrLog(hold)
   }
   return { ...methods, close }
 })

@@ -67,5 +67,5 @@ export interface StoreOptions {
   /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
   readonly compression?: boolean | undefined
   /** Encrypts the file (ChaCha8); 32 bytes of UTF-8. Default: none. */
-  readonly encryptionKey?: Redacted.Redacted<string> | undefined
+  readonly encryptionKey?: Redacted.Redacted | undefined
 }

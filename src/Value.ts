@@ -205,6 +205,27 @@ const refuse = (noun: string, place: string): never => {
   throw new Refusal(path === "" ? `it is ${what}` : `it has ${what} at ${shown}`)
 }
 
+const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
+  DataView,
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  BigInt64Array,
+  BigUint64Array,
+  Float32Array,
+  Float64Array,
+  // Node 22 has none.
+  ...(typeof Float16Array === "undefined" ? [] : [Float16Array])
+]
+
+/** A subclass may have any name and any tag. */
+const viewKindOf = (view: ArrayBufferView): string =>
+  viewKinds.find((Kind) => view instanceof Kind)?.name ?? tagOf(view)
+
 /** Takes a value apart, breadth first and without recursion: no nesting is too deep. */
 const takeApart = (root: unknown): Array<Node> => {
   const nodes: Array<Node> = []
@@ -262,15 +283,16 @@ const takeApart = (root: unknown): Array<Node> => {
       for (const element of value) node.push(slot(element))
     } else if (types.isMap(value)) {
       const node = open(kinds.map)
-      value.forEach((item, key) => {
+      Map.prototype.forEach.call(value, (item, key) => {
         node.push(slot(key))
         node.push(slot(item))
       })
     } else if (types.isSet(value)) {
       const node = open(kinds.set)
-      value.forEach((member) => node.push(slot(member)))
+      Set.prototype.forEach.call(value, (member) => node.push(slot(member)))
     } else if (value instanceof Error) {
-      const node = open(kinds.error, ...[value.name, value.message, value.stack].map((text) => slot(text ?? "")))
+      const texts: ReadonlyArray<unknown> = [value.name, value.message, value.stack]
+      const node = open(kinds.error, ...texts.map((text) => slot(typeof text === "string" ? text : "")))
       if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
     } else if (types.isDate(value)) {
       open(kinds.date, value.getTime())
@@ -279,7 +301,7 @@ const takeApart = (root: unknown): Array<Node> => {
     } else if (types.isArrayBuffer(value)) {
       open(kinds.buffer, new Uint8Array(value))
     } else if (ArrayBuffer.isView(value)) {
-      open(kinds.view, tagOf(value), new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+      open(kinds.view, viewKindOf(value), new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
     } else if (types.isBoxedPrimitive(value)) {
       open(kinds.boxed).push(slot(value.valueOf()))
     } else {
@@ -316,23 +338,6 @@ const primitiveOf = (slot: unknown): unknown => {
   if (typeof slot !== "object" || slot === null) return slot
   return isList(slot) ? -0 : textOf(slot)
 }
-
-const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
-  DataView,
-  Int8Array,
-  Uint8Array,
-  Uint8ClampedArray,
-  Int16Array,
-  Uint16Array,
-  Int32Array,
-  Uint32Array,
-  BigInt64Array,
-  BigUint64Array,
-  Float32Array,
-  Float64Array,
-  // Node 22 has none.
-  ...(typeof Float16Array === "undefined" ? [] : [Float16Array])
-]
 
 const viewOf = (name: string, buffer: ArrayBuffer): ArrayBufferView => {
   const View = viewKinds.find((kind) => kind.name === name)
@@ -564,8 +569,8 @@ const failure = (what: string, cause: unknown): Failure => {
  * @since 0.1.0
  */
 export const make = (): Codec => {
-  // No records: a value that carries the definitions of its own records takes twice as long either way,
-  // for the reader compiles each definition anew.
+  // No records: each value would carry the definitions of its own, and the reader makes a reader of each definition
+  // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
   const packr = new Packr({
     useRecords: false,
     variableMapSize: true,

@@ -196,6 +196,8 @@ const randomValue = (seed: number, shares: boolean): unknown => {
   return some(0)
 }
 
+const named = (error: Error, name: string): Error => Object.defineProperty(error, "name", { value: name })
+
 const depthOf = (value: unknown): number => {
   let depth = 0
   for (let inner: unknown = value; Array.isArray(inner); inner = inner.at(0)) depth++
@@ -372,6 +374,7 @@ describe("Value", () => {
           return "made by a getter"
         }
       }
+      comesBack(Object.defineProperty(new Error("odd"), "name", { value: 5 }), named(new Error("odd"), ""))
       const copy = roundTrip(new Custom())
       assert.instanceOf(copy, Error)
       assert.strictEqual(copy.name, "Custom")
@@ -452,6 +455,12 @@ describe("Value", () => {
 
     it("subclasses of Map, Set, Array and Date become what they extend", () => {
       class Moment extends Date {}
+      class Bytes extends Uint8Array {
+        override get [Symbol.toStringTag](): "Uint8Array" {
+          return JSON.parse("\"Bytes\"")
+        }
+      }
+      comesBack(Bytes.of(1, 2), Uint8Array.of(1, 2))
       class Index extends Map<number, number> {}
       class Group extends Set<number> {}
       class Things extends Array<number> {}

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type Key, Store } from "../src/index.ts"
-import * as SpyEngine from "./spyEngine.ts"
 import { temporaryFolder } from "./harness.ts"
+import * as SpyEngine from "./spyEngine.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 

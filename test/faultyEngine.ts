@@ -108,14 +108,15 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
           Effect.tap((scope) => Effect.sync(() => scopes.push(scope))),
           Effect.flatMap((scope) => Scope.provide(real.open(options), scope)),
           Effect.map((environment): Engine.Environment => ({
-          maxKeyBytes: environment.maxKeyBytes,
-          get: (key) => read("get", () => environment.get(key)),
-          has: (key) => read("has", () => environment.has(key)),
-          stats: () => read("stats", environment.stats),
-          commit: (batch) => commit(environment, batch),
-          resize: (mapSize, resizeOptions) => run("resize", environment.resize(mapSize, resizeOptions)),
-          backup: (path, backupOptions) => run("backup", environment.backup(path, backupOptions))
-        })))
+            maxKeyBytes: environment.maxKeyBytes,
+            get: (key) => read("get", () => environment.get(key)),
+            has: (key) => read("has", () => environment.has(key)),
+            stats: () => read("stats", environment.stats),
+            commit: (batch) => commit(environment, batch),
+            resize: (mapSize, resizeOptions) => run("resize", environment.resize(mapSize, resizeOptions)),
+            backup: (path, backupOptions) => run("backup", environment.backup(path, backupOptions))
+          }))
+        )
     },
     calls,
     batches: () => batches,

@@ -13,7 +13,13 @@ it("a full disk is an EngineFailure with its code: nothing is lost, and writing 
   const folder = mkdtempSync(join(tmpdir(), "effect-lmdb-"))
   const run = spawnSync(
     "sh",
-    ["-c", `ulimit -f ${fileLimit} && trap '' XFSZ && exec "$0" "$1" "$2"`, process.execPath, program, join(folder, "store")],
+    [
+      "-c",
+      `ulimit -f ${fileLimit} && trap '' XFSZ && exec "$0" "$1" "$2"`,
+      process.execPath,
+      program,
+      join(folder, "store")
+    ],
     { encoding: "utf8", timeout: 30_000 }
   )
   rmSync(folder, { recursive: true, force: true })

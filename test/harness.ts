@@ -41,7 +41,8 @@ export const until = (holds: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => holds() ? Effect.void : Effect.andThen(Effect.yieldNow, until(holds)))
 
 /** Lets other fibers run for a number of turns. */
-export const turns = (times: number): Effect.Effect<void> => Effect.repeat(Effect.yieldNow, { times }).pipe(Effect.asVoid)
+export const turns = (times: number): Effect.Effect<void> =>
+  Effect.repeat(Effect.yieldNow, { times }).pipe(Effect.asVoid)
 
 /** One message of the log. */
 export interface LogEntry {

@@ -142,7 +142,10 @@ export const make = (options: CommitterOptions): Committer => {
 
   const commitGrowing = (batch: Batch): Effect.Effect<void, CommitError> =>
     commitOrMakeRoom(batch).pipe(
-      Effect.retry({ schedule: options.resize, while: (error: EngineFull | CommitError) => error._tag === "EngineFull" }),
+      Effect.retry({
+        schedule: options.resize,
+        while: (error: EngineFull | CommitError) => error._tag === "EngineFull"
+      }),
       Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes)))
     )
 

@@ -46,7 +46,7 @@ const refuse = (path: string, reason: OpenFailedReason, detail: string, cause?: 
   new OpenFailed(cause === undefined ? { path, reason, detail } : { path, reason, detail, cause })
 
 /** Turns an error of the file system into the reason a store cannot be opened. */
-export const refuseFile = (path: string) => (error: PlatformError): OpenFailed => {
+const refuseFile = (path: string) => (error: PlatformError): OpenFailed => {
   switch (error.reason._tag) {
     case "NotFound":
       return refuse(path, "Missing", "there is nothing at this path", error)

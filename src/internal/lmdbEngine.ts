@@ -18,7 +18,6 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -32,8 +31,11 @@ import { Buffer } from "node:buffer"
 import { statSync } from "node:fs"
 import { type Batch, Engine, EngineFull, type EngineOptions, type EngineStats, type Environment } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
-import { EngineFailure, OpenFailed, type OpenFailedReason } from "../StoreError.ts"
+import { type EngineFailure, OpenFailed } from "../StoreError.ts"
+import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
+import { lastPages, mapSizeFor, numbersPerPage } from "./fileLimit.ts"
+import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 
 const fileName = "data.mdb"
 
@@ -55,89 +57,6 @@ const formatVersion = Uint8Array.of(1)
 
 /** Enough for the named databases of hundreds of collections. */
 const maxDatabases = 1024
-
-// ---------------------------------------------------------------------------
-// the limit
-// ---------------------------------------------------------------------------
-
-/** Pages held back for deletions: a full file needs some to delete anything. */
-const reservePages = 16
-
-/** How many page numbers of the list of free pages fill a page. */
-const numbersPerPage = 500
-
-/**
- * The most pages that the end of a commit takes from behind the end of the file,
- * after the batch is written: for the list of the pages that it freed.
- */
-const lastPages = (freed: number): number => 2 + Math.ceil(freed / numbersPerPage)
-
-/**
- * Pages held back for that. They suffice for one commit and a clear after it; once
- * the file is that long, commits are tried out first (`writeBatch`).
- */
-const commitPages = (pages: number): number => 4 + 2 * lastPages(pages)
-
-const mapSizeFor = (mapSize: number, pageSize: number, useReserve: boolean): number => {
-  const pages = Math.floor(mapSize / pageSize)
-  return (pages - commitPages(pages) - (useReserve ? 0 : reservePages)) * pageSize
-}
-
-// ---------------------------------------------------------------------------
-// errors
-// ---------------------------------------------------------------------------
-
-const retryableCodes: ReadonlySet<number> = new Set([
-  -30790, // MDB_READERS_FULL
-  4, // EINTR
-  5, // EIO
-  11, // EAGAIN
-  12, // ENOMEM
-  23, // ENFILE
-  24, // EMFILE
-  27, // EFBIG
-  28, // ENOSPC
-  122 // EDQUOT
-])
-
-const codeOf = (cause: unknown): number =>
-  Predicate.hasProperty(cause, "code") && Predicate.isNumber(cause.code) ? cause.code : 0
-
-const errnoOf = (cause: unknown): number =>
-  Predicate.hasProperty(cause, "errno") && Predicate.isNumber(cause.errno) ? Math.abs(cause.errno) : codeOf(cause)
-
-const textOf = (cause: unknown): string => Predicate.isError(cause) ? cause.message : String(cause)
-
-const failure = (operation: string) => (cause: unknown): EngineFailure => {
-  const code = errnoOf(cause)
-  return new EngineFailure({ operation, code, detail: textOf(cause), isRetryable: retryableCodes.has(code), cause })
-}
-
-const reasonsByCode: ReadonlyMap<number, OpenFailedReason> = new Map([
-  [1, "Permission"], // EPERM
-  [13, "Permission"], // EACCES
-  [30, "Permission"], // EROFS
-  [2, "Missing"], // ENOENT
-  [20, "Missing"], // ENOTDIR
-  [-30793, "NotADatabase"], // MDB_INVALID
-  [-30794, "NotADatabase"], // MDB_VERSION_MISMATCH
-  [-30776, "Encrypted"] // MDB_ENV_ENCRYPTION
-])
-
-const refuse = (options: EngineOptions) => (cause: unknown): OpenFailed => {
-  // A wrong key turns every page into noise, which shows as one of these.
-  const isNoise = options.encryptionKey !== undefined && codeOf(cause) < 0
-  const reason = isNoise ? "Encrypted" : reasonsByCode.get(errnoOf(cause)) ?? "Engine"
-  return new OpenFailed({ path: options.path, reason, detail: textOf(cause), cause })
-}
-
-/** Gives the error that is hidden behind "Commit failed", which otherwise ends the process. */
-const revealCommitError = (error: unknown): Promise<never> =>
-  Predicate.hasProperty(error, "commitError")
-    // The hidden error comes in the same turn of the event loop, if it comes.
-    ? Promise.race([error.commitError, new Promise((resolve) => setImmediate(resolve))])
-      .then(() => Promise.reject(error))
-    : Promise.reject(error)
 
 // ---------------------------------------------------------------------------
 // the open files
@@ -210,10 +129,11 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
   }
 }
 
+const pagesOf = (tree: object): number =>
+  figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount") + figure(tree, "overflowPages")
+
 /** The bytes of all pages in use: the trees of all databases, of the free list, and two meta pages. */
 const usedBytesOf = (figures: object, pageSize: number): number => {
-  const pagesOf = (tree: object): number =>
-    figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount") + figure(tree, "overflowPages")
   const treeAt = (name: string): number =>
     Predicate.hasProperty(figures, name) && Predicate.isObject(figures[name]) ? pagesOf(figures[name]) : 0
   return (pagesOf(figures) + treeAt("root") + treeAt("free") + 2) * pageSize
@@ -312,61 +232,13 @@ const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcom
 }
 
 // ---------------------------------------------------------------------------
-// backup
-// ---------------------------------------------------------------------------
-
-const alreadyExists = 17
-
-/**
- * Copies into a place beside the target and renames when all is there and on disk,
- * so that a copy that was cut short is never taken for a whole one.
- */
-const backupTo = Effect.fnUntraced(function*(
-  files: Files,
-  options: EngineOptions,
-  target: string,
-  compact: boolean
-): Effect.fn.Return<void, EngineFailure, FileSystem.FileSystem | Path.Path> {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const fail = failure("backup")
-  const folder = options.subdirectory ? target : path.dirname(target)
-  const file = options.subdirectory ? path.join(target, fileName) : target
-  yield* Effect.mapError(DatabaseFile.makeFolder(folder), fail)
-  if (yield* Effect.mapError(fs.exists(file), fail)) {
-    return yield* new EngineFailure({
-      operation: "backup",
-      code: alreadyExists,
-      detail: `there is already something at ${file}`,
-      isRetryable: false
-    })
-  }
-  yield* fs.makeTempDirectoryScoped({ directory: folder, prefix: ".backup-" }).pipe(
-    Effect.flatMap((partialFolder) => {
-      const partial = path.join(partialFolder, fileName)
-      return Effect.tryPromise(() => files.root.backup(options.subdirectory ? partialFolder : partial, compact)).pipe(
-        Effect.andThen(Effect.scoped(Effect.flatMap(fs.open(partial, { flag: "r+" }), (handle) => handle.sync))),
-        Effect.andThen(fs.rename(partial, file))
-      )
-    }),
-    Effect.scoped,
-    Effect.mapError((error) => fail(error.cause ?? error))
-  )
-})
-
-// ---------------------------------------------------------------------------
 // the engine
 // ---------------------------------------------------------------------------
 
-/** Without the scope of the moment, which must not take the place of that of the caller. */
-const platformOnly = Effect.map(
-  Effect.context<FileSystem.FileSystem | Path.Path>(),
-  Context.pick(FileSystem.FileSystem, Path.Path)
-)
+const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const path = yield* Path.Path
-  const platform = yield* platformOnly
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
   const folder = path.dirname(file)
 
@@ -449,7 +321,12 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       }),
     backup: (target, { compact }) =>
       Effect.suspend(() => Effect.fromResult(run("backup", (opened) => opened))).pipe(
-        Effect.flatMap((opened) => backupTo(opened, options, target, compact)),
+        Effect.flatMap(({ root }) =>
+          BackupFile.write(
+            { path: target, subdirectory: options.subdirectory, fileName },
+            (partial) => root.backup(partial, compact)
+          )
+        ),
         Effect.provide(platform),
         Effect.uninterruptible
       )
@@ -458,12 +335,10 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 })
 
 /**
- * Provides LMDB as the engine of a store.
+ * Provides LMDB as the engine of a store: the same engine to all, so that all know
+ * which files are open.
  */
-export const layer: Layer.Layer<Engine> = Layer.effect(
+export const layer: Layer.Layer<Engine> = Layer.succeed(
   Engine,
-  Effect.gen(function*() {
-    const platform = yield* platformOnly
-    return Engine.of({ open: (options) => Effect.provide(open(options), platform) })
-  })
-).pipe(Layer.provide([NodeFileSystem.layer, NodePath.layer]))
+  Engine.of({ open: (options) => Effect.provide(open(options), platform) })
+)

@@ -35,8 +35,7 @@ export interface RwLock {
 
 const everyReader = Number.MAX_SAFE_INTEGER
 
-/** Makes a lock that nobody holds. */
-export const makeUnsafe = (): RwLock => {
+const makeUnsafe = (): RwLock => {
   const gate = Semaphore.makeUnsafe(1)
   const readers = Semaphore.makeUnsafe(everyReader)
   return {
@@ -50,5 +49,5 @@ export const makeUnsafe = (): RwLock => {
   }
 }
 
-/** Makes a lock that nobody holds, as an effect. */
+/** Makes a lock that nobody holds. */
 export const make: Effect.Effect<RwLock> = Effect.sync(makeUnsafe)

@@ -153,17 +153,17 @@ export const make = ({ core, isClosed }: Holder) => {
 
   function getMany(
     wanted: Iterable<Key>,
-    options: { readonly decodeKeys: true }
+    manyOptions: { readonly decodeKeys: true }
   ): Effect.Effect<Found<string>, GetManyError>
   function getMany<K extends Key>(
     wanted: Iterable<K>,
-    options?: { readonly decodeKeys?: false | undefined }
+    manyOptions?: { readonly decodeKeys?: false | undefined }
   ): Effect.Effect<Found<K>, GetManyError>
   function getMany<K extends Key>(
     wanted: Iterable<K>,
-    options?: { readonly decodeKeys?: boolean | undefined }
+    manyOptions?: { readonly decodeKeys?: boolean | undefined }
   ): Effect.Effect<Found<string> | Found<K>, GetManyError> {
-    return options?.decodeKeys === true
+    return manyOptions?.decodeKeys === true
       ? getAll(wanted, (_, key) => keys.decode(key))
       : getAll(wanted, Result.succeed)
   }

@@ -55,7 +55,7 @@ export const resolve = Effect.fnUntraced(function*(
     if (value === undefined) return Effect.succeed(fallback)
     return allowed.includes(value)
       ? Effect.succeed(value)
-      : Effect.fail(refuse(option, `one of ${allowed.join(", ")} is wanted, not ${String(value)}`))
+      : Effect.fail(refuse(option, `one of ${allowed.join(", ")} is wanted, not ${value}`))
   }
 
   const size = (option: "batchBytes" | "mapSize" | "maxMapSize", least: number) => {

@@ -32,4 +32,4 @@ const program = Effect.gen(function*() {
   }
 }).pipe(Effect.scoped)
 
-Effect.runPromise(program).then((report) => process.stdout.write(`${JSON.stringify(report)}\n`))
+void Effect.runPromise(program).then((report) => process.stdout.write(`${JSON.stringify(report)}\n`))

@@ -1,0 +1,27 @@
+/**
+ * How many pages of a file are held back, so that a commit never passes its limit.
+ */
+
+/** Pages held back for deletions: a full file needs some to delete anything. */
+const reservePages = 16
+
+/** How many page numbers of the list of free pages fill a page. */
+export const numbersPerPage = 500
+
+/**
+ * The most pages that the end of a commit takes from behind the end of the file,
+ * after the batch is written: for the list of the pages that it freed.
+ */
+export const lastPages = (freed: number): number => 2 + Math.ceil(freed / numbersPerPage)
+
+/**
+ * Pages held back for that. They suffice for one commit and a clear after it; once
+ * the file is that long, commits are tried out first (`writeBatch`).
+ */
+const commitPages = (pages: number): number => 4 + 2 * lastPages(pages)
+
+/** The size of the native map, in bytes, for a file that may not be longer than `mapSize`. */
+export const mapSizeFor = (mapSize: number, pageSize: number, useReserve: boolean): number => {
+  const pages = Math.floor(mapSize / pageSize)
+  return (pages - commitPages(pages) - (useReserve ? 0 : reservePages)) * pageSize
+}
