@@ -46,11 +46,11 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Engine } from "./Engine.ts"
-import * as LmdbEngine from "./internal/lmdbEngine.ts"
 import * as OpenStores from "./internal/openStores.ts"
 import * as StoreMethods from "./internal/storeMethods.ts"
 import { resolve } from "./internal/storeOptions.ts"
 import type { Key } from "./Key.ts"
+import * as LmdbEngine from "./LmdbEngine.ts"
 import {
   type Closed,
   type EngineFailure,

@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 export * as Engine from "./Engine.ts"
-export { type Key, type KeyOptions } from "./Key.ts"
+export { type ByteString, type Key } from "./Key.ts"
+export * as LmdbEngine from "./LmdbEngine.ts"
 export { type Entries, type Found, type Stats, Store, type StoreService } from "./Store.ts"
 export * from "./StoreError.ts"
 export { StoreLive } from "./StoreLive.ts"

@@ -237,8 +237,7 @@ describe("basic operations", () => {
         ["k".repeat(51), `"${"k".repeat(47)}..."`]
       ]
       for (const [key, text] of shown) {
-        for (const wanting of [store.getOrFail(key), store.deleteOrFail(key)]) {
-          const error = yield* Effect.flip(wanting)
+        for (const error of [yield* Effect.flip(store.getOrFail(key)), yield* Effect.flip(store.deleteOrFail(key))]) {
           assert.strictEqual(error._tag, "KeyNotFound")
           assert.strictEqual(error.message, `Key not found: ${text}`)
         }

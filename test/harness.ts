@@ -58,7 +58,7 @@ export const withLog = <A, E, R>(
     const entries: Array<LogEntry> = []
     const logger = Logger.map(
       Logger.formatStructured,
-      (entry) => void entries.push({ level: entry.level, text: [entry.message, entry.cause].flat().join("\n") })
+      (entry) => void entries.push({ level: entry.level, text: [entry.message, entry.cause].flat().join("\n").trim() })
     )
     return Effect.provide(use(entries), Logger.layer([logger]))
   })

@@ -25,8 +25,8 @@ export interface SpyEngine {
   readonly engine: Engine.Engine["Service"]
   /** The batches that are on disk, each as its keys in order; `-` stands before a key that it deletes. */
   readonly commits: () => ReadonlyArray<ReadonlyArray<string>>
-  /** Holds the next call of an operation back. */
-  readonly hold: (operation: Operation) => Effect.Effect<HeldCall>
+  /** Holds the next call of an operation back, until it is released or the scope ends. */
+  readonly hold: (operation: Operation) => Effect.Effect<HeldCall, never, Scope.Scope>
 }
 
 const keysOf = ({ clear, writes }: Engine.Batch): ReadonlyArray<string> => [
@@ -64,9 +64,11 @@ export const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
     hold: Effect.fnUntraced(function*(operation: Operation) {
       const begun = yield* Deferred.make<void>()
       const released = yield* Deferred.make<void>()
+      const release = Effect.asVoid(Deferred.succeed(released, undefined))
+      yield* Effect.addFinalizer(() => release)
       const whenCalled = Effect.andThen(Deferred.succeed(begun, undefined), Deferred.await(released))
       holds.push({ operation, whenCalled })
-      return { begun: Deferred.await(begun), release: Effect.asVoid(Deferred.succeed(released, undefined)) }
+      return { begun: Deferred.await(begun), release }
     })
   }
 })

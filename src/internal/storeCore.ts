@@ -106,17 +106,20 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
       const isHeard = isReported || generation.waiting > 0
-      buffer.settle(generation, exit)
+      // Whoever waits for the generation runs on at once when it is done: that comes last.
+      const done = Effect.sync(() => Deferred.doneUnsafe(generation.settled, exit))
       if (Exit.isSuccess(exit)) {
+        buffer.forget()
         unreported = undefined
-        return Effect.void
+        return done
       }
+      buffer.giveBack()
       startTimer()
-      if (isHeard) return Effect.void
+      if (isHeard) return done
       unreported = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      return Effect.logWarning(
-        `A commit of the store at ${options.path} failed; its writes stay pending`,
-        exit.cause
+      return Effect.andThen(
+        done,
+        Effect.logWarning(`A commit of the store at ${options.path} failed; its writes stay pending`, exit.cause)
       )
     })
 
@@ -145,15 +148,32 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     generation === undefined ? Effect.void : commitGeneration(generation, false)
   )
 
+  /** Commits a unit whose writes come after those of a generation, as one transaction if they fit. */
+  const commitUnitAfter = Effect.fnUntraced(function*(
+    generation: WriteBuffer.Generation,
+    writes: ReadonlyArray<Write>
+  ): Effect.fn.Return<void, CommitError> {
+    const together = yield* Effect.exit(commitBatch([...new Map([...generation.writes, ...writes])], false))
+    if (!isMapFull(together)) {
+      yield* settle(generation, together, true)
+      return yield* together
+    }
+    const alone = yield* Effect.exit(commitBatch(writes, false))
+    if (Exit.isSuccess(alone)) {
+      for (const [key] of writes) generation.writes.delete(key)
+      // The unit is committed: what becomes of the older writes is not its caller's concern.
+      return yield* Effect.ignore(commitGeneration(generation, false))
+    }
+    yield* commitGeneration(generation, true)
+    yield* commitBatch(writes, false)
+  })
+
   const commitUnit = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError> =>
-    oneCommit.withPermit(withGeneration((generation) => {
-      if (generation === undefined) return commitBatch(writes, false)
-      return commitBatch([...generation.writes, ...writes], false).pipe(
-        Effect.onExit((exit) => isMapFull(exit) ? Effect.void : settle(generation, exit, true)),
-        // Each may fit without the other; what came first goes first.
-        Effect.catchTag("MapFull", () => Effect.andThen(commitGeneration(generation, true), commitBatch(writes, false)))
+    oneCommit.withPermit(
+      withGeneration((generation) =>
+        generation === undefined ? commitBatch(writes, false) : commitUnitAfter(generation, writes)
       )
-    }))
+    )
 
   const clear = oneCommit.withPermit(withGeneration((generation) =>
     Effect.onExit(

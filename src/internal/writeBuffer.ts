@@ -11,7 +11,6 @@
  * suspensions of a fiber is one step to all others.
  */
 import * as Deferred from "effect/Deferred"
-import * as Exit from "effect/Exit"
 import * as Ref from "effect/Ref"
 import type { ByteString } from "../Key.ts"
 import type { CommitError } from "./committer.ts"
@@ -70,8 +69,10 @@ export interface WriteBuffer {
    * it is empty. There must be no committing one.
    */
   readonly rotate: () => Generation | undefined
-  /** Ends a commit: forgets its writes, or gives them back when it failed. */
-  readonly settle: (generation: Generation, exit: Exit.Exit<void, CommitError>) => void
+  /** Forgets the committing generation: its writes are on disk. */
+  readonly forget: () => void
+  /** Gives the writes of the committing generation back, under the newer ones. */
+  readonly giveBack: () => void
   /** How many distinct keys are pending. */
   readonly size: () => number
   /** The encoded size of all pending writes, in bytes. */
@@ -98,7 +99,7 @@ const add = (generation: Generation, key: ByteString, value: PendingWrite): void
 }
 
 /** Puts older writes under those of a generation: they come first and lose. */
-const giveBack = (older: Generation, into: Generation): void => {
+const mergeUnder = (older: Generation, into: Generation): void => {
   const newer = [...into.writes]
   into.writes.clear()
   into.bytes = 0
@@ -162,11 +163,11 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
       replace({ filling: makeGeneration(), committing: filling })
       return filling
     },
-    settle: (generation, exit) => {
-      const { filling } = current()
-      if (Exit.isFailure(exit)) giveBack(generation, filling)
+    forget: () => replace({ filling: current().filling, committing: undefined }),
+    giveBack: () => {
+      const { committing, filling } = current()
+      if (committing !== undefined) mergeUnder(committing, filling)
       replace({ filling, committing: undefined })
-      Deferred.doneUnsafe(generation.settled, exit)
     },
     size,
     bytes: () => {

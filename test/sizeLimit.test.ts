@@ -1,0 +1,396 @@
+/** The limit of the file: it is never passed, and there is always a way back from it. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import { statSync } from "node:fs"
+import { join } from "node:path"
+import { EngineFull } from "../src/Engine.ts"
+import { type MapFull, Store, type StoreOptions, type StoreService } from "../src/index.ts"
+import { faultyStore, temporaryFolder, withLog, withStore } from "./harness.ts"
+import * as Workload from "./workload.ts"
+
+const kibibyte = 1024
+const mebibyte = 1024 * kibibyte
+
+const lengthOf = (path: string): number => statSync(join(path, "data.mdb")).size
+
+/** A store with a limit of 1 MiB where commits begin only when asked for. */
+const limited = Effect.fnUntraced(function*(options: Partial<StoreOptions> = {}) {
+  const path = yield* temporaryFolder
+  const defaults: Partial<StoreOptions> = { maxMapSize: "1 MiB", batchBytes: "64 MiB", batchSize: 1_000_000 }
+  const open = Store.make({ ...defaults, ...options, path })
+  return { path, open, store: yield* open }
+})
+
+const text = (length: number, name: string | number = ""): string => `${name} ${"x".repeat(length)}`
+
+/** Fills a store until nothing more fits, and gives the keys that are stored. */
+const fill = Effect.fnUntraced(function*(store: StoreService, valueLength: number) {
+  const keys: Array<string> = []
+  for (let index = 0;; index++) {
+    const exit = yield* Effect.exit(store.putMany([[`fill ${index}`, text(valueLength, index)]]))
+    if (Exit.isFailure(exit)) {
+      assert.propertyVal(yield* Effect.flip(exit), "_tag", "MapFull")
+      return keys
+    }
+    keys.push(`fill ${index}`)
+  }
+})
+
+const assertWritable = Effect.fnUntraced(function*(store: StoreService, path: string, limit = mebibyte) {
+  yield* store.put("written again", text(2000))
+  yield* store.flush
+  assert.isTrue(yield* store.has("written again"))
+  assert.strictEqual((yield* store.stats).pending, 0)
+  assert.isAtMost(lengthOf(path), limit)
+})
+
+describe("maxMapSize", () => {
+  it.effect("2 MiB of values do not fit under 1 MiB: MapFull can be caught, and the earlier data is there", () =>
+    Effect.gen(function*() {
+      const { open, path, store } = yield* limited({ batchBytes: "4 MiB", batchSize: 1000 })
+      yield* store.put("earlier", "data")
+      yield* store.flush
+      const caught = yield* Effect.gen(function*() {
+        for (let index = 0; index < 2048; index++) yield* store.put(`key ${index}`, text(kibibyte, index))
+        yield* store.flush
+      }).pipe(
+        Effect.as(Option.none<MapFull>()),
+        Effect.catchTag("MapFull", (full) => Effect.succeed(Option.some(full)))
+      )
+      const full = Option.getOrThrow(caught)
+      assert.strictEqual(full.limit, mebibyte)
+      assert.isAtLeast(full.pending, 1000)
+      assert.strictEqual(full.used, lengthOf(path))
+      assert.include(full.message, "the limit (maxMapSize) is 1,048,576 bytes")
+      assert.isAtMost(lengthOf(path), mebibyte)
+      assert.strictEqual(yield* store.getOrFail("earlier"), "data")
+      assert.strictEqual(yield* store.getOrFail("key 0"), text(kibibyte, 0))
+      yield* store.close()
+      const again = yield* open
+      assert.strictEqual(yield* again.getOrFail("earlier"), "data")
+    }))
+
+  it.effect.each<{ readonly what: string; readonly entries: ReadonlyArray<readonly [string, unknown]> }>([
+    { what: "one huge value", entries: [["huge", text(2 * mebibyte)]] },
+    { what: "one value of just the limit", entries: [["huge", text(mebibyte - 10)]] },
+    {
+      what: "many small values",
+      entries: Array.from({ length: 60_000 }, (_, index) => [`small ${index}`, index] as const)
+    },
+    {
+      what: "many values of half a page",
+      entries: Array.from({ length: 1000 }, (_, index) => [`half ${index}`, text(2000, index)] as const)
+    },
+    {
+      what: "long keys",
+      entries: Array.from({ length: 1000 }, (_, index) => [`${index}`.padStart(1900, "k"), index] as const)
+    }
+  ])(
+    "$what: nothing is written, all of it stays readable, the file keeps its limit",
+    ({ entries }) =>
+      Effect.gen(function*() {
+        const { path, store } = yield* limited()
+        yield* store.putMany({ earlier: 1 })
+        yield* Effect.forEach(entries, ([key, value]) => store.put(key, value), { discard: true })
+        const full = yield* Effect.flip(store.flush)
+        assert.propertyVal(full, "_tag", "MapFull")
+        assert.propertyVal(full, "pending", entries.length)
+        assert.isAtMost(lengthOf(path), mebibyte)
+        assert.strictEqual(yield* store.size, entries.length + 1)
+        const [key, value] = entries[entries.length >> 1] ?? ["", undefined]
+        assert.deepStrictEqual(yield* store.get(key), Option.some(value))
+
+        // The pending writes are given up: writing is possible again
+        for (const [pending] of entries) yield* store.delete(pending)
+        yield* store.flush
+        assert.strictEqual(yield* store.size, 1)
+        yield* assertWritable(store, path)
+      })
+  )
+
+  it.effect("a putMany that does not fit writes nothing, and what was pending before it is committed", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited()
+      yield* store.put("before", 1)
+      const full = yield* Effect.flip(store.putMany({ before: 2, huge: text(2 * mebibyte) }))
+      assert.propertyVal(full, "_tag", "MapFull")
+      assert.strictEqual(yield* store.getOrFail("before"), 1)
+      assert.isFalse(yield* store.has("huge"))
+      assert.strictEqual((yield* store.stats).pending, 0)
+      yield* assertWritable(store, path)
+    }))
+
+  it.effect("rewriting the same values at the limit never passes it", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited()
+      for (let round = 0; round < 40; round++) {
+        for (let index = 0; index < 10; index++) yield* store.put(`key ${index}`, text(30_000, round))
+        yield* store.flush
+        assert.isAtMost(lengthOf(path), mebibyte)
+      }
+      assert.strictEqual(yield* store.getOrFail("key 9"), text(30_000, 39))
+    }))
+
+  it.effect.each([50, 2000, 40_000])(
+    "in a store full of values of %i, deletions always fit, one by one",
+    (length) =>
+      Effect.gen(function*() {
+        const { path, store } = yield* limited({ maxMapSize: "512 KiB", durability: "noSync" })
+        // One value at a time would take long for small values
+        if (length < 1000) {
+          yield* store.putMany(Array.from({ length: 2000 }, (_, index) => [`bulk ${index}`, text(length)] as const))
+        }
+        const keys = yield* fill(store, length)
+        assert.isAbove(lengthOf(path), 256 * kibibyte)
+        for (const key of keys.slice(0, 40)) {
+          yield* store.delete(key)
+          yield* store.flush
+          assert.isAtMost(lengthOf(path), 512 * kibibyte)
+        }
+        yield* store.deleteMany(keys)
+        assert.isAtMost(lengthOf(path), 512 * kibibyte)
+        yield* assertWritable(store, path, 512 * kibibyte)
+      })
+  )
+
+  it.effect("a full store can be cleared, and filled again as before", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited({ durability: "noSync" })
+      const amounts: Array<number> = []
+      for (let round = 0; round < 4; round++) {
+        amounts.push((yield* fill(store, 20_000)).length)
+        yield* store.clear
+        assert.strictEqual(yield* store.size, 0)
+        assert.isAtMost(lengthOf(path), mebibyte)
+      }
+      assert.isAtLeast(Math.min(...amounts), 15)
+      yield* assertWritable(store, path)
+    }))
+
+  it.effect("a clear drops pending writes that do not fit", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited()
+      yield* store.put("huge", text(2 * mebibyte))
+      assert.propertyVal(yield* Effect.flip(store.flush), "_tag", "MapFull")
+      yield* store.clear
+      assert.strictEqual(yield* store.size, 0)
+      yield* assertWritable(store, path)
+    }))
+
+  it.effect("a smaller value in place of the one that does not fit helps", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited()
+      yield* store.put("huge", text(2 * mebibyte))
+      yield* store.put("other", 1)
+      assert.propertyVal(yield* Effect.flip(store.flush), "_tag", "MapFull")
+      yield* store.put("huge", "small")
+      yield* store.flush
+      assert.strictEqual(yield* store.getOrFail("huge"), "small")
+      yield* assertWritable(store, path)
+    }))
+
+  it.effect("deletions and values that do not fit together are committed in turn", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited()
+      const keys = yield* fill(store, 20_000)
+      for (const key of keys) yield* store.delete(key)
+      for (let index = 0; index < 15; index++) yield* store.put(`next ${index}`, text(20_000, index))
+      yield* store.flush
+      assert.strictEqual(yield* store.size, 15)
+      yield* assertWritable(store, path)
+    }))
+
+  it.effect.prop(
+    "is kept to the page by every commit of random workloads, and a clear always helps",
+    { steps: Workload.steps({ largest: 200_000, maxLength: 50 }) },
+    ({ steps }) =>
+      Effect.gen(function*() {
+        for (const limit of [256 * kibibyte, 300_001, mebibyte]) {
+          const path = yield* temporaryFolder
+          const open = Store.make({ path, maxMapSize: limit, batchBytes: "64 MiB", durability: "noSync" })
+          const isKept = Effect.sync(() => assert.isAtMost(lengthOf(path), limit))
+          yield* Workload.run(steps, open, () => isKept)
+          yield* withStore({ path, maxMapSize: limit }, (store) =>
+            Effect.gen(function*() {
+              yield* store.clear
+              yield* assertWritable(store, path, limit)
+            }))
+        }
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 100, size: 50 } }
+  )
+})
+
+describe("growth", () => {
+  it.effect.each(
+    [
+      { mapSize: "1 MiB", maxMapSize: undefined, bytes: 2 * mebibyte, grown: 65 * mebibyte },
+      { mapSize: "1 MiB", maxMapSize: "3 MiB", bytes: 2 * mebibyte, grown: 3 * mebibyte },
+      { mapSize: "512 KiB", maxMapSize: "20 MiB", bytes: 4 * mebibyte, grown: 20 * mebibyte },
+      { mapSize: "10 MiB", maxMapSize: undefined, bytes: 15 * mebibyte, grown: 74 * mebibyte }
+    ] as const
+  )(
+    "from $mapSize, at most $maxMapSize, for $bytes bytes gives a map of $grown",
+    ({ bytes, grown, mapSize, maxMapSize }) =>
+      withLog((log) =>
+        Effect.gen(function*() {
+          const path = yield* temporaryFolder
+          const store = yield* Store.make({ path, mapSize, maxMapSize })
+          const value = new Uint8Array(bytes).fill(7)
+          yield* store.put("large", value)
+          yield* store.flush
+          const stats = yield* store.stats
+          assert.strictEqual(stats.mapSize, grown)
+          assert.deepStrictEqual(yield* store.getOrFail("large"), value)
+          assert.strictEqual(log.length, 1)
+          assert.strictEqual(log[0]?.level, "INFO")
+          assert.include(
+            log[0]?.text,
+            `Growing the map of the store at ${path} from ${mapSize} to ${grown / mebibyte} MiB`
+          )
+        })
+      )
+  )
+
+  it.effect("doubles a large map", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ mapSize: "100 MiB" })
+      yield* faulty.fail("commit", new EngineFull({ mapSize: 100 * mebibyte, needed: 100 * mebibyte + 1 }))
+      yield* store.putMany({ a: 1 })
+      assert.strictEqual((yield* store.stats).mapSize, 200 * mebibyte)
+    }))
+
+  it.effect("reaches at once what a batch is known to need", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB" })
+      yield* faulty.fail("commit", new EngineFull({ mapSize: mebibyte, needed: 300 * mebibyte }))
+      yield* store.putMany({ a: 1 })
+      assert.strictEqual((yield* store.stats).mapSize, 300 * mebibyte)
+    }))
+
+  it.effect("goes on until the batch fits, as often as the schedule allows, then gives MapFull", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB", resize: Schedule.recurs(3) })
+        yield* faulty.failAlways("commit", new EngineFull({ mapSize: mebibyte, needed: mebibyte + 1 }))
+        yield* store.put("a", 1)
+        assert.propertyVal(yield* Effect.flip(store.flush), "_tag", "MapFull")
+        assert.strictEqual(faulty.calls("commit"), 4)
+        assert.deepStrictEqual(
+          log.map(({ text }) => text.replace(/.* from /, "")),
+          ["1 MiB to 65 MiB", "65 MiB to 130 MiB", "130 MiB to 260 MiB", "260 MiB to 520 MiB"]
+        )
+        yield* faulty.heal
+        yield* store.flush
+        assert.strictEqual(yield* store.getOrFail("a"), 1)
+      })
+    ))
+
+  it.effect("readers and writers go on while it happens, and see everything", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const store = yield* Store.make({ path, mapSize: "256 KiB", maxMapSize: "256 MiB", batchSize: 5 })
+      const keys = Array.from({ length: 60 }, (_, index) => `key ${index}`)
+      yield* Effect.forEach(keys, (key) =>
+        Effect.gen(function*() {
+          for (const round of [1, 2, 3]) {
+            yield* store.put(key, text(20_000, round))
+            yield* Effect.yieldNow
+            assert.strictEqual(yield* store.getOrFail(key), text(20_000, round))
+          }
+        }), { concurrency: "unbounded", discard: true })
+      yield* store.flush
+      assert.strictEqual(yield* store.size, 60)
+      assert.strictEqual((yield* store.stats).mapSize, 64 * mebibyte + 256 * kibibyte)
+    }))
+})
+
+describe("a file that is longer than the limit it is opened with", () => {
+  const value = text(100_000)
+
+  const longFile = Effect.gen(function*() {
+    const path = yield* temporaryFolder
+    yield* withStore(
+      { path },
+      (store) => store.putMany(Array.from({ length: 40 }, (_, index) => [`key ${index}`, value] as const))
+    )
+    assert.isAbove(lengthOf(path), 4_000_000)
+    return path
+  })
+
+  it.effect("can be read, takes nothing more, and can be cleared", () =>
+    Effect.gen(function*() {
+      const path = yield* longFile
+      const store = yield* Store.make({ path, maxMapSize: "1 MiB" })
+      assert.strictEqual(yield* store.size, 40)
+      assert.strictEqual(yield* store.getOrFail("key 39"), value)
+      assert.propertyVal(yield* Effect.flip(store.putMany({ more: value })), "_tag", "MapFull")
+      assert.strictEqual(yield* store.size, 40)
+      yield* store.clear
+      assert.strictEqual(yield* store.size, 0)
+    }))
+
+  it.effect("takes deletions", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* longFile, maxMapSize: "1 MiB" })
+      yield* store.delete("key 0")
+      yield* store.flush
+      yield* store.deleteMany(["key 1", "key 2"])
+      assert.strictEqual(yield* store.size, 37)
+    }))
+
+  it.effect("grows again under a larger limit", () =>
+    Effect.gen(function*() {
+      const path = yield* longFile
+      const store = yield* Store.make({ path, mapSize: "1 MiB", maxMapSize: "16 MiB" })
+      yield* store.putMany(Array.from({ length: 60 }, (_, index) => [`key ${index}`, value] as const))
+      assert.strictEqual(yield* store.size, 60)
+      assert.isAtMost(lengthOf(path), 16 * mebibyte)
+    }))
+})
+
+describe("stats", () => {
+  it.effect("show the map, its limit, the file and what is pending", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited({ mapSize: "512 KiB" })
+      yield* store.putMany({ a: text(10_000), b: 1, gone: 1 })
+      yield* store.put("b", 2)
+      yield* store.put("c", 3)
+      yield* store.delete("gone")
+      yield* store.delete("never")
+      const stats = yield* store.stats
+      assert.strictEqual(stats.entries, 3)
+      assert.strictEqual(stats.pending, 4)
+      assert.isAtLeast(stats.pendingBytes, "bcgonenever".length + 2)
+      assert.isAtMost(stats.pendingBytes, "bcgonenever".length + 20)
+      assert.strictEqual(stats.mapSize, 512 * kibibyte)
+      assert.deepStrictEqual(stats.maxMapSize, Option.some(mebibyte))
+      assert.strictEqual(stats.fileBytes, lengthOf(path))
+      assert.strictEqual(stats.pageSize, 4096)
+      assert.isAbove(stats.usedBytes, 10_000)
+      assert.isAtMost(stats.usedBytes, stats.fileBytes)
+      assert.isAtLeast(stats.readers, 0)
+      yield* store.flush
+      const after = yield* store.stats
+      assert.strictEqual(after.pending, 0)
+      assert.strictEqual(after.pendingBytes, 0)
+      assert.strictEqual(after.entries, 3)
+    }))
+
+  it.effect("have no limit where none was given, and see values come and go", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const store = yield* Store.make({ path })
+      const empty = yield* store.stats
+      assert.deepStrictEqual(empty.maxMapSize, Option.none())
+      assert.strictEqual(empty.mapSize, 64 * mebibyte)
+      yield* store.putMany({ a: text(100_000) })
+      const filled = yield* store.stats
+      assert.isAtLeast(filled.usedBytes - empty.usedBytes, 100_000)
+      yield* store.clear
+      assert.isBelow((yield* store.stats).usedBytes, filled.usedBytes - 90_000)
+    }))
+})
