@@ -46,6 +46,12 @@ export interface EngineOptions {
   readonly readOnly: boolean
   /** The size of the map in bytes: the file stays within it until `resize`. */
   readonly mapSize: number
+  /**
+   * The limit of the file in bytes, where it has one. The map of a file that is longer
+   * than `mapSize` is made larger within it; a file that is longer than the limit itself
+   * gets a few pages more, without which nothing could be deleted.
+   */
+  readonly maxMapSize: number | undefined
   /** Whether a commit is on disk when it returns. */
   readonly durability: "sync" | "noSync"
   /** Whether values are compressed. */
@@ -178,6 +184,8 @@ export interface Environment {
  * @since 0.1.0
  */
 export class Engine extends Context.Service<Engine, {
+  /** The name of the file inside the folder of a store. */
+  readonly fileName: string
   /** Opens or creates the environment at a path. */
   readonly open: (options: EngineOptions) => Effect.Effect<Environment, OpenFailed, Scope.Scope>
 }>()("effect-lmdb/Engine") {}

@@ -170,8 +170,11 @@ describe("concurrency", () => {
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       let reads = 0
-      const readers = yield* startAll(3, () =>
-        Effect.forever(Effect.andThen(store.get("0"), Effect.andThen(Effect.sync(() => reads++), Effect.yieldNow))))
+      const readers = yield* startAll(
+        3,
+        () =>
+          Effect.forever(Effect.andThen(store.get("0"), Effect.andThen(Effect.sync(() => reads++), Effect.yieldNow)))
+      )
       const readsAtCommit: Array<number> = []
       yield* inTurn(
         20,
@@ -228,7 +231,7 @@ describe("concurrency", () => {
           return model
         }))
       yield* store.close({ strict: true })
-      const expected = new Map(models.flatMap((model) => [...model]))
+      const expected = new Map(models.flatMap((model) => Array.from(model)))
       const reopened = yield* Store.make({ path, readOnly: true })
       const { found } = yield* reopened.getMany(expected.keys())
       assert.deepStrictEqual(found, expected)

@@ -103,6 +103,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
 
   return {
     engine: {
+      fileName: real.fileName,
       open: (options) =>
         Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void)).pipe(
           Effect.tap((scope) => Effect.sync(() => scopes.push(scope))),

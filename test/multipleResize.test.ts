@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Store } from "../src/index.ts"
-import { temporaryFolder, withLog } from "./harness.ts"
+import { temporaryFolder, until, withLog } from "./harness.ts"
 import * as SpyEngine from "./spyEngine.ts"
 
 const mebibyte = 1024 * 1024
@@ -71,6 +71,24 @@ describe("multiple resize", () => {
         const reopened = yield* Store.make({ path })
         assert.deepStrictEqual(yield* reopened.get("a"), Option.some("0".repeat(600_000)))
         assert.strictEqual(yield* reopened.size, 1)
+      })
+    ))
+
+  it.effect("multiple_resize_hits_limit: when no one waits for the commit, the next put fails, once", () =>
+    withLog((entries) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ path, mapSize: "1 MiB", maxMapSize: "1 MiB", batchBytes: 1000 })
+        yield* store.put("large", "x".repeat(2_000_000))
+        yield* until(() => entries.some(({ text }) => text.includes("its writes stay pending")))
+        const error = yield* Effect.flip(store.put("other", 1))
+        assert.strictEqual(error._tag, "MapFull")
+        assert.isFalse(yield* store.has("other"), "a put that fails has stored nothing")
+        assert.isTrue(yield* store.has("large"), "while the write that did not fit stays pending")
+        yield* store.delete("large")
+        yield* store.put("other", 1)
+        yield* store.flush
+        assert.strictEqual(yield* store.size, 1)
       })
     ))
 

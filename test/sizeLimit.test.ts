@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { EngineFull } from "../src/Engine.ts"
@@ -25,6 +26,17 @@ const limited = Effect.fnUntraced(function*(options: Partial<StoreOptions> = {})
 })
 
 const text = (length: number, name: string | number = ""): string => `${name} ${"x".repeat(length)}`
+
+/** mulberry32 */
+const randomOf = (seed: number) => {
+  let state = seed
+  return (below: number): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) % below
+  }
+}
 
 /** Fills a store until nothing more fits, and gives the keys that are stored. */
 const fill = Effect.fnUntraced(function*(store: StoreService, valueLength: number) {
@@ -220,7 +232,45 @@ describe("maxMapSize", () => {
             }))
         }
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 100, size: 50 } }
+    { arbitrary: { runs: 8, size: 50, seed: "limit" } }
+  )
+
+  it.effect.prop(
+    "is kept by thousands of small values that come and go",
+    { seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })) },
+    ({ seed }) =>
+      Effect.gen(function*() {
+        const random = randomOf(seed)
+        const { path, store } = yield* limited({ maxMapSize: "512 KiB", durability: "noSync" })
+        const model = new Map<string, unknown>()
+        let timesFull = 0
+        for (let round = 0; round < 60; round++) {
+          const batch = new Map(
+            Array.from({ length: random(2) === 0 ? 5 : 300 }, () => [`key ${random(4000)}`, text(random(200), round)])
+          )
+          const isWritten = yield* store.putMany(batch).pipe(
+            Effect.as(true),
+            Effect.catchTag("MapFull", () => Effect.succeed(false))
+          )
+          assert.isAtMost(lengthOf(path), 512 * kibibyte)
+          if (isWritten) {
+            for (const [key, value] of batch) model.set(key, value)
+          } else {
+            timesFull++
+            const unwanted = [...model.keys()].filter(() => random(2) === 0)
+            yield* store.deleteMany(unwanted)
+            for (const key of unwanted) model.delete(key)
+            assert.isAtMost(lengthOf(path), 512 * kibibyte)
+            yield* store.putMany({ "key 0": round })
+            model.set("key 0", round)
+          }
+          assert.strictEqual(yield* store.size, model.size)
+        }
+        assert.isAbove(timesFull, 1)
+        const { found } = yield* store.getMany([...model.keys()])
+        assert.deepStrictEqual(found, model)
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 10 } }
   )
 })
 

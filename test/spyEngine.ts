@@ -25,6 +25,8 @@ export interface SpyEngine {
   readonly engine: Engine.Engine["Service"]
   /** The batches that are on disk, each as its keys in order; `-` stands before a key that it deletes. */
   readonly commits: () => ReadonlyArray<ReadonlyArray<string>>
+  /** How many transactions were made; one that writes nothing counts here, and is not among the batches. */
+  readonly transactions: () => number
   /** Holds the next call of an operation back, until it is released or the scope ends. */
   readonly hold: (operation: Operation) => Effect.Effect<HeldCall, never, Scope.Scope>
 }
@@ -38,6 +40,7 @@ const keysOf = ({ clear, writes }: Engine.Batch): ReadonlyArray<string> => [
 export const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
   const real = yield* Effect.provide(Engine.Engine, LmdbEngine.layer)
   const commits: Array<ReadonlyArray<string>> = []
+  let transactions = 0
   const holds: Array<{ readonly operation: Operation; readonly whenCalled: Effect.Effect<void> }> = []
 
   const heldBack = <A, E>(operation: Operation, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -51,16 +54,20 @@ export const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
     ...environment,
     commit: (batch) => {
       const keys = keysOf(batch)
-      const recorded = Effect.tap(environment.commit(batch), () => Effect.sync(() => commits.push(keys)))
-      return Effect.uninterruptible(heldBack("commit", recorded))
+      const record = Effect.sync(() => {
+        transactions++
+        if (keys.length > 0) commits.push(keys)
+      })
+      return Effect.uninterruptible(heldBack("commit", Effect.andThen(environment.commit(batch), record)))
     },
     resize: (mapSize, options) => heldBack("resize", environment.resize(mapSize, options)),
     backup: (path, options) => heldBack("backup", environment.backup(path, options))
   })
 
   return {
-    engine: { open: (options) => Effect.map(real.open(options), watch) },
+    engine: { ...real, open: (options) => Effect.map(real.open(options), watch) },
     commits: () => commits,
+    transactions: () => transactions,
     hold: Effect.fnUntraced(function*(operation: Operation) {
       const begun = yield* Deferred.make<void>()
       const released = yield* Deferred.make<void>()

@@ -25,7 +25,7 @@ export interface CommitterOptions {
   readonly environment: Environment
   /** Its read side is held while the environment is in use, its write side to resize. */
   readonly lock: RwLock
-  /** The size of the map that the environment was opened with, in bytes. */
+  /** The size of the map of the open environment, in bytes. */
   readonly mapSize: number
   /** The size that the map may grow to, in bytes. */
   readonly maxMapSize: number | undefined
@@ -125,7 +125,10 @@ export const make = (options: CommitterOptions): Committer => {
 
   const commitOnce = (batch: Batch): Effect.Effect<void, EngineFull | EngineFailure> =>
     Effect.suspend(() => mustResize ? resizeTo(mapSize, false) : Effect.void).pipe(
-      Effect.andThen(lock.withRead(environment.commit(batch)))
+      Effect.andThen(lock.withRead(environment.commit(batch))),
+      Effect.tap(Effect.sync(() => {
+        isAged = false
+      }))
     )
 
   const commitOrMakeRoom = (batch: Batch): Effect.Effect<void, EngineFull | CommitError> =>
@@ -157,18 +160,19 @@ export const make = (options: CommitterOptions): Committer => {
     )
 
   /** What a transaction frees can be used by the one after the next: makes it two later. */
-  const letFreedPagesAge = Effect.suspend(() => {
-    isAged = true
-    return Effect.ignore(Effect.andThen(commitInReserve(noWrites), commitInReserve(noWrites)))
-  })
+  const letFreedPagesAge: Effect.Effect<void> = Effect.ignore(
+    Effect.andThen(commitInReserve(noWrites), commitInReserve(noWrites))
+  ).pipe(
+    Effect.andThen(Effect.sync(() => {
+      isAged = true
+    }))
+  )
 
   const commit = (batch: Batch): Effect.Effect<void, CommitError> =>
-    commitGrowing(batch).pipe(
-      Effect.catchTag("MapFull", (full) =>
-        isAged ? Effect.fail(full) : Effect.andThen(letFreedPagesAge, commitGrowing(batch))),
-      Effect.tap(Effect.sync(() => {
-        isAged = false
-      }))
+    Effect.catchTag(
+      commitGrowing(batch),
+      "MapFull",
+      (full) => isAged ? Effect.fail(full) : Effect.andThen(letFreedPagesAge, commitGrowing(batch))
     )
 
   /** Halves the deletions until they fit: each half makes room for the next. */

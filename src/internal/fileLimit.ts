@@ -25,3 +25,21 @@ export const mapSizeFor = (mapSize: number, pageSize: number, useReserve: boolea
   const pages = Math.floor(mapSize / pageSize)
   return (pages - commitPages(pages) - (useReserve ? 0 : reservePages)) * pageSize
 }
+
+/** What is known of a file when its map is made. */
+export interface File {
+  readonly pages: number
+  readonly pageSize: number
+}
+
+/** The size of the map, in bytes, that a file is opened with; a file may be longer than what is asked for. */
+export const mapSizeOf = (
+  file: File,
+  wanted: { readonly mapSize: number; readonly maxMapSize: number | undefined }
+): number => {
+  const { pageSize, pages } = file
+  if (pages * pageSize <= wanted.mapSize) return wanted.mapSize
+  const roomy = (pages + commitPages(pages) + reservePages) * pageSize
+  const limit = wanted.maxMapSize ?? roomy
+  return pages * pageSize <= limit ? Math.min(roomy, limit) : roomy
+}

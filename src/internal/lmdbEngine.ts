@@ -33,7 +33,7 @@ import { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
-import { lastPages, mapSizeFor, numbersPerPage } from "./fileLimit.ts"
+import { lastPages, mapSizeFor, mapSizeOf, numbersPerPage } from "./fileLimit.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 
 const fileName = "data.mdb"
@@ -256,9 +256,13 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       return yield* new OpenFailed({ path: file, reason: "Encrypted", detail })
     }
   }
-  const pageSize = Option.match(header, { onNone: () => newPageSize, onSome: (found) => found.pageSize })
+  const found = Option.match(header, {
+    onNone: () => ({ pages: 0, pageSize: newPageSize }),
+    onSome: ({ lastPage, pageSize }) => ({ pages: lastPage + 1, pageSize })
+  })
+  const { pageSize } = found
 
-  let mapSize = options.mapSize
+  let mapSize = mapSizeOf(found, options)
   const start = yield* Effect.try({
     try: () => openFiles(options, mapSizeFor(mapSize, pageSize, false)),
     catch: refuse(options)
@@ -339,5 +343,5 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
  */
 export const layer: Layer.Layer<Engine> = Layer.succeed(
   Engine,
-  Engine.of({ open: (options) => Effect.provide(open(options), platform) })
+  Engine.of({ fileName, open: (options) => Effect.provide(open(options), platform) })
 )

@@ -1,5 +1,5 @@
 /**
- * The stores that are open in this process, by path.
+ * The stores that are open in this process, by their file.
  *
  * The engine must not open one file twice in a process, so all who open a path
  * hold the same store: it closes with its last holder.
@@ -27,7 +27,7 @@ interface OpenStore {
   holders: number
 }
 
-/** What is known of a path while anybody opens, holds or closes the store there. */
+/** What is known of a file while anybody opens, holds or closes the store there. */
 interface Slot {
   /** Opening and closing follow one another. */
   readonly turn: Semaphore.Semaphore
@@ -37,11 +37,11 @@ interface Slot {
 
 const slots = new Map<string, Slot>()
 
-const withSlot = <A, E, R>(path: string, use: (slot: Slot) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
-      const slot = slots.get(path) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
-      slots.set(path, slot)
+      const slot = slots.get(file) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
+      slots.set(file, slot)
       slot.users++
       return slot
     }),
@@ -49,7 +49,7 @@ const withSlot = <A, E, R>(path: string, use: (slot: Slot) => Effect.Effect<A, E
     (slot) =>
       Effect.sync(() => {
         slot.users--
-        if (slot.users === 0 && slot.open === undefined) slots.delete(path)
+        if (slot.users === 0 && slot.open === undefined) slots.delete(file)
       })
   )
 
@@ -76,7 +76,7 @@ const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn
   return { core, engine, scope, holders: 0 }
 }, (effect, options) => Effect.withSpan(effect, "Store.open", { attributes: { path: options.path } }))
 
-const join = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
+const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
   const engine = yield* Engine
   const open = slot.open ?? (yield* openNew(options))
   if (open.engine !== engine || !isSame(open.core.options, options)) {
@@ -120,8 +120,11 @@ export interface Hold {
 /** Opens the store at a path, or joins those who hold it already. */
 export const hold = Effect.fnUntraced(
   function*(options: ResolvedOptions): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
+    const { fileName } = yield* Engine
+    const { join } = yield* Path.Path
     const path = yield* canonicalPath(options.path)
-    const core = yield* withSlot(path, (slot) => join(slot, { ...options, path }))
+    const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
+    const core = yield* withSlot(file, (slot) => enter(slot, { ...options, path }))
     let isClosed = false
     return {
       core,
@@ -129,7 +132,7 @@ export const hold = Effect.fnUntraced(
       release: Effect.uninterruptible(Effect.suspend(() => {
         if (isClosed) return Effect.void
         isClosed = true
-        return withSlot(path, leave)
+        return withSlot(file, leave)
       }))
     }
   },

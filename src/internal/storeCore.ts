@@ -22,6 +22,7 @@ import * as Tracer from "effect/Tracer"
 import { Engine, type Environment, type Write } from "../Engine.ts"
 import type { ByteString, KeyCodec } from "../Key.ts"
 import * as Key from "../Key.ts"
+import { OpenFailed } from "../StoreError.ts"
 import type { Codec } from "../Value.ts"
 import * as Value from "../Value.ts"
 import type { CommitError } from "./committer.ts"
@@ -38,6 +39,8 @@ export interface StoreCore {
   readonly keys: KeyCodec
   readonly values: Codec
   readonly buffer: WriteBuffer.WriteBuffer
+  /** Whether the environment is not closed, nor about to be. */
+  readonly isOpen: () => boolean
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
   readonly isReadable: () => boolean
   /** Runs an effect while the environment stays open as it is. */
@@ -90,9 +93,15 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const lock = yield* RwLock.make
   const oneCommit = yield* Semaphore.make(1)
   const buffer = WriteBuffer.make(options)
-  const committer = Committer.make({ ...options, environment, lock })
+  const { mapSize } = yield* Effect.mapError(
+    Effect.fromResult(environment.stats()),
+    (cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause })
+  )
+  const committer = Committer.make({ ...options, environment, lock, mapSize })
+  yield* Metric.update(Metrics.mapSize, mapSize)
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
+  let isOpen = true
 
   // ---------------------------------------------------------------------------
   // one commit after the other
@@ -242,6 +251,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     keys: Key.make({ ...options.key, maxBytes: environment.maxKeyBytes }),
     values: Value.make(),
     buffer,
+    isOpen: () => isOpen,
     isReadable: committer.isReadable,
     whileOpen: lock.withRead,
     write: (key, value) => {
@@ -271,8 +281,13 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     clear,
     finish: Effect.uninterruptible(Effect.andThen(
       Effect.sync(stopTimer),
-      // Waits for streams and backups in any case.
-      Effect.ensuring(oneCommit.withPermit(commitPending), lock.withWrite(Effect.void))
+      Effect.ensuring(
+        oneCommit.withPermit(commitPending),
+        // Behind whoever uses the environment.
+        lock.withWrite(Effect.sync(() => {
+          isOpen = false
+        }))
+      )
     ))
   }
   return core

@@ -77,7 +77,8 @@ export const make = ({ core, isClosed }: Holder) => {
     use: () => Effect.Effect<A, E>
   ): Effect.Effect<A, E | Closed> => {
     if (!flush && core.isReadable()) return use()
-    const useLater = core.whileOpen(Effect.suspend((): Effect.Effect<A, E | Closed> => isClosed() ? closed : use()))
+    // A read that came before the close is answered, as long as there is something to read from.
+    const useLater = core.whileOpen(Effect.suspend((): Effect.Effect<A, E | Closed> => core.isOpen() ? use() : closed))
     return flush && !options.readOnly && !isPending() ? Effect.andThen(core.flushQuietly, useLater) : useLater
   }
 

@@ -22,7 +22,6 @@ export interface ResolvedOptions extends EngineOptions {
   readonly flushInterval: Duration.Duration | undefined
   readonly autoFlushOnRead: boolean
   readonly key: Omit<KeyOptions, "maxBytes">
-  readonly maxMapSize: number | undefined
   readonly resize: Schedule.Schedule<unknown>
 }
 

@@ -1,0 +1,20 @@
+/** Ways to damage a database file, and the records that were in it. */
+
+/** A file cut at a length, or a byte of it changed. */
+export type Damage =
+  | { readonly cutAt: number }
+  | { readonly byte: number; readonly xor: number }
+
+/** What the database holds: small values, and one of several pages. */
+export const records: ReadonlyArray<readonly [string, string]> = [
+  ...Array.from({ length: 150 }, (_, index) => [`key ${index}`, `value ${index} ${"x".repeat(200)}`] as const),
+  ["large", "y".repeat(20_000)]
+]
+
+/** The bytes of a file with a damage. */
+export const apply = (whole: Uint8Array, damage: Damage): Uint8Array => {
+  if ("cutAt" in damage) return whole.slice(0, damage.cutAt)
+  const damaged = whole.slice()
+  damaged[damage.byte] = (damaged[damage.byte] ?? 0) ^ damage.xor
+  return damaged
+}

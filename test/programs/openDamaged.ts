@@ -1,0 +1,55 @@
+/**
+ * Opens copies of a database that are damaged one after the other, each in its own
+ * way, and prints what came of each. In a process of its own: what it tries out is
+ * how to bring a process down.
+ *
+ * Arguments: the file, a folder to work in, and the damages as JSON.
+ */
+import { Effect } from "effect"
+import { mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
+import { join } from "node:path"
+import * as process from "node:process"
+import { Store } from "../../src/index.ts"
+import type { Damage } from "../damage.ts"
+import * as Damages from "../damage.ts"
+
+const [, , file = "", folder = "", json = "[]"] = process.argv
+const whole = readFileSync(file)
+const damages: ReadonlyArray<Damage> = JSON.parse(json)
+
+/** `right` where the database opens and all of its records are as they were. */
+const open = (path: string, readOnly: boolean) =>
+  Store.make({ path, readOnly }).pipe(
+    Effect.flatMap((store) =>
+      Effect.gen(function*() {
+        const { found, missing } = yield* store.getMany(Damages.records.map(([key]) => key))
+        const isRight = missing.length === 0 && Damages.records.every(([key, value]) => found.get(key) === value)
+        if (!readOnly) {
+          yield* store.putMany({ more: 1 })
+          yield* store.delete("more")
+          yield* store.flush
+        }
+        return isRight ? "right" : `${missing.length} missing`
+      })
+    ),
+    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason}` : error._tag)),
+    Effect.catchDefect((defect) => Effect.succeed(`defect ${String(defect)}`)),
+    Effect.scoped
+  )
+
+const program = Effect.forEach(damages, (damage, index) =>
+  Effect.gen(function*() {
+    // Said first, so that it is known what a process died of
+    writeSync(1, `${JSON.stringify(damage)}: `)
+    const outcomes: Array<string> = []
+    for (const readOnly of [true, false]) {
+      const path = join(folder, `${index} ${readOnly}`)
+      mkdirSync(path)
+      writeFileSync(join(path, "data.mdb"), Damages.apply(whole, damage))
+      outcomes.push(yield* open(path, readOnly))
+      rmSync(path, { recursive: true })
+    }
+    writeSync(1, `${outcomes.join(", ")}\n`)
+  }))
+
+await Effect.runPromise(program)
