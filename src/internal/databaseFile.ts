@@ -6,6 +6,7 @@
  * key ends the process instead of failing. So the folder and the two meta pages
  * are looked at first, and only what holds is handed over.
  */
+import { chacha8 } from "@noble/ciphers/chacha.js"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -21,6 +22,8 @@ export interface DatabaseHeader {
   readonly lastPage: number
   /** Whether the pages behind the meta pages are encrypted. */
   readonly encrypted: boolean
+  /** The numbers of the pages at the roots of its trees. */
+  readonly roots: ReadonlyArray<number>
 }
 
 // The layout of a meta page, from the structures MDB_page_header and MDB_meta of
@@ -32,6 +35,10 @@ const offsetOf = {
   version: 28,
   pageSize: 48,
   environmentFlags: 52,
+  freeListFlags: 52,
+  databasesFlags: 100,
+  rootOfFreeList: 88,
+  rootOfDatabases: 136,
   lastPage: 144,
   transactionId: 152
 } as const
@@ -40,7 +47,9 @@ const magicNumber = 0xbeefc0de
 const dataVersion = 2
 const metaPageFlag = 0x08
 const encryptionFlag = 0x2000
+const integerKeysFlag = 0x08
 const largestPageSize = 65_536
+const noPage = 0xffff_ffff_ffff_ffffn
 
 const refuse = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>
   new OpenFailed(cause === undefined ? { path, reason, detail } : { path, reason, detail, cause })
@@ -50,6 +59,8 @@ const refuseFile = (path: string) => (error: PlatformError): OpenFailed => {
   switch (error.reason._tag) {
     case "NotFound":
       return refuse(path, "Missing", "there is nothing at this path", error)
+    case "BadResource":
+      return refuse(path, "Missing", "a part of this path is no folder", error)
     case "PermissionDenied":
       return refuse(path, "Permission", "this process may not read or write there", error)
     default:
@@ -66,12 +77,18 @@ const readMeta = (head: DataView, at: number): (DatabaseHeader & { readonly tran
   const isMeta = (head.getUint16(at + offsetOf.pageFlags, true) & metaPageFlag) !== 0 &&
     head.getUint32(at + offsetOf.magic, true) === magicNumber &&
     (head.getUint32(at + offsetOf.version, true) & 0xffff) === dataVersion &&
+    head.getUint8(at + offsetOf.freeListFlags) === integerKeysFlag &&
+    head.getUint8(at + offsetOf.databasesFlags) === 0 &&
     isPowerOfTwo(pageSize) && pageSize >= 512 && pageSize <= largestPageSize
   if (!isMeta) return undefined
   return {
     pageSize,
     lastPage: Number(head.getBigUint64(at + offsetOf.lastPage, true)),
     transactionId: head.getBigUint64(at + offsetOf.transactionId, true),
+    roots: [offsetOf.rootOfFreeList, offsetOf.rootOfDatabases]
+      .map((offset) => head.getBigUint64(at + offset, true))
+      .filter((root) => root !== noPage)
+      .map(Number),
     encrypted: (head.getUint16(at + offsetOf.environmentFlags, true) & encryptionFlag) !== 0
   }
 }
@@ -120,12 +137,66 @@ export const inspect = Effect.fnUntraced(function*(
       ? yield* refuse(file, "Truncated", `the file ends within its meta pages, after ${fileBytes} bytes`)
       : yield* refuse(file, "NotADatabase", "the second meta page is damaged")
   }
-  const { encrypted, lastPage, pageSize } = second.transactionId > first.transactionId ? second : first
+  const header = second.transactionId > first.transactionId ? second : first
+  const { lastPage, pageSize } = header
   const wanted = (lastPage + 1) * pageSize
   if (fileBytes < wanted) {
     return yield* refuse(file, "Truncated", `the file has ${fileBytes} bytes, its header tells of ${wanted}`)
   }
-  return Option.some({ pageSize, lastPage, encrypted })
+  return Option.some(header)
+})
+
+// The header of a page: its number and transaction, which are never encrypted, padding, flags, and where its free room
+// begins and ends. The engine encrypts from there on with ChaCha8, each page under its number.
+const plainBytes = 16
+const headerBytes = 24
+const branchFlag = 0x01
+const leafFlag = 0x02
+
+const decryptHeader = (page: Uint8Array, secret: string): Uint8Array => {
+  const nonce = new Uint8Array(12)
+  nonce.set(page.subarray(0, 8), 4)
+  const decrypted = page.slice()
+  decrypted.set(chacha8(new TextEncoder().encode(secret), nonce, page.subarray(plainBytes)), plainBytes)
+  return decrypted
+}
+
+const isRootPage = (page: Uint8Array, pageNumber: number, pageSize: number): boolean => {
+  const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
+  const flags = view.getUint16(18, true)
+  return view.getBigUint64(0, true) === BigInt(pageNumber) && view.getUint16(16, true) === 0 &&
+    (flags === branchFlag || flags === leafFlag) &&
+    view.getUint16(20, true) <= view.getUint16(22, true) && view.getUint16(22, true) <= pageSize
+}
+
+/**
+ * Fails unless the pages at the roots of a database are what they should be; with a
+ * wrong encryption key they are noise, which the engine would follow out of its map.
+ */
+export const checkRoots = Effect.fnUntraced(function*(
+  file: string,
+  { lastPage, pageSize, roots }: DatabaseHeader,
+  secret: string | undefined
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  for (const root of roots) {
+    const isInside = root > 1 && root <= lastPage
+    const page = isInside
+      ? yield* fs.open(file, { flag: "r" }).pipe(
+        Effect.flatMap((handle) => handle.readAlloc(headerBytes, { position: BigInt(root * pageSize) })),
+        Effect.scoped,
+        Effect.mapError(refuseFile(file))
+      )
+      : Option.none()
+    const isRight = Option.exists(page, (bytes) =>
+      bytes.length === headerBytes &&
+      isRootPage(secret === undefined ? bytes : decryptHeader(bytes, secret), root, pageSize))
+    if (!isRight) {
+      return yield* secret === undefined || !isInside
+        ? refuse(file, "NotADatabase", "its meta page is damaged, or the root page that it names")
+        : refuse(file, "Encrypted", "the encryptionKey is not the one that the file was encrypted with")
+    }
+  }
 })
 
 /**

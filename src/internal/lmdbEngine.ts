@@ -255,6 +255,11 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
         : "an encryptionKey was given and the file is not encrypted"
       return yield* new OpenFailed({ path: file, reason: "Encrypted", detail })
     }
+    yield* DatabaseFile.checkRoots(
+      file,
+      header.value,
+      options.encryptionKey === undefined ? undefined : Redacted.value(options.encryptionKey)
+    )
   }
   const found = Option.match(header, {
     onNone: () => ({ pages: 0, pageSize: newPageSize }),

@@ -14,7 +14,7 @@ import type { Damage } from "../damage.ts"
 import * as Damages from "../damage.ts"
 
 const [, , file = "", folder = "", json = "[]"] = process.argv
-const whole = readFileSync(file)
+const whole = new Uint8Array(readFileSync(file))
 const damages: ReadonlyArray<Damage> = JSON.parse(json)
 
 /** `right` where the database opens and all of its records are as they were. */
@@ -42,7 +42,7 @@ const program = Effect.forEach(damages, (damage, index) =>
     // Said first, so that it is known what a process died of
     writeSync(1, `${JSON.stringify(damage)}: `)
     const outcomes: Array<string> = []
-    for (const readOnly of [true, false]) {
+    for (const readOnly of "cutAt" in damage ? [true, false] : [false]) {
       const path = join(folder, `${index} ${readOnly}`)
       mkdirSync(path)
       writeFileSync(join(path, "data.mdb"), Damages.apply(whole, damage))
