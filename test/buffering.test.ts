@@ -163,9 +163,12 @@ describe("buffering", () => {
   it.effect("buffer_state_with_overwrites: one key put thrice, deleted and put again is one pending write", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ batchSize: 2 })
+      yield* store.put("a", 0)
+      const { pendingBytes } = yield* store.stats
       for (const value of [1, 2, 3]) {
         yield* store.put("a", value)
         assert.deepStrictEqual(yield* store.get("a"), Option.some(value))
+        assert.strictEqual((yield* store.stats).pendingBytes, pendingBytes)
       }
       yield* store.delete("a")
       assert.deepStrictEqual(yield* store.get("a"), Option.none())

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
 import { Store } from "../src/index.ts"
 import { temporaryFolder, until, withLog } from "./harness.ts"
 import * as SpyEngine from "./spyEngine.ts"
@@ -78,15 +79,16 @@ describe("multiple resize", () => {
     withLog((entries) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
-        const store = yield* Store.make({ path, mapSize: "1 MiB", maxMapSize: "1 MiB", batchBytes: 1000 })
+        const store = yield* Store.make({ path, mapSize: "1 MiB", maxMapSize: "1 MiB" })
         yield* store.put("large", "x".repeat(2_000_000))
+        yield* TestClock.adjust("1 second")
         yield* until(() => entries.some(({ text }) => text.includes("its writes stay pending")))
         const error = yield* Effect.flip(store.put("other", 1))
         assert.strictEqual(error._tag, "MapFull")
         assert.isFalse(yield* store.has("other"), "a put that fails has stored nothing")
         assert.isTrue(yield* store.has("large"), "while the write that did not fit stays pending")
-        yield* store.delete("large")
         yield* store.put("other", 1)
+        yield* store.delete("large")
         yield* store.flush
         assert.strictEqual(yield* store.size, 1)
       })

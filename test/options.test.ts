@@ -1,8 +1,10 @@
 /** Every option: what it refuses and what it does. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -314,7 +316,7 @@ describe("each option has its effect", () => {
       assert.strictEqual(later.faulty.calls("commit"), 1)
       yield* TestClock.adjust("1 second")
       yield* until(() => later.faulty.calls("commit") === 2)
-      assert.isUndefined(writing.pollUnsafe())
+      yield* Fiber.join(writing)
     }))
 
   it.effect("durability: noSync stores as sync does", () =>
@@ -386,7 +388,7 @@ describe("options from configuration", () => {
       assert.strictEqual(error.reason, "Encrypted")
     }))
 
-  it.effect.each([
+  it.effect.each<readonly [name: string, value: string]>([
     ["STORE_BATCH_SIZE", "many"],
     ["STORE_BATCH_BYTES", "much"],
     ["STORE_FLUSH_INTERVAL", "soon"],
@@ -400,6 +402,21 @@ describe("options from configuration", () => {
       const error = yield* Effect.flip(provided({ STORE_PATH: path, [name]: value }))
       assert.strictEqual(error._tag, "ConfigError")
       assert.include(error.message, name)
+    }))
+
+  it.effect("layerConfig takes any configuration of the options", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const layer = Store.layerConfig({ path: Config.String("WHERE"), batchSize: Config.Int("HOW_MANY") })
+      const put = (entries: Readonly<Record<string, string>>) =>
+        Effect.flatMap(Store, (store) => store.put("a", 1)).pipe(
+          Effect.provide(layer),
+          Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(entries))
+        )
+      yield* put({ WHERE: path, HOW_MANY: "7" })
+      assert.strictEqual(yield* withStore({ path }, (store) => store.getOrFail("a")), 1)
+      assert.propertyVal(yield* Effect.flip(put({ WHERE: path })), "_tag", "ConfigError")
+      assert.propertyVal(yield* Effect.flip(put({ WHERE: path, HOW_MANY: "0" })), "option", "batchSize")
     }))
 
   it.effect("StoreLive: a value that is well-formed and makes no sense is OpenFailed", () =>

@@ -10,10 +10,10 @@ import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
 import { temporaryFolder } from "./harness.ts"
 
 /** What can be held back. */
-export type Operation = "commit" | "resize" | "backup"
+type Operation = "commit" | "resize" | "backup"
 
 /** A call that is held back. */
-export interface HeldCall {
+interface HeldCall {
   /** Waits until somebody makes the call. */
   readonly begun: Effect.Effect<void>
   /** Lets it happen. */
@@ -21,7 +21,7 @@ export interface HeldCall {
 }
 
 /** The engine, and what was seen of it. */
-export interface SpyEngine {
+interface SpyEngine {
   readonly engine: Engine.Engine["Service"]
   /** The batches that are on disk, each as its keys in order; `-` stands before a key that it deletes. */
   readonly commits: () => ReadonlyArray<ReadonlyArray<string>>
@@ -37,7 +37,7 @@ const keysOf = ({ clear, writes }: Engine.Batch): ReadonlyArray<string> => [
 ]
 
 /** Makes an engine that nobody has used yet. */
-export const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
+const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
   const real = yield* Effect.provide(Engine.Engine, LmdbEngine.layer)
   const commits: Array<ReadonlyArray<string>> = []
   let transactions = 0
@@ -81,7 +81,7 @@ export const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
 })
 
 /** A store on a watched engine, in a temporary folder. */
-export interface SpiedStore {
+interface SpiedStore {
   readonly path: string
   readonly spy: SpyEngine
   readonly store: StoreService

@@ -1,0 +1,321 @@
+/** The two generations of pending writes: when a commit begins, and what goes on while it runs. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as TestClock from "effect/testing/TestClock"
+import * as WriteBuffer from "../src/internal/writeBuffer.ts"
+import { ByteString } from "../src/Key.ts"
+import { faults } from "./faultyEngine.ts"
+import { faultyStore, start, turns, until } from "./harness.ts"
+
+describe("the buffer", () => {
+  const [a, b, c, d] = ["a", "b", "c", "d"].map((key) => ByteString(key))
+  assert(a !== undefined && b !== undefined && c !== undefined && d !== undefined)
+  const bytes = (length: number) => new Uint8Array(length)
+  const failure = Exit.fail(faults.diskFull)
+
+  it("counts distinct keys and the bytes of keys and values, over both generations", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    buffer.write(a, bytes(10))
+    buffer.write(a, bytes(20))
+    buffer.write(b, null)
+    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 22])
+    const generation = buffer.rotate()
+    assert(generation !== undefined)
+    buffer.write(a, bytes(5))
+    buffer.write(c, bytes(1))
+    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [3, 30])
+    assert.deepStrictEqual(Array.from(buffer.entries(), ([key, value]) => [key, value?.length]), [
+      ["b", undefined],
+      ["a", 5],
+      ["c", 1]
+    ])
+    buffer.settle(generation, Exit.void)
+    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 8])
+  })
+
+  it("gives the writes of a failed commit back under the newer ones", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    buffer.write(a, bytes(1))
+    buffer.write(b, bytes(2))
+    const generation = buffer.rotate()
+    assert(generation !== undefined)
+    buffer.write(c, bytes(3))
+    buffer.write(a, bytes(4))
+    buffer.settle(generation, failure)
+    assert.deepStrictEqual(Array.from(buffer.entries(), ([key, value]) => [key, value?.length]), [
+      ["a", 4],
+      ["b", 2],
+      ["c", 3]
+    ])
+    assert.strictEqual(buffer.bytes(), 1 + 4 + 1 + 2 + 1 + 3)
+    assert.isUndefined(buffer.committing())
+  })
+
+  it("tells a deletion from a key without a pending write", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    buffer.write(a, bytes(1))
+    assert.isDefined(buffer.rotate())
+    buffer.write(a, null)
+    assert.isNull(buffer.get(a))
+    assert.isUndefined(buffer.get(b))
+  })
+
+  it("is empty after a commit, and has nothing to commit when it is empty", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    assert.isUndefined(buffer.rotate())
+    assert.isUndefined(buffer.committing())
+  })
+
+  it("accepts two batches, then only what makes it smaller", () => {
+    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
+    buffer.write(a, bytes(10))
+    assert.isTrue(buffer.isFull())
+    assert.isFalse(buffer.accepts(b, bytes(1)))
+    assert.isDefined(buffer.rotate())
+    assert.isTrue(buffer.accepts(b, bytes(1)))
+    buffer.write(b, bytes(10))
+    assert.isFalse(buffer.accepts(c, bytes(1)))
+    assert.isTrue(buffer.accepts(b, bytes(10)))
+    assert.isFalse(buffer.accepts(b, bytes(11)))
+    assert.isTrue(buffer.acceptsDeletion(b))
+  })
+
+  it("accepts a value larger than a batch as a batch of its own", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    assert.isTrue(buffer.accepts(a, bytes(5000)))
+    buffer.write(a, bytes(5000))
+    assert.isFalse(buffer.accepts(b, bytes(1)))
+    assert.isDefined(buffer.rotate())
+    assert.isTrue(buffer.accepts(b, bytes(5000)))
+    buffer.write(b, bytes(5000))
+    assert.isFalse(buffer.accepts(c, bytes(1)))
+  })
+
+  it("accepts a deletion whatever is pending, but not beside a full generation that waits", () => {
+    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
+    buffer.write(a, bytes(1))
+    assert.isTrue(buffer.acceptsDeletion(b))
+    assert.isDefined(buffer.rotate())
+    buffer.write(b, bytes(1))
+    assert.isFalse(buffer.acceptsDeletion(c))
+    assert.isTrue(buffer.acceptsDeletion(b))
+  })
+})
+
+describe("while a commit runs", () => {
+  it.effect("every other call goes on and sees every write", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ batchSize: 100 })
+      yield* store.putMany({ stored: 0, overwritten: 0, gone: 0 })
+      yield* store.put("committing", 1)
+      yield* store.put("overwritten", 1)
+      yield* store.delete("gone")
+      const held = yield* faulty.holdCommit
+      const flushing = yield* start(store.flush)
+      yield* held.isWanted
+
+      yield* store.put("filling", 2)
+      yield* store.put("overwritten", 2)
+      yield* store.delete("committing")
+      yield* store.update("stored", Option.map((value) => Number(value) + 10))
+      const keys = ["stored", "committing", "overwritten", "gone", "filling"]
+      const { found, missing } = yield* store.getMany(keys)
+      assert.deepStrictEqual(Object.fromEntries(found), { stored: 10, overwritten: 2, filling: 2 })
+      assert.deepStrictEqual(missing, ["committing", "gone"])
+      assert.strictEqual(yield* store.getOrFail("overwritten"), 2)
+      assert.isFalse(yield* store.has("gone"))
+      assert.isFalse(yield* store.has("committing"))
+      yield* store.deleteOrFail("filling")
+      yield* store.put("filling", 3)
+      assert.strictEqual(yield* store.size, 3)
+      assert.strictEqual((yield* store.stats).pending, 5)
+      assert.isUndefined(flushing.pollUnsafe())
+
+      yield* held.release
+      yield* Fiber.join(flushing)
+      assert.strictEqual((yield* store.stats).pending, 4)
+      assert.deepStrictEqual(Object.fromEntries((yield* store.getMany(keys)).found), {
+        stored: 10,
+        overwritten: 2,
+        filling: 3
+      })
+    }))
+
+  it.effect("a put waits only when both generations are full, and goes on when the commit ends", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ batchSize: 3 })
+      const held = yield* faulty.holdCommit
+      for (const key of ["a1", "a2", "a3"]) yield* store.put(key, 1)
+      yield* held.isWanted
+      for (const key of ["b1", "b2", "b3"]) yield* store.put(key, 1)
+      const waiting = yield* Effect.forEach(["c1", "c2"], (key) => start(store.put(key, 1)))
+      // A key that is pending in the filling generation does not make it larger
+      yield* store.put("b1", 2)
+      yield* turns(20)
+      for (const fiber of waiting) assert.isUndefined(fiber.pollUnsafe())
+      assert.strictEqual((yield* store.stats).pending, 6)
+      assert.isFalse(yield* store.has("c1"))
+      yield* held.release
+      yield* Fiber.joinAll(waiting)
+      yield* store.flush
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([key]) => key)), [
+        ["a1", "a2", "a3"],
+        ["b1", "b2", "b3"],
+        ["c1", "c2"]
+      ])
+    }))
+
+  it.effect("a waiting put can be interrupted, and is then not made", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ batchSize: 1 })
+      const held = yield* faulty.holdCommit
+      yield* store.put("a", 1)
+      yield* held.isWanted
+      yield* store.put("b", 1)
+      const waiting = yield* start(store.put("c", 1))
+      yield* Fiber.interrupt(waiting)
+      yield* held.release
+      yield* store.flush
+      assert.isFalse(yield* store.has("c"))
+      assert.strictEqual(yield* store.size, 2)
+    }))
+
+  it.effect("all flushes share the one commit; one that comes after a newer write gets another", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      const held = yield* faulty.holdCommit
+      yield* store.put("a", 1)
+      const early = yield* Effect.replicateEffect(start(store.flush), 20)
+      yield* held.isWanted
+      const during = yield* Effect.replicateEffect(start(store.flush), 20)
+      yield* store.put("b", 1)
+      const late = yield* Effect.replicateEffect(start(store.flush), 20)
+      yield* held.release
+      yield* Fiber.joinAll([...early, ...during])
+      yield* Fiber.joinAll(late)
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([key]) => key)), [["a"], ["b"]])
+    }))
+
+  it.effect("a flush with nothing pending makes no commit", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      yield* store.flush
+      yield* store.put("a", 1)
+      yield* store.flush
+      yield* store.flush
+      assert.strictEqual(faulty.calls("commit"), 1)
+    }))
+
+  it.effect("an update is one step to all other fibers: nothing is lost, however many write", () =>
+    Effect.gen(function*() {
+      const { open, store } = yield* faultyStore({ batchSize: 2, durability: "noSync" })
+      yield* Effect.forEach(
+        Array.from({ length: 40 }, (_, index) => index),
+        (index) =>
+          Effect.gen(function*() {
+            for (let round = 0; round < 10; round++) {
+              yield* store.update("count", (count) => Option.some(Number(Option.getOrElse(count, () => 0)) + 1))
+              yield* store.put(`other ${index} ${round}`, round)
+              yield* turns(index % 3)
+            }
+          }),
+        { concurrency: "unbounded", discard: true }
+      )
+      assert.strictEqual(yield* store.getOrFail("count"), 400)
+      yield* store.close({ strict: true })
+      assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("count")), 400)
+    }))
+
+  it.effect("a putMany is seen as a whole or not at all", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      const held = yield* faulty.holdCommit
+      const writing = yield* start(store.putMany({ a: 1, b: 1 }))
+      yield* held.isWanted
+      assert.deepStrictEqual((yield* store.getMany(["a", "b"])).missing, ["a", "b"])
+      yield* held.release
+      yield* Fiber.join(writing)
+      assert.deepStrictEqual((yield* store.getMany(["a", "b"])).missing, [])
+    }))
+})
+
+describe("the interval", () => {
+  const commitsAre = (faulty: { readonly calls: (operation: "commit") => number }, commits: number) =>
+    Effect.map(turns(10), () => assert.strictEqual(faulty.calls("commit"), commits))
+
+  it.effect("counts from the first pending write; later ones do not put the commit off", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
+      yield* TestClock.adjust("10 seconds")
+      yield* store.put("a", 1)
+      yield* TestClock.adjust("600 millis")
+      yield* store.put("b", 1)
+      yield* TestClock.adjust("399 millis")
+      yield* commitsAre(faulty, 0)
+      yield* TestClock.adjust("1 millis")
+      yield* until(() => faulty.calls("commit") === 1)
+      yield* store.flush
+      assert.strictEqual(faulty.batches()[0]?.length, 2)
+    }))
+
+  it.effect("starts no commit without pending writes, and begins again with the next write", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
+      yield* store.put("a", 1)
+      yield* TestClock.adjust("1 second")
+      yield* until(() => faulty.calls("commit") === 1)
+      yield* store.flush
+      yield* TestClock.adjust("1 hour")
+      yield* commitsAre(faulty, 1)
+      yield* store.delete("a")
+      yield* TestClock.adjust("999 millis")
+      yield* commitsAre(faulty, 1)
+      yield* TestClock.adjust("1 millis")
+      yield* until(() => faulty.calls("commit") === 2)
+    }))
+
+  it.effect("begins anew after a flush", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
+      yield* store.put("a", 1)
+      yield* TestClock.adjust("900 millis")
+      yield* store.flush
+      yield* store.put("b", 1)
+      yield* TestClock.adjust("999 millis")
+      yield* commitsAre(faulty, 1)
+      yield* TestClock.adjust("1 millis")
+      yield* until(() => faulty.calls("commit") === 2)
+    }))
+
+  it.effect("counts also for what is written while a commit runs", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
+      const held = yield* faulty.holdCommit
+      yield* store.put("a", 1)
+      const flushing = yield* start(store.flush)
+      yield* held.isWanted
+      yield* store.put("b", 1)
+      yield* TestClock.adjust("1 second")
+      yield* commitsAre(faulty, 1)
+      yield* held.release
+      yield* Fiber.join(flushing)
+      yield* until(() => faulty.calls("commit") === 2)
+      assert.deepStrictEqual(faulty.batches()[1]?.map(([key]) => key), ["b"])
+    }))
+
+  it.effect("that is infinite starts no commit; batchSize and flush still do", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity", batchSize: 2 })
+      yield* store.put("a", 1)
+      yield* TestClock.adjust("100000 days")
+      yield* commitsAre(faulty, 0)
+      yield* store.put("b", 1)
+      yield* until(() => faulty.calls("commit") === 1)
+      yield* store.put("c", 1)
+      yield* store.flush
+      assert.strictEqual(faulty.calls("commit"), 2)
+    }))
+})
