@@ -116,6 +116,75 @@ export interface Batch {
 }
 
 /**
+ * One end of a range of keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Bound {
+  readonly key: ByteString
+  /** Whether the key itself belongs to the range. */
+  readonly inclusive: boolean
+}
+
+/**
+ * A range of keys in the order of their bytes; an end that is `undefined` is open.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeyRange {
+  readonly from: Bound | undefined
+  readonly to: Bound | undefined
+}
+
+/**
+ * What is read of a range at a time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RangeRequest extends KeyRange {
+  /** Whether the range is read from its end. */
+  readonly reverse: boolean
+  /** Whether values are read; without, their bytes are empty. */
+  readonly values: boolean
+  /** How many records are read at the most. */
+  readonly maxRecords: number
+  /** Reading stops behind the record with which the values have this many bytes. */
+  readonly maxBytes: number
+}
+
+/**
+ * A part of a range.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RangePart {
+  readonly records: ReadonlyArray<readonly [key: ByteString, value: Uint8Array]>
+  /** Whether the range ends with these records. */
+  readonly isLast: boolean
+}
+
+/**
+ * The records as they were at one moment, whatever is written meanwhile.
+ *
+ * **Gotchas**
+ *
+ * The pages of a snapshot are not used again while it is open: release it soon.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  /** Reads a part of a range. */
+  readonly read: (request: RangeRequest) => Result.Result<RangePart, EngineFailure>
+  /** Gives the snapshot up; nothing may be read from it any more. */
+  readonly release: () => void
+}
+
+/**
  * An open file with its records.
  *
  * @category models
@@ -138,6 +207,12 @@ export interface Environment {
   /** Says whether there is a value under the key. */
   readonly has: (key: ByteString) => Result.Result<boolean, EngineFailure>
 
+  /** Reads a part of a range of the present records. */
+  readonly read: (request: RangeRequest) => Result.Result<RangePart, EngineFailure>
+
+  /** Opens a snapshot of the present records. */
+  readonly snapshot: () => Result.Result<Snapshot, EngineFailure>
+
   /**
    * Makes a batch in one transaction, all or nothing; it is on disk when the
    * effect returns (`durability: "sync"`).
@@ -158,9 +233,12 @@ export interface Environment {
    * The engine holds back some pages of the map for deletions, since a full file
    * needs a few free pages to delete anything; `useReserve` gives them free.
    *
+   * While a snapshot is open the limit is kept by an estimate of what a batch needs,
+   * which is more than it will take.
+   *
    * **Gotchas**
    *
-   * Nothing else may be called while it runs.
+   * Nothing else may be called while it runs, but to read or release a snapshot.
    */
   readonly resize: (
     mapSize: number,

@@ -45,12 +45,15 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { Engine } from "./Engine.ts"
 import * as OpenStores from "./internal/openStores.ts"
 import * as StoreMethods from "./internal/storeMethods.ts"
 import { resolve } from "./internal/storeOptions.ts"
+import * as StoreRanges from "./internal/storeRanges.ts"
 import type { Key } from "./Key.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
+import type { Range } from "./Range.ts"
 import {
   type Closed,
   type EngineFailure,
@@ -89,6 +92,8 @@ export interface Stats {
   readonly pageSize: number
   /** How many slots for readers are in use, in all processes. */
   readonly readers: number
+  /** How many snapshots streams hold open in this process. */
+  readonly snapshots: number
 }
 
 /**
@@ -111,6 +116,17 @@ export interface Found<K> {
  * @since 0.1.0
  */
 export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
+
+/**
+ * A range of keys, and how a stream reads it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamRange extends Range {
+  /** Whether all of the range is read as it is when the stream starts. Default: `true`. */
+  readonly snapshot?: boolean | undefined
+}
 
 /**
  * The methods of a store.
@@ -206,6 +222,59 @@ export interface StoreService {
     ): Effect.Effect<Found<K>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
   }
 
+  /**
+   * The keys of a range, in the order of their bytes, as strings in the encoding of
+   * the store or, with `decodeKeys: false`, as bytes.
+   *
+   * **Details**
+   *
+   * The stream is one snapshot of the store from the moment it starts, pending
+   * writes included, whatever is written while it runs, and takes no more memory for
+   * a longer range. It gives the snapshot up when it ends, fails or is interrupted.
+   * Closing the store ends it with `Closed`.
+   *
+   * **Gotchas**
+   *
+   * While a stream is open, pages that are freed cannot be used again and the file
+   * grows. For a slow reader `snapshot: false` reads each part of the range as it is
+   * then: keys still come in order, each at most once.
+   */
+  readonly keys: {
+    (
+      range: StreamRange & { readonly decodeKeys: false }
+    ): Stream.Stream<Uint8Array, KeyEncoding | Closed | EngineFailure>
+    (
+      range?: StreamRange & { readonly decodeKeys?: true | undefined }
+    ): Stream.Stream<string, KeyEncoding | Closed | EngineFailure>
+  }
+
+  /** The values of a range, in the order of their keys; a stream like that of `keys`. */
+  readonly values: (
+    range?: StreamRange
+  ) => Stream.Stream<unknown, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+
+  /** The keys and values of a range; a stream like that of `keys`. */
+  readonly entries: {
+    (
+      range: StreamRange & { readonly decodeKeys: false }
+    ): Stream.Stream<readonly [Uint8Array, unknown], KeyEncoding | ValueDecoding | Closed | EngineFailure>
+    (
+      range?: StreamRange & { readonly decodeKeys?: true | undefined }
+    ): Stream.Stream<readonly [string, unknown], KeyEncoding | ValueDecoding | Closed | EngineFailure>
+  }
+
+  /** How many keys of a range have a value, pending writes included. */
+  readonly count: (range?: Range) => Effect.Effect<number, KeyEncoding | Closed | EngineFailure>
+
+  /**
+   * Deletes what a range holds when it is called, in one transaction: all of it or
+   * nothing, on disk when it returns. Gives the number of keys, which it has in memory
+   * at a time.
+   */
+  readonly deleteRange: (
+    range: Range
+  ) => Effect.Effect<number, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+
   /** Deletes many values in one transaction: all of them or none, on disk when it returns. */
   readonly deleteMany: (
     keys: Iterable<Key>
@@ -260,7 +329,7 @@ const makeWithEngine = Effect.fnUntraced(function*(
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
     return closeOptions?.strict === true ? hold.release : OpenStores.releaseOrLog(hold)
   }
-  return { ...methods, close }
+  return { ...methods, ...StoreRanges.make(hold), close }
 })
 
 const make = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>

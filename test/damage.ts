@@ -1,9 +1,18 @@
 /** Ways to damage a database file, and the records that were in it. */
 
+import * as Schema from "effect/Schema"
+
 /** A file cut at a length, or a byte of it changed. */
-export type Damage =
-  | { readonly cutAt: number }
-  | { readonly byte: number; readonly xor: number }
+const Damage = Schema.Union([
+  Schema.Struct({ cutAt: Schema.Int }),
+  Schema.Struct({ byte: Schema.Int, xor: Schema.Int })
+])
+
+/** A file cut at a length, or a byte of it changed. */
+export type Damage = typeof Damage.Type
+
+/** Reads damages from the argument of a program. */
+export const fromJson = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Damage)))
 
 /** What the database holds: small values, and one of several pages. */
 export const records: ReadonlyArray<readonly [string, string]> = [

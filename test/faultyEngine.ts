@@ -15,10 +15,10 @@ import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
 import { EngineFailure } from "../src/StoreError.ts"
 
 /** What an environment can be asked to do. */
-export type Operation = "get" | "has" | "stats" | "commit" | "resize" | "backup"
+type Operation = "get" | "has" | "stats" | "commit" | "resize" | "backup"
 
 /** What a call can be made to fail with; only a commit can be too full. */
-export type Fault = EngineFailure | Engine.EngineFull
+type Fault = EngineFailure | Engine.EngineFull
 
 /** Errors of the disk and of the engine, as the real one reports them. */
 export const faults = {
@@ -29,7 +29,7 @@ export const faults = {
 } as const
 
 /** A commit that is kept from beginning. */
-export interface HeldCommit {
+interface HeldCommit {
   /** Waits until somebody wants the commit. */
   readonly isWanted: Effect.Effect<void>
   /** Lets it begin. */
@@ -109,7 +109,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
           Effect.tap((scope) => Effect.sync(() => scopes.push(scope))),
           Effect.flatMap((scope) => Scope.provide(real.open(options), scope)),
           Effect.map((environment): Engine.Environment => ({
-            maxKeyBytes: environment.maxKeyBytes,
+            ...environment,
             get: (key) => read("get", () => environment.get(key)),
             has: (key) => read("has", () => environment.has(key)),
             stats: () => read("stats", environment.stats),
@@ -138,7 +138,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
     ),
     holdCommit: Effect.gen(function*() {
       const wanted = yield* Deferred.make<void>()
-      const latch = yield* Effect.acquireRelease(Latch.make(), (latch) => latch.open)
+      const latch = yield* Effect.acquireRelease(Latch.make(), Latch.open)
       held.push({ wanted, latch })
       return { isWanted: Deferred.await(wanted), release: Effect.asVoid(latch.open) }
     })

@@ -6,7 +6,6 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Logger from "effect/Logger"
-import * as Option from "effect/Option"
 import * as Engine from "../src/Engine.ts"
 import { Store, type StoreOptions } from "../src/index.ts"
 import * as FaultyEngine from "./faultyEngine.ts"
@@ -62,6 +61,3 @@ export const withLog = <A, E, R>(
     )
     return Effect.provide(use(entries), Logger.layer([logger]))
   })
-
-/** The value of an option that is there. */
-export const some = <A>(option: Option.Option<A>): A => Option.getOrThrow(option)

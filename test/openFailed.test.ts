@@ -182,11 +182,16 @@ describe("a path that cannot be", () => {
     }))
 })
 
+const programs = {
+  openAs: new URL("./programs/openAs.ts", import.meta.url),
+  openDamaged: new URL("./programs/openDamaged.ts", import.meta.url),
+  openWithKeys: new URL("./programs/openWithKeys.ts", import.meta.url)
+}
+
 /** Runs a program of `test/programs` to its end. */
-const runProgram = (name: string, args: ReadonlyArray<string>) =>
+const runProgram = (program: URL, args: ReadonlyArray<string>) =>
   Effect.callback<{ readonly code: number | string; readonly output: string; readonly errors: string }>((resume) => {
-    const url = new URL(`./programs/${name}`, import.meta.url)
-    const child = spawn(process.execPath, [url.pathname, ...args])
+    const child = spawn(process.execPath, [program.pathname, ...args])
     let output = ""
     let errors = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text))
@@ -197,17 +202,17 @@ const runProgram = (name: string, args: ReadonlyArray<string>) =>
 const isRoot = process.getuid?.() === 0
 const anotherUser = 65_534
 
-describe("permissions", () => {
-  // A process of another user where this one may do everything
-  const openAs = (paths: ReadonlyArray<string>) =>
-    Effect.map(
-      runProgram("openAs.ts", [isRoot ? String(anotherUser) : "", ...paths]),
-      ({ code, errors, output }) => {
-        assert.strictEqual(code, 0, errors)
-        return output.trim().split("\n")
-      }
-    )
+// A process of another user where this one may do everything
+const openAs = (paths: ReadonlyArray<string>) =>
+  Effect.map(
+    runProgram(programs.openAs, [isRoot ? String(anotherUser) : "", ...paths]),
+    ({ code, errors, output }) => {
+      assert.strictEqual(code, 0, errors)
+      return output.trim().split("\n")
+    }
+  )
 
+describe("permissions", () => {
   it.effect.skipIf(process.getuid === undefined)(
     "a folder or file that may not be read or written is Permission",
     () =>
@@ -248,7 +253,7 @@ describe("a damaged database", () => {
     Effect.gen(function*() {
       const { file, work } = yield* makeDatabase
       const damages = damagesOf(statSync(file).size)
-      const { code, errors, output } = yield* runProgram("openDamaged.ts", [file, work, JSON.stringify(damages)])
+      const { code, errors, output } = yield* runProgram(programs.openDamaged, [file, work, JSON.stringify(damages)])
       assert.strictEqual(code, 0, `${output.split("\n").at(-1)}\n${errors}`)
       const lines = output.trim().split("\n")
       assert.strictEqual(lines.length, damages.length)
@@ -306,7 +311,7 @@ describe("encryption", () => {
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path, encryptionKey }, (store) => store.putMany(records))
-      const { code, errors, output } = yield* runProgram("openWithKeys.ts", [path, Redacted.value(encryptionKey)])
+      const { code, errors, output } = yield* runProgram(programs.openWithKeys, [path, Redacted.value(encryptionKey)])
       assert.strictEqual(code, 0, `${output.split("\n").at(-1)}\n${errors}`)
       const lines = output.trim().split("\n")
       assert.deepStrictEqual(new Set(lines.slice(0, -1)), new Set(["OpenFailed Encrypted"]))

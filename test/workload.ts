@@ -55,7 +55,7 @@ export const steps = (options: { readonly largest: number; readonly maxLength: n
 type Model = ReadonlyMap<string, unknown>
 
 /** Fails unless every way to read the store agrees with the model. */
-export const assertSame = Effect.fnUntraced(function*(store: StoreService, model: Model) {
+const assertSame = Effect.fnUntraced(function*(store: StoreService, model: Model) {
   const { found, missing } = yield* store.getMany(keys)
   assert.deepStrictEqual(Object.fromEntries(found), Object.fromEntries(model))
   assert.deepStrictEqual(missing, keys.filter((key) => !model.has(key)))
@@ -112,7 +112,7 @@ const write = (store: StoreService, step: Step, nextValue: (size: number) => unk
  * the last close. A step that fails with `MapFull` must have changed nothing.
  */
 export const run = Effect.fnUntraced(function*(
-  steps: ReadonlyArray<Step>,
+  workload: ReadonlyArray<Step>,
   open: Effect.Effect<StoreService, OpenFailed, Scope.Scope>,
   afterStep: (store: StoreService, model: Model) => Effect.Effect<void, unknown> = () => Effect.void
 ) {
@@ -128,7 +128,7 @@ export const run = Effect.fnUntraced(function*(
   })
 
   yield* Effect.gen(function*() {
-    for (const step of steps) {
+    for (const step of workload) {
       const next = new Map(model)
       const isDone = yield* write(store, step, nextValue, next).pipe(
         Effect.as(true),

@@ -1,20 +1,24 @@
 /** The two generations of pending writes: when a commit begins, and what goes on while it runs. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
 import * as WriteBuffer from "../src/internal/writeBuffer.ts"
 import { ByteString } from "../src/Key.ts"
-import { faults } from "./faultyEngine.ts"
 import { faultyStore, start, turns, until } from "./harness.ts"
+
+const bytes = (length: number) => new Uint8Array(length)
+
+const lengths = (buffer: WriteBuffer.WriteBuffer): ReadonlyArray<readonly [string, number | undefined]> =>
+  Array.from(buffer.entries(), ([key, value]) => [key, value?.length])
+
+const commitsAre = (faulty: { readonly calls: (operation: "commit") => number }, commits: number) =>
+  Effect.map(turns(10), () => assert.strictEqual(faulty.calls("commit"), commits))
 
 describe("the buffer", () => {
   const [a, b, c, d] = ["a", "b", "c", "d"].map((key) => ByteString(key))
   assert(a !== undefined && b !== undefined && c !== undefined && d !== undefined)
-  const bytes = (length: number) => new Uint8Array(length)
-  const failure = Exit.fail(faults.diskFull)
 
   it("counts distinct keys and the bytes of keys and values, over both generations", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
@@ -22,17 +26,16 @@ describe("the buffer", () => {
     buffer.write(a, bytes(20))
     buffer.write(b, null)
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 22])
-    const generation = buffer.rotate()
-    assert(generation !== undefined)
+    assert.isDefined(buffer.rotate())
     buffer.write(a, bytes(5))
     buffer.write(c, bytes(1))
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [3, 30])
-    assert.deepStrictEqual(Array.from(buffer.entries(), ([key, value]) => [key, value?.length]), [
+    assert.deepStrictEqual(lengths(buffer), [
       ["b", undefined],
       ["a", 5],
       ["c", 1]
     ])
-    buffer.settle(generation, Exit.void)
+    buffer.forget()
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 8])
   })
 
@@ -40,12 +43,11 @@ describe("the buffer", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
     buffer.write(a, bytes(1))
     buffer.write(b, bytes(2))
-    const generation = buffer.rotate()
-    assert(generation !== undefined)
+    assert.isDefined(buffer.rotate())
     buffer.write(c, bytes(3))
     buffer.write(a, bytes(4))
-    buffer.settle(generation, failure)
-    assert.deepStrictEqual(Array.from(buffer.entries(), ([key, value]) => [key, value?.length]), [
+    buffer.giveBack()
+    assert.deepStrictEqual(lengths(buffer), [
       ["a", 4],
       ["b", 2],
       ["c", 3]
@@ -243,9 +245,6 @@ describe("while a commit runs", () => {
 })
 
 describe("the interval", () => {
-  const commitsAre = (faulty: { readonly calls: (operation: "commit") => number }, commits: number) =>
-    Effect.map(turns(10), () => assert.strictEqual(faulty.calls("commit"), commits))
-
   it.effect("counts from the first pending write; later ones do not put the commit off", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })

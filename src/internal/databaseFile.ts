@@ -12,6 +12,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
+import * as Redacted from "effect/Redacted"
 import { OpenFailed, type OpenFailedReason } from "../StoreError.ts"
 
 /** What the meta pages of a database file say. */
@@ -105,7 +106,7 @@ const describeForeign = (head: DataView): string =>
  * Gives none where there is no file yet or an empty one, which the engine makes a
  * database of.
  */
-export const inspect = Effect.fnUntraced(function*(
+const inspect = Effect.fnUntraced(function*(
   file: string
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
@@ -173,7 +174,7 @@ const isRootPage = (page: Uint8Array, pageNumber: number, pageSize: number): boo
  * Fails unless the pages at the roots of a database are what they should be; with a
  * wrong encryption key they are noise, which the engine would follow out of its map.
  */
-export const checkRoots = Effect.fnUntraced(function*(
+const checkRoots = Effect.fnUntraced(function*(
   file: string,
   { lastPage, pageSize, roots }: DatabaseHeader,
   secret: string | undefined
@@ -231,10 +232,53 @@ export const makeFolder: (
 )
 
 /** Fails unless this process may read, and write where wanted, an existing file or folder. */
-export const checkAccess = Effect.fnUntraced(function*(
+const checkAccess = Effect.fnUntraced(function*(
   path: string,
   access: { readonly writable: boolean }
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.mapError(fs.access(path, { readable: true, writable: access.writable }), refuseFile(path))
+})
+
+/** What of the options of a store says how its file is opened. */
+export interface Opening {
+  readonly readOnly: boolean
+  readonly encryptionKey: Redacted.Redacted | undefined
+}
+
+const checkEncryption = Effect.fnUntraced(function*(
+  file: string,
+  header: DatabaseHeader,
+  encryptionKey: Redacted.Redacted | undefined
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
+  if (header.encrypted === (encryptionKey === undefined)) {
+    const detail = header.encrypted
+      ? "the file is encrypted and no encryptionKey was given"
+      : "an encryptionKey was given and the file is not encrypted"
+    return yield* refuse(file, "Encrypted", detail)
+  }
+  yield* checkRoots(file, header, encryptionKey === undefined ? undefined : Redacted.value(encryptionKey))
+})
+
+/**
+ * Sees to it that the engine can open a database file: makes missing folders, and
+ * looks at what is there. Gives what the file says of itself, none for a new one.
+ */
+export const prepare = Effect.fnUntraced(function*(
+  file: string,
+  { encryptionKey, readOnly }: Opening
+): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
+  const path = yield* Path.Path
+  const folder = path.dirname(file)
+  const access = { writable: !readOnly }
+  if (!readOnly) yield* makeFolder(folder)
+  yield* checkAccess(folder, access)
+  const header = yield* inspect(file)
+  if (Option.isSome(header)) {
+    yield* checkAccess(file, access)
+    yield* checkEncryption(file, header.value, encryptionKey)
+  } else if (readOnly) {
+    return yield* refuse(file, "Missing", "there is no database at this path")
+  }
+  return header
 })

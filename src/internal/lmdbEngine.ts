@@ -28,9 +28,19 @@ import * as Result from "effect/Result"
 import { ABORT, type Database, open as openLmdb, type RootDatabase } from "lmdb"
 import { Buffer } from "node:buffer"
 import { statSync } from "node:fs"
-import { type Batch, Engine, EngineFull, type EngineOptions, type EngineStats, type Environment } from "../Engine.ts"
+import {
+  type Batch,
+  Engine,
+  EngineFull,
+  type EngineOptions,
+  type EngineStats,
+  type Environment,
+  type RangePart,
+  type RangeRequest,
+  type Snapshot
+} from "../Engine.ts"
 import { ByteString } from "../Key.ts"
-import { type EngineFailure, OpenFailed } from "../StoreError.ts"
+import type { EngineFailure } from "../StoreError.ts"
 import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { lastPages, mapSizeFor, mapSizeOf, numbersPerPage } from "./fileLimit.ts"
@@ -57,6 +67,9 @@ const formatVersion = Uint8Array.of(1)
 /** Enough for the named databases of hundreds of collections. */
 const maxDatabases = 1024
 
+/** Each open snapshot has a slot in the table of readers, as long as no other shares its moment. */
+const maxReaders = 2048
+
 // ---------------------------------------------------------------------------
 // the open files
 // ---------------------------------------------------------------------------
@@ -78,6 +91,8 @@ interface Files {
   readonly wantedMapSize: number
   /** The size that it had when it was opened: more where the file is longer. */
   readonly nativeMapSize: number
+  /** Whether the files stayed open through a resize, for the sake of snapshots: the native map is of any size then. */
+  readonly isPinned: boolean
 }
 
 interface WritableFiles extends Files {
@@ -97,6 +112,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     readOnly: options.readOnly,
     mapSize,
     maxDbs: maxDatabases,
+    maxReaders,
     noSync: options.durability === "noSync",
     overlappingSync: false,
     // The library would begin each transaction with a promise of its own that nobody can listen to.
@@ -120,7 +136,8 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
       meta,
       pageSize: figure(figures, "pageSize"),
       wantedMapSize: mapSize,
-      nativeMapSize: figure(figures, "mapSize")
+      nativeMapSize: figure(figures, "mapSize"),
+      isPinned: false
     }
   } catch (cause) {
     void root.close()
@@ -186,21 +203,40 @@ const takeLastPages = ({ meta, pageSize }: WritableFiles, freed: number): void =
   }
 }
 
+/** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
+const takenBy = ({ pageSize, records }: WritableFiles, batch: Batch): number => {
+  const pathPages = 2 * (figure(records.getStats(), "treeDepth") + 1)
+  let taken = 2 * pathPages
+  for (const [, value] of batch.writes) taken += pathPages + Math.ceil((value?.length ?? 0) / pageSize) + 1
+  return taken
+}
+
 /** Runs a transaction, and undoes it unless it stays within the native map. */
-const within = (files: WritableFiles, mapSize: number, write: () => typeof ABORT | void): Promise<Outcome> => {
-  const { nativeMapSize, records } = files
+const within = (
+  files: WritableFiles,
+  mapSize: number,
+  batch: Batch,
+  write: () => typeof ABORT | void
+): Promise<Outcome> => {
+  const { isPinned, nativeMapSize, pageSize, records, wantedMapSize } = files
   let outcome: Outcome = "written"
+  const abort = (needed: number) => {
+    outcome = new EngineFull({ mapSize, needed })
+    return ABORT
+  }
   return records.childTransaction(() => {
-    if (figure(records.getStats(), "mapSize") !== nativeMapSize) {
-      outcome = new EngineFull({ mapSize, needed: mapSize })
-      return ABORT
+    const before = records.getStats()
+    const present = figure(before, "mapSize")
+    if (!isPinned && present !== nativeMapSize) return abort(mapSize)
+    if (isPinned && present > wantedMapSize) {
+      const end = figure(before, "lastPageNumber") + 1
+      if ((end + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
     }
     const result = write()
     const grown = figure(records.getStats(), "mapSize")
-    if (grown === nativeMapSize) return result
+    if (grown === present || grown <= wantedMapSize) return result
     // The engine grows its map to twice the need.
-    outcome = new EngineFull({ mapSize, needed: Math.max(mapSize + 1, Math.ceil(grown / 2)) })
-    return ABORT
+    return abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
   }).catch(revealCommitError).then(() => outcome)
 }
 
@@ -209,12 +245,12 @@ type Outcome = "written" | EngineFull
 
 const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcome> => {
   if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
-  if (batch.clear || files.nativeMapSize <= files.wantedMapSize) {
-    return within(files, mapSize, () => writeAll(files, batch))
+  if (batch.clear || files.isPinned || files.nativeMapSize <= files.wantedMapSize) {
+    return within(files, mapSize, batch, () => writeAll(files, batch))
   }
   // The file is in the pages that were held back. The same writes take the same pages: what
   // they leave for the end of the commit is tried out in a transaction that is undone.
-  return within(files, mapSize, () => {
+  return within(files, mapSize, batch, () => {
     const freed = freedBy(files, batch)
     writeAll(files, batch)
     prepareLoosePages(files)
@@ -222,12 +258,53 @@ const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcom
     return ABORT
   }).then((outcome) =>
     outcome === "written"
-      ? within(files, mapSize, () => {
+      ? within(files, mapSize, batch, () => {
         writeAll(files, batch)
         prepareLoosePages(files)
       })
       : outcome
   )
+}
+
+// ---------------------------------------------------------------------------
+// ranges
+// ---------------------------------------------------------------------------
+
+const nothing: RangePart = { records: [], isLast: true }
+
+const noBytes = new Uint8Array(0)
+
+const firstKey = ByteString("\0")
+
+const readRange = (
+  records: Records | undefined,
+  request: RangeRequest,
+  transaction: ReturnType<Records["useReadTransaction"]> | undefined
+): RangePart => {
+  if (records === undefined) return nothing
+  const { maxBytes, maxRecords, reverse, values } = request
+  // Without these the library leaves out keys at either end. There is no key before this one.
+  const from = request.from ?? { key: firstKey, inclusive: true }
+  const [start, end] = reverse ? [request.to, from] : [from, request.to]
+  const options = {
+    reverse,
+    limit: maxRecords,
+    ...(start === undefined ? {} : { start: start.key, exclusiveStart: !start.inclusive }),
+    ...(end === undefined ? {} : { end: end.key, inclusiveEnd: end.inclusive }),
+    ...(transaction === undefined ? {} : { transaction })
+  }
+  const part: Array<readonly [ByteString, Uint8Array]> = []
+  if (!values) {
+    for (const key of records.getKeys(options)) part.push([key, noBytes])
+    return { records: part, isLast: part.length < maxRecords }
+  }
+  let bytes = 0
+  for (const { key, value } of records.getRange(options)) {
+    part.push([key, value])
+    bytes += value.length
+    if (bytes >= maxBytes) return { records: part, isLast: false }
+  }
+  return { records: part, isLast: part.length < maxRecords }
 }
 
 // ---------------------------------------------------------------------------
@@ -239,28 +316,7 @@ const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const path = yield* Path.Path
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
-  const folder = path.dirname(file)
-
-  if (!options.readOnly) yield* DatabaseFile.makeFolder(folder)
-  yield* DatabaseFile.checkAccess(folder, { writable: !options.readOnly })
-  const header = yield* DatabaseFile.inspect(file)
-  if (Option.isNone(header) && options.readOnly) {
-    return yield* new OpenFailed({ path: file, reason: "Missing", detail: "there is no database at this path" })
-  }
-  if (Option.isSome(header)) {
-    yield* DatabaseFile.checkAccess(file, { writable: !options.readOnly })
-    if (header.value.encrypted !== (options.encryptionKey !== undefined)) {
-      const detail = header.value.encrypted
-        ? "the file is encrypted and no encryptionKey was given"
-        : "an encryptionKey was given and the file is not encrypted"
-      return yield* new OpenFailed({ path: file, reason: "Encrypted", detail })
-    }
-    yield* DatabaseFile.checkRoots(
-      file,
-      header.value,
-      options.encryptionKey === undefined ? undefined : Redacted.value(options.encryptionKey)
-    )
-  }
+  const header = yield* DatabaseFile.prepare(file, options)
   const found = Option.match(header, {
     onNone: () => ({ pages: 0, pageSize: newPageSize }),
     onSome: ({ lastPage, pageSize }) => ({ pages: lastPage + 1, pageSize })
@@ -273,6 +329,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     catch: refuse(options)
   })
   let files: Files | undefined = start
+  let openSnapshots = 0
 
   const closeFiles = Effect.suspend(() => {
     if (files === undefined) return Effect.void
@@ -296,25 +353,48 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     maxKeyBytes,
     get: (key) => run("get", ({ records }) => records?.getBinaryFast(key)),
     has: (key) => run("has", ({ records }) => records !== undefined && records.doesExist(key)),
+    read: (request) => run("read", ({ records }) => readRange(records, request, undefined)),
+    snapshot: () =>
+      run("snapshot", ({ records, root }): Snapshot => {
+        const transaction = (records ?? root).useReadTransaction()
+        openSnapshots++
+        return {
+          read: (request) => run("read", () => readRange(records, request, transaction)),
+          release: () => {
+            openSnapshots--
+            transaction.done()
+          }
+        }
+      }),
     commit: (batch) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
-        Effect.flatMap((opened) =>
-          Effect.tryPromise({ try: () => writeBatch(opened, batch, mapSize), catch: failure("commit") })
+        Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
+          // The snapshots are gone: after a resize the limit can be seen again.
+          opened.isPinned && openSnapshots === 0
+            ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
+            : Effect.tryPromise({ try: () => writeBatch(opened, batch, mapSize), catch: failure("commit") })
         ),
         Effect.flatMap((outcome) => outcome === "written" ? Effect.void : Effect.fail(outcome)),
         Effect.uninterruptible
       ),
     resize: (newMapSize, { useReserve }) =>
-      Effect.uninterruptible(Effect.andThen(
-        closeFiles,
-        Effect.try({
-          try: () => {
-            files = openFiles(options, mapSizeFor(newMapSize, pageSize, useReserve))
-            mapSize = newMapSize
-          },
-          catch: failure("resize")
-        })
-      )),
+      Effect.uninterruptible(Effect.suspend(() => {
+        const wantedMapSize = mapSizeFor(newMapSize, pageSize, useReserve)
+        mapSize = newMapSize
+        if (files !== undefined && openSnapshots > 0) {
+          files = { ...files, wantedMapSize, isPinned: true }
+          return Effect.void
+        }
+        return Effect.andThen(
+          closeFiles,
+          Effect.try({
+            try: () => {
+              files = openFiles(options, wantedMapSize)
+            },
+            catch: failure("resize")
+          })
+        )
+      })),
     stats: () =>
       run("stats", ({ records, root }): EngineStats => {
         const figures = (records ?? root).getStats()
@@ -329,12 +409,23 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       }),
     backup: (target, { compact }) =>
       Effect.suspend(() => Effect.fromResult(run("backup", (opened) => opened))).pipe(
-        Effect.flatMap(({ root }) =>
-          BackupFile.write(
-            { path: target, subdirectory: options.subdirectory, fileName },
-            (partial) => root.backup(partial, compact)
-          )
-        ),
+        Effect.flatMap(({ root }) => {
+          const place = { path: target, subdirectory: options.subdirectory, fileName }
+          if (options.encryptionKey === undefined) {
+            return BackupFile.write(place, (partial) =>
+              Effect.tryPromise(() =>
+                root.backup(options.subdirectory ? partial.folder : partial.file, compact)
+              ))
+          }
+          if (compact) return Effect.fail(failure("backup")(new Error("an encrypted store cannot be compacted")))
+          // The library's own copy of an encrypted file cannot be opened, or is not encrypted.
+          return BackupFile.write(place, (partial) =>
+            Effect.acquireUseRelease(
+              Effect.sync(() => root.useReadTransaction()),
+              () => BackupFile.copyBytes(file, partial.file, 2 * pageSize),
+              (reader) => Effect.sync(() => reader.done())
+            ))
+        }),
         Effect.provide(platform),
         Effect.uninterruptible
       )

@@ -16,21 +16,31 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
 import { Engine, type Environment, type Write } from "../Engine.ts"
 import type { ByteString, KeyCodec } from "../Key.ts"
 import * as Key from "../Key.ts"
-import { OpenFailed } from "../StoreError.ts"
+import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import type { Codec } from "../Value.ts"
 import * as Value from "../Value.ts"
 import type { CommitError } from "./committer.ts"
 import * as Committer from "./committer.ts"
 import * as Metrics from "./metrics.ts"
+import type { Source } from "./rangeReader.ts"
 import * as RwLock from "./rwLock.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 import * as WriteBuffer from "./writeBuffer.ts"
+
+/** The store as it was at one moment, pending writes included. */
+export interface OpenSnapshot extends Source {
+  /** Whether it was given up, by its reader or because the store closed. */
+  readonly isReleased: () => boolean
+  /** Gives the snapshot up; only the first call does anything. */
+  readonly release: () => void
+}
 
 /** An open store, below its holders. */
 export interface StoreCore {
@@ -45,6 +55,10 @@ export interface StoreCore {
   readonly isReadable: () => boolean
   /** Runs an effect while the environment stays open as it is. */
   readonly whileOpen: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Opens a snapshot; it is given up when the store closes. */
+  readonly openSnapshot: () => Result.Result<OpenSnapshot, EngineFailure>
+  /** How many snapshots are open. */
+  readonly openSnapshots: () => number
   /** Takes a write into the buffer and sees to its commit. */
   readonly write: (key: ByteString, value: WriteBuffer.PendingWrite) => void
   /** Gives, once, the error of a commit that nobody waited for. */
@@ -102,6 +116,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let isOpen = true
+  const snapshots = new Set<OpenSnapshot>()
 
   // ---------------------------------------------------------------------------
   // one commit after the other
@@ -245,6 +260,21 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     return filling.writes.size > 0 ? filling : buffer.committing()
   }
 
+  const openSnapshot = (): Result.Result<OpenSnapshot, EngineFailure> =>
+    Result.map(environment.snapshot(), (stored) => {
+      const pending = [...buffer.entries()]
+      const snapshot: OpenSnapshot = {
+        read: stored.read,
+        pending: () => pending,
+        isReleased: () => !snapshots.has(snapshot),
+        release: () => {
+          if (snapshots.delete(snapshot)) stored.release()
+        }
+      }
+      snapshots.add(snapshot)
+      return snapshot
+    })
+
   const core: StoreCore = {
     options,
     environment,
@@ -253,6 +283,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     buffer,
     isOpen: () => isOpen,
     isReadable: committer.isReadable,
+    openSnapshot,
+    openSnapshots: () => snapshots.size,
     whileOpen: lock.withRead,
     write: (key, value) => {
       buffer.write(key, value)
@@ -286,6 +318,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
         // Behind whoever uses the environment.
         lock.withWrite(Effect.sync(() => {
           isOpen = false
+          for (const snapshot of snapshots) snapshot.release()
         }))
       )
     ))

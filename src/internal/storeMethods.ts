@@ -10,24 +10,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Write } from "../Engine.ts"
-import { type ByteString, type Key, toBytes } from "../Key.ts"
+import type { ByteString, Key } from "../Key.ts"
 import {
-  Closed,
+  type Closed,
   type EngineFailure,
   type KeyEncoding,
   KeyNotFound,
-  ReadOnly,
-  ValueDecoding,
+  type ReadOnly,
+  type ValueDecoding,
   ValueEncoding
 } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
-import type { StoreCore } from "./storeCore.ts"
-
-/** A holder of an open store. */
-export interface Holder {
-  readonly core: StoreCore
-  readonly isClosed: () => boolean
-}
+import * as StoreAccess from "./storeAccess.ts"
+import type { Holder } from "./storeAccess.ts"
 
 interface Found<K> {
   readonly found: ReadonlyMap<K, unknown>
@@ -39,13 +34,11 @@ type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unk
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
 
 /** Makes the methods of one holder. */
-export const make = ({ core, isClosed }: Holder) => {
+export const make = (holder: Holder) => {
+  const { core, isClosed } = holder
   const { buffer, environment, keys, options, values } = core
   const { path } = options
-
-  const closed = Effect.suspend(() => Effect.fail(new Closed({ path })))
-
-  const show = (key: ByteString): string => keys.show(toBytes(key))
+  const { closed, decode, whenReadable, whenWritable } = StoreAccess.make(holder)
 
   // ---------------------------------------------------------------------------
   // reading
@@ -57,29 +50,11 @@ export const make = ({ core, isClosed }: Holder) => {
     return pending === undefined ? environment.get(key) : Result.succeed(pending ?? undefined)
   }
 
-  const decode = (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding> =>
-    Result.mapError(
-      values.decode(bytes, bytes.length),
-      (failure) => new ValueDecoding({ key: show(key), ...failure })
-    )
-
   /** Reads and decodes; `none` tells a missing value from a stored `undefined`. */
   const read = (key: ByteString): Result.Result<Option.Option<unknown>, ValueDecoding | EngineFailure> => {
     const bytes = find(key)
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
     return bytes.success === undefined ? Result.succeedNone : Result.map(decode(key, bytes.success), Option.some)
-  }
-
-  /** Waits for what must happen before a read, where something must, and reads. */
-  const whenReadable = <A, E>(
-    isPending: () => boolean,
-    flush: boolean,
-    use: () => Effect.Effect<A, E>
-  ): Effect.Effect<A, E | Closed> => {
-    if (!flush && core.isReadable()) return use()
-    // A read that came before the close is answered, as long as there is something to read from.
-    const useLater = core.whileOpen(Effect.suspend((): Effect.Effect<A, E | Closed> => core.isOpen() ? use() : closed))
-    return flush && !options.readOnly && !isPending() ? Effect.andThen(core.flushQuietly, useLater) : useLater
   }
 
   const readKey = <A, E>(
@@ -193,18 +168,13 @@ export const make = ({ core, isClosed }: Holder) => {
     ...stored,
     maxMapSize: Option.fromUndefinedOr(options.maxMapSize),
     pending: buffer.size(),
-    pendingBytes: buffer.bytes()
+    pendingBytes: buffer.bytes(),
+    snapshots: core.openSnapshots()
   }))
 
   // ---------------------------------------------------------------------------
   // writing
   // ---------------------------------------------------------------------------
-
-  const whenWritable = <A, E>(use: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed | ReadOnly> =>
-    Effect.suspend((): Effect.Effect<A, E | Closed | ReadOnly> => {
-      if (isClosed()) return closed
-      return options.readOnly ? Effect.fail(new ReadOnly({ path })) : use()
-    })
 
   const writeKey = <A, E>(
     key: Key,

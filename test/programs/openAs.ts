@@ -16,4 +16,5 @@ const open = (path: string) =>
     Effect.catch((error) => Effect.succeed(`${error._tag} ${error.reason}`))
   )
 
-for (const path of paths) process.stdout.write(`${await Effect.runPromise(open(path))}\n`)
+const outcomes = await Effect.runPromise(Effect.forEach(paths, open))
+process.stdout.write(`${outcomes.join("\n")}\n`)

@@ -10,12 +10,11 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import type { Damage } from "../damage.ts"
 import * as Damages from "../damage.ts"
 
 const [, , file = "", folder = "", json = "[]"] = process.argv
 const whole = new Uint8Array(readFileSync(file))
-const damages: ReadonlyArray<Damage> = JSON.parse(json)
+const damages = Damages.fromJson(json)
 
 /** `right` where the database opens and all of its records are as they were. */
 const open = (path: string, readOnly: boolean) =>

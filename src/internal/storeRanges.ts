@@ -1,0 +1,164 @@
+/**
+ * The methods of a store that read ranges, for one of its holders.
+ *
+ * A stream reads part by part and yields between the parts, so that it holds up
+ * neither memory nor other fibers. Its snapshot is released with its scope.
+ */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type ByteString, toBytes } from "../Key.ts"
+import { type Range, toKeyRange } from "../Range.ts"
+import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../StoreError.ts"
+import type { CommitError } from "./committer.ts"
+import * as RangeReader from "./rangeReader.ts"
+import * as StoreAccess from "./storeAccess.ts"
+
+interface StreamOptions extends Range {
+  readonly snapshot?: boolean | undefined
+}
+
+type ReadError = KeyEncoding | Closed | EngineFailure
+
+type Part = ReadonlyArray<RangeReader.KeyAndBytes>
+
+/** Turns a record into what a stream gives. */
+type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Result.Result<A, E>
+
+/** Cuts parts as `offset` and `limit` want it. */
+const makeCut = ({ limit = Infinity, offset = 0 }: Range) => {
+  let passOver = Math.max(0, Math.floor(offset))
+  let left = Math.max(0, Math.floor(limit))
+  return {
+    isDone: () => left === 0,
+    apply: (part: Part): Part => {
+      const kept = part.slice(passOver, passOver + left)
+      passOver = Math.max(0, passOver - part.length)
+      left -= kept.length
+      return kept
+    }
+  }
+}
+
+/** Projects records up to the first that cannot be. */
+const projectAll = <A, E>(part: Part, project: Project<A, E>): { readonly good: Array<A>; readonly failure?: E } => {
+  const good: Array<A> = []
+  for (const [key, bytes] of part) {
+    const projected = project(key, bytes)
+    if (Result.isFailure(projected)) return { good, failure: projected.failure }
+    good.push(projected.success)
+  }
+  return { good }
+}
+
+/** Makes the methods of one holder. */
+export const make = (holder: StoreAccess.Holder) => {
+  const { core, isClosed } = holder
+  const { keys, options } = core
+  const { closed, decode, whenReadable, whenWritable } = StoreAccess.make(holder)
+
+  /** What is read from: the store as it is now, for as long as the scope is open, or as it is each time. */
+  const openSource = (snapshot: boolean): Effect.Effect<
+    RangeReader.Source & { readonly isReleased: () => boolean },
+    EngineFailure,
+    Scope.Scope
+  > =>
+    snapshot
+      ? Effect.acquireRelease(
+        Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
+        (opened) => Effect.sync(opened.release)
+      )
+      : Effect.succeed({ read: core.environment.read, pending: core.buffer.entries, isReleased: isClosed })
+
+  /** Pulls a range out of a source, part by part. */
+  const pullFrom = <A, E>(
+    source: RangeReader.Source & { readonly isReleased: () => boolean },
+    read: RangeReader.RangeReader,
+    range: Range,
+    project: Project<A, E>
+  ): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> => {
+    const cut = makeCut(range)
+    let failure: { readonly error: E } | undefined
+    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> = Effect.suspend(() => {
+      if (failure !== undefined) return Effect.fail(failure.error)
+      if (cut.isDone()) return Cause.done()
+      if (source.isReleased()) return closed
+      const part = read()
+      if (Result.isFailure(part)) return Effect.fail(part.failure)
+      if (part.success === undefined) return Cause.done()
+      const { good, ...rest } = projectAll(cut.apply(part.success), project)
+      // What comes before a record that fails is given first.
+      if (rest.failure !== undefined) failure = { error: rest.failure }
+      return Arr.isArrayNonEmpty(good) ? Effect.succeed(good) : next
+    })
+    const next = Effect.andThen(Effect.yieldNow, whenReadable(() => true, false, () => pull))
+    return next
+  }
+
+  const stream = <A, E>(
+    range: StreamOptions,
+    values: boolean,
+    project: Project<A, E>
+  ): Stream.Stream<A, E | ReadError> =>
+    Stream.unwrap(
+      Effect.suspend((): Effect.Effect<Stream.Stream<A, E | Closed | EngineFailure>, ReadError, Scope.Scope> => {
+        if (isClosed()) return closed
+        const keyRange = toKeyRange(range, keys)
+        if (Result.isFailure(keyRange)) return Effect.fail(keyRange.failure)
+        return Effect.map(
+          whenReadable(() => false, options.autoFlushOnRead, () => openSource(range.snapshot !== false)),
+          (source) => {
+            const read = RangeReader.make(source, { ...keyRange.success, values, reverse: range.reverse === true })
+            return Stream.fromPull(Effect.succeed(pullFrom(source, read, range, project)))
+          }
+        )
+      })
+    )
+
+  const bytesOf: Project<Uint8Array, never> = (key) => Result.succeed(toBytes(key))
+
+  const withValue =
+    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding> => (key, bytes) => {
+      const name = nameOf(key, bytes)
+      if (Result.isFailure(name)) return Result.fail(name.failure)
+      return Result.map(decode(key, bytes), (value) => [name.success, value])
+    }
+
+  type BytesKeys = StreamOptions & { readonly decodeKeys: false }
+  type TextKeys = StreamOptions & { readonly decodeKeys?: true | undefined }
+  type AnyKeys = StreamOptions & { readonly decodeKeys?: boolean | undefined }
+
+  function keysIn(range: BytesKeys): Stream.Stream<Uint8Array, ReadError>
+  function keysIn(range?: TextKeys): Stream.Stream<string, ReadError>
+  function keysIn(range: AnyKeys = {}): Stream.Stream<string | Uint8Array, ReadError> {
+    return range.decodeKeys === false ? stream(range, false, bytesOf) : stream(range, false, keys.decode)
+  }
+
+  type EntriesError = ReadError | ValueDecoding
+
+  function entriesIn(range: BytesKeys): Stream.Stream<readonly [Uint8Array, unknown], EntriesError>
+  function entriesIn(range?: TextKeys): Stream.Stream<readonly [string, unknown], EntriesError>
+  function entriesIn(range: AnyKeys = {}): Stream.Stream<readonly [string | Uint8Array, unknown], EntriesError> {
+    return range.decodeKeys === false
+      ? stream(range, true, withValue(bytesOf))
+      : stream(range, true, withValue(keys.decode))
+  }
+
+  const valuesIn = (range: StreamOptions = {}) => stream(range, true, decode)
+
+  const count = (range: Range = {}): Effect.Effect<number, ReadError> => Stream.runCount(stream(range, false, bytesOf))
+
+  const deleteRange = (range: Range) =>
+    whenWritable((): Effect.Effect<number, ReadError | CommitError> =>
+      Effect.flatMap(Stream.runCollect(stream(range, false, Result.succeed)), (unwanted) =>
+        unwanted.length === 0
+          ? Effect.succeed(0)
+          : Effect.as(core.commitUnit(unwanted.map((key) => [key, null] as const)), unwanted.length))
+    )
+
+  return { keys: keysIn, values: valuesIn, entries: entriesIn, count, deleteRange }
+}
