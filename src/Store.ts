@@ -294,8 +294,9 @@ export interface StoreService {
 
   /**
    * Commits what is pending and copies the store to a path where there is none,
-   * while it is in use. `compact` leaves free pages out. The copy is laid out as
-   * the store is: a folder, or a file with `subdirectory: false`.
+   * while it is in use. `compact` leaves free pages out, which the engine cannot do
+   * with an encrypted store: that is an `EngineFailure`. The copy is laid out as the
+   * store is: a folder, or a file with `subdirectory: false`.
    */
   readonly backup: (
     path: string,

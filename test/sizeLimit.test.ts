@@ -133,6 +133,22 @@ describe("maxMapSize", () => {
       yield* assertWritable(store, path)
     }))
 
+  it.effect("a putMany that fits is committed although what is pending does not fit", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* limited()
+      yield* store.put("huge", text(2 * mebibyte))
+      yield* store.put("a", "pending")
+      yield* store.putMany({ a: "unit", b: "unit" })
+      assert.strictEqual(yield* store.getOrFail("a"), "unit")
+      assert.strictEqual(yield* store.getOrFail("huge"), text(2 * mebibyte))
+      assert.isAtMost(lengthOf(path), mebibyte)
+      yield* store.delete("huge")
+      yield* store.flush
+      assert.strictEqual(yield* store.size, 2)
+      assert.strictEqual(yield* store.getOrFail("a"), "unit")
+      yield* assertWritable(store, path)
+    }))
+
   it.effect("rewriting the same values at the limit never passes it", () =>
     Effect.gen(function*() {
       const { path, store } = yield* limited()

@@ -71,6 +71,10 @@ export interface StoreCore {
   readonly flushQuietly: Effect.Effect<void>
   /** Waits until no generation is being committed; an error is left for the next put. */
   readonly awaitCommitting: Effect.Effect<void>
+  /** Whether a unit that has this key, or a clear, is being committed: what it writes is visible to nobody yet. */
+  readonly isInUnit: (key: ByteString) => boolean
+  /** Waits until no unit is being committed. */
+  readonly awaitUnit: Effect.Effect<void>
   /** Commits writes that belong together, after those that are pending. */
   readonly commitUnit: (writes: ReadonlyArray<Write>) => Effect.Effect<void, CommitError>
   /** Deletes everything, pending writes too. */
@@ -116,6 +120,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let isOpen = true
+  let unit: { readonly has: (key: ByteString) => boolean; readonly settled: Deferred.Deferred<void> } | undefined
   const snapshots = new Set<OpenSnapshot>()
 
   // ---------------------------------------------------------------------------
@@ -192,17 +197,34 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     yield* commitBatch(writes, false)
   })
 
+  /** Tells of a unit while it is being committed. */
+  const asUnit = <A, E>(has: (key: ByteString) => boolean, commit: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      const settled = Deferred.makeUnsafe<void>()
+      unit = { has, settled }
+      return Effect.onExit(commit, () =>
+        Effect.sync(() => {
+          unit = undefined
+          Deferred.doneUnsafe(settled, Exit.void)
+        }))
+    })
+
   const commitUnit = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError> =>
-    oneCommit.withPermit(
-      withGeneration((generation) =>
+    oneCommit.withPermit(withGeneration((generation) => {
+      const keys = new Set(writes.map(([key]) => key))
+      return asUnit(
+        (key) => keys.has(key),
         generation === undefined ? commitBatch(writes, false) : commitUnitAfter(generation, writes)
       )
-    )
+    }))
 
   const clear = oneCommit.withPermit(withGeneration((generation) =>
-    Effect.onExit(
-      commitBatch([], true),
-      (exit) => generation === undefined ? Effect.void : settle(generation, exit, true)
+    asUnit(
+      () => true,
+      Effect.onExit(
+        commitBatch([], true),
+        (exit) => generation === undefined ? Effect.void : settle(generation, exit, true)
+      )
     )
   ))
 
@@ -309,6 +331,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       const committing = buffer.committing()
       return committing === undefined ? Effect.void : awaitCommitQuietly(committing)
     }),
+    isInUnit: (key) => unit !== undefined && unit.has(key),
+    awaitUnit: Effect.suspend(() => unit === undefined ? Effect.void : Deferred.await(unit.settled)),
     commitUnit,
     clear,
     finish: Effect.uninterruptible(Effect.andThen(

@@ -218,46 +218,51 @@ export const make = (holder: Holder) => {
 
   const deleteKey = (key: Key) => writeKey(key, deleteBytes)
 
+  /** What came of an attempt to read and write in one step, or what it has to wait for before the next. */
+  type Attempt<A, E> = { readonly result: Result.Result<A, E> } | { readonly wait: Effect.Effect<void, E> }
+
+  /** Attempts until there is a result. Nothing waits while the environment is held open for it. */
+  const attemptUntilDone = <A, E>(attempt: () => Attempt<A, E>): Effect.Effect<A, E | Closed> =>
+    Effect.flatMap(
+      whenReadable(() => true, false, () => Effect.sync(attempt)),
+      (outcome): Effect.Effect<A, E | Closed> =>
+        "result" in outcome
+          ? Effect.fromResult(outcome.result)
+          : Effect.andThen(outcome.wait, Effect.suspend(() => isClosed() ? closed : attemptUntilDone(attempt)))
+    )
+
   const deleteOrFail = (key: Key) =>
-    writeKey(
-      key,
-      (bytes) =>
-        whenReadable(() => true, false, (): Effect.Effect<void, Closed | EngineFailure | KeyNotFound> => {
-          const isThere = exists(bytes)
-          if (Result.isFailure(isThere)) return Effect.fail(isThere.failure)
-          return isThere.success ? deleteBytes(bytes) : Effect.fail(new KeyNotFound({ key: keys.show(key) }))
-        })
-    )
+    writeKey(key, (bytes) =>
+      attemptUntilDone((): Attempt<void, EngineFailure | KeyNotFound> => {
+        const isThere = exists(bytes)
+        if (Result.isFailure(isThere)) return { result: Result.fail(isThere.failure) }
+        if (!isThere.success) return { result: Result.fail(new KeyNotFound({ key: keys.show(key) })) }
+        if (!buffer.acceptsDeletion(bytes)) return { wait: core.awaitCommitting }
+        core.write(bytes, null)
+        return { result: Result.succeed(undefined) }
+      }))
 
-  type UpdateError = ValueEncoding | ValueDecoding | EngineFailure | CommitError | Closed
-
-  const updateBytes = (
-    key: Key,
-    bytes: ByteString,
-    f: (current: Option.Option<unknown>) => Option.Option<unknown>
-  ): Effect.Effect<Option.Option<unknown>, UpdateError> => {
-    const unreported = core.takeUnreported()
-    if (unreported !== undefined) return Effect.fail(unreported)
-    const current = read(bytes)
-    if (Result.isFailure(current)) return Effect.fail(current.failure)
-    const next = f(current.success)
-    if (Option.isNone(next) && Option.isNone(current.success)) return Effect.succeedNone
-    const encoded = Option.isNone(next) ? Result.succeed(null) : encode(key, next.value)
-    if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
-    const write = encoded.success
-    if (write === null ? buffer.acceptsDeletion(bytes) : buffer.accepts(bytes, write)) {
-      core.write(bytes, write)
-      return Effect.succeed(next)
-    }
-    // Another fiber may write while this one waits: read again.
-    return Effect.andThen(
-      write === null ? core.awaitCommitting : core.awaitRoom,
-      Effect.suspend(() => isClosed() ? closed : updateBytes(key, bytes, f))
-    )
-  }
+  type UpdateError = ValueEncoding | ValueDecoding | CommitError
 
   const update = (key: Key, f: (current: Option.Option<unknown>) => Option.Option<unknown>) =>
-    writeKey(key, (bytes) => whenReadable(() => true, false, () => updateBytes(key, bytes, f)))
+    writeKey(key, (bytes) =>
+      attemptUntilDone((): Attempt<Option.Option<unknown>, UpdateError> => {
+        const unreported = core.takeUnreported()
+        if (unreported !== undefined) return { result: Result.fail(unreported) }
+        // What is committed over this key is seen by nobody yet.
+        if (core.isInUnit(bytes)) return { wait: core.awaitUnit }
+        const current = read(bytes)
+        if (Result.isFailure(current)) return { result: Result.fail(current.failure) }
+        const next = f(current.success)
+        if (Option.isNone(next) && Option.isNone(current.success)) return { result: Result.succeed(next) }
+        const encoded = Option.isNone(next) ? Result.succeed(null) : encode(key, next.value)
+        if (Result.isFailure(encoded)) return { result: Result.fail(encoded.failure) }
+        const write = encoded.success
+        if (write === null && !buffer.acceptsDeletion(bytes)) return { wait: core.awaitCommitting }
+        if (write !== null && !buffer.accepts(bytes, write)) return { wait: core.awaitRoom }
+        core.write(bytes, write)
+        return { result: Result.succeed(next) }
+      }))
 
   const putMany = (entries: Entries) =>
     whenWritable((): Effect.Effect<void, KeyEncoding | ValueEncoding | CommitError> => {

@@ -83,7 +83,7 @@ export const make = (holder: StoreAccess.Holder) => {
   ): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> => {
     const cut = makeCut(range)
     let failure: { readonly error: E } | undefined
-    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> = Effect.suspend(() => {
+    const readPart = (): Pull.Pull<Array<A>, E | Closed | EngineFailure> => {
       if (failure !== undefined) return Effect.fail(failure.error)
       if (cut.isDone()) return Cause.done()
       if (source.isReleased()) return closed
@@ -93,9 +93,12 @@ export const make = (holder: StoreAccess.Holder) => {
       const { good, ...rest } = projectAll(cut.apply(part.success), project)
       // What comes before a record that fails is given first.
       if (rest.failure !== undefined) failure = { error: rest.failure }
-      return Arr.isArrayNonEmpty(good) ? Effect.succeed(good) : next
-    })
-    const next = Effect.andThen(Effect.yieldNow, whenReadable(() => true, false, () => pull))
+      return Effect.succeed(good)
+    }
+    const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> = Effect.yieldNow.pipe(
+      Effect.andThen(Effect.suspend(() => whenReadable(() => true, false, readPart))),
+      Effect.flatMap((good) => Arr.isArrayNonEmpty(good) ? Effect.succeed(good) : next)
+    )
     return next
   }
 
