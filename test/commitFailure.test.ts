@@ -168,6 +168,21 @@ describe("the error of a failed commit", () => {
       assert.strictEqual(yield* store.getOrFail("a"), 3)
     }))
 
+  it.effect("reaches the next put when the flush that waited was interrupted", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      const held = yield* faulty.holdCommit
+      yield* faulty.fail("commit", diskFull)
+      yield* store.put("a", 1)
+      const flushing = yield* start(store.flush)
+      yield* held.isWanted
+      yield* Fiber.interrupt(flushing)
+      yield* held.release
+      yield* turns(5)
+      assert.strictEqual(yield* Effect.flip(store.put("b", 1)), diskFull)
+      yield* store.put("b", 1)
+    }))
+
   it.effect("is forgotten when a later commit took the writes along", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1 })
@@ -350,6 +365,20 @@ describe("faults of the engine besides commits", () => {
       assert.isAbove((yield* store.stats).mapSize, 2 * 1024 * 1024)
       yield* store.close({ strict: true })
       assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("large")), value)
+    }))
+
+  it.effect("a resize that failed is made up for before anything is committed", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB" })
+      yield* store.put("a", 1)
+      yield* faulty.fail("commit", new EngineFull({ mapSize: 1024 * 1024, needed: 1024 * 1024 }))
+      yield* faulty.failAlways("resize", inputOutput)
+      assert.strictEqual(yield* Effect.flip(store.flush), inputOutput)
+      assert.strictEqual(yield* Effect.flip(store.flush), inputOutput)
+      assert.strictEqual(faulty.calls("commit"), 1)
+      yield* faulty.heal
+      yield* store.flush
+      assert.strictEqual(faulty.calls("commit"), 2)
     }))
 
   it.effect("an engine that calls a batch too full at random only costs another try", () =>

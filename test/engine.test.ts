@@ -1,6 +1,7 @@
 /** The engine below the store: what LMDB does and our code works around, on the Environment itself. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { existsSync, statSync } from "node:fs"
@@ -121,6 +122,15 @@ describe("a commit", () => {
       )
       assert.strictEqual(lengthAt(environment, "a"), 2)
       assert.isUndefined(lengthAt(environment, "b"))
+    }))
+
+  it.effect("once begun is finished: whoever interrupts it waits for it", () =>
+    Effect.gen(function*() {
+      const { environment } = yield* open()
+      const large = writing([key("a"), bytes(100_000)])
+      const fiber = yield* Effect.forkChild(environment.commit(large), { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(lengthAt(environment, "a"), 100_000)
     }))
 
   it.effect("may delete what is not there, and may be empty", () =>

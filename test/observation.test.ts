@@ -97,29 +97,31 @@ const difference = <E, R>(
 describe("metrics", () => {
   it.effect("count commits and their writes, and show how long they took", () =>
     Effect.gen(function*() {
-      const { faulty, store } = yield* faultyStore()
+      const { faulty, path, store } = yield* faultyStore()
+      const metrics = Metrics.make(path)
       const work = Effect.gen(function*() {
         for (const key of ["a", "b", "c"]) yield* store.put(key, 1)
         yield* store.flush
         yield* store.putMany({ d: 1, e: 2 })
         yield* store.deleteMany(["a"])
       })
-      const durations = Effect.map(Metric.value(Metrics.commitDuration), (state) => state.count)
+      const durations = Effect.map(Metric.value(metrics.commitDuration), (state) => state.count)
       const before = yield* durations
-      assert.strictEqual(yield* difference(Metrics.commits, work), 3)
+      assert.strictEqual(yield* difference(metrics.commits, work), 3)
       assert.strictEqual((yield* durations) - before, 3)
-      assert.strictEqual(yield* difference(Metrics.committedWrites, work), 6)
+      assert.strictEqual(yield* difference(metrics.committedWrites, work), 6)
       // A failed commit is none
       yield* store.put("a", 1)
       yield* faulty.fail("commit", FaultyEngine.faults.diskFull)
-      assert.strictEqual(yield* difference(Metrics.commits, Effect.flip(store.flush)), 0)
+      assert.strictEqual(yield* difference(metrics.commits, Effect.flip(store.flush)), 0)
     }))
 
   it.effect("show what is pending as of the last commit", () =>
     Effect.gen(function*() {
-      const { faulty, store } = yield* faultyStore()
-      const pending = Effect.map(Metric.value(Metrics.pendingWrites), (state) => state.value)
-      const bytes = Effect.map(Metric.value(Metrics.pendingBytes), (state) => state.value)
+      const { faulty, path, store } = yield* faultyStore()
+      const metrics = Metrics.make(path)
+      const pending = Effect.map(Metric.value(metrics.pendingWrites), (state) => state.value)
+      const bytes = Effect.map(Metric.value(metrics.pendingBytes), (state) => state.value)
       const held = yield* faulty.holdCommit
       yield* store.put("first", 1)
       const flushing = yield* Effect.forkChild(store.flush)
@@ -130,17 +132,32 @@ describe("metrics", () => {
       assert.isAtLeast(yield* pending, 3)
       assert.isAtLeast(yield* bytes, 3000)
       yield* store.flush
-      yield* store.putMany({ d: 1 })
       assert.strictEqual(yield* pending, 0)
       assert.strictEqual(yield* bytes, 0)
     }))
 
   it.effect("count growths and show the size of the map", () =>
     Effect.gen(function*() {
-      const store = yield* Store.make({ path: yield* temporaryFolder, mapSize: "256 KiB" })
+      const path = yield* temporaryFolder
+      const metrics = Metrics.make(path)
+      const store = yield* Store.make({ path, mapSize: "256 KiB" })
+      assert.strictEqual((yield* Metric.value(metrics.mapSize)).value, 256 * 1024)
       const grow = store.putMany({ large: "x".repeat(1_000_000) })
-      assert.strictEqual(yield* difference(Metrics.growths, grow), 1)
-      assert.strictEqual((yield* Metric.value(Metrics.mapSize)).value, (64 * 1024 + 256) * 1024)
+      assert.strictEqual(yield* difference(metrics.growths, grow), 1)
+      assert.strictEqual((yield* Metric.value(metrics.mapSize)).value, (64 * 1024 + 256) * 1024)
+    }))
+
+  it.effect("of one store are not those of another", () =>
+    Effect.gen(function*() {
+      const [first, second] = [yield* faultyStore(), yield* faultyStore()]
+      const ofSecond = Metrics.make(second.path)
+      assert.strictEqual(yield* difference(ofSecond.commits, first.store.putMany({ a: 1 })), 0)
+      assert.strictEqual(yield* difference(ofSecond.commits, second.store.putMany({ a: 1 })), 1)
+      const snapshots = yield* Metric.snapshot
+      const stores = snapshots.filter(({ id }) => id === "effect_lmdb_commits").map(({ attributes }) =>
+        attributes?.["store"]
+      )
+      assert.includeMembers(stores, [first.path, second.path])
     }))
 })
 

@@ -284,7 +284,7 @@ describe("maxMapSize", () => {
         const { found } = yield* store.getMany([...model.keys()])
         assert.deepStrictEqual(found, model)
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 10 } }
+    { arbitrary: { runs: 60 } }
   )
 })
 

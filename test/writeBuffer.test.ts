@@ -85,6 +85,20 @@ describe("the buffer", () => {
     assert.isTrue(buffer.acceptsDeletion(b))
   })
 
+  it("accepts nothing beside two batches that are committed as one after a failure", () => {
+    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
+    buffer.write(a, bytes(10))
+    assert.isDefined(buffer.rotate())
+    buffer.write(b, bytes(10))
+    buffer.giveBack()
+    assert.isFalse(buffer.accepts(c, bytes(1)))
+    assert.isDefined(buffer.rotate())
+    assert.isFalse(buffer.accepts(c, bytes(1)))
+    assert.isTrue(buffer.acceptsDeletion(c))
+    buffer.forget()
+    assert.isTrue(buffer.accepts(c, bytes(1)))
+  })
+
   it("accepts a value larger than a batch as a batch of its own", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
     assert.isTrue(buffer.accepts(a, bytes(5000)))

@@ -13,7 +13,7 @@ import type * as Schedule from "effect/Schedule"
 import type { Batch, EngineFull, Environment, Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import { type EngineFailure, MapFull } from "../StoreError.ts"
-import * as Metrics from "./metrics.ts"
+import type { Metrics } from "./metrics.ts"
 import type { RwLock } from "./rwLock.ts"
 
 /** What a commit can fail with. */
@@ -23,6 +23,7 @@ export type CommitError = MapFull | EngineFailure
 export interface CommitterOptions {
   readonly path: string
   readonly environment: Environment
+  readonly metrics: Metrics
   /** Its read side is held while the environment is in use, its write side to resize. */
   readonly lock: RwLock
   /** The size of the map of the open environment, in bytes. */
@@ -65,7 +66,7 @@ const countOf = (writes: Iterable<Write>): number => {
 
 /** Makes a committer. */
 export const make = (options: CommitterOptions): Committer => {
-  const { environment, lock, maxMapSize } = options
+  const { environment, lock, maxMapSize, metrics } = options
   let mapSize = options.mapSize
   let isReadable = true
   let mustResize = false
@@ -106,8 +107,8 @@ export const make = (options: CommitterOptions): Committer => {
     )
     yield* resizeTo(size, false)
     mapSize = size
-    yield* Metric.update(Metrics.growths, 1)
-    yield* Metric.update(Metrics.mapSize, size)
+    yield* Metric.update(metrics.growths, 1)
+    yield* Metric.update(metrics.mapSize, size)
   }, (effect, size) => Effect.withSpan(effect, "Store.grow", { attributes: { from: mapSize, to: size } }))
 
   /** Makes room after a batch did not fit; `false` where there is no more to be had. */

@@ -40,7 +40,7 @@ import {
   type Snapshot
 } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
-import type { EngineFailure } from "../StoreError.ts"
+import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { lastPages, mapSizeFor, mapSizeOf, numbersPerPage } from "./fileLimit.ts"
@@ -105,6 +105,17 @@ const isWritable = (files: Files): files is WritableFiles => files.records !== u
 const figure = (figures: object, name: string): number =>
   Predicate.hasProperty(figures, name) && Predicate.isNumber(figures[name]) ? figures[name] : 0
 
+/** Writes the version of the layout into a new file, and refuses a file with another. */
+const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => {
+  const [version] = meta.getBinary(formatKey) ?? []
+  if (version === undefined) {
+    if (!readOnly) meta.putSync(formatKey, formatVersion)
+  } else if (version !== formatVersion[0]) {
+    const detail = `its format is version ${version}, this package knows version ${formatVersion[0]}`
+    throw new OpenFailed({ reason: "UnsupportedFormat", path, detail })
+  }
+}
+
 const openFiles = (options: EngineOptions, mapSize: number): Files => {
   const root = openLmdb({
     path: options.path,
@@ -129,6 +140,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     }
     const records = openDatabase(recordsName)
     const meta = openDatabase(metaName)
+    if (meta !== undefined) checkFormat(meta, options)
     const figures = root.getStats()
     return {
       root,

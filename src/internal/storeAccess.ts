@@ -39,7 +39,7 @@ export const make = ({ core, isClosed }: Holder) => {
     ): Effect.Effect<A, E | Closed, R> => {
       if (!flush && core.isReadable()) return use()
       // A read that came before the close is answered, as long as there is something to read from.
-      const useLater = core.whileOpen(
+      const useLater = core.whileReadable(
         Effect.suspend((): Effect.Effect<A, E | Closed, R> => core.isOpen() ? use() : closed)
       )
       return flush && !options.readOnly && !isPending() ? Effect.andThen(core.flushQuietly, useLater) : useLater

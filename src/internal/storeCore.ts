@@ -51,10 +51,10 @@ export interface StoreCore {
   readonly buffer: WriteBuffer.WriteBuffer
   /** Whether the environment is not closed, nor about to be. */
   readonly isOpen: () => boolean
-  /** Whether the environment can be read; it cannot for a moment while it is resized. */
+  /** Whether the environment can be read; it cannot for a moment while it is resized, or a unit replaces pending writes. */
   readonly isReadable: () => boolean
-  /** Runs an effect while the environment stays open as it is. */
-  readonly whileOpen: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Runs an effect as soon as and as long as the environment can be read. */
+  readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Opens a snapshot; it is given up when the store closes. */
   readonly openSnapshot: () => Result.Result<OpenSnapshot, EngineFailure>
   /** How many snapshots are open. */
@@ -69,7 +69,7 @@ export interface StoreCore {
   readonly flush: Effect.Effect<void, CommitError>
   /** The same, but an error is left for the next put. */
   readonly flushQuietly: Effect.Effect<void>
-  /** Waits until no generation is being committed; an error is left for the next put. */
+  /** Waits for the commit that runs or was asked for; an error is left for the next put. */
   readonly awaitCommitting: Effect.Effect<void>
   /** Whether a unit that has this key, or a clear, is being committed: what it writes is visible to nobody yet. */
   readonly isInUnit: (key: ByteString) => boolean
@@ -86,18 +86,27 @@ export interface StoreCore {
 const observeCommit = Effect.fnUntraced(function*(
   commit: Effect.Effect<void, CommitError>,
   writes: number,
-  buffer: WriteBuffer.WriteBuffer
+  metrics: Metrics.Metrics
 ) {
   const [duration, exit] = yield* Effect.timed(Effect.exit(commit))
   if (Exit.isSuccess(exit)) {
-    yield* Metric.update(Metrics.commits, 1)
-    yield* Metric.update(Metrics.committedWrites, writes)
+    yield* Metric.update(metrics.commits, 1)
+    yield* Metric.update(metrics.committedWrites, writes)
   }
-  yield* Metric.update(Metrics.commitDuration, duration)
-  yield* Metric.update(Metrics.pendingWrites, buffer.size())
-  yield* Metric.update(Metrics.pendingBytes, buffer.bytes())
+  yield* Metric.update(metrics.commitDuration, duration)
   return yield* exit
 }, (effect, _, writes) => Effect.withSpan(effect, "Store.commit", { attributes: { writes } }))
+
+/** Writes that belong together, while they are being committed. */
+interface Unit {
+  readonly has: (key: ByteString) => boolean
+  /**
+   * Whether it writes over pending writes. The engine shows the unit some time before
+   * these are gone from the buffer: who read then would see one half of it.
+   */
+  readonly isOverPending: boolean
+  readonly settled: Deferred.Deferred<void>
+}
 
 /** Opens the environment of a store and what works on it, until the scope closes. */
 export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
@@ -115,19 +124,27 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     Effect.fromResult(environment.stats()),
     (cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause })
   )
-  const committer = Committer.make({ ...options, environment, lock, mapSize })
-  yield* Metric.update(Metrics.mapSize, mapSize)
+  const metrics = Metrics.make(options.path)
+  const committer = Committer.make({ ...options, environment, lock, mapSize, metrics })
+  yield* Metric.update(metrics.mapSize, mapSize)
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let isOpen = true
-  let unit: { readonly has: (key: ByteString) => boolean; readonly settled: Deferred.Deferred<void> } | undefined
+  let unit: Unit | undefined
   const snapshots = new Set<OpenSnapshot>()
 
   // ---------------------------------------------------------------------------
   // one commit after the other
   // ---------------------------------------------------------------------------
 
-  /** Ends the commit of a generation; an error that nobody waits for is logged and kept for the next put. */
+  /** Logs an error that nobody waits for and keeps it for the next put. */
+  const leave = (cause: Cause.Cause<CommitError>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      unreported = Option.getOrUndefined(Cause.findErrorOption(cause))
+      return Effect.logWarning(`A commit of the store at ${options.path} failed; its writes stay pending`, cause)
+    })
+
+  /** Ends the commit of a generation. */
   const settle = (
     generation: WriteBuffer.Generation,
     exit: Exit.Exit<void, CommitError>,
@@ -135,25 +152,23 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
       const isHeard = isReported || generation.waiting > 0
-      // Whoever waits for the generation runs on at once when it is done: that comes last.
-      const done = Effect.sync(() => Deferred.doneUnsafe(generation.settled, exit))
       if (Exit.isSuccess(exit)) {
         buffer.forget()
         unreported = undefined
-        return done
+      } else {
+        buffer.giveBack()
+        startTimer()
       }
-      buffer.giveBack()
-      startTimer()
-      if (isHeard) return done
-      unreported = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-      return Effect.andThen(
-        done,
-        Effect.logWarning(`A commit of the store at ${options.path} failed; its writes stay pending`, exit.cause)
-      )
-    })
+      return Exit.isFailure(exit) && !isHeard ? leave(exit.cause) : Effect.void
+    }).pipe(
+      Effect.andThen(Effect.suspend(() => Metric.update(metrics.pendingWrites, buffer.size()))),
+      Effect.andThen(Effect.suspend(() => Metric.update(metrics.pendingBytes, buffer.bytes()))),
+      // Whoever waits for the generation runs on at once when it is done: that comes last.
+      Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(generation.settled, exit)))
+    )
 
   const commitBatch = (writes: ReadonlyArray<Write>, clear: boolean): Effect.Effect<void, CommitError> =>
-    observeCommit(committer.commit({ clear, writes }), writes.length, buffer)
+    observeCommit(committer.commit({ clear, writes }), writes.length, metrics)
 
   /** Takes the pending writes out of the buffer for a commit that cannot be interrupted. */
   const withGeneration = (
@@ -169,7 +184,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     generation: WriteBuffer.Generation,
     isReported: boolean
   ): Effect.Effect<void, CommitError> =>
-    observeCommit(committer.commitSeparable(generation.writes), generation.writes.size, buffer).pipe(
+    observeCommit(committer.commitSeparable(generation.writes), generation.writes.size, metrics).pipe(
       Effect.onExit((exit) => settle(generation, exit, isReported))
     )
 
@@ -198,10 +213,13 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   })
 
   /** Tells of a unit while it is being committed. */
-  const asUnit = <A, E>(has: (key: ByteString) => boolean, commit: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  const asUnit = <A, E>(
+    { has, isOverPending }: Omit<Unit, "settled">,
+    commit: Effect.Effect<A, E>
+  ): Effect.Effect<A, E> =>
     Effect.suspend(() => {
       const settled = Deferred.makeUnsafe<void>()
-      unit = { has, settled }
+      unit = { has, isOverPending, settled }
       return Effect.onExit(commit, () =>
         Effect.sync(() => {
           unit = undefined
@@ -209,24 +227,43 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
         }))
     })
 
+  /** Runs a unit in its turn. The error of pending writes that went with it is left when its caller is interrupted. */
+  const inTurn = (
+    unitAfter: (generation: WriteBuffer.Generation | undefined) => Effect.Effect<void, CommitError>
+  ): Effect.Effect<void, CommitError> =>
+    Effect.suspend(() => {
+      let failed: Cause.Cause<CommitError> | undefined
+      const commit = withGeneration((generation) =>
+        Effect.onExit(unitAfter(generation), (exit) =>
+          Effect.sync(() => {
+            if (generation !== undefined && Exit.isFailure(exit)) failed = exit.cause
+          }))
+      )
+      return Effect.onInterrupt(
+        oneCommit.withPermit(commit),
+        () => failed === undefined ? Effect.void : leave(failed)
+      )
+    })
+
   const commitUnit = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError> =>
-    oneCommit.withPermit(withGeneration((generation) => {
+    inTurn((generation) => {
       const keys = new Set(writes.map(([key]) => key))
+      const isOverPending = generation !== undefined && writes.some(([key]) => generation.writes.has(key))
       return asUnit(
-        (key) => keys.has(key),
+        { has: (key) => keys.has(key), isOverPending },
         generation === undefined ? commitBatch(writes, false) : commitUnitAfter(generation, writes)
       )
-    }))
+    })
 
-  const clear = oneCommit.withPermit(withGeneration((generation) =>
+  const clear = inTurn((generation) =>
     asUnit(
-      () => true,
+      { has: () => true, isOverPending: generation !== undefined },
       Effect.onExit(
         commitBatch([], true),
         (exit) => generation === undefined ? Effect.void : settle(generation, exit, true)
       )
     )
-  ))
+  )
 
   // ---------------------------------------------------------------------------
   // when a commit begins
@@ -282,6 +319,17 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     return filling.writes.size > 0 ? filling : buffer.committing()
   }
 
+  const awaitUnit = Effect.suspend(() => unit === undefined ? Effect.void : Deferred.await(unit.settled))
+
+  const whileReadable = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(
+      lock.withRead(Effect.suspend(() => unit?.isOverPending === true ? Effect.succeedNone : Effect.asSome(effect))),
+      Option.match({
+        onNone: () => Effect.andThen(awaitUnit, whileReadable(effect)),
+        onSome: Effect.succeed
+      })
+    )
+
   const openSnapshot = (): Result.Result<OpenSnapshot, EngineFailure> =>
     Result.map(environment.snapshot(), (stored) => {
       const pending = [...buffer.entries()]
@@ -304,10 +352,10 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     values: Value.make(),
     buffer,
     isOpen: () => isOpen,
-    isReadable: committer.isReadable,
+    isReadable: () => committer.isReadable() && unit?.isOverPending !== true,
     openSnapshot,
     openSnapshots: () => snapshots.size,
-    whileOpen: lock.withRead,
+    whileReadable,
     write: (key, value) => {
       buffer.write(key, value)
       startTimer()
@@ -328,11 +376,11 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       return generation === undefined ? Effect.void : awaitCommitQuietly(generation)
     }),
     awaitCommitting: Effect.suspend(() => {
-      const committing = buffer.committing()
-      return committing === undefined ? Effect.void : awaitCommitQuietly(committing)
+      const generation = buffer.committing() ?? buffer.filling()
+      return generation.isRequested ? awaitCommitQuietly(generation) : Effect.void
     }),
     isInUnit: (key) => unit !== undefined && unit.has(key),
-    awaitUnit: Effect.suspend(() => unit === undefined ? Effect.void : Deferred.await(unit.settled)),
+    awaitUnit,
     commitUnit,
     clear,
     finish: Effect.uninterruptible(Effect.andThen(

@@ -292,7 +292,7 @@ export const make = (holder: Holder) => {
     Effect.suspend((): Effect.Effect<void, Closed | CommitError> => {
       if (isClosed()) return closed
       const compact = backupOptions?.compact === true
-      const copy = core.whileOpen(environment.backup(target, { compact }))
+      const copy = core.whileReadable(environment.backup(target, { compact }))
       return options.readOnly ? copy : Effect.andThen(core.flush, copy)
     }).pipe(Effect.withSpan("Store.backup", { attributes: { path } }))
 

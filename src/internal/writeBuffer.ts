@@ -60,7 +60,7 @@ export interface WriteBuffer {
    * value that takes the place of a larger one always may.
    */
   readonly accepts: (key: ByteString, value: Uint8Array) => boolean
-  /** Whether a deletion may be made without waiting: always, but while a full generation waits for a commit. */
+  /** Whether a deletion may be made without waiting: always, but while a full generation waits for its commit. */
   readonly acceptsDeletion: (key: ByteString) => boolean
   /** Takes a write. */
   readonly write: (key: ByteString, value: PendingWrite) => void
@@ -153,7 +153,8 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
     accepts,
     acceptsDeletion: (key) => {
       const { committing, filling } = current()
-      return committing === undefined || filling.writes.has(key) || !isFull()
+      if (filling.writes.has(key) || !isFull()) return true
+      return committing === undefined && !filling.isRequested
     },
     write: (key, value) => add(current().filling, key, value),
     rotate: () => {
