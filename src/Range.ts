@@ -16,7 +16,8 @@ import type { KeyEncoding } from "./StoreError.ts"
  * Keys are in the order of their bytes. All that is given must hold: `prefix` and
  * ends together are where they overlap. Ends and prefix are keys and are encoded and
  * checked like keys; the empty prefix is that of all keys. `offset` and `limit`
- * count from the end at which reading begins; what is below zero counts as zero.
+ * count from the end at which reading begins, in whole numbers; what is below zero, or
+ * no number, counts as zero.
  *
  * **Example** (The last three keys of March)
  *
@@ -62,6 +63,8 @@ export const afterPrefix = (prefix: ByteString): Bound | undefined => {
   return { key: ByteString(stem.slice(0, -1) + raised), inclusive: false }
 }
 
+const isEmpty = (key: Key): boolean => typeof key === "string" ? key === "" : key.byteLength === 0
+
 /** The bound that lets fewer keys through; `side` is 1 at the lower end and -1 at the upper. */
 const tighter = (a: Bound | undefined, b: Bound | undefined, side: 1 | -1): Bound | undefined => {
   if (a === undefined || b === undefined) return a ?? b
@@ -92,7 +95,7 @@ export const toKeyRange = (range: Range, keys: KeyCodec): Result.Result<KeyRange
     if (side === 1) from = tighter(from, bound, side)
     else to = tighter(to, bound, side)
   }
-  if (range.prefix !== undefined && range.prefix !== "") {
+  if (range.prefix !== undefined && !isEmpty(range.prefix)) {
     const prefix = keys.encode(range.prefix)
     if (Result.isFailure(prefix)) return Result.fail(prefix.failure)
     from = tighter(from, { key: prefix.success, inclusive: true }, 1)

@@ -198,7 +198,7 @@ export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly
  * - `NotADatabase`: the file is something else, or a database of stock LMDB
  * - `Truncated`: the file is shorter than its own header says
  * - `Encrypted`: the encryption key is missing, superfluous or wrong
- * - `UnsupportedFormat`: a later version of this package wrote the file
+ * - `UnsupportedFormat`: a later version of this package, or another program of the engine, wrote the file
  * - `AlreadyOpen`: open in this process with other options
  * - `Engine`: the engine refused for another reason; `cause` has it
  *

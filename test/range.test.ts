@@ -195,7 +195,7 @@ describe("a prefix", () => {
         "ffff00"
       ]
       const long = "ff".repeat(1978)
-      yield* store.putMany([...keys, long].map((key) => [Buffer.from(key, "hex"), key]))
+      yield* store.putMany([...keys, long].map((key) => [Buffer.from(key, "hex"), key] as const))
       for (const prefix of [...keys, "61ffffff", long, "ff".repeat(1977)]) {
         const expected = [...keys, long].filter((key) => key.startsWith(prefix)).toSorted()
         assert.deepStrictEqual(yield* collectBytes(store, { prefix: Buffer.from(prefix, "hex") }), expected, prefix)
@@ -309,7 +309,7 @@ describe("offset and limit", () => {
   it.effect("that are no whole numbers count as the next smaller one, and NaN and what is below zero as zero", () =>
     Effect.gen(function*() {
       const store = yield* Store
-      yield* store.putMany(keys.map((key) => [key, key]))
+      yield* store.putMany(keys.map((key) => [key, key] as const))
       const sane: ReadonlyArray<readonly [number | undefined, number]> = [
         [undefined, 0],
         [-1, 0],

@@ -17,7 +17,7 @@ import { temporaryFolder } from "./harness.ts"
 export interface HandRead<A, E> {
   /** The next part; nothing when the stream has ended. */
   readonly next: Effect.Effect<ReadonlyArray<A>, E>
-  /** All that is left. */
+  /** All that is left; ends it. */
   readonly rest: Effect.Effect<ReadonlyArray<A>, E>
   /** Reads no more of it. */
   readonly end: Effect.Effect<void>
@@ -35,15 +35,13 @@ export const readByHand: <A, E>(
     pull,
     (): Effect.Effect<ReadonlyArray<A>> => Effect.succeed([])
   )
-  const read: HandRead<A, E> = {
-    next,
-    rest: Effect.gen(function*() {
-      const all: Array<A> = []
-      for (let part = yield* next; part.length > 0; part = yield* next) all.push(...part)
-      return all
-    }),
-    end: Scope.close(scope, Exit.void)
-  }
+  const end = Scope.close(scope, Exit.void)
+  const rest = Effect.gen(function*() {
+    const all: Array<A> = []
+    for (let part = yield* next; part.length > 0; part = yield* next) all.push(...part)
+    return all
+  })
+  const read: HandRead<A, E> = { next, rest: Effect.ensuring(rest, end), end }
   return read
 })
 

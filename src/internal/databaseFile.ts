@@ -14,6 +14,7 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import { OpenFailed, type OpenFailedReason } from "../StoreError.ts"
+import { pageSize as supportedPageSize } from "./fileLimit.ts"
 
 /** What the meta pages of a database file say. */
 export interface DatabaseHeader {
@@ -143,6 +144,9 @@ const inspect = Effect.fnUntraced(function*(
   const wanted = (lastPage + 1) * pageSize
   if (fileBytes < wanted) {
     return yield* refuse(file, "Truncated", `the file has ${fileBytes} bytes, its header tells of ${wanted}`)
+  }
+  if (pageSize !== supportedPageSize) {
+    return yield* refuse(file, "UnsupportedFormat", `its pages have ${pageSize} bytes, not ${supportedPageSize}`)
   }
   return Option.some(header)
 })

@@ -2,6 +2,9 @@
  * How many pages of a file are held back, so that a commit never passes its limit.
  */
 
+/** The size of a page in bytes, in all files that this package makes. */
+export const pageSize = 4096
+
 /** Pages held back for deletions: a full file needs some to delete anything. */
 const reservePages = 16
 
@@ -21,23 +24,16 @@ export const lastPages = (freed: number): number => 2 + Math.ceil(freed / number
 const commitPages = (pages: number): number => 4 + 2 * lastPages(pages)
 
 /** The size of the native map, in bytes, for a file that may not be longer than `mapSize`. */
-export const mapSizeFor = (mapSize: number, pageSize: number, useReserve: boolean): number => {
+export const mapSizeFor = (mapSize: number, useReserve: boolean): number => {
   const pages = Math.floor(mapSize / pageSize)
   return (pages - commitPages(pages) - (useReserve ? 0 : reservePages)) * pageSize
 }
 
-/** What is known of a file when its map is made. */
-export interface File {
-  readonly pages: number
-  readonly pageSize: number
-}
-
 /** The size of the map, in bytes, that a file is opened with; a file may be longer than what is asked for. */
 export const mapSizeOf = (
-  file: File,
+  pages: number,
   wanted: { readonly mapSize: number; readonly maxMapSize: number | undefined }
 ): number => {
-  const { pageSize, pages } = file
   if (pages * pageSize <= wanted.mapSize) return wanted.mapSize
   const roomy = (pages + commitPages(pages) + reservePages) * pageSize
   const limit = wanted.maxMapSize ?? roomy

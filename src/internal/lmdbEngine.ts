@@ -22,7 +22,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { ABORT, type Database, open as openLmdb, type RootDatabase } from "lmdb"
@@ -35,23 +34,21 @@ import {
   type EngineOptions,
   type EngineStats,
   type Environment,
-  type RangePart,
-  type RangeRequest,
   type Snapshot
 } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
-import { lastPages, mapSizeFor, mapSizeOf, numbersPerPage } from "./fileLimit.ts"
+import { lastPages, mapSizeFor, mapSizeOf, numbersPerPage, pageSize } from "./fileLimit.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
+import { figure, usedBytesOf } from "./lmdbFigures.ts"
+import { readRange } from "./lmdbRange.ts"
 
 const fileName = "data.mdb"
 
 /** What LMDB allows for pages of 4096 bytes. */
 const maxKeyBytes = 1978
-
-const newPageSize = 4096
 
 /**
  * No data is kept in the unnamed database: clearing it drops the named ones, and
@@ -86,13 +83,14 @@ interface Files {
   /** `undefined` on a read-only file that never had a record. */
   readonly records: Records | undefined
   readonly meta: Records | undefined
-  readonly pageSize: number
   /** The size that the native map was asked to have. */
   readonly wantedMapSize: number
   /** The size that it had when it was opened: more where the file is longer. */
   readonly nativeMapSize: number
   /** Whether the files stayed open through a resize, for the sake of snapshots: the native map is of any size then. */
   readonly isPinned: boolean
+  /** Whether another thread of the process has the file open: they share a map, of any size too. */
+  readonly isShared: boolean
 }
 
 interface WritableFiles extends Files {
@@ -101,9 +99,6 @@ interface WritableFiles extends Files {
 }
 
 const isWritable = (files: Files): files is WritableFiles => files.records !== undefined && files.meta !== undefined
-
-const figure = (figures: object, name: string): number =>
-  Predicate.hasProperty(figures, name) && Predicate.isNumber(figures[name]) ? figures[name] : 0
 
 /** Writes the version of the layout into a new file, and refuses a file with another. */
 const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => {
@@ -129,7 +124,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     // The library would begin each transaction with a promise of its own that nobody can listen to.
     eventTurnBatching: false,
     compression: options.compression,
-    ...(options.readOnly ? {} : { pageSize: newPageSize }),
+    ...(options.readOnly ? {} : { pageSize }),
     ...(options.encryptionKey === undefined ? {} : { encryptionKey: Redacted.value(options.encryptionKey) })
   })
   try {
@@ -142,29 +137,21 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     const meta = openDatabase(metaName)
     if (meta !== undefined) checkFormat(meta, options)
     const figures = root.getStats()
+    const nativeMapSize = figure(figures, "mapSize")
+    const fileEnd = (figure(figures, "lastPageNumber") + 1) * pageSize
     return {
       root,
       records,
       meta,
-      pageSize: figure(figures, "pageSize"),
       wantedMapSize: mapSize,
-      nativeMapSize: figure(figures, "mapSize"),
-      isPinned: false
+      nativeMapSize,
+      isPinned: false,
+      isShared: nativeMapSize > Math.max(mapSize, fileEnd)
     }
   } catch (cause) {
     void root.close()
     throw cause
   }
-}
-
-const pagesOf = (tree: object): number =>
-  figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount") + figure(tree, "overflowPages")
-
-/** The bytes of all pages in use: the trees of all databases, of the free list, and two meta pages. */
-const usedBytesOf = (figures: object, pageSize: number): number => {
-  const treeAt = (name: string): number =>
-    Predicate.hasProperty(figures, name) && Predicate.isObject(figures[name]) ? pagesOf(figures[name]) : 0
-  return (pagesOf(figures) + treeAt("root") + treeAt("free") + 2) * pageSize
 }
 
 // ---------------------------------------------------------------------------
@@ -185,7 +172,7 @@ const writeAll = (files: WritableFiles, batch: Batch): void => {
 }
 
 /** The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value. */
-const freedBy = ({ pageSize, records }: WritableFiles, batch: Batch): number => {
+const freedBy = ({ records }: WritableFiles, batch: Batch): number => {
   const pathPages = 2 * (figure(records.getStats(), "treeDepth") + 1)
   let freed = 2 * pathPages
   for (const [key] of batch.writes) {
@@ -200,7 +187,7 @@ const loosePages = 12
  * Takes pages for a transaction and gives them back to it, loose: the end of its
  * commit takes the pages of trees from these, and not from behind the end of the file.
  */
-const prepareLoosePages = ({ meta, pageSize }: WritableFiles): void => {
+const prepareLoosePages = ({ meta }: WritableFiles): void => {
   // Two such values fill a page.
   const filler = new Uint8Array(Math.floor(pageSize * 0.45))
   const keys = Array.from({ length: 2 * loosePages }, (_, index) => ByteString(`filler${index}`))
@@ -209,14 +196,14 @@ const prepareLoosePages = ({ meta, pageSize }: WritableFiles): void => {
 }
 
 /** Takes as many pages in a row as the end of a commit may want for its list of free pages. */
-const takeLastPages = ({ meta, pageSize }: WritableFiles, freed: number): void => {
+const takeLastPages = ({ meta }: WritableFiles, freed: number): void => {
   if (freed > numbersPerPage / 2) {
     void meta.put(ByteString("filler"), new Uint8Array((lastPages(freed) - 1) * pageSize))
   }
 }
 
 /** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
-const takenBy = ({ pageSize, records }: WritableFiles, batch: Batch): number => {
+const takenBy = ({ records }: WritableFiles, batch: Batch): number => {
   const pathPages = 2 * (figure(records.getStats(), "treeDepth") + 1)
   let taken = 2 * pathPages
   for (const [, value] of batch.writes) taken += pathPages + Math.ceil((value?.length ?? 0) / pageSize) + 1
@@ -230,7 +217,8 @@ const within = (
   batch: Batch,
   write: () => typeof ABORT | void
 ): Promise<Outcome> => {
-  const { isPinned, nativeMapSize, pageSize, records, wantedMapSize } = files
+  const { nativeMapSize, records, wantedMapSize } = files
+  const isLimitSeen = !files.isPinned && !files.isShared
   let outcome: Outcome = "written"
   const abort = (needed: number) => {
     outcome = new EngineFull({ mapSize, needed })
@@ -239,8 +227,8 @@ const within = (
   return records.childTransaction(() => {
     const before = records.getStats()
     const present = figure(before, "mapSize")
-    if (!isPinned && present !== nativeMapSize) return abort(mapSize)
-    if (isPinned && present > wantedMapSize) {
+    if (isLimitSeen && present !== nativeMapSize) return abort(mapSize)
+    if (!isLimitSeen && present > wantedMapSize) {
       const end = figure(before, "lastPageNumber") + 1
       if ((end + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
     }
@@ -257,7 +245,7 @@ type Outcome = "written" | EngineFull
 
 const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcome> => {
   if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
-  if (batch.clear || files.isPinned || files.nativeMapSize <= files.wantedMapSize) {
+  if (batch.clear || files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
     return within(files, mapSize, batch, () => writeAll(files, batch))
   }
   // The file is in the pages that were held back. The same writes take the same pages: what
@@ -279,47 +267,6 @@ const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcom
 }
 
 // ---------------------------------------------------------------------------
-// ranges
-// ---------------------------------------------------------------------------
-
-const nothing: RangePart = { records: [], isLast: true }
-
-const noBytes = new Uint8Array(0)
-
-const firstKey = ByteString("\0")
-
-const readRange = (
-  records: Records | undefined,
-  request: RangeRequest,
-  transaction: ReturnType<Records["useReadTransaction"]> | undefined
-): RangePart => {
-  if (records === undefined) return nothing
-  const { maxBytes, maxRecords, reverse, values } = request
-  // Without these the library leaves out keys at either end. There is no key before this one.
-  const from = request.from ?? { key: firstKey, inclusive: true }
-  const [start, end] = reverse ? [request.to, from] : [from, request.to]
-  const options = {
-    reverse,
-    limit: maxRecords,
-    ...(start === undefined ? {} : { start: start.key, exclusiveStart: !start.inclusive }),
-    ...(end === undefined ? {} : { end: end.key, inclusiveEnd: end.inclusive }),
-    ...(transaction === undefined ? {} : { transaction })
-  }
-  const part: Array<readonly [ByteString, Uint8Array]> = []
-  if (!values) {
-    for (const key of records.getKeys(options)) part.push([key, noBytes])
-    return { records: part, isLast: part.length < maxRecords }
-  }
-  let bytes = 0
-  for (const { key, value } of records.getRange(options)) {
-    part.push([key, value])
-    bytes += value.length
-    if (bytes >= maxBytes) return { records: part, isLast: false }
-  }
-  return { records: part, isLast: part.length < maxRecords }
-}
-
-// ---------------------------------------------------------------------------
 // the engine
 // ---------------------------------------------------------------------------
 
@@ -329,15 +276,11 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const path = yield* Path.Path
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
   const header = yield* DatabaseFile.prepare(file, options)
-  const found = Option.match(header, {
-    onNone: () => ({ pages: 0, pageSize: newPageSize }),
-    onSome: ({ lastPage, pageSize }) => ({ pages: lastPage + 1, pageSize })
-  })
-  const { pageSize } = found
+  const pages = Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
 
-  let mapSize = mapSizeOf(found, options)
+  let mapSize = mapSizeOf(pages, options)
   const start = yield* Effect.try({
-    try: () => openFiles(options, mapSizeFor(mapSize, pageSize, false)),
+    try: () => openFiles(options, mapSizeFor(mapSize, false)),
     catch: refuse(options)
   })
   let files: Files | undefined = start
@@ -382,7 +325,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
         Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
           // The snapshots are gone: after a resize the limit can be seen again.
-          opened.isPinned && openSnapshots === 0
+          opened.isPinned && !opened.isShared && openSnapshots === 0
             ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
             : Effect.tryPromise({ try: () => writeBatch(opened, batch, mapSize), catch: failure("commit") })
         ),
@@ -391,7 +334,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       ),
     resize: (newMapSize, { useReserve }) =>
       Effect.uninterruptible(Effect.suspend(() => {
-        const wantedMapSize = mapSizeFor(newMapSize, pageSize, useReserve)
+        const wantedMapSize = mapSizeFor(newMapSize, useReserve)
         mapSize = newMapSize
         if (files !== undefined && openSnapshots > 0) {
           files = { ...files, wantedMapSize, isPinned: true }
@@ -413,7 +356,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
         return {
           entries: records === undefined ? 0 : figure(figures, "entryCount"),
           mapSize,
-          usedBytes: usedBytesOf(figures, pageSize),
+          usedBytes: usedBytesOf(figures),
           fileBytes: statSync(file).size,
           pageSize,
           readers: figure(figures, "numReaders")

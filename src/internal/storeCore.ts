@@ -51,7 +51,7 @@ export interface StoreCore {
   readonly buffer: WriteBuffer.WriteBuffer
   /** Whether the environment is not closed, nor about to be. */
   readonly isOpen: () => boolean
-  /** Whether the environment can be read; it cannot for a moment while it is resized, or a unit replaces pending writes. */
+  /** Whether the environment can be read; it cannot for a moment while it is resized. */
   readonly isReadable: () => boolean
   /** Runs an effect as soon as and as long as the environment can be read. */
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -100,11 +100,6 @@ const observeCommit = Effect.fnUntraced(function*(
 /** Writes that belong together, while they are being committed. */
 interface Unit {
   readonly has: (key: ByteString) => boolean
-  /**
-   * Whether it writes over pending writes. The engine shows the unit some time before
-   * these are gone from the buffer: who read then would see one half of it.
-   */
-  readonly isOverPending: boolean
   readonly settled: Deferred.Deferred<void>
 }
 
@@ -180,27 +175,34 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       return use(generation)
     }))
 
+  const commitWrites = (generation: WriteBuffer.Generation): Effect.Effect<void, CommitError> =>
+    observeCommit(committer.commitSeparable(generation.writes), generation.writes.size, metrics)
+
   const commitGeneration = (
     generation: WriteBuffer.Generation,
     isReported: boolean
   ): Effect.Effect<void, CommitError> =>
-    observeCommit(committer.commitSeparable(generation.writes), generation.writes.size, metrics).pipe(
-      Effect.onExit((exit) => settle(generation, exit, isReported))
-    )
+    Effect.onExit(commitWrites(generation), (exit) => settle(generation, exit, isReported))
 
   const commitPending = withGeneration((generation) =>
     generation === undefined ? Effect.void : commitGeneration(generation, false)
   )
 
-  /** Commits a unit whose writes come after those of a generation, as one transaction if they fit. */
+  /** Commits a unit whose writes come after those of a generation. */
   const commitUnitAfter = Effect.fnUntraced(function*(
     generation: WriteBuffer.Generation,
     writes: ReadonlyArray<Write>
   ): Effect.fn.Return<void, CommitError> {
-    const together = yield* Effect.exit(commitBatch([...new Map([...generation.writes, ...writes])], false))
-    if (!isMapFull(together)) {
-      yield* settle(generation, together, true)
-      return yield* together
+    // The engine shows a transaction some time before its writes are gone from the buffer. Who read then would see one
+    // half of a unit that writes over pending writes, so these are committed and forgotten first.
+    const isOverPending = writes.some(([key]) => generation.writes.has(key))
+    const first = yield* Effect.exit(
+      isOverPending ? commitWrites(generation) : commitBatch([...generation.writes, ...writes], false)
+    )
+    if (!isMapFull(first)) {
+      yield* settle(generation, first, true)
+      yield* first
+      return yield* isOverPending ? commitBatch(writes, false) : Effect.void
     }
     const alone = yield* Effect.exit(commitBatch(writes, false))
     if (Exit.isSuccess(alone)) {
@@ -213,13 +215,10 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   })
 
   /** Tells of a unit while it is being committed. */
-  const asUnit = <A, E>(
-    { has, isOverPending }: Omit<Unit, "settled">,
-    commit: Effect.Effect<A, E>
-  ): Effect.Effect<A, E> =>
+  const asUnit = <A, E>(has: Unit["has"], commit: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.suspend(() => {
       const settled = Deferred.makeUnsafe<void>()
-      unit = { has, isOverPending, settled }
+      unit = { has, settled }
       return Effect.onExit(commit, () =>
         Effect.sync(() => {
           unit = undefined
@@ -248,21 +247,28 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const commitUnit = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError> =>
     inTurn((generation) => {
       const keys = new Set(writes.map(([key]) => key))
-      const isOverPending = generation !== undefined && writes.some(([key]) => generation.writes.has(key))
       return asUnit(
-        { has: (key) => keys.has(key), isOverPending },
+        (key) => keys.has(key),
         generation === undefined ? commitBatch(writes, false) : commitUnitAfter(generation, writes)
       )
     })
 
+  const commitClear = commitBatch([], true)
+
+  /** Clears a store with pending writes, which are committed first for the reason that units have, if they can be. */
+  const clearAfter = Effect.fnUntraced(function*(
+    generation: WriteBuffer.Generation
+  ): Effect.fn.Return<void, CommitError> {
+    const first = yield* Effect.exit(commitWrites(generation))
+    if (Exit.isSuccess(first)) {
+      yield* settle(generation, first, true)
+      return yield* commitClear
+    }
+    yield* Effect.onExit(commitClear, (exit) => settle(generation, exit, true))
+  })
+
   const clear = inTurn((generation) =>
-    asUnit(
-      { has: () => true, isOverPending: generation !== undefined },
-      Effect.onExit(
-        commitBatch([], true),
-        (exit) => generation === undefined ? Effect.void : settle(generation, exit, true)
-      )
-    )
+    asUnit(() => true, generation === undefined ? commitClear : clearAfter(generation))
   )
 
   // ---------------------------------------------------------------------------
@@ -319,17 +325,6 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     return filling.writes.size > 0 ? filling : buffer.committing()
   }
 
-  const awaitUnit = Effect.suspend(() => unit === undefined ? Effect.void : Deferred.await(unit.settled))
-
-  const whileReadable = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    Effect.flatMap(
-      lock.withRead(Effect.suspend(() => unit?.isOverPending === true ? Effect.succeedNone : Effect.asSome(effect))),
-      Option.match({
-        onNone: () => Effect.andThen(awaitUnit, whileReadable(effect)),
-        onSome: Effect.succeed
-      })
-    )
-
   const openSnapshot = (): Result.Result<OpenSnapshot, EngineFailure> =>
     Result.map(environment.snapshot(), (stored) => {
       const pending = [...buffer.entries()]
@@ -352,10 +347,10 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     values: Value.make(),
     buffer,
     isOpen: () => isOpen,
-    isReadable: () => committer.isReadable() && unit?.isOverPending !== true,
+    isReadable: committer.isReadable,
     openSnapshot,
     openSnapshots: () => snapshots.size,
-    whileReadable,
+    whileReadable: lock.withRead,
     write: (key, value) => {
       buffer.write(key, value)
       startTimer()
@@ -380,7 +375,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       return generation.isRequested ? awaitCommitQuietly(generation) : Effect.void
     }),
     isInUnit: (key) => unit !== undefined && unit.has(key),
-    awaitUnit,
+    awaitUnit: Effect.suspend(() => unit === undefined ? Effect.void : Deferred.await(unit.settled)),
     commitUnit,
     clear,
     finish: Effect.uninterruptible(Effect.andThen(

@@ -29,10 +29,12 @@ type Part = ReadonlyArray<RangeReader.KeyAndBytes>
 /** Turns a record into what a stream gives. */
 type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Result.Result<A, E>
 
+const toCount = (n: number): number => Math.max(0, Math.floor(n)) || 0
+
 /** Cuts parts as `offset` and `limit` want it. */
 const makeCut = ({ limit = Infinity, offset = 0 }: Range) => {
-  let passOver = Math.max(0, Math.floor(offset))
-  let left = Math.max(0, Math.floor(limit))
+  let passOver = toCount(offset)
+  let left = toCount(limit)
   return {
     isDone: () => left === 0,
     apply: (part: Part): Part => {

@@ -1,0 +1,59 @@
+/**
+ * Reads ranges in the way of the library.
+ */
+import type { RangePart, RangeRequest } from "../Engine.ts"
+import { ByteString } from "../Key.ts"
+
+const nothing: RangePart = { records: [], isLast: true }
+
+const noBytes = new Uint8Array(0)
+
+const firstKey = ByteString("\0")
+
+/** What is read from: a database of the library. `T` is a read transaction of it. */
+interface Readable<T> {
+  readonly getKeys: (options: LmdbRange<T>) => Iterable<ByteString>
+  readonly getRange: (options: LmdbRange<T>) => Iterable<{ readonly key: ByteString; readonly value: Uint8Array }>
+}
+
+interface LmdbRange<T> {
+  start?: ByteString
+  exclusiveStart?: boolean
+  end?: ByteString
+  inclusiveEnd?: boolean
+  reverse: boolean
+  limit: number
+  transaction?: T
+}
+
+/** Reads a part of a range of a database, in a read transaction or as of now. */
+export const readRange = <T>(
+  records: Readable<T> | undefined,
+  request: RangeRequest,
+  transaction: T | undefined
+): RangePart => {
+  if (records === undefined) return nothing
+  const { maxBytes, maxRecords, reverse, values } = request
+  // Without these the library leaves out keys at either end. There is no key before this one.
+  const from = request.from ?? { key: firstKey, inclusive: true }
+  const [start, end] = reverse ? [request.to, from] : [from, request.to]
+  const options = {
+    reverse,
+    limit: maxRecords,
+    ...(start === undefined ? {} : { start: start.key, exclusiveStart: !start.inclusive }),
+    ...(end === undefined ? {} : { end: end.key, inclusiveEnd: end.inclusive }),
+    ...(transaction === undefined ? {} : { transaction })
+  }
+  const part: Array<readonly [ByteString, Uint8Array]> = []
+  if (!values) {
+    for (const key of records.getKeys(options)) part.push([key, noBytes])
+    return { records: part, isLast: part.length < maxRecords }
+  }
+  let bytes = 0
+  for (const { key, value } of records.getRange(options)) {
+    part.push([key, value])
+    bytes += value.length
+    if (bytes >= maxBytes) return { records: part, isLast: false }
+  }
+  return { records: part, isLast: part.length < maxRecords }
+}
