@@ -47,6 +47,7 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Engine } from "./Engine.ts"
+import type { Entries, Found } from "./Entries.ts"
 import * as OpenStores from "./internal/openStores.ts"
 import * as StoreMethods from "./internal/storeMethods.ts"
 import { resolve } from "./internal/storeOptions.ts"
@@ -95,27 +96,6 @@ export interface Stats {
   /** How many snapshots streams hold open in this process. */
   readonly snapshots: number
 }
-
-/**
- * What `getMany` found.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Found<K> {
-  /** The values by the key that was asked for; a view of bytes counts by identity, as in a `Map`. */
-  readonly found: ReadonlyMap<K, unknown>
-  /** The keys without a value, in the order asked, duplicates kept. */
-  readonly missing: ReadonlyArray<K>
-}
-
-/**
- * What `putMany` takes: pairs, a `Map`, or an object whose property names are the keys.
- *
- * @category models
- * @since 0.1.0
- */
-export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
 
 /**
  * A range of keys, and how a stream reads it.
@@ -202,6 +182,11 @@ export interface StoreService {
   /**
    * Keeps many values in one transaction: all of them or none, on disk when it
    * returns. The last of equal keys wins.
+   *
+   * **Details**
+   *
+   * Pending writes are committed with it, or before it. A `put` of one of its keys
+   * that returns while it is being committed comes after it.
    */
   readonly putMany: (
     entries: Entries

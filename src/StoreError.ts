@@ -26,11 +26,14 @@ const count = (n: number, noun: string): string => `${n.toLocaleString("en-US")}
  * with a larger `maxMapSize`; the next commit then takes the pending writes along.
  * From `putMany` and `deleteMany` it means that none of their writes was made.
  *
+ * Deletions made after a `MapFull` are there to make room: they may be committed
+ * ahead of the values that wait, in as many transactions as it takes.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")("MapFull", {
-  /** `maxMapSize`, in bytes. */
+  /** `maxMapSize` in bytes, or the size of the map where `resize` allowed no more growth. */
   limit: Schema.Number,
   /** The length of the file, in bytes. */
   used: Schema.Number,
@@ -39,7 +42,7 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 }) {
   /** Says the limit, the file's length, how many writes wait, and what to do. */
   override get message(): string {
-    return `${count(this.pending, "write")} did not fit: the limit (maxMapSize) is ${bytes(this.limit)} and ` +
+    return `${count(this.pending, "write")} did not fit: the map may have ${bytes(this.limit)} (maxMapSize) and ` +
       `the file has ${bytes(this.used)}. Nothing was lost; delete keys, clear the store or raise maxMapSize.`
   }
 }

@@ -4,10 +4,11 @@
  * @since 0.1.0
  */
 export * as Engine from "./Engine.ts"
+export { type Entries, type Found } from "./Entries.ts"
 export { type ByteString, type Key } from "./Key.ts"
 export * as LmdbEngine from "./LmdbEngine.ts"
 export { type Range } from "./Range.ts"
-export { type Entries, type Found, type Stats, Store, type StoreService, type StreamRange } from "./Store.ts"
+export { type Stats, Store, type StoreService, type StreamRange } from "./Store.ts"
 export * from "./StoreError.ts"
 export { StoreLive } from "./StoreLive.ts"
 export { type StoreOptions } from "./StoreOptions.ts"

@@ -38,9 +38,10 @@ const byteKey: Arbitrary.Arbitrary<TestKey> = Arbitrary.map(
   (bytes) => Uint8Array.from(bytes)
 )
 
+const countArbitrary = Arbitrary.schema(Schema.UndefinedOr(between(-1, 8)))
+
 const scenarioOf = (key: Arbitrary.Arbitrary<TestKey>) => {
   const writes = Arbitrary.array(Arbitrary.all([key, Arbitrary.schema(Schema.Boolean)]), { maxLength: 15 })
-  const count = (minimum: number) => Arbitrary.schema(Schema.UndefinedOr(between(minimum, 8)))
   const range = Arbitrary.map(
     Arbitrary.all([
       Arbitrary.array(
@@ -48,8 +49,8 @@ const scenarioOf = (key: Arbitrary.Arbitrary<TestKey>) => {
         { maxLength: 3 }
       ),
       Arbitrary.schema(Schema.UndefinedOr(Schema.Boolean)),
-      count(-1),
-      count(-1)
+      countArbitrary,
+      countArbitrary
     ]),
     ([ends, reverse, offset, limit]): TestRange => ({ ...Object.fromEntries(ends), reverse, offset, limit })
   )
@@ -113,6 +114,10 @@ const agrees = (encoding: "utf8" | "utf16le" | "binary", options: Omit<StoreOpti
     yield* commit.release
   }).pipe(Effect.scoped)
 
+const keyOf = (index: number): string => `${index}`.padStart(5, "0")
+
+const valueOf = (index: number, name: string): string => `${name} ${index} ${"x".repeat((index * 37) % 3000)}`
+
 const arbitrary = { runs: 12, size: 30, seed: "ranges" }
 
 describe("a range gives what a sorted list would, pending writes and deletions included", () => {
@@ -135,8 +140,6 @@ describe("a range gives what a sorted list would, pending writes and deletions i
   ])("of many parts, in $what", ({ options }) =>
     Effect.gen(function*() {
       const store = yield* Store.make({ ...options, path: yield* temporaryFolder, batchSize: 10_000 })
-      const keyOf = (index: number): string => `${index}`.padStart(5, "0")
-      const valueOf = (index: number, name: string): string => `${name} ${index} ${"x".repeat((index * 37) % 3000)}`
       const model = new Map<string, string>()
       for (let index = 0; index < 3000; index += 2) model.set(keyOf(index), valueOf(index, "stored"))
       yield* store.putMany(model)

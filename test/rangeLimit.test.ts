@@ -57,6 +57,8 @@ const openStream = Effect.fnUntraced(function*(store: StoreService, expected: Re
   return { isWhole, abandon: Scope.close(scope, Exit.void) }
 })
 
+const keyAt = (index: number): string => `key ${String(index % 12).padStart(2, "0")}`
+
 const Step = Schema.Struct({
   call: Schema.Literals([
     "put",
@@ -68,6 +70,7 @@ const Step = Schema.Struct({
     "deleteRange",
     "flush",
     "clear",
+    "refill",
     "open",
     "open",
     "read",
@@ -85,7 +88,6 @@ const run = Effect.fnUntraced(function*(
 ) {
   const path = yield* temporaryFolder
   const store = yield* Store.make({ ...options, path, batchBytes: "64 MiB", durability: "noSync" })
-  const keyAt = (index: number): string => `key ${String(index % 12).padStart(2, "0")}`
   const streams: Array<Effect.Success<ReturnType<typeof openStream>>> = []
   let model = new Map<string, unknown>(base)
   yield* store.putMany(base)
@@ -114,8 +116,10 @@ const run = Effect.fnUntraced(function*(
           return store.flush
         case "clear":
           next.clear()
-          for (const [name, some] of base) next.set(name, some)
-          return Effect.andThen(store.clear, Effect.forEach(base, ([name, some]) => store.put(name, some)))
+          return store.clear
+        case "refill":
+          for (const [name, count] of base) next.set(name, count)
+          return store.putMany(base)
         case "open":
           return Effect.map(openStream(store, model), (stream) => streams.push(stream))
         case "read":

@@ -34,16 +34,24 @@ export interface CommitterOptions {
   readonly resize: Schedule.Schedule<unknown>
 }
 
+/** Writes that do not belong together. */
+export interface PendingWrites {
+  readonly writes: ReadonlyMap<ByteString, Uint8Array | null>
+  /** The deletions among them that were made to make room. */
+  readonly freeing: ReadonlySet<ByteString>
+  /** Called with what is on disk before the rest is. */
+  readonly onCommitted: (key: ByteString) => void
+}
+
 /** Brings batches to the engine. */
 export interface Committer {
   /** Commits a batch as one: all of it or nothing. */
   readonly commit: (batch: Batch) => Effect.Effect<void, CommitError>
   /**
-   * Commits writes that do not belong together. At the limit their deletions are
-   * committed before the values, which then find the room that these leave; they
-   * are taken out of `writes` as soon as they are on disk.
+   * Commits pending writes as one. Where they do not fit, the deletions that were
+   * made to make room are committed ahead, and the rest after them.
    */
-  readonly commitSeparable: (writes: Map<ByteString, Uint8Array | null>) => Effect.Effect<void, CommitError>
+  readonly commitPending: (pending: PendingWrites) => Effect.Effect<void, CommitError>
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
   readonly isReadable: () => boolean
 }
@@ -150,7 +158,9 @@ export const make = (options: CommitterOptions): Committer => {
         schedule: options.resize,
         while: (error: EngineFull | CommitError) => error._tag === "EngineFull"
       }),
-      Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes)))
+      // The schedule gave up behind a growth: what that made room for is tried.
+      Effect.catchTag("EngineFull", () => commitOnce(batch)),
+      Effect.catchTag("EngineFull", () => Effect.andThen(resizeTo(mapSize, false), mapFull(countOf(batch.writes))))
     )
 
   /** Runs a commit that may use the pages held back for deletions, without growing. */
@@ -179,10 +189,12 @@ export const make = (options: CommitterOptions): Committer => {
   /** Halves the deletions until they fit: each half makes room for the next. */
   const commitDeletions = (
     deletions: ReadonlyArray<Write>,
-    onCommitted: (deletions: ReadonlyArray<Write>) => void
+    onCommitted: (key: ByteString) => void
   ): Effect.Effect<void, CommitError> =>
     commitInReserve(batchOf(deletions)).pipe(
-      Effect.andThen(Effect.sync(() => onCommitted(deletions))),
+      Effect.andThen(Effect.sync(() => {
+        for (const [key] of deletions) onCommitted(key)
+      })),
       Effect.catchTag("MapFull", (full) => {
         if (deletions.length === 1) return Effect.fail(full)
         const middle = deletions.length >> 1
@@ -193,13 +205,14 @@ export const make = (options: CommitterOptions): Committer => {
       })
     )
 
-  const commitDeletionsFirst = Effect.fnUntraced(function*(writes: Map<ByteString, Uint8Array | null>) {
+  const commitDeletionsFirst = Effect.fnUntraced(function*({ freeing, onCommitted, writes }: PendingWrites) {
+    const rest = [...writes]
+    // Nothing but deletions: no value is at stake when some of them come first.
+    const isAhead = rest.every(isDeletion) ? isDeletion : ([key]: Write) => freeing.has(key)
     // In key order a page that becomes empty is free for the next within the same transaction.
-    const deletions = [...writes].filter(isDeletion).toSorted(byKey)
-    yield* commitDeletions(deletions, (committed) => {
-      for (const [key] of committed) writes.delete(key)
-    })
-    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commit(batchOf(writes)))
+    yield* commitDeletions(rest.filter(isAhead).toSorted(byKey), onCommitted)
+    const values = rest.filter((write) => !isAhead(write))
+    if (values.length > 0) yield* Effect.andThen(letFreedPagesAge, commit(batchOf(values)))
   })
 
   return {
@@ -209,11 +222,14 @@ export const make = (options: CommitterOptions): Committer => {
         "MapFull",
         (full) => batch.clear || [...batch.writes].every(isDeletion) ? commitInReserve(batch) : Effect.fail(full)
       ),
-    commitSeparable: (writes) =>
+    commitPending: (pending) =>
       Effect.catchTag(
-        commit(batchOf(writes)),
+        commit(batchOf(pending.writes)),
         "MapFull",
-        (full) => [...writes].some(isDeletion) ? commitDeletionsFirst(writes) : Effect.fail(full)
+        (full) =>
+          pending.freeing.size > 0 || [...pending.writes].every(isDeletion)
+            ? commitDeletionsFirst(pending)
+            : Effect.fail(full)
       ),
     isReadable: () => isReadable
   }

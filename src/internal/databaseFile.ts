@@ -37,6 +37,7 @@ const offsetOf = {
   version: 28,
   pageSize: 48,
   environmentFlags: 52,
+  // The same place: the flags of the free list in its low byte.
   freeListFlags: 52,
   databasesFlags: 100,
   rootOfFreeList: 88,
@@ -277,12 +278,16 @@ export const prepare = Effect.fnUntraced(function*(
   const access = { writable: !readOnly }
   if (!readOnly) yield* makeFolder(folder)
   yield* checkAccess(folder, access)
-  const header = yield* inspect(file)
-  if (Option.isSome(header)) {
-    yield* checkAccess(file, access)
-    yield* checkEncryption(file, header.value, encryptionKey)
-  } else if (readOnly) {
-    return yield* refuse(file, "Missing", "there is no database at this path")
-  }
+  const header = yield* Effect.tap(inspect(file), (found) =>
+    Option.isNone(found)
+      ? Effect.void
+      : Effect.andThen(checkAccess(file, access), checkEncryption(file, found.value, encryptionKey))).pipe(
+      // Another process may write to the file meanwhile: what looks damaged is looked at again.
+      Effect.retry({ times: 5, while: looksDamaged })
+    )
+  if (Option.isNone(header) && readOnly) return yield* refuse(file, "Missing", "there is no database at this path")
   return header
 })
+
+const looksDamaged = (error: OpenFailed): boolean =>
+  error.reason === "Truncated" || error.reason === "NotADatabase" || error.reason === "Encrypted"

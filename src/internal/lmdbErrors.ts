@@ -21,10 +21,17 @@ const retryableCodes: ReadonlySet<number> = new Set([
 const codeOf = (cause: unknown): number =>
   Predicate.hasProperty(cause, "code") && Predicate.isNumber(cause.code) ? cause.code : 0
 
-const errnoOf = (cause: unknown): number =>
-  Predicate.hasProperty(cause, "errno") && Predicate.isNumber(cause.errno) ? Math.abs(cause.errno) : codeOf(cause)
+/** The number of what happened, which an error of the file system hides in its causes. */
+const errnoOf = (cause: unknown): number => {
+  if (Predicate.hasProperty(cause, "errno") && Predicate.isNumber(cause.errno)) return Math.abs(cause.errno)
+  const code = codeOf(cause)
+  return code === 0 && Predicate.hasProperty(cause, "cause") ? errnoOf(cause.cause) : code
+}
 
-const textOf = (cause: unknown): string => Predicate.isError(cause) ? cause.message : String(cause)
+const textOf = (cause: unknown): string => {
+  if (cause instanceof OpenFailed) return cause.detail
+  return Predicate.isError(cause) ? cause.message : String(cause)
+}
 
 /** Turns what the library threw into an error of the package. */
 export const failure = (operation: string) => (cause: unknown): EngineFailure => {

@@ -6,6 +6,7 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
@@ -113,7 +114,7 @@ export interface Hold {
   readonly core: StoreCore.StoreCore
   /** Whether the hold was given up, or is being given up. */
   readonly isClosed: () => boolean
-  /** Gives the hold up; only the first call does anything. */
+  /** Gives the hold up; later calls wait for the first. */
   readonly release: Effect.Effect<void, CommitError>
 }
 
@@ -125,24 +126,28 @@ export const hold = Effect.fnUntraced(
     const path = yield* canonicalPath(options.path)
     const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
     const core = yield* withSlot(file, (slot) => enter(slot, { ...options, path }))
+    const released = yield* Deferred.make<void>()
     let isClosed = false
     return {
       core,
       isClosed: () => isClosed,
       release: Effect.uninterruptible(Effect.suspend(() => {
-        if (isClosed) return Effect.void
+        if (isClosed) return Deferred.await(released)
         isClosed = true
-        return withSlot(file, leave)
+        return Effect.ensuring(withSlot(file, leave), Deferred.succeed(released, undefined))
       }))
     }
   },
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
 )
 
+const lastWords = ({ buffer, isOpen, options }: StoreCore.StoreCore): string => {
+  const keys = `${buffer.size()} ${buffer.size() === 1 ? "key" : "keys"}`
+  return isOpen()
+    ? `A commit of the store at ${options.path} failed; ${keys} stay pending with its other holders`
+    : `The last commit of the store at ${options.path} failed; ${keys} were not written`
+}
+
 /** Gives a hold up, and logs the error of its last commit. */
 export const releaseOrLog = ({ core, release }: Hold): Effect.Effect<void> =>
-  Effect.catchCause(release, (cause) =>
-    Effect.logError(
-      `The last commit of the store at ${core.options.path} failed; ${core.buffer.size()} keys were not written`,
-      cause
-    ))
+  Effect.catchCause(release, (cause) => Effect.suspend(() => Effect.logError(lastWords(core), cause)))

@@ -125,6 +125,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let isOpen = true
+  let hasNoRoom = false
   let unit: Unit | undefined
   const snapshots = new Set<OpenSnapshot>()
 
@@ -162,8 +163,15 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(generation.settled, exit)))
     )
 
+  /** Watches a commit; deletions that follow one that did not fit are there to make room. */
+  const observe = (commit: Effect.Effect<void, CommitError>, writes: number): Effect.Effect<void, CommitError> =>
+    Effect.onExit(observeCommit(commit, writes, metrics), (exit) =>
+      Effect.sync(() => {
+        hasNoRoom = isMapFull(exit)
+      }))
+
   const commitBatch = (writes: ReadonlyArray<Write>, clear: boolean): Effect.Effect<void, CommitError> =>
-    observeCommit(committer.commit({ clear, writes }), writes.length, metrics)
+    observe(committer.commit({ clear, writes }), writes.length)
 
   /** Takes the pending writes out of the buffer for a commit that cannot be interrupted. */
   const withGeneration = (
@@ -175,8 +183,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       return use(generation)
     }))
 
-  const commitWrites = (generation: WriteBuffer.Generation): Effect.Effect<void, CommitError> =>
-    observeCommit(committer.commitSeparable(generation.writes), generation.writes.size, metrics)
+  const commitWrites = ({ freeing, writes }: WriteBuffer.Generation): Effect.Effect<void, CommitError> =>
+    observe(committer.commitPending({ writes, freeing, onCommitted: buffer.remove }), writes.size)
 
   const commitGeneration = (
     generation: WriteBuffer.Generation,
@@ -206,7 +214,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     }
     const alone = yield* Effect.exit(commitBatch(writes, false))
     if (Exit.isSuccess(alone)) {
-      for (const [key] of writes) generation.writes.delete(key)
+      for (const [key] of writes) buffer.remove(key)
+      if (generation.writes.size === 0) return yield* settle(generation, alone, true)
       // The unit is committed: what becomes of the older writes is not its caller's concern.
       return yield* Effect.ignore(commitGeneration(generation, false))
     }
@@ -301,17 +310,18 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
 
   /** Sees to it that a generation is committed, and waits for it. */
   const awaitCommit = (generation: WriteBuffer.Generation): Effect.Effect<void, CommitError> =>
-    Effect.suspend(() => {
-      // Counted before the commit begins: it may fail at once, and then somebody knows.
-      generation.waiting++
-      requestCommit(generation)
-      return Effect.ensuring(
-        Deferred.await(generation.settled),
+    Effect.acquireUseRelease(
+      Effect.sync(() => {
+        // Counted before the commit begins: it may fail at once, and then somebody knows.
+        generation.waiting++
+        requestCommit(generation)
+      }),
+      () => Deferred.await(generation.settled),
+      () =>
         Effect.sync(() => {
           generation.waiting--
         })
-      )
-    })
+    )
 
   /** The same for those who do not hand its error on: it stays for the next put. */
   const awaitCommitQuietly = (generation: WriteBuffer.Generation): Effect.Effect<void> =>
@@ -352,7 +362,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     openSnapshots: () => snapshots.size,
     whileReadable: lock.withRead,
     write: (key, value) => {
-      buffer.write(key, value)
+      buffer.write(key, value, hasNoRoom)
       startTimer()
       if (buffer.isFull()) requestCommit(buffer.filling())
     },

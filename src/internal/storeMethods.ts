@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Write } from "../Engine.ts"
+import type { Entries, Found } from "../Entries.ts"
 import type { ByteString, Key } from "../Key.ts"
 import {
   type Closed,
@@ -23,13 +24,6 @@ import {
 import type { CommitError } from "./committer.ts"
 import * as StoreAccess from "./storeAccess.ts"
 import type { Holder } from "./storeAccess.ts"
-
-interface Found<K> {
-  readonly found: ReadonlyMap<K, unknown>
-  readonly missing: ReadonlyArray<K>
-}
-
-type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
 
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
 

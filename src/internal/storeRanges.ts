@@ -74,7 +74,7 @@ export const make = (holder: StoreAccess.Holder) => {
         Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
         (opened) => Effect.sync(opened.release)
       )
-      : Effect.succeed({ read: core.environment.read, pending: core.buffer.entries, isReleased: isClosed })
+      : Effect.succeed({ read: core.environment.read, pending: core.buffer.entries, isReleased: () => false })
 
   /** Pulls a range out of a source, part by part. */
   const pullFrom = <A, E>(
@@ -88,7 +88,7 @@ export const make = (holder: StoreAccess.Holder) => {
     const readPart = (): Pull.Pull<Array<A>, E | Closed | EngineFailure> => {
       if (failure !== undefined) return Effect.fail(failure.error)
       if (cut.isDone()) return Cause.done()
-      if (source.isReleased()) return closed
+      if (isClosed() || source.isReleased()) return closed
       const part = read()
       if (Result.isFailure(part)) return Effect.fail(part.failure)
       if (part.success === undefined) return Cause.done()

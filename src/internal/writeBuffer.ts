@@ -24,9 +24,11 @@ export interface Generation {
   readonly writes: Map<ByteString, PendingWrite>
   /** The encoded size of all keys and values, in bytes. */
   bytes: number
+  /** Deletions made since a commit did not fit: they may be committed ahead of the rest, to make room. */
+  readonly freeing: Set<ByteString>
   /** Whether its commit was asked for or has begun. */
   isRequested: boolean
-  /** How many fibers wait for its commit. */
+  /** How many fibers wait for its commit and hand its error on. */
   waiting: number
   /** Done when its commit is: with its result. */
   readonly settled: Deferred.Deferred<void, CommitError>
@@ -62,8 +64,10 @@ export interface WriteBuffer {
   readonly accepts: (key: ByteString, value: Uint8Array) => boolean
   /** Whether a deletion may be made without waiting: always, but while a full generation waits for its commit. */
   readonly acceptsDeletion: (key: ByteString) => boolean
-  /** Takes a write. */
-  readonly write: (key: ByteString, value: PendingWrite) => void
+  /** Takes a write. A deletion that is `freeing` may be committed ahead of the rest. */
+  readonly write: (key: ByteString, value: PendingWrite, freeing: boolean) => void
+  /** Takes a write out of the committing generation, because it is on disk or out of date. */
+  readonly remove: (key: ByteString) => void
   /**
    * Makes the filling generation the committing one and gives it; `undefined` when
    * it is empty. There must be no committing one.
@@ -84,6 +88,7 @@ export interface WriteBuffer {
 const makeGeneration = (): Generation => ({
   writes: new Map(),
   bytes: 0,
+  freeing: new Set(),
   isRequested: false,
   waiting: 0,
   settled: Deferred.makeUnsafe()
@@ -98,6 +103,14 @@ const add = (generation: Generation, key: ByteString, value: PendingWrite): void
   generation.bytes += bytesOf(key, value)
 }
 
+const remove = (generation: Generation, key: ByteString): void => {
+  const removed = generation.writes.get(key)
+  if (removed === undefined) return
+  generation.bytes -= bytesOf(key, removed)
+  generation.writes.delete(key)
+  generation.freeing.delete(key)
+}
+
 /** Puts older writes under those of a generation: they come first and lose. */
 const mergeUnder = (older: Generation, into: Generation): void => {
   const newer = [...into.writes]
@@ -105,6 +118,10 @@ const mergeUnder = (older: Generation, into: Generation): void => {
   into.bytes = 0
   for (const [key, value] of older.writes) add(into, key, value)
   for (const [key, value] of newer) add(into, key, value)
+  const replaced = new Set(newer.map(([key]) => key))
+  for (const key of older.freeing) {
+    if (!replaced.has(key)) into.freeing.add(key)
+  }
 }
 
 /** Makes an empty buffer. */
@@ -156,7 +173,16 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
       if (filling.writes.has(key) || !isFull()) return true
       return committing === undefined && !filling.isRequested
     },
-    write: (key, value) => add(current().filling, key, value),
+    write: (key, value, freeing) => {
+      const { filling } = current()
+      add(filling, key, value)
+      if (freeing && value === null) filling.freeing.add(key)
+      else filling.freeing.delete(key)
+    },
+    remove: (key) => {
+      const { committing } = current()
+      if (committing !== undefined) remove(committing, key)
+    },
     rotate: () => {
       const { filling } = current()
       if (filling.writes.size === 0) return undefined

