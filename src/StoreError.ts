@@ -42,7 +42,7 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 }) {
   /** Says the limit, the file's length, how many writes wait, and what to do. */
   override get message(): string {
-    return `${count(this.pending, "write")} did not fit: the map may have ${bytes(this.limit)} (maxMapSize) and ` +
+    return `${count(this.pending, "write")} did not fit: the limit of the map is ${bytes(this.limit)} and ` +
       `the file has ${bytes(this.used)}. Nothing was lost; delete keys, clear the store or raise maxMapSize.`
   }
 }

@@ -158,7 +158,7 @@ describe("closing", () => {
           yield* store.put("lost", 2)
           yield* faulty.failAlways("commit", diskFull)
         }))
-        assert.isTrue(log.some((entry) => entry.text.includes("1 keys were not written")))
+        assert.isTrue(log.some((entry) => entry.text.includes("1 key was not written")))
         const { found, missing } = yield* withStore({ path }, (store) => store.getMany(["kept", "lost"]))
         assert.deepStrictEqual([...found], [["kept", 1]])
         assert.deepStrictEqual(missing, ["lost"])

@@ -325,7 +325,7 @@ describe("each option has its effect", () => {
       const later = yield* faultyStore({ mapSize: "1 MiB", resize: Schedule.spaced("1 minute") })
       yield* later.faulty.fail("commit", full)
       const writing = yield* Effect.forkChild(later.store.putMany({ a: 1 }))
-      yield* until(() => later.faulty.calls("resize") === 1)
+      yield* until(() => later.faulty.calls("commit") === 1)
       yield* TestClock.adjust("59 seconds")
       assert.strictEqual(later.faulty.calls("commit"), 1)
       yield* TestClock.adjust("1 second")

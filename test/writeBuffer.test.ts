@@ -22,13 +22,13 @@ describe("the buffer", () => {
 
   it("counts distinct keys and the bytes of keys and values, over both generations", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    buffer.write(a, bytes(10))
-    buffer.write(a, bytes(20))
-    buffer.write(b, null)
+    buffer.write(a, bytes(10), false)
+    buffer.write(a, bytes(20), false)
+    buffer.write(b, null, false)
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 22])
     assert.isDefined(buffer.rotate())
-    buffer.write(a, bytes(5))
-    buffer.write(c, bytes(1))
+    buffer.write(a, bytes(5), false)
+    buffer.write(c, bytes(1), false)
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [3, 30])
     assert.deepStrictEqual(lengths(buffer), [
       ["b", undefined],
@@ -41,11 +41,11 @@ describe("the buffer", () => {
 
   it("gives the writes of a failed commit back under the newer ones", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    buffer.write(a, bytes(1))
-    buffer.write(b, bytes(2))
+    buffer.write(a, bytes(1), false)
+    buffer.write(b, bytes(2), false)
     assert.isDefined(buffer.rotate())
-    buffer.write(c, bytes(3))
-    buffer.write(a, bytes(4))
+    buffer.write(c, bytes(3), false)
+    buffer.write(a, bytes(4), false)
     buffer.giveBack()
     assert.deepStrictEqual(lengths(buffer), [
       ["a", 4],
@@ -58,9 +58,9 @@ describe("the buffer", () => {
 
   it("tells a deletion from a key without a pending write", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    buffer.write(a, bytes(1))
+    buffer.write(a, bytes(1), false)
     assert.isDefined(buffer.rotate())
-    buffer.write(a, null)
+    buffer.write(a, null, false)
     assert.isNull(buffer.get(a))
     assert.isUndefined(buffer.get(b))
   })
@@ -73,12 +73,12 @@ describe("the buffer", () => {
 
   it("accepts two batches, then only what makes it smaller", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
-    buffer.write(a, bytes(10))
+    buffer.write(a, bytes(10), false)
     assert.isTrue(buffer.isFull())
     assert.isFalse(buffer.accepts(b, bytes(1)))
     assert.isDefined(buffer.rotate())
     assert.isTrue(buffer.accepts(b, bytes(1)))
-    buffer.write(b, bytes(10))
+    buffer.write(b, bytes(10), false)
     assert.isFalse(buffer.accepts(c, bytes(1)))
     assert.isTrue(buffer.accepts(b, bytes(10)))
     assert.isFalse(buffer.accepts(b, bytes(11)))
@@ -87,9 +87,9 @@ describe("the buffer", () => {
 
   it("accepts nothing beside two batches that are committed as one after a failure", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
-    buffer.write(a, bytes(10))
+    buffer.write(a, bytes(10), false)
     assert.isDefined(buffer.rotate())
-    buffer.write(b, bytes(10))
+    buffer.write(b, bytes(10), false)
     buffer.giveBack()
     assert.isFalse(buffer.accepts(c, bytes(1)))
     assert.isDefined(buffer.rotate())
@@ -102,20 +102,20 @@ describe("the buffer", () => {
   it("accepts a value larger than a batch as a batch of its own", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
     assert.isTrue(buffer.accepts(a, bytes(5000)))
-    buffer.write(a, bytes(5000))
+    buffer.write(a, bytes(5000), false)
     assert.isFalse(buffer.accepts(b, bytes(1)))
     assert.isDefined(buffer.rotate())
     assert.isTrue(buffer.accepts(b, bytes(5000)))
-    buffer.write(b, bytes(5000))
+    buffer.write(b, bytes(5000), false)
     assert.isFalse(buffer.accepts(c, bytes(1)))
   })
 
   it("accepts a deletion whatever is pending, but not beside a full generation that waits", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
-    buffer.write(a, bytes(1))
+    buffer.write(a, bytes(1), false)
     assert.isTrue(buffer.acceptsDeletion(b))
     assert.isDefined(buffer.rotate())
-    buffer.write(b, bytes(1))
+    buffer.write(b, bytes(1), false)
     assert.isFalse(buffer.acceptsDeletion(c))
     assert.isTrue(buffer.acceptsDeletion(b))
   })

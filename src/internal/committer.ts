@@ -140,28 +140,32 @@ export const make = (options: CommitterOptions): Committer => {
       }))
     )
 
-  const commitOrMakeRoom = (batch: Batch): Effect.Effect<void, EngineFull | CommitError> =>
-    Effect.catchTag(
-      commitOnce(batch),
-      "EngineFull",
-      (full): Effect.Effect<never, EngineFull | CommitError> =>
-        Effect.flatMap(
-          makeRoom(full),
-          (hasRoom): Effect.Effect<never, EngineFull | MapFull> =>
-            hasRoom ? Effect.fail(full) : mapFull(countOf(batch.writes))
-        )
-    )
-
   const commitGrowing = (batch: Batch): Effect.Effect<void, CommitError> =>
-    commitOrMakeRoom(batch).pipe(
-      Effect.retry({
-        schedule: options.resize,
-        while: (error: EngineFull | CommitError) => error._tag === "EngineFull"
-      }),
-      // The schedule gave up behind a growth: what that made room for is tried.
-      Effect.catchTag("EngineFull", () => commitOnce(batch)),
-      Effect.catchTag("EngineFull", () => Effect.andThen(resizeTo(mapSize, false), mapFull(countOf(batch.writes))))
-    )
+    Effect.suspend(() => {
+      let full: EngineFull | undefined
+      // The map grows when the schedule has said that the batch is tried again, and not before.
+      const attempt: Effect.Effect<void, EngineFull | CommitError> = Effect.suspend(() =>
+        full === undefined ? Effect.succeed(true) : makeRoom(full)
+      ).pipe(
+        Effect.flatMap((hasRoom): Effect.Effect<void, EngineFull | CommitError> =>
+          hasRoom ? commitOnce(batch) : mapFull(countOf(batch.writes))
+        ),
+        Effect.tapError((error) =>
+          Effect.sync(() => {
+            if (error._tag === "EngineFull") full = error
+          })
+        )
+      )
+      return attempt.pipe(
+        Effect.retry({
+          schedule: options.resize,
+          while: (error: EngineFull | CommitError) => error._tag === "EngineFull"
+        }),
+        Effect.catchTag("EngineFull", () =>
+          // The limit is seen again only after this.
+          Effect.andThen(resizeTo(mapSize, false), mapFull(countOf(batch.writes))))
+      )
+    })
 
   /** Runs a commit that may use the pages held back for deletions, without growing. */
   const commitInReserve = (batch: Batch): Effect.Effect<void, CommitError> =>

@@ -142,10 +142,12 @@ export const hold = Effect.fnUntraced(
 )
 
 const lastWords = ({ buffer, isOpen, options }: StoreCore.StoreCore): string => {
-  const keys = `${buffer.size()} ${buffer.size() === 1 ? "key" : "keys"}`
+  const count = buffer.size()
   return isOpen()
-    ? `A commit of the store at ${options.path} failed; ${keys} stay pending with its other holders`
-    : `The last commit of the store at ${options.path} failed; ${keys} were not written`
+    ? `A commit of the store at ${options.path} failed; its writes stay pending with its other holders`
+    : `The last commit of the store at ${options.path} failed; ${count} ${
+      count === 1 ? "key was" : "keys were"
+    } not written`
 }
 
 /** Gives a hold up, and logs the error of its last commit. */
