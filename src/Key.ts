@@ -107,14 +107,8 @@ export interface KeyOptions {
   readonly maxBytes: number
 }
 
-/**
- * The options that `make` takes for those not given: UTF-8, strict, no
- * normalisation, keys of at most 1978 bytes.
- *
- * @category options
- * @since 0.1.0
- */
-export const defaultOptions: KeyOptions = {
+/** What `make` takes for the options that are not given. */
+const defaultOptions: KeyOptions = {
   encoding: "utf8",
   errors: "strict",
   normalization: undefined,

@@ -37,7 +37,7 @@ import { isDense, isPlainText, isRecord, malformed, putTogether, Refusal, takeAp
  * @category models
  * @since 0.1.0
  */
-export interface Failure {
+interface Failure {
   /** What is wrong, and at which place in the value. */
   readonly detail: string
   /** What was thrown, where something was. */

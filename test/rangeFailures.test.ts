@@ -141,12 +141,11 @@ describe("pending writes", () => {
 
   it.effect("are committed first with autoFlushOnRead, and a commit that fails does not fail the stream", () =>
     Effect.gen(function*() {
-      const { store } = yield* openWith({ autoFlushOnRead: true, maxMapSize: "512 KiB" })
-      let expected = 0
-      for (const { read } of readers) {
-        yield* store.put(keyOf(expected), "pending")
-        assert.strictEqual(yield* Stream.runCount(read(store)), ++expected)
-        assert.strictEqual((yield* store.stats).pending, 0)
+      const { spy, store } = yield* SpyEngine.open({ autoFlushOnRead: true, maxMapSize: "512 KiB" })
+      for (const [index, { read }] of readers.entries()) {
+        yield* store.put(keyOf(index), "pending")
+        assert.strictEqual(yield* Stream.runCount(read(store)), index + 1)
+        assert.deepStrictEqual(spy.commits().at(-1), [keyOf(index)])
       }
       yield* store.put("too large", new Uint8Array(600_000))
       assert.deepStrictEqual(yield* Stream.runCollect(store.keys({ gt: "l" })), ["too large"])

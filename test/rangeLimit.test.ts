@@ -244,4 +244,36 @@ describe("with streams open", () => {
         assert.isAtMost(lengthOf(path), 512 * kibibyte)
       }
     }))
+
+  it.effect.each([true, false])(
+    "that follow one another a full store does not stay full (overlapping: %s)",
+    (overlap) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ path, maxMapSize: "1 MiB", durability: "noSync" })
+        yield* store.putMany(base)
+        const rewrite = (round: number) =>
+          isMade(store.putMany(Array.from({ length: 10 }, (_, index) => [keyAt(index), text(10_000, round)] as const)))
+        const open = Effect.gen(function*() {
+          const read = yield* readByHand(store.keys())
+          yield* read.next
+          return read
+        })
+        // Pins all that is written over until nothing fits any more
+        const long = yield* open
+        while (yield* rewrite(0)) assert.isAtMost(lengthOf(path), mebibyte)
+        let current = yield* open
+        yield* long.end
+        let rewritten = 0
+        for (let round = 1; round <= 20; round++) {
+          if (yield* rewrite(round)) rewritten++
+          assert.isAtMost(lengthOf(path), mebibyte)
+          if (!overlap) yield* current.end
+          const next = yield* open
+          yield* current.end
+          current = next
+        }
+        assert.isAtLeast(rewritten, 10)
+      })
+  )
 })

@@ -197,6 +197,22 @@ describe("a part of a stream is bounded", () => {
       assert.isAtMost(Math.max(...parts), mebibyte + 310_000)
     }))
 
+  it.effect("nothing is read beyond the limit", () =>
+    Effect.gen(function*() {
+      let reads = 0
+      const { store } = yield* openWith({}, (environment) =>
+        withReads(environment, (part) => {
+          reads++
+          return part
+        }))
+      yield* store.putMany(entries)
+      for (const [limit, most] of [[-1, 0], [0, 0], [NaN, 0], [1, 1], [256, 1], [300, 2]] as const) {
+        reads = 0
+        yield* Stream.runDrain(store.keys({ limit }))
+        assert.isAtMost(reads, most, `limit ${limit}`)
+      }
+    }))
+
   it.effect("keys are read without their values", () =>
     Effect.gen(function*() {
       let bytes = 0

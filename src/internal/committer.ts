@@ -35,7 +35,7 @@ export interface CommitterOptions {
 }
 
 /** Writes that do not belong together. */
-export interface PendingWrites {
+interface PendingWrites {
   readonly writes: ReadonlyMap<ByteString, Uint8Array | null>
   /** The deletions among them that were made to make room. */
   readonly freeing: ReadonlySet<ByteString>

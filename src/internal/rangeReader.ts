@@ -73,7 +73,17 @@ export const make = (source: Source, options: ReadOptions): RangeReader => {
       : [{ from: range.from, to: last }, { from: next, to: range.to }]
   }
 
+  // Many pending writes may lie between two records: they are given in parts too.
+  let merged: ReadonlyArray<KeyAndBytes> = []
+  let given = 0
+  const give = (): ReadonlyArray<KeyAndBytes> => {
+    const part = merged.slice(given, given + partRecords)
+    given += part.length
+    return part
+  }
+
   return () => {
+    if (given < merged.length) return Result.succeed(give())
     if (rest === undefined) return Result.succeed(undefined)
     const part = source.read({ ...rest, reverse, values, maxRecords: partRecords, maxBytes: partBytes })
     if (Result.isFailure(part)) return Result.fail(part.failure)
@@ -85,6 +95,8 @@ export const make = (source: Source, options: ReadOptions): RangeReader => {
     const pending = [...source.pending()]
       .filter(([key]) => contains(done, key))
       .toSorted(([a], [b]) => comesFirst(a, b) ? -1 : 1)
-    return Result.succeed(merge(records, pending, comesFirst))
+    merged = merge(records, pending, comesFirst)
+    given = 0
+    return Result.succeed(give())
   }
 }

@@ -57,6 +57,8 @@ const projectAll = <A, E>(part: Part, project: Project<A, E>): { readonly good: 
   return { good }
 }
 
+const bytesOf: Project<Uint8Array, never> = (key) => Result.succeed(toBytes(key))
+
 /** Makes the methods of one holder. */
 export const make = (holder: StoreAccess.Holder) => {
   const { core, isClosed } = holder
@@ -123,8 +125,6 @@ export const make = (holder: StoreAccess.Holder) => {
         )
       })
     )
-
-  const bytesOf: Project<Uint8Array, never> = (key) => Result.succeed(toBytes(key))
 
   const withValue =
     <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding> => (key, bytes) => {

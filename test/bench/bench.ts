@@ -126,7 +126,7 @@ const scenarios: ReadonlyArray<Scenario> = [
 const number = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 })
 
 const measure = Effect.fnUntraced(function*(scenario: Scenario, db: RootDatabase, store: Store["Service"]) {
-  const context = yield* Effect.context<never>()
+  const context = yield* Effect.context()
   const run = Effect.runPromiseWith(context)
   const bench = new Bench({ time: 1500, iterations: 5, warmupTime: 300, warmupIterations: 2 })
     .add("lmdb", () => scenario.bare(db))
