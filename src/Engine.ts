@@ -77,7 +77,7 @@ export interface EngineStats {
   readonly fileBytes: number
   /** The size of a page, in bytes. */
   readonly pageSize: number
-  /** How many read transactions the file has slots in use for, in all processes. */
+  /** The most slots for read transactions that were in use at a time, in all processes. */
   readonly readers: number
 }
 
@@ -244,6 +244,12 @@ export interface Environment {
     mapSize: number,
     options: { readonly useReserve: boolean }
   ) => Effect.Effect<void, EngineFailure>
+
+  /**
+   * Whether `resize` would let the limit be seen exactly again: it was resized while
+   * snapshots were open, and they are gone.
+   */
+  readonly mustResize: () => boolean
 
   /** The figures of the environment. */
   readonly stats: () => Result.Result<EngineStats, EngineFailure>

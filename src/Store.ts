@@ -91,7 +91,7 @@ export interface Stats {
   readonly fileBytes: number
   /** The size of a page, in bytes. */
   readonly pageSize: number
-  /** How many slots for readers are in use, in all processes. */
+  /** The most slots for readers that were in use at a time, in all processes. */
   readonly readers: number
   /** How many snapshots streams hold open in this process. */
   readonly snapshots: number

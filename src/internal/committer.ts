@@ -52,6 +52,8 @@ export interface Committer {
    * made to make room are committed ahead, and the rest after them.
    */
   readonly commitPending: (pending: PendingWrites) => Effect.Effect<void, CommitError>
+  /** Lets the limit be seen exactly again, where it is not and can be. */
+  readonly restoreLimit: Effect.Effect<void>
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
   readonly isReadable: () => boolean
 }
@@ -235,6 +237,9 @@ export const make = (options: CommitterOptions): Committer => {
             ? commitDeletionsFirst(pending)
             : Effect.fail(full)
       ),
+    restoreLimit: Effect.suspend(() =>
+      environment.mustResize() ? Effect.ignore(resizeTo(mapSize, false)) : Effect.void
+    ),
     isReadable: () => isReadable
   }
 }

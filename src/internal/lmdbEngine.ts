@@ -304,6 +304,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     }
   }
 
+  const mustResize = (): boolean => files !== undefined && files.isPinned && !files.isShared && openSnapshots === 0
+
   const environment: Environment = {
     maxKeyBytes,
     get: (key) => run("get", ({ records }) => records?.getBinaryFast(key)),
@@ -324,8 +326,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     commit: (batch) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
         Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
-          // The snapshots are gone: after a resize the limit can be seen again.
-          opened.isPinned && !opened.isShared && openSnapshots === 0
+          mustResize()
             ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
             : Effect.tryPromise({ try: () => writeBatch(opened, batch, mapSize), catch: failure("commit") })
         ),
@@ -350,6 +351,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           })
         )
       })),
+    mustResize,
     stats: () =>
       run("stats", ({ records, root }): EngineStats => {
         const figures = (records ?? root).getStats()

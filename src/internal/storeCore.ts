@@ -55,6 +55,8 @@ export interface StoreCore {
   readonly isReadable: () => boolean
   /** Runs an effect as soon as and as long as the environment can be read. */
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** What must happen before a snapshot is opened: the first of a row lets the limit be seen again. */
+  readonly beforeSnapshot: Effect.Effect<void>
   /** Opens a snapshot; it is given up when the store closes. */
   readonly openSnapshot: () => Result.Result<OpenSnapshot, EngineFailure>
   /** How many snapshots are open. */
@@ -358,6 +360,9 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     buffer,
     isOpen: () => isOpen,
     isReadable: committer.isReadable,
+    beforeSnapshot: Effect.suspend(() =>
+      environment.mustResize() ? oneCommit.withPermit(committer.restoreLimit) : Effect.void
+    ),
     openSnapshot,
     openSnapshots: () => snapshots.size,
     whileReadable: lock.withRead,

@@ -116,8 +116,10 @@ export const make = (holder: StoreAccess.Holder) => {
         if (isClosed()) return closed
         const keyRange = toKeyRange(range, keys)
         if (Result.isFailure(keyRange)) return Effect.fail(keyRange.failure)
+        const hasSnapshot = range.snapshot !== false
+        const open = whenReadable(() => false, options.autoFlushOnRead, () => openSource(hasSnapshot))
         return Effect.map(
-          whenReadable(() => false, options.autoFlushOnRead, () => openSource(range.snapshot !== false)),
+          hasSnapshot ? Effect.andThen(core.beforeSnapshot, open) : open,
           (source) => {
             const read = RangeReader.make(source, { ...keyRange.success, values, reverse: range.reverse === true })
             return Stream.fromPull(Effect.succeed(pullFrom(source, read, range, project)))
