@@ -71,7 +71,7 @@ describe("the buffer", () => {
     assert.isUndefined(buffer.committing())
   })
 
-  it("accepts two batches, then only what makes it smaller", () => {
+  it("accepts two batches, then only what takes the place of another value and fits in", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
     buffer.write(a, bytes(10), false)
     assert.isTrue(buffer.isFull())
@@ -81,7 +81,8 @@ describe("the buffer", () => {
     buffer.write(b, bytes(10), false)
     assert.isFalse(buffer.accepts(c, bytes(1)))
     assert.isTrue(buffer.accepts(b, bytes(10)))
-    assert.isFalse(buffer.accepts(b, bytes(11)))
+    assert.isTrue(buffer.accepts(b, bytes(998)))
+    assert.isFalse(buffer.accepts(b, bytes(999)))
     assert.isTrue(buffer.acceptsDeletion(b))
   })
 

@@ -59,7 +59,7 @@ export interface WriteBuffer {
   readonly isFull: () => boolean
   /**
    * Whether a value may be put without waiting. Two batches may be in memory; a
-   * value that takes the place of a larger one always may.
+   * value that takes the place of another in the filling one only has to fit in.
    */
   readonly accepts: (key: ByteString, value: Uint8Array) => boolean
   /** Whether a deletion may be made without waiting: always, but while a full generation waits for its commit. */
@@ -140,7 +140,10 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
   const accepts = (key: ByteString, value: Uint8Array): boolean => {
     const { committing, filling } = current()
     const replaced = filling.writes.get(key)
-    if (replaced !== undefined && replaced !== null && replaced.length >= value.length) return true
+    if (replaced !== undefined) {
+      const growth = bytesOf(key, value) - bytesOf(key, replaced)
+      if (growth <= 0 || filling.bytes + growth < batchBytes) return true
+    }
     if (isFull()) return false
     if (committing === undefined) return true
     return filling.writes.size + committing.writes.size < 2 * batchSize &&
