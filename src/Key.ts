@@ -27,10 +27,17 @@
  * @since 0.1.0
  */
 import * as Brand from "effect/Brand"
-import { identity } from "effect/Function"
 import * as Result from "effect/Result"
-import { Buffer, isUtf8 } from "node:buffer"
+import { Buffer } from "node:buffer"
 import { types } from "node:util"
+import {
+  encodings,
+  isAscii,
+  loneSurrogate,
+  replacementCharacter,
+  type TextEncoding,
+  toBuffer
+} from "./internal/textEncoding.ts"
 import type { KeyEncodingReason } from "./StoreError.ts"
 import { KeyEncoding } from "./StoreError.ts"
 
@@ -160,86 +167,6 @@ export const toBytes = (bytes: ByteString): Uint8Array => {
   const array = new Uint8Array(bytes.length)
   for (let index = 0; index < array.length; index++) array[index] = bytes.charCodeAt(index)
   return array
-}
-
-const toBuffer = (bytes: string): Buffer => Buffer.from(bytes, "latin1")
-
-const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)
-
-interface TextEncoding {
-  /** Finds the characters that the encoding cannot express. */
-  readonly inexpressible: RegExp
-  /** Says quickly that there is none. */
-  readonly expresses: (text: string) => boolean
-  /** Stands for such a character under `"replace"`. */
-  readonly replacement: string
-  /** Whether ASCII text is its own byte string. */
-  readonly extendsAscii: boolean
-  /** Encodes text, or so much of it as fits into `memory`. */
-  readonly encode: (text: string, memory: Buffer) => string
-  /** Decodes bytes, `undefined` where they are no text. */
-  readonly decode: (bytes: string) => string | undefined
-  /** Decodes bytes, with `replacement` for what is no text. */
-  readonly decodeLossy: (bytes: string, replacement: string) => string
-}
-
-const replacementCharacter = "\ufffd"
-const loneSurrogate = /\p{Surrogate}/gu
-const notLatin1 = /[\u0100-\u{10ffff}]/gu
-const notAscii = /[\u0080-\u{10ffff}]/gu
-const utf8 = new TextEncoder()
-
-const decodeUtf16 = (bytes: string): string => toBuffer(bytes).toString("utf16le")
-
-const encodings: { readonly [Name in Exclude<KeyOptions["encoding"], "binary">]: TextEncoding } = {
-  utf8: {
-    inexpressible: loneSurrogate,
-    expresses: (text) => text.isWellFormed(),
-    replacement: replacementCharacter,
-    extendsAscii: true,
-    encode: (text, memory) => memory.toString("latin1", 0, utf8.encodeInto(text, memory).written),
-    decode: (bytes) => {
-      if (isAscii(bytes)) return bytes
-      const buffer = toBuffer(bytes)
-      return isUtf8(buffer) ? buffer.toString("utf8") : undefined
-    },
-    // U+FFFD that was stored as such is text: only what stands between may hold replacements.
-    decodeLossy: (bytes, replacement) =>
-      bytes.split("\xef\xbf\xbd")
-        .map((part) => toBuffer(part).toString("utf8").replaceAll(replacementCharacter, replacement))
-        .join(replacementCharacter)
-  },
-  utf16le: {
-    inexpressible: loneSurrogate,
-    expresses: (text) => text.isWellFormed(),
-    replacement: replacementCharacter,
-    extendsAscii: false,
-    encode: (text, memory) => memory.toString("latin1", 0, memory.write(text, "utf16le")),
-    decode: (bytes) => {
-      const text = decodeUtf16(bytes)
-      return bytes.length % 2 === 0 && text.isWellFormed() ? text : undefined
-    },
-    decodeLossy: (bytes, replacement) =>
-      decodeUtf16(bytes).replace(loneSurrogate, replacement) + (bytes.length % 2 === 0 ? "" : replacement)
-  },
-  latin1: {
-    inexpressible: notLatin1,
-    expresses: (text) => text.search(notLatin1) < 0,
-    replacement: "?",
-    extendsAscii: true,
-    encode: identity,
-    decode: identity,
-    decodeLossy: identity
-  },
-  ascii: {
-    inexpressible: notAscii,
-    expresses: isAscii,
-    replacement: "?",
-    extendsAscii: true,
-    encode: identity,
-    decode: (bytes) => isAscii(bytes) ? bytes : undefined,
-    decodeLossy: (bytes, replacement) => bytes.replace(notAscii, replacement)
-  }
 }
 
 const isBytes = (input: unknown): input is Bytes => ArrayBuffer.isView(input) || types.isAnyArrayBuffer(input)

@@ -102,6 +102,18 @@ const describeForeign = (head: DataView): string =>
     ? "the file is a database of stock LMDB, whose format differs from this engine's"
     : "the file is not a database of this engine"
 
+/** What is at a path; none where there is nothing. */
+const lookAt = Effect.fnUntraced(function*(
+  path: string
+): Effect.fn.Return<Option.Option<FileSystem.File.Info>, OpenFailed, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  return yield* Effect.catchIf(
+    Effect.asSome(fs.stat(path)),
+    (error) => error.reason._tag === "NotFound",
+    () => Effect.succeedNone
+  ).pipe(Effect.mapError(refuseFile(path)))
+})
+
 /**
  * Reads and checks the meta pages of a database file.
  *
@@ -112,11 +124,7 @@ const inspect = Effect.fnUntraced(function*(
   file: string
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
-  const info = yield* Effect.catchIf(
-    Effect.asSome(fs.stat(file)),
-    (error) => error.reason._tag === "NotFound",
-    () => Effect.succeedNone
-  ).pipe(Effect.mapError(refuseFile(file)))
+  const info = yield* lookAt(file)
   if (Option.isNone(info)) return Option.none()
   if (info.value.type !== "File") {
     return yield* refuse(file, "NotADatabase", `a file is wanted, this is a ${info.value.type.toLowerCase()}`)
@@ -217,11 +225,7 @@ export const makeFolder: (
   function*(folder: string) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const info = yield* Effect.catchIf(
-      Effect.asSome(fs.stat(folder)),
-      (error) => error.reason._tag === "NotFound",
-      () => Effect.succeedNone
-    ).pipe(Effect.mapError(refuseFile(folder)))
+    const info = yield* lookAt(folder)
     if (Option.isSome(info)) {
       if (info.value.type === "Directory") return
       return yield* refuse(folder, "Missing", "a folder is wanted here, and a file is in its place")
