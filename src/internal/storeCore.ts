@@ -194,9 +194,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   ): Effect.Effect<void, CommitError> =>
     Effect.onExit(commitWrites(generation), (exit) => settle(generation, exit, isReported))
 
-  const commitPending = withGeneration((generation) =>
-    generation === undefined ? Effect.void : commitGeneration(generation, false)
-  )
+  const commitPending = (isReported: boolean): Effect.Effect<void, CommitError> =>
+    withGeneration((generation) => generation === undefined ? Effect.void : commitGeneration(generation, isReported))
 
   /** Commits a unit whose writes come after those of a generation. */
   const commitUnitAfter = Effect.fnUntraced(function*(
@@ -290,7 +289,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     if (generation.isRequested || generation.writes.size === 0) return
     generation.isRequested = true
     fork(Effect.ignoreCause(
-      oneCommit.withPermit(Effect.suspend(() => generation === buffer.filling() ? commitPending : Effect.void))
+      oneCommit.withPermit(Effect.suspend(() => generation === buffer.filling() ? commitPending(false) : Effect.void))
     ))
   }
 
@@ -396,7 +395,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     finish: Effect.uninterruptible(Effect.andThen(
       Effect.sync(stopTimer),
       Effect.ensuring(
-        oneCommit.withPermit(commitPending),
+        oneCommit.withPermit(commitPending(true)),
         // Behind whoever uses the environment.
         lock.withWrite(Effect.sync(() => {
           isOpen = false
