@@ -80,6 +80,7 @@ export const make = (options: CommitterOptions): Committer => {
   let mapSize = options.mapSize
   let isReadable = true
   let mustResize = false
+  let isInReserve = false
   /** Whether all that earlier transactions freed can be used. */
   let isAged = true
 
@@ -87,6 +88,7 @@ export const make = (options: CommitterOptions): Committer => {
     lock.withWrite(
       Effect.suspend(() => {
         isReadable = false
+        isInReserve = useReserve
         return environment.resize(size, { useReserve })
       }).pipe(
         Effect.onExit((exit) =>
@@ -134,13 +136,22 @@ export const make = (options: CommitterOptions): Committer => {
     return full.needed === full.mapSize
   })
 
-  const commitOnce = (batch: Batch): Effect.Effect<void, EngineFull | EngineFailure> =>
-    Effect.suspend(() => mustResize ? resizeTo(mapSize, false) : Effect.void).pipe(
-      Effect.andThen(lock.withRead(environment.commit(batch))),
+  /** Sets the limit anew, where it cannot be seen: no attempt of the schedule is spent on that. */
+  const seeLimit = Effect.suspend(() =>
+    mustResize || environment.mustResize() ? resizeTo(mapSize, isInReserve) : Effect.void
+  )
+
+  const commitOnce = (batch: Batch): Effect.Effect<void, EngineFull | EngineFailure> => {
+    const attempt = Effect.andThen(seeLimit, lock.withRead(environment.commit(batch)))
+    return Effect.catchTag(attempt, "EngineFull", (full) => {
+      if (full.needed > full.mapSize) return Effect.fail(full)
+      return Effect.andThen(resizeTo(mapSize, isInReserve), attempt)
+    }).pipe(
       Effect.tap(Effect.sync(() => {
         isAged = false
       }))
     )
+  }
 
   const commitGrowing = (batch: Batch): Effect.Effect<void, CommitError> =>
     Effect.suspend(() => {
@@ -216,7 +227,11 @@ export const make = (options: CommitterOptions): Committer => {
     // Nothing but deletions: no value is at stake when some of them come first.
     const isAhead = rest.every(isDeletion) ? isDeletion : ([key]: Write) => freeing.has(key)
     // In key order a page that becomes empty is free for the next within the same transaction.
-    yield* commitDeletions(rest.filter(isAhead).toSorted(byKey), onCommitted)
+    yield* Effect.catchTag(
+      commitDeletions(rest.filter(isAhead).toSorted(byKey), onCommitted),
+      "MapFull",
+      () => mapFull(writes.size)
+    )
     const values = rest.filter((write) => !isAhead(write))
     if (values.length > 0) yield* Effect.andThen(letFreedPagesAge, commit(batchOf(values)))
   })

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -54,18 +55,27 @@ const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E
       })
   )
 
-/** The one name of a path, by its nearest part that exists. */
-const canonicalPath: (path: string) => Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> = Effect
-  .fnUntraced(function*(given: string) {
+/** As many links as systems follow before they call it a loop. */
+const mostLinks = 40
+
+/** The one name of a path: by its nearest part that exists, and by where links lead that lead nowhere yet. */
+const canonicalPath: (
+  path: string,
+  links?: number
+) => Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function*(given: string, links = 0) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const absolute = path.resolve(given)
     const parent = path.dirname(absolute)
-    return yield* Effect.catch(fs.realPath(absolute), () =>
-      parent === absolute
-        ? Effect.succeed(absolute)
-        : Effect.map(canonicalPath(parent), (folder) => path.join(folder, path.basename(absolute))))
-  })
+    const real = yield* Effect.option(fs.realPath(absolute))
+    if (Option.isSome(real)) return real.value
+    const target = links < mostLinks ? yield* Effect.option(fs.readLink(absolute)) : Option.none()
+    if (Option.isSome(target)) return yield* canonicalPath(path.resolve(parent, target.value), links + 1)
+    if (parent === absolute) return absolute
+    return path.join(yield* canonicalPath(parent, links), path.basename(absolute))
+  }
+)
 
 const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
   const engine = yield* Engine

@@ -128,6 +128,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   let timer: Fiber.Fiber<void> | undefined
   let isOpen = true
   let hasNoRoom = false
+  /** Why the pending writes that went with the present unit are pending again. */
+  let failedWithUnit: Cause.Cause<CommitError> | undefined
   let unit: Unit | undefined
   const snapshots = new Set<OpenSnapshot>()
 
@@ -156,6 +158,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       } else {
         buffer.giveBack()
         startTimer()
+        if (isReported) failedWithUnit = exit.cause
       }
       return Exit.isFailure(exit) && !isHeard ? leave(exit.cause) : Effect.void
     }).pipe(
@@ -213,6 +216,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
       yield* first
       return yield* isOverPending ? commitBatch(writes, false) : Effect.void
     }
+    // The pending writes do not fit. Who reads in this moment may see the unit beside them, which the way out is worth.
     const alone = yield* Effect.exit(commitBatch(writes, false))
     if (Exit.isSuccess(alone)) {
       for (const [key] of writes) buffer.remove(key)
@@ -242,12 +246,15 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   ): Effect.Effect<void, CommitError> =>
     Effect.suspend(() => {
       let failed: Cause.Cause<CommitError> | undefined
-      const commit = withGeneration((generation) =>
-        Effect.onExit(unitAfter(generation), (exit) =>
+      const commit = withGeneration((generation) => {
+        failedWithUnit = undefined
+        return Effect.ensuring(
+          unitAfter(generation),
           Effect.sync(() => {
-            if (generation !== undefined && Exit.isFailure(exit)) failed = exit.cause
-          }))
-      )
+            failed = failedWithUnit
+          })
+        )
+      })
       return Effect.onInterrupt(
         oneCommit.withPermit(commit),
         () => failed === undefined ? Effect.void : leave(failed)

@@ -218,7 +218,8 @@ export const make = (holder: Holder) => {
   /** Attempts until there is a result. Nothing waits while the environment is held open for it. */
   const attemptUntilDone = <A, E>(attempt: () => Attempt<A, E>): Effect.Effect<A, E | Closed> =>
     Effect.flatMap(
-      whenReadable(() => true, false, () => Effect.sync(attempt)),
+      // Unlike a read, a write that came before the close may be too late for the last commit by now.
+      whenReadable(() => true, false, () => Effect.suspend(() => isClosed() ? closed : Effect.succeed(attempt()))),
       (outcome): Effect.Effect<A, E | Closed> =>
         "result" in outcome
           ? Effect.fromResult(outcome.result)

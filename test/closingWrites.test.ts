@@ -1,0 +1,75 @@
+/** What becomes of writes that wait while their store closes: each is on disk, or was refused. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import { symlinkSync } from "node:fs"
+import { join } from "node:path"
+import { Store } from "../src/index.ts"
+import * as FaultyEngine from "./faultyEngine.ts"
+import { faultyStore, start, temporaryFolder, turns, withStore } from "./harness.ts"
+import * as SpyEngine from "./spyEngine.ts"
+import { readByHand } from "./streaming.ts"
+
+describe("closing", () => {
+  it.effect("loses no update that was acknowledged behind the last resize", () =>
+    Effect.gen(function*() {
+      const { path, spy, store } = yield* SpyEngine.open({ mapSize: "256 KiB" })
+      yield* store.putMany({ counter: 0 })
+      const streaming = yield* readByHand(store.keys())
+      yield* streaming.next
+      // Grows while the snapshot is open: the limit has to be set anew once it is gone
+      yield* store.putMany({ large: "x".repeat(1_000_000) })
+      yield* streaming.end
+
+      const resize = yield* spy.hold("resize")
+      const next = yield* start(Effect.scoped(Effect.flatMap(readByHand(store.keys()), (read) => read.next)))
+      yield* resize.begun
+      const updates = yield* Effect.forEach(
+        Array.from({ length: 20 }),
+        () => start(store.update("counter", Option.map((n) => Number(n) + 1)))
+      )
+      yield* turns(5)
+      const closing = yield* start(store.close({ strict: true }))
+      yield* turns(5)
+      yield* resize.release
+      yield* Fiber.join(closing)
+      yield* Fiber.await(next)
+
+      const exits = yield* Effect.forEach(updates, Fiber.await)
+      const acknowledged = exits.filter(Exit.isSuccess).length
+      assert.strictEqual(yield* withStore({ path }, (opened) => opened.getOrFail("counter")), acknowledged)
+    }))
+})
+
+describe("an interrupted putMany", () => {
+  it.effect("whose own commit fails, after the pending writes were committed, leaves no error to others", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      yield* store.put("shared", "pending")
+      const held = yield* faulty.holdCommit
+      const writing = yield* start(store.putMany({ shared: 1 }))
+      yield* held.isWanted
+      yield* faulty.fail("commit", FaultyEngine.faults.diskFull)
+      const interrupting = yield* start(Fiber.interrupt(writing))
+      yield* held.release
+      yield* Fiber.join(interrupting)
+      assert.strictEqual((yield* store.stats).pending, 0)
+      yield* store.put("another", 2)
+      assert.strictEqual(yield* store.getOrFail("shared"), "pending")
+    }))
+})
+
+describe("a link to a file that is not there yet", () => {
+  it.effect("is the same store before and after the file is made", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "link.mdb")
+      symlinkSync(join(folder, "target.mdb"), path)
+      const one = yield* Store.make({ path, subdirectory: false })
+      const other = yield* Store.make({ path, subdirectory: false })
+      yield* one.put("a", "pending")
+      assert.strictEqual(yield* other.getOrFail("a"), "pending")
+    }))
+})
