@@ -30,6 +30,7 @@ import * as Brand from "effect/Brand"
 import * as Result from "effect/Result"
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
+import { count } from "./internal/quantity.ts"
 import {
   encodings,
   isAscii,
@@ -186,8 +187,6 @@ const longestShownText = 50
 const longestShownBytes = 16
 // No engine has longer keys: what is longer need not be searched for text.
 const longestDecodedBytes = 4096
-
-const count = (n: number, noun: string): string => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`
 
 const hexadecimal = (character: string): string => (character.codePointAt(0) ?? 0).toString(16)
 

@@ -50,6 +50,17 @@ export interface Range {
 }
 
 /**
+ * A range of keys, and how a stream reads it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamRange extends Range {
+  /** Whether all of the range is read as it is when the stream starts. Default: `true`. */
+  readonly snapshot?: boolean | undefined
+}
+
+/**
  * The first byte string behind all that begin with a prefix: the prefix with its
  * last byte that is not 0xFF raised by one, or none where all its bytes are 0xFF.
  *

@@ -54,7 +54,7 @@ import { resolve } from "./internal/storeOptions.ts"
 import * as StoreRanges from "./internal/storeRanges.ts"
 import type { Key } from "./Key.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
-import type { Range } from "./Range.ts"
+import type { Range, StreamRange } from "./Range.ts"
 import {
   type Closed,
   type EngineFailure,
@@ -95,17 +95,6 @@ export interface Stats {
   readonly readers: number
   /** How many snapshots streams hold open in this process. */
   readonly snapshots: number
-}
-
-/**
- * A range of keys, and how a stream reads it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface StreamRange extends Range {
-  /** Whether all of the range is read as it is when the stream starts. Default: `true`. */
-  readonly snapshot?: boolean | undefined
 }
 
 /**

@@ -11,10 +11,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-
-const bytes = (count: number): string => `${count.toLocaleString("en-US")} bytes`
-
-const count = (n: number, noun: string): string => `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`
+import { bytes, count } from "./internal/quantity.ts"
 
 /**
  * The pending writes do not fit into the file under `maxMapSize`.

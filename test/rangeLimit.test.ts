@@ -164,17 +164,22 @@ describe("with streams open", () => {
     { arbitrary: { runs: 8, size: 50, seed: "streams and growth" } }
   )
 
+  /** A store in which nothing fits any more, and a stream of it that has begun. */
+  const fullStore = Effect.fnUntraced(function*(options: Pick<StoreOptions, "durability">) {
+    const path = yield* temporaryFolder
+    const store = yield* Store.make({ ...options, path, maxMapSize: "1 MiB", batchBytes: "64 MiB" })
+    yield* store.putMany(base)
+    const keys = yield* fill(store)
+    const stored = new Map<string, unknown>([
+      ...base,
+      ...keys.map((key, index) => [key, text(15_000, index)] as const)
+    ])
+    return { keys, path, store, stored, stream: yield* openStream(store, stored) }
+  })
+
   it.effect("a full store gives MapFull and loses nothing; when they have ended there is room again", () =>
     Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      const store = yield* Store.make({ path, maxMapSize: "1 MiB", batchBytes: "64 MiB" })
-      yield* store.putMany(base)
-      const keys = yield* fill(store)
-      const stored = new Map<string, unknown>([
-        ...base,
-        ...keys.map((key, index) => [key, text(15_000, index)] as const)
-      ])
-      const stream = yield* openStream(store, stored)
+      const { keys, path, store, stored, stream } = yield* fullStore({})
       // What is deleted is still there for the stream
       yield* store.deleteMany(keys.slice(0, 30))
       assert.isFalse(yield* isMade(store.putMany([["more", text(300_000, "more")]])))
@@ -191,15 +196,7 @@ describe("with streams open", () => {
 
   it.effect("deletions are taken by a full store, one by one, until the reserve is used up", () =>
     Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      const store = yield* Store.make({ path, maxMapSize: "1 MiB", batchBytes: "64 MiB", durability: "noSync" })
-      yield* store.putMany(base)
-      const keys = yield* fill(store)
-      const stored = new Map<string, unknown>([
-        ...base,
-        ...keys.map((key, index) => [key, text(15_000, index)] as const)
-      ])
-      const stream = yield* openStream(store, stored)
+      const { keys, path, store, stream } = yield* fullStore({ durability: "noSync" })
       for (const key of keys) {
         yield* store.delete(key)
         yield* isMade(store.flush)

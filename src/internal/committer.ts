@@ -125,7 +125,8 @@ export const make = (options: CommitterOptions): Committer => {
 
   /** Makes room after a batch did not fit; `false` where there is no more to be had. */
   const makeRoom = Effect.fnUntraced(function*(full: EngineFull) {
-    const wanted = full.needed === full.mapSize ? mapSize : Math.max(2 * mapSize, mapSize + smallestGrowth, full.needed)
+    if (full.needed === full.mapSize) return true
+    const wanted = Math.max(2 * mapSize, mapSize + smallestGrowth, full.needed)
     const size = Math.min(wanted, maxMapSize ?? wanted)
     if (size > mapSize) {
       yield* growTo(size)
@@ -133,19 +134,18 @@ export const make = (options: CommitterOptions): Committer => {
     }
     // The limit is seen again only after this.
     yield* resizeTo(mapSize, false)
-    return full.needed === full.mapSize
+    return false
   })
 
-  /** Sets the limit anew, where it cannot be seen: no attempt of the schedule is spent on that. */
-  const seeLimit = Effect.suspend(() =>
-    mustResize || environment.mustResize() ? resizeTo(mapSize, isInReserve) : Effect.void
-  )
-
   const commitOnce = (batch: Batch): Effect.Effect<void, EngineFull | EngineFailure> => {
-    const attempt = Effect.andThen(seeLimit, lock.withRead(environment.commit(batch)))
+    const resizeAgain = Effect.suspend(() => resizeTo(mapSize, isInReserve))
+    const attempt = Effect.suspend(() => mustResize ? resizeAgain : Effect.void).pipe(
+      Effect.andThen(lock.withRead(environment.commit(batch)))
+    )
     return Effect.catchTag(attempt, "EngineFull", (full) => {
       if (full.needed > full.mapSize) return Effect.fail(full)
-      return Effect.andThen(resizeTo(mapSize, isInReserve), attempt)
+      // The limit could not be seen: no attempt of the schedule is spent on that.
+      return Effect.andThen(resizeAgain, attempt)
     }).pipe(
       Effect.tap(Effect.sync(() => {
         isAged = false

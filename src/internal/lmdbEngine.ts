@@ -171,9 +171,12 @@ const writeAll = (files: WritableFiles, batch: Batch): void => {
   if (isEmpty) void meta.put(formatKey, formatVersion)
 }
 
+/** The most pages that one write copies: its path in the tree, and as many beside it. */
+const pathPagesOf = (records: Records): number => 2 * (figure(records.getStats(), "treeDepth") + 1)
+
 /** The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value. */
 const freedBy = ({ records }: WritableFiles, batch: Batch): number => {
-  const pathPages = 2 * (figure(records.getStats(), "treeDepth") + 1)
+  const pathPages = pathPagesOf(records)
   let freed = 2 * pathPages
   for (const [key] of batch.writes) {
     freed += pathPages + Math.ceil((records.getBinaryFast(key)?.length ?? 0) / pageSize)
@@ -204,7 +207,7 @@ const takeLastPages = ({ meta }: WritableFiles, freed: number): void => {
 
 /** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
 const takenBy = ({ records }: WritableFiles, batch: Batch): number => {
-  const pathPages = 2 * (figure(records.getStats(), "treeDepth") + 1)
+  const pathPages = pathPagesOf(records)
   let taken = 2 * pathPages
   for (const [, value] of batch.writes) taken += pathPages + Math.ceil((value?.length ?? 0) / pageSize) + 1
   return taken

@@ -13,8 +13,34 @@ import type { PendingWrite } from "./writeBuffer.ts"
 export interface Source {
   /** Reads what the engine has. */
   readonly read: (request: RangeRequest) => Result.Result<RangePart, EngineFailure>
-  /** The pending writes, in any order, one of each key. */
-  readonly pending: () => Iterable<readonly [ByteString, PendingWrite]>
+  /** The pending writes of a range at least, in any order, one of each key. */
+  readonly pending: (range: KeyRange) => Iterable<PendingEntry>
+}
+
+/** A key and its pending write. */
+type PendingEntry = readonly [key: ByteString, write: PendingWrite]
+
+/** Where a key is, or would be, among sorted entries. */
+const indexOf = (sorted: ReadonlyArray<PendingEntry>, key: ByteString): number => {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((sorted[middle]?.[0] ?? key) < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Pending writes that do not change: sorted once, so that each part of a range finds its own. */
+export const frozenPending = (entries: Iterable<PendingEntry>): Source["pending"] => {
+  const sorted = [...entries].toSorted(([a], [b]) => a < b ? -1 : 1)
+  return ({ from, to }) =>
+    sorted.slice(
+      from === undefined ? 0 : indexOf(sorted, from.key),
+      // An end that belongs to the range stands at its own index.
+      to === undefined ? undefined : indexOf(sorted, to.key) + 1
+    )
 }
 
 /** How a range is read. */
@@ -42,7 +68,7 @@ const isBehind: Order = (a, b) => a > b
 /** Two sorted lists as one; a pending write takes the place of a record, or removes it. */
 const merge = (
   records: ReadonlyArray<KeyAndBytes>,
-  pending: ReadonlyArray<readonly [ByteString, PendingWrite]>,
+  pending: ReadonlyArray<PendingEntry>,
   comesFirst: Order
 ): ReadonlyArray<KeyAndBytes> => {
   if (pending.length === 0) return records
@@ -92,7 +118,7 @@ export const make = (source: Source, options: ReadOptions): RangeReader => {
     let done = rest
     if (isLast || last === undefined) rest = undefined
     else [done, rest] = advance(rest, { key: last[0], inclusive: true })
-    const pending = [...source.pending()]
+    const pending = [...source.pending(done)]
       .filter(([key]) => contains(done, key))
       .toSorted(([a], [b]) => comesFirst(a, b) ? -1 : 1)
     merged = merge(records, pending, comesFirst)

@@ -29,7 +29,7 @@ import * as Value from "../Value.ts"
 import type { CommitError } from "./committer.ts"
 import * as Committer from "./committer.ts"
 import * as Metrics from "./metrics.ts"
-import type { Source } from "./rangeReader.ts"
+import { frozenPending, type Source } from "./rangeReader.ts"
 import * as RwLock from "./rwLock.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 import * as WriteBuffer from "./writeBuffer.ts"
@@ -345,10 +345,9 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
 
   const openSnapshot = (): Result.Result<OpenSnapshot, EngineFailure> =>
     Result.map(environment.snapshot(), (stored) => {
-      const pending = [...buffer.entries()]
       const snapshot: OpenSnapshot = {
         read: stored.read,
-        pending: () => pending,
+        pending: frozenPending(buffer.entries()),
         isReleased: () => !snapshots.has(snapshot),
         release: () => {
           if (snapshots.delete(snapshot)) stored.release()

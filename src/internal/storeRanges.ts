@@ -12,14 +12,14 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type ByteString, toBytes } from "../Key.ts"
-import { type Range, toKeyRange } from "../Range.ts"
+import { type Range, type StreamRange, toKeyRange } from "../Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
 import * as RangeReader from "./rangeReader.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
-interface StreamOptions extends Range {
-  readonly snapshot?: boolean | undefined
+interface OpenSource extends RangeReader.Source {
+  readonly isReleased: () => boolean
 }
 
 type ReadError = KeyEncoding | Closed | EngineFailure
@@ -66,11 +66,7 @@ export const make = (holder: StoreAccess.Holder) => {
   const { closed, decode, whenReadable, whenWritable } = StoreAccess.make(holder)
 
   /** What is read from: the store as it is now, for as long as the scope is open, or as it is each time. */
-  const openSource = (snapshot: boolean): Effect.Effect<
-    RangeReader.Source & { readonly isReleased: () => boolean },
-    EngineFailure,
-    Scope.Scope
-  > =>
+  const openSource = (snapshot: boolean): Effect.Effect<OpenSource, EngineFailure, Scope.Scope> =>
     snapshot
       ? Effect.acquireRelease(
         Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
@@ -80,7 +76,7 @@ export const make = (holder: StoreAccess.Holder) => {
 
   /** Pulls a range out of a source, part by part. */
   const pullFrom = <A, E>(
-    source: RangeReader.Source & { readonly isReleased: () => boolean },
+    source: OpenSource,
     read: RangeReader.RangeReader,
     range: Range,
     project: Project<A, E>
@@ -107,7 +103,7 @@ export const make = (holder: StoreAccess.Holder) => {
   }
 
   const stream = <A, E>(
-    range: StreamOptions,
+    range: StreamRange,
     values: boolean,
     project: Project<A, E>
   ): Stream.Stream<A, E | ReadError> =>
@@ -135,9 +131,9 @@ export const make = (holder: StoreAccess.Holder) => {
       return Result.map(decode(key, bytes), (value) => [name.success, value])
     }
 
-  type BytesKeys = StreamOptions & { readonly decodeKeys: false }
-  type TextKeys = StreamOptions & { readonly decodeKeys?: true | undefined }
-  type AnyKeys = StreamOptions & { readonly decodeKeys?: boolean | undefined }
+  type BytesKeys = StreamRange & { readonly decodeKeys: false }
+  type TextKeys = StreamRange & { readonly decodeKeys?: true | undefined }
+  type AnyKeys = StreamRange & { readonly decodeKeys?: boolean | undefined }
 
   function keysIn(range: BytesKeys): Stream.Stream<Uint8Array, ReadError>
   function keysIn(range?: TextKeys): Stream.Stream<string, ReadError>
@@ -155,7 +151,7 @@ export const make = (holder: StoreAccess.Holder) => {
       : stream(range, true, withValue(keys.decode))
   }
 
-  const valuesIn = (range: StreamOptions = {}) => stream(range, true, decode)
+  const valuesIn = (range: StreamRange = {}) => stream(range, true, decode)
 
   const count = (range: Range = {}): Effect.Effect<number, ReadError> => Stream.runCount(stream(range, false, bytesOf))
 
