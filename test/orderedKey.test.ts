@@ -239,6 +239,7 @@ describe("an ordered key", () => {
       [Schema.NonEmptyArray(Schema.String), [], "expected at least 1 element, got 0"],
       [Schema.Tuple([Schema.String]), ["", ""], "expected 1 element, got 2"],
       [Schema.Tuple([Schema.String]), [undefined], "element 0: expected a string, got undefined"],
+      [Schema.Literals(["a", "b"]), 1, "expected a string, got a number"],
       [Schema.Union([Schema.String, Schema.Number]), 1n, "expected a string or a number, got a bigint"],
       [Schema.Union([Schema.String, Schema.Number]), Number.NaN, "NaN has no order"],
       [mixed, new Proxy({}, { getPrototypeOf: trap, get: trap, has: trap }), "the value cannot be read"],
