@@ -24,12 +24,13 @@ import type { ByteString } from "./Key.ts"
 import type { EngineFailure, OpenFailed } from "./StoreError.ts"
 
 /**
- * One write of a batch: a value to keep under a key, or `null` to delete it.
+ * One write of a batch, to a named database: a value to keep under a key, or `null`
+ * to delete it.
  *
  * @category models
  * @since 0.1.0
  */
-export type Write = readonly [key: ByteString, value: Uint8Array | null]
+export type Write = readonly [database: string, key: ByteString, value: Uint8Array | null]
 
 /**
  * What an engine needs to open an environment.
@@ -67,8 +68,6 @@ export interface EngineOptions {
  * @since 0.1.0
  */
 export interface EngineStats {
-  /** How many records there are. */
-  readonly entries: number
   /** The size of the map, in bytes. */
   readonly mapSize: number
   /** The bytes of all pages that hold live data or structure. */
@@ -103,17 +102,31 @@ export class EngineFull extends Data.TaggedError("EngineFull")<{
 }> {}
 
 /**
- * What one transaction does.
+ * What one transaction writes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Batch {
-  /** Whether all records are deleted before the writes are made. */
-  readonly clear: boolean
-  /** The writes, in order; the last of the same key wins. Run through again on a retry. */
+  /** The databases whose records are all deleted before the writes are made. */
+  readonly clear: ReadonlyArray<string>
+  /** The writes, one of a key at the most. */
   readonly writes: Iterable<Write>
 }
+
+/**
+ * Decides inside of a transaction what it writes, from what it finds; `undefined`
+ * gives the transaction up.
+ *
+ * **Details**
+ *
+ * It is synchronous, and run again when a transaction is tried again: only the last
+ * run counts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Plan = (present: Reader) => Result.Result<Batch | undefined, EngineFailure>
 
 /**
  * One end of a range of keys.
@@ -163,8 +176,35 @@ export interface RangeRequest extends KeyRange {
  */
 export interface RangePart {
   readonly records: ReadonlyArray<readonly [key: ByteString, value: Uint8Array]>
-  /** Whether the range ends with these records. */
-  readonly isLast: boolean
+  /** What is left of the range behind these records, `undefined` where nothing is. */
+  readonly rest: KeyRange | undefined
+}
+
+/**
+ * Reads records. A database that does not exist is empty.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reader {
+  /**
+   * Reads the bytes of a value, `undefined` where there is none.
+   *
+   * **Gotchas**
+   *
+   * Only the first `length` bytes count, and only until the next call: the
+   * engine reads into the same memory again.
+   */
+  readonly get: (database: string, key: ByteString) => Result.Result<Uint8Array | undefined, EngineFailure>
+
+  /** Says whether there is a value under the key. */
+  readonly has: (database: string, key: ByteString) => Result.Result<boolean, EngineFailure>
+
+  /** Reads a part of a range. */
+  readonly read: (database: string, request: RangeRequest) => Result.Result<RangePart, EngineFailure>
+
+  /** Says how many records there are. */
+  readonly count: (database: string) => Result.Result<number, EngineFailure>
 }
 
 /**
@@ -177,52 +217,47 @@ export interface RangePart {
  * @category models
  * @since 0.1.0
  */
-export interface Snapshot {
-  /** Reads a part of a range. */
-  readonly read: (request: RangeRequest) => Result.Result<RangePart, EngineFailure>
+export interface Snapshot extends Reader {
   /** Gives the snapshot up; nothing may be read from it any more. */
   readonly release: () => void
 }
 
 /**
- * An open file with its records.
+ * An open file with its records, which it reads as they are at present.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Environment {
+export interface Environment extends Reader {
   /** The longest key, in bytes. */
   readonly maxKeyBytes: number
 
+  /** The names of the databases that there are. */
+  readonly databases: () => ReadonlyArray<string>
+
   /**
-   * Reads the bytes of a value, `undefined` where there is none.
+   * Creates a database where there is none of that name, if the file can be written to.
    *
    * **Gotchas**
    *
-   * Only the first `length` bytes count, and only until the next call: the
-   * engine reads into the same memory again.
+   * Not to be run while a commit runs.
    */
-  readonly get: (key: ByteString) => Result.Result<Uint8Array | undefined, EngineFailure>
-
-  /** Says whether there is a value under the key. */
-  readonly has: (key: ByteString) => Result.Result<boolean, EngineFailure>
-
-  /** Reads a part of a range of the present records. */
-  readonly read: (request: RangeRequest) => Result.Result<RangePart, EngineFailure>
+  readonly openDatabase: (name: string) => Result.Result<void, EngineFailure>
 
   /** Opens a snapshot of the present records. */
   readonly snapshot: () => Result.Result<Snapshot, EngineFailure>
 
   /**
-   * Makes a batch in one transaction, all or nothing; it is on disk when the
-   * effect returns (`durability: "sync"`).
+   * Makes one transaction, all or nothing; it is on disk when the effect returns
+   * (`durability: "sync"`). Gives the number of the transaction, by which they
+   * follow one another, or `undefined` when its plan gave it up.
    *
    * **Details**
    *
    * Not to be run twice at a time. Once begun it cannot be interrupted. An empty
    * batch makes a transaction too.
    */
-  readonly commit: (batch: Batch) => Effect.Effect<void, EngineFull | EngineFailure>
+  readonly commit: (plan: Plan) => Effect.Effect<number | undefined, EngineFull | EngineFailure>
 
   /**
    * Sets the size of the map, and with it the limit that `commit` keeps. A map is

@@ -84,6 +84,17 @@ const tighter = (a: Bound | undefined, b: Bound | undefined, side: 1 | -1): Boun
 }
 
 /**
+ * Where two ranges overlap.
+ *
+ * @category internals
+ * @since 0.1.0
+ */
+export const intersect = (a: KeyRange, b: KeyRange): KeyRange => ({
+  from: tighter(a.from, b.from, 1),
+  to: tighter(a.to, b.to, -1)
+})
+
+/**
  * Turns a range of keys into one of byte strings, or says which key is none.
  *
  * @category internals

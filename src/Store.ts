@@ -44,18 +44,24 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
+import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Change, ChangesOptions } from "./Change.ts"
 import type { Engine } from "./Engine.ts"
 import type { Entries, Found } from "./Entries.ts"
 import * as OpenStores from "./internal/openStores.ts"
+import * as StoreAccess from "./internal/storeAccess.ts"
+import * as StoreInternals from "./internal/storeInternals.ts"
 import * as StoreMethods from "./internal/storeMethods.ts"
 import { resolve } from "./internal/storeOptions.ts"
 import * as StoreRanges from "./internal/storeRanges.ts"
+import * as StoreTransactions from "./internal/storeTransactions.ts"
 import type { Key } from "./Key.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import type { Range, StreamRange } from "./Range.ts"
 import {
+  type ChangesMissed,
   type Closed,
   type EngineFailure,
   type KeyEncoding,
@@ -63,6 +69,7 @@ import {
   type MapFull,
   OpenFailed,
   type ReadOnly,
+  type TransactionConflict,
   type ValueDecoding,
   type ValueEncoding
 } from "./StoreError.ts"
@@ -104,6 +111,9 @@ export interface Stats {
  * @since 0.1.0
  */
 export interface StoreService {
+  /** What the collections on the store are made of. */
+  readonly [StoreInternals.TypeId]: StoreInternals.StoreInternals
+
   /**
    * Keeps a value under a key; visible at once, on disk after the next commit.
    *
@@ -278,6 +288,61 @@ export interface StoreService {
   ) => Effect.Effect<void, Closed | MapFull | EngineFailure>
 
   /**
+   * Runs an effect as a transaction: all of its writes are made or none, as if nobody
+   * else had read or written meanwhile. On disk when it returns.
+   *
+   * **Details**
+   *
+   * Every call on this store and its collections inside of the effect, and in fibers
+   * that it forks, reads one snapshot and what the transaction has written. Nobody else
+   * sees that before it is committed, and nobody waits for it. A failure, a defect and
+   * an interruption undo all of it.
+   *
+   * It is committed if everything that it has read would be read the same, whoever has
+   * written: other fibers, other threads or other processes. Else the effect runs again,
+   * by the schedule `retry` (by default the option `transactionRetry`), and in the end
+   * fails with `TransactionConflict`. Who only reads is never in conflict, and never
+   * waits for a writer.
+   *
+   * Inside of another transaction on the same store it is a part of that one: its failure
+   * undoes what it has written, and no more.
+   *
+   * **Gotchas**
+   *
+   * The effect may run more than once: what it does besides calls on the store is not
+   * undone. All that it writes is kept in memory until the end. `flush` and `backup` inside
+   * of it are those of the store and see nothing of the transaction. A fiber that outlives
+   * the transaction it was forked in gets `Closed`.
+   */
+  readonly withTransaction: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+  ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
+
+  /**
+   * The changes that this process commits, in the order of the commits: one of each key
+   * of a transaction, from when the stream starts until the store closes.
+   *
+   * **Details**
+   *
+   * Keys are strings in the encoding of the store or, with `decodeKeys: false`, bytes. No
+   * writer waits for a subscriber: one for whom more than `capacity` changes wait gets
+   * those, and then `ChangesMissed`.
+   *
+   * **Gotchas**
+   *
+   * What other processes commit is not told.
+   */
+  readonly changes: {
+    (
+      options: ChangesOptions & { readonly decodeKeys: false }
+    ): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding>, KeyEncoding | ChangesMissed | Closed>
+    (
+      options?: ChangesOptions & { readonly decodeKeys?: true | undefined }
+    ): Stream.Stream<Change<string, unknown, ValueDecoding>, KeyEncoding | ChangesMissed | Closed>
+  }
+
+  /**
    * Commits what is pending and closes the store for this holder; the scope does
    * the same. Later calls do nothing.
    *
@@ -298,13 +363,20 @@ const makeWithEngine = Effect.fnUntraced(function*(
 ): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
   const resolved = yield* resolve(options)
   const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), OpenStores.releaseOrLog)
-  const methods = StoreMethods.make(hold)
+  const access = StoreAccess.make(hold)
+  const transactions = StoreTransactions.make(hold, access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
     return closeOptions?.strict === true ? hold.release : OpenStores.releaseOrLog(hold)
   }
-  return { ...methods, ...StoreRanges.make(hold), close }
+  return {
+    ...StoreMethods.make(hold, access),
+    ...StoreRanges.make(hold, access),
+    ...transactions,
+    close,
+    [StoreInternals.TypeId]: { holder: hold, access, transactions }
+  }
 })
 
 const make = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>

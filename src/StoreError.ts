@@ -13,6 +13,9 @@
 import * as Schema from "effect/Schema"
 import { bytes, count } from "./internal/quantity.ts"
 
+const inCollection = ({ collection }: { readonly collection?: string | undefined }): string =>
+  collection === undefined ? "" : ` of collection "${collection}"`
+
 /**
  * The pending writes do not fit into the file under `maxMapSize`.
  *
@@ -45,18 +48,78 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 }
 
 /**
- * The store is closed, or closing.
+ * The store is closed, or closing; or the transaction that the call belongs to has
+ * ended.
+ *
+ * **Details**
+ *
+ * A fiber that was forked inside of a transaction belongs to it, and may outlive it:
+ * what it asks of the store then fails with `what: "Transaction"`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Closed", {
   /** The folder or file of the store. */
-  path: Schema.String
+  path: Schema.String,
+  /** What has ended. */
+  what: Schema.Literals(["Store", "Transaction"])
 }) {
-  /** Says which store is closed. */
+  /** Says which store is closed, or that a transaction has ended. */
   override get message(): string {
-    return `The store at ${this.path} is closed or closing.`
+    return this.what === "Store"
+      ? `The store at ${this.path} is closed or closing.`
+      : `The transaction on the store at ${this.path} has ended; a fiber that was forked inside of it still used it.`
+  }
+}
+
+/**
+ * A transaction was given up: each time that it was to be committed, others had
+ * written what it had read.
+ *
+ * **Details**
+ *
+ * Nothing of it was written. The schedule of its retries is the option
+ * `transactionRetry`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TransactionConflict extends Schema.TaggedError<TransactionConflict>("effect-lmdb/TransactionConflict")(
+  "TransactionConflict",
+  {
+    /** The folder or file of the store. */
+    path: Schema.String,
+    /** How often the transaction ran. */
+    attempts: Schema.Number
+  }
+) {
+  /** Says how often it ran and what to do. */
+  override get message(): string {
+    return `A transaction on the store at ${this.path} was given up after ${count(this.attempts, "attempt")}: others ` +
+      "wrote what it had read. Make it shorter, or give transactionRetry a longer schedule."
+  }
+}
+
+/**
+ * A subscriber to the changes of a store was too slow: more changes than its
+ * capacity were waiting for it. It gets those that waited, and then this error.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmdb/ChangesMissed")("ChangesMissed", {
+  /** The folder or file of the store. */
+  path: Schema.String,
+  /** How many changes may wait. */
+  capacity: Schema.Number
+}) {
+  /** Says how many changes may wait and what to do. */
+  override get message(): string {
+    return `More than ${
+      count(this.capacity, "change")
+    } of the store at ${this.path} waited for a subscriber. Read what ` +
+      "is stored and subscribe again, or give a larger capacity."
   }
 }
 
@@ -71,7 +134,9 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
  * - `NotInEncoding`: a character that `keyEncoding` cannot express (`keyErrors: "strict"`)
  * - `StringNotAllowed`: a string although `keyEncoding` is `"binary"`
  * - `WrongType`: neither a string nor bytes
- * - `NotDecodable`: a stored key that is no text in `keyEncoding`, when text was asked for
+ * - `NotDecodable`: a stored key that is no text in `keyEncoding`, when text was asked for, or
+ *   does not decode by the schema of its collection
+ * - `Schema`: not a key of the schema of its collection, or one that has no order (`NaN`)
  *
  * @category errors
  * @since 0.1.0
@@ -83,7 +148,8 @@ export const KeyEncodingReason = Schema.Literals([
   "NotInEncoding",
   "StringNotAllowed",
   "WrongType",
-  "NotDecodable"
+  "NotDecodable",
+  "Schema"
 ])
 
 /**
@@ -106,11 +172,13 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
   /** The key as it is shown to a person. */
   key: Schema.String,
   /** What is wrong with it and what to do. */
-  detail: Schema.String
+  detail: Schema.String,
+  /** The collection, or the index as `collection.index`, where it is the key of one. */
+  collection: Schema.optional(Schema.String)
 }) {
   /** Shows the key, what is wrong with it and what to do. */
   override get message(): string {
-    return `Bad key ${this.key}: ${this.detail}`
+    return `Bad key ${this.key}${inCollection(this)}: ${this.detail}`
   }
 }
 
@@ -122,11 +190,120 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
  */
 export class KeyNotFound extends Schema.TaggedError<KeyNotFound>("effect-lmdb/KeyNotFound")("KeyNotFound", {
   /** The key as it is shown to a person. */
-  key: Schema.String
+  key: Schema.String,
+  /** The collection, where it was looked for in one. */
+  collection: Schema.optional(Schema.String)
 }) {
   /** Shows the key. */
   override get message(): string {
-    return `Key not found: ${this.key}`
+    return `Key not found${inCollection(this)}: ${this.key}`
+  }
+}
+
+/**
+ * There is a value under the key already, and `insert` wants none.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyExists extends Schema.TaggedError<KeyExists>("effect-lmdb/KeyExists")("KeyExists", {
+  /** The key as it is shown to a person. */
+  key: Schema.String,
+  /** The name of the collection. */
+  collection: Schema.String
+}) {
+  /** Shows the key. */
+  override get message(): string {
+    return `There is a value under key ${this.key}${inCollection(this)} already.`
+  }
+}
+
+/**
+ * Another record has the same key in a unique index. Nothing was written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UniqueViolation extends Schema.TaggedError<UniqueViolation>("effect-lmdb/UniqueViolation")(
+  "UniqueViolation",
+  {
+    /** The name of the collection. */
+    collection: Schema.String,
+    /** The name of the index. */
+    index: Schema.String,
+    /** The key in the index, as it is shown to a person. */
+    indexKey: Schema.String,
+    /** The key of the record that was to be written. */
+    key: Schema.String,
+    /** The key of the record that is there. */
+    existingKey: Schema.String
+  }
+) {
+  /** Shows the keys. */
+  override get message(): string {
+    return `Key ${this.key}${
+      inCollection(this)
+    } was not written: key ${this.existingKey} has ${this.indexKey} in the ` +
+      `unique index "${this.index}" already.`
+  }
+}
+
+/**
+ * Why a collection could not be opened.
+ *
+ * **Details**
+ *
+ * - `BadDefinition`: its name, its version or a schema makes no sense; `detail` says what
+ * - `NewerVersion`: a later version of the program wrote it
+ * - `ChangedSchema`: a schema is another than the one it was written with, under the same version
+ * - `MissingMigration`: there is no migration from the version that it has
+ * - `Migration`: a migration failed on a record; what was migrated before stays, and is not done again
+ * - `Index`: an index could not be built, because a record has no key there or a unique index is violated
+ * - `TooManyDatabases`: each collection and each index needs one, and a store has 1,000 at the most
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const CollectionFailedReason = Schema.Literals([
+  "BadDefinition",
+  "NewerVersion",
+  "ChangedSchema",
+  "MissingMigration",
+  "Migration",
+  "Index",
+  "TooManyDatabases"
+])
+
+/**
+ * Why a collection could not be opened, as a type.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type CollectionFailedReason = typeof CollectionFailedReason.Type
+
+/**
+ * A collection could not be opened.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CollectionFailed extends Schema.TaggedError<CollectionFailed>("effect-lmdb/CollectionFailed")(
+  "CollectionFailed",
+  {
+    /** Why. */
+    reason: CollectionFailedReason,
+    /** The name of the collection. */
+    collection: Schema.String,
+    /** What is wrong and what to do. */
+    detail: Schema.String,
+    /** What failed, where something did. */
+    cause: Schema.optional(Schema.Defect())
+  }
+) {
+  /** Says what could not be opened and why. */
+  override get message(): string {
+    return `Cannot open the collection "${this.collection}": ${this.detail}`
   }
 }
 
@@ -142,12 +319,14 @@ export class ValueEncoding extends Schema.TaggedError<ValueEncoding>("effect-lmd
   key: Schema.String,
   /** What cannot be stored. */
   detail: Schema.String,
-  /** What the codec threw, where it did. */
+  /** The collection that it was to be stored in, if any. */
+  collection: Schema.optional(Schema.String),
+  /** What the codec threw, or what the schema says. */
   cause: Schema.optional(Schema.Defect())
 }) {
   /** Shows the key and what cannot be stored. */
   override get message(): string {
-    return `The value for key ${this.key} cannot be stored: ${this.detail}`
+    return `The value for key ${this.key}${inCollection(this)} cannot be stored: ${this.detail}`
   }
 }
 
@@ -162,12 +341,14 @@ export class ValueDecoding extends Schema.TaggedError<ValueDecoding>("effect-lmd
   key: Schema.String,
   /** What is wrong with the bytes. */
   detail: Schema.String,
-  /** What the codec threw, where it did. */
+  /** The collection that they are stored in, if any. */
+  collection: Schema.optional(Schema.String),
+  /** What the codec threw, or what the schema says. */
   cause: Schema.optional(Schema.Defect())
 }) {
   /** Shows the key and what is wrong with the bytes under it. */
   override get message(): string {
-    return `The bytes stored under key ${this.key} are not a value: ${this.detail}`
+    return `The bytes stored under key ${this.key}${inCollection(this)} are not a value: ${this.detail}`
   }
 }
 

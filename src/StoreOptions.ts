@@ -59,6 +59,11 @@ export interface StoreOptions {
    */
   readonly resize?: Schedule.Schedule<unknown> | undefined
   /**
+   * The schedule by which a transaction runs again after a conflict. Default: at once,
+   * at most a hundred times.
+   */
+  readonly transactionRetry?: Schedule.Schedule<unknown> | undefined
+  /**
    * `"sync"`: a commit is on disk when it returns. `"noSync"`: the operating
    * system decides when; a crash of the machine may then damage the file.
    * Default: `"sync"`.

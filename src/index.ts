@@ -3,9 +3,12 @@
  *
  * @since 0.1.0
  */
+export { type Change, type ChangesOptions } from "./Change.ts"
+export * as Collection from "./Collection.ts"
 export * as Engine from "./Engine.ts"
 export { type Entries, type Found } from "./Entries.ts"
 export { type ByteString, type Key } from "./Key.ts"
+export { type KeyPrefix, type KeySchema, type OrderedKey } from "./KeySchema.ts"
 export * as LmdbEngine from "./LmdbEngine.ts"
 export { type Range, type StreamRange } from "./Range.ts"
 export { type Stats, Store, type StoreService } from "./Store.ts"

@@ -10,9 +10,9 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
-import type { Batch, EngineFull, Environment, Write } from "../Engine.ts"
-import type { ByteString } from "../Key.ts"
+import type { Batch, EngineFull, Environment, Plan, Write } from "../Engine.ts"
 import { type EngineFailure, MapFull } from "../StoreError.ts"
+import * as Generation from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
 import type { RwLock } from "./rwLock.ts"
 
@@ -32,26 +32,33 @@ export interface CommitterOptions {
   readonly maxMapSize: number | undefined
   /** The schedule of the retry after a growth. */
   readonly resize: Schedule.Schedule<unknown>
+  /** Told of every transaction that is on disk, in their order. */
+  readonly onCommitted: (batch: Batch, transactionId: number) => void
 }
 
-/** Writes that do not belong together. */
-interface PendingWrites {
-  readonly writes: ReadonlyMap<ByteString, Uint8Array | null>
-  /** The deletions among them that were made to make room. */
-  readonly freeing: ReadonlySet<ByteString>
-  /** Called with what is on disk before the rest is. */
-  readonly onCommitted: (key: ByteString) => void
+/** What is committed as one. */
+export interface Work {
+  /** Decides inside of the transaction what it writes. */
+  readonly plan: Plan
+  /** How many writes it may have, for the message when it does not fit. */
+  readonly size: number
+  /** Whether it may use the pages that are held back, because it only deletes. */
+  readonly isFreeing: boolean
 }
 
 /** Brings batches to the engine. */
 export interface Committer {
-  /** Commits a batch as one: all of it or nothing. */
-  readonly commit: (batch: Batch) => Effect.Effect<void, CommitError>
+  /** Commits a transaction: all of it or nothing. */
+  readonly commit: (work: Work) => Effect.Effect<void, CommitError>
   /**
    * Commits pending writes as one. Where they do not fit, the deletions that were
    * made to make room are committed ahead, and the rest after them.
+   * `onAhead` is called with what is on disk before the rest is.
    */
-  readonly commitPending: (pending: PendingWrites) => Effect.Effect<void, CommitError>
+  readonly commitPending: (
+    pending: Generation.Generation,
+    onAhead: (write: Write) => void
+  ) => Effect.Effect<void, CommitError>
   /** Lets the limit be seen exactly again, where it is not and can be. */
   readonly restoreLimit: Effect.Effect<void>
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
@@ -60,19 +67,19 @@ export interface Committer {
 
 const smallestGrowth = 64 * 1024 * 1024
 
-const noWrites: Batch = { clear: false, writes: [] }
+const isDeletion = ([, , value]: Write): boolean => value === null
 
-const batchOf = (writes: Iterable<Write>): Batch => ({ clear: false, writes })
+/** The work of writing what is known beforehand. */
+export const workOf = (writes: ReadonlyArray<Write>): Work => ({
+  plan: () => Result.succeed({ clear: [], writes }),
+  size: writes.length,
+  isFreeing: writes.every(isDeletion)
+})
 
-const isDeletion = (write: Write): boolean => write[1] === null
+const noWork = workOf([])
 
-const byKey = ([a]: Write, [b]: Write): number => a < b ? -1 : 1
-
-const countOf = (writes: Iterable<Write>): number => {
-  let count = 0
-  for (const _ of writes) count++
-  return count
-}
+const byKey = ([a]: ReadonlyArray<Write>, [b]: ReadonlyArray<Write>): number =>
+  a === undefined || b === undefined ? 0 : a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]) ? -1 : 1
 
 /** Makes a committer. */
 export const make = (options: CommitterOptions): Committer => {
@@ -137,10 +144,35 @@ export const make = (options: CommitterOptions): Committer => {
     return false
   })
 
-  const commitOnce = (batch: Batch): Effect.Effect<void, EngineFull | EngineFailure> => {
+  /** Counts a transaction, unless it was made for the age of freed pages, and tells of it. */
+  const tell = Effect.fnUntraced(function*(batch: Batch, transactionId: number) {
+    let writes = 0
+    for (const _ of batch.writes) writes++
+    if (writes === 0 && batch.clear.length === 0) return
+    yield* Metric.update(metrics.commits, 1)
+    yield* Metric.update(metrics.committedWrites, writes)
+    options.onCommitted(batch, transactionId)
+  })
+
+  /** Runs one transaction and tells of it. */
+  const transact = (plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
+    Effect.suspend(() => {
+      let written: Batch | undefined
+      const commitPlanned = environment.commit((present) =>
+        Result.map(plan(present), (batch) => {
+          written = batch
+          return batch
+        })
+      )
+      return Effect.flatMap(commitPlanned, (transactionId) => {
+        return written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId)
+      })
+    })
+
+  const commitOnce = ({ plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> => {
     const resizeAgain = Effect.suspend(() => resizeTo(mapSize, isInReserve))
     const attempt = Effect.suspend(() => mustResize ? resizeAgain : Effect.void).pipe(
-      Effect.andThen(lock.withRead(environment.commit(batch)))
+      Effect.andThen(lock.withRead(transact(plan)))
     )
     return Effect.catchTag(attempt, "EngineFull", (full) => {
       if (full.needed > full.mapSize) return Effect.fail(full)
@@ -153,7 +185,7 @@ export const make = (options: CommitterOptions): Committer => {
     )
   }
 
-  const commitGrowing = (batch: Batch): Effect.Effect<void, CommitError> =>
+  const commitGrowing = (work: Work): Effect.Effect<void, CommitError> =>
     Effect.suspend(() => {
       let full: EngineFull | undefined
       // The map grows when the schedule has said that the batch is tried again, and not before.
@@ -161,7 +193,7 @@ export const make = (options: CommitterOptions): Committer => {
         full === undefined ? Effect.succeed(true) : makeRoom(full)
       ).pipe(
         Effect.flatMap((hasRoom): Effect.Effect<void, EngineFull | CommitError> =>
-          hasRoom ? commitOnce(batch) : mapFull(countOf(batch.writes))
+          hasRoom ? commitOnce(work) : mapFull(work.size)
         ),
         Effect.tapError((error) =>
           Effect.sync(() => {
@@ -176,82 +208,76 @@ export const make = (options: CommitterOptions): Committer => {
         }),
         Effect.catchTag("EngineFull", () =>
           // The limit is seen again only after this.
-          Effect.andThen(resizeTo(mapSize, false), mapFull(countOf(batch.writes))))
+          Effect.andThen(resizeTo(mapSize, false), mapFull(work.size)))
       )
     })
 
   /** Runs a commit that may use the pages held back for deletions, without growing. */
-  const commitInReserve = (batch: Batch): Effect.Effect<void, CommitError> =>
-    Effect.andThen(resizeTo(mapSize, true), commitOnce(batch)).pipe(
-      Effect.catchTag("EngineFull", () => mapFull(countOf(batch.writes))),
+  const commitInReserve = (work: Work): Effect.Effect<void, CommitError> =>
+    Effect.andThen(resizeTo(mapSize, true), commitOnce(work)).pipe(
+      Effect.catchTag("EngineFull", () => mapFull(work.size)),
       Effect.ensuring(Effect.ignore(resizeTo(mapSize, false)))
     )
 
   /** What a transaction frees can be used by the one after the next: makes it two later. */
   const letFreedPagesAge: Effect.Effect<void> = Effect.ignore(
-    Effect.andThen(commitInReserve(noWrites), commitInReserve(noWrites))
+    Effect.andThen(commitInReserve(noWork), commitInReserve(noWork))
   ).pipe(
     Effect.andThen(Effect.sync(() => {
       isAged = true
     }))
   )
 
-  const commit = (batch: Batch): Effect.Effect<void, CommitError> =>
+  const commitAged = (work: Work): Effect.Effect<void, CommitError> =>
     Effect.catchTag(
-      commitGrowing(batch),
+      commitGrowing(work),
       "MapFull",
-      (full) => isAged ? Effect.fail(full) : Effect.andThen(letFreedPagesAge, commitGrowing(batch))
+      (full) => isAged ? Effect.fail(full) : Effect.andThen(letFreedPagesAge, commitGrowing(work))
     )
 
-  /** Halves the deletions until they fit: each half makes room for the next. */
+  /** Halves groups of deletions until they fit: each half makes room for the next. */
   const commitDeletions = (
-    deletions: ReadonlyArray<Write>,
-    onCommitted: (key: ByteString) => void
+    groups: ReadonlyArray<ReadonlyArray<Write>>,
+    onAhead: (write: Write) => void
   ): Effect.Effect<void, CommitError> =>
-    commitInReserve(batchOf(deletions)).pipe(
+    commitInReserve(workOf(groups.flat())).pipe(
       Effect.andThen(Effect.sync(() => {
-        for (const [key] of deletions) onCommitted(key)
+        for (const group of groups) {
+          for (const write of group) onAhead(write)
+        }
       })),
       Effect.catchTag("MapFull", (full) => {
-        if (deletions.length === 1) return Effect.fail(full)
-        const middle = deletions.length >> 1
+        if (groups.length === 1) return Effect.fail(full)
+        const middle = groups.length >> 1
         return Effect.andThen(
-          commitDeletions(deletions.slice(0, middle), onCommitted),
-          commitDeletions(deletions.slice(middle), onCommitted)
+          commitDeletions(groups.slice(0, middle), onAhead),
+          commitDeletions(groups.slice(middle), onAhead)
         )
       })
     )
 
-  const commitDeletionsFirst = Effect.fnUntraced(function*({ freeing, onCommitted, writes }: PendingWrites) {
-    const rest = [...writes]
-    // Nothing but deletions: no value is at stake when some of them come first.
-    const isAhead = rest.every(isDeletion) ? isDeletion : ([key]: Write) => freeing.has(key)
+  const commitDeletionsFirst = Effect.fnUntraced(function*(
+    { writes }: Generation.Generation,
+    ahead: ReadonlyArray<ReadonlyArray<Write>>,
+    onAhead: (write: Write) => void
+  ) {
     // In key order a page that becomes empty is free for the next within the same transaction.
-    yield* Effect.catchTag(
-      commitDeletions(rest.filter(isAhead).toSorted(byKey), onCommitted),
-      "MapFull",
-      () => mapFull(writes.size)
-    )
-    const values = rest.filter((write) => !isAhead(write))
-    if (values.length > 0) yield* Effect.andThen(letFreedPagesAge, commit(batchOf(values)))
+    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey), onAhead), "MapFull", () => mapFull(writes.size))
+    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf([...writes])))
   })
 
   return {
-    commit: (batch) =>
+    commit: (work) =>
       Effect.catchTag(
-        commit(batch),
+        commitAged(work),
         "MapFull",
-        (full) => batch.clear || [...batch.writes].every(isDeletion) ? commitInReserve(batch) : Effect.fail(full)
+        (full) => work.isFreeing ? commitInReserve(work) : Effect.fail(full)
       ),
-    commitPending: (pending) =>
-      Effect.catchTag(
-        commit(batchOf(pending.writes)),
-        "MapFull",
-        (full) =>
-          pending.freeing.size > 0 || [...pending.writes].every(isDeletion)
-            ? commitDeletionsFirst(pending)
-            : Effect.fail(full)
-      ),
+    commitPending: (pending, onAhead) =>
+      Effect.catchTag(commitAged(workOf([...pending.writes])), "MapFull", (full) => {
+        const ahead = Generation.deletionsAhead(pending)
+        return ahead.length > 0 ? commitDeletionsFirst(pending, ahead, onAhead) : Effect.fail(full)
+      }),
     restoreLimit: Effect.suspend(() =>
       environment.mustResize() ? Effect.ignore(resizeTo(mapSize, false)) : Effect.void
     ),

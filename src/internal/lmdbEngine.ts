@@ -34,16 +34,19 @@ import {
   type EngineOptions,
   type EngineStats,
   type Environment,
+  type Plan,
+  type Reader,
   type Snapshot
 } from "../Engine.ts"
-import { ByteString } from "../Key.ts"
+import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
-import { lastPages, mapSizeFor, mapSizeOf, numbersPerPage, pageSize } from "./fileLimit.ts"
+import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
+import { formatKey, formatVersion, freedBy, prepareLoosePages, takeLastPages, takenBy, writeAll } from "./lmdbBatch.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 import { figure, usedBytesOf } from "./lmdbFigures.ts"
-import { readRange } from "./lmdbRange.ts"
+import { countRecords, hasKey, readRange } from "./lmdbRange.ts"
 
 const fileName = "data.mdb"
 
@@ -51,15 +54,10 @@ const fileName = "data.mdb"
 const maxKeyBytes = 1978
 
 /**
- * No data is kept in the unnamed database: clearing it drops the named ones, and
- * clearing it while it is empty corrupts the list of free pages.
+ * What the file says of itself. No data is kept in the unnamed database: clearing it
+ * drops the named ones, and clearing it while it is empty corrupts the list of free pages.
  */
-const recordsName = "records"
-
-/** Holds what the file says of itself: under `format` the version of its layout. */
 const metaName = "meta"
-const formatKey = ByteString("format")
-const formatVersion = Uint8Array.of(1)
 
 /** Enough for the named databases of hundreds of collections. */
 const maxDatabases = 1024
@@ -80,8 +78,8 @@ type Records = Database<Uint8Array, ByteString>
 
 interface Files {
   readonly root: RootDatabase
-  /** `undefined` on a read-only file that never had a record. */
-  readonly records: Records | undefined
+  readonly databases: Map<string, Records>
+  /** `undefined` on a read-only file that was never written to. */
   readonly meta: Records | undefined
   /** The size that the native map was asked to have. */
   readonly wantedMapSize: number
@@ -94,11 +92,10 @@ interface Files {
 }
 
 interface WritableFiles extends Files {
-  readonly records: Records
   readonly meta: Records
 }
 
-const isWritable = (files: Files): files is WritableFiles => files.records !== undefined && files.meta !== undefined
+const isWritable = (files: Files): files is WritableFiles => files.meta !== undefined
 
 /** Writes the version of the layout into a new file, and refuses a file with another. */
 const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => {
@@ -109,6 +106,19 @@ const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => 
     const detail = `its format is version ${version}, this package knows version ${formatVersion[0]}`
     throw new OpenFailed({ reason: "UnsupportedFormat", path, detail })
   }
+}
+
+/**
+ * The names of the databases of a file, which are the keys of its unnamed one, with a zero byte
+ * behind them. There is no key before the first.
+ */
+const namesIn = (root: RootDatabase): ReadonlyArray<string> =>
+  Array.from(root.getKeys({ start: "\0" }), (name) => Buffer.from(String(name).slice(0, -1), "latin1").toString())
+
+/** Opens a database, or creates it. The declaration hides that one that a read-only file lacks is `undefined`. */
+const openDatabase = (root: RootDatabase, name: string): Records | undefined => {
+  const options = { name, encoding: "binary" as const, keyEncoder }
+  return root.openDB(options)
 }
 
 const openFiles = (options: EngineOptions, mapSize: number): Files => {
@@ -123,25 +133,26 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     overlappingSync: false,
     // The library would begin each transaction with a promise of its own that nobody can listen to.
     eventTurnBatching: false,
+    keyEncoder,
     compression: options.compression,
     ...(options.readOnly ? {} : { pageSize }),
     ...(options.encryptionKey === undefined ? {} : { encryptionKey: Redacted.value(options.encryptionKey) })
   })
   try {
-    // The declaration hides that a missing database of a read-only file is `undefined`.
-    const openDatabase = (name: string): Records | undefined => {
-      const databaseOptions = { name, encoding: "binary" as const, keyEncoder }
-      return root.openDB(databaseOptions)
-    }
-    const records = openDatabase(recordsName)
-    const meta = openDatabase(metaName)
+    const meta = openDatabase(root, metaName)
     if (meta !== undefined) checkFormat(meta, options)
+    const databases = new Map<string, Records>()
+    // All of them: one that is opened later cannot be read in a transaction that is older.
+    for (const name of namesIn(root)) {
+      const database = name === metaName ? undefined : openDatabase(root, name)
+      if (database !== undefined) databases.set(name, database)
+    }
     const figures = root.getStats()
     const nativeMapSize = figure(figures, "mapSize")
     const fileEnd = (figure(figures, "lastPageNumber") + 1) * pageSize
     return {
       root,
-      records,
+      databases,
       meta,
       wantedMapSize: mapSize,
       nativeMapSize,
@@ -158,116 +169,78 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
 // writing
 // ---------------------------------------------------------------------------
 
-const writeAll = (files: WritableFiles, batch: Batch): void => {
-  const { meta, records } = files
-  if (batch.clear) records.clearSync()
-  let isEmpty = !batch.clear
-  for (const [key, value] of batch.writes) {
-    isEmpty = false
-    if (value === null) void records.remove(key)
-    else void records.put(key, value)
-  }
-  // A transaction that writes nothing is none, and freed pages come of age by transactions.
-  if (isEmpty) void meta.put(formatKey, formatVersion)
-}
+/** What became of a transaction: its number, `undefined` where its plan gave it up, or that it did not fit. */
+type Outcome = number | undefined | EngineFull
 
-/** The most pages that one write copies: its path in the tree, and as many beside it. */
-const pathPagesOf = (records: Records): number => 2 * (figure(records.getStats(), "treeDepth") + 1)
-
-/** The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value. */
-const freedBy = ({ records }: WritableFiles, batch: Batch): number => {
-  const pathPages = pathPagesOf(records)
-  let freed = 2 * pathPages
-  for (const [key] of batch.writes) {
-    freed += pathPages + Math.ceil((records.getBinaryFast(key)?.length ?? 0) / pageSize)
-  }
-  return freed
-}
-
-const loosePages = 12
-
-/**
- * Takes pages for a transaction and gives them back to it, loose: the end of its
- * commit takes the pages of trees from these, and not from behind the end of the file.
- */
-const prepareLoosePages = ({ meta }: WritableFiles): void => {
-  // Two such values fill a page.
-  const filler = new Uint8Array(Math.floor(pageSize * 0.45))
-  const keys = Array.from({ length: 2 * loosePages }, (_, index) => ByteString(`filler${index}`))
-  for (const key of keys) void meta.put(key, filler)
-  for (const key of keys) void meta.remove(key)
-}
-
-/** Takes as many pages in a row as the end of a commit may want for its list of free pages. */
-const takeLastPages = ({ meta }: WritableFiles, freed: number): void => {
-  if (freed > numbersPerPage / 2) {
-    void meta.put(ByteString("filler"), new Uint8Array((lastPages(freed) - 1) * pageSize))
-  }
-}
-
-/** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
-const takenBy = ({ records }: WritableFiles, batch: Batch): number => {
-  const pathPages = pathPagesOf(records)
-  let taken = 2 * pathPages
-  for (const [, value] of batch.writes) taken += pathPages + Math.ceil((value?.length ?? 0) / pageSize) + 1
-  return taken
+/** Runs a plan in the way of the library, which undoes a transaction that throws. */
+const decideBy = (plan: Plan, present: Reader) => (): Batch | undefined => {
+  const decided = plan(present)
+  if (Result.isFailure(decided)) throw decided.failure
+  return decided.success
 }
 
 /** Runs a transaction, and undoes it unless it stays within the native map. */
 const within = (
   files: WritableFiles,
   mapSize: number,
-  batch: Batch,
-  write: () => typeof ABORT | void
+  decide: () => Batch | undefined,
+  write: (batch: Batch) => typeof ABORT | void
 ): Promise<Outcome> => {
-  const { nativeMapSize, records, wantedMapSize } = files
+  const { meta, nativeMapSize, wantedMapSize } = files
   const isLimitSeen = !files.isPinned && !files.isShared
-  let outcome: Outcome = "written"
+  let outcome: Outcome
   const abort = (needed: number) => {
     outcome = new EngineFull({ mapSize, needed })
     return ABORT
   }
-  return records.childTransaction(() => {
-    const before = records.getStats()
+  return meta.childTransaction(() => {
+    const before = meta.getStats()
     const present = figure(before, "mapSize")
     if (isLimitSeen && present !== nativeMapSize) return abort(mapSize)
+    const batch = decide()
+    if (batch === undefined) return ABORT
     if (!isLimitSeen && present > wantedMapSize) {
       const end = figure(before, "lastPageNumber") + 1
       if ((end + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
     }
-    const result = write()
-    const grown = figure(records.getStats(), "mapSize")
-    if (grown === present || grown <= wantedMapSize) return result
+    const result = write(batch)
+    const grown = figure(meta.getStats(), "mapSize")
     // The engine grows its map to twice the need.
-    return abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
+    if (grown !== present && grown > wantedMapSize) return abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
+    outcome = meta.getWriteTxnId()
+    return result
   }).catch(revealCommitError).then(() => outcome)
 }
 
-/** What happened to a batch. */
-type Outcome = "written" | EngineFull
-
-const writeBatch = (files: Files, batch: Batch, mapSize: number): Promise<Outcome> => {
+const writeBatch = (files: Files, decide: () => Batch | undefined, mapSize: number): Promise<Outcome> => {
   if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
-  if (batch.clear || files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
-    return within(files, mapSize, batch, () => writeAll(files, batch))
+  if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
+    return within(files, mapSize, decide, (batch) => writeAll(files, batch))
   }
   // The file is in the pages that were held back. The same writes take the same pages: what
   // they leave for the end of the commit is tried out in a transaction that is undone.
-  return within(files, mapSize, batch, () => {
+  // Whoever clears frees more than he takes: that needs no trial.
+  let isTrial = true
+  return within(files, mapSize, decide, (batch) => {
+    isTrial = batch.clear.length === 0
+    if (!isTrial) return writeAll(files, batch)
     const freed = freedBy(files, batch)
     writeAll(files, batch)
     prepareLoosePages(files)
     takeLastPages(files, freed)
     return ABORT
   }).then((outcome) =>
-    outcome === "written"
-      ? within(files, mapSize, batch, () => {
+    isTrial && typeof outcome === "number"
+      ? within(files, mapSize, decide, (batch) => {
         writeAll(files, batch)
         prepareLoosePages(files)
       })
       : outcome
   )
 }
+
+const countPresent = (database: Records | undefined): number =>
+  database === undefined ? 0 : figure(database.getStats(), "entryCount")
 
 // ---------------------------------------------------------------------------
 // the engine
@@ -311,29 +284,44 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   const environment: Environment = {
     maxKeyBytes,
-    get: (key) => run("get", ({ records }) => records?.getBinaryFast(key)),
-    has: (key) => run("has", ({ records }) => records !== undefined && records.doesExist(key)),
-    read: (request) => run("read", ({ records }) => readRange(records, request, undefined)),
+    databases: () => files === undefined ? [] : [...files.databases.keys()],
+    openDatabase: (name) =>
+      run("open a database", ({ databases, root }) => {
+        if (databases.has(name)) return
+        const database = openDatabase(root, name)
+        if (database !== undefined) databases.set(name, database)
+      }),
+    get: (name, key) => run("get", ({ databases }) => databases.get(name)?.getBinaryFast(key)),
+    has: (name, key) => run("has", ({ databases }) => databases.get(name)?.doesExist(key) ?? false),
+    read: (name, request) => run("read", ({ databases }) => readRange(databases.get(name), request, undefined)),
+    count: (name) => run("count", ({ databases }) => countPresent(databases.get(name))),
     snapshot: () =>
-      run("snapshot", ({ records, root }): Snapshot => {
-        const transaction = (records ?? root).useReadTransaction()
+      run("snapshot", ({ databases: present, root }): Snapshot => {
+        const transaction = root.useReadTransaction()
+        // One that is created later cannot be read in this transaction.
+        const databases = new Map(present)
         openSnapshots++
         return {
-          read: (request) => run("read", () => readRange(records, request, transaction)),
+          get: (name, key) => run("get", () => databases.get(name)?.get(key, { transaction })),
+          has: (name, key) => run("has", () => hasKey(databases.get(name), key, transaction)),
+          read: (name, request) => run("read", () => readRange(databases.get(name), request, transaction)),
+          count: (name) => run("count", () => countRecords(databases.get(name), transaction)),
           release: () => {
             openSnapshots--
             transaction.done()
           }
         }
       }),
-    commit: (batch) =>
+    commit: (plan) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
-        Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
-          mustResize()
-            ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
-            : Effect.tryPromise({ try: () => writeBatch(opened, batch, mapSize), catch: failure("commit") })
-        ),
-        Effect.flatMap((outcome) => outcome === "written" ? Effect.void : Effect.fail(outcome)),
+        Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> => {
+          if (mustResize()) return Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
+          return Effect.tryPromise({
+            try: () => writeBatch(opened, decideBy(plan, environment), mapSize),
+            catch: failure("commit")
+          })
+        }),
+        Effect.flatMap((outcome) => outcome instanceof EngineFull ? Effect.fail(outcome) : Effect.succeed(outcome)),
         Effect.uninterruptible
       ),
     resize: (newMapSize, { useReserve }) =>
@@ -356,12 +344,12 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       })),
     mustResize,
     stats: () =>
-      run("stats", ({ records, root }): EngineStats => {
-        const figures = (records ?? root).getStats()
+      run("stats", ({ databases, meta, root }): EngineStats => {
+        const trees = [...databases.values(), ...(meta === undefined ? [] : [meta])].map((tree) => tree.getStats())
+        const figures = trees.at(-1) ?? root.getStats()
         return {
-          entries: records === undefined ? 0 : figure(figures, "entryCount"),
           mapSize,
-          usedBytes: usedBytesOf(figures),
+          usedBytes: usedBytesOf(figures, trees),
           fileBytes: statSync(file).size,
           pageSize,
           readers: figure(figures, "numReaders")

@@ -35,6 +35,7 @@ const textOf = (cause: unknown): string => {
 
 /** Turns what the library threw into an error of the package. */
 export const failure = (operation: string) => (cause: unknown): EngineFailure => {
+  if (cause instanceof EngineFailure) return cause
   const code = errnoOf(cause)
   return new EngineFailure({ operation, code, detail: textOf(cause), isRetryable: retryableCodes.has(code), cause })
 }

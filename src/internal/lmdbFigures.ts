@@ -11,9 +11,11 @@ export const figure = (figures: object, name: string): number =>
 const pagesOf = (tree: object): number =>
   figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount") + figure(tree, "overflowPages")
 
-/** The bytes of all pages in use: the trees of all databases, of the free list, and two meta pages. */
-export const usedBytesOf = (figures: object): number => {
+/** The bytes of all pages in use: the trees of all databases, of their names, of the free list, and two meta pages. */
+export const usedBytesOf = (file: object, databases: ReadonlyArray<object>): number => {
   const treeAt = (name: string): number =>
-    Predicate.hasProperty(figures, name) && Predicate.isObject(figures[name]) ? pagesOf(figures[name]) : 0
-  return (pagesOf(figures) + treeAt("root") + treeAt("free") + 2) * pageSize
+    Predicate.hasProperty(file, name) && Predicate.isObject(file[name]) ? pagesOf(file[name]) : 0
+  let pages = treeAt("root") + treeAt("free") + 2
+  for (const tree of databases) pages += pagesOf(tree)
+  return pages * pageSize
 }

@@ -1,10 +1,10 @@
 /**
  * Reads ranges in the way of the library.
  */
-import type { RangePart, RangeRequest } from "../Engine.ts"
+import type { KeyRange, RangePart, RangeRequest } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 
-const nothing: RangePart = { records: [], isLast: true }
+const nothing: RangePart = { records: [], rest: undefined }
 
 const noBytes = new Uint8Array(0)
 
@@ -13,6 +13,7 @@ const firstKey = ByteString("\0")
 /** What is read from: a database of the library. `T` is a read transaction of it. */
 interface Readable<T> {
   readonly getKeys: (options: LmdbRange<T>) => Iterable<ByteString>
+  readonly getCount: (options: { start: ByteString; transaction: T }) => number
   readonly getRange: (options: LmdbRange<T>) => Iterable<{ readonly key: ByteString; readonly value: Uint8Array }>
 }
 
@@ -24,6 +25,12 @@ interface LmdbRange<T> {
   reverse: boolean
   limit: number
   transaction?: T
+}
+
+/** What of a range lies behind a key. */
+const behind = (key: ByteString, { from, reverse, to }: RangeRequest): KeyRange => {
+  const bound = { key, inclusive: false }
+  return reverse ? { from, to: bound } : { from: bound, to }
 }
 
 /** Reads a part of a range of a database, in a read transaction or as of now. */
@@ -47,13 +54,32 @@ export const readRange = <T>(
   const part: Array<readonly [ByteString, Uint8Array]> = []
   if (!values) {
     for (const key of records.getKeys(options)) part.push([key, noBytes])
-    return { records: part, isLast: part.length < maxRecords }
+  } else {
+    let bytes = 0
+    for (const { key, value } of records.getRange(options)) {
+      part.push([key, value])
+      bytes += value.length
+      if (bytes >= maxBytes) return { records: part, rest: behind(key, request) }
+    }
   }
-  let bytes = 0
-  for (const { key, value } of records.getRange(options)) {
-    part.push([key, value])
-    bytes += value.length
-    if (bytes >= maxBytes) return { records: part, isLast: false }
-  }
-  return { records: part, isLast: part.length < maxRecords }
+  const last = part.at(-1)
+  return { records: part, rest: last === undefined || part.length < maxRecords ? undefined : behind(last[0], request) }
 }
+
+/** Whether a key has a value in a read transaction. The library has no such call, but that reads the value. */
+export const hasKey = <T>(records: Readable<T> | undefined, key: ByteString, transaction: T): boolean => {
+  if (records === undefined) return false
+  const [found] = records.getKeys({
+    start: key,
+    end: key,
+    inclusiveEnd: true,
+    reverse: false,
+    limit: 1,
+    transaction
+  })
+  return found !== undefined
+}
+
+/** How many records there are in a read transaction. The library counts them one by one. */
+export const countRecords = <T>(records: Readable<T> | undefined, transaction: T): number =>
+  records === undefined ? 0 : records.getCount({ start: firstKey, transaction })

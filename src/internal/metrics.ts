@@ -20,6 +20,12 @@ export const make = (path: string) => {
       incremental: true,
       attributes
     }),
+    /** Transactions that were in conflict with another, and ran again or were given up. */
+    conflicts: Metric.counter("effect_lmdb_transaction_conflicts", {
+      description: "Transactions that were in conflict with another",
+      incremental: true,
+      attributes
+    }),
     /** How long a commit took, growths and waiting for the disk included. */
     commitDuration: Metric.timer("effect_lmdb_commit_duration", {
       description: "Duration of commits",

@@ -18,6 +18,7 @@ import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../Engine.ts"
 import { OpenFailed } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
+import type { Holder } from "./storeAccess.ts"
 import * as StoreCore from "./storeCore.ts"
 import { isSame, type ResolvedOptions } from "./storeOptions.ts"
 
@@ -107,7 +108,7 @@ const leave = Effect.fnUntraced(function*(slot: Slot): Effect.fn.Return<void, Co
   const { open } = slot
   if (open === undefined) return
   open.holders--
-  if (open.holders > 0) return yield* open.core.options.readOnly ? Effect.void : open.core.flush
+  if (open.holders > 0) return yield* open.core.options.readOnly ? Effect.void : open.core.pending.flush
   yield* Effect.ensuring(
     open.core.finish,
     Effect.andThen(
@@ -120,10 +121,7 @@ const leave = Effect.fnUntraced(function*(slot: Slot): Effect.fn.Return<void, Co
 }, (effect) => Effect.withSpan(effect, "Store.close"))
 
 /** One hold on an open store. */
-export interface Hold {
-  readonly core: StoreCore.StoreCore
-  /** Whether the hold was given up, or is being given up. */
-  readonly isClosed: () => boolean
+export interface Hold extends Holder {
   /** Gives the hold up; later calls wait for the first. */
   readonly release: Effect.Effect<void, CommitError>
 }
@@ -137,14 +135,22 @@ export const hold = Effect.fnUntraced(
     const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
     const core = yield* withSlot(file, (slot) => enter(slot, { ...options, path }))
     const released = yield* Deferred.make<void>()
+    const listeners = new Set<() => void>()
     let isClosed = false
+    const tell = Effect.sync(() => {
+      for (const listener of listeners) listener()
+    })
     return {
       core,
       isClosed: () => isClosed,
+      onReleased: (listener) => {
+        listeners.add(listener)
+        return () => void listeners.delete(listener)
+      },
       release: Effect.uninterruptible(Effect.suspend(() => {
         if (isClosed) return Deferred.await(released)
         isClosed = true
-        return Effect.ensuring(withSlot(file, leave), Deferred.succeed(released, undefined))
+        return Effect.ensuring(withSlot(file, leave), Effect.andThen(tell, Deferred.succeed(released, undefined)))
       }))
     }
   },

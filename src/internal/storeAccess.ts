@@ -1,55 +1,234 @@
 /**
- * What every method of a store looks at first, for one of its holders: whether the
- * store is closed, read-only, or cannot be read at this moment.
+ * How the methods of a store and of its collections read and write, for one of its
+ * holders: in the transaction that the calling fiber is in, or else through the buffer.
+ *
+ * A call looks first at what may be in its way: a closed store or an ended transaction,
+ * a read-only store, an environment that is being resized, a full buffer. JavaScript
+ * between two suspensions is a step of its own, so that nothing else takes a permit.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { Reader, Write } from "../Engine.ts"
 import { type ByteString, toBytes } from "../Key.ts"
 import { Closed, ReadOnly, ValueDecoding } from "../StoreError.ts"
+import type { CommitError } from "./committer.ts"
 import type { StoreCore } from "./storeCore.ts"
+import { currentOf, type Transaction } from "./transaction.ts"
+import { blindUnit } from "./unitCommits.ts"
+import type { WriteSet } from "./writeSet.ts"
 
 /** A holder of an open store. */
 export interface Holder {
   readonly core: StoreCore
   readonly isClosed: () => boolean
+  /** Calls back when the hold was given up; gives what takes that back. */
+  readonly onReleased: (listener: () => void) => () => void
 }
+
+/** What a step of reading and writing comes to. */
+export interface Step<A> {
+  readonly result: A
+  /** What is written, as one. */
+  readonly writes: ReadonlyArray<Write>
+}
+
+/** What came of an attempt, or what it has to wait for before the next. */
+type Attempt<A, E> = { readonly result: Result.Result<A, E> } | { readonly wait: Effect.Effect<void, E> }
+
+/** How the methods of one holder read and write. */
+export type StoreAccess = ReturnType<typeof make>
 
 /** Makes what the methods of one holder begin with. */
 export const make = ({ core, isClosed }: Holder) => {
-  const { keys, options, values } = core
+  const { buffer, keys, live, options, pending, units, values } = core
   const { path } = options
 
-  const closed = Effect.suspend(() => Effect.fail(new Closed({ path })))
+  const closed = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" })))
+  const ended = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" })))
+
+  /** Begins a call: with the transaction that its fiber is in. */
+  const enter = <A, E, R>(
+    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Closed, R> =>
+    Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
+      if (isClosed()) return closed
+      const transaction = currentOf(fiber, core)
+      return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
+    })
+
+  /** Reads after something was waited for. */
+  const whenReadableAgain = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
+    core.whileReadable(
+      // A read that came before the close is answered, as long as there is something to read from.
+      Effect.suspend((): Effect.Effect<A, E | Closed, R> => core.isOpen() ? use() : closed)
+    )
+
+  /** Reads, now or when the environment can be read. Decides on that at once. */
+  const whenReadable = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
+    core.isReadable() ? use() : whenReadableAgain(use)
+
+  /** Reads what is pending and what is stored; `flush` commits the former first, unless it answers the question. */
+  const readLive = <A, E, R>(
+    use: (reader: Reader) => Effect.Effect<A, E, R>,
+    flush = options.autoFlushOnRead,
+    isPending: () => boolean = () => false
+  ): Effect.Effect<A, E | Closed, R> => {
+    const read = () => use(live)
+    return flush && !options.readOnly && !isPending()
+      ? Effect.andThen(pending.flushQuietly, whenReadableAgain(read))
+      : whenReadable(read)
+  }
+
+  /** Begins a write. */
+  const enterToWrite = <A, E, R>(
+    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
+    enter((transaction): Effect.Effect<A, E | ReadOnly, R> =>
+      options.readOnly ? Effect.fail(new ReadOnly({ path })) : use(transaction)
+    )
+
+  const again = <A, E>(next: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed> =>
+    Effect.suspend((): Effect.Effect<A, E | Closed> => isClosed() ? closed : next())
+
+  const bufferValue = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError | Closed> => {
+    const unreported = pending.takeUnreported()
+    if (unreported !== undefined) return Effect.fail(unreported)
+    if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitRoom, again(() => bufferValue(writes)))
+    pending.write(writes)
+    return Effect.void
+  }
+
+  /** A deletion is always taken, at most after the commit that runs: when nothing fits any more it is the way out. */
+  const bufferDeletion = (writes: ReadonlyArray<Write>): Effect.Effect<void, Closed> => {
+    if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitCommitting, again(() => bufferDeletion(writes)))
+    pending.write(writes)
+    return Effect.void
+  }
+
+  /** Attempts until there is a result. Nothing waits while the environment is held open for it. */
+  const attemptUntilDone = <A, E>(attempt: () => Attempt<A, E>): Effect.Effect<A, E | Closed> =>
+    Effect.flatMap(
+      // Unlike a read, a write that came before the close may be too late for the last commit by now.
+      whenReadable(() => again(() => Effect.succeed(attempt()))),
+      (outcome): Effect.Effect<A, E | Closed> =>
+        "result" in outcome
+          ? Effect.fromResult(outcome.result)
+          : Effect.andThen(outcome.wait, again(() => attemptUntilDone(attempt)))
+    )
+
+  const attemptLive = <A, E, W>(
+    step: (reader: Reader) => Result.Result<Step<A>, E>,
+    awaitRoom: Effect.Effect<void, W>
+  ): Attempt<A, E | W> => {
+    const taken = step(live)
+    if (Result.isFailure(taken)) return { result: Result.fail(taken.failure) }
+    const { result, writes } = taken.success
+    if (writes.length === 0) return { result: Result.succeed(result) }
+    // What is being committed over these keys is seen by nobody yet: the step went by something older.
+    if (writes.some(([database, key]) => units.isInUnit(database, key))) return { wait: units.awaitUnit }
+    if (!buffer.accepts(writes)) {
+      return { wait: writes.every(([, , value]) => value === null) ? pending.awaitCommitting : awaitRoom }
+    }
+    pending.write(writes)
+    return { result: Result.succeed(result) }
+  }
+
+  /** Reads in a transaction, which may have ended while the call waited. */
+  const readInside = <A, E, R>(
+    transaction: Transaction,
+    use: (reader: Reader) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Closed, R> =>
+    whenReadable((): Effect.Effect<A, E | Closed, R> => transaction.isOpen() ? use(transaction.reader) : ended)
+
+  const writeInside = (transaction: Transaction, write: () => void): Effect.Effect<void, Closed> =>
+    Effect.suspend(() => transaction.isOpen() ? Effect.sync(write) : ended)
+
+  const stepInside = <A, E>(
+    transaction: Transaction,
+    step: (reader: Reader) => Result.Result<Step<A>, E>
+  ): Effect.Effect<A, E | Closed> =>
+    readInside(transaction, (reader) =>
+      Effect.fromResult(Result.map(step(reader), ({ result, writes }) => {
+        transaction.write(writes)
+        return result
+      })))
 
   return {
     closed,
+    ended,
+    enter,
+    enterToWrite,
+
+    /** Waits until the environment can be read, where it cannot, and reads. */
+    whenReadable: <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
+      Effect.suspend(() => whenReadable(use)),
+
+    /** Reads the store itself; commits what is pending first where the options say so. */
+    readLive: <A, E, R>(use: (reader: Reader) => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
+      Effect.suspend(() => readLive(use)),
+
+    /** Reads; `flush` says whether what is pending is committed first, unless it answers the question. */
+    read: <A, E, R>(
+      use: (reader: Reader) => Effect.Effect<A, E, R>,
+      flush?: boolean,
+      isPending?: () => boolean
+    ): Effect.Effect<A, E | Closed, R> =>
+      enter((transaction) =>
+        transaction === undefined
+          ? readLive(use, flush, isPending)
+          : readInside(transaction, use)
+      ),
+
+    /** Writes values, as one. Gives the error of an earlier commit that nobody has heard of. */
+    write: (
+      transaction: Transaction | undefined,
+      writes: ReadonlyArray<Write>
+    ): Effect.Effect<void, CommitError | Closed> =>
+      transaction === undefined ? bufferValue(writes) : writeInside(transaction, () => transaction.write(writes)),
+
+    /** Deletes, as one. */
+    remove: (
+      transaction: Transaction | undefined,
+      writes: ReadonlyArray<Write>
+    ): Effect.Effect<void, Closed> =>
+      transaction === undefined ? bufferDeletion(writes) : writeInside(transaction, () => transaction.write(writes)),
+
+    /** Reads and writes in one step to all other fibers. `step` may be called again. */
+    step: <A, E>(
+      transaction: Transaction | undefined,
+      step: (reader: Reader) => Result.Result<Step<A>, E>
+    ): Effect.Effect<A, E | CommitError | Closed> =>
+      transaction === undefined
+        ? attemptUntilDone((): Attempt<A, E | CommitError> => {
+          const unreported = pending.takeUnreported()
+          return unreported === undefined
+            ? attemptLive(step, pending.awaitRoom)
+            : { result: Result.fail(unreported) }
+        })
+        : stepInside(transaction, step),
+
+    /** The same for a step that writes nothing but deletions. */
+    removingStep: <A, E>(
+      transaction: Transaction | undefined,
+      step: (reader: Reader) => Result.Result<Step<A>, E>
+    ): Effect.Effect<A, E | Closed> =>
+      transaction === undefined
+        ? attemptUntilDone(() => attemptLive(step, pending.awaitCommitting))
+        : stepInside(transaction, step),
+
+    /** Writes as one, on disk when it returns; in a transaction when that does. */
+    writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
+      if (writes.isEmpty) return Effect.void
+      return transaction === undefined
+        ? again(() => Effect.asVoid(units.commitUnit(blindUnit(writes))))
+        : writeInside(transaction, () => transaction.writes.addAll(writes))
+    },
 
     /** Decodes a value that was read. */
     decode: (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding> =>
       Result.mapError(
         values.decode(bytes, bytes.length),
         (failure) => new ValueDecoding({ key: keys.show(toBytes(key)), ...failure })
-      ),
-
-    /** Waits for what must happen before a read, where something must, and reads. */
-    whenReadable: <A, E, R>(
-      isPending: () => boolean,
-      flush: boolean,
-      use: () => Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E | Closed, R> => {
-      if (!flush && core.isReadable()) return use()
-      // A read that came before the close is answered, as long as there is something to read from.
-      const useLater = core.whileReadable(
-        Effect.suspend((): Effect.Effect<A, E | Closed, R> => core.isOpen() ? use() : closed)
       )
-      return flush && !options.readOnly && !isPending() ? Effect.andThen(core.flushQuietly, useLater) : useLater
-    },
-
-    /** Begins a write. */
-    whenWritable: <A, E>(use: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed | ReadOnly> =>
-      Effect.suspend((): Effect.Effect<A, E | Closed | ReadOnly> => {
-        if (isClosed()) return closed
-        return options.readOnly ? Effect.fail(new ReadOnly({ path })) : use()
-      })
   }
 }

@@ -23,6 +23,7 @@ export interface ResolvedOptions extends EngineOptions {
   readonly autoFlushOnRead: boolean
   readonly key: Omit<KeyOptions, "maxBytes">
   readonly resize: Schedule.Schedule<unknown>
+  readonly transactionRetry: Schedule.Schedule<unknown>
 }
 
 const mebibyte = 1024 * 1024
@@ -31,6 +32,12 @@ const encryptionKeyBytes = 32
 
 /** Ten growths of at least twice the size reach a thousand times the map. */
 const defaultResize = Schedule.recurs(10)
+
+/**
+ * At once: whoever was in conflict lost to a transaction that was committed, so that
+ * one is made each time. Whoever has lost often is looked at first.
+ */
+const defaultTransactionRetry = Schedule.recurs(100)
 
 /** Checks options and fills in what was not given; fails with the first option that makes no sense. */
 export const resolve = Effect.fnUntraced(function*(
@@ -84,8 +91,10 @@ export const resolve = Effect.fnUntraced(function*(
     return yield* refuse("formatKey", "a function is wanted")
   }
 
-  if (options.resize !== undefined && !Schedule.isSchedule(options.resize)) {
-    return yield* refuse("resize", "a Schedule is wanted")
+  for (const option of ["resize", "transactionRetry"] as const) {
+    if (options[option] !== undefined && !Schedule.isSchedule(options[option])) {
+      return yield* refuse(option, "a Schedule is wanted")
+    }
   }
 
   const { encryptionKey } = options
@@ -130,6 +139,7 @@ export const resolve = Effect.fnUntraced(function*(
     mapSize,
     maxMapSize,
     resize: options.resize ?? defaultResize,
+    transactionRetry: options.transactionRetry ?? defaultTransactionRetry,
     durability: yield* oneOf("durability", options.durability, ["sync", "noSync"], "sync"),
     compression: yield* flag("compression", false),
     encryptionKey

@@ -6,37 +6,19 @@
  * writing goes on meanwhile. A commit that fails gives its writes back, under the
  * newer ones of the same key.
  *
- * A `Ref` holds which generations there are. The writes inside one are a mutable
- * map for speed: every function here is synchronous, and what runs between two
+ * A `Ref` holds which generations there are. The writes inside one are mutable
+ * for speed: every function here is synchronous, and what runs between two
  * suspensions of a fiber is one step to all others.
  */
-import * as Deferred from "effect/Deferred"
 import * as Ref from "effect/Ref"
+import type { Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
-import type { CommitError } from "./committer.ts"
-
-/** A pending write: the bytes of a value, or `null` for a deletion. */
-export type PendingWrite = Uint8Array | null
-
-/** Writes that are committed together. */
-export interface Generation {
-  /** The latest write of each key, in the order in which the keys first came. */
-  readonly writes: Map<ByteString, PendingWrite>
-  /** The encoded size of all keys and values, in bytes. */
-  bytes: number
-  /** Deletions made since a commit did not fit: they may be committed ahead of the rest, to make room. */
-  readonly freeing: Set<ByteString>
-  /** Whether its commit was asked for or has begun. */
-  isRequested: boolean
-  /** How many fibers wait for its commit and hand its error on. */
-  waiting: number
-  /** Done when its commit is: with its result. */
-  readonly settled: Deferred.Deferred<void, CommitError>
-}
+import * as Generation from "./generation.ts"
+import { inRange, type PendingEntry, type Writes, WriteSet } from "./writeSet.ts"
 
 interface Generations {
-  readonly filling: Generation
-  readonly committing: Generation | undefined
+  readonly filling: Generation.Generation
+  readonly committing: Generation.Generation | undefined
 }
 
 /** How many writes may wait. */
@@ -48,31 +30,28 @@ export interface Limits {
 }
 
 /** The two generations and what can be done with them. */
-export interface WriteBuffer {
+export interface WriteBuffer extends Writes {
   /** The generation that takes new writes. */
-  readonly filling: () => Generation
+  readonly filling: () => Generation.Generation
   /** The generation that is being committed, if any. */
-  readonly committing: () => Generation | undefined
-  /** The latest pending write of a key; `undefined` where there is none. */
-  readonly get: (key: ByteString) => PendingWrite | undefined
+  readonly committing: () => Generation.Generation | undefined
   /** Whether the filling generation has what starts a commit. */
   readonly isFull: () => boolean
   /**
-   * Whether a value may be put without waiting. Two batches may be in memory; a
-   * value that takes the place of another in the filling one only has to fit in.
+   * Whether writes that belong together may be taken without waiting. Two batches may
+   * be in memory; a value that takes the place of another in the filling one only has
+   * to fit in. A deletion waits only while a full generation waits for its commit.
    */
-  readonly accepts: (key: ByteString, value: Uint8Array) => boolean
-  /** Whether a deletion may be made without waiting: always, but while a full generation waits for its commit. */
-  readonly acceptsDeletion: (key: ByteString) => boolean
-  /** Takes a write. A deletion that is `freeing` may be committed ahead of the rest. */
-  readonly write: (key: ByteString, value: PendingWrite, freeing: boolean) => void
+  readonly accepts: (group: ReadonlyArray<Write>) => boolean
+  /** Takes writes that belong together. Deletions that are `freeing` may be committed ahead of the rest. */
+  readonly write: (group: ReadonlyArray<Write>, freeing: boolean) => void
   /** Takes a write out of the committing generation, because it is on disk or out of date. */
-  readonly remove: (key: ByteString) => void
+  readonly remove: (database: string, key: ByteString) => void
   /**
    * Makes the filling generation the committing one and gives it; `undefined` when
    * it is empty. There must be no committing one.
    */
-  readonly rotate: () => Generation | undefined
+  readonly rotate: () => Generation.Generation | undefined
   /** Forgets the committing generation: its writes are on disk. */
   readonly forget: () => void
   /** Gives the writes of the committing generation back, under the newer ones. */
@@ -81,82 +60,112 @@ export interface WriteBuffer {
   readonly size: () => number
   /** The encoded size of all pending writes, in bytes. */
   readonly bytes: () => number
-  /** All pending writes, the latest of each key. */
-  readonly entries: () => IterableIterator<[ByteString, PendingWrite]>
+  /** The pending writes as they are now, for good. */
+  readonly freeze: () => Writes
 }
 
-const makeGeneration = (): Generation => ({
-  writes: new Map(),
-  bytes: 0,
-  freeing: new Set(),
-  isRequested: false,
-  waiting: 0,
-  settled: Deferred.makeUnsafe()
-})
-
-const bytesOf = (key: ByteString, value: PendingWrite): number => key.length + (value === null ? 0 : value.length)
-
-const add = (generation: Generation, key: ByteString, value: PendingWrite): void => {
-  const replaced = generation.writes.get(key)
-  if (replaced !== undefined) generation.bytes -= bytesOf(key, replaced)
-  generation.writes.set(key, value)
-  generation.bytes += bytesOf(key, value)
-}
-
-const remove = (generation: Generation, key: ByteString): void => {
-  const removed = generation.writes.get(key)
-  if (removed === undefined) return
-  generation.bytes -= bytesOf(key, removed)
-  generation.writes.delete(key)
-  generation.freeing.delete(key)
-}
-
-/** Puts older writes under those of a generation: they come first and lose. */
-const mergeUnder = (older: Generation, into: Generation): void => {
-  const newer = [...into.writes]
-  into.writes.clear()
-  into.bytes = 0
-  for (const [key, value] of older.writes) add(into, key, value)
-  for (const [key, value] of newer) add(into, key, value)
-  const replaced = new Set(newer.map(([key]) => key))
-  for (const key of older.freeing) {
-    if (!replaced.has(key)) into.freeing.add(key)
+/** The two generations as one. */
+const entriesOfBoth = function*({ committing, filling }: Generations, database: string): Generator<PendingEntry> {
+  const newer = filling.writes.entriesOf(database)
+  if (committing !== undefined) {
+    for (const entry of committing.writes.entriesOf(database)) {
+      if (!newer.has(entry[0])) yield entry
+    }
   }
+  yield* newer
+}
+
+/** Writes that do not change: each database is sorted once, so that each part of a range finds its own. */
+const makeFrozen = (set: WriteSet): Writes => {
+  const sorted = new Map<string, ReadonlyArray<PendingEntry>>()
+  const sortedOf = (database: string): ReadonlyArray<PendingEntry> => {
+    const entries = sorted.get(database) ?? set.range(database, { from: undefined, to: undefined })
+    sorted.set(database, entries)
+    return entries
+  }
+  return {
+    get: (database, key) => set.get(database, key),
+    isCleared: (database) => set.isCleared(database),
+    entriesOf: sortedOf,
+    range: (database, range) => {
+      const entries = sortedOf(database)
+      const { from, to } = range
+      const near = entries.slice(
+        from === undefined ? 0 : indexOf(entries, from.key),
+        // An end that belongs to the range stands at its own index.
+        to === undefined ? undefined : indexOf(entries, to.key) + 1
+      )
+      return inRange(near, range)
+    }
+  }
+}
+
+/** Where a key is, or would be, among sorted entries. */
+const indexOf = (sorted: ReadonlyArray<PendingEntry>, key: ByteString): number => {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((sorted[middle]?.[0] ?? key) < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Writes that belong together as they are now, for good; the later sets come over the earlier. */
+export const freeze = (sets: Iterable<WriteSet>): Writes => {
+  const copy = new WriteSet()
+  for (const set of sets) copy.addAll(set)
+  return makeFrozen(copy)
 }
 
 /** Makes an empty buffer. */
 export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
-  const generations = Ref.makeUnsafe<Generations>({ filling: makeGeneration(), committing: undefined })
+  const generations = Ref.makeUnsafe<Generations>({ filling: Generation.make(), committing: undefined })
   const current = (): Generations => Ref.getUnsafe(generations)
+  let frozen: Writes | undefined
   const replace = (next: Generations): void => {
+    frozen = undefined
     generations.ref.current = next
   }
 
   const isFull = (): boolean => {
-    const { filling } = current()
-    return filling.writes.size >= batchSize || filling.bytes >= batchBytes
+    const { filling: { writes } } = current()
+    return writes.size >= batchSize || writes.bytes >= batchBytes
   }
 
-  const accepts = (key: ByteString, value: Uint8Array): boolean => {
-    const { committing, filling } = current()
-    const replaced = filling.writes.get(key)
-    if (replaced !== undefined) {
-      const growth = bytesOf(key, value) - bytesOf(key, replaced)
-      if (growth <= 0 || filling.bytes + growth < batchBytes) return true
+  /** How many bytes more there are with a group, or `undefined` where it has keys that are not in the filling generation. */
+  const growthOf = (group: ReadonlyArray<Write>): number | undefined => {
+    const { filling: { writes } } = current()
+    let growth = 0
+    for (const [database, key, write] of group) {
+      const replaced = writes.get(database, key)
+      if (replaced === undefined) return undefined
+      growth += (write?.length ?? 0) - (replaced?.length ?? 0)
     }
+    return growth
+  }
+
+  const hasRoom = (): boolean => {
+    const { committing, filling } = current()
     if (isFull()) return false
     if (committing === undefined) return true
     return filling.writes.size + committing.writes.size < 2 * batchSize &&
       // One value may be larger than a batch: it is then a batch of its own.
-      (filling.bytes === 0 || filling.bytes + committing.bytes < 2 * batchBytes)
+      (filling.writes.size === 0 || filling.writes.bytes + committing.writes.bytes < 2 * batchBytes)
+  }
+
+  const acceptsDeletions = (): boolean => {
+    const { committing, filling } = current()
+    return !isFull() || (committing === undefined && !filling.isRequested)
   }
 
   const size = (): number => {
     const { committing, filling } = current()
     if (committing === undefined) return filling.writes.size
     let distinct = committing.writes.size
-    for (const key of filling.writes.keys()) {
-      if (!committing.writes.has(key)) distinct++
+    for (const [database, key] of filling.writes) {
+      if (committing.writes.get(database, key) === undefined) distinct++
     }
     return distinct
   }
@@ -164,54 +173,53 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
   return {
     filling: () => current().filling,
     committing: () => current().committing,
-    get: (key) => {
+    get: (database, key) => {
       const { committing, filling } = current()
-      const write = filling.writes.get(key)
-      return write === undefined && committing !== undefined ? committing.writes.get(key) : write
+      const write = filling.writes.get(database, key)
+      return write === undefined && committing !== undefined ? committing.writes.get(database, key) : write
     },
+    isCleared: () => false,
+    entriesOf: (database) => entriesOfBoth(current(), database),
+    range: (database, range) => inRange(entriesOfBoth(current(), database), range),
     isFull,
-    accepts,
-    acceptsDeletion: (key) => {
-      const { committing, filling } = current()
-      if (filling.writes.has(key) || !isFull()) return true
-      return committing === undefined && !filling.isRequested
+    accepts: (group) => {
+      const growth = growthOf(group)
+      if (growth !== undefined && (growth <= 0 || current().filling.writes.bytes + growth < batchBytes)) return true
+      return hasRoom() || (acceptsDeletions() && group.every(([, , write]) => write === null))
     },
-    write: (key, value, freeing) => {
-      const { filling } = current()
-      add(filling, key, value)
-      if (freeing && value === null) filling.freeing.add(key)
-      else filling.freeing.delete(key)
+    write: (group, freeing) => {
+      frozen = undefined
+      Generation.add(current().filling, group, freeing)
     },
-    remove: (key) => {
+    remove: (database, key) => {
       const { committing } = current()
-      if (committing !== undefined) remove(committing, key)
+      frozen = undefined
+      if (committing !== undefined) Generation.remove(committing, database, key)
     },
     rotate: () => {
       const { filling } = current()
       if (filling.writes.size === 0) return undefined
       filling.isRequested = true
-      replace({ filling: makeGeneration(), committing: filling })
+      replace({ filling: Generation.make(), committing: filling })
       return filling
     },
     forget: () => replace({ filling: current().filling, committing: undefined }),
     giveBack: () => {
       const { committing, filling } = current()
-      if (committing !== undefined) mergeUnder(committing, filling)
+      if (committing !== undefined) Generation.addUnder(committing, filling)
       replace({ filling, committing: undefined })
     },
     size,
     bytes: () => {
       const { committing, filling } = current()
-      return filling.bytes + (committing?.bytes ?? 0)
+      return filling.writes.bytes + (committing?.writes.bytes ?? 0)
     },
-    *entries() {
-      const { committing, filling } = current()
-      if (committing !== undefined) {
-        for (const entry of committing.writes) {
-          if (!filling.writes.has(entry[0])) yield entry
-        }
+    freeze: () => {
+      if (frozen === undefined) {
+        const { committing, filling } = current()
+        frozen = freeze(committing === undefined ? [filling.writes] : [committing.writes, filling.writes])
       }
-      yield* filling.writes
+      return frozen
     }
   }
 }

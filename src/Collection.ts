@@ -1,0 +1,203 @@
+/**
+ * Schema-typed collections over a store.
+ *
+ * A collection is a named part of a store whose keys and values go through schemas.
+ * Its keys are in the order of their values, not of their text: numbers by size, dates
+ * by time, tuples by their elements. Secondary indexes give its records by other keys,
+ * and are written with them as one.
+ *
+ * **Example** (Users by name, by e-mail and by age)
+ *
+ * ```ts
+ * import { Console, Effect, Layer, Schema, Stream } from "effect"
+ * import { Collection, Store } from "effect-lmdb"
+ *
+ * class User extends Schema.Class<User>("User")({
+ *   name: Schema.NonEmptyString,
+ *   email: Schema.String,
+ *   age: Schema.Int
+ * }) {}
+ *
+ * class Users extends Collection.Service<Users>()("users", {
+ *   key: Schema.Int,
+ *   value: User,
+ *   indexes: {
+ *     byEmail: { key: Schema.String, of: (user) => user.email, unique: true },
+ *     byAge: { key: Schema.Int, of: (user) => user.age }
+ *   }
+ * }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const users = yield* Users
+ *   yield* users.insert(1, new User({ name: "Ada", email: "ada@example.com", age: 36 }))
+ *   yield* users.insert(2, new User({ name: "Alan", email: "alan@example.com", age: 41 }))
+ *   const thirties = users.indexes.byAge.values({ gte: 30, lt: 40 })
+ *   yield* Stream.runForEach(thirties, (user) => Console.log(user.name)) // => Ada
+ * })
+ *
+ * const UsersLive = Users.layer.pipe(Layer.provide(Store.layer({ path: "./data" })))
+ *
+ * Effect.runPromise(Effect.provide(program, UsersLive))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import * as Stream from "effect/Stream"
+import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
+import type { Collection, WriteServices } from "./CollectionService.ts"
+import * as CollectionDefinition from "./internal/collectionDefinition.ts"
+import * as CollectionIndexes from "./internal/collectionIndexes.ts"
+import * as CollectionMethods from "./internal/collectionMethods.ts"
+import * as CollectionOpen from "./internal/collectionOpen.ts"
+import * as CollectionVerify from "./internal/collectionVerify.ts"
+import * as CollectionWrites from "./internal/collectionWrites.ts"
+import * as RecordStream from "./internal/recordStream.ts"
+import * as StoreInternals from "./internal/storeInternals.ts"
+import type { KeySchema } from "./KeySchema.ts"
+import { Store } from "./Store.ts"
+import type {
+  ChangesMissed,
+  Closed,
+  CollectionFailed,
+  EngineFailure,
+  KeyEncoding,
+  MapFull,
+  ReadOnly,
+  TransactionConflict
+} from "./StoreError.ts"
+
+export * from "./CollectionOptions.ts"
+export * from "./CollectionService.ts"
+
+/**
+ * What opening a collection can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type OpenError = CollectionFailed | ReadOnly | Closed | MapFull | EngineFailure | TransactionConflict
+
+/**
+ * Opens a collection on the store of the context: brings what is stored to the version
+ * that is wanted, and builds the indexes that are not there yet.
+ *
+ * **Details**
+ *
+ * Fails with `CollectionFailed`, whose `reason` says why. Collections of one name are one
+ * collection. It needs no closing: it lives as long as its store.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(
+  function*<
+    K extends KeySchema,
+    V extends ValueSchema,
+    const I extends Record<string, KeySchema> = Record<string, never>,
+    R = never
+  >(
+    name: string,
+    options: CollectionOptions<K, V, I, R>
+  ): Effect.fn.Return<
+    Collection<K, V, I>,
+    OpenError,
+    Store | R | WriteServices<K, V, I> | V["DecodingServices"]
+  > {
+    const internals = (yield* Store)[StoreInternals.TypeId]
+    const { access, holder } = internals
+    const definition = yield* CollectionDefinition.make(name, options, holder.core)
+    const writes = CollectionWrites.make(definition)
+    const records = RecordStream.make(holder, access)
+    const { open, rebuildIndexes } = CollectionOpen.make(internals, definition, options, writes)
+    yield* open
+    const indexes = Object.fromEntries(
+      Array.from(
+        definition.indexes.values(),
+        (index) => [index.name, CollectionIndexes.make(definition, index, access, records)]
+      )
+    )
+    const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
+      Object.keys(options.indexes ?? {}).every((index) => index in made)
+    if (!isAll(indexes)) return yield* Effect.die("each index was made")
+    return {
+      name,
+      indexes,
+      ...CollectionMethods.make(internals, definition, writes, records),
+      rebuildIndexes,
+      verify: CollectionVerify.make(internals, definition)
+    }
+  },
+  (effect, name) => Effect.withSpan(effect, "Collection.open", { attributes: { collection: name } })
+)
+
+/**
+ * The class of a collection as a service.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export interface ServiceClass<
+  Self,
+  Name extends string,
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  R
+> extends Context.ServiceClass<Self, `effect-lmdb/Collection/${Name}`, Collection<K, V, I>> {
+  /** Opens the collection on the store of the context. */
+  readonly layer: Layer.Layer<Self, OpenError, Store | R | WriteServices<K, V, I> | V["DecodingServices"]>
+}
+
+/**
+ * Makes a service of a collection, with a layer that opens it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Service = <Self>() =>
+<
+  const Name extends string,
+  K extends KeySchema,
+  V extends ValueSchema,
+  const I extends Record<string, KeySchema> = Record<string, never>,
+  R = never
+>(
+  name: Name,
+  options: CollectionOptions<K, V, I, R>
+): ServiceClass<Self, Name, K, V, I, R> => {
+  const Base = Context.Service<Self, Collection<K, V, I>>()(`effect-lmdb/Collection/${name}`)
+  return Object.assign(Base, { layer: Layer.effect(Base, make(name, options)) })
+}
+
+/**
+ * Tells `Reactivity` of what changes in a collection until the scope closes: the key
+ * `[name]` of the collection, with the keys of the records that changed.
+ *
+ * **Details**
+ *
+ * A query that goes by all of a collection registers for `["users"]`, one that goes by a
+ * record for `{ users: [1] }`. It is told after the commit, not after the call.
+ *
+ * @category reactivity
+ * @since 0.1.0
+ */
+export const invalidateOnChange = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+    collection: Collection<K, V, I>
+  ): Effect.fn.Return<
+    void,
+    KeyEncoding | ChangesMissed | Closed,
+    Reactivity.Reactivity | K["DecodingServices"] | V["DecodingServices"]
+  > {
+    const reactivity = yield* Reactivity.Reactivity
+    yield* Stream.runForEachArray(collection.changes(), (changes) => {
+      const isCleared = changes.some(({ _tag }) => _tag === "Clear")
+      const keys = changes.flatMap((change) => change._tag === "Clear" ? [] : [change.key])
+      return reactivity.invalidate(isCleared ? [collection.name] : { [collection.name]: keys })
+    })
+  }
+)

@@ -1,0 +1,371 @@
+/**
+ * The methods of a collection.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Result from "effect/Result"
+import type * as Stream from "effect/Stream"
+import type { Change } from "./Change.ts"
+import type { ValueSchema } from "./CollectionOptions.ts"
+import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
+import type {
+  ChangesMissed,
+  Closed,
+  CollectionFailed,
+  EngineFailure,
+  KeyEncoding,
+  KeyExists,
+  KeyNotFound,
+  MapFull,
+  ReadOnly,
+  TransactionConflict,
+  UniqueViolation,
+  ValueDecoding,
+  ValueEncoding
+} from "./StoreError.ts"
+
+/**
+ * A part of a collection or of an index, from one end.
+ *
+ * **Details**
+ *
+ * Keys are in the order of their values. All that is given must hold. `prefix` is the
+ * beginning of text, of bytes, or the first elements of a tuple, in the encoded form of
+ * the schema. `offset` and `limit` count from the end at which reading begins.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectionRange<Key, Prefix = never> {
+  /** Only keys that begin with this. */
+  readonly prefix?: Prefix | undefined
+  /** Only this key. */
+  readonly equals?: Key | undefined
+  /** Only keys behind this one. */
+  readonly gt?: Key | undefined
+  /** This key and those behind it. */
+  readonly gte?: Key | undefined
+  /** Only keys before this one. */
+  readonly lt?: Key | undefined
+  /** This key and those before it. */
+  readonly lte?: Key | undefined
+  /** Whether the range is read from its end. Default: `false`. */
+  readonly reverse?: boolean | undefined
+  /** How many are passed over. Default: none. */
+  readonly offset?: number | undefined
+  /** How many are given at the most. Default: all. */
+  readonly limit?: number | undefined
+  /** Whether all of the range is read as it is when the stream starts. Default: `true`. */
+  readonly snapshot?: boolean | undefined
+}
+
+/**
+ * What a stream does with a value that does not decode: it fails (the default), leaves
+ * it out (`"skip"`), or gives a `Result` for each value (`"result"`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Undecodable = "fail" | "skip" | "result"
+
+type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Encoded"]>>
+
+type ReadError = KeyEncoding | Closed | EngineFailure
+type WriteError = KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure
+
+/**
+ * Reads values in a range, in three ways of dealing with one that does not decode.
+ * `Item` makes what is given from a value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadValues<K extends KeySchema, V extends ValueSchema, R> {
+  (
+    range: RangeOf<K> & { readonly undecodable: "skip" }
+  ): Stream.Stream<V["Type"], ReadError, R>
+  (
+    range: RangeOf<K> & { readonly undecodable: "result" }
+  ): Stream.Stream<Result.Result<V["Type"], ValueDecoding>, ReadError, R>
+  (
+    range?: RangeOf<K> & { readonly undecodable?: "fail" | undefined }
+  ): Stream.Stream<V["Type"], ReadError | ValueDecoding, R>
+}
+
+/**
+ * Reads keys and values in a range; `EntryKey` is the key that each comes with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadEntries<EntryKey, K extends KeySchema, V extends ValueSchema, R> {
+  (
+    range: RangeOf<K> & { readonly undecodable: "skip" }
+  ): Stream.Stream<readonly [EntryKey, V["Type"]], ReadError, R>
+  (
+    range: RangeOf<K> & { readonly undecodable: "result" }
+  ): Stream.Stream<readonly [EntryKey, Result.Result<V["Type"], ValueDecoding>], ReadError, R>
+  (
+    range?: RangeOf<K> & { readonly undecodable?: "fail" | undefined }
+  ): Stream.Stream<readonly [EntryKey, V["Type"]], ReadError | ValueDecoding, R>
+}
+
+/**
+ * A secondary index of a collection: its records by another key.
+ *
+ * **Details**
+ *
+ * Records that have the same key in the index are in the order of their own keys.
+ * It is written with its records, so that it shows pending writes as they do.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V extends ValueSchema> {
+  /** The first record that has this key in the index: in a unique index the only one. */
+  readonly get: (
+    key: IK["Type"]
+  ) => Effect.Effect<
+    Option.Option<V["Type"]>,
+    ReadError | ValueDecoding,
+    IK["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** The same, or fails with `KeyNotFound`. */
+  readonly getOrFail: (
+    key: IK["Type"]
+  ) => Effect.Effect<
+    V["Type"],
+    ReadError | ValueDecoding | KeyNotFound,
+    IK["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** Says whether a record has this key in the index. */
+  readonly has: (key: IK["Type"]) => Effect.Effect<boolean, ReadError, IK["EncodingServices"]>
+
+  /** The records' own keys, in the order of the index. */
+  readonly keys: (
+    range?: RangeOf<IK>
+  ) => Stream.Stream<K["Type"], ReadError, IK["EncodingServices"] | K["DecodingServices"]>
+
+  /** The values, in the order of the index. */
+  readonly values: ReadValues<IK, V, IK["EncodingServices"] | V["DecodingServices"]>
+
+  /** The records' own keys and values, in the order of the index. */
+  readonly entries: ReadEntries<
+    K["Type"],
+    IK,
+    V,
+    IK["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
+  >
+
+  /** How many entries a range of the index has. */
+  readonly count: (range?: RangeOf<IK>) => Effect.Effect<number, ReadError, IK["EncodingServices"]>
+}
+
+/**
+ * What `verify` finds wrong with a record, or with an entry of an index.
+ *
+ * **Details**
+ *
+ * - `Undecodable`: the key or the value of a record does not decode; `detail` says why
+ * - `MissingEntry`: an index lacks a record
+ * - `StrayEntry`: an index has an entry that no record is behind, or that its record does not have
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Problem =
+  | { readonly _tag: "Undecodable"; readonly key: string; readonly detail: string }
+  | { readonly _tag: "MissingEntry"; readonly key: string; readonly index: string; readonly indexKey: string }
+  | { readonly _tag: "StrayEntry"; readonly key: string; readonly index: string; readonly indexKey: string }
+
+/**
+ * A named, schema-typed view of a store.
+ *
+ * **Details**
+ *
+ * Its calls are those of the store: buffered, visible at once, a part of the transaction
+ * that they are made in. Keys and values go through the schemas, both ways. A write to a
+ * collection and the writes to its indexes are one: both are on disk, or none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Collection<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
+  /** The name of the collection. */
+  readonly name: string
+
+  /** The secondary indexes, by their names. */
+  readonly indexes: { readonly [N in keyof I]: CollectionIndex<I[N], K, V> }
+
+  /** Reads a value; `none` where there is none. */
+  readonly get: (
+    key: K["Type"]
+  ) => Effect.Effect<
+    Option.Option<V["Type"]>,
+    ReadError | ValueDecoding,
+    K["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** Reads a value, or fails with `KeyNotFound`. */
+  readonly getOrFail: (
+    key: K["Type"]
+  ) => Effect.Effect<
+    V["Type"],
+    ReadError | ValueDecoding | KeyNotFound,
+    K["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** Says whether there is a value. */
+  readonly has: (key: K["Type"]) => Effect.Effect<boolean, ReadError, K["EncodingServices"]>
+
+  /** Reads many values, all from the same state; `found` is keyed by the caller's own keys. */
+  readonly getMany: (
+    keys: Iterable<K["Type"]>
+  ) => Effect.Effect<
+    { readonly found: ReadonlyMap<K["Type"], V["Type"]>; readonly missing: ReadonlyArray<K["Type"]> },
+    ReadError | ValueDecoding,
+    K["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** Keeps a value in place of another, if any; visible at once, on disk after the next commit. */
+  readonly put: (
+    key: K["Type"],
+    value: V["Type"]
+  ) => Effect.Effect<void, WriteError | UniqueViolation, WriteServices<K, V, I>>
+
+  /** Keeps a value where there is none, or fails with `KeyExists`. */
+  readonly insert: (
+    key: K["Type"],
+    value: V["Type"]
+  ) => Effect.Effect<void, WriteError | UniqueViolation | KeyExists, WriteServices<K, V, I>>
+
+  /**
+   * Reads a value, computes the next and keeps it, as one step to all other fibers;
+   * `none` deletes. Gives the next value.
+   *
+   * **Gotchas**
+   *
+   * `f` may be called again.
+   */
+  readonly update: (
+    key: K["Type"],
+    f: (current: Option.Option<V["Type"]>) => Option.Option<V["Type"]>
+  ) => Effect.Effect<
+    Option.Option<V["Type"]>,
+    WriteError | UniqueViolation | ValueDecoding,
+    WriteServices<K, V, I> | V["DecodingServices"]
+  >
+
+  /** Deletes a value; deleting what is not there is fine. */
+  readonly delete: (
+    key: K["Type"]
+  ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | EngineFailure, K["EncodingServices"]>
+
+  /** Deletes a value, or fails with `KeyNotFound`. */
+  readonly deleteOrFail: (
+    key: K["Type"]
+  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | EngineFailure, K["EncodingServices"]>
+
+  /** Keeps many values in one transaction, on disk when it returns. The last of equal keys wins. */
+  readonly putMany: (
+    entries: Iterable<readonly [K["Type"], V["Type"]]>
+  ) => Effect.Effect<void, WriteError | UniqueViolation | TransactionConflict, WriteServices<K, V, I>>
+
+  /** Deletes many values in one transaction, on disk when it returns. */
+  readonly deleteMany: (
+    keys: Iterable<K["Type"]>
+  ) => Effect.Effect<
+    void,
+    KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure | TransactionConflict,
+    K["EncodingServices"]
+  >
+
+  /** The keys of a range, in the order of their values, as a stream like that of the store. */
+  readonly keys: (
+    range?: RangeOf<K>
+  ) => Stream.Stream<K["Type"], ReadError, K["EncodingServices"] | K["DecodingServices"]>
+
+  /** The values of a range, in the order of their keys. */
+  readonly values: ReadValues<K, V, K["EncodingServices"] | V["DecodingServices"]>
+
+  /** The keys and values of a range. */
+  readonly entries: ReadEntries<
+    K["Type"],
+    K,
+    V,
+    K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
+  >
+
+  /** The first key of a range, and its value. */
+  readonly first: ReadOne<K, V>
+
+  /** The last key of a range, and its value. */
+  readonly last: ReadOne<K, V>
+
+  /** How many keys of a range have a value. */
+  readonly count: (range?: RangeOf<K>) => Effect.Effect<number, ReadError, K["EncodingServices"]>
+
+  /** How many keys have a value. */
+  readonly size: Effect.Effect<number, Closed | EngineFailure>
+
+  /** Deletes everything in one transaction, on disk when it returns. */
+  readonly clear: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
+
+  /** The changes that this process commits, as the store's `changes` gives them. */
+  readonly changes: (
+    options?: { readonly prefix?: KeyPrefix<K["Encoded"]> | undefined; readonly capacity?: number | undefined }
+  ) => Stream.Stream<
+    Change<K["Type"], V["Type"], ValueDecoding, V["DecodingServices"]>,
+    KeyEncoding | ChangesMissed | Closed,
+    K["DecodingServices"] | V["DecodingServices"]
+  >
+
+  /**
+   * Builds all indexes anew, part by part, each part in a transaction. Until it is done
+   * they lack some records.
+   */
+  readonly rebuildIndexes: Effect.Effect<
+    void,
+    WriteError | ValueDecoding | UniqueViolation | TransactionConflict | CollectionFailed,
+    WriteServices<K, V, I> | V["DecodingServices"]
+  >
+
+  /**
+   * Looks at every record and every entry of the indexes, in one snapshot of the store,
+   * and gives what is wrong with them; nothing where all is well.
+   */
+  readonly verify: Effect.Effect<
+    ReadonlyArray<Problem>,
+    Closed | EngineFailure,
+    K["DecodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
+  >
+}
+
+/**
+ * Reads one record at an end of a range.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ReadOne<K extends KeySchema, V extends ValueSchema> = (
+  range?: Omit<RangeOf<K>, "limit" | "reverse" | "snapshot">
+) => Effect.Effect<
+  Option.Option<readonly [K["Type"], V["Type"]]>,
+  ReadError | ValueDecoding,
+  K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
+>
+
+/**
+ * The services that writing needs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type WriteServices<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> =
+  | K["EncodingServices"]
+  | V["EncodingServices"]
+  | I[keyof I]["EncodingServices"]

@@ -1,0 +1,171 @@
+/**
+ * Keys and values of a collection, through their schemas, to bytes and back.
+ */
+import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { ValueSchema } from "../CollectionOptions.ts"
+import type { ByteString } from "../Key.ts"
+import type { KeyPrefix, KeySchema } from "../KeySchema.ts"
+import { KeyEncoding, type KeyEncodingReason, ValueDecoding, ValueEncoding } from "../StoreError.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
+import * as OrderedKeySchema from "./keySchema.ts"
+import { count } from "./quantity.ts"
+import { isNative } from "./schemaShape.ts"
+import type { StoreCore } from "./storeCore.ts"
+
+/** Turns keys into bytes and back. */
+export interface KeyCodec<K extends KeySchema> {
+  readonly encode: (key: K["Type"]) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
+  readonly encodePrefix: (prefix: KeyPrefix<K["Encoded"]>) => Effect.Effect<ByteString, KeyEncoding>
+  readonly decode: (bytes: ByteString) => Effect.Effect<K["Type"], KeyEncoding, K["DecodingServices"]>
+  /** Where the key ends with which the bytes begin. */
+  readonly endOf: (bytes: ByteString) => Result.Result<number, KeyEncoding>
+  /** Shows a key in a message. */
+  readonly show: (bytes: ByteString) => string
+  /** Refuses bytes that are too long for the engine. */
+  readonly checkLength: (bytes: ByteString) => Result.Result<ByteString, KeyEncoding>
+}
+
+const longestShown = 50
+
+const isBytes = (key: unknown): key is Uint8Array => key instanceof Uint8Array
+
+const makeShow = ({ keys }: StoreCore) => (key: unknown): string => {
+  if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
+  const text = Formatter.format(key)
+  return text.length > longestShown ? `${text.slice(0, longestShown - 3)}...` : text
+}
+
+/** Makes the codec of keys, or says why the schema has no order. */
+export const makeKeyCodec = <K extends KeySchema>(
+  schema: K,
+  core: StoreCore,
+  collection: string
+): Result.Result<KeyCodec<K>, string> =>
+  Result.map(OrderedKeySchema.make(schema), (ordered) => {
+    const { maxKeyBytes } = core.environment
+    const showKey = makeShow(core)
+    const encodeBySchema = Schema.encodeUnknownEffect(schema)
+    const decodeBySchema = Schema.decodeUnknownEffect(schema)
+
+    const refuse = (reason: KeyEncodingReason, key: unknown, detail: string) =>
+      new KeyEncoding({ reason, key: showKey(key), detail, collection })
+
+    const refuseStored = (bytes: ByteString, detail: string) => refuse("NotDecodable", show(bytes), detail)
+
+    const show = (bytes: ByteString): string =>
+      Result.match(ordered.decodePart(bytes, 0), {
+        onSuccess: ({ value }) => showKey(value),
+        onFailure: () => count(bytes.length, "byte")
+      })
+
+    const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
+      bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
+        new KeyEncoding({
+          reason: "TooLong",
+          key: show(bytes),
+          detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`,
+          collection
+        })
+      )
+
+    const orderedBytes = (key: unknown, bytes: Result.Result<ByteString, string>) =>
+      Effect.fromResult(
+        Result.flatMap(Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)), checkLength)
+      )
+
+    return {
+      encode: (key) =>
+        Effect.mapError(encodeBySchema(key), ({ message }) => refuse("Schema", key, message)).pipe(
+          Effect.flatMap((encoded) => orderedBytes(key, ordered.encode(encoded)))
+        ),
+      encodePrefix: (prefix) => orderedBytes(prefix, ordered.encodePrefix(prefix)),
+      decode: (bytes) =>
+        Effect.fromResult(
+          Result.mapError(ordered.decode(bytes), (detail) => refuseStored(bytes, detail))
+        ).pipe(
+          Effect.flatMap((encoded) =>
+            Effect.mapError(decodeBySchema(encoded), ({ message }) => refuseStored(bytes, message))
+          )
+        ),
+      endOf: (bytes) =>
+        Result.mapBoth(ordered.decodePart(bytes, 0), {
+          onSuccess: ({ end }) => end,
+          onFailure: (detail) => refuseStored(bytes, detail)
+        }),
+      show,
+      checkLength
+    }
+  })
+
+/** Turns values into bytes and back. Keys are there for messages. */
+export interface ValueCodec<V extends ValueSchema> {
+  /** The schema whose encoded side is stored. */
+  readonly stored: Schema.Constraint
+  readonly encode: (
+    value: V["Type"],
+    key: () => string
+  ) => Effect.Effect<Uint8Array, ValueEncoding, V["EncodingServices"]>
+  /** Decodes a record, its entries in indexes included. */
+  readonly decode: (
+    record: Uint8Array,
+    key: () => string
+  ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+  /** Encodes what is in the encoded form of the schema already. */
+  readonly encodeRaw: (value: unknown, key: () => string) => Result.Result<Uint8Array, ValueEncoding>
+  /** Decodes a record to the encoded form of the schema, at once. */
+  readonly decodeRaw: (record: Uint8Array, key: () => string) => Result.Result<unknown, ValueDecoding>
+  /** Decodes the encoded form of the schema. */
+  readonly decodeEncoded: (
+    encoded: unknown,
+    key: () => string
+  ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+}
+
+/** Makes the codec of values. */
+export const makeValueCodec = <V extends ValueSchema>(
+  schema: V,
+  { values }: StoreCore,
+  collection: string
+): ValueCodec<V> => {
+  // Of the classes of Effect (Option, DateTime, Duration, ...) a value would keep no more than the fields.
+  const stored = isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
+  const encodeBySchema = Schema.encodeUnknownEffect(stored)
+  const decodeBySchema = Schema.decodeUnknownEffect(stored)
+
+  const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
+    Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: key(), collection, ...failure }))
+
+  const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) => {
+    const bytes = CollectionRecord.valueOf(record)
+    return Result.mapError(
+      values.decode(bytes, bytes.length),
+      (failure) => new ValueDecoding({ key: key(), collection, ...failure })
+    )
+  }
+
+  const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
+    Effect.mapError(
+      decodeBySchema(encoded),
+      (cause) => new ValueDecoding({ key: key(), collection, detail: cause.message, cause })
+    )
+
+  return {
+    stored,
+    encodeRaw,
+    decodeRaw,
+    decodeEncoded,
+    encode: (value, key) =>
+      Effect.mapError(
+        encodeBySchema(value),
+        (cause) => new ValueEncoding({ key: key(), collection, detail: cause.message, cause })
+      ).pipe(Effect.flatMap((encoded) => Effect.fromResult(encodeRaw(encoded, key)))),
+    decode: (record, key) => {
+      const encoded = decodeRaw(record, key)
+      return Result.isFailure(encoded) ? Effect.fail(encoded.failure) : decodeEncoded(encoded.success, key)
+    }
+  }
+}

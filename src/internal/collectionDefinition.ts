@@ -1,0 +1,110 @@
+/**
+ * What a collection is, made ready: its names, its codecs, and the fingerprints of its
+ * schemas.
+ */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import type { CollectionOptions, IndexDefinition, ValueSchema } from "../CollectionOptions.ts"
+import type { ByteString } from "../Key.ts"
+import type { KeySchema } from "../KeySchema.ts"
+import { CollectionFailed, type KeyEncoding } from "../StoreError.ts"
+import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
+import { shapeOf } from "./schemaShape.ts"
+import type { StoreCore } from "./storeCore.ts"
+
+/** An index, made ready. */
+export interface Index<Value, K extends KeySchema> {
+  readonly name: string
+  /** The name of its database. */
+  readonly database: string
+  readonly isUnique: boolean
+  readonly key: KeyCodec<K>
+  /** The keys that a record has in it, each once. */
+  readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
+  /** Changes with what is stored in it. */
+  readonly fingerprint: string
+}
+
+/** A collection, made ready. */
+export interface Definition<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
+  readonly name: string
+  /** The name of its database. */
+  readonly database: string
+  readonly version: number
+  /** Changes with what the schemas of keys and values are encoded to. */
+  readonly fingerprint: string
+  readonly key: KeyCodec<K>
+  readonly value: ValueCodec<V>
+  readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
+}
+
+/** No `/`, which parts the names of a database, nor the character that parts names from keys. */
+const isName = (name: unknown): name is string =>
+  typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
+
+/** What stands for the encoded side of schemas. */
+const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
+  createHash("sha256").update(schemas.map(({ ast }) => shapeOf(ast)).join("\n")).digest("hex")
+
+const makeIndex = <Value, K extends KeySchema>(
+  name: string,
+  { key: schema, of, unique }: IndexDefinition<Value, K>,
+  collection: string,
+  core: StoreCore
+): Result.Result<Index<Value, K>, string> =>
+  Result.map(makeKeyCodec(schema, core, `${collection}.${name}`), (key) => ({
+    name,
+    database: `index/${collection}/${name}`,
+    isUnique: unique === true,
+    key,
+    keysOf: (value) =>
+      Effect.suspend(() => {
+        const given = of(value)
+        if (given === undefined) return Effect.succeed([])
+        const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
+        return Effect.map(Effect.forEach(keys, key.encode), (encoded) => [...new Set(encoded)])
+      }),
+    fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}`
+  }))
+
+/** Makes a collection ready, or says what of it makes no sense. */
+export const make = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, R>(
+    name: string,
+    options: CollectionOptions<K, V, I, R>,
+    core: StoreCore
+  ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
+    const shown = Predicate.isString(name) ? name : typeof name
+    const refuse = (detail: string) => new CollectionFailed({ reason: "BadDefinition", collection: shown, detail })
+    if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
+    const version = options.version ?? 1
+    if (!Number.isSafeInteger(version) || version < 1) {
+      return yield* refuse("its version is to be a whole number from 1 on.")
+    }
+    const key = yield* Effect.mapError(
+      Effect.fromResult(makeKeyCodec(options.key, core, name)),
+      (detail) => refuse(`its key: ${detail}.`)
+    )
+    const value = makeValueCodec(options.value, core, name)
+    const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
+    const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
+    for (const [indexName, definition] of Object.entries(definitions)) {
+      if (!isName(indexName)) return yield* refuse(`the name of an index is text of at most 255 bytes without "/".`)
+      const index = makeIndex(indexName, definition, name, core)
+      if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
+      indexes.set(indexName, index.success)
+    }
+    return {
+      name,
+      database: `collection/${name}`,
+      version,
+      fingerprint: fingerprintOf(options.key, value.stored),
+      key,
+      value,
+      indexes
+    }
+  }
+)

@@ -1,0 +1,363 @@
+/**
+ * The methods of a collection that read and write its records.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import type { ValueSchema } from "../CollectionOptions.ts"
+import type { Collection, ReadOne } from "../CollectionService.ts"
+import type { Reader } from "../Engine.ts"
+import type { ByteString } from "../Key.ts"
+import type { KeySchema } from "../KeySchema.ts"
+import {
+  type Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  KeyExists,
+  KeyNotFound,
+  type UniqueViolation,
+  type ValueDecoding
+} from "../StoreError.ts"
+import * as ChangeStream from "./changeStream.ts"
+import type { Definition } from "./collectionDefinition.ts"
+import * as CollectionStreams from "./collectionStreams.ts"
+import type { CollectionWrites, NewRecord } from "./collectionWrites.ts"
+import type { CommitError } from "./committer.ts"
+import * as RecordStream from "./recordStream.ts"
+import type { Step } from "./storeAccess.ts"
+import type { StoreInternals } from "./storeInternals.ts"
+import type { Transaction } from "./transaction.ts"
+import { fromWrites, WriteSet } from "./writeSet.ts"
+
+/** Bytes that stay as they are when more is read. */
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.subarray(0, bytes.length))
+
+const isSame = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : Buffer.compare(a.subarray(0, a.length), b.subarray(0, b.length)) === 0
+
+const anything = () => Result.void
+
+/** Makes the methods of a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access, holder, transactions }: StoreInternals,
+  definition: Definition<K, V, I>,
+  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
+  open: RecordStream.OpenRecords
+): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
+  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
+  const { buffer } = holder.core
+  const hasIndexes = indexes.size > 0
+
+  const notFound = (key: ByteString) => new KeyNotFound({ key: keyCodec.show(key), collection: name })
+
+  // ---------------------------------------------------------------------------
+  // reading
+  // ---------------------------------------------------------------------------
+
+  const isPending = (key: ByteString): boolean => buffer.get(database, key) !== undefined
+
+  const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.show(key))
+
+  /** Reads a value in its encoded form: the memory that the engine reads into is used again at once. */
+  const readEncoded = (
+    key: ByteString
+  ): Effect.Effect<{ readonly encoded: unknown } | undefined, ValueDecoding | Closed | EngineFailure> =>
+    access.read(
+      (reader): Effect.Effect<{ readonly encoded: unknown } | undefined, ValueDecoding | EngineFailure> => {
+        const record = reader.get(database, key)
+        if (Result.isFailure(record)) return Effect.fail(record.failure)
+        return record.success === undefined
+          ? Effect.undefined
+          : Effect.fromResult(Result.map(
+            valueCodec.decodeRaw(record.success, () => keyCodec.show(key)),
+            (encoded) => ({ encoded })
+          ))
+      },
+      undefined,
+      () => isPending(key)
+    )
+
+  const get: Collection<K, V, I>["get"] = (key) =>
+    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+      Effect.flatMap(readEncoded(bytes), (found) =>
+        found === undefined
+          ? Effect.succeedNone
+          : Effect.asSome(valueCodec.decodeEncoded(found.encoded, () => keyCodec.show(bytes)))))
+
+  const getOrFail: Collection<K, V, I>["getOrFail"] = (key) =>
+    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+      Effect.flatMap(
+        readEncoded(bytes),
+        (found): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+          found === undefined
+            ? Effect.fail(notFound(bytes))
+            : valueCodec.decodeEncoded(found.encoded, () => keyCodec.show(bytes))
+      ))
+
+  const has: Collection<K, V, I>["has"] = (key) =>
+    Effect.flatMap(
+      keyCodec.encode(key),
+      (bytes) =>
+        access.read((reader) => Effect.fromResult(reader.has(database, bytes)), undefined, () => isPending(bytes))
+    )
+
+  const getMany: Collection<K, V, I>["getMany"] = Effect.fnUntraced(function*(wanted) {
+    const named: Array<readonly [K["Type"], ByteString]> = []
+    for (const key of wanted) named.push([key, yield* keyCodec.encode(key)])
+    const records = yield* access.read((reader) =>
+      Effect.fromResult(Result.all(named.map(([, key]) =>
+        Result.map(
+          reader.get(database, key),
+          (record) => record === undefined ? undefined : copyOf(record)
+        )
+      )))
+    )
+    const found = new Map<K["Type"], V["Type"]>()
+    const missing: Array<K["Type"]> = []
+    for (const [at, [name_, key]] of named.entries()) {
+      const record = records[at]
+      if (record === undefined) missing.push(name_)
+      else if (!found.has(name_)) found.set(name_, yield* decodeValue(key, record))
+    }
+    return { found, missing }
+  })
+
+  // ---------------------------------------------------------------------------
+  // writing
+  // ---------------------------------------------------------------------------
+
+  /** Keeps a record; `check` says whether what is there may be written over. */
+  const putRecord = <E>(
+    transaction: Transaction | undefined,
+    record: NewRecord,
+    check: (old: Uint8Array | undefined) => Result.Result<void, E>
+  ): Effect.Effect<void, E | UniqueViolation | CommitError | Closed> =>
+    access.step(transaction, (reader): Result.Result<Step<void>, E | UniqueViolation | EngineFailure> => {
+      const old = reader.get(database, record.key)
+      if (Result.isFailure(old)) return Result.fail(old.failure)
+      const allowed = check(old.success)
+      if (Result.isFailure(allowed)) return Result.fail(allowed.failure)
+      return Result.map(writes.toPut(reader, record, old.success), (all) => ({ result: undefined, writes: all }))
+    })
+
+  const encodeRecord = (key: K["Type"], value: V["Type"]) =>
+    Effect.flatMap(keyCodec.encode(key), (bytes) => writes.encode(bytes, value))
+
+  const put: Collection<K, V, I>["put"] = (key, value) =>
+    Effect.flatMap(encodeRecord(key, value), (record) =>
+      access.enterToWrite((transaction) =>
+        hasIndexes
+          ? putRecord(transaction, record, anything)
+          : access.write(transaction, [[database, record.key, record.bytes]])
+      ))
+
+  const insert: Collection<K, V, I>["insert"] = (key, value) =>
+    Effect.flatMap(
+      encodeRecord(key, value),
+      (record) =>
+        access.enterToWrite((transaction) =>
+          putRecord(transaction, record, (old) =>
+            old === undefined
+              ? Result.void
+              : Result.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })))
+        )
+    )
+
+  /** The step that deletes a record, where there is one. */
+  const removal = (reader: Reader, key: ByteString): Result.Result<Step<boolean>, EngineFailure> =>
+    Result.map(reader.get(database, key), (old) =>
+      old === undefined
+        ? { result: false, writes: [] }
+        : { result: true, writes: writes.toDelete(key, old) })
+
+  const removeRecord = (transaction: Transaction | undefined, key: ByteString) =>
+    access.removingStep(transaction, (reader) => removal(reader, key))
+
+  const deleteKey: Collection<K, V, I>["delete"] = (key) =>
+    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+      access.enterToWrite((transaction) =>
+        hasIndexes
+          ? Effect.asVoid(removeRecord(transaction, bytes))
+          : access.remove(transaction, [[database, bytes, null]])
+      ))
+
+  const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
+    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+      access.enterToWrite((transaction) =>
+        Effect.flatMap(
+          removeRecord(transaction, bytes),
+          (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(bytes))
+        )
+      ))
+
+  /** Signals that a record was written over while its next value was computed. */
+  const overtaken = Symbol("overtaken")
+
+  const update: Collection<K, V, I>["update"] = (key, f) =>
+    Effect.flatMap(keyCodec.encode(key), (bytes) => {
+      // A schema may take its time, and need services: between reading and writing others may write.
+      const attempt = Effect.gen(function*() {
+        const old = yield* access.read((reader) =>
+          Effect.fromResult(
+            Result.map(reader.get(database, bytes), (record) => record === undefined ? undefined : copyOf(record))
+          )
+        )
+        const current = old === undefined ? Option.none<V["Type"]>() : Option.some(yield* decodeValue(bytes, old))
+        const next = f(current)
+        const record = Option.isNone(next) ? undefined : yield* writes.encode(bytes, next.value)
+        const isDone = yield* access.enterToWrite((transaction) =>
+          access.step(transaction, (reader): Result.Result<Step<boolean>, UniqueViolation | EngineFailure> => {
+            const present = reader.get(database, bytes)
+            if (Result.isFailure(present)) return Result.fail(present.failure)
+            if (!isSame(present.success, old)) return Result.succeed({ result: false, writes: [] })
+            if (record === undefined) return Result.map(removal(reader, bytes), (step) => ({ ...step, result: true }))
+            return Result.map(writes.toPut(reader, record, old), (all) => ({ result: true, writes: all }))
+          })
+        )
+        return isDone ? next : overtaken
+      })
+      const attemptUntilDone: Effect.Effect<
+        Option.Option<V["Type"]>,
+        Effect.Error<typeof attempt>,
+        Effect.Services<typeof attempt>
+      > = Effect.flatMap(attempt, (outcome) => outcome === overtaken ? attemptUntilDone : Effect.succeed(outcome))
+      return attemptUntilDone
+    })
+
+  const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+    const records: Array<NewRecord> = []
+    for (const [key, value] of entries) records.push(yield* encodeRecord(key, value))
+    if (!hasIndexes) {
+      const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
+      return yield* access.enterToWrite((transaction) => access.writeAll(transaction, all))
+    }
+    yield* transactions.withTransaction(
+      access.enterToWrite((transaction) =>
+        Effect.forEach(records, (record) => putRecord(transaction, record, anything), { discard: true })
+      )
+    )
+  })
+
+  const deleteMany: Collection<K, V, I>["deleteMany"] = Effect.fnUntraced(function*(unwanted) {
+    const keys: Array<ByteString> = []
+    for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
+    if (!hasIndexes) {
+      const all = fromWrites(keys.map((key) => [database, key, null]))
+      return yield* access.enterToWrite((transaction) => access.writeAll(transaction, all))
+    }
+    yield* transactions.withTransaction(
+      access.enterToWrite((transaction) =>
+        Effect.forEach(keys, (key) => removeRecord(transaction, key), { discard: true })
+      )
+    )
+  })
+
+  const clear = access.enterToWrite((transaction) => {
+    const all = new WriteSet()
+    all.clear(database)
+    for (const index of indexes.values()) all.clear(index.database)
+    return access.writeAll(transaction, all)
+  })
+
+  // ---------------------------------------------------------------------------
+  // ranges
+  // ---------------------------------------------------------------------------
+
+  const source = { open, database, codec: keyCodec, isPart: false, resolve: RecordStream.itself }
+
+  type Range = CollectionStreams.TypedRange<K>
+  type ReadError = KeyEncoding | Closed | EngineFailure
+  type ValueServices = K["EncodingServices"] | V["DecodingServices"]
+  type Value = V["Type"]
+  type Decoded = Result.Result<Value, ValueDecoding>
+
+  function valuesIn(range: Range & { readonly undecodable: "skip" }): Stream.Stream<Value, ReadError, ValueServices>
+  function valuesIn(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
+  function valuesIn(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
+  function valuesIn(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
+    return CollectionStreams.make(
+      { ...source, values: true },
+      range,
+      ([key, record]) => CollectionStreams.tolerating(range.undecodable, decodeValue(key, record))
+    )
+  }
+
+  type Entry<A> = readonly [K["Type"], A]
+  type EntryServices = ValueServices | K["DecodingServices"]
+
+  function entriesIn(
+    range: Range & { readonly undecodable: "skip" }
+  ): Stream.Stream<Entry<Value>, ReadError, EntryServices>
+  function entriesIn(
+    range: Range & { readonly undecodable: "result" }
+  ): Stream.Stream<Entry<Decoded>, ReadError, EntryServices>
+  function entriesIn(range?: Range): Stream.Stream<Entry<Value>, ReadError | ValueDecoding, EntryServices>
+  function entriesIn(
+    range: Range = {}
+  ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
+    return CollectionStreams.make({ ...source, values: true }, range, ([bytes, record]) =>
+      Effect.gen(function*() {
+        const key = yield* keyCodec.decode(bytes)
+        const value = yield* CollectionStreams.tolerating(range.undecodable, decodeValue(bytes, record))
+        return value === undefined ? undefined : { item: [key, value.item] as const }
+      }))
+  }
+
+  const keys: Collection<K, V, I>["keys"] = (range = {}) =>
+    CollectionStreams.make(
+      { ...source, values: false },
+      range,
+      ([key]) => Effect.map(keyCodec.decode(key), (item) => ({ item }))
+    )
+
+  const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>
+    Stream.runHead(
+      CollectionStreams.make({ ...source, values: true }, { ...range, reverse, limit: 1 }, ([bytes, record]) =>
+        Effect.map(
+          Effect.all([keyCodec.decode(bytes), decodeValue(bytes, record)]),
+          ([key, value]) => ({ item: [key, value] as const })
+        ))
+    )
+
+  const changes: Collection<K, V, I>["changes"] = ({ capacity, prefix } = {}) =>
+    Stream.unwrap(
+      Effect.map(
+        CollectionStreams.toKeyRange(keyCodec, { prefix }, false),
+        (range) =>
+          ChangeStream.make(holder, access, {
+            database,
+            range,
+            capacity,
+            decodeKey: keyCodec.decode,
+            decodeValue
+          })
+      )
+    )
+
+  return {
+    get,
+    getOrFail,
+    has,
+    getMany,
+    put,
+    insert,
+    update,
+    delete: deleteKey,
+    deleteOrFail,
+    putMany,
+    deleteMany,
+    clear,
+    keys,
+    values: valuesIn,
+    entries: entriesIn,
+    first: readOne(false),
+    last: readOne(true),
+    count: (range = {}) =>
+      Stream.runCount(
+        CollectionStreams.make({ ...source, values: false }, range, () => Effect.succeed({ item: true }))
+      ),
+    size: access.read((reader) => Effect.fromResult(reader.count(database))),
+    changes
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * Brings what is stored of a collection to what the program wants: its version by
+ * migrations, its indexes by building them.
+ *
+ * The database `collections` says of each collection what it is at present, and how far
+ * work on it has come. A part of the work and what is said of it are one transaction: who
+ * is killed in the middle goes on from there, and of two who open it at once one goes on
+ * from where the other is.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { CollectionOptions, ValueSchema } from "../CollectionOptions.ts"
+import type { Reader } from "../Engine.ts"
+import { ByteString, fromBytes } from "../Key.ts"
+import type { KeySchema } from "../KeySchema.ts"
+import {
+  CollectionFailed,
+  type CollectionFailedReason,
+  type EngineFailure,
+  type KeyEncoding,
+  type UniqueViolation,
+  type ValueDecoding,
+  type ValueEncoding
+} from "../StoreError.ts"
+import type { Definition } from "./collectionDefinition.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
+import type { CollectionWrites } from "./collectionWrites.ts"
+import { count } from "./quantity.ts"
+import type { StoreInternals } from "./storeInternals.ts"
+import type { Transaction } from "./transaction.ts"
+
+const descriptorsName = "collections"
+
+const partRecords = 1024
+const partBytes = 1024 * 1024
+const recordsBetweenLogs = 10_000
+
+/** What is stored about a collection. */
+const Descriptor = Schema.Struct({
+  version: Schema.Number,
+  fingerprint: Schema.String,
+  /** The fingerprints of the indexes that are built. */
+  indexes: Schema.Record(Schema.String, Schema.String),
+  /** The last key that the migration from `version` has come to. */
+  migratedTo: Schema.optionalKey(Schema.String),
+  /** The last key that the indexes were built to. */
+  indexedTo: Schema.optionalKey(Schema.String)
+})
+
+type Descriptor = typeof Descriptor.Type
+
+const decodeDescriptor = Schema.decodeUnknownOption(Descriptor)
+
+/** What a part of the work came to. */
+interface Progress {
+  readonly isDone: boolean
+  /** What was worked on, for the log. */
+  readonly work: string
+  readonly records: number
+}
+
+type IndexError = ValueDecoding | ValueEncoding | KeyEncoding | UniqueViolation
+
+/** Makes what opens a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, R>(
+  { access, holder: { core }, transactions }: StoreInternals,
+  definition: Definition<K, V, I>,
+  { migrations = {} }: CollectionOptions<K, V, I, R>,
+  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>
+) => {
+  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
+  const { environment, options: { readOnly }, values } = core
+  const descriptorKey = fromBytes(Buffer.from(name))
+
+  const refuse = (reason: CollectionFailedReason, detail: string, cause?: unknown) =>
+    new CollectionFailed({ reason, collection: name, detail, ...(cause === undefined ? {} : { cause }) })
+
+  const openDatabases = core.betweenCommits(access.enter(() => {
+    const names = [descriptorsName, database, ...Array.from(indexes.values(), (index) => index.database)]
+    return Effect.fromResult(Result.all(names.map(environment.openDatabase)))
+  })).pipe(
+    Effect.catchTag("EngineFailure", (failure) =>
+      // MDB_DBS_FULL
+      Effect.fail(
+        failure.code === -30791
+          ? refuse("TooManyDatabases", "the store has as many databases as it can have.", failure)
+          : failure
+      ))
+  )
+
+  // ---------------------------------------------------------------------------
+  // what is stored about it
+  // ---------------------------------------------------------------------------
+
+  const readDescriptor = (
+    reader: Reader
+  ): Effect.Effect<Option.Option<Descriptor>, CollectionFailed | EngineFailure> =>
+    Effect.suspend((): Effect.Effect<Option.Option<Descriptor>, CollectionFailed | EngineFailure> => {
+      const bytes = reader.get(descriptorsName, descriptorKey)
+      if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
+      if (bytes.success === undefined) return Effect.succeedNone
+      const decoded = values.decode(bytes.success, bytes.success.length)
+      const stored = Option.flatMap(Result.getSuccess(decoded), decodeDescriptor)
+      return Option.isSome(stored)
+        ? Effect.succeed(stored)
+        : Effect.fail(refuse("NewerVersion", "what is stored about it is not known to this version of the package."))
+    })
+
+  const writeDescriptor = (transaction: Transaction, descriptor: Descriptor) =>
+    Effect.sync(() => {
+      const bytes = Result.getOrThrow(values.encode(descriptor))
+      transaction.write([[descriptorsName, descriptorKey, bytes]])
+    })
+
+  const allIndexes = (): Descriptor["indexes"] =>
+    Object.fromEntries(Array.from(indexes.values(), (index) => [index.name, index.fingerprint]))
+
+  const readPart = ({ reader }: Transaction, after: string | undefined) =>
+    Effect.fromResult(reader.read(database, {
+      from: after === undefined ? undefined : { key: ByteString(after), inclusive: false },
+      to: undefined,
+      reverse: false,
+      values: true,
+      maxRecords: partRecords,
+      maxBytes: partBytes
+    }))
+
+  // ---------------------------------------------------------------------------
+  // a part of the work
+  // ---------------------------------------------------------------------------
+
+  const migrateRecord = Effect.fnUntraced(function*(from: number, key: ByteString, record: Uint8Array) {
+    const migration = migrations[from]
+    if (migration === undefined) {
+      return yield* refuse("MissingMigration", `it has version ${from}, and there is no migration from that one.`)
+    }
+    const show = () => keyCodec.show(key)
+    const failed = (cause: unknown) =>
+      refuse("Migration", `the migration from version ${from} failed at key ${show()}.`, cause)
+    const encoded = yield* Effect.mapError(Effect.fromResult(valueCodec.decodeRaw(record, show)), failed)
+    const migrated = yield* Effect.mapError(migration(encoded), failed)
+    if (from + 1 === definition.version) yield* Effect.mapError(valueCodec.decodeEncoded(migrated, show), failed)
+    const bytes = yield* Effect.mapError(Effect.fromResult(valueCodec.encodeRaw(migrated, show)), failed)
+    return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
+  })
+
+  const migratePart = Effect.fnUntraced(function*(transaction: Transaction, descriptor: Descriptor) {
+    const { migratedTo, version, ...rest } = descriptor
+    if (migrations[version] === undefined) {
+      return yield* refuse("MissingMigration", `it has version ${version}, and there is no migration from that one.`)
+    }
+    const { records, rest: behind } = yield* readPart(transaction, migratedTo)
+    for (const [key, record] of records) {
+      transaction.write([[database, key, yield* migrateRecord(version, key, record)]])
+    }
+    const last = records.at(-1)
+    yield* writeDescriptor(
+      transaction,
+      behind !== undefined && last !== undefined
+        ? { ...descriptor, migratedTo: last[0] }
+        // What the indexes are of may be another now.
+        : { ...rest, version: version + 1, fingerprint: definition.fingerprint, indexes: {} }
+    )
+    return { isDone: false, work: `Migrating from version ${version}`, records: records.length }
+  })
+
+  /** Drops the indexes that are not wanted, and empties those that are to be built. */
+  const beginIndexes = Effect.fnUntraced(
+    function*(transaction: Transaction, before: Descriptor) {
+      const { indexedTo: _, ...descriptor } = before
+      const built: Record<string, string> = {}
+      for (const [indexName, fingerprint] of Object.entries(descriptor.indexes)) {
+        if (indexes.get(indexName)?.fingerprint === fingerprint) built[indexName] = fingerprint
+      }
+      const prefix = `index/${name}/`
+      for (const stored of environment.databases()) {
+        if (stored.startsWith(prefix) && built[stored.slice(prefix.length)] === undefined) {
+          transaction.writes.clear(stored)
+        }
+      }
+      const isBuilt = Array.from(indexes.keys()).every((indexName) => built[indexName] !== undefined)
+      yield* writeDescriptor(transaction, { ...descriptor, indexes: built, ...(isBuilt ? {} : { indexedTo: "" }) })
+      return { isDone: false, work: "Building indexes", records: 0 }
+    }
+  )
+
+  const buildPart = Effect.fnUntraced(function*(transaction: Transaction, descriptor: Descriptor, after: string) {
+    const { records, rest } = yield* readPart(transaction, after === "" ? undefined : after)
+    for (const [key, record] of records) {
+      const value = yield* valueCodec.decode(record, () => keyCodec.show(key))
+      const encoded = yield* writes.encode(key, value)
+      transaction.write(yield* Effect.fromResult(writes.toPut(transaction.reader, encoded, record)))
+    }
+    const last = records.at(-1)
+    const { indexedTo: _, ...finished } = descriptor
+    yield* writeDescriptor(
+      transaction,
+      rest !== undefined && last !== undefined
+        ? { ...descriptor, indexedTo: last[0] }
+        : { ...finished, indexes: allIndexes() }
+    )
+    return { isDone: false, work: "Building indexes", records: records.length }
+  })
+
+  const hasIndexes = (descriptor: Descriptor): boolean =>
+    Object.keys(descriptor.indexes).length === indexes.size &&
+    Array.from(indexes.values()).every((index) => descriptor.indexes[index.name] === index.fingerprint)
+
+  const done: Progress = { isDone: true, work: "", records: 0 }
+
+  const checkVersion = ({ fingerprint, version }: Descriptor) => {
+    if (version > definition.version) {
+      return Effect.fail(refuse("NewerVersion", `it has version ${version}, the program knows ${definition.version}.`))
+    }
+    return version === definition.version && fingerprint !== definition.fingerprint
+      ? Effect.fail(
+        refuse("ChangedSchema", `its schemas are not those of version ${version}; give a new version and a migration.`)
+      )
+      : Effect.void
+  }
+
+  type Services = V["EncodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
+  type Part<R2> = Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R2>
+  type Migrate<R2> = (transaction: Transaction, descriptor: Descriptor) => Part<R2>
+
+  const workOn = Effect.fnUntraced(function*<R2>(
+    transaction: Transaction,
+    migrate: Migrate<R2>
+  ): Effect.fn.Return<Progress, CollectionFailed | IndexError | EngineFailure, R2 | Services> {
+    const stored = yield* readDescriptor(transaction.reader)
+    if (Option.isNone(stored)) {
+      yield* writeDescriptor(transaction, {
+        version: definition.version,
+        fingerprint: definition.fingerprint,
+        indexes: allIndexes()
+      })
+      return done
+    }
+    const descriptor = stored.value
+    yield* checkVersion(descriptor)
+    if (descriptor.version < definition.version) return yield* migrate(transaction, descriptor)
+    if (hasIndexes(descriptor)) return done
+    return descriptor.indexedTo === undefined
+      ? yield* beginIndexes(transaction, descriptor)
+      : yield* buildPart(transaction, descriptor, descriptor.indexedTo)
+  })
+
+  // ---------------------------------------------------------------------------
+  // all of it
+  // ---------------------------------------------------------------------------
+
+  const inTransaction = <A, E, R2>(use: (transaction: Transaction) => Effect.Effect<A, E, R2>) =>
+    transactions.withTransaction(
+      access.enterToWrite((transaction) =>
+        transaction === undefined ? Effect.die("a transaction was begun") : use(transaction)
+      )
+    )
+
+  const log = (what: string, records: number) =>
+    Effect.logInfo(`${what} of the collection "${name}": ${count(records, "record")}`)
+
+  const work = Effect.fnUntraced(function*<R2>(migrate: Migrate<R2>) {
+    let records = 0
+    let logged = 0
+    for (;;) {
+      const progress = yield* inTransaction((transaction) => workOn(transaction, migrate))
+      if (progress.isDone) {
+        return records > logged
+          ? yield* Effect.logInfo(`The collection "${name}" is up to date`)
+          : undefined
+      }
+      if (records === 0) yield* log(progress.work, progress.records)
+      records += progress.records
+      if (records - logged >= recordsBetweenLogs) {
+        logged = records
+        yield* log(progress.work, records)
+      }
+    }
+  })
+
+  /** A read-only store is as it is. */
+  const check = Effect.gen(function*() {
+    const stored = yield* access.read(readDescriptor)
+    if (Option.isNone(stored)) return
+    yield* checkVersion(stored.value)
+    if (stored.value.version < definition.version) {
+      return yield* refuse("Migration", `it has version ${stored.value.version}, and the store is read-only.`)
+    }
+    if (!hasIndexes(stored.value)) {
+      return yield* refuse("Index", "its indexes are not built, and the store is read-only.")
+    }
+  })
+
+  const failedIndex = (error: IndexError) => Effect.fail(refuse("Index", error.message, error))
+
+  return {
+    /** Brings the collection to what the program wants. */
+    open: Effect.andThen(openDatabases, readOnly ? check : work(migratePart)).pipe(
+      Effect.catchTags({
+        ValueDecoding: failedIndex,
+        ValueEncoding: failedIndex,
+        KeyEncoding: failedIndex,
+        UniqueViolation: failedIndex
+      })
+    ),
+
+    /** Builds all indexes anew. */
+    rebuildIndexes: Effect.andThen(
+      inTransaction((transaction) =>
+        Effect.flatMap(readDescriptor(transaction.reader), (stored) =>
+          Option.isSome(stored)
+            ? beginIndexes(transaction, { ...stored.value, indexes: {} })
+            : Effect.void)
+      ),
+      // A collection that was opened has been migrated.
+      work(() => Effect.succeed(done))
+    )
+  }
+}

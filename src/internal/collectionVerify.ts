@@ -1,0 +1,137 @@
+/**
+ * Looks whether the records of a collection and the entries of its indexes are what
+ * they should be.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { ValueSchema } from "../CollectionOptions.ts"
+import type { Collection, Problem } from "../CollectionService.ts"
+import type { Reader } from "../Engine.ts"
+import { type ByteString, fromBytes } from "../Key.ts"
+import type { KeySchema } from "../KeySchema.ts"
+import { Closed, type EngineFailure } from "../StoreError.ts"
+import type { Definition } from "./collectionDefinition.ts"
+import { recordKeyOf } from "./collectionIndexes.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
+import { entryKey } from "./collectionWrites.ts"
+import * as RangeReader from "./rangeReader.ts"
+import type { OpenSnapshot } from "./storeCore.ts"
+import type { StoreInternals } from "./storeInternals.ts"
+
+const nameOf = (index: string, key: ByteString): string => `${index}\0${key}`
+
+/** Makes what verifies a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access, holder: { core } }: StoreInternals,
+  { database, indexes, key: keyCodec, value: valueCodec }: Definition<K, V, I>
+): Collection<K, V, I>["verify"] => {
+  /** Reads a database part by part, and lets others run in between. */
+  const forEachRecord = Effect.fnUntraced(function*<E, R>(
+    snapshot: OpenSnapshot,
+    name: string,
+    use: (record: RangeReader.Part[number], reader: Reader) => Effect.Effect<void, E, R>
+  ) {
+    const read = RangeReader.make(snapshot.reader, name, {
+      from: undefined,
+      to: undefined,
+      reverse: false,
+      values: true
+    })
+    const readPart = access.whenReadable(() =>
+      Effect.suspend((): Effect.Effect<RangeReader.Part | undefined, Closed | EngineFailure> =>
+        snapshot.isReleased()
+          ? Effect.fail(new Closed({ path: core.options.path, what: "Store" }))
+          : Effect.fromResult(read())
+      )
+    )
+    for (;;) {
+      yield* Effect.yieldNow
+      const part = yield* readPart
+      if (part === undefined) return
+      yield* Effect.forEach(part, (record) => use(record, snapshot.reader), { discard: true })
+    }
+  })
+
+  /** The record that an index has under a key, if it is this one. */
+  const isEntered = (
+    reader: Reader,
+    key: ByteString,
+    indexName: string,
+    indexKey: ByteString
+  ): Result.Result<boolean, EngineFailure> => {
+    const index = indexes.get(indexName)
+    if (index === undefined) return Result.succeed(true)
+    return Result.map(
+      reader.get(index.database, entryKey(index, indexKey, key)),
+      (value) => value !== undefined && (!index.isUnique || fromBytes(value.subarray(0, value.length)) === key)
+    )
+  }
+
+  const verifyRecord = Effect.fnUntraced(function*(
+    problems: Array<Problem>,
+    [key, record]: RangeReader.Part[number],
+    reader: Reader
+  ) {
+    const shown = keyCodec.show(key)
+    const undecodable = (error: { readonly message: string }) => {
+      problems.push({ _tag: "Undecodable", key: shown, detail: error.message })
+    }
+    yield* Effect.match(keyCodec.decode(key), { onFailure: undecodable, onSuccess: () => undefined })
+    const value = yield* Effect.result(valueCodec.decode(record, () => shown))
+    if (Result.isFailure(value)) return undecodable(value.failure)
+    const entered = new Set(CollectionRecord.entriesOf(record).map(([index, indexKey]) => nameOf(index, indexKey)))
+    for (const index of indexes.values()) {
+      const indexKeys = yield* Effect.result(index.keysOf(value.success))
+      if (Result.isFailure(indexKeys)) {
+        undecodable(indexKeys.failure)
+        continue
+      }
+      for (const indexKey of indexKeys.success) {
+        const isThere = yield* Effect.fromResult(isEntered(reader, key, index.name, indexKey))
+        if (!isThere || !entered.has(nameOf(index.name, indexKey))) {
+          problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
+        }
+      }
+    }
+  })
+
+  const verify = Effect.fnUntraced(function*(snapshot: OpenSnapshot) {
+    const problems: Array<Problem> = []
+    yield* forEachRecord(snapshot, database, (record, reader) => verifyRecord(problems, record, reader))
+    for (const index of indexes.values()) {
+      yield* forEachRecord(snapshot, index.database, (entry, reader) =>
+        Effect.gen(function*() {
+          const key = Result.getOrUndefined(recordKeyOf(index, entry))
+          const record = key === undefined ? undefined : yield* Effect.fromResult(reader.get(database, key))
+          const isBacked = key !== undefined && record !== undefined &&
+            CollectionRecord.entriesOf(record).some(([name, indexKey]) =>
+              name === index.name && entryKey(index, indexKey, key) === entry[0]
+            )
+          if (!isBacked) {
+            problems.push({
+              _tag: "StrayEntry",
+              key: key === undefined ? "" : keyCodec.show(key),
+              index: index.name,
+              indexKey: index.key.show(entry[0])
+            })
+          }
+        }))
+    }
+    return problems
+  })
+
+  return Effect.scoped(Effect.flatMap(
+    access.enter(() =>
+      Effect.andThen(
+        core.beforeSnapshot,
+        access.whenReadable(() =>
+          Effect.acquireRelease(
+            Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
+            (snapshot) => Effect.sync(snapshot.release)
+          )
+        )
+      )
+    ),
+    verify
+  ))
+}

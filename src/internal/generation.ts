@@ -1,0 +1,105 @@
+/**
+ * Writes that are committed together, and which of them may be committed ahead of
+ * the others to make room.
+ *
+ * A group of writes is only right as a whole: a record and the entries of its
+ * indexes. Groups that write to the same key become one.
+ */
+import * as Deferred from "effect/Deferred"
+import type { Write } from "../Engine.ts"
+import type { ByteString } from "../Key.ts"
+import type { CommitError } from "./committer.ts"
+import { addressOf, WriteSet } from "./writeSet.ts"
+
+type Address = readonly [database: string, key: ByteString]
+
+/** The keys of a group, by their names. */
+type Group = Map<string, Address>
+
+/** Writes that are committed together. */
+export interface Generation {
+  /** The latest write of each key. */
+  readonly writes: WriteSet
+  /** The group of a key, for keys that have one. */
+  readonly groups: Map<string, Group>
+  /** Deletions made since a commit did not fit: they may be committed ahead of the rest, to make room. */
+  readonly freeing: Set<string>
+  /** Whether its commit was asked for or has begun. */
+  isRequested: boolean
+  /** How many fibers wait for its commit and hand its error on. */
+  waiting: number
+  /** Done when its commit is: with its result. */
+  readonly settled: Deferred.Deferred<void, CommitError>
+}
+
+/** Makes a generation without writes. */
+export const make = (): Generation => ({
+  writes: new WriteSet(),
+  groups: new Map(),
+  freeing: new Set(),
+  isRequested: false,
+  waiting: 0,
+  settled: Deferred.makeUnsafe()
+})
+
+/** Makes one group of some keys, and of all groups that they belong to. */
+const join = ({ groups }: Generation, addresses: ReadonlyArray<Address>): void => {
+  const joined: Group = new Map()
+  for (const address of addresses) {
+    const name = addressOf(...address)
+    joined.set(name, address)
+    for (const [other, otherAddress] of groups.get(name) ?? []) joined.set(other, otherAddress)
+  }
+  for (const name of joined.keys()) groups.set(name, joined)
+}
+
+/** Takes writes that belong together. Deletions that are `freeing` may be committed ahead of the rest. */
+export const add = (generation: Generation, group: ReadonlyArray<Write>, freeing: boolean): void => {
+  for (const [database, key, write] of group) {
+    generation.writes.set(database, key, write)
+    if (freeing && write === null) generation.freeing.add(addressOf(database, key))
+    else if (generation.freeing.size > 0) generation.freeing.delete(addressOf(database, key))
+  }
+  if (group.length > 1) join(generation, group.map(([database, key]): Address => [database, key]))
+}
+
+/** Takes a write out, because it is on disk or out of date. */
+export const remove = (generation: Generation, database: string, key: ByteString): void => {
+  generation.writes.remove(database, key)
+  if (generation.freeing.size > 0) generation.freeing.delete(addressOf(database, key))
+}
+
+/** Puts older writes under those of a generation: they come first and lose. */
+export const addUnder = (older: Generation, generation: Generation): void => {
+  for (const [database, key] of older.writes) {
+    const name = addressOf(database, key)
+    if (older.freeing.has(name) && generation.writes.get(database, key) === undefined) generation.freeing.add(name)
+  }
+  generation.writes.addUnder(older.writes)
+  for (const group of new Set(older.groups.values())) join(generation, [...group.values()])
+}
+
+/**
+ * The deletions that may be committed ahead of the rest, in groups: those that were
+ * made to make room, or all where there is nothing else.
+ */
+export const deletionsAhead = (generation: Generation): ReadonlyArray<ReadonlyArray<Write>> => {
+  const { freeing, groups, writes } = generation
+  const isDeletion = ([database, key]: Address): boolean => writes.get(database, key) === null
+  const hasOnlyDeletions = [...writes].every(([, , write]) => write === null)
+  if (!hasOnlyDeletions && freeing.size === 0) return []
+  const isAhead = (address: Address): boolean =>
+    isDeletion(address) && (hasOnlyDeletions || freeing.has(addressOf(...address)))
+  const seen = new Set<Group>()
+  const ahead: Array<ReadonlyArray<Write>> = []
+  for (const [database, key] of writes) {
+    const group = groups.get(addressOf(database, key))
+    if (group !== undefined && seen.has(group)) continue
+    if (group !== undefined) seen.add(group)
+    // What of a group is on disk already is no longer among the writes.
+    const members: ReadonlyArray<Address> = group === undefined ? [[database, key]] : [...group.values()]
+    const addresses = members.filter((address) => writes.get(...address) !== undefined)
+    if (addresses.every(isAhead)) ahead.push(addresses.map(([name, member]): Write => [name, member, null]))
+  }
+  return ahead
+}

@@ -1,0 +1,232 @@
+/**
+ * Commits of pending writes: when they begin, and who hears of their errors.
+ *
+ * A commit of pending writes runs in a fiber of its own, so that whoever asked for
+ * it can be interrupted without harm. Commits follow one another under a
+ * semaphore. A commit that nobody waited for and that failed leaves its error for
+ * the next put.
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import type * as Semaphore from "effect/Semaphore"
+import type { Write } from "../Engine.ts"
+import type { CommitError, Committer } from "./committer.ts"
+import type { Generation } from "./generation.ts"
+import type { Metrics } from "./metrics.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
+import type { WriteBuffer } from "./writeBuffer.ts"
+
+/** Runs an effect in the background of a store. */
+export type Fork = (effect: Effect.Effect<void>) => Fiber.Fiber<void>
+
+/** What commits work with. */
+export interface CommitContext {
+  readonly options: ResolvedOptions
+  readonly buffer: WriteBuffer
+  readonly committer: Committer
+  readonly metrics: Metrics
+  /** Its permit is held by the commit that runs. */
+  readonly oneCommit: Semaphore.Semaphore
+  readonly fork: Fork
+}
+
+/** Commits of pending writes. */
+export interface PendingCommits {
+  /** Takes writes that belong together into the buffer and sees to their commit. */
+  readonly write: (group: ReadonlyArray<Write>) => void
+  /** Gives, once, the error of a commit that nobody waited for. */
+  readonly takeUnreported: () => CommitError | undefined
+  /** Waits for the commit that makes room in the buffer; fails as that one does. */
+  readonly awaitRoom: Effect.Effect<void, CommitError>
+  /** Commits what is pending: all of it is on disk when it returns. */
+  readonly flush: Effect.Effect<void, CommitError>
+  /** The same, but an error is left for the next put. */
+  readonly flushQuietly: Effect.Effect<void>
+  /** Waits for the commit that runs or was asked for; an error is left for the next put. */
+  readonly awaitCommitting: Effect.Effect<void>
+  /** Makes the last commit. */
+  readonly finish: Effect.Effect<void, CommitError>
+
+  /** Watches a commit of some writes. */
+  readonly observe: (commit: Effect.Effect<void, CommitError>, writes: number) => Effect.Effect<void, CommitError>
+  /** Takes the pending writes out of the buffer for a commit that cannot be interrupted; `oneCommit` is held. */
+  readonly withGeneration: <A, E>(
+    use: (generation: Generation | undefined) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E>
+  /** Commits the writes of a generation that was taken out. */
+  readonly commitWrites: (generation: Generation) => Effect.Effect<void, CommitError>
+  /** Ends the commit of a generation; `isReported` says whether somebody gets its error. */
+  readonly settle: (
+    generation: Generation,
+    exit: Exit.Exit<void, CommitError>,
+    isReported: boolean
+  ) => Effect.Effect<void>
+}
+
+/** Whether a commit did not fit. */
+export const isMapFull = (exit: Exit.Exit<unknown, CommitError>): boolean =>
+  Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), (error) => error._tag === "MapFull")
+
+/** Makes what commits the pending writes of a store. */
+export const make = ({ buffer, committer, fork, metrics, oneCommit, options }: CommitContext): PendingCommits => {
+  let unreported: CommitError | undefined
+  let timer: Fiber.Fiber<void> | undefined
+  let hasNoRoom = false
+
+  // ---------------------------------------------------------------------------
+  // a commit
+  // ---------------------------------------------------------------------------
+
+  /** Logs an error that nobody waits for and keeps it for the next put. */
+  const leave = (cause: Cause.Cause<CommitError>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      unreported = Option.getOrUndefined(Cause.findErrorOption(cause))
+      return Effect.logWarning(`A commit of the store at ${options.path} failed; its writes stay pending`, cause)
+    })
+
+  const updateGauges = Effect.suspend(() =>
+    Effect.andThen(
+      Metric.update(metrics.pendingWrites, buffer.size()),
+      Metric.update(metrics.pendingBytes, buffer.bytes())
+    )
+  )
+
+  const settle: PendingCommits["settle"] = (generation, exit, isReported) =>
+    Effect.suspend(() => {
+      const isHeard = isReported || generation.waiting > 0
+      if (Exit.isSuccess(exit)) {
+        buffer.forget()
+        unreported = undefined
+      } else {
+        buffer.giveBack()
+        startTimer()
+      }
+      return Exit.isFailure(exit) && !isHeard ? leave(exit.cause) : Effect.void
+    }).pipe(
+      Effect.andThen(updateGauges),
+      // Whoever waits for the generation runs on at once when it is done: that comes last.
+      Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(generation.settled, exit)))
+    )
+
+  const observe: PendingCommits["observe"] = (commit, writes) =>
+    Effect.gen(function*() {
+      const [duration, exit] = yield* Effect.timed(Effect.exit(commit))
+      yield* Metric.update(metrics.commitDuration, duration)
+      // Deletions that follow a commit that did not fit are there to make room.
+      hasNoRoom = isMapFull(exit)
+      yield* exit
+    }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }))
+
+  const withGeneration: PendingCommits["withGeneration"] = (use) =>
+    Effect.uninterruptible(Effect.suspend(() => {
+      const generation = buffer.rotate()
+      if (generation !== undefined) stopTimer()
+      return use(generation)
+    }))
+
+  const commitWrites = (generation: Generation): Effect.Effect<void, CommitError> =>
+    Effect.suspend(() =>
+      observe(
+        committer.commitPending(generation, ([database, key]) => buffer.remove(database, key)),
+        generation.writes.size
+      )
+    )
+
+  const commitPending = (isReported: boolean): Effect.Effect<void, CommitError> =>
+    withGeneration((generation) =>
+      generation === undefined
+        ? Effect.void
+        : Effect.onExit(commitWrites(generation), (exit) => settle(generation, exit, isReported))
+    )
+
+  // ---------------------------------------------------------------------------
+  // when it begins
+  // ---------------------------------------------------------------------------
+
+  const requestCommit = (generation: Generation): void => {
+    if (generation.isRequested || generation.writes.size === 0) return
+    generation.isRequested = true
+    fork(Effect.ignoreCause(
+      oneCommit.withPermit(Effect.suspend(() => generation === buffer.filling() ? commitPending(false) : Effect.void))
+    ))
+  }
+
+  const stopTimer = (): void => {
+    timer?.interruptUnsafe()
+    timer = undefined
+  }
+
+  const startTimer = (): void => {
+    if (timer !== undefined || options.flushInterval === undefined || buffer.filling().writes.size === 0) return
+    timer = fork(Effect.andThen(
+      Effect.sleep(options.flushInterval),
+      Effect.sync(() => {
+        timer = undefined
+        requestCommit(buffer.filling())
+      })
+    ))
+  }
+
+  /** Sees to it that a generation is committed, and waits for it. */
+  const awaitCommit = (generation: Generation): Effect.Effect<void, CommitError> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => {
+        // Counted before the commit begins: it may fail at once, and then somebody knows.
+        generation.waiting++
+        requestCommit(generation)
+      }),
+      () => Deferred.await(generation.settled),
+      () =>
+        Effect.sync(() => {
+          generation.waiting--
+        })
+    )
+
+  /** The same for those who do not hand its error on: it stays for the next put. */
+  const awaitCommitQuietly = (generation: Generation): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      requestCommit(generation)
+      return Effect.ignore(Deferred.await(generation.settled))
+    })
+
+  const pendingGeneration = (): Generation | undefined => {
+    const filling = buffer.filling()
+    return filling.writes.size > 0 ? filling : buffer.committing()
+  }
+
+  return {
+    write: (group) => {
+      buffer.write(group, hasNoRoom)
+      startTimer()
+      if (buffer.isFull()) requestCommit(buffer.filling())
+    },
+    takeUnreported: () => {
+      const error = unreported
+      unreported = undefined
+      return error
+    },
+    awaitRoom: Effect.suspend(() => awaitCommit(buffer.committing() ?? buffer.filling())),
+    flush: Effect.suspend(() => {
+      const generation = pendingGeneration()
+      return generation === undefined ? Effect.void : awaitCommit(generation)
+    }),
+    flushQuietly: Effect.suspend(() => {
+      const generation = pendingGeneration()
+      return generation === undefined ? Effect.void : awaitCommitQuietly(generation)
+    }),
+    awaitCommitting: Effect.suspend(() => {
+      const generation = buffer.committing() ?? buffer.filling()
+      return generation.isRequested ? awaitCommitQuietly(generation) : Effect.void
+    }),
+    finish: Effect.andThen(Effect.sync(stopTimer), oneCommit.withPermit(commitPending(true))),
+    observe,
+    withGeneration,
+    commitWrites,
+    settle
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Runs effects as transactions, for one holder of a store.
+ *
+ * A transaction reads a snapshot and keeps its writes to itself. When its effect has
+ * succeeded, the writes are committed if all that it has read is still as it was; else
+ * the effect runs again. So whatever order transactions are committed in, it is as if
+ * they had run in that order one after the other.
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import type * as Schedule from "effect/Schedule"
+import { Closed, TransactionConflict } from "../StoreError.ts"
+import type { CommitError } from "./committer.ts"
+import type { Holder, StoreAccess } from "./storeAccess.ts"
+import * as Transaction from "./transaction.ts"
+
+/** What a transaction fails with besides what its effect does. */
+export type TransactionError = TransactionConflict | CommitError | Closed
+
+/** Says that an attempt was in conflict. */
+class Conflict {
+  readonly _tag = "Conflict"
+  /** The keys that it has read or written, by their names. */
+  readonly addresses: ReadonlyArray<string>
+
+  constructor(addresses: ReadonlyArray<string>) {
+    this.addresses = addresses
+  }
+}
+
+/** What runs the transactions of one holder. */
+export type StoreTransactions = ReturnType<typeof make>
+
+/** Makes what runs the transactions of one holder. */
+export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
+  const { metrics, options: { path, transactionRetry } } = core
+
+  const run = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    transaction: Transaction.Transaction
+  ): Effect.Effect<A, E, R> =>
+    Effect.provideContext(effect, Transaction.enter(fiber, core, transaction)).pipe(
+      Effect.ensuring(Effect.sync(transaction.end))
+    )
+
+  const commit = (
+    transaction: Transaction.RootTransaction,
+    rank: number
+  ): Effect.Effect<void, CommitError | Closed | Conflict> => {
+    if (transaction.writes.isEmpty) return Effect.void
+    if (isClosed()) return Effect.fail(new Closed({ path, what: "Store" }))
+    return Effect.flatMap(core.units.commitUnit(transaction.toUnit(rank)), (holds) =>
+      holds
+        ? Effect.void
+        : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))
+  }
+
+  const runOutermost = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    retry: Schedule.Schedule<unknown>
+  ): Effect.Effect<A, E | TransactionError, R> =>
+    Effect.suspend(() => {
+      let attempts = 0
+      let addresses: ReadonlyArray<string> = []
+      const attempt = Effect.suspend((): Effect.Effect<A, E | CommitError | Closed | Conflict, R> => {
+        const transaction = Transaction.begin(core)
+        const rank = attempts++
+        return Effect.tap(run(effect, fiber, transaction), () => commit(transaction, rank))
+      })
+      const attemptInTurn = Effect.suspend(() => attempts === 0 ? attempt : core.retryTurns.inTurn(addresses, attempt))
+        .pipe(
+          Effect.tapError((error) =>
+            Effect.sync(() => {
+              if (error instanceof Conflict) addresses = error.addresses
+            })
+          )
+        )
+      return Effect.andThen(core.beforeSnapshot, attemptInTurn).pipe(
+        Effect.retry({ schedule: retry, while: (error) => error instanceof Conflict }),
+        Effect.catch((error): Effect.Effect<never, E | TransactionError> =>
+          Effect.fail(error instanceof Conflict ? new TransactionConflict({ path, attempts }) : error)
+        )
+      )
+    }).pipe(Effect.withSpan("Store.withTransaction", { attributes: { path } }))
+
+  const runNested = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    around: Transaction.Transaction
+  ): Effect.Effect<A, E | Closed, R> =>
+    Effect.suspend(() => {
+      const transaction = around.nest()
+      return Effect.tap(run(effect, fiber, transaction), () => {
+        if (!around.isOpen()) return Effect.fail(new Closed({ path, what: "Transaction" }))
+        around.writes.addAll(transaction.writes)
+        return Effect.void
+      })
+    })
+
+  const withTransaction = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+  ): Effect.Effect<A, E | TransactionError, R> =>
+    Effect.withFiber((fiber) =>
+      enter((around): Effect.Effect<A, E | TransactionError, R> =>
+        around === undefined
+          ? runOutermost(effect, fiber, options?.retry ?? transactionRetry)
+          : runNested(effect, fiber, around)
+      )
+    )
+
+  return { withTransaction }
+}

@@ -1,0 +1,262 @@
+/**
+ * Commits of units: writes that are made as one, and only if what they go by still
+ * holds when they are made.
+ *
+ * Units that wait while a commit runs are committed together, in one transaction of
+ * the engine that looks at them one after the other: each sees the writes of those
+ * before it. So many transactions share one wait for the disk, and of those that
+ * are in conflict the first is made.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type { Plan, Reader, Write } from "../Engine.ts"
+import type { ByteString } from "../Key.ts"
+import type { EngineFailure } from "../StoreError.ts"
+import type { CommitError, Work } from "./committer.ts"
+import type { Generation } from "./generation.ts"
+import { over } from "./overlay.ts"
+import { type CommitContext, isMapFull, type PendingCommits } from "./pendingCommits.ts"
+import { fromWrites, WriteSet } from "./writeSet.ts"
+
+/** Writes that are made as one. */
+export interface Unit {
+  readonly writes: WriteSet
+  /** Whether what the writes go by still holds. */
+  readonly holds: (present: Reader) => Result.Result<boolean, EngineFailure>
+  /** Units of a higher rank are looked at first. */
+  readonly rank: number
+}
+
+/** Commits of units. */
+export interface UnitCommits {
+  /** Commits a unit, after the writes that are pending; `false` when what it goes by does not hold any more. */
+  readonly commitUnit: (unit: Unit) => Effect.Effect<boolean, CommitError>
+  /** Whether a unit that writes to this key is being committed: what it writes is visible to nobody yet. */
+  readonly isInUnit: (database: string, key: ByteString) => boolean
+  /** Waits until no unit is being committed. */
+  readonly awaitUnit: Effect.Effect<void>
+  /** Waits for all units that were asked for. What commits them ends with the store. */
+  readonly finish: Effect.Effect<void>
+}
+
+const always = () => Result.succeed(true)
+
+/** A unit that goes by nothing. */
+export const blindUnit = (writes: WriteSet): Unit => ({ writes, holds: always, rank: 0 })
+
+/** A unit that is to be committed. */
+interface Request {
+  readonly unit: Unit
+  readonly outcome: Deferred.Deferred<boolean, CommitError>
+  isBegun: boolean
+  /** Whether its caller still wants to know. */
+  isAwaited: boolean
+  /** What came of the last look at it. */
+  holds: boolean
+}
+
+/** Units that are being committed. */
+interface Group {
+  readonly requests: ReadonlyArray<Request>
+  readonly settled: Deferred.Deferred<void>
+}
+
+const isOver = (unit: WriteSet, pending: WriteSet): boolean =>
+  [...unit.cleared].some((database) => pending.entriesOf(database).size > 0) ||
+  [...unit].some(([database, key]) => pending.get(database, key) !== undefined)
+
+const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
+  for (const [, , value] of writes) {
+    if (value !== null) return false
+  }
+  return true
+}
+
+/** The work of making those units of a group that hold, behind or beside the writes that are pending. */
+const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, isWithPending: boolean): Work => {
+  const plan: Plan = (present) => {
+    const made = new WriteSet()
+    const seen = over(made, over(pending, present))
+    for (const request of requests) {
+      const holds = request.unit.holds(seen)
+      if (Result.isFailure(holds)) return Result.fail(holds.failure)
+      request.holds = holds.success
+      if (request.holds) made.addAll(request.unit.writes)
+    }
+    if (!isWithPending) {
+      return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made })
+    }
+    const all = fromWrites(pending)
+    all.addAll(made)
+    return Result.succeed({ clear: [...all.cleared], writes: all })
+  }
+  const sets = requests.map(({ unit }) => unit.writes)
+  return {
+    plan,
+    size: sets.reduce((size, writes) => size + writes.size, isWithPending ? pending.size : 0),
+    isFreeing: sets.every(hasOnlyDeletions) && (!isWithPending || hasOnlyDeletions(pending))
+  }
+}
+
+const noWrites = new WriteSet()
+
+const isAwaited = (requests: ReadonlyArray<Request>): boolean => requests.some((request) => request.isAwaited)
+
+/** A clear goes ahead of pending writes that cannot be committed, whatever the reason: they would be deleted anyway. */
+const isFailedClear = ({ unit }: Request, pending: Exit.Exit<void, CommitError>): boolean =>
+  Exit.isFailure(pending) && unit.writes.cleared.size > 0
+
+/** Makes what commits the units of a store. */
+export const make = (
+  { buffer, committer, fork, oneCommit, options }: CommitContext,
+  { commitWrites, observe, settle, withGeneration }: PendingCommits
+): UnitCommits => {
+  const waiting: Array<Request> = []
+  let isRequested = false
+  let group: Group | undefined
+
+  const commitAlone = (requests: ReadonlyArray<Request>, pending: WriteSet): Effect.Effect<void, CommitError> =>
+    Effect.suspend(() => {
+      const work = workOf(requests, pending, false)
+      return observe(committer.commit(work), work.size)
+    })
+
+  const commitTogether = (requests: ReadonlyArray<Request>, pending: WriteSet): Effect.Effect<void, CommitError> =>
+    Effect.suspend(() => {
+      const work = workOf(requests, pending, true)
+      return observe(committer.commit(work), work.size)
+    })
+
+  /** Commits a unit where the pending writes before it cannot be. */
+  const commitBefore = Effect.fnUntraced(function*(
+    request: Request,
+    generation: Generation
+  ): Effect.fn.Return<void, CommitError> {
+    // Who reads in this moment may see the unit beside pending writes that it is over, which the way out is worth.
+    const alone = yield* Effect.exit(commitAlone([request], generation.writes))
+    if (Exit.isFailure(alone)) {
+      const exit = yield* Effect.exit(commitWrites(generation))
+      yield* settle(generation, exit, request.isAwaited)
+      yield* exit
+      return yield* commitAlone([request], noWrites)
+    }
+    if (request.holds) {
+      const { writes } = request.unit
+      for (const database of writes.cleared) {
+        for (const [key] of generation.writes.entriesOf(database)) buffer.remove(database, key)
+      }
+      for (const [database, key] of writes) buffer.remove(database, key)
+    }
+    if (generation.writes.size === 0) return yield* settle(generation, alone, request.isAwaited)
+    // The unit is committed: what becomes of the older writes is not its caller's concern.
+    yield* settle(generation, yield* Effect.exit(commitWrites(generation)), false)
+  })
+
+  /** Commits a group whose writes come after those of a generation. */
+  const commitAfter = Effect.fnUntraced(function*(
+    requests: ReadonlyArray<Request>,
+    generation: Generation
+  ): Effect.fn.Return<void, CommitError> {
+    // The engine shows a transaction some time before its writes are gone from the buffer. Who read then would see one
+    // half of a unit that writes over pending writes, so these are committed and forgotten first.
+    const isOverPending = requests.some(({ unit }) => isOver(unit.writes, generation.writes))
+    const first = yield* Effect.exit(
+      isOverPending ? commitWrites(generation) : commitTogether(requests, generation.writes)
+    )
+    const [request, ...others] = requests
+    if (request !== undefined && others.length === 0 && (isMapFull(first) || isFailedClear(request, first))) {
+      return yield* commitBefore(request, generation)
+    }
+    const pending = isMapFull(first) && !isOverPending ? yield* Effect.exit(commitWrites(generation)) : first
+    yield* settle(generation, pending, isAwaited(requests))
+    yield* first
+    if (isOverPending) yield* commitAlone(requests, noWrites)
+  })
+
+  const commitRequests = (requests: ReadonlyArray<Request>): Effect.Effect<void, CommitError> =>
+    withGeneration((generation) =>
+      generation === undefined ? commitAlone(requests, noWrites) : commitAfter(requests, generation)
+    )
+
+  const run: (requests: ReadonlyArray<Request>) => Effect.Effect<void> = Effect.fnUntraced(function*(requests) {
+    const exit = yield* Effect.exit(commitRequests(requests))
+    // Each by itself: one that does not fit keeps no other from being made.
+    if (requests.length > 1 && isMapFull(exit)) {
+      return yield* Effect.forEach(requests, (request) => run([request]), { discard: true })
+    }
+    for (const { holds, outcome } of requests) Deferred.doneUnsafe(outcome, Exit.map(exit, () => holds))
+  })
+
+  /** Takes those who wait, by their rank, as many as make a batch. */
+  const takeRequests = (): ReadonlyArray<Request> => {
+    waiting.sort((a, b) => b.unit.rank - a.unit.rank)
+    let bytes = 0
+    let count = 0
+    for (const { unit } of waiting) {
+      if (count > 0 && bytes + unit.writes.bytes > options.batchBytes) break
+      bytes += unit.writes.bytes
+      count++
+    }
+    const taken = waiting.splice(0, count)
+    for (const request of taken) request.isBegun = true
+    return taken
+  }
+
+  const commitGroup = Effect.suspend(() => {
+    const requests = takeRequests()
+    if (requests.length === 0) return Effect.void
+    const settled = Deferred.makeUnsafe<void>()
+    group = { requests, settled }
+    return Effect.ensuring(
+      run(requests),
+      Effect.sync(() => {
+        group = undefined
+        Deferred.doneUnsafe(settled, Exit.void)
+      })
+    )
+  })
+
+  const requestGroup = (): void => {
+    if (isRequested || waiting.length === 0) return
+    isRequested = true
+    const commitNext = Effect.suspend(() => {
+      isRequested = false
+      return Effect.andThen(commitGroup, Effect.sync(requestGroup))
+    })
+    fork(Effect.uninterruptible(oneCommit.withPermit(commitNext)))
+  }
+
+  return {
+    commitUnit: (unit) =>
+      Effect.suspend(() => {
+        const request: Request = {
+          unit,
+          outcome: Deferred.makeUnsafe(),
+          isBegun: false,
+          isAwaited: true,
+          holds: false
+        }
+        waiting.push(request)
+        requestGroup()
+        return Effect.onInterrupt(Deferred.await(request.outcome), () => {
+          request.isAwaited = false
+          if (request.isBegun) return Effect.ignore(Deferred.await(request.outcome))
+          waiting.splice(waiting.indexOf(request), 1)
+          Deferred.doneUnsafe(request.outcome, Exit.succeed(false))
+          return Effect.void
+        })
+      }),
+    isInUnit: (database, key) =>
+      group !== undefined && group.requests.some(({ unit }) => unit.writes.touches(database, key)),
+    awaitUnit: Effect.suspend(() => group === undefined ? Effect.void : Deferred.await(group.settled)),
+    finish: Effect.suspend(() =>
+      Effect.forEach(
+        [...(group?.requests ?? []), ...waiting],
+        ({ outcome }) => Effect.exit(Deferred.await(outcome)),
+        { discard: true }
+      )
+    )
+  }
+}
