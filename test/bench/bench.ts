@@ -28,7 +28,10 @@ import * as Runner from "./runner.ts"
 import { systemOf, yardstick } from "./systems.ts"
 
 const flags = {
-  quick: Flag.Boolean("quick").pipe(Flag.withDescription("Few records and few samples: two minutes")),
+  quick: Flag.Boolean("quick").pipe(
+    Flag.withDescription("Few records and few samples: two minutes"),
+    Flag.withDefault(false)
+  ),
   json: Flag.File("json").pipe(Flag.withDescription("Writes the rows to a file"), Flag.optional),
   scenario: names("scenario", ScenarioId, "Only these scenarios, with commas between them").pipe(
     Flag.withDefault(scenarioIds)

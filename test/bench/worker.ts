@@ -11,6 +11,8 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
@@ -68,13 +70,17 @@ const measure = Effect.fnUntraced(function*({ folder, records, sampleMillis, sce
   yield* say({ _tag: "Summary", peakMemoryBytes: yield* peakMemoryBytes })
 })
 
+/** The standard output is for messages alone. */
+const log = Logger.layer([Logger.withConsoleError(Logger.formatSimple)])
+
 const program = Effect.gen(function*() {
   const task = yield* Schema.decodeUnknownEffect(Task)(process.argv[2])
   yield* task.do === "load" ? load(task) : measure(task)
 }).pipe(
   Effect.scoped,
   Effect.tapCause((cause) => Console.error(Cause.pretty(cause))),
-  Effect.provide(Layer.merge(NodeFileSystem.layer, NodeStdio.layer))
+  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodeStdio.layer, log)),
+  Effect.provideService(References.MinimumLogLevel, "Warn")
 )
 
 NodeRuntime.runMain(program, { disableErrorReporting: true })

@@ -6,7 +6,11 @@ import type { Open } from "../driver.ts"
 import { driver } from "./sqlite.ts"
 
 /** Fails where the native code cannot be loaded. */
-export const probe = Effect.try((): void => void new Database(":memory:").close())
+export const probe = Effect.try({
+  try: (): void => void new Database(":memory:").close(),
+  // What follows in the text is where it was looked for
+  catch: (cause) => String(cause).split("\n")[0]
+})
 
 /** Opens a file of SQLite. */
 export const open: Open = (folder, { indexed = false }) =>
