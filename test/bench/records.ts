@@ -4,15 +4,19 @@
  * Everything is computed from numbers, always the same: what a system must give back
  * is known without keeping it.
  */
+import * as Schema from "effect/Schema"
 
 /** What is stored: five fields of different kinds. */
-export interface BenchRecord {
-  readonly id: number
-  readonly name: string
-  readonly tags: ReadonlyArray<string>
-  readonly active: boolean
-  readonly score: number
-}
+export const BenchRecord = Schema.Struct({
+  id: Schema.Number,
+  name: Schema.String,
+  tags: Schema.Array(Schema.String),
+  active: Schema.Boolean,
+  score: Schema.Number
+})
+
+/** What is stored. */
+export type BenchRecord = typeof BenchRecord.Type
 
 /** Keys and their records, which can be gone through more than once. */
 export type Entries = Iterable<readonly [key: string, record: BenchRecord]>

@@ -26,8 +26,8 @@ export interface Records {
 
 /** What a store or collection may have besides. */
 export interface Extras {
-  /** All records that an index has under a score. */
-  readonly byScore?: (score: number) => Stream.Stream<unknown, unknown>
+  /** The record that an index has under a score. */
+  readonly byScore?: (score: number) => Work<Option.Option<unknown>>
   /** Does all of an effect's writes in one transaction, on disk when it returns. */
   readonly withTransaction?: (writes: Work) => Work
 }
@@ -47,9 +47,7 @@ const put = Effect.fnUntraced(function*(records: Records, entries: Entries) {
 
 const lookUp = Effect.fnUntraced(function*(byScore: NonNullable<Extras["byScore"]>, scores: ReadonlyArray<number>) {
   let total = 0
-  for (const score of scores) {
-    total += yield* Stream.runFold(byScore(score), () => 0, (subtotal, value) => subtotal + idOf(value))
-  }
+  for (const score of scores) total += idOf(Option.getOrUndefined(yield* byScore(score)))
   return total
 })
 

@@ -15,10 +15,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
-import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import type { Driver, Open, Work } from "../driver.ts"
-import { type BenchRecord, type Entries, idOf } from "../records.ts"
+import { BenchRecord, type Entries, idOf } from "../records.ts"
 
 /** What the two forms have in common; `decode` makes the record of what `get` found. */
 interface Files<A> {
@@ -131,16 +130,8 @@ export const open = openWith<string | undefined>((store) => ({
   keys: store.keys
 }))
 
-const RecordSchema = Schema.Struct({
-  id: Schema.Number,
-  name: Schema.String,
-  tags: Schema.Array(Schema.String),
-  active: Schema.Boolean,
-  score: Schema.Number
-})
-
 /** Opens a folder of files whose records are decoded and encoded with a schema. */
 export const openTyped = openWith<Option.Option<BenchRecord>>((store) => ({
-  ...KeyValueStore.toSchemaStore(store, RecordSchema),
+  ...KeyValueStore.toSchemaStore(store, BenchRecord),
   decode: Option.getOrUndefined
 }))
