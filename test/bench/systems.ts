@@ -34,7 +34,11 @@ const systems = {
   },
   "effect-lmdb": {
     open: loading(() => import("./systems/effectLmdb.ts"), (module) => module.open),
-    lacks: ["index-lookup", "transaction-10"],
+    lacks: ["index-lookup"],
+    isOurs: true
+  },
+  "effect-lmdb collection": {
+    open: loading(() => import("./systems/effectLmdbCollection.ts"), (module) => module.open),
     isOurs: true
   },
   "node:sqlite": {

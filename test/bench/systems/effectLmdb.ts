@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Store } from "../../../src/index.ts"
-import type { Driver, Open, Work } from "../driver.ts"
+import type { Driver, Open, OpenOptions, Work } from "../driver.ts"
 import { type BenchRecord, type Entries, idOf } from "../records.ts"
 
 /** What the scenarios use of a store, and find in a typed collection as well. */
@@ -96,12 +96,13 @@ export const driver = (records: Records, { byScore, withTransaction }: Extras = 
   })
 })
 
-/** Opens a store with its defaults. */
-export const open: Open = (folder, { holdWrites = false }) =>
-  Effect.map(
-    Store.make({
-      path: folder,
-      ...(holdWrites ? { batchSize: 10_000_000, batchBytes: "4 GiB", flushInterval: "Infinity" } : {})
-    }),
-    (store) => driver(store)
-  )
+/** Opens a store with its defaults, except where writes are to stay pending. */
+export const openStore = (folder: string, { holdWrites = false }: OpenOptions) =>
+  Store.make({
+    path: folder,
+    ...(holdWrites ? { batchSize: 10_000_000, batchBytes: "4 GiB", flushInterval: "Infinity" } : {})
+  })
+
+/** Opens a store. */
+export const open: Open = (folder, options) =>
+  Effect.map(openStore(folder, options), (store) => driver(store, { withTransaction: store.withTransaction }))
