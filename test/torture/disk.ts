@@ -1,0 +1,84 @@
+/**
+ * Full disk and broken disk: a small file system that is filled up again and again,
+ * and an engine of which every call fails once.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { join } from "node:path"
+import * as process from "node:process"
+import { temporaryFolder } from "../harness.ts"
+import * as Children from "./children.ts"
+import { everyCall } from "./faults.ts"
+import { readReport, record, type Recorder, type Section } from "./section.ts"
+
+const programs = {
+  smallDisk: new URL("../programs/smallDisk.ts", import.meta.url),
+  fullDisk: new URL("../programs/fullDisk.ts", import.meta.url)
+}
+
+/** ENOSPC, EIO, MDB_CORRUPTED, MDB_READERS_FULL. */
+const codes = [28, 5, -30796, -30790] as const
+
+/** Every way to fail, one after the other. */
+const variantAt = (number: number) => ({
+  code: codes[number & 3] ?? 28,
+  lasts: (number & 4) !== 0,
+  isLate: (number & 8) !== 0
+})
+
+/** Runs a program with a file system of its own, which goes with it. */
+const onSmallDisk = (folder: string, seed: number) =>
+  Children.runCommand("unshare", [
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    `mount -t tmpfs -o size=3m tmpfs "$1" && echo mounted && exec "$2" "$3" "$4"`,
+    "sh",
+    folder,
+    process.execPath,
+    programs.smallDisk.pathname,
+    JSON.stringify({ folder, seed })
+  ], {})
+
+const FullDisk = Schema.Struct({ flushed: Schema.Tuple([Schema.String, Schema.Number]), recovered: Schema.Boolean })
+const readFullDisk = Schema.decodeUnknownSync(Schema.fromJsonString(FullDisk))
+
+/** Runs a program that may not make a file longer than 0.75 or 1.5 MB, as the shell has it. */
+const underFileLimit = Effect.fnUntraced(function*(folder: string, recorder: Recorder) {
+  const ending = yield* Children.runCommand("sh", [
+    "-c",
+    `ulimit -f 1500 && trap '' XFSZ && exec "$0" "$1" "$2"`,
+    process.execPath,
+    programs.fullDisk.pathname,
+    join(folder, "store")
+  ], {})
+  if (ending.code !== 0) return recorder.lose(`under a limit of files: ${Children.describe(ending)}`)
+  const { flushed: [tag], recovered } = readFullDisk(ending.lines.at(-1))
+  recorder.count("times the disk was full")
+  recorder.expect(tag === "EngineFailure" && recovered, "under a limit of files it did not recover")
+})
+
+const fillSmallDisk = Effect.fnUntraced(function*(seed: number, recorder: Recorder) {
+  const folder = yield* temporaryFolder
+  const ending = yield* onSmallDisk(folder, seed)
+  if (!ending.lines.includes("mounted")) {
+    recorder.skip("small file systems cannot be mounted here: a limit of files stands in for one")
+    return yield* underFileLimit(folder, recorder)
+  }
+  const report = ending.code === 0 ? ending.lines.at(-1) : undefined
+  if (report === undefined) recorder.lose(`on a small disk, seed ${seed}: ${Children.describe(ending)}`)
+  else recorder.add(readReport(report))
+})
+
+/** The section. */
+export const section: Section = {
+  rounds: { quick: 6, long: 64 },
+  round: Effect.fnUntraced(function*(seed) {
+    const recorder = record()
+    yield* fillSmallDisk(seed, recorder)
+    recorder.add(yield* everyCall(variantAt(seed)))
+    return recorder.report()
+  })
+}

@@ -1,0 +1,236 @@
+/**
+ * Kill: a process that writes is killed at a random moment, again and again on one
+ * store, and the next process finds what was acknowledged.
+ *
+ * What the store holds of a lane must be what the lane had made after some number of
+ * its operations: at least those that were durable when they were acknowledged, at
+ * the most one more than was acknowledged. So every batch is whole or absent, and
+ * nothing comes back that was replaced.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { statSync } from "node:fs"
+import { join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
+import { temporaryFolder } from "../harness.ts"
+import * as Children from "./children.ts"
+import { change, isDurable, laneOf, type Life, type Model, operationsOf } from "./killOperations.ts"
+import * as Observer from "./observer.ts"
+import * as Random from "./random.ts"
+import { record, type Recorder, type Section } from "./section.ts"
+
+const program = new URL("../programs/killed.ts", import.meta.url)
+
+/** How the lives of a round end, besides the last, which ends by itself. */
+const signals: ReadonlyArray<NodeJS.Signals> = [
+  ...Array.from({ length: 10 }, () => "SIGKILL" as const),
+  "SIGTERM",
+  "SIGINT"
+]
+
+const mostLanes = 4
+
+const Records = Schema.Array(Schema.Tuple([Schema.String, Schema.Number, Schema.Number]))
+const readRecords = Schema.decodeUnknownSync(Schema.fromJsonString(Records))
+const readBackup = Schema.decodeUnknownSync(
+  Schema.fromJsonString(Schema.Struct({ name: Schema.String, records: Schema.optional(Records) }))
+)
+const readDone = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Tuple([Schema.Int, Schema.Int])))
+
+/** What a life found, and how far it came. */
+interface Lived {
+  readonly life: Life
+  readonly found: typeof Records.Type
+  /** How many of its operations each lane acknowledged. */
+  readonly acknowledged: ReadonlyMap<number, number>
+  /** Whether the process had the time to close the store. */
+  readonly isClosed: boolean
+}
+
+/** A backup that was begun, and what it must hold. */
+interface Backup {
+  readonly name: string
+  readonly life: Life
+  readonly lane: number
+  readonly model: Model
+  readonly isAcknowledged: boolean
+}
+
+/** What the keys of a lane have; a lane that is alone has all keys. */
+const modelOf = (records: typeof Records.Type, life: Life, lane: number): Model =>
+  new Map(
+    records.filter(([key]) => life.lanes === 1 || laneOf(key) === lane)
+      .map(([key, number, size]) => [key, [number, size]])
+  )
+
+const differences = (expected: Model, seen: Model): string =>
+  [...new Set([...expected.keys(), ...seen.keys()])]
+    .filter((key) => !isDeepStrictEqual(expected.get(key), seen.get(key)))
+    .slice(0, 5)
+    .map((key) => `${key}: ${JSON.stringify(expected.get(key))} expected, ${JSON.stringify(seen.get(key))} seen`)
+    .join("; ")
+
+/** Says what is wrong with what a lane left, if anything is. */
+const checkLane = ({ acknowledged, found, isClosed, life }: Lived, lane: number, seen: Model): string | undefined => {
+  const done = acknowledged.get(lane) ?? 0
+  let model = modelOf(found, life, lane)
+  let floor = isClosed ? done : 0
+  const states = [model]
+  for (const [index, operation] of operationsOf(life, lane).slice(0, done + 1).entries()) {
+    if (index < done && isDurable(model, operation)) floor = Math.max(floor, index + 1)
+    model = change(model, operation)
+    states.push(model)
+  }
+  if (states.slice(floor).some((state) => isDeepStrictEqual(state, seen))) return undefined
+  const older = states.slice(0, floor).findLastIndex((state) => isDeepStrictEqual(state, seen))
+  const detail = older < 0
+    ? differences(states[done] ?? model, seen)
+    : `it is what it was after ${older} operations`
+  return `lane ${lane} of life ${life.number}: ${floor} operations were durable, ${done} acknowledged: ${detail}`
+}
+
+/** What the lanes of a life left, and those that had no part in it. */
+const expectLanes = (recorder: Recorder, lived: Lived, records: typeof Records.Type): void => {
+  const { found, life } = lived
+  for (let lane = 0; lane < (life.lanes === 1 ? 1 : mostLanes); lane++) {
+    const seen = modelOf(records, life, lane)
+    if (lane < life.lanes) {
+      const wrong = checkLane(lived, lane, seen)
+      recorder.expect(wrong === undefined, `${wrong}`)
+    } else {
+      const before = modelOf(found, life, lane)
+      recorder.expect(isDeepStrictEqual(before, seen), `lane ${lane} had no part: ${differences(before, seen)}`)
+    }
+  }
+}
+
+const backupsOf = ({ acknowledged, found, life }: Lived, lane: number): ReadonlyArray<Backup> => {
+  const done = acknowledged.get(lane) ?? 0
+  let model = modelOf(found, life, lane)
+  return operationsOf(life, lane).slice(0, done + 1).flatMap((operation, index) => {
+    model = change(model, operation)
+    return operation._tag === "Backup"
+      ? [{ name: operation.name, life, lane, model, isAcknowledged: index < done }]
+      : []
+  })
+}
+
+/** When a process is killed: when it has acknowledged so much, or said so, and some milliseconds later. */
+interface Moment {
+  readonly signal: NodeJS.Signals | undefined
+  readonly after: number | "start" | "ready"
+  readonly delay: number
+}
+
+const momentOf = (random: Random.Random, signal: NodeJS.Signals | undefined): Moment => {
+  if (signal === "SIGKILL" && random.oneIn(12)) return { signal, after: "start", delay: random.between(100, 400) }
+  if (random.oneIn(12)) return { signal, after: "ready", delay: random.below(10) }
+  return { signal, after: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
+}
+
+const killAt = ({ after, delay, signal }: Moment): Children.Watch => {
+  let acknowledged = 0
+  let isDone = false
+  const kill = (child: { readonly kill: (signal: NodeJS.Signals) => void }) => {
+    if (isDone || signal === undefined) return
+    isDone = true
+    if (delay === 0) child.kill(signal)
+    else setTimeout(() => child.kill(signal), delay)
+  }
+  return {
+    onStart: (child) => {
+      if (after === "start") kill(child)
+    },
+    onLine: (line, child) => {
+      if (line.startsWith("done ")) acknowledged++
+      if (line.startsWith("ready ") ? after === "ready" : acknowledged === after) kill(child)
+    }
+  }
+}
+
+const linesAbout = (about: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.filter((line) => line.startsWith(`${about} `)).map((line) => line.slice(about.length + 1))
+
+/** How a process may end that was sent a signal, or nothing. */
+const isRightEnd = ({ code, lines }: Children.Ending, signal: NodeJS.Signals | undefined): boolean => {
+  if (lines.some((line) => line.startsWith("closed "))) return code === 0 || code === signal || code === 130
+  // A signal that comes before there is anybody to hear it ends the process at once
+  return signal !== undefined && (code === signal || (signal !== "SIGKILL" && code === 130))
+}
+
+const expectBackups = (recorder: Recorder, expected: ReadonlyArray<Backup>, lines: ReadonlyArray<string>): void => {
+  const seen = new Map(
+    linesAbout("backup", lines).map((line) => readBackup(line)).map(({ name, records }) => [name, records])
+  )
+  for (const { isAcknowledged, lane, life, model, name } of expected) {
+    const records = seen.get(name)
+    recorder.count("backups looked at")
+    if (records === undefined) recorder.expect(!isAcknowledged, `the backup ${name} is not there`)
+    else {
+      const held = modelOf(records, life, lane)
+      recorder.expect(isDeepStrictEqual(held, model), `backup ${name}: ${differences(model, held)}`)
+    }
+  }
+}
+
+/** How far the lanes of a process came, from what it said. */
+const acknowledgedIn = (lines: ReadonlyArray<string>): ReadonlyMap<number, number> =>
+  new Map(linesAbout("done", lines).map((line) => readDone(line)))
+
+/** Lives after one another on one store; each but the last ends by a signal. */
+export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"] =>
+  Effect.fnUntraced(function*(seed) {
+    const recorder = record()
+    const random = Random.make(seed)
+    const folder = yield* temporaryFolder
+    const path = join(folder, "store")
+    // Every other store is open in a process that lives on: what the dead leave behind stays then
+    const observer = seed % 2 === 0 ? undefined : yield* Observer.start({ path, readOnly: false, stays: false })
+    let last: Lived | undefined
+    let backups: ReadonlyArray<Backup> = []
+
+    for (const [number, signal] of [...endings, undefined].entries()) {
+      const life: Life = {
+        seed: Random.seedOf(seed, number),
+        number,
+        lanes: random.between(1, mostLanes),
+        operations: signal === undefined ? 0 : 200
+      }
+      const ending = yield* Children.run(program, {
+        path,
+        backups: join(folder, "backups"),
+        names: backups.map(({ name }) => name),
+        flushInterval: random.between(1, 30),
+        batchSize: random.between(1, 40),
+        life
+      }, killAt(momentOf(random, signal)))
+      recorder.count(signal === undefined ? "ends by itself" : `ends by ${signal}`)
+      const { lines } = ending
+      recorder.expect(
+        isRightEnd(ending, signal),
+        `life ${number} (${signal}) ended badly: ${Children.describe(ending)}`
+      )
+
+      const [found] = linesAbout("records", lines).map((line) => readRecords(line))
+      // Who is killed before he could look did nothing either: the next one looks again
+      if (found === undefined) continue
+      if (last !== undefined) expectLanes(recorder, last, found)
+      if (linesAbout("ready", lines).length > 0) {
+        expectBackups(recorder, backups, lines)
+        backups = []
+      }
+      last = { life, found, acknowledged: acknowledgedIn(lines), isClosed: signal !== "SIGKILL" }
+      for (const done of last.acknowledged.values()) recorder.count("operations acknowledged", done)
+      for (let lane = 0; lane < life.lanes; lane++) backups = [...backups, ...backupsOf(last, lane)]
+    }
+    if (observer !== undefined) {
+      const { readings, wrong } = yield* observer.end
+      recorder.count("readings meanwhile", readings)
+      recorder.expect(wrong === undefined, `a process beside the killed ones: ${wrong}`)
+    }
+    recorder.count("most bytes of a file", statSync(join(path, "data.mdb")).size)
+    return recorder.report()
+  })
+
+/** The section. */
+export const section: Section = { rounds: { quick: 4, long: 100 }, round: roundOf(signals) }

@@ -1,0 +1,195 @@
+/**
+ * Load: very many fibers on one store, several processes and threads on one path,
+ * and mixed work for a long time with flat memory and a flat file.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { rmSync, statSync } from "node:fs"
+import { join } from "node:path"
+import * as process from "node:process"
+import { Worker } from "node:worker_threads"
+import { Store, type StoreService } from "../../src/index.ts"
+import { temporaryFolder } from "../harness.ts"
+import * as Observer from "./observer.ts"
+import * as Random from "./random.ts"
+import { record, type Recorder, type RoundOptions, type Section } from "./section.ts"
+
+// ---------------------------------------------------------------------------
+// fibers
+// ---------------------------------------------------------------------------
+
+const addOne = Option.match({
+  onNone: () => Option.some(1),
+  onSome: (count: unknown) => Option.some(Number(count) + 1)
+})
+
+const counters = 100
+
+/** Each fiber counts up, keeps a value of its own, and reads something. */
+const useFibers = Effect.fnUntraced(function*(fibers: number, recorder: Recorder) {
+  const store = yield* Store.make({ path: yield* temporaryFolder, batchSize: 500 })
+  const one = (fiber: number) =>
+    Effect.gen(function*() {
+      yield* store.update(`counter ${fiber % counters}`, addOne)
+      yield* store.put(`fiber ${fiber}`, fiber)
+      const back = yield* store.get(`fiber ${fiber}`)
+      if (fiber % 1000 === 0) yield* store.flush
+      return Option.isSome(back) && back.value === fiber
+    })
+  const isRight = yield* Effect.forEach(Array.from({ length: fibers }, (_, fiber) => fiber), one, {
+    concurrency: "unbounded"
+  })
+  recorder.count("fibers", fibers)
+  recorder.expect(isRight.every(Boolean), "a fiber did not see its own value")
+  yield* store.flush
+  const total = yield* Stream.runFold(
+    store.values({ prefix: "counter " }),
+    () => 0,
+    (sum, count) => sum + Number(count)
+  )
+  recorder.expect(total === fibers, `${fibers} fibers counted to ${total}`)
+  recorder.expect((yield* store.count({ prefix: "fiber " })) === fibers, "values of fibers are missing")
+}, Effect.scoped)
+
+// ---------------------------------------------------------------------------
+// processes and threads
+// ---------------------------------------------------------------------------
+
+const sameEntries = (round: number) =>
+  Array.from({ length: 20 }, (_, index) => [`same ${index}`, `${round} ${"x".repeat(2000)}`] as const)
+
+const bytesOf = (path: string): number => statSync(join(path, "data.mdb")).size
+
+// Counters by transactions of several processes belong here: what they count to together must be exact.
+
+/** Several processes read, all of one state each time, while this one writes; one more is killed in the middle of a reading. */
+const useProcesses = Effect.fnUntraced(function*(processes: number, recorder: Recorder) {
+  const path = yield* temporaryFolder
+  const store = yield* Store.make({ path })
+  yield* store.putMany(sameEntries(0))
+  const observers = yield* Effect.all(
+    Array.from({ length: processes }, (_, index) => Observer.start({ path, readOnly: index % 2 === 0, stays: false })),
+    { concurrency: "unbounded" }
+  )
+  const write = (rounds: number) =>
+    Effect.forEach(
+      Array.from({ length: rounds }, (_, round) => round + 1),
+      (round) => store.putMany(sameEntries(round)),
+      { discard: true }
+    )
+  yield* write(100)
+  const before = bytesOf(path)
+  const victim = yield* Observer.start({ path, readOnly: true, stays: true })
+  yield* victim.kill
+  yield* write(300)
+  const after = bytesOf(path)
+  recorder.count("most bytes beside a killed reader", after)
+  recorder.expect(after <= 4 * before, `beside a killed reader the file grew from ${before} to ${after} bytes`)
+  for (const observer of observers) {
+    const { readings, torn, wrong } = yield* observer.end
+    recorder.count("readings of other processes", readings)
+    recorder.expect(torn === 0, `${torn} of ${readings} readings were not of one state`)
+    recorder.expect(wrong === undefined, `a reading process ended badly: ${wrong}`)
+  }
+}, Effect.scoped)
+
+const runThread = (data: { readonly path: string; readonly number: number; readonly times: number }) =>
+  Effect.callback<string>((resume) => {
+    const worker = new Worker(new URL("../programs/threads.ts", import.meta.url), { workerData: data })
+    worker.once("error", (error) => resume(Effect.succeed(String(error))))
+    worker.once("exit", (code) => resume(Effect.succeed(String(code))))
+  })
+
+/** Threads that each count for themselves and write a pair together. */
+const useThreads = Effect.fnUntraced(function*(threads: number, times: number, recorder: Recorder) {
+  const path = yield* temporaryFolder
+  const endings = yield* Effect.forEach(
+    Array.from({ length: threads }, (_, number) => ({ path, number, times })),
+    runThread,
+    { concurrency: "unbounded" }
+  )
+  recorder.count("threads", threads)
+  for (const ending of endings) recorder.expect(ending === "0", `a thread ended with ${ending}`)
+  const store = yield* Store.make({ path })
+  for (let number = 0; number < threads; number++) {
+    const counted = yield* store.get(`thread ${number}`)
+    recorder.expect(
+      Option.isSome(counted) && counted.value === times,
+      `thread ${number} counted to ${String(Option.getOrUndefined(counted))}`
+    )
+  }
+}, Effect.scoped)
+
+// ---------------------------------------------------------------------------
+// a long time
+// ---------------------------------------------------------------------------
+
+const mix = (store: StoreService, random: Random.Random, folder: string) => {
+  const key = () => `key ${random.below(2000)}`
+  const value = () => ({ text: "x".repeat(random.below(random.oneIn(20) ? 20_000 : 500)) })
+  const choice = random.below(1000)
+  if (choice < 500) return store.put(key(), value())
+  if (choice < 600) return store.delete(key())
+  if (choice < 700) return Effect.asVoid(store.get(key()))
+  if (choice < 800) return Effect.asVoid(store.update(key(), Option.map((current) => current)))
+  if (choice < 900) return store.putMany(random.many(10, () => [key(), value()] as const))
+  if (choice < 940) return store.deleteMany(random.many(10, key))
+  if (choice < 960) return Effect.asVoid(Stream.runCount(store.entries({ gte: key(), limit: 100 })))
+  if (choice < 990) return store.flush
+  if (choice < 998) return Effect.asVoid(store.stats)
+  const copy = join(folder, `copy ${random.below(1e9)}`)
+  return Effect.andThen(store.backup(copy), Effect.sync(() => rmSync(copy, { recursive: true })))
+}
+
+const mebibyte = 1024 * 1024
+
+/** What a process holds in memory beside its heap, which is where a leak of the engine would be, and its heap. */
+const memory = (): number => process.memoryUsage().rss
+
+/** Mixed work; the second half needs no more memory and no longer file than the first. */
+const useLong = Effect.fnUntraced(function*(minutes: number, seed: number, recorder: Recorder) {
+  const folder = yield* temporaryFolder
+  const path = join(folder, "store")
+  const random = Random.make(seed)
+  const store = yield* Store.make({ path })
+  const workUntil = (end: number) =>
+    Effect.gen(function*() {
+      let peak = 0
+      while ((yield* Clock.currentTimeMillis) < end) {
+        for (let step = 0; step < 500; step++) yield* mix(store, random, folder)
+        recorder.count("steps of mixed work", 500)
+        peak = Math.max(peak, memory())
+      }
+      return { peak, bytes: bytesOf(path) }
+    })
+  const start = yield* Clock.currentTimeMillis
+  const half = minutes * 30_000
+  const first = yield* workUntil(start + half)
+  const second = yield* workUntil(start + 2 * half)
+  recorder.count("most MiB of memory", Math.round(second.peak / mebibyte))
+  recorder.count("most MiB of a file", Math.round(second.bytes / mebibyte))
+  // A short run is still filling up: what a garbage collector leaves lying about is no leak
+  recorder.expect(
+    second.peak <= 1.5 * first.peak + 64 * mebibyte,
+    `memory grew from ${first.peak} to ${second.peak} bytes`
+  )
+  recorder.expect(
+    second.bytes <= 1.5 * first.bytes + mebibyte,
+    `the file grew from ${first.bytes} to ${second.bytes} bytes`
+  )
+}, Effect.scoped)
+
+/** The section. */
+export const section: Section = {
+  rounds: { quick: 1, long: 1 },
+  round: Effect.fnUntraced(function*(seed, { minutes, quick }: RoundOptions) {
+    const recorder = record()
+    yield* useFibers(quick ? 10_000 : 100_000, recorder)
+    yield* useProcesses(quick ? 4 : 8, recorder)
+    yield* useThreads(4, quick ? 200 : 2000, recorder)
+    yield* useLong(minutes, seed, recorder)
+    return recorder.report()
+  })
+}
