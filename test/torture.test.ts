@@ -1,0 +1,51 @@
+/**
+ * The torture harness in its shortest form; the long one is `npm run torture`.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import { everyCall } from "./torture/faults.ts"
+import { openDamaged } from "./torture/files.ts"
+import * as input from "./torture/input.ts"
+import { roundOf } from "./torture/kill.ts"
+import * as limit from "./torture/limit.ts"
+import type { Report } from "./torture/section.ts"
+
+const options = { quick: true, minutes: 0 }
+
+const assertNothingLost = <E, R>(round: Effect.Effect<Report, E, R>) =>
+  Effect.tap(round, ({ losses }) => Effect.sync(() => assert.deepStrictEqual(losses, []))).pipe(
+    Effect.provide(Logger.layer([]))
+  )
+
+describe("torture", () => {
+  it.live("a process that is killed again and again loses nothing", () =>
+    assertNothingLost(roundOf(["SIGKILL", "SIGKILL", "SIGTERM", "SIGKILL", "SIGINT"])(1, options)))
+
+  it.live.each([{ code: 28, lasts: false, isLate: false }, { code: -30796, lasts: true, isLate: true }])(
+    "every call of the engine fails in its turn, and nothing is lost: $code",
+    (fault) =>
+      Effect.gen(function*() {
+        const { figures } = yield* assertNothingLost(everyCall(fault))
+        assert.isAtLeast(figures["typed errors"] ?? 0, 20)
+      })
+  )
+
+  // The last three brought out defects
+  it.live.each([1, 102, 433, 820])(
+    "no page over a limit, and nothing lost under it, seed %i",
+    (seed) => assertNothingLost(limit.section.round(seed, options))
+  )
+
+  it.live.each([0, 6])(
+    "a file that is cut, swapped or of another program is right or refused, shape %i",
+    (shape) =>
+      Effect.gen(function*() {
+        const { figures } = yield* assertNothingLost(openDamaged(shape, 25, { onlyKnown: true }))
+        assert.strictEqual(figures["files"], 25)
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("bad input, and every method in every state, end in a result or a typed error", () =>
+    assertNothingLost(input.section.round(1, options)))
+})
