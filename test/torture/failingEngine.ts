@@ -57,26 +57,31 @@ export const make: (fault: Fault) => Effect.Effect<FailingEngine> = Effect.fnUnt
       return failure === undefined ? effect : Effect.fail(failure)
     })
 
-  const commit = (made: Effect.Effect<void, Engine.EngineFull | EngineFailure>) =>
-    Effect.suspend(() => {
+  const commit = <A>(made: Effect.Effect<A, Engine.EngineFull | EngineFailure>) =>
+    Effect.suspend((): Effect.Effect<A, Engine.EngineFull | EngineFailure> => {
       const failure = faultIn("commit")
       if (failure === undefined) return made
       return fault.isLate ? Effect.andThen(made, Effect.fail(failure)) : Effect.fail(failure)
     })
 
+  const reader = (from: Engine.Reader): Engine.Reader => ({
+    get: (database, key) => read("get", () => from.get(database, key)),
+    has: (database, key) => read("has", () => from.has(database, key)),
+    read: (database, request) => read("read", () => from.read(database, request)),
+    count: (database) => read("count", () => from.count(database))
+  })
+
   const wrap = (environment: Engine.Environment): Engine.Environment => ({
     ...environment,
-    get: (key) => read("get", () => environment.get(key)),
-    has: (key) => read("has", () => environment.has(key)),
-    read: (request) => read("read", () => environment.read(request)),
+    ...reader(environment),
+    openDatabase: (name) => read("open a database", () => environment.openDatabase(name)),
     snapshot: () =>
-      read("snapshot", () =>
-        Result.map(environment.snapshot(), (snapshot) => ({
-          ...snapshot,
-          read: (request: Engine.RangeRequest) => read("read", () => snapshot.read(request))
-        }))),
+      read(
+        "snapshot",
+        () => Result.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...reader(snapshot) }))
+      ),
     stats: () => read("stats", environment.stats),
-    commit: (batch) => commit(environment.commit(batch)),
+    commit: (plan) => commit(environment.commit(plan)),
     resize: (mapSize, options) => run("resize", environment.resize(mapSize, options)),
     backup: (path, options) => run("backup", environment.backup(path, options))
   })
