@@ -47,6 +47,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Stream from "effect/Stream"
+import type { CollectionFailed } from "./CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
 import type { Collection, WriteServices } from "./CollectionService.ts"
 import * as CollectionDefinition from "./internal/collectionDefinition.ts"
@@ -62,7 +63,6 @@ import { Store } from "./Store.ts"
 import type {
   ChangesMissed,
   Closed,
-  CollectionFailed,
   EngineFailure,
   KeyEncoding,
   MapFull,

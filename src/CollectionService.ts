@@ -8,20 +8,18 @@ import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import type { Change } from "./Change.ts"
+import type { CollectionFailed, KeyExists, UniqueViolation } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
 import type {
   ChangesMissed,
   Closed,
-  CollectionFailed,
   EngineFailure,
   KeyEncoding,
-  KeyExists,
   KeyNotFound,
   MapFull,
   ReadOnly,
   TransactionConflict,
-  UniqueViolation,
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"

@@ -28,10 +28,14 @@ interface Found {
 export const recordKeyOf = (
   index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "endOf"> },
   [entry, value]: StoredRecord
-): Result.Result<ByteString, KeyEncoding> =>
-  index.isUnique
-    ? Result.succeed(fromBytes(value.subarray(0, value.length)))
-    : Result.map(index.key.endOf(entry), (end) => ByteString(entry.slice(end)))
+): Result.Result<ByteString, KeyEncoding | undefined> =>
+  Result.filterOrFail(
+    index.isUnique
+      ? Result.succeed(fromBytes(value.subarray(0, value.length)))
+      : Result.map(index.key.endOf(entry), (end) => ByteString(entry.slice(end))),
+    (key) => key !== "",
+    () => undefined
+  )
 
 /** Makes an index for those who read. */
 export const make = <

@@ -5,20 +5,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import { KeyExists, type UniqueViolation } from "../CollectionError.ts"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { Collection, ReadOne } from "../CollectionService.ts"
 import type { Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import {
-  type Closed,
-  type EngineFailure,
-  type KeyEncoding,
-  KeyExists,
-  KeyNotFound,
-  type UniqueViolation,
-  type ValueDecoding
-} from "../StoreError.ts"
+import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
 import * as ChangeStream from "./changeStream.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
@@ -166,10 +159,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   /** The step that deletes a record, where there is one. */
   const removal = (reader: Reader, key: ByteString): Result.Result<Step<boolean>, EngineFailure> =>
-    Result.map(reader.get(database, key), (old) =>
+    Result.flatMap(reader.get(database, key), (old): Result.Result<Step<boolean>, EngineFailure> =>
       old === undefined
-        ? { result: false, writes: [] }
-        : { result: true, writes: writes.toDelete(key, old) })
+        ? Result.succeed({ result: false, writes: [] })
+        : Result.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
 
   const removeRecord = (transaction: Transaction | undefined, key: ByteString) =>
     access.removingStep(transaction, (reader) => removal(reader, key))

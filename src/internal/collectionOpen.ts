@@ -11,19 +11,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { CollectionFailed, type CollectionFailedReason, type UniqueViolation } from "../CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "../CollectionOptions.ts"
 import type { Reader } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import {
-  CollectionFailed,
-  type CollectionFailedReason,
-  type EngineFailure,
-  type KeyEncoding,
-  type UniqueViolation,
-  type ValueDecoding,
-  type ValueEncoding
-} from "../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites } from "./collectionWrites.ts"
@@ -37,16 +30,26 @@ const partRecords = 1024
 const partBytes = 1024 * 1024
 const recordsBetweenLogs = 10_000
 
+/** The fingerprints of indexes, by their names. */
+const Fingerprints = Schema.Array(Schema.Tuple([Schema.String, Schema.String]))
+
+type Fingerprints = typeof Fingerprints.Type
+
+const isSame = (a: Fingerprints, b: Fingerprints): boolean => {
+  const others = new Map(b)
+  return a.length === b.length && a.every(([name, fingerprint]) => others.get(name) === fingerprint)
+}
+
 /** What is stored about a collection. */
 const Descriptor = Schema.Struct({
   version: Schema.Number,
   fingerprint: Schema.String,
-  /** The fingerprints of the indexes that are built. */
-  indexes: Schema.Record(Schema.String, Schema.String),
+  /** The indexes that are built. */
+  indexes: Fingerprints,
   /** The last key that the migration from `version` has come to. */
   migratedTo: Schema.optionalKey(Schema.String),
-  /** The last key that the indexes were built to. */
-  indexedTo: Schema.optionalKey(Schema.String)
+  /** The indexes that there are when those that are being built are, and the last key that they were built to. */
+  building: Schema.optionalKey(Schema.Struct({ indexes: Fingerprints, to: Schema.optionalKey(Schema.String) }))
 })
 
 type Descriptor = typeof Descriptor.Type
@@ -114,8 +117,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       transaction.write([[descriptorsName, descriptorKey, bytes]])
     })
 
-  const allIndexes = (): Descriptor["indexes"] =>
-    Object.fromEntries(Array.from(indexes.values(), (index) => [index.name, index.fingerprint]))
+  const wanted: Fingerprints = Array.from(indexes.values(), (index) => [index.name, index.fingerprint])
 
   const readPart = ({ reader }: Transaction, after: string | undefined) =>
     Effect.fromResult(reader.read(database, {
@@ -161,7 +163,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       behind !== undefined && last !== undefined
         ? { ...descriptor, migratedTo: last[0] }
         // What the indexes are of may be another now.
-        : { ...rest, version: version + 1, fingerprint: definition.fingerprint, indexes: {} }
+        : { ...rest, version: version + 1, fingerprint: definition.fingerprint, indexes: [] }
     )
     return { isDone: false, work: `Migrating from version ${version}`, records: records.length }
   })
@@ -169,44 +171,40 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   /** Drops the indexes that are not wanted, and empties those that are to be built. */
   const beginIndexes = Effect.fnUntraced(
     function*(transaction: Transaction, before: Descriptor) {
-      const { indexedTo: _, ...descriptor } = before
-      const built: Record<string, string> = {}
-      for (const [indexName, fingerprint] of Object.entries(descriptor.indexes)) {
-        if (indexes.get(indexName)?.fingerprint === fingerprint) built[indexName] = fingerprint
-      }
-      const prefix = `index/${name}/`
+      const { building: _, ...descriptor } = before
+      const built = descriptor.indexes.filter(([index, fingerprint]) => indexes.get(index)?.fingerprint === fingerprint)
+      const isBuilt = new Set(built.map(([index]) => `index/${name}/${index}`))
       for (const stored of environment.databases()) {
-        if (stored.startsWith(prefix) && built[stored.slice(prefix.length)] === undefined) {
-          transaction.writes.clear(stored)
-        }
+        if (stored.startsWith(`index/${name}/`) && !isBuilt.has(stored)) transaction.writes.clear(stored)
       }
-      const isBuilt = Array.from(indexes.keys()).every((indexName) => built[indexName] !== undefined)
-      yield* writeDescriptor(transaction, { ...descriptor, indexes: built, ...(isBuilt ? {} : { indexedTo: "" }) })
+      yield* writeDescriptor(transaction, {
+        ...descriptor,
+        indexes: built,
+        ...(isSame(built, wanted) ? {} : { building: { indexes: wanted } })
+      })
       return { isDone: false, work: "Building indexes", records: 0 }
     }
   )
 
-  const buildPart = Effect.fnUntraced(function*(transaction: Transaction, descriptor: Descriptor, after: string) {
-    const { records, rest } = yield* readPart(transaction, after === "" ? undefined : after)
+  const buildPart = Effect.fnUntraced(function*(
+    transaction: Transaction,
+    { building, ...descriptor }: Descriptor
+  ) {
+    const { records, rest } = yield* readPart(transaction, building?.to)
     for (const [key, record] of records) {
       const value = yield* valueCodec.decode(record, () => keyCodec.show(key))
       const encoded = yield* writes.encode(key, value)
       transaction.write(yield* Effect.fromResult(writes.toPut(transaction.reader, encoded, record)))
     }
     const last = records.at(-1)
-    const { indexedTo: _, ...finished } = descriptor
     yield* writeDescriptor(
       transaction,
       rest !== undefined && last !== undefined
-        ? { ...descriptor, indexedTo: last[0] }
-        : { ...finished, indexes: allIndexes() }
+        ? { ...descriptor, building: { indexes: wanted, to: last[0] } }
+        : { ...descriptor, indexes: wanted }
     )
     return { isDone: false, work: "Building indexes", records: records.length }
   })
-
-  const hasIndexes = (descriptor: Descriptor): boolean =>
-    Object.keys(descriptor.indexes).length === indexes.size &&
-    Array.from(indexes.values()).every((index) => descriptor.indexes[index.name] === index.fingerprint)
 
   const done: Progress = { isDone: true, work: "", records: 0 }
 
@@ -234,17 +232,18 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       yield* writeDescriptor(transaction, {
         version: definition.version,
         fingerprint: definition.fingerprint,
-        indexes: allIndexes()
+        indexes: wanted
       })
       return done
     }
     const descriptor = stored.value
     yield* checkVersion(descriptor)
     if (descriptor.version < definition.version) return yield* migrate(transaction, descriptor)
-    if (hasIndexes(descriptor)) return done
-    return descriptor.indexedTo === undefined
-      ? yield* beginIndexes(transaction, descriptor)
-      : yield* buildPart(transaction, descriptor, descriptor.indexedTo)
+    if (isSame(descriptor.indexes, wanted)) return done
+    // Another program may have begun to build others.
+    return descriptor.building !== undefined && isSame(descriptor.building.indexes, wanted)
+      ? yield* buildPart(transaction, descriptor)
+      : yield* beginIndexes(transaction, descriptor)
   })
 
   // ---------------------------------------------------------------------------
@@ -268,7 +267,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       const progress = yield* inTransaction((transaction) => workOn(transaction, migrate))
       if (progress.isDone) {
         return records > logged
-          ? yield* Effect.logInfo(`The collection "${name}" is up to date`)
+          ? yield* Effect.logInfo(`The collection "${name}" is up to date: ${count(records, "record")}`)
           : undefined
       }
       if (records === 0) yield* log(progress.work, progress.records)
@@ -288,7 +287,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     if (stored.value.version < definition.version) {
       return yield* refuse("Migration", `it has version ${stored.value.version}, and the store is read-only.`)
     }
-    if (!hasIndexes(stored.value)) {
+    if (!isSame(stored.value.indexes, wanted)) {
       return yield* refuse("Index", "its indexes are not built, and the store is read-only.")
     }
   })
@@ -311,7 +310,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       inTransaction((transaction) =>
         Effect.flatMap(readDescriptor(transaction.reader), (stored) =>
           Option.isSome(stored)
-            ? beginIndexes(transaction, { ...stored.value, indexes: {} })
+            ? beginIndexes(transaction, { ...stored.value, indexes: [] })
             : Effect.void)
       ),
       // A collection that was opened has been migrated.

@@ -86,6 +86,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         undecodable(indexKeys.failure)
         continue
       }
+      const wanted = new Set(indexKeys.success)
+      for (const [indexName, indexKey] of CollectionRecord.entriesOf(record)) {
+        if (indexName === index.name && !wanted.has(indexKey)) {
+          problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
+        }
+      }
       for (const indexKey of indexKeys.success) {
         const isThere = yield* Effect.fromResult(isEntered(reader, key, index.name, indexKey))
         if (!isThere || !entered.has(nameOf(index.name, indexKey))) {

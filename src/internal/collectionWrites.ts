@@ -3,11 +3,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import { UniqueViolation } from "../CollectionError.ts"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { Reader, Write } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, UniqueViolation, type ValueEncoding } from "../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, type ValueEncoding } from "../StoreError.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 
@@ -40,7 +41,11 @@ export type CollectionWrites<V extends ValueSchema, R> = {
     old: Uint8Array | undefined
   ) => Result.Result<ReadonlyArray<Write>, UniqueViolation | EngineFailure>
   /** The writes that delete what is under a key. */
-  readonly toDelete: (key: ByteString, old: Uint8Array) => ReadonlyArray<Write>
+  readonly toDelete: (
+    reader: Reader,
+    key: ByteString,
+    old: Uint8Array
+  ) => Result.Result<ReadonlyArray<Write>, EngineFailure>
 }
 
 /** Makes what writes the records of a collection. */
@@ -59,39 +64,58 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return { key, bytes: CollectionRecord.join(entries, bytes), entries }
   })
 
-  const deleted = (key: ByteString, old: Uint8Array, kept: ReadonlySet<string>): ReadonlyArray<Write> => {
+  /** The record that has a key in a unique index. */
+  const holderOf = (
+    reader: Reader,
+    index: Index<V["Type"], I[keyof I]>,
+    indexKey: ByteString
+  ): Result.Result<ByteString | undefined, EngineFailure> =>
+    Result.map(
+      reader.get(index.database, indexKey),
+      (value) => value === undefined ? undefined : fromBytes(value.subarray(0, value.length))
+    )
+
+  /** The writes that delete the entries of a record that it does not keep. */
+  const toDeleteEntries = (
+    reader: Reader,
+    key: ByteString,
+    entries: ReadonlyArray<CollectionRecord.IndexEntry>,
+    kept: ReadonlyArray<CollectionRecord.IndexEntry>
+  ): Result.Result<ReadonlyArray<Write>, EngineFailure> => {
+    const isKept = new Set(kept.map(([index, indexKey]) => `${index}\0${indexKey}`))
     const writes: Array<Write> = []
-    for (const [indexName, indexKey] of CollectionRecord.entriesOf(old)) {
+    for (const [indexName, indexKey] of entries) {
       const index = indexes.get(indexName)
-      if (index !== undefined && !kept.has(`${indexName}\0${indexKey}`)) {
-        writes.push([index.database, entryKey(index, indexKey, key), null])
+      if (index === undefined || isKept.has(`${indexName}\0${indexKey}`)) continue
+      if (index.isUnique) {
+        // While an index is built anew, another record may have the key by now.
+        const holder = holderOf(reader, index, indexKey)
+        if (Result.isFailure(holder)) return Result.fail(holder.failure)
+        if (holder.success !== key) continue
       }
+      writes.push([index.database, entryKey(index, indexKey, key), null])
     }
-    return writes
+    return Result.succeed(writes)
   }
 
   const toPut: CollectionWrites<V, never>["toPut"] = (reader, { bytes, entries, key }, old) => {
-    const writes: Array<Write> = [[database, key, bytes]]
-    if (old !== undefined) {
-      writes.push(...deleted(key, old, new Set(entries.map(([index, indexKey]) => `${index}\0${indexKey}`))))
-    }
+    const deletions = toDeleteEntries(reader, key, old === undefined ? [] : CollectionRecord.entriesOf(old), entries)
+    if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
+    const writes: Array<Write> = [[database, key, bytes], ...deletions.success]
     for (const [indexName, indexKey] of entries) {
       const index = indexes.get(indexName)
       if (index === undefined) continue
       if (index.isUnique) {
-        const existing = reader.get(index.database, indexKey)
-        if (Result.isFailure(existing)) return Result.fail(existing.failure)
-        const existingKey = existing.success === undefined
-          ? undefined
-          : fromBytes(existing.success.subarray(0, existing.success.length))
-        if (existingKey !== undefined && existingKey !== key) {
+        const holder = holderOf(reader, index, indexKey)
+        if (Result.isFailure(holder)) return Result.fail(holder.failure)
+        if (holder.success !== undefined && holder.success !== key) {
           return Result.fail(
             new UniqueViolation({
               collection: name,
               index: indexName,
               indexKey: index.key.show(indexKey),
               key: keyCodec.show(key),
-              existingKey: keyCodec.show(existingKey)
+              existingKey: keyCodec.show(holder.success)
             })
           )
         }
@@ -104,6 +128,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   return {
     encode,
     toPut,
-    toDelete: (key, old) => [[database, key, null], ...deleted(key, old, new Set())]
+    toDelete: (reader, key, old) =>
+      Result.map(
+        toDeleteEntries(reader, key, CollectionRecord.entriesOf(old), []),
+        (deletions): ReadonlyArray<Write> => [[database, key, null], ...deletions]
+      )
   }
 }

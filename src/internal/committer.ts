@@ -220,12 +220,13 @@ export const make = (options: CommitterOptions): Committer => {
     )
 
   /** What a transaction frees can be used by the one after the next: makes it two later. */
-  const letFreedPagesAge: Effect.Effect<void> = Effect.ignore(
-    Effect.andThen(commitInReserve(noWork), commitInReserve(noWork))
-  ).pipe(
+  const letFreedPagesAge: Effect.Effect<void> = commitInReserve(noWork).pipe(
+    Effect.andThen(commitInReserve(noWork)),
     Effect.andThen(Effect.sync(() => {
       isAged = true
-    }))
+    })),
+    // What could not be made older this time can be the next.
+    Effect.ignore
   )
 
   const commitAged = (work: Work): Effect.Effect<void, CommitError> =>

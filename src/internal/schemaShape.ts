@@ -38,28 +38,23 @@ const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
   }
 }
 
-/** Whether what a schema encodes to is kept by a value as it is. */
-export const isNative = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST> = new Set()): boolean => {
-  const encoded = SchemaAST.toEncoded(ast)
+const isNativeInside = (encoded: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {
   if (seen.has(encoded)) return true
   seen.add(encoded)
   if (encoded._tag === "Symbol" || encoded._tag === "UniqueSymbol") return false
   if (encoded._tag === "Declaration" && !nativeTypes.has(nameOf(encoded) ?? "")) return false
-  return partsOf(encoded).every((part) => isNative(part, seen))
+  return partsOf(encoded).every((part) => isNativeInside(part, seen))
 }
 
-/**
- * The structure of what a schema encodes to, as text: fields by their names, whether they
- * are optional, kinds of values, literals. Neither checks nor annotations, nor the order
- * of fields.
- */
-export const shapeOf = (ast: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST> = []): string => {
-  const encoded = SchemaAST.toEncoded(ast)
+/** Whether what a schema encodes to is kept by a value as it is. */
+export const isNative = (ast: SchemaAST.AST): boolean => isNativeInside(SchemaAST.toEncoded(ast), new Set())
+
+const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST>): string => {
   // A recursive schema comes back to one that it is in.
   const back = around.indexOf(encoded)
   if (back >= 0) return `back ${around.length - back}`
   const inside = [...around, encoded]
-  const shape = (part: SchemaAST.AST): string => shapeOf(part, inside)
+  const shape = (part: SchemaAST.AST): string => shapeInside(part, inside)
   const withOption = (part: SchemaAST.AST): string => `${SchemaAST.isOptional(part) ? "?" : ""}${shape(part)}`
   switch (encoded._tag) {
     case "Declaration":
@@ -87,3 +82,10 @@ export const shapeOf = (ast: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST>
       return encoded._tag
   }
 }
+
+/**
+ * The structure of what a schema encodes to, as text: fields by their names, whether they
+ * are optional, kinds of values, literals. Neither checks nor annotations, nor the order
+ * of fields.
+ */
+export const shapeOf = (ast: SchemaAST.AST): string => shapeInside(SchemaAST.toEncoded(ast), [])
