@@ -26,6 +26,9 @@ import type { Transaction } from "./transaction.ts"
 
 const descriptorsName = "collections"
 
+/** The fingerprint of a version that no program has opened. */
+const unknown = ""
+
 const partRecords = 1024
 const partBytes = 1024 * 1024
 const recordsBetweenLogs = 10_000
@@ -148,11 +151,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
   })
 
+  /** Of a version before the present one nothing is known but that migrations lead to it. */
+  const fingerprintAt = (version: number): string => version === definition.version ? definition.fingerprint : unknown
+
   const migratePart = Effect.fnUntraced(function*(transaction: Transaction, descriptor: Descriptor) {
     const { migratedTo, version, ...rest } = descriptor
-    if (migrations[version] === undefined) {
-      return yield* refuse("MissingMigration", `it has version ${version}, and there is no migration from that one.`)
-    }
     const { records, rest: behind } = yield* readPart(transaction, migratedTo)
     for (const [key, record] of records) {
       transaction.write([[database, key, yield* migrateRecord(version, key, record)]])
@@ -163,7 +166,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       behind !== undefined && last !== undefined
         ? { ...descriptor, migratedTo: last[0] }
         // What the indexes are of may be another now.
-        : { ...rest, version: version + 1, fingerprint: definition.fingerprint, indexes: [] }
+        : { ...rest, version: version + 1, fingerprint: fingerprintAt(version + 1), indexes: [] }
     )
     return { isDone: false, work: `Migrating from version ${version}`, records: records.length }
   })
@@ -212,7 +215,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     if (version > definition.version) {
       return Effect.fail(refuse("NewerVersion", `it has version ${version}, the program knows ${definition.version}.`))
     }
-    return version === definition.version && fingerprint !== definition.fingerprint
+    for (let from = version; from < definition.version; from++) {
+      if (migrations[from] === undefined) {
+        return Effect.fail(
+          refuse("MissingMigration", `it has version ${version}, and there is no migration from version ${from}.`)
+        )
+      }
+    }
+    return version === definition.version && fingerprint !== definition.fingerprint && fingerprint !== unknown
       ? Effect.fail(
         refuse("ChangedSchema", `its schemas are not those of version ${version}; give a new version and a migration.`)
       )
@@ -239,6 +249,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const descriptor = stored.value
     yield* checkVersion(descriptor)
     if (descriptor.version < definition.version) return yield* migrate(transaction, descriptor)
+    if (descriptor.fingerprint === unknown) {
+      yield* writeDescriptor(transaction, { ...descriptor, fingerprint: definition.fingerprint })
+      return { ...done, isDone: false }
+    }
     if (isSame(descriptor.indexes, wanted)) return done
     // Another program may have begun to build others.
     return descriptor.building !== undefined && isSame(descriptor.building.indexes, wanted)

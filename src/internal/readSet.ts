@@ -78,7 +78,7 @@ export class ReadSet {
 
   /** Takes down how many records there were. */
   addCount(database: string, count: number): void {
-    this.#counts.set(database, count)
+    if (!this.#counts.has(database)) this.#counts.set(database, count)
   }
 
   /** Takes down a part of a range. */
@@ -129,7 +129,8 @@ export class ReadSet {
 const addTo = <A>(databases: Map<string, Map<ByteString, A>>, database: string, key: ByteString, value: A): void => {
   const keys = databases.get(database)
   if (keys === undefined) databases.set(database, new Map([[key, value]]))
-  else keys.set(key, value)
+  // What was read first is what a decision may rest on.
+  else if (!keys.has(key)) keys.set(key, value)
 }
 
 const digestOf = (present: Reader, { database, range, values }: RangeRead): Result.Result<string, EngineFailure> => {

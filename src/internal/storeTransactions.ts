@@ -9,8 +9,9 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
-import { Closed, TransactionConflict } from "../StoreError.ts"
+import { Closed, type EngineFailure, TransactionConflict } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 import * as Transaction from "./transaction.ts"
@@ -57,48 +58,59 @@ export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
         : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))
   }
 
+  /** Runs attempts until one is not in conflict, or the schedule ends. */
+  const retrying = <A, E, R>(
+    makeAttempt: (number: number) => Effect.Effect<A, E | Conflict, R>,
+    schedule: Schedule.Schedule<unknown>
+  ): Effect.Effect<A, E | TransactionConflict, R> =>
+    Effect.suspend(() => {
+      let attempts = 0
+      const attempt = Effect.suspend(() => makeAttempt(attempts++))
+      return Effect.retry(attempt, { schedule, while: (error) => error instanceof Conflict }).pipe(
+        Effect.catch((error): Effect.Effect<never, E | TransactionConflict> =>
+          Effect.fail(error instanceof Conflict ? new TransactionConflict({ path, attempts }) : error)
+        )
+      )
+    })
+
   const runOutermost = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
     fiber: Fiber.Fiber<unknown, unknown>,
     retry: Schedule.Schedule<unknown>
   ): Effect.Effect<A, E | TransactionError, R> =>
     Effect.suspend(() => {
-      let attempts = 0
       let addresses: ReadonlyArray<string> = []
-      const attempt = Effect.suspend((): Effect.Effect<A, E | CommitError | Closed | Conflict, R> => {
-        const transaction = Transaction.begin(core)
-        const rank = attempts++
-        return Effect.tap(run(effect, fiber, transaction), () => commit(transaction, rank))
-      })
-      const attemptInTurn = Effect.suspend(() => attempts === 0 ? attempt : core.retryTurns.inTurn(addresses, attempt))
-        .pipe(
+      const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
+        Effect.suspend(() => {
+          const transaction = Transaction.begin(core)
+          return Effect.tap(run(effect, fiber, transaction), () => commit(transaction, number))
+        })
+      const attemptInTurn = (number: number) =>
+        (number === 0 ? attempt(number) : core.retryTurns.inTurn(addresses, attempt(number))).pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {
               if (error instanceof Conflict) addresses = error.addresses
             })
           )
         )
-      return Effect.andThen(core.beforeSnapshot, attemptInTurn).pipe(
-        Effect.retry({ schedule: retry, while: (error) => error instanceof Conflict }),
-        Effect.catch((error): Effect.Effect<never, E | TransactionError> =>
-          Effect.fail(error instanceof Conflict ? new TransactionConflict({ path, attempts }) : error)
-        )
-      )
+      return Effect.andThen(core.beforeSnapshot, retrying(attemptInTurn, retry))
     }).pipe(Effect.withSpan("Store.withTransaction", { attributes: { path } }))
 
   const runNested = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
     fiber: Fiber.Fiber<unknown, unknown>,
-    around: Transaction.Transaction
-  ): Effect.Effect<A, E | Closed, R> =>
-    Effect.suspend(() => {
+    around: Transaction.Transaction,
+    retry: Schedule.Schedule<unknown>
+  ): Effect.Effect<A, E | TransactionError, R> =>
+    retrying((): Effect.Effect<A, E | EngineFailure | Closed | Conflict, R> => {
       const transaction = around.nest()
-      return Effect.tap(run(effect, fiber, transaction), () => {
+      return Effect.tap(run(effect, fiber, transaction), (): Effect.Effect<void, EngineFailure | Closed | Conflict> => {
         if (!around.isOpen()) return Effect.fail(new Closed({ path, what: "Transaction" }))
-        around.writes.addAll(transaction.writes)
-        return Effect.void
+        const joined = transaction.join()
+        if (Result.isFailure(joined)) return Effect.fail(joined.failure)
+        return joined.success ? Effect.void : Effect.fail(new Conflict([]))
       })
-    })
+    }, retry)
 
   const withTransaction = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
@@ -108,7 +120,7 @@ export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
       enter((around): Effect.Effect<A, E | TransactionError, R> =>
         around === undefined
           ? runOutermost(effect, fiber, options?.retry ?? transactionRetry)
-          : runNested(effect, fiber, around)
+          : runNested(effect, fiber, around, options?.retry ?? transactionRetry)
       )
     )
 

@@ -30,9 +30,18 @@ export interface Transaction {
   /** Takes writes. */
   readonly write: (writes: ReadonlyArray<Write>) => void
   /** Begins a transaction inside of it. */
-  readonly nest: () => Transaction
+  readonly nest: () => NestedTransaction
   /** Ends it: whoever still uses it is refused. */
   readonly end: () => void
+}
+
+/** A transaction inside of another. */
+export interface NestedTransaction extends Transaction {
+  /**
+   * Hands what it has written to the one around it; `false` where that would be read
+   * otherwise by now, because of what fibers beside this one have written.
+   */
+  readonly join: () => Result.Result<boolean, EngineFailure>
 }
 
 /** A transaction that is in no other. */
@@ -61,19 +70,31 @@ const recorded = (open: () => Result.Result<Reader, EngineFailure>, reads: ReadS
   }
 }
 
-const make = (base: Reader, around: ReadonlyArray<Transaction>): Transaction => {
+/** Makes a transaction in front of what it reads: as it is at present, or as it is now for good. */
+const make = (present: Reader, frozen: () => Reader, isAroundOpen: () => boolean): Transaction => {
   const writes = new WriteSet()
   let isOpen = true
-  const sets = [...around.map((transaction) => transaction.writes), writes]
   const transaction: Transaction = {
-    isOpen: () => isOpen && around.every((other) => other.isOpen()),
-    reader: over(writes, around.at(-1)?.reader ?? base),
-    freeze: () => over(freeze(sets), base),
+    isOpen: () => isOpen && isAroundOpen(),
+    reader: over(writes, present),
+    freeze: () => over(freeze([writes]), frozen()),
     writes,
     write: (group) => {
       for (const [database, key, write] of group) writes.set(database, key, write)
     },
-    nest: () => make(base, [...around, transaction]),
+    nest: () => {
+      const reads = new ReadSet()
+      const record = (reader: Reader): Reader => recorded(() => Result.succeed(reader), reads)
+      const nested = make(record(transaction.reader), () => record(transaction.freeze()), transaction.isOpen)
+      return {
+        ...nested,
+        join: () =>
+          Result.map(reads.holds(transaction.reader), (holds) => {
+            if (holds) writes.addAll(nested.writes)
+            return holds
+          })
+      }
+    },
     end: () => {
       isOpen = false
     }
@@ -92,7 +113,8 @@ export const begin = (core: StoreCore): RootTransaction => {
       return opened.reader
     })
   }
-  const transaction = make(recorded(open, reads), [])
+  const stored = recorded(open, reads)
+  const transaction = make(stored, () => stored, () => true)
   return {
     ...transaction,
     end: () => {
