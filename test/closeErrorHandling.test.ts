@@ -122,7 +122,7 @@ describe("the original's tests", () => {
       assert.isFalse(yield* store.has("missing", { flush: true }))
       assert.strictEqual(faulty.calls("commit"), 2)
       assert.strictEqual((yield* store.stats).pending, 0)
-      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([key]) => key)), [["stored"], ["pending"]])
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([, key]) => key)), [["stored"], ["pending"]])
     }))
 })
 

@@ -43,6 +43,34 @@ describe("closing", () => {
     }))
 })
 
+describe("a putMany that waits while its store closes", () => {
+  it.effect("is made, however many wait and however large they are", () =>
+    Effect.gen(function*() {
+      const { faulty, open, store } = yield* faultyStore({ batchBytes: "1 KiB" })
+      const held = yield* faulty.holdCommit
+      const keys = Array.from({ length: 6 }, (_, index) => `key ${index}`)
+      const writing = yield* Effect.forEach(keys, (key) => start(store.putMany({ [key]: "x".repeat(1000) })))
+      const givenUp = yield* start(store.putMany({ givenUp: 1 }))
+      yield* held.isWanted
+      const closing = yield* start(store.close({ strict: true }))
+      yield* Fiber.interrupt(givenUp)
+      yield* held.release
+      yield* Fiber.join(closing)
+      yield* Fiber.joinAll(writing)
+      const again = yield* open
+      assert.deepStrictEqual((yield* again.getMany([...keys, "givenUp"])).missing, ["givenUp"])
+    }))
+
+  it.effect("is made also when the store closes at once", () =>
+    Effect.gen(function*() {
+      const { open, store } = yield* faultyStore()
+      const writing = yield* start(store.putMany({ a: 1 }))
+      yield* store.close({ strict: true })
+      yield* Fiber.join(writing)
+      assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("a")), 1)
+    }))
+})
+
 describe("an interrupted putMany", () => {
   it.effect("whose own commit fails, after the pending writes were committed, leaves no error to others", () =>
     Effect.gen(function*() {
@@ -58,6 +86,25 @@ describe("an interrupted putMany", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
       yield* store.put("another", 2)
       assert.strictEqual(yield* store.getOrFail("shared"), "pending")
+    }))
+})
+
+describe("a putMany that is interrupted while it waits", () => {
+  it.effect("commits nothing", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const held = yield* faulty.holdCommit
+      const first = yield* start(store.putMany({ first: 1 }))
+      yield* held.isWanted
+      yield* store.put("pending", 1)
+      const waiting = yield* start(store.putMany({ waiting: 1 }))
+      yield* Fiber.interrupt(waiting)
+      yield* held.release
+      yield* Fiber.join(first)
+      yield* turns(20)
+      assert.strictEqual(faulty.calls("commit"), 1)
+      assert.strictEqual((yield* store.stats).pending, 1)
+      assert.isFalse(yield* store.has("waiting"))
     }))
 })
 

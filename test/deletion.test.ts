@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { Store, type StoreService } from "../src/index.ts"
-import { start, temporaryFolder, turns } from "./harness.ts"
+import { faults } from "./faultyEngine.ts"
+import { faultyStore, start, temporaryFolder, turns } from "./harness.ts"
 import * as SpyEngine from "./spyEngine.ts"
 
 const range = (count: number) => Array.from({ length: count }, (_, index) => index)
@@ -147,6 +148,26 @@ describe("deletion", () => {
       assert.strictEqual(Option.getOrElse(yield* store.get("a"), () => "default"), "default")
       yield* store.flush
       yield* assertGone(store, "a")
+    }))
+
+  it.effect("an update that deletes waits for a full buffer as a deletion does, and fails with nobody else's error", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ batchSize: 1 })
+      yield* store.putMany({ unwanted: 1 })
+      const held = yield* faulty.holdCommit
+      yield* faulty.fail("commit", faults.diskFull)
+      yield* store.put("a", 1)
+      yield* held.isWanted
+      const flushing = yield* start(store.flush)
+      yield* store.put("b", 1)
+      const deleting = yield* start(store.update("unwanted", Option.none))
+      yield* turns(5)
+      assert.isUndefined(deleting.pollUnsafe())
+      yield* held.release
+      assert.strictEqual(yield* Effect.flip(Fiber.join(flushing)), faults.diskFull)
+      assert.deepStrictEqual(yield* Fiber.join(deleting), Option.none())
+      yield* store.flush
+      assert.deepStrictEqual((yield* store.getMany(["a", "b", "unwanted"])).missing, ["unwanted"])
     }))
 
   it.effect("mass_deletion_pattern: of 20 the evens are deleted, two of these made again", () =>

@@ -4,8 +4,9 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { Engine, type Key, type KeyEncodingReason, Store, type StoreOptions, type StoreService } from "../src/index.ts"
 import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
+import { recordsName } from "../src/internal/storeCore.ts"
 import { ByteString } from "../src/Key.ts"
-import { temporaryFolder, withStore } from "./harness.ts"
+import { temporaryFolder, withStore, writing } from "./harness.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 
@@ -70,7 +71,8 @@ const writeRaw = (path: string, key: string, value: Uint8Array) =>
       compression: false,
       encryptionKey: undefined
     })
-    yield* environment.commit({ clear: false, writes: [[ByteString(key), value]] })
+    yield* Effect.fromResult(environment.openDatabase(recordsName))
+    yield* environment.commit(writing([ByteString(key), value]))
   }).pipe(Effect.scoped, Effect.provide(LmdbEngine.layer))
 
 describe("keys", () => {

@@ -4,42 +4,22 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { existsSync, statSync } from "node:fs"
-import { join } from "node:path"
-import { Engine, type EngineOptions, type Environment, type Write } from "../src/Engine.ts"
-import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
-import { ByteString, fromBytes } from "../src/Key.ts"
-import { temporaryFolder } from "./harness.ts"
-
-const mebibyte = 1024 * 1024
-
-const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> = {}) {
-  const path = yield* temporaryFolder
-  const engine = yield* Effect.provide(Engine, LmdbEngine.layer)
-  const environment = yield* engine.open({
-    path,
-    subdirectory: true,
-    readOnly: false,
-    mapSize: mebibyte,
-    maxMapSize: undefined,
-    durability: "sync",
-    compression: false,
-    encryptionKey: undefined,
-    ...options
-  })
-  return { environment, lengthOf: () => statSync(join(path, "data.mdb")).size, path, engine }
-})
-
-const key = (text: string): ByteString => ByteString(text)
-
-const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill)
-
-const writing = (...writes: ReadonlyArray<Write>) => ({ clear: false, writes })
+import { existsSync } from "node:fs"
+import type { Environment, Plan, Write } from "../src/Engine.ts"
+import { recordsName } from "../src/internal/storeCore.ts"
+import { type ByteString, fromBytes } from "../src/Key.ts"
+import { EngineFailure } from "../src/StoreError.ts"
+import { bytes, countOf, key, keysIn, mebibyte, open } from "./environment.ts"
+import { writing } from "./harness.ts"
 
 const lengthAt = (environment: Environment, text: string): number | undefined =>
-  Result.getOrThrow(environment.get(key(text)))?.length
+  Result.getOrThrow(environment.get(recordsName, key(text)))?.length
 
 const statsOf = (environment: Environment) => Result.getOrThrow(environment.stats())
+
+const has = (environment: Environment, name: ByteString) => Result.getOrThrow(environment.has(recordsName, name))
+
+const clearing = (...writes: ReadonlyArray<Write>): Plan => () => Result.succeed({ clear: [recordsName], writes })
 
 describe("the size of the map", () => {
   it.effect("is a limit: a batch that does not fit is EngineFull, and neither file nor data change", () =>
@@ -58,8 +38,8 @@ describe("the size of the map", () => {
       assert.strictEqual(lengthOf(), before)
       assert.strictEqual(lengthAt(environment, "kept"), 10)
       assert.isUndefined(lengthAt(environment, "small"))
-      assert.isFalse(Result.getOrThrow(environment.has(key("large"))))
-      assert.strictEqual(statsOf(environment).entries, 1)
+      assert.isFalse(has(environment, key("large")))
+      assert.strictEqual(countOf(environment), 1)
     }))
 
   it.effect("is set anew by a resize, also after the engine lost sight of it", () =>
@@ -97,10 +77,12 @@ describe("the size of the map", () => {
         const mapSize = 400_000
         const { environment, lengthOf } = yield* open({ mapSize, durability: "noSync" })
         for (const batch of batches) {
-          const writes = batch.map(({ key: index, length }): Write => [
-            key(`key ${index}`),
-            length === null ? null : bytes(length)
-          ])
+          const writes = batch.map(({ key: index, length }) =>
+            [
+              key(`key ${index}`),
+              length === null ? null : bytes(length)
+            ] as const
+          )
           yield* Effect.catchTag(
             environment.commit(writing(...writes)),
             "EngineFull",
@@ -138,18 +120,18 @@ describe("a commit", () => {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("missing"), null]))
       yield* environment.commit(writing())
-      assert.strictEqual(statsOf(environment).entries, 0)
+      assert.strictEqual(countOf(environment), 0)
     }))
 
   it.effect("that clears an empty database again and again harms nothing", () =>
     Effect.gen(function*() {
       const { engine, environment, path } = yield* open()
       for (let round = 0; round < 20; round++) {
-        yield* environment.commit({ clear: true, writes: [] })
-        yield* environment.commit({ clear: true, writes: [[key(`key ${round}`), bytes(5000)]] })
-        assert.strictEqual(statsOf(environment).entries, 1)
-        yield* environment.commit({ clear: true, writes: [] })
-        assert.strictEqual(statsOf(environment).entries, 0)
+        yield* environment.commit(clearing())
+        yield* environment.commit(clearing([recordsName, key(`key ${round}`), bytes(5000)]))
+        assert.strictEqual(countOf(environment), 1)
+        yield* environment.commit(clearing())
+        assert.strictEqual(countOf(environment), 0)
       }
       yield* environment.commit(writing([key("after"), bytes(3)]))
       assert.strictEqual(lengthAt(environment, "after"), 3)
@@ -157,11 +139,89 @@ describe("a commit", () => {
       assert.isTrue(existsSync(path))
     }))
 
+  it.effect("gives the number of its transaction, one more each time whether it changes anything or not, and none when its plan gives it up", () =>
+    Effect.gen(function*() {
+      const { environment } = yield* open()
+      const numbers: Array<number | undefined> = []
+      const plans = [
+        writing([key("a"), bytes(1)]),
+        writing([key("a"), bytes(1)]),
+        clearing(),
+        clearing(),
+        writing([key("missing"), null]),
+        writing([key("a"), bytes(1)])
+      ]
+      for (const plan of plans) numbers.push(yield* environment.commit(plan))
+      const [first] = numbers
+      assert(first !== undefined)
+      assert.deepStrictEqual(numbers, plans.map((_, index) => first + index))
+      assert.isUndefined(yield* environment.commit(() => Result.succeed(undefined)))
+      assert.isAtLeast((yield* environment.commit(writing())) ?? 0, first + plans.length)
+    }))
+
+  it.effect("is planned by what it finds, and writes nothing when its plan gives it up or fails", () =>
+    Effect.gen(function*() {
+      const { environment, lengthOf } = yield* open()
+      yield* environment.commit(writing([key("a"), bytes(3)], [key("c"), bytes(4)]))
+      const before = lengthOf()
+      const seen: Array<unknown> = []
+      const look: Plan = (present) => {
+        seen.push(
+          Result.getOrThrow(present.get(recordsName, key("a")))?.length,
+          Result.getOrThrow(present.has(recordsName, key("b"))),
+          Result.getOrThrow(present.count(recordsName)),
+          keysIn(present)
+        )
+        return Result.succeed(undefined)
+      }
+      assert.isUndefined(yield* environment.commit(look))
+      assert.deepStrictEqual(seen, [3, false, 2, ["a", "c"]])
+      const failure = new EngineFailure({ operation: "plan", code: 5, detail: "planned", isRetryable: false })
+      assert.strictEqual(yield* Effect.flip(environment.commit(() => Result.fail(failure))), failure)
+      assert.strictEqual(lengthOf(), before)
+      yield* environment.commit((present) =>
+        Result.map(present.get(recordsName, key("a")), (a) => ({
+          clear: [recordsName],
+          writes: [[recordsName, key("b"), bytes(1 + (a?.length ?? 0))]]
+        }))
+      )
+      assert.deepStrictEqual(keysIn(environment), ["b"])
+      assert.strictEqual(lengthAt(environment, "b"), 4)
+    }))
+
+  it.effect("may plan more than once; what the last run decides is written, whatever was tried before", () =>
+    Effect.gen(function*() {
+      const { environment, lengthOf } = yield* open()
+      // A file that reaches into the pages that are held back: what a batch leaves for its end is tried out there
+      yield* environment.resize(mebibyte, { useReserve: true })
+      yield* environment.commit(writing([key("large"), bytes(100_000)]))
+      for (let index = 0; lengthOf() < mebibyte - 16 * 4096; index++) {
+        yield* environment.commit(writing([key(`key ${index}`), bytes(3000)]))
+      }
+      yield* environment.commit(writing([key("large"), null]))
+      for (let round = 0; round < 2; round++) yield* environment.commit(writing())
+      yield* environment.resize(mebibyte, { useReserve: false })
+      let runs = 0
+      const remove: Plan = (present) => {
+        runs++
+        return Result.map(present.has(recordsName, key("key 0")), (isThere) =>
+          isThere
+            ? { clear: [], writes: [[recordsName, key("key 0"), null], [recordsName, key("runs"), bytes(runs)]] }
+            : undefined)
+      }
+      yield* environment.commit(remove)
+      assert.isAbove(runs, 1)
+      assert.isFalse(has(environment, key("key 0")))
+      assert.strictEqual(lengthAt(environment, "runs"), runs)
+      assert.isUndefined(yield* environment.commit(remove))
+      assert.isAtMost(lengthOf(), mebibyte)
+    }))
+
   it.effect("keeps empty values apart from missing ones", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("empty"), bytes(0)]))
-      assert.isTrue(Result.getOrThrow(environment.has(key("empty"))))
+      assert.isTrue(has(environment, key("empty")))
       assert.strictEqual(lengthAt(environment, "empty"), 0)
     }))
 })
@@ -178,12 +238,12 @@ describe("keys", () => {
         fromBytes(bytes(1978, 255)),
         fromBytes(bytes(1977, 255))
       ]
-      yield* environment.commit(writing(...keys.map((name, index): Write => [name, bytes(index + 1)])))
+      yield* environment.commit(writing(...keys.map((name, index) => [name, bytes(index + 1)] as const)))
       for (const [index, name] of keys.entries()) {
-        assert.strictEqual(Result.getOrThrow(environment.get(name))?.length, index + 1)
-        assert.isTrue(Result.getOrThrow(environment.has(name)))
+        assert.strictEqual(Result.getOrThrow(environment.get(recordsName, name))?.length, index + 1)
+        assert.isTrue(has(environment, name))
       }
-      assert.strictEqual(statsOf(environment).entries, keys.length)
+      assert.strictEqual(countOf(environment), keys.length)
     }))
 
   it.effect("that cannot be are errors and no crash", () =>
@@ -199,7 +259,10 @@ describe("keys", () => {
         // All or nothing
         assert.isUndefined(lengthAt(environment, "b"))
         assert.isTrue(
-          Result.match(environment.get(bad), { onFailure: () => true, onSuccess: (value) => value === undefined })
+          Result.match(environment.get(recordsName, bad), {
+            onFailure: () => true,
+            onSuccess: (value) => value === undefined
+          })
         )
       }
       yield* environment.commit(writing([key("b"), bytes(2)]))
@@ -212,23 +275,23 @@ describe("reading", () => {
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("a"), bytes(5000, 7)], [key("b"), bytes(10, 9)]))
-      const a = Result.getOrThrow(environment.get(key("a")))
+      const a = Result.getOrThrow(environment.get(recordsName, key("a")))
       assert.deepStrictEqual(a?.slice(0, a.length), bytes(5000, 7))
-      const b = Result.getOrThrow(environment.get(key("b")))
+      const b = Result.getOrThrow(environment.get(recordsName, key("b")))
       assert.deepStrictEqual(b?.slice(0, b.length), bytes(10, 9))
     }))
 
   it.effect("sees nothing of a commit before it is done, and all of it after", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
-      const writes = Array.from({ length: 100 }, (_, index): Write => [key(`key ${index}`), bytes(100)])
+      const writes = Array.from({ length: 100 }, (_, index) => [key(`key ${index}`), bytes(100)] as const)
       const fiber = yield* Effect.forkChild(environment.commit(writing(...writes)), { startImmediately: true })
       const counts = new Set<number>()
       while (fiber.pollUnsafe() === undefined) {
-        counts.add(writes.filter(([name]) => Result.getOrThrow(environment.has(name))).length)
+        counts.add(writes.filter(([name]) => has(environment, name)).length)
         yield* Effect.yieldNow
       }
-      counts.add(writes.filter(([name]) => Result.getOrThrow(environment.has(name))).length)
+      counts.add(writes.filter(([name]) => has(environment, name)).length)
       assert.isTrue(counts.has(100))
       for (const count of counts) assert.include([0, 100], count)
     }))
@@ -237,8 +300,8 @@ describe("reading", () => {
     Effect.gen(function*() {
       const { environment } = yield* Effect.scoped(open())
       const calls: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        Effect.suspend(() => Effect.fromResult(environment.get(key("a")))),
-        Effect.suspend(() => Effect.fromResult(environment.has(key("a")))),
+        Effect.suspend(() => Effect.fromResult(environment.get(recordsName, key("a")))),
+        Effect.suspend(() => Effect.fromResult(environment.has(recordsName, key("a")))),
         Effect.suspend(() => Effect.fromResult(environment.stats())),
         environment.commit(writing([key("a"), bytes(1)])),
         environment.backup("unused", { compact: false })

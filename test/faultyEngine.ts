@@ -15,7 +15,7 @@ import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
 import { EngineFailure } from "../src/StoreError.ts"
 
 /** What an environment can be asked to do. */
-type Operation = "get" | "has" | "stats" | "commit" | "resize" | "backup"
+type Operation = "get" | "has" | "count" | "stats" | "commit" | "resize" | "backup"
 
 /** What a call can be made to fail with; only a commit can be too full. */
 type Fault = EngineFailure | Engine.EngineFull
@@ -41,7 +41,7 @@ export interface FaultyEngine {
   readonly engine: Engine.Engine["Service"]
   /** How often an operation was asked for, failures included. */
   readonly calls: (operation: Operation) => number
-  /** The batches that were asked to be committed, as they were then. */
+  /** The batches that were asked to be committed, as they were decided. */
   readonly batches: () => ReadonlyArray<ReadonlyArray<Engine.Write>>
   /** Makes call `number`, counted from now, fail; 1 is the next. */
   readonly fail: (operation: Operation, fault: Fault, number?: number) => Effect.Effect<void>
@@ -90,15 +90,30 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
       return fault === undefined ? effect : Effect.fail(fault)
     })
 
-  const commit = (environment: Engine.Environment, batch: Engine.Batch) =>
-    Effect.suspend((): Effect.Effect<void, Fault> => {
+  /** Takes down the batch that a plan decides on: that of its last run. */
+  const recording = (plan: Engine.Plan): Engine.Plan => {
+    let index = -1
+    return (present) =>
+      Result.map(plan(present), (batch) => {
+        if (batch !== undefined) {
+          if (index < 0) index = batches.length
+          batches[index] = [...batch.writes]
+        }
+        return batch
+      })
+  }
+
+  const commit = (environment: Engine.Environment, plan: Engine.Plan) =>
+    Effect.suspend((): Effect.Effect<number | undefined, Fault> => {
       const fault = faultOf("commit")
-      batches.push([...batch.writes])
+      const recorded = recording(plan)
       const next = held.shift()
       const isReleased = next === undefined
         ? Effect.void
         : Effect.andThen(Deferred.succeed(next.wanted, undefined), next.latch.await)
-      return Effect.andThen(isReleased, fault === undefined ? environment.commit(batch) : Effect.fail(fault))
+      const decideAndFail = (error: Fault) =>
+        Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment))), Effect.fail(error))
+      return Effect.andThen(isReleased, fault === undefined ? environment.commit(recorded) : decideAndFail(fault))
     }).pipe(Effect.uninterruptible)
 
   return {
@@ -110,10 +125,11 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
           Effect.flatMap((scope) => Scope.provide(real.open(options), scope)),
           Effect.map((environment): Engine.Environment => ({
             ...environment,
-            get: (key) => read("get", () => environment.get(key)),
-            has: (key) => read("has", () => environment.has(key)),
+            get: (database, key) => read("get", () => environment.get(database, key)),
+            has: (database, key) => read("has", () => environment.has(database, key)),
+            count: (database) => read("count", () => environment.count(database)),
             stats: () => read("stats", environment.stats),
-            commit: (batch) => commit(environment, batch),
+            commit: (plan) => commit(environment, plan),
             resize: (mapSize, resizeOptions) => run("resize", environment.resize(mapSize, resizeOptions)),
             backup: (path, backupOptions) => run("backup", environment.backup(path, backupOptions))
           }))

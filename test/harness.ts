@@ -6,8 +6,11 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Logger from "effect/Logger"
+import * as Result from "effect/Result"
 import * as Engine from "../src/Engine.ts"
 import { Store, type StoreOptions } from "../src/index.ts"
+import { recordsName } from "../src/internal/storeCore.ts"
+import type { ByteString } from "../src/Key.ts"
 import * as FaultyEngine from "./faultyEngine.ts"
 
 /** A folder that is removed with the scope. */
@@ -31,6 +34,11 @@ export const withStore = <A, E, R>(
   options: StoreOptions,
   use: (store: Store["Service"]) => Effect.Effect<A, E, R>
 ) => Effect.scoped(Effect.flatMap(Store.make(options), use))
+
+/** Writes to the database of the records of a store, below it. */
+export const writing =
+  (...writes: ReadonlyArray<readonly [key: ByteString, value: Uint8Array | null]>): Engine.Plan => () =>
+    Result.succeed({ clear: [], writes: writes.map(([key, value]): Engine.Write => [recordsName, key, value]) })
 
 /** Starts a fiber and runs it until it waits for something. */
 export const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })

@@ -13,7 +13,7 @@ import {
   type ValueDecoding
 } from "../src/index.ts"
 import { ByteString } from "../src/Key.ts"
-import { start, temporaryFolder, withStore } from "./harness.ts"
+import { start, temporaryFolder, withStore, writing } from "./harness.ts"
 import * as SpyEngine from "./spyEngine.ts"
 import { openWith, readByHand } from "./streaming.ts"
 
@@ -47,7 +47,7 @@ describe("a record that cannot be read", () => {
   const garbage = Uint8Array.of(0xc1, 0xff, 0x00)
 
   const spoil = (environment: Environment, ...keys: ReadonlyArray<string>) =>
-    environment.commit({ clear: false, writes: keys.map((key) => [ByteString(key), garbage] as const) })
+    environment.commit(writing(...keys.map((key) => [ByteString(key), garbage] as const)))
 
   it.effect("ends a stream of values behind the records before it", () =>
     Effect.gen(function*() {

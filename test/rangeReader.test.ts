@@ -1,13 +1,15 @@
-/** The merge of stored records and pending writes, against a sorted list. */
+/** Stored records and the writes in front of them as one, against a simple model. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
-import type { Bound, KeyRange, RangePart, RangeRequest } from "../src/Engine.ts"
+import type { Bound, KeyRange, RangePart, RangeRequest, Reader } from "../src/Engine.ts"
+import { over } from "../src/internal/overlay.ts"
 import * as RangeReader from "../src/internal/rangeReader.ts"
-import type { PendingWrite } from "../src/internal/writeBuffer.ts"
+import { freeze } from "../src/internal/writeBuffer.ts"
+import { fromWrites, type PendingWrite, WriteSet } from "../src/internal/writeSet.ts"
 import { ByteString, fromBytes, toBytes } from "../src/Key.ts"
 import * as Key from "../src/Key.ts"
 import { afterPrefix, contains, toKeyRange } from "../src/Range.ts"
@@ -36,10 +38,21 @@ const isIn = ({ from, to }: KeyRange, key: ByteString): boolean =>
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 
-/** An engine that gives a few records at a time. */
+const database = "records"
+
+const everything: KeyRange = { from: undefined, to: undefined }
+
+/** Where a range goes on behind a key. */
+const behind = ({ from, reverse, to }: RangeRequest, key: ByteString): KeyRange => {
+  const bound = { key, inclusive: false }
+  return reverse ? { from, to: bound } : { from: bound, to }
+}
+
+/** An engine that has one database, of which it gives a few records at a time. */
 const makeEngine = (records: ReadonlyMap<ByteString, Uint8Array>, partSizes: ReadonlyArray<number>) => {
   const requests: Array<RangeRequest> = []
-  const read = (request: RangeRequest): Result.Result<RangePart> => {
+  const read = (name: string, request: RangeRequest): Result.Result<RangePart> => {
+    if (name !== database) return Result.succeed({ records: [], rest: undefined })
     const size = Math.min(partSizes[requests.length % partSizes.length] ?? 1, request.maxRecords)
     requests.push(request)
     const wanted = [...records]
@@ -47,13 +60,22 @@ const makeEngine = (records: ReadonlyMap<ByteString, Uint8Array>, partSizes: Rea
       .toSorted(([a], [b]) => request.reverse ? byBytes(b, a) : byBytes(a, b))
       .map(([key, value]) => [key, request.values ? value : new Uint8Array(0)] as const)
     // Like the engine: it does not look whether there is more behind the last one it was asked for
-    return Result.succeed({ records: wanted.slice(0, size), isLast: wanted.length < size })
+    const given = wanted.slice(0, size)
+    const last = given.at(-1)
+    const rest = last === undefined || wanted.length < size ? undefined : behind(request, last[0])
+    return Result.succeed({ records: given, rest })
   }
-  return { read, requests }
+  const reader: Reader = {
+    get: (name, key) => Result.succeed(name === database ? records.get(key) : undefined),
+    has: (name, key) => Result.succeed(name === database && records.has(key)),
+    read,
+    count: (name) => Result.succeed(name === database ? records.size : 0)
+  }
+  return { reader, requests }
 }
 
 const readAll = (read: RangeReader.RangeReader) => {
-  const parts: Array<ReadonlyArray<RangeReader.KeyAndBytes>> = []
+  const parts: Array<RangeReader.Part> = []
   for (let part = read();; part = read()) {
     const records = Result.getOrThrow(part)
     if (records === undefined) return parts
@@ -61,8 +83,11 @@ const readAll = (read: RangeReader.RangeReader) => {
   }
 }
 
-const shown = (records: Iterable<RangeReader.KeyAndBytes>): ReadonlyArray<readonly [string, string]> =>
+const shown = (records: Iterable<RangeReader.Part[number]>): ReadonlyArray<readonly [string, string]> =>
   Array.from(records, ([key, value]) => [Buffer.from(toBytes(key)).toString("hex"), Buffer.from(value).toString()])
+
+const setOf = (writes: Iterable<readonly [key: ByteString, write: PendingWrite]>): WriteSet =>
+  fromWrites(Array.from(writes, ([key, write]) => [database, key, write]))
 
 const scenario = {
   stored: Arbitrary.array(keyArbitrary, { maxLength: 25 }),
@@ -78,12 +103,13 @@ describe("a range reader", () => {
   it.effect.prop(
     "gives stored records and pending writes as one sorted list, each key once",
     scenario,
-    ({ from, partSizes, pending, reverse, stored, to, values }) =>
+    ({ from, partSizes, pending: written, reverse, stored, to, values }) =>
       Effect.sync(() => {
         const records = new Map(stored.map((key) => [key, bytes("stored")]))
-        const writes = new Map(pending.map(([key, isDeletion]) => [key, isDeletion ? null : bytes("pending")]))
-        const { read } = makeEngine(records, partSizes)
-        const reader = RangeReader.make({ read, pending: () => writes }, { from, to, reverse, values })
+        const writes = new Map(written.map(([key, isDeletion]) => [key, isDeletion ? null : bytes("pending")]))
+        const engine = makeEngine(records, partSizes)
+        const pending = over(setOf(writes), engine.reader)
+        const reader = RangeReader.make(pending, database, { from, to, reverse, values })
         const parts = readAll(reader)
         const expected = [...new Map<ByteString, PendingWrite>([...records, ...writes])]
           .flatMap(([key, value]) => value !== null && isIn({ from, to }, key) ? [[key, value] as const] : [])
@@ -113,21 +139,19 @@ describe("a range reader", () => {
     ({ changes, from, partSizes, pending, reverse, stored, to }) =>
       Effect.sync(() => {
         const records = new Map(stored.map((key) => [key, bytes("stored")]))
-        const writes = new Map<ByteString, PendingWrite>(
-          pending.map(([key, isDeletion]) => [key, isDeletion ? null : bytes("pending")])
-        )
+        const writes = setOf(pending.map(([key, isDeletion]) => [key, isDeletion ? null : bytes("pending")]))
         const commit = () => {
-          for (const [key, value] of writes) {
+          for (const [key, value] of writes.entriesOf(database)) {
             if (value === null) records.delete(key)
             else records.set(key, value)
           }
-          writes.clear()
+          writes.removeAll(database)
         }
-        const state = () => new Map<ByteString, PendingWrite>([...records, ...writes])
+        const state = () => new Map<ByteString, PendingWrite>([...records, ...writes.entriesOf(database)])
         const before = state()
         const touched = new Set(changes.filter(([, change]) => change !== "commit").map(([key]) => key))
-        const source = { read: makeEngine(records, partSizes).read, pending: () => writes }
-        const reader = RangeReader.make(source, { from, to, reverse, values: true })
+        const source = over(writes, makeEngine(records, partSizes).reader)
+        const reader = RangeReader.make(source, database, { from, to, reverse, values: true })
         const given: Array<ByteString> = []
         const rest = [...changes]
         for (let part = reader();; part = reader()) {
@@ -140,7 +164,7 @@ describe("a range reader", () => {
           const [, , count = 0] = rest[0] ?? []
           for (const [key, change] of rest.splice(0, count + 1)) {
             if (change === "commit") commit()
-            else writes.set(key, change === "put" ? bytes("changed") : null)
+            else writes.set(database, key, change === "put" ? bytes("changed") : null)
           }
         }
         assert.deepStrictEqual(given, [...new Set(given)].toSorted(reverse ? (a, b) => byBytes(b, a) : byBytes))
@@ -153,10 +177,8 @@ describe("a range reader", () => {
   )
 
   it("asks for no more than it needs: bounded parts, no values when only keys are wanted", () => {
-    const { read, requests } = makeEngine(new Map([[ByteString("a"), bytes("stored")]]), [1])
-    readAll(
-      RangeReader.make({ read, pending: () => [] }, { from: undefined, to: undefined, reverse: false, values: false })
-    )
+    const { reader, requests } = makeEngine(new Map([[ByteString("a"), bytes("stored")]]), [1])
+    readAll(RangeReader.make(reader, database, { ...everything, reverse: false, values: false }))
     assert.isAbove(requests.length, 1)
     for (const { maxBytes, maxRecords, values } of requests) {
       assert.isFalse(values)
@@ -167,15 +189,110 @@ describe("a range reader", () => {
 
   it("hands on what the engine fails with, and goes on from there", () => {
     const failure = new EngineFailure({ operation: "read", code: 5, detail: "Input/output error", isRetryable: true })
-    const { read } = makeEngine(new Map(["a", "b", "c"].map((key) => [ByteString(key), bytes(key)])), [1])
+    const engine = makeEngine(new Map(["a", "b", "c"].map((key) => [ByteString(key), bytes(key)])), [1])
     let calls = 0
     const reader = RangeReader.make(
-      { read: (request) => ++calls === 2 ? Result.fail(failure) : read(request), pending: () => [] },
-      { from: undefined, to: undefined, reverse: false, values: true }
+      {
+        read: (name, request) => ++calls === 2 ? Result.fail(failure) : engine.reader.read(name, request)
+      },
+      database,
+      { ...everything, reverse: false, values: true }
     )
     assert.deepStrictEqual(shown(Result.getOrThrow(reader()) ?? []), [["61", "a"]])
     assert.deepStrictEqual(reader(), Result.fail(failure))
     assert.deepStrictEqual(shown(readAll(reader).flat()), [["62", "b"], ["63", "c"]])
+  })
+})
+
+const changeArbitrary = Arbitrary.all([
+  keyArbitrary,
+  Arbitrary.schema(Schema.Literals(["put", "put", "delete", "clear"]))
+])
+
+const changesArbitrary = Arbitrary.array(changeArbitrary, { maxLength: 12 })
+
+const applyTo =
+  (set: WriteSet, model: Map<ByteString, Uint8Array>, name: string) =>
+  ([key, change]: readonly [ByteString, "put" | "delete" | "clear"]): void => {
+    if (change === "clear") {
+      set.clear(database)
+      model.clear()
+    } else {
+      const value = change === "put" ? bytes(name) : null
+      set.set(database, key, value)
+      if (value === null) model.delete(key)
+      else model.set(key, value)
+    }
+  }
+
+const assertReads = (
+  reader: Reader,
+  model: ReadonlyMap<ByteString, Uint8Array>,
+  keys: ReadonlyArray<ByteString>,
+  options: RangeReader.ReadOptions
+): void => {
+  for (const key of keys) {
+    assert.deepStrictEqual(reader.get(database, key), Result.succeed(model.get(key)))
+    assert.deepStrictEqual(reader.has(database, key), Result.succeed(model.has(key)))
+  }
+  assert.deepStrictEqual(reader.count(database), Result.succeed(model.size))
+  const expected = [...model]
+    .filter(([key]) => isIn(options, key))
+    .toSorted(([a], [b]) => options.reverse ? byBytes(b, a) : byBytes(a, b))
+    .map(([key, value]) => [key, options.values ? value : new Uint8Array(0)] as const)
+  assert.deepStrictEqual(shown(readAll(RangeReader.make(reader, database, options)).flat()), shown(expected))
+}
+
+describe("a reader over writes", () => {
+  it.effect.prop(
+    "over others reads all of them in their order, and none but its own behind a clear",
+    {
+      stored: Arbitrary.array(keyArbitrary, { maxLength: 20 }),
+      layers: Arbitrary.array(changesArbitrary, { minLength: 1, maxLength: 3 }),
+      from: boundArbitrary,
+      to: boundArbitrary,
+      reverse: Schema.Boolean,
+      values: Schema.Boolean,
+      partSizes: Schema.Array(between(1, 5)).check(Schema.isBetweenLength(1, 4))
+    },
+    ({ from, layers, partSizes, reverse, stored, to, values }) =>
+      Effect.sync(() => {
+        const engine = makeEngine(new Map(stored.map((key) => [key, bytes("stored")])), partSizes)
+        const model = new Map(stored.map((key) => [key, bytes("stored")]))
+        const keys = [...stored, ...layers.flat().map(([key]) => key)]
+        const options = { from, to, reverse, values }
+        const sets: Array<WriteSet> = []
+        let reader = engine.reader
+        for (const [index, changes] of layers.entries()) {
+          const set = new WriteSet()
+          sets.push(set)
+          reader = over(set, reader)
+          changes.forEach(applyTo(set, model, `layer ${index}`))
+          assertReads(reader, model, keys, options)
+        }
+        const frozen = over(freeze(sets), engine.reader)
+        assertReads(frozen, model, keys, options)
+        // What is written later shows through none but those that are written to.
+        for (const set of sets) set.clear(database)
+        assertReads(frozen, model, keys, options)
+        assertReads(reader, new Map(), keys, options)
+      }),
+    { arbitrary: { runs: 300, size: 30, seed: "layers" } }
+  )
+
+  it("keeps databases apart", () => {
+    const engine = makeEngine(new Map([[ByteString("a"), bytes("stored")]]), [1])
+    const writes = fromWrites([["other", ByteString("a"), bytes("other")], ["other", ByteString("b"), null]])
+    writes.clear("cleared")
+    const reader = over(writes, engine.reader)
+    assertReads(reader, new Map([[ByteString("a"), bytes("stored")]]), [ByteString("a"), ByteString("b")], {
+      ...everything,
+      reverse: false,
+      values: true
+    })
+    assert.deepStrictEqual(reader.get("other", ByteString("a")), Result.succeed(bytes("other")))
+    assert.deepStrictEqual(reader.count("other"), Result.succeed(1))
+    assert.deepStrictEqual(reader.count("cleared"), Result.succeed(0))
   })
 })
 

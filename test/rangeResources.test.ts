@@ -9,7 +9,7 @@ import { join } from "node:path"
 import type { Environment, RangePart } from "../src/Engine.ts"
 import { EngineFailure, Store, type StoreService } from "../src/index.ts"
 import { ByteString } from "../src/Key.ts"
-import { start, temporaryFolder } from "./harness.ts"
+import { start, temporaryFolder, writing } from "./harness.ts"
 import { openWith, readByHand } from "./streaming.ts"
 
 const mebibyte = 1024 * 1024
@@ -27,11 +27,11 @@ const withReads = (
   environment: Environment,
   change: (part: Result.Result<RangePart, EngineFailure>) => Result.Result<RangePart, EngineFailure>
 ): Partial<Environment> => ({
-  read: (request) => change(environment.read(request)),
+  read: (database, request) => change(environment.read(database, request)),
   snapshot: () =>
     Result.map(environment.snapshot(), (snapshot) => ({
       ...snapshot,
-      read: (request) => change(snapshot.read(request))
+      read: (database, request) => change(snapshot.read(database, request))
     }))
 })
 
@@ -262,7 +262,7 @@ describe("a part of a stream is bounded", () => {
       const { environment, store } = yield* openWith({ batchSize: 1_000_000 })
       const many = 20_000
       const writes = Array.from({ length: many }, (_, index) => [ByteString(keyOf(index)), Uint8Array.of(1)] as const)
-      yield* environment.commit({ clear: false, writes })
+      yield* environment.commit(writing(...writes))
       assert.isAtLeast(yield* countTurns(Stream.runDrain(store.keys({ offset: many }))), many / 1000)
       for (let index = 0; index < many; index++) yield* store.delete(keyOf(index))
       assert.isAtLeast(yield* countTurns(Stream.runDrain(store.keys())), many / 1000)

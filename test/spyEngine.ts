@@ -4,6 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { Engine, type OpenFailed, Store, type StoreOptions, type StoreService } from "../src/index.ts"
 import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
@@ -32,8 +33,8 @@ interface SpyEngine {
 }
 
 const keysOf = ({ clear, writes }: Engine.Batch): ReadonlyArray<string> => [
-  ...(clear ? ["clear"] : []),
-  ...Array.from(writes, ([key, value]) => value === null ? `-${key}` : key)
+  ...clear.map(() => "clear"),
+  ...Array.from(writes, ([, key, value]) => value === null ? `-${key}` : key)
 ]
 
 /** Makes an engine that nobody has used yet. */
@@ -52,14 +53,23 @@ const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
 
   const watch = (environment: Engine.Environment): Engine.Environment => ({
     ...environment,
-    commit: (batch) => {
-      const keys = keysOf(batch)
-      const record = Effect.sync(() => {
-        transactions++
-        if (keys.length > 0) commits.push(keys)
-      })
-      return Effect.uninterruptible(heldBack("commit", Effect.andThen(environment.commit(batch), record)))
-    },
+    commit: (plan) =>
+      Effect.suspend(() => {
+        let keys: ReadonlyArray<string> = []
+        const commit = environment.commit((present) =>
+          Result.map(plan(present), (batch) => {
+            keys = batch === undefined ? [] : keysOf(batch)
+            return batch
+          })
+        )
+        const record = (transactionId: number | undefined) =>
+          Effect.sync(() => {
+            if (transactionId === undefined) return
+            transactions++
+            if (keys.length > 0) commits.push(keys)
+          })
+        return heldBack("commit", Effect.tap(commit, record))
+      }).pipe(Effect.uninterruptible),
     resize: (mapSize, options) => heldBack("resize", environment.resize(mapSize, options)),
     backup: (path, options) => heldBack("backup", environment.backup(path, options))
   })

@@ -4,14 +4,19 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/testing/TestClock"
+import type { Write } from "../src/Engine.ts"
 import * as WriteBuffer from "../src/internal/writeBuffer.ts"
 import { ByteString } from "../src/Key.ts"
 import { faultyStore, start, turns, until } from "./harness.ts"
 
 const bytes = (length: number) => new Uint8Array(length)
 
+const records = "records"
+
+const write = (key: ByteString, value: Uint8Array | null, database = records): Write => [database, key, value]
+
 const lengths = (buffer: WriteBuffer.WriteBuffer): ReadonlyArray<readonly [string, number | undefined]> =>
-  Array.from(buffer.entries(), ([key, value]) => [key, value?.length])
+  Array.from(buffer.entriesOf(records), ([key, value]) => [key, value?.length])
 
 const commitsAre = (faulty: { readonly calls: (operation: "commit") => number }, commits: number) =>
   Effect.map(turns(10), () => assert.strictEqual(faulty.calls("commit"), commits))
@@ -22,13 +27,13 @@ describe("the buffer", () => {
 
   it("counts distinct keys and the bytes of keys and values, over both generations", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    buffer.write(a, bytes(10), false)
-    buffer.write(a, bytes(20), false)
-    buffer.write(b, null, false)
+    buffer.write([write(a, bytes(10))], false)
+    buffer.write([write(a, bytes(20))], false)
+    buffer.write([write(b, null)], false)
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 22])
     assert.isDefined(buffer.rotate())
-    buffer.write(a, bytes(5), false)
-    buffer.write(c, bytes(1), false)
+    buffer.write([write(a, bytes(5))], false)
+    buffer.write([write(c, bytes(1))], false)
     assert.deepStrictEqual([buffer.size(), buffer.bytes()], [3, 30])
     assert.deepStrictEqual(lengths(buffer), [
       ["b", undefined],
@@ -41,11 +46,11 @@ describe("the buffer", () => {
 
   it("gives the writes of a failed commit back under the newer ones", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    buffer.write(a, bytes(1), false)
-    buffer.write(b, bytes(2), false)
+    buffer.write([write(a, bytes(1))], false)
+    buffer.write([write(b, bytes(2))], false)
     assert.isDefined(buffer.rotate())
-    buffer.write(c, bytes(3), false)
-    buffer.write(a, bytes(4), false)
+    buffer.write([write(c, bytes(3))], false)
+    buffer.write([write(a, bytes(4))], false)
     buffer.giveBack()
     assert.deepStrictEqual(lengths(buffer), [
       ["a", 4],
@@ -58,11 +63,11 @@ describe("the buffer", () => {
 
   it("tells a deletion from a key without a pending write", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    buffer.write(a, bytes(1), false)
+    buffer.write([write(a, bytes(1))], false)
     assert.isDefined(buffer.rotate())
-    buffer.write(a, null, false)
-    assert.isNull(buffer.get(a))
-    assert.isUndefined(buffer.get(b))
+    buffer.write([write(a, null)], false)
+    assert.isNull(buffer.get(records, a))
+    assert.isUndefined(buffer.get(records, b))
   })
 
   it("is empty after a commit, and has nothing to commit when it is empty", () => {
@@ -73,52 +78,126 @@ describe("the buffer", () => {
 
   it("accepts two batches, then only what takes the place of another value and fits in", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
-    buffer.write(a, bytes(10), false)
+    buffer.write([write(a, bytes(10))], false)
     assert.isTrue(buffer.isFull())
-    assert.isFalse(buffer.accepts(b, bytes(1)))
+    assert.isFalse(buffer.accepts([write(b, bytes(1))]))
     assert.isDefined(buffer.rotate())
-    assert.isTrue(buffer.accepts(b, bytes(1)))
-    buffer.write(b, bytes(10), false)
-    assert.isFalse(buffer.accepts(c, bytes(1)))
-    assert.isTrue(buffer.accepts(b, bytes(10)))
-    assert.isTrue(buffer.accepts(b, bytes(998)))
-    assert.isFalse(buffer.accepts(b, bytes(999)))
-    assert.isTrue(buffer.acceptsDeletion(b))
+    assert.isTrue(buffer.accepts([write(b, bytes(1))]))
+    buffer.write([write(b, bytes(10))], false)
+    assert.isFalse(buffer.accepts([write(c, bytes(1))]))
+    assert.isTrue(buffer.accepts([write(b, bytes(10))]))
+    assert.isTrue(buffer.accepts([write(b, bytes(998))]))
+    assert.isFalse(buffer.accepts([write(b, bytes(999))]))
+    assert.isTrue(buffer.accepts([write(b, null)]))
   })
 
   it("accepts nothing beside two batches that are committed as one after a failure", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
-    buffer.write(a, bytes(10), false)
+    buffer.write([write(a, bytes(10))], false)
     assert.isDefined(buffer.rotate())
-    buffer.write(b, bytes(10), false)
+    buffer.write([write(b, bytes(10))], false)
     buffer.giveBack()
-    assert.isFalse(buffer.accepts(c, bytes(1)))
+    assert.isFalse(buffer.accepts([write(c, bytes(1))]))
     assert.isDefined(buffer.rotate())
-    assert.isFalse(buffer.accepts(c, bytes(1)))
-    assert.isTrue(buffer.acceptsDeletion(c))
+    assert.isFalse(buffer.accepts([write(c, bytes(1))]))
+    assert.isTrue(buffer.accepts([write(c, null)]))
     buffer.forget()
-    assert.isTrue(buffer.accepts(c, bytes(1)))
+    assert.isTrue(buffer.accepts([write(c, bytes(1))]))
   })
 
   it("accepts a value larger than a batch as a batch of its own", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
-    assert.isTrue(buffer.accepts(a, bytes(5000)))
-    buffer.write(a, bytes(5000), false)
-    assert.isFalse(buffer.accepts(b, bytes(1)))
+    assert.isTrue(buffer.accepts([write(a, bytes(5000))]))
+    buffer.write([write(a, bytes(5000))], false)
+    assert.isFalse(buffer.accepts([write(b, bytes(1))]))
     assert.isDefined(buffer.rotate())
-    assert.isTrue(buffer.accepts(b, bytes(5000)))
-    buffer.write(b, bytes(5000), false)
-    assert.isFalse(buffer.accepts(c, bytes(1)))
+    assert.isTrue(buffer.accepts([write(b, bytes(5000))]))
+    buffer.write([write(b, bytes(5000))], false)
+    assert.isFalse(buffer.accepts([write(c, bytes(1))]))
   })
 
   it("accepts a deletion whatever is pending, but not beside a full generation that waits", () => {
     const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
-    buffer.write(a, bytes(1), false)
-    assert.isTrue(buffer.acceptsDeletion(b))
+    buffer.write([write(a, bytes(1))], false)
+    assert.isTrue(buffer.accepts([write(b, null)]))
     assert.isDefined(buffer.rotate())
-    buffer.write(b, bytes(1), false)
-    assert.isFalse(buffer.acceptsDeletion(c))
-    assert.isTrue(buffer.acceptsDeletion(b))
+    buffer.write([write(b, bytes(1))], false)
+    assert.isFalse(buffer.accepts([write(c, null)]))
+    assert.isTrue(buffer.accepts([write(b, null)]))
+  })
+})
+
+describe("a group of writes", () => {
+  const [a, b, c] = ["a", "b", "c"].map((key) => ByteString(key))
+  assert(a !== undefined && b !== undefined && c !== undefined)
+
+  it("is taken as a whole: all of its values take the place of others and fit in, or there is room for all", () => {
+    const buffer = WriteBuffer.make({ batchSize: 2, batchBytes: 100 })
+    buffer.write([write(a, bytes(10)), write(b, bytes(10))], false)
+    assert.isTrue(buffer.isFull())
+    assert.isTrue(buffer.accepts([write(a, bytes(10)), write(b, bytes(87))]))
+    assert.isFalse(buffer.accepts([write(a, bytes(10)), write(b, bytes(88))]))
+    // What one grows by another may make room for
+    assert.isTrue(buffer.accepts([write(a, null), write(b, bytes(20))]))
+    assert.isFalse(buffer.accepts([write(a, bytes(10)), write(c, bytes(1))]))
+    assert.isDefined(buffer.rotate())
+    assert.isTrue(buffer.accepts([write(a, bytes(10)), write(c, bytes(1))]))
+  })
+
+  it("waits as a value does unless it has nothing but deletions", () => {
+    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 100 })
+    buffer.write([write(a, bytes(1))], false)
+    assert.isTrue(buffer.accepts([write(b, null), write(c, null)]))
+    assert.isFalse(buffer.accepts([write(b, null), write(c, bytes(1))]))
+    assert.isDefined(buffer.rotate())
+    buffer.write([write(b, bytes(1))], false)
+    assert.isFalse(buffer.accepts([write(b, null), write(c, null)]))
+  })
+
+  it("may write to several databases, which have keys of their own", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    buffer.write([write(a, bytes(1)), write(a, bytes(2), "other"), write(b, null, "other")], false)
+    assert.isDefined(buffer.rotate())
+    buffer.write([write(a, bytes(3), "other"), write(c, bytes(4), "third")], false)
+    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [4, 2 + 3 + 1 + 4 + 5])
+    assert.deepStrictEqual(lengths(buffer), [["a", 1]])
+    assert.deepStrictEqual([...buffer.entriesOf("other")], [[b, null], [a, bytes(3)]])
+    assert.deepStrictEqual(buffer.get("other", a), bytes(3))
+    assert.isUndefined(buffer.get("third", a))
+    buffer.giveBack()
+    assert.deepStrictEqual(lengths(buffer), [["a", 1]])
+    assert.deepStrictEqual(new Map(buffer.entriesOf("other")), new Map([[a, bytes(3)], [b, null]]))
+    assert.deepStrictEqual([...buffer.entriesOf("third")], [[c, bytes(4)]])
+  })
+
+  it("that is frozen stays what it was", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const everything = { from: undefined, to: undefined }
+    buffer.write([write(b, bytes(2)), write(a, bytes(1))], false)
+    assert.isDefined(buffer.rotate())
+    buffer.write([write(a, null)], false)
+    const frozen = buffer.freeze()
+    assert.strictEqual(buffer.freeze(), frozen)
+    const expected = [[a, null], [b, bytes(2)]] as const
+    assert.deepStrictEqual(frozen.range(records, everything), expected)
+    const changes = [
+      () => buffer.remove(records, b),
+      () => buffer.giveBack(),
+      () => buffer.write([write(c, bytes(3))], false),
+      () => void buffer.rotate(),
+      () => buffer.forget()
+    ]
+    for (const change of changes) {
+      const before = buffer.freeze()
+      const seen = before.range(records, everything)
+      change()
+      assert.notStrictEqual(buffer.freeze(), before)
+      assert.deepStrictEqual(before.range(records, everything), seen)
+      assert.deepStrictEqual(buffer.freeze().range(records, everything), buffer.range(records, everything))
+    }
+    assert.deepStrictEqual(frozen.range(records, everything), expected)
+    assert.isUndefined(frozen.get(records, c))
+    assert.deepStrictEqual(frozen.range(records, { from: { key: a, inclusive: false }, to: undefined }), [expected[1]])
   })
 })
 
@@ -178,7 +257,7 @@ describe("while a commit runs", () => {
       yield* held.release
       yield* Fiber.joinAll(waiting)
       yield* store.flush
-      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([key]) => key)), [
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([, key]) => key)), [
         ["a1", "a2", "a3"],
         ["b1", "b2", "b3"],
         ["c1", "c2"]
@@ -213,7 +292,7 @@ describe("while a commit runs", () => {
       yield* held.release
       yield* Fiber.joinAll([...early, ...during])
       yield* Fiber.joinAll(late)
-      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([key]) => key)), [["a"], ["b"]])
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([, key]) => key)), [["a"], ["b"]])
     }))
 
   it.effect("a flush with nothing pending makes no commit", () =>
@@ -316,8 +395,9 @@ describe("the interval", () => {
       yield* commitsAre(faulty, 1)
       yield* held.release
       yield* Fiber.join(flushing)
-      yield* until(() => faulty.calls("commit") === 2)
-      assert.deepStrictEqual(faulty.batches()[1]?.map(([key]) => key), ["b"])
+      yield* until(() => faulty.batches().length === 2)
+      assert.strictEqual(faulty.calls("commit"), 2)
+      assert.deepStrictEqual(faulty.batches()[1]?.map(([, key]) => key), ["b"])
     }))
 
   it.effect("that is infinite starts no commit; batchSize and flush still do", () =>

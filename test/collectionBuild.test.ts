@@ -1,0 +1,385 @@
+/** Indexes that are built on open, built anew, and verified. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { Buffer } from "node:buffer"
+import { Collection, type Engine, type KeySchema, Store } from "../src/index.ts"
+import { ByteString } from "../src/Key.ts"
+import { all, at, inStore, openUsers, recordsOf, tamper, User, userOf, users } from "./collections.ts"
+import { temporaryFolder, withLog } from "./harness.ts"
+
+const plain = { key: Schema.Int, value: User }
+
+/** Opens the users with some of their indexes, or with others. */
+const withIndexes = <const I extends Record<string, KeySchema>>(
+  indexes: NonNullable<Collection.CollectionOptions<typeof Schema.Int, typeof User, I, never>["indexes"]>
+) => Collection.make("users", { ...plain, indexes })
+
+const { byAge, byEmail, byTag } = users.indexes
+
+const many = (count: number) =>
+  Array.from({ length: count }, (_, key) => [key, userOf(`u${key}`, key % 10, [`t${key % 3}`])] as const)
+
+/** The users as they are without indexes. */
+const stored = (path: string, entries: Iterable<readonly [number, User]>) =>
+  at(path, Effect.flatMap(Collection.make("users", plain), ({ putMany }) => putMany(entries)))
+
+describe("an index that is new", () => {
+  it.effect("is built from what is stored, and the log tells of it", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const count = 1100
+        yield* stored(path, many(count))
+        assert.lengthOf(log, 0)
+        yield* at(
+          path,
+          Effect.gen(function*() {
+            const { indexes, keys, verify } = yield* openUsers
+            assert.deepStrictEqual(yield* verify, [])
+            assert.strictEqual(yield* indexes.byEmail.count(), count)
+            assert.strictEqual(yield* indexes.byTag.count(), count)
+            assert.strictEqual(yield* indexes.adults.count(), 0)
+            const inOrder = many(count).toSorted(([a], [b]) => a % 10 - b % 10 || a - b).map(([key]) => key)
+            assert.deepStrictEqual(yield* all(indexes.byAge.keys()), inOrder)
+            assert.strictEqual((yield* all(keys())).length, count)
+          })
+        )
+        const texts = log.map(({ text }) => text)
+        assert.isAtLeast(texts.length, 1)
+        for (const { level, text } of log) {
+          assert.strictEqual(level, "INFO")
+          assert.include(text, "\"users\"")
+        }
+        assert.isTrue(texts.some((text) => /^Building indexes.* 1,024 records/u.test(text)), texts.join("\n"))
+        // Once is enough
+        yield* at(path, openUsers)
+        assert.lengthOf(log, texts.length)
+      })
+    ))
+
+  it.effect("is built although it is named as what all objects have", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* stored(path, many(3))
+      const opened = withIndexes({ constructor: byAge, toString: byTag, __proto__: byEmail, valueOf: byEmail })
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, verify } = yield* opened
+          assert.deepStrictEqual(yield* all(indexes.constructor.keys()), [0, 1, 2])
+          assert.deepStrictEqual(yield* all(indexes.valueOf.keys()), [0, 1, 2])
+          assert.deepStrictEqual(yield* verify, [])
+        })
+      )
+    }), 5000)
+
+  it.effect("is built beside those that stay", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* at(path, Effect.flatMap(withIndexes({ byEmail }), ({ putMany }) => putMany(many(5))))
+      const entries = yield* recordsOf(path, "index/users/byEmail")
+      assert.lengthOf(entries, 5)
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, verify } = yield* withIndexes({ byEmail, byAge })
+          assert.deepStrictEqual(yield* all(indexes.byAge.keys()), [0, 1, 2, 3, 4])
+          assert.deepStrictEqual(yield* verify, [])
+        })
+      )
+      assert.deepStrictEqual(yield* recordsOf(path, "index/users/byEmail"), entries)
+    }))
+
+  it.effect("fails to open when it is unique and two records have the same key; a corrected one opens", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* stored(path, [...many(1200), [5000, userOf("u7", 1)]])
+      for (let attempt = 0; attempt < 2; attempt++) {
+        const failure = yield* at(path, Effect.flip(openUsers))
+        assert.include(failure, { _tag: "CollectionFailed", reason: "Index", collection: "users" })
+        assert.include(failure.message, "key 7 has \"u7@example.com\" in the unique index \"byEmail\"")
+        assert.include(failure._tag === "CollectionFailed" ? failure.cause : {}, {
+          _tag: "UniqueViolation",
+          collection: "users",
+          index: "byEmail",
+          key: "5000",
+          existingKey: "7"
+        })
+      }
+      const corrected = withIndexes({ byEmail: { ...byEmail, unique: false }, byAge })
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { delete: remove, indexes, verify } = yield* corrected
+          assert.deepStrictEqual(yield* verify, [])
+          assert.deepStrictEqual(yield* all(indexes.byEmail.keys({ equals: "u7@example.com" })), [7, 5000])
+          yield* remove(5000)
+        })
+      )
+      assert.deepStrictEqual(yield* at(path, Effect.flatMap(openUsers, ({ verify }) => verify)), [])
+    }))
+
+  it.effect("fails to open when a record has no key in it", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* stored(path, [[1, userOf("Ada", 36)], [2, userOf("Bob", NaN)]])
+      const failure = yield* at(path, Effect.flip(openUsers))
+      assert.include(failure, { _tag: "CollectionFailed", reason: "Index", collection: "users" })
+      assert.include(failure.message, "NaN")
+      assert.deepStrictEqual(yield* at(path, Effect.flatMap(withIndexes({ byEmail }), ({ verify }) => verify)), [])
+    }))
+})
+
+describe("an index that is another than before", () => {
+  it.effect("or is no more, costs nothing when it is gone, and is right when it is back", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* at(path, Effect.flatMap(openUsers, ({ putMany }) => putMany(many(4))))
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const without = yield* withIndexes({ byEmail })
+          assert.deepStrictEqual(yield* without.verify, [])
+          yield* without.put(0, userOf("zero", 99))
+          yield* without.delete(1)
+          yield* without.put(7, userOf("seven", 0, ["t0"]))
+        })
+      )
+      assert.deepStrictEqual(yield* recordsOf(path, "index/users/byAge"), [])
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, verify } = yield* openUsers
+          assert.deepStrictEqual(yield* verify, [])
+          assert.deepStrictEqual(yield* all(indexes.byAge.keys()), [7, 2, 3, 0])
+          assert.deepStrictEqual(yield* all(indexes.byTag.keys()), [3, 7, 2])
+        })
+      )
+    }))
+
+  it.effect("is built anew when it becomes unique, or is no longer", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* at(path, Effect.flatMap(openUsers, ({ putMany }) => putMany(many(4))))
+      for (const [email, tag] of [[false, false], [true, false], [false, false]] as const) {
+        yield* at(
+          path,
+          Effect.gen(function*() {
+            const changed = withIndexes({ byEmail: { ...byEmail, unique: email }, byTag: { ...byTag, unique: tag } })
+            const { indexes, verify } = yield* changed
+            assert.deepStrictEqual(yield* verify, [])
+            assert.deepStrictEqual(yield* all(indexes.byEmail.keys({ gte: "u2@example.com" })), [2, 3])
+            assert.deepStrictEqual(yield* indexes.byTag.count(), 4)
+          })
+        )
+      }
+    }))
+
+  it.effect("is built anew when the schema of its keys is another", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const twelve = many(12)
+      yield* at(
+        path,
+        Effect.flatMap(
+          withIndexes({
+            byNumber: {
+              key: Schema.String,
+              of: (value) => value.name
+            }
+          }),
+          ({
+            putMany
+          }) => putMany(twelve)
+        )
+      )
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, verify } = yield* withIndexes({
+            byNumber: { key: Schema.Number, of: (value) => -Number(value.name.slice(1)) }
+          })
+          assert.deepStrictEqual(yield* all(indexes.byNumber.keys()), twelve.map(([key]) => key).toReversed())
+          assert.deepStrictEqual(yield* verify, [])
+        })
+      )
+    }))
+
+  it.effect("by a function that gives other keys is told by verify, and right after rebuildIndexes", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const shifted = { ...byEmail, of: (value: User) => `u${Number(value.name.slice(1)) + 1}@example.com` }
+      yield* at(path, Effect.flatMap(withIndexes({ byEmail }), ({ putMany }) => putMany(many(5))))
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, rebuildIndexes, verify } = yield* withIndexes({ byEmail: shifted })
+          const problems = yield* verify
+          assert.isTrue(problems.some(({ _tag }) => _tag === "MissingEntry"))
+          yield* rebuildIndexes
+          assert.deepStrictEqual(yield* verify, [])
+          // Each has the key now that another had before
+          assert.deepStrictEqual(yield* all(indexes.byEmail.keys()), [0, 1, 2, 3, 4])
+          assert.deepStrictEqual(yield* indexes.byEmail.get("u3@example.com"), Option.some(userOf("u2", 2, ["t2"])))
+        })
+      )
+    }))
+
+  it.effect("by a function that gives no keys any more is told by verify", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* at(path, Effect.flatMap(withIndexes({ byAge }), ({ putMany }) => putMany(many(3))))
+      const problems = yield* at(
+        path,
+        Effect.flatMap(withIndexes({ byAge: { ...byAge, of: () => undefined } }), ({ verify }) => verify)
+      )
+      assert.deepStrictEqual(problems.map(({ _tag, key }) => [_tag, key]), [
+        ["StrayEntry", "0"],
+        ["StrayEntry", "1"],
+        ["StrayEntry", "2"]
+      ])
+    }))
+})
+
+describe("damage", () => {
+  const someUsers = Effect.fnUntraced(function*() {
+    const path = yield* temporaryFolder
+    yield* at(
+      path,
+      Effect.flatMap(openUsers, ({ putMany }) => putMany([[1, userOf("Ada", 36)], [2, userOf("Bob", 7)]]))
+    )
+    return path
+  })
+
+  const databases = ["byEmail", "byAge"].map((name) => [name, `index/users/${name}`] as const)
+
+  /** Writes to the databases; verify must find it, and a rebuild must mend it. */
+  const isFoundAndMended = Effect.fnUntraced(function*(
+    path: string,
+    writes: ReadonlyArray<Engine.Write>,
+    expected: ReadonlyArray<Collection.Problem>
+  ) {
+    yield* tamper(path, writes)
+    yield* at(
+      path,
+      Effect.gen(function*() {
+        const collection = yield* openUsers
+        assert.deepStrictEqual(yield* collection.verify, expected)
+        yield* collection.rebuildIndexes
+        assert.deepStrictEqual(yield* collection.verify, [])
+        assert.deepStrictEqual(yield* all(collection.indexes.byAge.keys()), [2, 1])
+        assert.deepStrictEqual(yield* all(collection.indexes.byEmail.keys()), [1, 2])
+      })
+    )
+  })
+
+  it.effect("of an entry that is missing is found and mended", () =>
+    Effect.gen(function*() {
+      const path = yield* someUsers()
+      const indexKeys = { byEmail: "\"ada@example.com\"", byAge: "7" }
+      for (const [index, database] of databases) {
+        const [[entry] = yield* Effect.die("there is one")] = yield* recordsOf(path, database)
+        const key = index === "byEmail" ? "1" : "2"
+        const indexKey = index === "byEmail" ? indexKeys.byEmail : indexKeys.byAge
+        yield* isFoundAndMended(path, [[database, entry, null]], [{ _tag: "MissingEntry", key, index, indexKey }])
+      }
+    }))
+
+  it.effect("of an entry that leads to the wrong record or to none is found and mended", () =>
+    Effect.gen(function*() {
+      const path = yield* someUsers()
+      const [[ada] = yield* Effect.die("there is one"), [bob] = yield* Effect.die("there are two")] = yield* recordsOf(
+        path,
+        "collection/users"
+      )
+      const [[email] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/users/byEmail")
+      yield* isFoundAndMended(path, [["index/users/byEmail", email, Buffer.from(bob, "latin1")]], [
+        { _tag: "MissingEntry", key: "1", index: "byEmail", indexKey: "\"ada@example.com\"" },
+        { _tag: "StrayEntry", key: "2", index: "byEmail", indexKey: "\"ada@example.com\"" }
+      ])
+      const [[age] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/users/byAge")
+      const other = ByteString(age.slice(0, age.length - bob.length) + ada)
+      yield* isFoundAndMended(path, [["index/users/byAge", other, Buffer.alloc(0)]], [
+        { _tag: "StrayEntry", key: "1", index: "byAge", indexKey: "7" }
+      ])
+      // The record itself is gone
+      yield* tamper(path, [["collection/users", bob, null]])
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, rebuildIndexes, verify } = yield* openUsers
+          assert.deepStrictEqual((yield* verify).map(({ _tag, key }) => [_tag, key]), [
+            ["StrayEntry", "2"],
+            ["StrayEntry", "2"]
+          ])
+          // What leads nowhere is not given
+          assert.deepStrictEqual(yield* all(indexes.byAge.values()), [userOf("Ada", 36)])
+          assert.deepStrictEqual(yield* indexes.byAge.get(7), Option.none())
+          yield* rebuildIndexes
+          assert.deepStrictEqual(yield* verify, [])
+          assert.strictEqual(yield* indexes.byAge.count(), 1)
+        })
+      )
+    }))
+
+  it.effect("of bytes that are no entry is found and mended", () =>
+    Effect.gen(function*() {
+      const path = yield* someUsers()
+      yield* tamper(path, [
+        ["index/users/byAge", ByteString("\xff\xfe"), Buffer.alloc(0)],
+        ["index/users/byEmail", ByteString("\x01"), Buffer.from("nobody")]
+      ])
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes, rebuildIndexes, verify } = yield* openUsers
+          assert.deepStrictEqual((yield* verify).map(({ _tag }) => _tag), ["StrayEntry", "StrayEntry"])
+          assert.deepStrictEqual(yield* all(indexes.byAge.values()), [userOf("Bob", 7), userOf("Ada", 36)])
+          yield* rebuildIndexes
+          assert.deepStrictEqual(yield* verify, [])
+        })
+      )
+    }))
+})
+
+describe("rebuildIndexes", () => {
+  it.effect("goes on beside reads and writes, and nothing is lost", () =>
+    inStore(Effect.gen(function*() {
+      const collection = yield* openUsers
+      const count = 1100
+      yield* collection.putMany(many(count))
+      const writing = Effect.forEach(
+        Array.from({ length: 100 }, (_, number) => (number * 37) % count),
+        (key) => Effect.andThen(collection.put(key, userOf(`u${key}`, 50, ["new"])), Effect.yieldNow)
+      )
+      const deleting = Effect.forEach([5, 700, 1099], (key) => Effect.andThen(collection.delete(key), Effect.yieldNow))
+      yield* Effect.all([collection.rebuildIndexes, writing, deleting], { concurrency: "unbounded" })
+      assert.deepStrictEqual(yield* collection.verify, [])
+      const ages = yield* Stream.runCollect(collection.values().pipe(Stream.map(({ age }) => age)))
+      assert.strictEqual(yield* collection.indexes.byAge.count({ equals: 50 }), ages.filter((age) => age === 50).length)
+      assert.strictEqual(yield* collection.indexes.byEmail.count(), ages.length)
+    })))
+
+  it.effect("that is interrupted goes on when the collection is opened again", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* stored(path, many(1500))
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const collection = yield* openUsers
+          let transactions = 0
+          const store = yield* Store
+          const interrupting = store.stats.pipe(
+            Effect.andThen(Effect.yieldNow),
+            Effect.repeat({ until: () => transactions++ > 20 })
+          )
+          yield* Effect.race(collection.rebuildIndexes, interrupting)
+        })
+      )
+      assert.deepStrictEqual(yield* at(path, Effect.flatMap(openUsers, ({ verify }) => verify)), [])
+    }))
+})
