@@ -90,6 +90,12 @@ export type OpenError = CollectionFailed | ReadOnly | Closed | MapFull | EngineF
  * Fails with `CollectionFailed`, whose `reason` says why. Collections of one name are one
  * collection. It needs no closing: it lives as long as its store.
  *
+ * **Gotchas**
+ *
+ * When it is opened again in the same process with another version, other schemas or
+ * indexes, the earlier one may not write any more (`Closed`). Between processes nobody
+ * sees to that: let no program of an older version write while one of a newer version does.
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -114,6 +120,7 @@ export const make = Effect.fnUntraced(
     const records = RecordStream.make(holder, access)
     const { open, rebuildIndexes } = CollectionOpen.make(internals, definition, options, writes)
     yield* open
+    holder.core.definitions.set(name, definition.signature)
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),

@@ -19,7 +19,7 @@ export class KeyExists extends Schema.TaggedError<KeyExists>("effect-lmdb/KeyExi
 }) {
   /** Shows the key. */
   override get message(): string {
-    return `There is a value under key ${this.key} of collection "${this.collection}" already.`
+    return `There is a value under key ${this.key} in collection "${this.collection}" already.`
   }
 }
 
@@ -46,7 +46,7 @@ export class UniqueViolation extends Schema.TaggedError<UniqueViolation>("effect
 ) {
   /** Shows the keys. */
   override get message(): string {
-    return `Key ${this.key} of collection "${this.collection}" was not written: key ${this.existingKey} has ` +
+    return `Key ${this.key} in collection "${this.collection}" was not written: key ${this.existingKey} has ` +
       `${this.indexKey} in the unique index "${this.index}" already.`
   }
 }

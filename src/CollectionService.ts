@@ -61,7 +61,8 @@ export interface CollectionRange<Key, Prefix = never> {
 
 /**
  * What a stream does with a value that does not decode: it fails (the default), leaves
- * it out (`"skip"`), or gives a `Result` for each value (`"result"`).
+ * it out (`"skip"`; `offset` and `limit` count it all the same), or gives a `Result` for
+ * each value (`"result"`).
  *
  * @category models
  * @since 0.1.0
@@ -268,7 +269,10 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | EngineFailure, K["EncodingServices"]>
 
-  /** Keeps many values in one transaction, on disk when it returns. The last of equal keys wins. */
+  /**
+   * Keeps many values in one transaction, on disk when it returns. The last of equal keys
+   * wins. Unique indexes are looked at after each value, in their order.
+   */
   readonly putMany: (
     entries: Iterable<readonly [K["Type"], V["Type"]]>
   ) => Effect.Effect<void, WriteError | UniqueViolation | TransactionConflict, WriteServices<K, V, I>>
@@ -333,8 +337,8 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Looks at every record and every entry of the indexes, in one snapshot of the store,
-   * and gives what is wrong with them; nothing where all is well.
+   * Looks at every record and every entry of the indexes, in one snapshot of the store
+   * (not of a transaction), and gives what is wrong with them; nothing where all is well.
    */
   readonly verify: Effect.Effect<
     ReadonlyArray<Problem>,

@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import { bytes, count } from "./internal/quantity.ts"
 
 const inCollection = ({ collection }: { readonly collection?: string | undefined }): string =>
-  collection === undefined ? "" : ` of collection "${collection}"`
+  collection === undefined ? "" : ` in collection "${collection}"`
 
 /**
  * The pending writes do not fit into the file under `maxMapSize`.
@@ -49,12 +49,16 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 
 /**
  * The store is closed, or closing; or the transaction that the call belongs to has
- * ended.
+ * ended; or the collection was opened by another definition since.
  *
  * **Details**
  *
  * A fiber that was forked inside of a transaction belongs to it, and may outlive it:
  * what it asks of the store then fails with `what: "Transaction"`.
+ *
+ * A collection that was opened again in the process, with other schemas or indexes, is
+ * written to by that definition alone: writes of an earlier one fail with
+ * `what: "Collection"`, since they would lack in the indexes or be of another version.
  *
  * @category errors
  * @since 0.1.0
@@ -63,13 +67,18 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
   /** The folder or file of the store. */
   path: Schema.String,
   /** What has ended. */
-  what: Schema.Literals(["Store", "Transaction"])
+  what: Schema.Literals(["Store", "Transaction", "Collection"])
 }) {
-  /** Says which store is closed, or that a transaction has ended. */
+  /** Says what has ended. */
   override get message(): string {
-    return this.what === "Store"
-      ? `The store at ${this.path} is closed or closing.`
-      : `The transaction on the store at ${this.path} has ended; a fiber that was forked inside of it still used it.`
+    switch (this.what) {
+      case "Store":
+        return `The store at ${this.path} is closed or closing.`
+      case "Transaction":
+        return `The transaction on the store at ${this.path} has ended; a fiber that was forked inside of it still used it.`
+      case "Collection":
+        return `A collection of the store at ${this.path} was opened by another definition since; this one may not write.`
+    }
   }
 }
 

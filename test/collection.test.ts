@@ -103,7 +103,7 @@ describe("the methods of a collection", () => {
       const missing = yield* Effect.flip(collection.getOrFail(2.5))
       assert.strictEqual(missing._tag, "KeyNotFound")
       assert.include(missing, { key: "2.5", collection: "numbers" })
-      assert.strictEqual(missing.message, "Key not found of collection \"numbers\": 2.5")
+      assert.strictEqual(missing.message, "Key not found in collection \"numbers\": 2.5")
     })))
 
   it.effect("put keeps the value of the moment, in place of another", () =>
@@ -252,6 +252,29 @@ describe("the methods of a collection", () => {
       assert.strictEqual((yield* (yield* Store).stats).pending, 0)
       yield* collection.put(9, "nine")
       assert.deepStrictEqual(yield* all(collection.keys()), [9])
+    })))
+
+  it.effect("may not write any more when another definition has opened the collection, and may read", () =>
+    inStore(Effect.gen(function*() {
+      const options = { key: Schema.Int, value: Schema.Struct({ n: Schema.Int }) }
+      const earlier = yield* Collection.make("defined", options)
+      yield* earlier.put(1, { n: 1 })
+      const later = yield* Collection.make("defined", {
+        ...options,
+        indexes: { byN: { key: Schema.Int, of: (value) => value.n } }
+      })
+      for (const write of [earlier.put(2, { n: 2 }), earlier.delete(1), earlier.clear]) {
+        const error = yield* Effect.flip<unknown, Tagged & { readonly what?: string }, never>(write)
+        assert.strictEqual(error._tag, "Closed")
+        assert.strictEqual(error.what, "Collection")
+      }
+      assert.deepStrictEqual(yield* earlier.getOrFail(1), { n: 1 })
+      yield* later.put(2, { n: 2 })
+      assert.deepStrictEqual(yield* later.verify, [])
+
+      const again = yield* Collection.make("defined", options)
+      yield* again.put(3, { n: 3 })
+      assert.strictEqual(yield* again.size, 3)
     })))
 
   it.effect("fail with Closed when the store is closed", () =>

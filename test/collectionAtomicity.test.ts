@@ -221,7 +221,8 @@ describe("when no more fits", () => {
         for (let number = 1; number <= commits; number++) {
           const [keys, problems] = yield* at(
             join(copies, String(number)),
-            Effect.flatMap(notes, (opened) => Effect.all([all(opened.keys()), opened.verify]))
+            Effect.flatMap(notes, (opened) =>
+              Effect.all([all(opened.keys()), opened.verify]))
           )
           assert.deepStrictEqual(problems, [])
           assert.deepStrictEqual(keys, number === commits ? [2, 3, 5] : keys.filter((key) => key !== 1))

@@ -46,7 +46,7 @@ describe("a key is refused by every method", () => {
     inStore(Effect.gen(function*() {
       const refusal = yield* refusalOf(Schema.Number, NaN)
       assert.include(refusal, { reason: "Schema", key: "NaN" })
-      assert.strictEqual(refusal.message, "Bad key NaN of collection \"refusing\": NaN has no order.")
+      assert.strictEqual(refusal.message, "Bad key NaN in collection \"refusing\": NaN has no order.")
       assert.include(yield* refusalOf(Schema.Tuple([Schema.String, Schema.Number]), ["a", NaN], "tuples"), {
         reason: "Schema",
         detail: "element 1: NaN has no order."
@@ -108,7 +108,7 @@ describe("a value that the schema refuses", () => {
         assert.include(failure, { _tag: "ValueEncoding", key: "7", collection: "short" })
       }
       const failure = yield* Effect.flip(collection.put(7, ""))
-      assert.match(failure.message, /^The value for key 7 of collection "short" cannot be stored: .*length/u)
+      assert.match(failure.message, /^The value for key 7 in collection "short" cannot be stored: .*length/u)
       assert.strictEqual(yield* collection.size, 0)
     })))
 })

@@ -56,7 +56,7 @@ describe("a unique index", () => {
       const failure = yield* Effect.flip(users.put(2, ada))
       assert.strictEqual(
         failure.message,
-        "Key 2 of collection \"users\" was not written: key 1 has \"ada@example.com\" in the unique index \"byEmail\" already."
+        "Key 2 in collection \"users\" was not written: key 1 has \"ada@example.com\" in the unique index \"byEmail\" already."
       )
       const recovered = users.put(2, ada).pipe(
         Effect.catchTag("UniqueViolation", (violation: UniqueViolation) => Effect.succeed(violation.existingKey))

@@ -37,6 +37,8 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   readonly version: number
   /** Changes with what the schemas of keys and values are encoded to. */
   readonly fingerprint: string
+  /** Changes with all that is stored: with the version, the schemas and the indexes. */
+  readonly signature: string
   readonly key: KeyCodec<K>
   readonly value: ValueCodec<V>
   readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
@@ -98,11 +100,18 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
+    const fingerprint = fingerprintOf(options.key, value.stored)
+    const signature = [
+      version,
+      fingerprint,
+      ...Array.from(indexes.values(), (index) => [index.name, index.fingerprint])
+    ]
     return {
       name,
       database: `collection/${name}`,
       version,
-      fingerprint: fingerprintOf(options.key, value.stored),
+      fingerprint,
+      signature: JSON.stringify(signature),
       key,
       value,
       indexes

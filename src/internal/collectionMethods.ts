@@ -11,7 +11,14 @@ import type { Collection, ReadOne } from "../CollectionService.ts"
 import type { Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
+import {
+  Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  KeyNotFound,
+  type ReadOnly,
+  type ValueDecoding
+} from "../StoreError.ts"
 import * as ChangeStream from "./changeStream.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
@@ -38,9 +45,17 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   open: RecordStream.OpenRecords
 ): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
-  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
-  const { buffer } = holder.core
+  const { database, indexes, key: keyCodec, name, signature, value: valueCodec } = definition
+  const { buffer, definitions, options: { path } } = holder.core
   const hasIndexes = indexes.size > 0
+
+  /** Begins a write, unless the collection was opened by another definition since. */
+  const enterToWrite = <A, E, R>(
+    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
+    access.enterToWrite((transaction): Effect.Effect<A, E | Closed, R> =>
+      definitions.get(name) === signature ? use(transaction) : Effect.fail(new Closed({ path, what: "Collection" }))
+    )
 
   const notFound = (key: ByteString) => new KeyNotFound({ key: keyCodec.show(key), collection: name })
 
@@ -139,7 +154,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const put: Collection<K, V, I>["put"] = (key, value) =>
     Effect.flatMap(encodeRecord(key, value), (record) =>
-      access.enterToWrite((transaction) =>
+      enterToWrite((transaction) =>
         hasIndexes
           ? putRecord(transaction, record, anything)
           : access.write(transaction, [[database, record.key, record.bytes]])
@@ -149,7 +164,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     Effect.flatMap(
       encodeRecord(key, value),
       (record) =>
-        access.enterToWrite((transaction) =>
+        enterToWrite((transaction) =>
           putRecord(transaction, record, (old) =>
             old === undefined
               ? Result.void
@@ -169,7 +184,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const deleteKey: Collection<K, V, I>["delete"] = (key) =>
     Effect.flatMap(keyCodec.encode(key), (bytes) =>
-      access.enterToWrite((transaction) =>
+      enterToWrite((transaction) =>
         hasIndexes
           ? Effect.asVoid(removeRecord(transaction, bytes))
           : access.remove(transaction, [[database, bytes, null]])
@@ -177,7 +192,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
     Effect.flatMap(keyCodec.encode(key), (bytes) =>
-      access.enterToWrite((transaction) =>
+      enterToWrite((transaction) =>
         Effect.flatMap(
           removeRecord(transaction, bytes),
           (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(bytes))
@@ -199,7 +214,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         const current = old === undefined ? Option.none<V["Type"]>() : Option.some(yield* decodeValue(bytes, old))
         const next = f(current)
         const record = Option.isNone(next) ? undefined : yield* writes.encode(bytes, next.value)
-        const isDone = yield* access.enterToWrite((transaction) =>
+        const isDone = yield* enterToWrite((transaction) =>
           access.step(transaction, (reader): Result.Result<Step<boolean>, UniqueViolation | EngineFailure> => {
             const present = reader.get(database, bytes)
             if (Result.isFailure(present)) return Result.fail(present.failure)
@@ -223,10 +238,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     for (const [key, value] of entries) records.push(yield* encodeRecord(key, value))
     if (!hasIndexes) {
       const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
-      return yield* access.enterToWrite((transaction) => access.writeAll(transaction, all))
+      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
     }
     yield* transactions.withTransaction(
-      access.enterToWrite((transaction) =>
+      enterToWrite((transaction) =>
         Effect.forEach(records, (record) => putRecord(transaction, record, anything), { discard: true })
       )
     )
@@ -237,16 +252,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
     if (!hasIndexes) {
       const all = fromWrites(keys.map((key) => [database, key, null]))
-      return yield* access.enterToWrite((transaction) => access.writeAll(transaction, all))
+      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
     }
     yield* transactions.withTransaction(
-      access.enterToWrite((transaction) =>
-        Effect.forEach(keys, (key) => removeRecord(transaction, key), { discard: true })
-      )
+      enterToWrite((transaction) => Effect.forEach(keys, (key) => removeRecord(transaction, key), { discard: true }))
     )
   })
 
-  const clear = access.enterToWrite((transaction) => {
+  const clear = enterToWrite((transaction) => {
     const all = new WriteSet()
     all.clear(database)
     for (const index of indexes.values()) all.clear(index.database)

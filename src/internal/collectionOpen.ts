@@ -284,7 +284,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           ? yield* Effect.logInfo(`The collection "${name}" is up to date: ${count(records, "record")}`)
           : undefined
       }
-      if (records === 0) yield* log(progress.work, progress.records)
+      if (records === 0 && progress.records > 0) yield* log(progress.work, progress.records)
       records += progress.records
       if (records - logged >= recordsBetweenLogs) {
         logged = records

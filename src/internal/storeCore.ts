@@ -50,6 +50,8 @@ export interface StoreCore {
   readonly changes: Changes.Changes
   readonly metrics: Metrics.Metrics
   readonly retryTurns: RetryTurns.RetryTurns
+  /** By which definition each collection was opened last. */
+  readonly definitions: Map<string, string>
   /** Whether the environment is not closed, nor about to be. */
   readonly isOpen: () => boolean
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
@@ -137,6 +139,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     changes,
     metrics,
     retryTurns: RetryTurns.make(fork),
+    definitions: new Map(),
     isOpen: () => isOpen,
     isReadable: committer.isReadable,
     whileReadable: lock.withRead,
