@@ -112,6 +112,8 @@ export interface Batch {
   readonly clear: ReadonlyArray<string>
   /** The writes, one of a key at the most. */
   readonly writes: Iterable<Write>
+  /** Called at the moment from which on the batch is read, and not when it fails. */
+  readonly onWritten?: () => void
 }
 
 /**
@@ -223,7 +225,8 @@ export interface Snapshot extends Reader {
 }
 
 /**
- * An open file with its records, which it reads as they are at present.
+ * An open file with its records, which it reads as they are at present; while a commit
+ * runs, as they were before it.
  *
  * @category models
  * @since 0.1.0

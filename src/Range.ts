@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
+import { types } from "node:util"
 import type { Bound, KeyRange } from "./Engine.ts"
 import { ByteString, type Key, type KeyCodec } from "./Key.ts"
 import type { KeyEncoding } from "./StoreError.ts"
@@ -74,7 +75,9 @@ export const afterPrefix = (prefix: ByteString): Bound | undefined => {
   return { key: ByteString(stem.slice(0, -1) + raised), inclusive: false }
 }
 
-const isEmpty = (key: Key): boolean => typeof key === "string" ? key === "" : key.byteLength === 0
+// What is no key at all is not looked into, but left to the codec of keys.
+const isEmpty = (key: Key): boolean =>
+  key === "" || ((ArrayBuffer.isView(key) || types.isAnyArrayBuffer(key)) && key.byteLength === 0)
 
 /** The bound that lets fewer keys through; `side` is 1 at the lower end and -1 at the upper. */
 const tighter = (a: Bound | undefined, b: Bound | undefined, side: 1 | -1): Bound | undefined => {

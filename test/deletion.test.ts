@@ -255,7 +255,7 @@ describe("deletion", () => {
       yield* assertGone(store, "e")
       yield* store.put("e", 5)
       yield* store.clear
-      assert.deepStrictEqual(spy.commits().slice(-2), [["e"], ["clear"]])
+      assert.deepStrictEqual(spy.commits().slice(-2), [["-e"], ["clear"]])
       assert.strictEqual(yield* pendingOf(store), 0)
       assert.strictEqual(yield* store.size, 0)
       yield* assertGone(store, "e")

@@ -181,7 +181,7 @@ describe("a group of writes", () => {
     const expected = [[a, null], [b, bytes(2)]] as const
     assert.deepStrictEqual(frozen.range(records, everything), expected)
     const changes = [
-      () => buffer.remove(records, b),
+      () => buffer.written({ clear: [], writes: [[records, b, null]] }),
       () => buffer.giveBack(),
       () => buffer.write([write(c, bytes(3))], false),
       () => void buffer.rotate(),

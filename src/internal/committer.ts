@@ -32,6 +32,8 @@ export interface CommitterOptions {
   readonly maxMapSize: number | undefined
   /** The schedule of the retry after a growth. */
   readonly resize: Schedule.Schedule<unknown>
+  /** Called at the moment from which on a batch is read from the environment. */
+  readonly onWritten: (batch: Batch) => void
   /** Told of every transaction that is on disk, in their order. */
   readonly onCommitted: (batch: Batch, transactionId: number) => void
 }
@@ -53,12 +55,8 @@ export interface Committer {
   /**
    * Commits pending writes as one. Where they do not fit, the deletions that were
    * made to make room are committed ahead, and the rest after them.
-   * `onAhead` is called with what is on disk before the rest is.
    */
-  readonly commitPending: (
-    pending: Generation.Generation,
-    onAhead: (write: Write) => void
-  ) => Effect.Effect<void, CommitError>
+  readonly commitPending: (pending: Generation.Generation) => Effect.Effect<void, CommitError>
   /** Lets the limit be seen exactly again, where it is not and can be. */
   readonly restoreLimit: Effect.Effect<void>
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
@@ -70,7 +68,7 @@ const smallestGrowth = 64 * 1024 * 1024
 const isDeletion = ([, , value]: Write): boolean => value === null
 
 /** The work of writing what is known beforehand. */
-export const workOf = (writes: ReadonlyArray<Write>): Work => ({
+const workOf = (writes: ReadonlyArray<Write>): Work => ({
   plan: () => Result.succeed({ clear: [], writes }),
   size: writes.length,
   isFreeing: writes.every(isDeletion)
@@ -160,13 +158,18 @@ export const make = (options: CommitterOptions): Committer => {
       let written: Batch | undefined
       const commitPlanned = environment.commit((present) =>
         Result.map(plan(present), (batch) => {
-          written = batch
-          return batch
+          if (batch === undefined) return undefined
+          return {
+            ...batch,
+            onWritten: () => {
+              written = batch
+              options.onWritten(batch)
+            }
+          }
         })
       )
-      return Effect.flatMap(commitPlanned, (transactionId) => {
-        return written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId)
-      })
+      return Effect.flatMap(commitPlanned, (transactionId) =>
+        written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId))
     })
 
   const commitOnce = ({ plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> => {
@@ -237,33 +240,20 @@ export const make = (options: CommitterOptions): Committer => {
     )
 
   /** Halves groups of deletions until they fit: each half makes room for the next. */
-  const commitDeletions = (
-    groups: ReadonlyArray<ReadonlyArray<Write>>,
-    onAhead: (write: Write) => void
-  ): Effect.Effect<void, CommitError> =>
-    commitInReserve(workOf(groups.flat())).pipe(
-      Effect.andThen(Effect.sync(() => {
-        for (const group of groups) {
-          for (const write of group) onAhead(write)
-        }
-      })),
-      Effect.catchTag("MapFull", (full) => {
-        if (groups.length === 1) return Effect.fail(full)
-        const middle = groups.length >> 1
-        return Effect.andThen(
-          commitDeletions(groups.slice(0, middle), onAhead),
-          commitDeletions(groups.slice(middle), onAhead)
-        )
-      })
-    )
+  const commitDeletions = (groups: ReadonlyArray<ReadonlyArray<Write>>): Effect.Effect<void, CommitError> =>
+    Effect.catchTag(commitInReserve(workOf(groups.flat())), "MapFull", (full) => {
+      if (groups.length === 1) return Effect.fail(full)
+      const middle = groups.length >> 1
+      return Effect.andThen(commitDeletions(groups.slice(0, middle)), commitDeletions(groups.slice(middle)))
+    })
 
   const commitDeletionsFirst = Effect.fnUntraced(function*(
     { writes }: Generation.Generation,
-    ahead: ReadonlyArray<ReadonlyArray<Write>>,
-    onAhead: (write: Write) => void
+    ahead: ReadonlyArray<ReadonlyArray<Write>>
   ) {
     // In key order a page that becomes empty is free for the next within the same transaction.
-    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey), onAhead), "MapFull", () => mapFull(writes.size))
+    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey)), "MapFull", () => mapFull(writes.size))
+    // What is on disk is no longer among the writes.
     if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf([...writes])))
   })
 
@@ -274,10 +264,10 @@ export const make = (options: CommitterOptions): Committer => {
         "MapFull",
         (full) => work.isFreeing ? commitInReserve(work) : Effect.fail(full)
       ),
-    commitPending: (pending, onAhead) =>
+    commitPending: (pending) =>
       Effect.catchTag(commitAged(workOf([...pending.writes])), "MapFull", (full) => {
         const ahead = Generation.deletionsAhead(pending)
-        return ahead.length > 0 ? commitDeletionsFirst(pending, ahead, onAhead) : Effect.fail(full)
+        return ahead.length > 0 ? commitDeletionsFirst(pending, ahead) : Effect.fail(full)
       }),
     restoreLimit: Effect.suspend(() =>
       environment.mustResize() ? Effect.ignore(resizeTo(mapSize, false)) : Effect.void

@@ -3,18 +3,19 @@
  *
  * The engine maps a file into memory and trusts it: a file that is something
  * else, that is shorter than its header says, or that was encrypted with another
- * key ends the process instead of failing. So the folder and the two meta pages
- * are looked at first, and only what holds is handed over.
+ * key ends the process instead of failing. So the folder, the two meta pages and those pages that are few however large the
+ * file is, and only what holds is handed over.
  */
-import { chacha8 } from "@noble/ciphers/chacha.js"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
-import { OpenFailed, type OpenFailedReason } from "../StoreError.ts"
+import type { OpenFailed } from "../StoreError.ts"
+import * as DatabasePages from "./databasePages.ts"
+import { checkAccess, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import { pageSize as supportedPageSize } from "./fileLimit.ts"
+import * as LockFile from "./lockFile.ts"
 
 /** What the meta pages of a database file say. */
 export interface DatabaseHeader {
@@ -24,13 +25,18 @@ export interface DatabaseHeader {
   readonly lastPage: number
   /** Whether the pages behind the meta pages are encrypted. */
   readonly encrypted: boolean
-  /** The numbers of the pages at the roots of its trees. */
-  readonly roots: ReadonlyArray<number>
+  /** The number of the transaction that made this state. */
+  readonly transactionId: bigint
+  /** The number of the page at the root of its list of free pages, where it has one. */
+  readonly freeListRoot: number | undefined
+  /** The number of the page at the root of the names of its databases, where it has any. */
+  readonly namesRoot: number | undefined
 }
 
 // The layout of a meta page, from the structures MDB_page_header and MDB_meta of
 // the engine's mdb.c on a 64-bit machine. Stock LMDB has a header of 16 bytes.
 const offsetOf = {
+  pageNumber: 0,
   pageFlags: 18,
   magic: 24,
   magicOfStockLmdb: 16,
@@ -54,44 +60,33 @@ const integerKeysFlag = 0x08
 const largestPageSize = 65_536
 const noPage = 0xffff_ffff_ffff_ffffn
 
-const refuse = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>
-  new OpenFailed(cause === undefined ? { path, reason, detail } : { path, reason, detail, cause })
-
-/** Turns an error of the file system into the reason a store cannot be opened. */
-const refuseFile = (path: string) => (error: PlatformError): OpenFailed => {
-  switch (error.reason._tag) {
-    case "NotFound":
-      return refuse(path, "Missing", "there is nothing at this path", error)
-    case "BadResource":
-      return refuse(path, "Missing", "a part of this path is no folder", error)
-    case "PermissionDenied":
-      return refuse(path, "Permission", "this process may not read or write there", error)
-    default:
-      return refuse(path, "Engine", error.message, error)
-  }
-}
-
 const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0
 
-/** Reads the meta page that starts at an offset; `undefined` where there is none. */
-const readMeta = (head: DataView, at: number): (DatabaseHeader & { readonly transactionId: bigint }) | undefined => {
+/** Reads the meta page of a number, 0 or 1; `undefined` where there is none. */
+const readMeta = (head: DataView, at: number, number: bigint): DatabaseHeader | undefined => {
   if (head.byteLength < at + metaBytes) return undefined
   const pageSize = head.getUint32(at + offsetOf.pageSize, true)
-  const isMeta = (head.getUint16(at + offsetOf.pageFlags, true) & metaPageFlag) !== 0 &&
+  const transactionId = head.getBigUint64(at + offsetOf.transactionId, true)
+  const isMeta = head.getBigUint64(at + offsetOf.pageNumber, true) === number &&
+    (head.getUint16(at + offsetOf.pageFlags, true) & metaPageFlag) !== 0 &&
     head.getUint32(at + offsetOf.magic, true) === magicNumber &&
     (head.getUint32(at + offsetOf.version, true) & 0xffff) === dataVersion &&
     head.getUint8(at + offsetOf.freeListFlags) === integerKeysFlag &&
     head.getUint8(at + offsetOf.databasesFlags) === 0 &&
-    isPowerOfTwo(pageSize) && pageSize >= 512 && pageSize <= largestPageSize
+    isPowerOfTwo(pageSize) && pageSize >= 512 && pageSize <= largestPageSize &&
+    // The engine goes by this number, not by the place, to find the newer one.
+    (transactionId === 0n || transactionId % 2n === number)
   if (!isMeta) return undefined
+  const rootAt = (offset: number): number | undefined => {
+    const root = head.getBigUint64(at + offset, true)
+    return root === noPage ? undefined : Number(root)
+  }
   return {
     pageSize,
+    transactionId,
     lastPage: Number(head.getBigUint64(at + offsetOf.lastPage, true)),
-    transactionId: head.getBigUint64(at + offsetOf.transactionId, true),
-    roots: [offsetOf.rootOfFreeList, offsetOf.rootOfDatabases]
-      .map((offset) => head.getBigUint64(at + offset, true))
-      .filter((root) => root !== noPage)
-      .map(Number),
+    freeListRoot: rootAt(offsetOf.rootOfFreeList),
+    namesRoot: rootAt(offsetOf.rootOfDatabases),
     encrypted: (head.getUint16(at + offsetOf.environmentFlags, true) & encryptionFlag) !== 0
   }
 }
@@ -102,116 +97,109 @@ const describeForeign = (head: DataView): string =>
     ? "the file is a database of stock LMDB, whose format differs from this engine's"
     : "the file is not a database of this engine"
 
-/** What is at a path; none where there is nothing. */
-const lookAt = Effect.fnUntraced(function*(
-  path: string
-): Effect.fn.Return<Option.Option<FileSystem.File.Info>, OpenFailed, FileSystem.FileSystem> {
-  const fs = yield* FileSystem.FileSystem
-  return yield* Effect.catchIf(
-    Effect.asSome(fs.stat(path)),
-    (error) => error.reason._tag === "NotFound",
-    () => Effect.succeedNone
-  ).pipe(Effect.mapError(refuseFile(path)))
-})
+/** A file that is being looked at. */
+interface OpenFile {
+  readonly path: string
+  readonly handle: FileSystem.File
+}
 
-/**
- * Reads and checks the meta pages of a database file.
- *
- * Gives none where there is no file yet or an empty one, which the engine makes a
- * database of.
- */
-const inspect = Effect.fnUntraced(function*(
-  file: string
-): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem> {
-  const fs = yield* FileSystem.FileSystem
-  const info = yield* lookAt(file)
-  if (Option.isNone(info)) return Option.none()
-  if (info.value.type !== "File") {
-    return yield* refuse(file, "NotADatabase", `a file is wanted, this is a ${info.value.type.toLowerCase()}`)
-  }
-  const fileBytes = Number(info.value.size)
-  if (fileBytes === 0) return Option.none()
-  const bytes = yield* fs.open(file, { flag: "r" }).pipe(
-    Effect.flatMap((handle) => handle.readAlloc(largestPageSize + metaBytes)),
-    Effect.scoped,
-    Effect.mapError(refuseFile(file))
+const readAt = ({ handle, path }: OpenFile, position: number, length: number): Effect.Effect<Uint8Array, OpenFailed> =>
+  handle.readAlloc(length, { position: BigInt(position) }).pipe(
+    Effect.map(Option.getOrElse(() => new Uint8Array(0))),
+    Effect.mapError(refuseFile(path))
   )
-  const head = Option.match(bytes, {
-    onNone: () => new DataView(new ArrayBuffer(0)),
-    onSome: (read) => new DataView(read.buffer, read.byteOffset, read.byteLength)
-  })
-  const first = readMeta(head, 0)
-  if (first === undefined) return yield* refuse(file, "NotADatabase", describeForeign(head))
-  const second = readMeta(head, first.pageSize)
-  if (second === undefined || second.pageSize !== first.pageSize || second.encrypted !== first.encrypted) {
-    return fileBytes < 2 * first.pageSize
-      ? yield* refuse(file, "Truncated", `the file ends within its meta pages, after ${fileBytes} bytes`)
-      : yield* refuse(file, "NotADatabase", "the second meta page is damaged")
-  }
-  const header = second.transactionId > first.transactionId ? second : first
-  const { lastPage, pageSize } = header
-  const wanted = (lastPage + 1) * pageSize
-  if (fileBytes < wanted) {
-    return yield* refuse(file, "Truncated", `the file has ${fileBytes} bytes, its header tells of ${wanted}`)
+
+const lengthOf = ({ handle, path }: OpenFile): Effect.Effect<number, OpenFailed> =>
+  handle.stat.pipe(
+    Effect.map(({ size }) => Number(size)),
+    Effect.mapError(refuseFile(path))
+  )
+
+/** Reads and checks the meta pages of a database file. */
+const readHeader = Effect.fnUntraced(function*(file: OpenFile): Effect.fn.Return<DatabaseHeader, OpenFailed> {
+  const bytes = yield* readAt(file, 0, largestPageSize + metaBytes)
+  const head = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const first = readMeta(head, 0, 0n)
+  if (first === undefined) return yield* refuse(file.path, "NotADatabase", describeForeign(head))
+  const { encrypted, pageSize } = first
+  const second = readMeta(head, pageSize, 1n)
+  if (second === undefined || second.pageSize !== pageSize || second.encrypted !== encrypted) {
+    return bytes.length < 2 * pageSize
+      ? yield* refuse(file.path, "Truncated", `the file ends within its meta pages, after ${bytes.length} bytes`)
+      : yield* refuse(file.path, "NotADatabase", "the second meta page is damaged")
   }
   if (pageSize !== supportedPageSize) {
-    return yield* refuse(file, "UnsupportedFormat", `its pages have ${pageSize} bytes, not ${supportedPageSize}`)
+    return yield* refuse(file.path, "UnsupportedFormat", `its pages have ${pageSize} bytes, not ${supportedPageSize}`)
   }
-  return Option.some(header)
+  return second.transactionId > first.transactionId ? second : first
 })
 
-// The header of a page: its number and transaction, which are never encrypted, padding, flags, and where its free room
-// begins and ends. The engine encrypts from there on with ChaCha8, each page under its number.
-const plainBytes = 16
-const headerBytes = 24
-const branchFlag = 0x01
-const leafFlag = 0x02
-
-const decryptHeader = (page: Uint8Array, secret: string): Uint8Array => {
-  const nonce = new Uint8Array(12)
-  nonce.set(page.subarray(0, 8), 4)
-  const decrypted = page.slice()
-  decrypted.set(chacha8(new TextEncoder().encode(secret), nonce, page.subarray(plainBytes)), plainBytes)
-  return decrypted
+/** Whether rows of pages are all that there is from a page on up to the last. */
+const isRest = (rows: ReadonlyArray<DatabasePages.PageRow>, from: number, lastPage: number): boolean => {
+  let end = from
+  for (const [first, count] of rows.toSorted(([a], [b]) => a - b)) {
+    if (first > end) return false
+    end = Math.max(end, first + count)
+  }
+  return end > lastPage
 }
 
-const isRootPage = (page: Uint8Array, pageNumber: number, pageSize: number): boolean => {
-  const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
-  const flags = view.getUint16(18, true)
-  return view.getBigUint64(0, true) === BigInt(pageNumber) && view.getUint16(16, true) === 0 &&
-    (flags === branchFlag || flags === leafFlag) &&
-    view.getUint16(20, true) <= view.getUint16(22, true) && view.getUint16(22, true) <= pageSize
-}
-
-/**
- * Fails unless the pages at the roots of a database are what they should be; with a
- * wrong encryption key they are noise, which the engine would follow out of its map.
- */
-const checkRoots = Effect.fnUntraced(function*(
-  file: string,
-  { lastPage, pageSize, roots }: DatabaseHeader,
+/** Fails unless those pages of a database that the engine follows at once are what they should be. */
+const checkPages = Effect.fnUntraced(function*(
+  file: OpenFile,
+  header: DatabaseHeader,
   secret: string | undefined
-): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
-  const fs = yield* FileSystem.FileSystem
-  for (const root of roots) {
-    const isInside = root > 1 && root <= lastPage
-    const page = isInside
-      ? yield* fs.open(file, { flag: "r" }).pipe(
-        Effect.flatMap((handle) => handle.readAlloc(headerBytes, { position: BigInt(root * pageSize) })),
-        Effect.scoped,
-        Effect.mapError(refuseFile(file))
-      )
-      : Option.none()
-    const isRight = Option.exists(page, (bytes) =>
-      bytes.length === headerBytes &&
-      isRootPage(secret === undefined ? bytes : decryptHeader(bytes, secret), root, pageSize))
-    if (!isRight) {
-      return yield* secret === undefined || !isInside
-        ? refuse(file, "NotADatabase", "its meta page is damaged, or the root page that it names")
-        : refuse(file, "Encrypted", "the encryptionKey is not the one that the file was encrypted with")
-    }
+): Effect.fn.Return<void, OpenFailed> {
+  const { freeListRoot, lastPage, namesRoot, pageSize, transactionId } = header
+  const pages: DatabasePages.Pages<OpenFailed> = {
+    lastPage,
+    transactionId,
+    secret,
+    read: (first, count) => readAt(file, first * pageSize, count * pageSize)
   }
+  const truncated = Effect.fnUntraced(function*(page: number) {
+    const wanted = (page + 1) * pageSize
+    const detail = `the file has ${yield* lengthOf(file)} bytes, and needs ${wanted} at least`
+    return yield* refuse(file.path, "Truncated", detail)
+  })
+  const checked = Effect.gen(function*() {
+    const missing = Math.floor((yield* lengthOf(file)) / pageSize)
+    const free = freeListRoot === undefined ? [] : yield* DatabasePages.checkFreeList(pages, freeListRoot, missing)
+    // The engine does not write a page at the end of the file that it takes and frees at once.
+    if (!isRest(free, missing, lastPage)) return yield* truncated(lastPage)
+    if (namesRoot !== undefined) yield* DatabasePages.checkDatabases(pages, namesRoot)
+  })
+  yield* Effect.catchTag(checked, "PageDamaged", ({ page }) =>
+    Effect.flatMap(lengthOf(file), (fileBytes) => {
+      if (page <= lastPage && page >= Math.floor(fileBytes / pageSize)) return truncated(page)
+      const isRoot = page === freeListRoot || page === namesRoot
+      // With a wrong key, the first page that is looked at is noise.
+      return secret !== undefined && isRoot && page > 1 && page <= lastPage
+        ? refuse(file.path, "Encrypted", "the encryptionKey is not the one that the file was encrypted with")
+        : refuse(file.path, "NotADatabase", `its page ${page} is damaged`)
+    }))
 })
+
+/** How often a file is looked at that another process writes to meanwhile. */
+const mostLooks = 5
+
+/** Checks the pages of a file, whose header was read before: what looks damaged may have been written to since. */
+const checkUnchanged = (
+  file: OpenFile,
+  header: DatabaseHeader,
+  secret: string | undefined,
+  looks = 1
+): Effect.Effect<DatabaseHeader, OpenFailed> =>
+  checkPages(file, header, secret).pipe(
+    Effect.as(header),
+    Effect.catch((error) =>
+      Effect.flatMap(readHeader(file), (present) => {
+        if (present.transactionId === header.transactionId) return Effect.fail(error)
+        // Whoever writes that much has the file open, and it holds.
+        return looks === mostLooks ? Effect.succeed(present) : checkUnchanged(file, present, secret, looks + 1)
+      })
+    )
+  )
 
 /**
  * Makes a folder and its missing parents, for their owner only.
@@ -240,58 +228,65 @@ export const makeFolder: (
   }
 )
 
-/** Fails unless this process may read, and write where wanted, an existing file or folder. */
-const checkAccess = Effect.fnUntraced(function*(
-  path: string,
-  access: { readonly writable: boolean }
-): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
-  const fs = yield* FileSystem.FileSystem
-  yield* Effect.mapError(fs.access(path, { readable: true, writable: access.writable }), refuseFile(path))
-})
-
 /** What of the options of a store says how its file is opened. */
 export interface Opening {
+  readonly subdirectory: boolean
   readonly readOnly: boolean
   readonly encryptionKey: Redacted.Redacted | undefined
 }
 
-const checkEncryption = Effect.fnUntraced(function*(
-  file: string,
-  header: DatabaseHeader,
+/** Checks what is in a database file, and gives what it says of itself. */
+const inspect = Effect.fnUntraced(function*(
+  path: string,
   encryptionKey: Redacted.Redacted | undefined
-): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
-  if (header.encrypted === (encryptionKey === undefined)) {
-    const detail = header.encrypted
-      ? "the file is encrypted and no encryptionKey was given"
-      : "an encryptionKey was given and the file is not encrypted"
-    return yield* refuse(file, "Encrypted", detail)
-  }
-  yield* checkRoots(file, header, encryptionKey === undefined ? undefined : Redacted.value(encryptionKey))
+): Effect.fn.Return<DatabaseHeader, OpenFailed, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.mapError(openMany(path), refuseFile(path))
+  return yield* fs.open(path, { flag: "r" }).pipe(
+    Effect.mapError(refuseFile(path)),
+    Effect.flatMap(Effect.fnUntraced(function*(handle) {
+      const file: OpenFile = { path, handle }
+      // Another process may write a meta page meanwhile: what looks damaged is read again.
+      const header = yield* Effect.retry(readHeader(file), { times: mostLooks })
+      if (header.encrypted === (encryptionKey === undefined)) {
+        const detail = header.encrypted
+          ? "the file is encrypted and no encryptionKey was given"
+          : "an encryptionKey was given and the file is not encrypted"
+        return yield* refuse(path, "Encrypted", detail)
+      }
+      return yield* checkUnchanged(
+        file,
+        header,
+        encryptionKey === undefined ? undefined : Redacted.value(encryptionKey)
+      )
+    })),
+    Effect.scoped
+  )
 })
 
 /**
- * Sees to it that the engine can open a database file: makes missing folders, and
- * looks at what is there. Gives what the file says of itself, none for a new one.
+ * Sees to it that the engine can open a database file: makes missing folders, makes
+ * the lock file, and looks at what is there. Gives what the file says of itself, none
+ * for a new one or an empty one, which the engine makes a database of.
  */
 export const prepare = Effect.fnUntraced(function*(
   file: string,
-  { encryptionKey, readOnly }: Opening
+  { encryptionKey, readOnly, subdirectory }: Opening
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
   const folder = path.dirname(file)
   const access = { writable: !readOnly }
   if (!readOnly) yield* makeFolder(folder)
   yield* checkAccess(folder, access)
-  const header = yield* Effect.tap(inspect(file), (found) =>
-    Option.isNone(found)
-      ? Effect.void
-      : Effect.andThen(checkAccess(file, access), checkEncryption(file, found.value, encryptionKey))).pipe(
-      // Another process may write to the file meanwhile: what looks damaged is looked at again.
-      Effect.retry({ times: 5, while: looksDamaged })
-    )
-  if (Option.isNone(header) && readOnly) return yield* refuse(file, "Missing", "there is no database at this path")
+  const info = yield* lookAt(file)
+  if (Option.isSome(info) && info.value.type !== "File") {
+    return yield* refuse(file, "NotADatabase", `a file is wanted, this is a ${info.value.type.toLowerCase()}`)
+  }
+  const isNew = Option.isNone(info) || Number(info.value.size) === 0
+  if (isNew && readOnly) return yield* refuse(file, "Missing", "there is no database at this path")
+  const header = isNew ? Option.none() : Option.some(yield* inspect(file, encryptionKey))
+  if (Option.isSome(info)) yield* checkAccess(file, access)
+  const lock = subdirectory ? path.join(folder, "lock.mdb") : `${file}-lock`
+  yield* LockFile.prepare(lock, { readOnly, isNew })
   return header
 })
-
-const looksDamaged = (error: OpenFailed): boolean =>
-  error.reason === "Truncated" || error.reason === "NotADatabase" || error.reason === "Encrypted"

@@ -5,7 +5,7 @@
 /** The size of a page in bytes, in all files that this package makes. */
 export const pageSize = 4096
 
-/** Pages held back for deletions: a full file needs some to delete anything. */
+/** Pages held back for deletions: a full file needs some to delete anything, and to let what was freed come of age. */
 const reservePages = 16
 
 /** How many page numbers of the list of free pages fill a page. */

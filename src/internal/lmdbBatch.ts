@@ -5,7 +5,7 @@
 import type { Batch } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 import { lastPages, numbersPerPage, pageSize } from "./fileLimit.ts"
-import { figure } from "./lmdbFigures.ts"
+import { figure, freePagesOf, isListOnOnePage, pagesOf } from "./lmdbFigures.ts"
 
 /** What is written to: a database of the library. */
 interface Writable {
@@ -34,16 +34,18 @@ const databaseOf = ({ databases }: Target, name: string): Writable => {
 
 /** Makes the writes of a batch. */
 export const writeAll = (target: Target, batch: Batch): void => {
-  let isEmpty = batch.clear.length === 0
+  let hasValues = false
   for (const name of batch.clear) databaseOf(target, name).clearSync()
   for (const [name, key, value] of batch.writes) {
-    isEmpty = false
     const database = databaseOf(target, name)
     if (value === null) database.remove(key)
-    else database.put(key, value)
+    else {
+      hasValues = true
+      database.put(key, value)
+    }
   }
-  // A transaction that writes nothing is none, and freed pages come of age by transactions.
-  if (isEmpty) target.meta.put(formatKey, formatVersion)
+  // A transaction that changes nothing is none: the next gets its number, and freed pages come of age by transactions.
+  if (!hasValues) target.meta.put(formatKey, formatVersion)
 }
 
 /** The most pages that one write copies: its path in the tree, and as many beside it. */
@@ -62,14 +64,17 @@ const pathPagesIn = (target: Target): (name: string) => number => {
 // The trees that hold the names of databases and what the file says of itself.
 const treesBeside = 2
 
-/** The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value. */
+/**
+ * The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value,
+ * and no page is freed twice.
+ */
 export const freedBy = (target: Target, batch: Batch): number => {
   const pathPages = pathPagesIn(target)
   let freed = treesBeside * pathPagesOf(target.meta)
   for (const [name, key] of batch.writes) {
     freed += pathPages(name) + Math.ceil((databaseOf(target, name).getBinaryFast(key)?.length ?? 0) / pageSize)
   }
-  return freed
+  return Math.min(freed, pagesOf(target.meta.getStats()))
 }
 
 /** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
@@ -82,16 +87,30 @@ export const takenBy = (target: Target, batch: Batch): number => {
   return taken
 }
 
-const loosePages = 12
+/** The most pages that the end of a commit takes one by one for its list of free pages. */
+const mostListPages = 16
+
+/** The same where the list is on one page: that one anew, two more to split it, and one for each of two long records. */
+const fewListPages = 5
+
+/** The most pages that the end of a commit takes one by one for its list of free pages, before the batch is written. */
+export const listPagesFor = (target: Target, freed: number): number => {
+  const figures = target.meta.getStats()
+  const trees = [...target.databases.values(), target.meta].map((tree) => tree.getStats())
+  return isListOnOnePage(figures) && freePagesOf(figures, trees) + freed <= numbersPerPage / 2
+    ? fewListPages
+    : mostListPages
+}
 
 /**
  * Takes pages for a transaction and gives them back to it, loose: the end of its
  * commit takes the pages of trees from these, and not from behind the end of the file.
  */
-export const prepareLoosePages = ({ meta }: Target): void => {
-  // Two such values fill a page.
+export const prepareLoosePages = ({ meta }: Target, pages: number): void => {
+  // Two such values fill a page. Those that find room in pages of the tree make up for the page above all, if it is new.
   const filler = new Uint8Array(Math.floor(pageSize * 0.45))
-  const keys = Array.from({ length: 2 * loosePages }, (_, index) => ByteString(`filler${index}`))
+  const fillers = 2 * pages + (figure(meta.getStats(), "treeDepth") > 1 ? 2 : 0)
+  const keys = Array.from({ length: fillers }, (_, index) => ByteString(`filler${String.fromCharCode(index)}`))
   for (const key of keys) meta.put(key, filler)
   for (const key of keys) meta.remove(key)
 }

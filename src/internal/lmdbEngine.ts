@@ -42,11 +42,22 @@ import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
+import { ownerOnly } from "./fileAccess.ts"
 import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
-import { formatKey, formatVersion, freedBy, prepareLoosePages, takeLastPages, takenBy, writeAll } from "./lmdbBatch.ts"
+import {
+  formatKey,
+  formatVersion,
+  freedBy,
+  listPagesFor,
+  prepareLoosePages,
+  takeLastPages,
+  takenBy,
+  writeAll
+} from "./lmdbBatch.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
-import { figure, usedBytesOf } from "./lmdbFigures.ts"
-import { countRecords, hasKey, readRange } from "./lmdbRange.ts"
+import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
+import { readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
+import { maxReaders } from "./lockFile.ts"
 
 const fileName = "data.mdb"
 
@@ -62,8 +73,8 @@ const metaName = "meta"
 /** Enough for the named databases of hundreds of collections. */
 const maxDatabases = 1024
 
-/** Each open snapshot has a slot in the table of readers, as long as no other shares its moment. */
-const maxReaders = 2048
+/** The declaration of the library leaves this option out. */
+const permissions = { permissionsMode: ownerOnly }
 
 // ---------------------------------------------------------------------------
 // the open files
@@ -129,6 +140,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     mapSize,
     maxDbs: maxDatabases,
     maxReaders,
+    ...permissions,
     noSync: options.durability === "noSync",
     overlappingSync: false,
     // The library would begin each transaction with a promise of its own that nobody can listen to.
@@ -149,7 +161,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     }
     const figures = root.getStats()
     const nativeMapSize = figure(figures, "mapSize")
-    const fileEnd = (figure(figures, "lastPageNumber") + 1) * pageSize
+    const fileEnd = pagesOf(figures) * pageSize
     return {
       root,
       databases,
@@ -173,7 +185,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
 type Outcome = number | undefined | EngineFull
 
 /** Runs a plan in the way of the library, which undoes a transaction that throws. */
-const decideBy = (plan: Plan, present: Reader) => (): Batch | undefined => {
+const decideBy = (plan: Plan, present: Reader): Batch | undefined => {
   const decided = plan(present)
   if (Result.isFailure(decided)) throw decided.failure
   return decided.success
@@ -199,10 +211,8 @@ const within = (
     if (isLimitSeen && present !== nativeMapSize) return abort(mapSize)
     const batch = decide()
     if (batch === undefined) return ABORT
-    if (!isLimitSeen && present > wantedMapSize) {
-      const end = figure(before, "lastPageNumber") + 1
-      if ((end + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
-    }
+    const mustEstimate = !isLimitSeen && present > wantedMapSize
+    if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
     const result = write(batch)
     const grown = figure(meta.getStats(), "mapSize")
     // The engine grows its map to twice the need.
@@ -218,29 +228,30 @@ const writeBatch = (files: Files, decide: () => Batch | undefined, mapSize: numb
     return within(files, mapSize, decide, (batch) => writeAll(files, batch))
   }
   // The file is in the pages that were held back. The same writes take the same pages: what
-  // they leave for the end of the commit is tried out in a transaction that is undone.
+  // they leave for the end of the commit, and for deletions later, is tried out in a
+  // transaction that is undone.
   // Whoever clears frees more than he takes: that needs no trial.
+  const heldPages = (Math.min(files.nativeMapSize, mapSizeFor(mapSize, true)) - files.wantedMapSize) / pageSize
   let isTrial = true
+  let listPages = 0
   return within(files, mapSize, decide, (batch) => {
     isTrial = batch.clear.length === 0
     if (!isTrial) return writeAll(files, batch)
     const freed = freedBy(files, batch)
+    listPages = listPagesFor(files, freed)
     writeAll(files, batch)
-    prepareLoosePages(files)
+    prepareLoosePages(files, listPages + Math.max(0, heldPages))
     takeLastPages(files, freed)
     return ABORT
   }).then((outcome) =>
     isTrial && typeof outcome === "number"
       ? within(files, mapSize, decide, (batch) => {
         writeAll(files, batch)
-        prepareLoosePages(files)
+        prepareLoosePages(files, listPages)
       })
       : outcome
   )
 }
-
-const countPresent = (database: Records | undefined): number =>
-  database === undefined ? 0 : figure(database.getStats(), "entryCount")
 
 // ---------------------------------------------------------------------------
 // the engine
@@ -282,6 +293,48 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   const mustResize = (): boolean => files !== undefined && files.isPinned && !files.isShared && openSnapshots === 0
 
+  const read = <A>(operation: string, call: () => A): Result.Result<A, EngineFailure> => run(operation, () => call())
+
+  const present = readPresent(() => files?.databases ?? new Map<string, Records>(), read)
+
+  const openReader = ({ databases: found, root }: Files): SharedReader => {
+    // One that is created later cannot be read in this transaction.
+    const databases = new Map(found)
+    return share(root.useReadTransaction(), (transaction) => readIn(() => databases, transaction, read))
+  }
+
+  /** What is read while a commit runs, as the engine shows a transaction some time before its end is heard of here. */
+  let before: SharedReader | undefined
+  const view = (): Reader => before?.reader ?? present
+
+  const commit = (opened: Files, plan: Plan): Effect.Effect<Outcome, EngineFailure> =>
+    Effect.suspend(() => {
+      let batch: Batch | undefined
+      const decide = (): Batch | undefined => {
+        batch = decideBy(plan, present)
+        return batch
+      }
+      /** From here on the batch is read, and what was read before it is no longer held. */
+      const end = (outcome: Outcome): Outcome => {
+        before?.release()
+        before = undefined
+        if (typeof outcome === "number") batch?.onWritten?.()
+        return outcome
+      }
+      return Effect.tryPromise({
+        try: () => {
+          // Processes that died while they read would keep the file from using its pages again.
+          opened.root.readerCheck()
+          before = openReader(opened)
+          return writeBatch(opened, decide, mapSize).then(end)
+        },
+        catch: (cause) => {
+          end(undefined)
+          return failure("commit")(cause)
+        }
+      })
+    })
+
   const environment: Environment = {
     maxKeyBytes,
     databases: () => files === undefined ? [] : [...files.databases.keys()],
@@ -291,36 +344,28 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
         const database = openDatabase(root, name)
         if (database !== undefined) databases.set(name, database)
       }),
-    get: (name, key) => run("get", ({ databases }) => databases.get(name)?.getBinaryFast(key)),
-    has: (name, key) => run("has", ({ databases }) => databases.get(name)?.doesExist(key) ?? false),
-    read: (name, request) => run("read", ({ databases }) => readRange(databases.get(name), request, undefined)),
-    count: (name) => run("count", ({ databases }) => countPresent(databases.get(name))),
+    get: (name, key) => view().get(name, key),
+    has: (name, key) => view().has(name, key),
+    read: (name, request) => view().read(name, request),
+    count: (name) => view().count(name),
     snapshot: () =>
-      run("snapshot", ({ databases: present, root }): Snapshot => {
-        const transaction = root.useReadTransaction()
-        // One that is created later cannot be read in this transaction.
-        const databases = new Map(present)
+      run("snapshot", (opened): Snapshot => {
+        const shared = before ?? openReader(opened)
+        if (before !== undefined) shared.share()
         openSnapshots++
         return {
-          get: (name, key) => run("get", () => databases.get(name)?.get(key, { transaction })),
-          has: (name, key) => run("has", () => hasKey(databases.get(name), key, transaction)),
-          read: (name, request) => run("read", () => readRange(databases.get(name), request, transaction)),
-          count: (name) => run("count", () => countRecords(databases.get(name), transaction)),
+          ...shared.reader,
           release: () => {
             openSnapshots--
-            transaction.done()
+            shared.release()
           }
         }
       }),
     commit: (plan) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
-        Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> => {
-          if (mustResize()) return Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
-          return Effect.tryPromise({
-            try: () => writeBatch(opened, decideBy(plan, environment), mapSize),
-            catch: failure("commit")
-          })
-        }),
+        Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
+          mustResize() ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize })) : commit(opened, plan)
+        ),
         Effect.flatMap((outcome) => outcome instanceof EngineFull ? Effect.fail(outcome) : Effect.succeed(outcome)),
         Effect.uninterruptible
       ),

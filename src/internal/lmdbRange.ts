@@ -11,7 +11,7 @@ const noBytes = new Uint8Array(0)
 const firstKey = ByteString("\0")
 
 /** What is read from: a database of the library. `T` is a read transaction of it. */
-interface Readable<T> {
+export interface Readable<T> {
   readonly getKeys: (options: LmdbRange<T>) => Iterable<ByteString>
   readonly getCount: (options: { start: ByteString; transaction: T }) => number
   readonly getRange: (options: LmdbRange<T>) => Iterable<{ readonly key: ByteString; readonly value: Uint8Array }>
@@ -64,20 +64,6 @@ export const readRange = <T>(
   }
   const last = part.at(-1)
   return { records: part, rest: last === undefined || part.length < maxRecords ? undefined : behind(last[0], request) }
-}
-
-/** Whether a key has a value in a read transaction. The library has no such call, but that reads the value. */
-export const hasKey = <T>(records: Readable<T> | undefined, key: ByteString, transaction: T): boolean => {
-  if (records === undefined) return false
-  const [found] = records.getKeys({
-    start: key,
-    end: key,
-    inclusiveEnd: true,
-    reverse: false,
-    limit: 1,
-    transaction
-  })
-  return found !== undefined
 }
 
 /** How many records there are in a read transaction. The library counts them one by one. */

@@ -132,7 +132,7 @@ export const make = ({ buffer, committer, fork, metrics, oneCommit, options }: C
   const commitWrites = (generation: Generation): Effect.Effect<void, CommitError> =>
     Effect.suspend(() =>
       observe(
-        committer.commitPending(generation, ([database, key]) => buffer.remove(database, key)),
+        committer.commitPending(generation),
         generation.writes.size
       )
     )

@@ -5,8 +5,8 @@
  * If a thousand that update one key ran again all at once, one would be made and the
  * others would be in conflict again. So each waits for those before it that have a key
  * in common with it. It is a courtesy, not a lock: when none of those who run comes to
- * an end for a while, all who wait go on. What a transaction waits for may be another
- * that waits for it.
+ * an end for a while, some who wait go on, and more of them each time. What a transaction
+ * waits for may be another that waits for it.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -32,7 +32,7 @@ export interface RetryTurns {
   ) => Effect.Effect<A, E, R>
 }
 
-/** For so long nobody comes to an end before all go on. It is not the program's time that passes here. */
+/** For so long nobody comes to an end before some go on. It is not the program's time that passes here. */
 const patience = Effect.provideService(Effect.sleep("50 millis"), Clock.Clock, Clock.Clock.defaultValue())
 
 /** Makes the turns of a store. */
@@ -48,14 +48,17 @@ export const make = (fork: Fork): RetryTurns => {
     Deferred.doneUnsafe(turn.canRun, Exit.void)
   }
 
-  const watch: Effect.Effect<void> = Effect.suspend(() => {
-    const before = ended
-    return Effect.flatMap(patience, () => {
-      if (ended === before) waiting.forEach(letRun)
-      isWatched = waiting.size > 0
-      return isWatched ? watch : Effect.void
+  /** Lets those go on who have waited longest: `count` of them, and twice as many the next time. */
+  const watch = (count: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const before = ended
+      return Effect.flatMap(patience, () => {
+        const isStuck = ended === before
+        if (isStuck) [...waiting].slice(0, count).forEach(letRun)
+        isWatched = waiting.size > 0
+        return isWatched ? watch(isStuck ? 2 * count : 1) : Effect.void
+      })
     })
-  })
 
   const enter = (addresses: ReadonlyArray<string>): Turn => {
     const turn: Turn = { addresses, followers: new Set(), ahead: 0, canRun: Deferred.makeUnsafe() }
@@ -71,7 +74,7 @@ export const make = (fork: Fork): RetryTurns => {
     else waiting.add(turn)
     if (waiting.size > 0 && !isWatched) {
       isWatched = true
-      fork(watch)
+      fork(watch(1))
     }
     return turn
   }

@@ -98,6 +98,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     lock,
     mapSize,
     metrics,
+    onWritten: buffer.written,
     onCommitted: changes.publish
   })
   yield* Metric.update(metrics.mapSize, mapSize)

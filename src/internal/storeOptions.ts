@@ -8,6 +8,7 @@ import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { EngineOptions } from "../Engine.ts"
 import type { KeyOptions } from "../Key.ts"
@@ -43,71 +44,98 @@ const defaultTransactionRetry = Schedule.recurs(100)
 export const resolve = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<ResolvedOptions, OpenFailed> {
-  const path = Predicate.isString(options.path) ? options.path : String(options.path)
+  const path = Predicate.isString(options.path) ? options.path : typeof options.path
   const refuse = (option: keyof StoreOptions, detail: string): OpenFailed =>
     new OpenFailed({ reason: "BadOption", path, option, detail })
 
-  const flag = (option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression", fallback: boolean) => {
-    const value = options[option] ?? fallback
-    return Predicate.isBoolean(value) ? Effect.succeed(value) : Effect.fail(refuse(option, "true or false is wanted"))
-  }
+  /** Reads an option; what is nothing that is wanted may throw when it is looked at. */
+  const read = <A>(option: keyof StoreOptions, wanted: string, look: () => Option.Option<A>) =>
+    Effect.suspend(() =>
+      Option.match(Result.getOrElse(Result.try(look), () => Option.none<A>()), {
+        onNone: () => Effect.fail(refuse(option, `${wanted} is wanted`)),
+        onSome: (value) => Effect.succeed(value)
+      })
+    )
+
+  const flag = (option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression", fallback: boolean) =>
+    read(
+      option,
+      "true or false",
+      () => Option.some(options[option] ?? fallback).pipe(Option.filter(Predicate.isBoolean))
+    )
 
   const oneOf = <A extends string, F extends A | undefined>(
     option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability",
-    value: A | undefined,
     allowed: ReadonlyArray<A>,
     fallback: F
-  ): Effect.Effect<A | F, OpenFailed> => {
-    if (value === undefined) return Effect.succeed(fallback)
-    return allowed.includes(value)
-      ? Effect.succeed(value)
-      : Effect.fail(refuse(option, `one of ${allowed.join(", ")} is wanted, not ${value}`))
-  }
+  ): Effect.Effect<A | F, OpenFailed> =>
+    read<A | F>(option, `one of ${allowed.join(", ")}`, () => {
+      const value = options[option]
+      return value === undefined
+        ? Option.some(fallback)
+        : Option.fromUndefinedOr(allowed.find((each) => each === value))
+    })
 
-  const size = (option: "batchBytes" | "mapSize" | "maxMapSize", least: number) => {
-    const input = options[option]
-    if (input === undefined) return Effect.undefined
-    const bytes = Option.flatMap(ByteSize.fromInput(input), ByteSize.toNumber)
-    return Option.isSome(bytes) && bytes.value >= least
-      ? Effect.succeed(bytes.value)
-      : Effect.fail(refuse(option, `a size of at least ${ByteSize.format(ByteSize.bytes(least))} is wanted`))
-  }
+  const size = <F extends number | undefined>(
+    option: "batchBytes" | "mapSize" | "maxMapSize",
+    least: number,
+    fallback: F
+  ): Effect.Effect<number | F, OpenFailed> =>
+    read<number | F>(option, `a size of at least ${ByteSize.format(ByteSize.bytes(least))}`, () => {
+      const input = options[option]
+      if (input === undefined) return Option.some(fallback)
+      return ByteSize.fromInput(input).pipe(
+        Option.flatMap(ByteSize.toNumber),
+        Option.filter((bytes) => bytes >= least)
+      )
+    })
 
-  if (!Predicate.isString(options.path) || options.path === "" || options.path.includes("\0")) {
-    return yield* refuse("path", "the path of a folder or file is wanted")
-  }
+  const schedule = (option: "resize" | "transactionRetry", fallback: Schedule.Schedule<unknown>) =>
+    read(option, "a Schedule", () => {
+      const given = options[option] ?? fallback
+      return Schedule.isSchedule(given) ? Option.some(given) : Option.none()
+    })
 
-  const batchSize = options.batchSize ?? 1000
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
-    return yield* refuse("batchSize", "a whole number of at least 1 is wanted")
-  }
+  yield* read(
+    "path",
+    "the path of a folder or file",
+    () =>
+      Predicate.isString(options.path) && options.path !== "" && !options.path.includes("\0")
+        ? Option.some(path)
+        : Option.none()
+  )
 
-  const interval = Duration.fromInput(options.flushInterval ?? "1 second")
-  if (Option.isNone(interval) || !Duration.isPositive(interval.value)) {
-    return yield* refuse("flushInterval", "a duration of more than zero is wanted, or an infinite one")
-  }
+  const batchSize = yield* read(
+    "batchSize",
+    "a whole number of at least 1",
+    () =>
+      Option.some(options.batchSize ?? 1000).pipe(
+        Option.filter((count) => Number.isSafeInteger(count) && count >= 1)
+      )
+  )
 
-  if (options.formatKey !== undefined && !Predicate.isFunction(options.formatKey)) {
-    return yield* refuse("formatKey", "a function is wanted")
-  }
+  const interval = yield* read(
+    "flushInterval",
+    "a duration of more than zero, or an infinite one,",
+    () => Option.filter(Duration.fromInput(options.flushInterval ?? "1 second"), Duration.isPositive)
+  )
 
-  for (const option of ["resize", "transactionRetry"] as const) {
-    if (options[option] !== undefined && !Schedule.isSchedule(options[option])) {
-      return yield* refuse(option, "a Schedule is wanted")
-    }
-  }
+  const formatKey = yield* read("formatKey", "a function", () => {
+    const format = options.formatKey
+    return format === undefined || Predicate.isFunction(format) ? Option.some(format) : Option.none()
+  })
 
-  const { encryptionKey } = options
-  if (encryptionKey !== undefined) {
-    if (!Redacted.isRedacted(encryptionKey)) return yield* refuse("encryptionKey", "a Redacted string is wanted")
-    const secret = Redacted.value(encryptionKey)
-    if (!Predicate.isString(secret) || new TextEncoder().encode(secret).length !== encryptionKeyBytes) {
-      return yield* refuse("encryptionKey", `a string of ${encryptionKeyBytes} bytes is wanted`)
-    }
-  }
+  const encryptionKey = yield* read("encryptionKey", `a Redacted string of ${encryptionKeyBytes} bytes`, () => {
+    const key = options.encryptionKey
+    if (key === undefined) return Option.some(key)
+    const secret = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
+    return Predicate.isString(secret) && new TextEncoder().encode(secret).length === encryptionKeyBytes
+      ? Option.some(key)
+      : Option.none()
+  })
 
-  const maxMapSize = yield* size("maxMapSize", smallestMap)
-  const mapSize = (yield* size("mapSize", smallestMap)) ?? Math.min(64 * mebibyte, maxMapSize ?? Infinity)
+  const maxMapSize = yield* size("maxMapSize", smallestMap, undefined)
+  const mapSize = yield* size("mapSize", smallestMap, Math.min(64 * mebibyte, maxMapSize ?? Infinity))
   if (maxMapSize !== undefined && maxMapSize < mapSize) {
     return yield* refuse("maxMapSize", `it is smaller than mapSize, which is ${mapSize} bytes`)
   }
@@ -117,30 +145,20 @@ export const resolve = Effect.fnUntraced(function*(
     subdirectory: yield* flag("subdirectory", true),
     readOnly: yield* flag("readOnly", false),
     batchSize,
-    batchBytes: (yield* size("batchBytes", 1)) ?? 4 * mebibyte,
-    flushInterval: Duration.isFinite(interval.value) ? interval.value : undefined,
+    batchBytes: yield* size("batchBytes", 1, 4 * mebibyte),
+    flushInterval: Duration.isFinite(interval) ? interval : undefined,
     autoFlushOnRead: yield* flag("autoFlushOnRead", false),
     key: {
-      encoding: yield* oneOf(
-        "keyEncoding",
-        options.keyEncoding,
-        ["utf8", "utf16le", "latin1", "ascii", "binary"],
-        "utf8"
-      ),
-      errors: yield* oneOf("keyErrors", options.keyErrors, ["strict", "replace", "ignore"], "strict"),
-      normalization: yield* oneOf(
-        "keyNormalization",
-        options.keyNormalization,
-        ["NFC", "NFD", "NFKC", "NFKD"],
-        undefined
-      ),
-      format: options.formatKey
+      encoding: yield* oneOf("keyEncoding", ["utf8", "utf16le", "latin1", "ascii", "binary"], "utf8"),
+      errors: yield* oneOf("keyErrors", ["strict", "replace", "ignore"], "strict"),
+      normalization: yield* oneOf("keyNormalization", ["NFC", "NFD", "NFKC", "NFKD"], undefined),
+      format: formatKey
     },
     mapSize,
     maxMapSize,
-    resize: options.resize ?? defaultResize,
-    transactionRetry: options.transactionRetry ?? defaultTransactionRetry,
-    durability: yield* oneOf("durability", options.durability, ["sync", "noSync"], "sync"),
+    resize: yield* schedule("resize", defaultResize),
+    transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
+    durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
     compression: yield* flag("compression", false),
     encryptionKey
   }

@@ -63,10 +63,6 @@ interface Group {
   readonly settled: Deferred.Deferred<void>
 }
 
-const isOver = (unit: WriteSet, pending: WriteSet): boolean =>
-  [...unit.cleared].some((database) => pending.entriesOf(database).size > 0) ||
-  [...unit].some(([database, key]) => pending.get(database, key) !== undefined)
-
 const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
   for (const [, , value] of writes) {
     if (value !== null) return false
@@ -110,7 +106,7 @@ const isFailedClear = ({ unit }: Request, pending: Exit.Exit<void, CommitError>)
 
 /** Makes what commits the units of a store. */
 export const make = (
-  { buffer, committer, fork, oneCommit, options }: CommitContext,
+  { committer, fork, oneCommit, options }: CommitContext,
   { commitWrites, observe, settle, withGeneration }: PendingCommits
 ): UnitCommits => {
   const waiting: Array<Request> = []
@@ -134,20 +130,12 @@ export const make = (
     request: Request,
     generation: Generation
   ): Effect.fn.Return<void, CommitError> {
-    // Who reads in this moment may see the unit beside pending writes that it is over, which the way out is worth.
     const alone = yield* Effect.exit(commitAlone([request], generation.writes))
     if (Exit.isFailure(alone)) {
       const exit = yield* Effect.exit(commitWrites(generation))
       yield* settle(generation, exit, request.isAwaited)
       yield* exit
       return yield* commitAlone([request], noWrites)
-    }
-    if (request.holds) {
-      const { writes } = request.unit
-      for (const database of writes.cleared) {
-        for (const [key] of generation.writes.entriesOf(database)) buffer.remove(database, key)
-      }
-      for (const [database, key] of writes) buffer.remove(database, key)
     }
     if (generation.writes.size === 0) return yield* settle(generation, alone, request.isAwaited)
     // The unit is committed: what becomes of the older writes is not its caller's concern.
@@ -159,20 +147,17 @@ export const make = (
     requests: ReadonlyArray<Request>,
     generation: Generation
   ): Effect.fn.Return<void, CommitError> {
-    // The engine shows a transaction some time before its writes are gone from the buffer. Who read then would see one
-    // half of a unit that writes over pending writes, so these are committed and forgotten first.
-    const isOverPending = requests.some(({ unit }) => isOver(unit.writes, generation.writes))
-    const first = yield* Effect.exit(
-      isOverPending ? commitWrites(generation) : commitTogether(requests, generation.writes)
-    )
+    const first = yield* Effect.exit(commitTogether(requests, generation.writes))
     const [request, ...others] = requests
     if (request !== undefined && others.length === 0 && (isMapFull(first) || isFailedClear(request, first))) {
       return yield* commitBefore(request, generation)
     }
-    const pending = isMapFull(first) && !isOverPending ? yield* Effect.exit(commitWrites(generation)) : first
-    yield* settle(generation, pending, isAwaited(requests))
+    yield* settle(
+      generation,
+      isMapFull(first) ? yield* Effect.exit(commitWrites(generation)) : first,
+      isAwaited(requests)
+    )
     yield* first
-    if (isOverPending) yield* commitAlone(requests, noWrites)
   })
 
   const commitRequests = (requests: ReadonlyArray<Request>): Effect.Effect<void, CommitError> =>

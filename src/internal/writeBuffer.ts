@@ -11,7 +11,7 @@
  * suspensions of a fiber is one step to all others.
  */
 import * as Ref from "effect/Ref"
-import type { Write } from "../Engine.ts"
+import type { Batch, Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import * as Generation from "./generation.ts"
 import { inRange, type PendingEntry, type Writes, WriteSet } from "./writeSet.ts"
@@ -45,8 +45,11 @@ export interface WriteBuffer extends Writes {
   readonly accepts: (group: ReadonlyArray<Write>) => boolean
   /** Takes writes that belong together. Deletions that are `freeing` may be committed ahead of the rest. */
   readonly write: (group: ReadonlyArray<Write>, freeing: boolean) => void
-  /** Takes a write out of the committing generation, because it is on disk or out of date. */
-  readonly remove: (database: string, key: ByteString) => void
+  /**
+   * Takes what a batch writes to out of the committing generation: it is on disk, or out
+   * of date.
+   */
+  readonly written: (batch: Batch) => void
   /**
    * Makes the filling generation the committing one and gives it; `undefined` when
    * it is empty. There must be no committing one.
@@ -191,10 +194,14 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
       frozen = undefined
       Generation.add(current().filling, group, freeing)
     },
-    remove: (database, key) => {
+    written: ({ clear, writes }) => {
       const { committing } = current()
+      if (committing === undefined) return
       frozen = undefined
-      if (committing !== undefined) Generation.remove(committing, database, key)
+      for (const database of clear) {
+        for (const [key] of committing.writes.entriesOf(database)) Generation.remove(committing, database, key)
+      }
+      for (const [database, key] of writes) Generation.remove(committing, database, key)
     },
     rotate: () => {
       const { filling } = current()

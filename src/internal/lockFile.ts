@@ -1,0 +1,73 @@
+/**
+ * The lock file beside a database file, which the engine maps into memory as well.
+ *
+ * The engine makes it long without writing to it, so that a full disk shows as a dead
+ * process, and does not survive it when it cannot open it. So it is made here.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { OpenFailed } from "../StoreError.ts"
+import { checkAccess, lookAt, openMany, ownerOnly, refuse, refuseFile } from "./fileAccess.ts"
+import { pageSize } from "./fileLimit.ts"
+
+/** Each open snapshot has a slot in the table of readers, as long as no other shares its moment. */
+export const maxReaders = 2048
+
+/** What the engine wants for that many readers; it would make a shorter file longer. */
+const lockBytes = 272 + (maxReaders - 1) * 64
+
+/** Makes the lock file, all of it on disk, and sees to it that there is room for the meta pages of a new database. */
+const make = Effect.fnUntraced(function*(
+  lock: string
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const bytes = new Uint8Array(lockBytes)
+  const writeNew = (file: string) => fs.writeFile(file, bytes, { flag: "wx", mode: ownerOnly })
+  yield* fs.makeTempDirectoryScoped({ directory: path.dirname(lock), prefix: ".lock-" }).pipe(
+    Effect.flatMap((folder) => {
+      const whole = path.join(folder, "lock")
+      const room = path.join(folder, "room")
+      return writeNew(whole).pipe(
+        Effect.andThen(fs.writeFile(room, new Uint8Array(2 * pageSize))),
+        Effect.andThen(openMany(room)),
+        // It appears at once, and is never opened where it stands: whoever closes it gives up the locks of this process.
+        Effect.andThen(Effect.catch(fs.link(whole, lock), () => writeNew(lock)))
+      )
+    }),
+    Effect.scoped,
+    Effect.catchIf((error) => error.reason._tag === "AlreadyExists", () => Effect.void),
+    Effect.mapError(refuseFile(lock))
+  )
+})
+
+/** Sees to it that the engine can open the lock file of a database. */
+export const prepare = Effect.fnUntraced(function*(
+  lock: string,
+  { isNew, readOnly }: {
+    readonly readOnly: boolean
+    /** Whether there is no database yet. */
+    readonly isNew: boolean
+  }
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
+  const path = yield* Path.Path
+  if (isNew || Option.isNone(yield* lookAt(lock))) {
+    const isWritable = Effect.match(checkAccess(path.dirname(lock), { writable: true }), {
+      onFailure: () => false,
+      onSuccess: () => true
+    })
+    // Where it may not write, the engine reads without a lock file.
+    if (readOnly && !(yield* isWritable)) return
+    yield* make(lock)
+  }
+  const info = yield* lookAt(lock)
+  if (Option.isNone(info)) {
+    return yield* refuse(lock, "Missing", "a link that leads nowhere is in place of the lock file")
+  }
+  if (info.value.type !== "File") {
+    return yield* refuse(lock, "Engine", `a lock file is wanted, this is a ${info.value.type.toLowerCase()}`)
+  }
+  if (!readOnly) yield* checkAccess(lock, { writable: true })
+})
