@@ -15,14 +15,14 @@ import { Array, ByteSize, Console, Duration, Effect, Layer, Option, Schema, Stdi
 import { Command, Flag } from "effect/cli"
 import { Collection, Store } from "../../src/index.ts"
 
-class City extends Schema.Class<City>("City")({
+const City = Schema.Struct({
   name: Schema.String,
   country: Schema.String,
   kind: Schema.String,
   population: Schema.Int,
   longitude: Schema.Finite,
   latitude: Schema.Finite
-}) {}
+})
 
 class Cities extends Collection.Service<Cities>()("cities", {
   key: Schema.Int,
@@ -40,7 +40,7 @@ const [tokyo, nairobi, ushuaia, reykjavik, atlantis] = [1850147, 184745, 3833367
 
 const entries = cities.map(({ cityId, country, featureCode, loc, name, population }) => {
   const [longitude, latitude] = loc.coordinates
-  return [cityId, new City({ name, country, kind: featureCode, population, longitude, latitude })] as const
+  return [cityId, { name, country, kind: featureCode, population, longitude, latitude }] as const
 })
 
 // -----------------------------------------------------------------------------
@@ -105,7 +105,7 @@ const updateOne = Effect.gen(function*() {
   const known = yield* Cities
   const updated = yield* known.update(
     reykjavik,
-    Option.map((city) => new City({ ...city, population: city.population + 1 }))
+    Option.map((city) => ({ ...city, population: city.population + 1 }))
   )
   yield* say("Update", Option.match(updated, { onNone: () => "nothing", onSome: show }))
 })
@@ -141,7 +141,7 @@ const say = (label: string, text: string) => Console.log(label.padEnd(9) + text)
 const degrees = (value: number, [positive, negative]: readonly [string, string]): string =>
   `${Math.abs(value).toFixed(2)}° ${value < 0 ? negative : positive}`.padStart(9)
 
-const show = ({ country, latitude, longitude, name, population }: City): string => {
+const show = ({ country, latitude, longitude, name, population }: typeof City.Type): string => {
   const place = `${degrees(latitude, ["N", "S"])} ${degrees(longitude, ["E", "W"])}`
   return `${`${name}, ${country}`.padEnd(26)}${number(population).padStart(11)} people ${place}`
 }
