@@ -111,7 +111,7 @@ export const make = Effect.fnUntraced(
   ): Effect.fn.Return<
     Collection<K, V, I>,
     OpenError,
-    Store | R | WriteServices<K, V, I> | V["DecodingServices"]
+    Store | NoInfer<R> | WriteServices<K, V, I> | V["DecodingServices"]
   > {
     const internals = (yield* Store)[StoreInternals.TypeId]
     const { access, holder } = internals

@@ -6,9 +6,9 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { Store, type StoreService } from "../src/index.ts"
-import { start, temporaryFolder } from "./harness.ts"
-import { begin, contentOf, increment, openSeeded, seed } from "./transactions.ts"
+import { Store, type StoreService, TransactionConflict } from "../src/index.ts"
+import { start, temporaryFolder, turns } from "./harness.ts"
+import { begin, below, contentOf, increment, numberOf, openSeeded, seed } from "./transactions.ts"
 
 /** Writes in all ways. */
 const writeAll = (store: StoreService, value: number) =>
@@ -169,6 +169,51 @@ describe("a nested transaction", () => {
       yield* Fiber.join(fiber)
       assert.deepStrictEqual(runs, { outer: 2, nested: 2 })
       assert.strictEqual(yield* store.getOrFail("seen"), 10)
+    }))
+
+  it.effect("of a sibling fiber is isolated from the others: no update is lost, and skew between them is refused", () =>
+    Effect.gen(function*() {
+      const { spy, store } = yield* openSeeded()
+      const add = Effect.gen(function*() {
+        const count = yield* numberOf(store, "count")
+        yield* turns(3)
+        yield* store.put("count", count + 1)
+      })
+      const take = (name: string) =>
+        Effect.gen(function*() {
+          const taken = yield* store.count({ prefix: "name" })
+          yield* turns(3)
+          if (taken === 0) yield* store.put(`name ${name}`, 1)
+        })
+      yield* store.withTransaction(Effect.forEach(
+        below(20),
+        (n) => Effect.andThen(store.withTransaction(add), store.withTransaction(take(`${n}`))),
+        { concurrency: "unbounded", discard: true }
+      ))
+      assert.strictEqual(yield* store.getOrFail("count"), 20)
+      assert.strictEqual(yield* store.count({ prefix: "name" }), 1)
+      assert.strictEqual(spy.transactions(), 2)
+    }))
+
+  it.effect("that may not run again fails with TransactionConflict, and the one around it goes on", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* openSeeded()
+      yield* store.withTransaction(Effect.gen(function*() {
+        const written = yield* Deferred.make<void>()
+        const nested = yield* start(store.withTransaction(
+          Effect.gen(function*() {
+            yield* store.get("a")
+            yield* store.put("b", 20)
+            yield* Deferred.await(written)
+          }),
+          { retry: Schedule.recurs(0) }
+        ))
+        yield* store.put("a", 10)
+        yield* Deferred.succeed(written, undefined)
+        const conflict = yield* Effect.flip(Fiber.join(nested))
+        assert.deepStrictEqual(conflict, new TransactionConflict({ path, attempts: 1 }))
+      }))
+      assert.deepStrictEqual(yield* contentOf(store), { ...seed, a: 10 })
     }))
 })
 

@@ -22,7 +22,7 @@ export interface CommittedChanges {
 }
 
 /** What a subscriber wants to know. */
-export interface SubscriptionOptions {
+interface SubscriptionOptions {
   readonly database: string
   readonly contains: (key: ByteString) => boolean
   /** How many changes may wait; those of one transaction may be more. */

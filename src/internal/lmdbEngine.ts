@@ -40,10 +40,10 @@ import {
 } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
-import * as BackupFile from "./backupFile.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { ownerOnly } from "./fileAccess.ts"
 import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
+import { copyTo, fileName } from "./lmdbBackup.ts"
 import {
   formatKey,
   formatVersion,
@@ -58,8 +58,6 @@ import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
 import { readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { maxReaders } from "./lockFile.ts"
-
-const fileName = "data.mdb"
 
 /** What LMDB allows for pages of 4096 bytes. */
 const maxKeyBytes = 1978
@@ -402,23 +400,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       }),
     backup: (target, { compact }) =>
       Effect.suspend(() => Effect.fromResult(run("backup", (opened) => opened))).pipe(
-        Effect.flatMap(({ root }) => {
-          const place = { path: target, subdirectory: options.subdirectory, fileName }
-          if (options.encryptionKey === undefined) {
-            return BackupFile.write(place, (partial) =>
-              Effect.tryPromise(() =>
-                root.backup(options.subdirectory ? partial.folder : partial.file, compact)
-              ))
-          }
-          if (compact) return Effect.fail(failure("backup")(new Error("an encrypted store cannot be compacted")))
-          // The library's own copy of an encrypted file cannot be opened, or is not encrypted.
-          return BackupFile.write(place, (partial) =>
-            Effect.acquireUseRelease(
-              Effect.sync(() => root.useReadTransaction()),
-              () => BackupFile.copyBytes(file, partial.file, 2 * pageSize),
-              (reader) => Effect.sync(() => reader.done())
-            ))
-        }),
+        Effect.flatMap(({ root }) => copyTo(root, file, target, { ...options, compact })),
         Effect.provide(platform),
         Effect.uninterruptible
       )

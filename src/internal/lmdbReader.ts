@@ -10,7 +10,7 @@ import { figure } from "./lmdbFigures.ts"
 import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
 
 /** A database of the library. `T` is a read transaction of it. */
-export interface ReadableDatabase<T> extends Readable<T> {
+interface ReadableDatabase<T> extends Readable<T> {
   readonly getBinaryFast: (key: ByteString, options?: { readonly transaction: T }) => Uint8Array | undefined
   readonly getStats: () => object
 }

@@ -36,7 +36,7 @@ export interface Transaction {
 }
 
 /** A transaction inside of another. */
-export interface NestedTransaction extends Transaction {
+interface NestedTransaction extends Transaction {
   /**
    * Hands what it has written to the one around it; `false` where that would be read
    * otherwise by now, because of what fibers beside this one have written.
