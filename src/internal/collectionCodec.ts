@@ -14,6 +14,7 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import * as OrderedKeySchema from "./keySchema.ts"
 import { count } from "./quantity.ts"
 import { isNative } from "./schemaShape.ts"
+import * as Settled from "./settled.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /** Turns keys into bytes and back. */
@@ -79,17 +80,15 @@ export const makeKeyCodec = <K extends KeySchema>(
 
     return {
       encode: (key) =>
-        Effect.mapError(encodeBySchema(key), ({ message }) => refuse("Schema", key, message)).pipe(
-          Effect.flatMap((encoded) => orderedBytes(key, ordered.encode(encoded)))
+        Settled.flatMap(
+          Settled.mapError(encodeBySchema(key), ({ message }) => refuse("Schema", key, message)),
+          (encoded) => orderedBytes(key, ordered.encode(encoded))
         ),
       encodePrefix: (prefix) => orderedBytes(prefix, ordered.encodePrefix(prefix)),
       decode: (bytes) =>
-        Effect.fromResult(
-          Result.mapError(ordered.decode(bytes), (detail) => refuseStored(bytes, detail))
-        ).pipe(
-          Effect.flatMap((encoded) =>
-            Effect.mapError(decodeBySchema(encoded), ({ message }) => refuseStored(bytes, message))
-          )
+        Settled.flatMap(
+          Effect.fromResult(Result.mapError(ordered.decode(bytes), (detail) => refuseStored(bytes, detail))),
+          (encoded) => Settled.mapError(decodeBySchema(encoded), ({ message }) => refuseStored(bytes, message))
         ),
       endOf: (bytes) =>
         Result.mapBoth(ordered.decodePart(bytes, 0), {
@@ -148,7 +147,7 @@ export const makeValueCodec = <V extends ValueSchema>(
   }
 
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
-    Effect.mapError(
+    Settled.mapError(
       decodeBySchema(encoded),
       (cause) => new ValueDecoding({ key: key(), collection, detail: cause.message, cause })
     )
@@ -159,10 +158,13 @@ export const makeValueCodec = <V extends ValueSchema>(
     decodeRaw,
     decodeEncoded,
     encode: (value, key) =>
-      Effect.mapError(
-        encodeBySchema(value),
-        (cause) => new ValueEncoding({ key: key(), collection, detail: cause.message, cause })
-      ).pipe(Effect.flatMap((encoded) => Effect.fromResult(encodeRaw(encoded, key)))),
+      Settled.flatMap(
+        Settled.mapError(
+          encodeBySchema(value),
+          (cause) => new ValueEncoding({ key: key(), collection, detail: cause.message, cause })
+        ),
+        (encoded) => Effect.fromResult(encodeRaw(encoded, key))
+      ),
     decode: (record, key) => {
       const encoded = decodeRaw(record, key)
       return Result.isFailure(encoded) ? Effect.fail(encoded.failure) : decodeEncoded(encoded.success, key)

@@ -25,6 +25,7 @@ import * as CollectionStreams from "./collectionStreams.ts"
 import type { CollectionWrites, NewRecord } from "./collectionWrites.ts"
 import type { CommitError } from "./committer.ts"
 import * as RecordStream from "./recordStream.ts"
+import * as Settled from "./settled.ts"
 import type { Step } from "./storeAccess.ts"
 import type { StoreInternals } from "./storeInternals.ts"
 import type { Transaction } from "./transaction.ts"
@@ -86,26 +87,34 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       () => isPending(key)
     )
 
+  /** Begins a call with the bytes of a key. */
+  const withKey = <A, E, R>(
+    key: K["Type"],
+    use: (bytes: ByteString) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | KeyEncoding, R | K["EncodingServices"]> =>
+    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), use))
+
+  const decodeEncoded = (key: ByteString, encoded: unknown) =>
+    valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
+
   const get: Collection<K, V, I>["get"] = (key) =>
-    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+    withKey(key, (bytes) =>
       Effect.flatMap(readEncoded(bytes), (found) =>
         found === undefined
           ? Effect.succeedNone
-          : Effect.asSome(valueCodec.decodeEncoded(found.encoded, () => keyCodec.show(bytes)))))
+          : Settled.map(decodeEncoded(bytes, found.encoded), Option.some)))
 
   const getOrFail: Collection<K, V, I>["getOrFail"] = (key) =>
-    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+    withKey(key, (bytes) =>
       Effect.flatMap(
         readEncoded(bytes),
         (found): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
-          found === undefined
-            ? Effect.fail(notFound(bytes))
-            : valueCodec.decodeEncoded(found.encoded, () => keyCodec.show(bytes))
+          found === undefined ? Effect.fail(notFound(bytes)) : decodeEncoded(bytes, found.encoded)
       ))
 
   const has: Collection<K, V, I>["has"] = (key) =>
-    Effect.flatMap(
-      keyCodec.encode(key),
+    withKey(
+      key,
       (bytes) =>
         access.read((reader) => Effect.fromResult(reader.has(database, bytes)), undefined, () => isPending(bytes))
     )
@@ -149,8 +158,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       return Result.map(writes.toPut(reader, record, old.success), (all) => ({ result: undefined, writes: all }))
     })
 
-  const encodeRecord = (key: K["Type"], value: V["Type"]) =>
-    Effect.flatMap(keyCodec.encode(key), (bytes) => writes.encode(bytes, value))
+  const encodeRecord = (key: K["Type"], value: V["Type"]) => withKey(key, (bytes) => writes.encode(bytes, value))
 
   const put: Collection<K, V, I>["put"] = (key, value) =>
     Effect.flatMap(encodeRecord(key, value), (record) =>
@@ -183,7 +191,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     access.removingStep(transaction, (reader) => removal(reader, key))
 
   const deleteKey: Collection<K, V, I>["delete"] = (key) =>
-    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+    withKey(key, (bytes) =>
       enterToWrite((transaction) =>
         hasIndexes
           ? Effect.asVoid(removeRecord(transaction, bytes))
@@ -191,7 +199,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       ))
 
   const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
-    Effect.flatMap(keyCodec.encode(key), (bytes) =>
+    withKey(key, (bytes) =>
       enterToWrite((transaction) =>
         Effect.flatMap(
           removeRecord(transaction, bytes),
@@ -203,7 +211,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const overtaken = Symbol("overtaken")
 
   const update: Collection<K, V, I>["update"] = (key, f) =>
-    Effect.flatMap(keyCodec.encode(key), (bytes) => {
+    withKey(key, (bytes) => {
       // A schema may take its time, and need services: between reading and writing others may write.
       const attempt = Effect.gen(function*() {
         const old = yield* access.read((reader) =>

@@ -11,6 +11,7 @@ import type { KeySchema } from "../KeySchema.ts"
 import { type EngineFailure, type KeyEncoding, type ValueEncoding } from "../StoreError.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import * as Settled from "./settled.ts"
 
 /** A record as it is to be stored. */
 export interface NewRecord {
@@ -52,8 +53,7 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { database, indexes, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
-  const encode = Effect.fnUntraced(function*(key: ByteString, value: V["Type"]) {
-    const bytes = yield* valueCodec.encode(value, () => keyCodec.show(key))
+  const addEntries = Effect.fnUntraced(function*(key: ByteString, value: V["Type"], bytes: Uint8Array) {
     const entries: Array<CollectionRecord.IndexEntry> = []
     for (const index of indexes.values()) {
       for (const indexKey of yield* index.keysOf(value)) {
@@ -63,6 +63,13 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
     return { key, bytes: CollectionRecord.join(entries, bytes), entries }
   })
+
+  const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = (key, value) =>
+    Settled.flatMap(
+      valueCodec.encode(value, () => keyCodec.show(key)),
+      (bytes): Effect.Effect<NewRecord, KeyEncoding, I[keyof I]["EncodingServices"]> =>
+        indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
+    )
 
   /** The record that has a key in a unique index. */
   const holderOf = (
