@@ -73,13 +73,18 @@ const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
 /** The work of making those units of a group that hold, behind or beside the writes that are pending. */
 const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, isWithPending: boolean): Work => {
   const plan: Plan = (present) => {
-    const made = new WriteSet()
+    const [first, ...others] = requests
+    // One that stands alone need not be copied.
+    const isSingle = first !== undefined && others.length === 0 && !isWithPending
+    let made = new WriteSet()
     const seen = over(made, over(pending, present))
     for (const request of requests) {
       const holds = request.unit.holds(seen)
       if (Result.isFailure(holds)) return Result.fail(holds.failure)
       request.holds = holds.success
-      if (request.holds) made.addAll(request.unit.writes)
+      if (!request.holds) continue
+      if (isSingle) made = request.unit.writes
+      else made.addAll(request.unit.writes)
     }
     if (!isWithPending) {
       return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made })
