@@ -46,10 +46,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CollectionFailed } from "./CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
 import type { Collection, WriteServices } from "./CollectionService.ts"
+import { storedSchema } from "./internal/collectionCodec.ts"
 import * as CollectionDefinition from "./internal/collectionDefinition.ts"
 import * as CollectionIndexes from "./internal/collectionIndexes.ts"
 import * as CollectionMethods from "./internal/collectionMethods.ts"
@@ -60,15 +63,7 @@ import * as RecordStream from "./internal/recordStream.ts"
 import * as StoreInternals from "./internal/storeInternals.ts"
 import type { KeySchema } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
-import type {
-  ChangesMissed,
-  Closed,
-  EngineFailure,
-  KeyEncoding,
-  MapFull,
-  ReadOnly,
-  TransactionConflict
-} from "./StoreError.ts"
+import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
 
 export * from "./CollectionOptions.ts"
 export * from "./CollectionService.ts"
@@ -80,6 +75,11 @@ export * from "./CollectionService.ts"
  * @since 0.1.0
  */
 export type OpenError = CollectionFailed | ReadOnly | Closed | MapFull | EngineFailure | TransactionConflict
+
+/** The indexes of a collection that has none: no index has this name. */
+type NoIndexes = Record<"", never>
+
+type NoMigrations = Record<number, never>
 
 /**
  * Opens a collection on the store of the context: brings what is stored to the version
@@ -93,7 +93,7 @@ export type OpenError = CollectionFailed | ReadOnly | Closed | MapFull | EngineF
  * **Gotchas**
  *
  * When it is opened again in the same process with another version, other schemas or
- * indexes, the earlier one may not write any more (`Closed`). Between processes nobody
+ * indexes, the earlier one may not write any more, nor read its indexes (`Closed`). Between processes nobody
  * sees to that: let no program of an older version write while one of a newer version does.
  *
  * @category constructors
@@ -103,15 +103,15 @@ export const make = Effect.fnUntraced(
   function*<
     K extends KeySchema,
     V extends ValueSchema,
-    const I extends Record<string, KeySchema> = Record<string, never>,
-    R = never
+    const I extends Record<string, KeySchema> = NoIndexes,
+    R extends Record<number, unknown> = NoMigrations
   >(
     name: string,
     options: CollectionOptions<K, V, I, R>
   ): Effect.fn.Return<
     Collection<K, V, I>,
     OpenError,
-    Store | NoInfer<R> | WriteServices<K, V, I> | V["DecodingServices"]
+    Store | R[keyof R] | WriteServices<K, V, I> | V["DecodingServices"]
   > {
     const internals = (yield* Store)[StoreInternals.TypeId]
     const { access, holder } = internals
@@ -124,7 +124,7 @@ export const make = Effect.fnUntraced(
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),
-        (index) => [index.name, CollectionIndexes.make(definition, index, access, records)]
+        (index) => [index.name, CollectionIndexes.make(definition, index, holder, access, records)]
       )
     )
     const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
@@ -142,6 +142,20 @@ export const make = Effect.fnUntraced(
 )
 
 /**
+ * The schema of the stored form of values, which migrations read and give.
+ *
+ * **Details**
+ *
+ * That is the schema itself, unless what it encodes to has classes other than `Date`,
+ * `Error`, `Map`, `Set`, `RegExp` and `Uint8Array` in it, such as `Option` or `DateTime`:
+ * then all of it is stored as `Schema.toCodecJson` gives it, dates as text.
+ *
+ * @category migrations
+ * @since 0.1.0
+ */
+export const stored: <S extends ValueSchema>(schema: S) => S | Schema.toCodecJson<S> = storedSchema
+
+/**
  * The class of a collection as a service.
  *
  * @category services
@@ -153,10 +167,10 @@ export interface ServiceClass<
   K extends KeySchema,
   V extends ValueSchema,
   I extends Record<string, KeySchema>,
-  R
+  R extends Record<number, unknown>
 > extends Context.ServiceClass<Self, `effect-lmdb/Collection/${Name}`, Collection<K, V, I>> {
   /** Opens the collection on the store of the context. */
-  readonly layer: Layer.Layer<Self, OpenError, Store | R | WriteServices<K, V, I> | V["DecodingServices"]>
+  readonly layer: Layer.Layer<Self, OpenError, Store | R[keyof R] | WriteServices<K, V, I> | V["DecodingServices"]>
 }
 
 /**
@@ -170,8 +184,8 @@ export const Service = <Self>() =>
   const Name extends string,
   K extends KeySchema,
   V extends ValueSchema,
-  const I extends Record<string, KeySchema> = Record<string, never>,
-  R = never
+  const I extends Record<string, KeySchema> = NoIndexes,
+  R extends Record<number, unknown> = NoMigrations
 >(
   name: Name,
   options: CollectionOptions<K, V, I, R>
@@ -181,13 +195,14 @@ export const Service = <Self>() =>
 }
 
 /**
- * Tells `Reactivity` of what changes in a collection until the scope closes: the key
- * `[name]` of the collection, with the keys of the records that changed.
+ * Tells `Reactivity` of what changes in a collection, in the background until the scope
+ * closes: the key `[name]` of the collection, with the keys of the records that changed.
  *
  * **Details**
  *
  * A query that goes by all of a collection registers for `["users"]`, one that goes by a
- * record for `{ users: [1] }`. It is told after the commit, not after the call.
+ * record for `{ users: [1] }`. It is told after the commit, not after the call; where
+ * changes were missed, all of the collection is told of.
  *
  * @category reactivity
  * @since 0.1.0
@@ -197,14 +212,24 @@ export const invalidateOnChange = Effect.fnUntraced(
     collection: Collection<K, V, I>
   ): Effect.fn.Return<
     void,
-    KeyEncoding | ChangesMissed | Closed,
-    Reactivity.Reactivity | K["DecodingServices"] | V["DecodingServices"]
+    never,
+    Reactivity.Reactivity | Scope.Scope | K["DecodingServices"] | V["DecodingServices"]
   > {
     const reactivity = yield* Reactivity.Reactivity
-    yield* Stream.runForEachArray(collection.changes(), (changes) => {
-      const isCleared = changes.some(({ _tag }) => _tag === "Clear")
-      const keys = changes.flatMap((change) => change._tag === "Clear" ? [] : [change.key])
-      return reactivity.invalidate(isCleared ? [collection.name] : { [collection.name]: keys })
-    })
+    const tell: Effect.Effect<void, KeyEncoding | Closed, K["DecodingServices"] | V["DecodingServices"]> = Stream
+      .runForEachArray(collection.changes(), (changes) => {
+        const isCleared = changes.some(({ _tag }) => _tag === "Clear")
+        const keys = changes.flatMap((change) => change._tag === "Clear" ? [] : [change.key])
+        return reactivity.invalidate(isCleared ? [collection.name] : { [collection.name]: keys })
+      }).pipe(
+        Effect.catchTag("ChangesMissed", () => Effect.andThen(reactivity.invalidate([collection.name]), tell))
+      )
+    yield* Effect.forkScoped(
+      Effect.catch(
+        tell,
+        (error) => Effect.logError(`Changes of the collection "${collection.name}" are not told`, error)
+      ),
+      { startImmediately: true }
+    )
   }
 )

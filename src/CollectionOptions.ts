@@ -41,8 +41,8 @@ export interface IndexDefinition<Value, Key extends KeySchema> {
 }
 
 /**
- * Brings a value from one version of a collection to the next: in its encoded form,
- * both ways.
+ * Brings a value from one version of a collection to the next: in its stored form, both
+ * ways, whose schema `Collection.stored` gives.
  *
  * @category options
  * @since 0.1.0
@@ -59,7 +59,7 @@ export interface CollectionOptions<
   Key extends KeySchema,
   Value extends ValueSchema,
   Indexes extends Record<string, KeySchema>,
-  R
+  Services extends Record<number, unknown>
 > {
   /** The schema of the keys, whose encoded side has an order. */
   readonly key: Key
@@ -73,5 +73,5 @@ export interface CollectionOptions<
    * The migrations, by the version that they begin with: `1` brings values from version 1
    * to version 2.
    */
-  readonly migrations?: { readonly [From in number]: Migration<unknown, R> } | undefined
+  readonly migrations?: { readonly [From in keyof Services]: Migration<unknown, Services[From]> } | undefined
 }

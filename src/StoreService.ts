@@ -70,7 +70,8 @@ export interface StoreService {
    * **Details**
    *
    * The value is encoded at once: what the caller changes later is not stored.
-   * Waits only while two batches are pending. A put that fails has stored nothing;
+   * Waits only while two batches are pending, or while a transaction that writes to the
+   * same key is being committed. A put that fails has stored nothing;
    * `MapFull` and `EngineFailure` come from the commit of earlier writes.
    */
   readonly put: (
@@ -135,7 +136,7 @@ export interface StoreService {
    * **Details**
    *
    * Pending writes are committed with it, or before it. A `put` of one of its keys
-   * that returns while it is being committed comes after it.
+   * waits while it is being committed, and comes after it.
    */
   readonly putMany: (
     entries: Entries

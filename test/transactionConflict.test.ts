@@ -310,10 +310,15 @@ describe("what is pending of other fibers", () => {
       const held = yield* spy.hold("commit")
       const writer = yield* start(store.withTransaction(Effect.andThen(store.get("a"), store.put("a", "inside"))))
       yield* held.begun
-      yield* store.put("a", "during")
-      assert.strictEqual(yield* store.getOrFail("a"), "during")
+      const before = yield* store.getOrFail("a")
+      const putting = yield* start(store.put("a", "during"))
+      yield* store.put("another", "at once")
+      yield* turns(5)
+      // Whoever saw it now would see it before the transaction that it comes after
+      assert.deepStrictEqual(yield* store.getOrFail("a"), before)
       yield* held.release
       yield* Fiber.join(writer)
+      yield* Fiber.join(putting)
       assert.strictEqual(yield* store.getOrFail("a"), "during")
       yield* store.flush
       assert.strictEqual(yield* store.getOrFail("a"), "during")

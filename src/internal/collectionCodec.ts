@@ -32,11 +32,13 @@ export interface KeyCodec<K extends KeySchema> {
 
 const longestShown = 50
 
-const isBytes = (key: unknown): key is Uint8Array => key instanceof Uint8Array
+// A value of a program without types may throw as it is looked at.
+const isBytes = (key: unknown): key is Uint8Array =>
+  Result.getOrElse(Result.try(() => key instanceof Uint8Array), () => false)
 
 const makeShow = ({ keys }: StoreCore) => (key: unknown): string => {
   if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
-  const text = Formatter.format(key)
+  const text = Result.getOrElse(Result.try(() => Formatter.format(key)), () => typeof key)
   return text.length > longestShown ? `${text.slice(0, longestShown - 3)}...` : text
 }
 
@@ -124,14 +126,20 @@ export interface ValueCodec<V extends ValueSchema> {
   ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
 }
 
+/**
+ * The schema whose encoded side is stored. Of the classes of Effect (Option, DateTime,
+ * Duration, ...) a value would keep no more than the fields: they are stored as JSON.
+ */
+export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCodecJson<S> =>
+  isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
+
 /** Makes the codec of values. */
 export const makeValueCodec = <V extends ValueSchema>(
   schema: V,
   { values }: StoreCore,
   collection: string
 ): ValueCodec<V> => {
-  // Of the classes of Effect (Option, DateTime, Duration, ...) a value would keep no more than the fields.
-  const stored = isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
+  const stored = storedSchema(schema)
   const encodeBySchema = Schema.encodeUnknownEffect(stored)
   const decodeBySchema = Schema.decodeUnknownEffect(stored)
 

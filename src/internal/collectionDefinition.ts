@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { CollectionFailed } from "../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../CollectionOptions.ts"
@@ -73,9 +73,34 @@ const makeIndex = <Value, K extends KeySchema>(
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}`
   }))
 
+const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
+
+/** What is not even of the right kind, in a program without types. */
+const wrongPartOf = (options: unknown): string | undefined => {
+  if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key is to be a schema."
+  if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
+  const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
+  if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations are to be functions."
+  if (!Predicate.isObject(indexes)) return "its indexes are to be an object."
+  for (const [name, index] of Object.entries(indexes)) {
+    if (!Predicate.hasProperty(index, "key") || !Schema.isSchema(index.key)) {
+      return `the key of its index "${name}" is to be a schema.`
+    }
+    if (!Predicate.hasProperty(index, "of") || !Predicate.isFunction(index.of)) {
+      return `"of" of its index "${name}" is to be a function.`
+    }
+  }
+  return undefined
+}
+
 /** Makes a collection ready, or says what of it makes no sense. */
 export const make = Effect.fnUntraced(
-  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, R>(
+  function*<
+    K extends KeySchema,
+    V extends ValueSchema,
+    I extends Record<string, KeySchema>,
+    R extends Record<number, unknown>
+  >(
     name: string,
     options: CollectionOptions<K, V, I, R>,
     core: StoreCore
@@ -83,6 +108,8 @@ export const make = Effect.fnUntraced(
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string) => new CollectionFailed({ reason: "BadDefinition", collection: shown, detail })
     if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
+    const wrong = wrongPartOf(options)
+    if (wrong !== undefined) return yield* refuse(wrong)
     const version = options.version ?? 1
     if (!Number.isSafeInteger(version) || version < 1) {
       return yield* refuse("its version is to be a whole number from 1 on.")

@@ -11,12 +11,13 @@ import type { Reader } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { afterPrefix } from "../Range.ts"
-import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
+import { Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
 import type { KeyCodec } from "./collectionCodec.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
 import type { OpenRecords, StoredRecord } from "./recordStream.ts"
-import type { StoreAccess } from "./storeAccess.ts"
+import * as Settled from "./settled.ts"
+import type { Holder, StoreAccess } from "./storeAccess.ts"
 
 /** A record that an index leads to. */
 interface Found {
@@ -46,10 +47,23 @@ export const make = <
 >(
   definition: Definition<K, V, I>,
   index: Index<V["Type"], IK>,
+  { core }: Holder,
   access: StoreAccess,
-  open: OpenRecords
+  openRecords: OpenRecords
 ): CollectionIndex<IK, K, V> => {
-  const { database, key: keyCodec, name, value: valueCodec } = definition
+  const { database, key: keyCodec, name, signature, value: valueCodec } = definition
+
+  /** An index is that of the definition by which the collection was opened last. */
+  const checked = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
+    Effect.suspend((): Effect.Effect<A, E | Closed, R> =>
+      core.definitions.get(name) === signature
+        ? effect
+        : Effect.fail(new Closed({ path: core.options.path, what: "Collection" }))
+    )
+
+  const open: OpenRecords = (options, resolve) => checked(openRecords(options, resolve))
+  const read: StoreAccess["read"] = (use) => checked(access.read(use))
+
   const source = { open, database: index.database, codec: index.key, isPart: !index.isUnique, values: index.isUnique }
 
   /** The key that an entry leads to. An entry that cannot be read leads to none; `verify` tells of it. */
@@ -105,7 +119,7 @@ export const make = <
     IK["EncodingServices"] | V["DecodingServices"]
   > =>
     Effect.flatMap(index.key.encode(key), (indexKey) =>
-      access.read((reader) =>
+      read((reader) =>
         Effect.fromResult(
           Result.flatMap(findEntry(reader, indexKey), (entry) =>
             entry === undefined ? Result.succeed(undefined) : resolveRecord(entry, reader))
@@ -145,12 +159,16 @@ export const make = <
   function entries(
     range: Range = {}
   ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
-    return CollectionStreams.make({ ...source, resolve: resolveRecord }, range, (found) =>
-      Effect.gen(function*() {
-        const key = yield* keyCodec.decode(found.key)
-        const value = yield* CollectionStreams.tolerating(range.undecodable, decodeValue(found))
-        return value === undefined ? undefined : { item: [key, value.item] as const }
-      }))
+    return CollectionStreams.make(
+      { ...source, resolve: resolveRecord },
+      range,
+      (found) =>
+        Settled.flatMap(keyCodec.decode(found.key), (key) =>
+          Settled.map(
+            CollectionStreams.tolerating(range.undecodable, decodeValue(found)),
+            (value) => value === undefined ? undefined : { item: [key, value.item] as const }
+          ))
+    )
   }
 
   return {
@@ -167,15 +185,13 @@ export const make = <
       Effect.flatMap(
         index.key.encode(key),
         (indexKey) =>
-          access.read((reader) =>
-            Effect.fromResult(Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined))
-          )
+          read((reader) => Effect.fromResult(Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined)))
       ),
     keys: (range = {}) =>
       CollectionStreams.make(
         { ...source, resolve: resolveKey },
         range,
-        (bytes) => Effect.map(keyCodec.decode(bytes), (item) => ({ item }))
+        (bytes) => Settled.map(keyCodec.decode(bytes), (item) => ({ item }))
       ),
     values,
     entries,

@@ -310,19 +310,23 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   function entriesIn(
     range: Range = {}
   ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
-    return CollectionStreams.make({ ...source, values: true }, range, ([bytes, record]) =>
-      Effect.gen(function*() {
-        const key = yield* keyCodec.decode(bytes)
-        const value = yield* CollectionStreams.tolerating(range.undecodable, decodeValue(bytes, record))
-        return value === undefined ? undefined : { item: [key, value.item] as const }
-      }))
+    return CollectionStreams.make(
+      { ...source, values: true },
+      range,
+      ([bytes, record]) =>
+        Settled.flatMap(keyCodec.decode(bytes), (key) =>
+          Settled.map(
+            CollectionStreams.tolerating(range.undecodable, decodeValue(bytes, record)),
+            (value) => value === undefined ? undefined : { item: [key, value.item] as const }
+          ))
+    )
   }
 
   const keys: Collection<K, V, I>["keys"] = (range = {}) =>
     CollectionStreams.make(
       { ...source, values: false },
       range,
-      ([key]) => Effect.map(keyCodec.decode(key), (item) => ({ item }))
+      ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))
     )
 
   const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>

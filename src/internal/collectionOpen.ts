@@ -9,10 +9,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { CollectionFailed, type CollectionFailedReason, type UniqueViolation } from "../CollectionError.ts"
-import type { CollectionOptions, ValueSchema } from "../CollectionOptions.ts"
+import type { CollectionOptions, Migration, ValueSchema } from "../CollectionOptions.ts"
 import type { Reader } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
@@ -22,7 +23,7 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites } from "./collectionWrites.ts"
 import { count } from "./quantity.ts"
 import type { StoreInternals } from "./storeInternals.ts"
-import type { Transaction } from "./transaction.ts"
+import * as Transaction from "./transaction.ts"
 
 const descriptorsName = "collections"
 
@@ -70,14 +71,20 @@ interface Progress {
 type IndexError = ValueDecoding | ValueEncoding | KeyEncoding | UniqueViolation
 
 /** Makes what opens a collection. */
-export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, R>(
+export const make = <
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  R extends Record<number, unknown>
+>(
   { access, holder: { core }, transactions }: StoreInternals,
   definition: Definition<K, V, I>,
-  { migrations = {} }: CollectionOptions<K, V, I, R>,
+  options: CollectionOptions<K, V, I, R>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>
 ) => {
   const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
   const { environment, options: { readOnly }, values } = core
+  const migrations: Readonly<Record<number, Migration<unknown, R[keyof R]>>> = options.migrations ?? {}
   const descriptorKey = fromBytes(Buffer.from(name))
 
   const refuse = (reason: CollectionFailedReason, detail: string, cause?: unknown) =>
@@ -114,7 +121,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         : Effect.fail(refuse("NewerVersion", "what is stored about it is not known to this version of the package."))
     })
 
-  const writeDescriptor = (transaction: Transaction, descriptor: Descriptor) =>
+  const writeDescriptor = (transaction: Transaction.Transaction, descriptor: Descriptor) =>
     Effect.sync(() => {
       const bytes = Result.getOrThrow(values.encode(descriptor))
       transaction.write([[descriptorsName, descriptorKey, bytes]])
@@ -122,7 +129,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const wanted: Fingerprints = Array.from(indexes.values(), (index) => [index.name, index.fingerprint])
 
-  const readPart = ({ reader }: Transaction, after: string | undefined) =>
+  /** From the first change on only this definition may write, also when the work is not finished. */
+  const takeOver = (): void => {
+    core.definitions.set(name, definition.signature)
+  }
+
+  const readPart = ({ reader }: Transaction.Transaction, after: string | undefined) =>
     Effect.fromResult(reader.read(database, {
       from: after === undefined ? undefined : { key: ByteString(after), inclusive: false },
       to: undefined,
@@ -143,7 +155,13 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
     const show = () => keyCodec.show(key)
     const failed = (cause: unknown) =>
-      refuse("Migration", `the migration from version ${from} failed at key ${show()}.`, cause)
+      refuse(
+        "Migration",
+        `the migration from version ${from} failed at key ${show()}: ${
+          Predicate.isError(cause) ? cause.message : String(cause)
+        }`,
+        cause
+      )
     const encoded = yield* Effect.mapError(Effect.fromResult(valueCodec.decodeRaw(record, show)), failed)
     const migrated = yield* Effect.mapError(migration(encoded), failed)
     if (from + 1 === definition.version) yield* Effect.mapError(valueCodec.decodeEncoded(migrated, show), failed)
@@ -154,8 +172,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   /** Of a version before the present one nothing is known but that migrations lead to it. */
   const fingerprintAt = (version: number): string => version === definition.version ? definition.fingerprint : unknown
 
-  const migratePart = Effect.fnUntraced(function*(transaction: Transaction, descriptor: Descriptor) {
+  const migratePart = Effect.fnUntraced(function*(transaction: Transaction.Transaction, descriptor: Descriptor) {
     const { migratedTo, version, ...rest } = descriptor
+    takeOver()
     const { records, rest: behind } = yield* readPart(transaction, migratedTo)
     for (const [key, record] of records) {
       transaction.write([[database, key, yield* migrateRecord(version, key, record)]])
@@ -166,14 +185,21 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       behind !== undefined && last !== undefined
         ? { ...descriptor, migratedTo: last[0] }
         // What the indexes are of may be another now.
-        : { ...rest, version: version + 1, fingerprint: fingerprintAt(version + 1), indexes: [] }
+        : {
+          ...rest,
+          version: version + 1,
+          fingerprint: fingerprintAt(version + 1),
+          indexes: [],
+          building: { indexes: [] }
+        }
     )
     return { isDone: false, work: `Migrating from version ${version}`, records: records.length }
   })
 
   /** Drops the indexes that are not wanted, and empties those that are to be built. */
   const beginIndexes = Effect.fnUntraced(
-    function*(transaction: Transaction, before: Descriptor) {
+    function*(transaction: Transaction.Transaction, before: Descriptor) {
+      takeOver()
       const { building: _, ...descriptor } = before
       const built = descriptor.indexes.filter(([index, fingerprint]) => indexes.get(index)?.fingerprint === fingerprint)
       const isBuilt = new Set(built.map(([index]) => `index/${name}/${index}`))
@@ -190,7 +216,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   )
 
   const buildPart = Effect.fnUntraced(function*(
-    transaction: Transaction,
+    transaction: Transaction.Transaction,
     { building, ...descriptor }: Descriptor
   ) {
     const { records, rest } = yield* readPart(transaction, building?.to)
@@ -231,10 +257,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   type Services = V["EncodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
   type Part<R2> = Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R2>
-  type Migrate<R2> = (transaction: Transaction, descriptor: Descriptor) => Part<R2>
+  type Migrate<R2> = (transaction: Transaction.Transaction, descriptor: Descriptor) => Part<R2>
 
   const workOn = Effect.fnUntraced(function*<R2>(
-    transaction: Transaction,
+    transaction: Transaction.Transaction,
     migrate: Migrate<R2>
   ): Effect.fn.Return<Progress, CollectionFailed | IndexError | EngineFailure, R2 | Services> {
     const stored = yield* readDescriptor(transaction.reader)
@@ -253,9 +279,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       yield* writeDescriptor(transaction, { ...descriptor, fingerprint: definition.fingerprint })
       return { ...done, isDone: false }
     }
-    if (isSame(descriptor.indexes, wanted)) return done
+    if (descriptor.building === undefined && isSame(descriptor.indexes, wanted)) return done
     // Another program may have begun to build others.
-    return descriptor.building !== undefined && isSame(descriptor.building.indexes, wanted)
+    return descriptor.building !== undefined && wanted.length > 0 && isSame(descriptor.building.indexes, wanted)
       ? yield* buildPart(transaction, descriptor)
       : yield* beginIndexes(transaction, descriptor)
   })
@@ -264,7 +290,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // all of it
   // ---------------------------------------------------------------------------
 
-  const inTransaction = <A, E, R2>(use: (transaction: Transaction) => Effect.Effect<A, E, R2>) =>
+  const inTransaction = <A, E, R2>(use: (transaction: Transaction.Transaction) => Effect.Effect<A, E, R2>) =>
     transactions.withTransaction(
       access.enterToWrite((transaction) =>
         transaction === undefined ? Effect.die("a transaction was begun") : use(transaction)
@@ -309,8 +335,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const failedIndex = (error: IndexError) => Effect.fail(refuse("Index", error.message, error))
 
   return {
-    /** Brings the collection to what the program wants. */
-    open: Effect.andThen(openDatabases, readOnly ? check : work(migratePart)).pipe(
+    /** Brings the collection to what the program wants, whatever becomes of a transaction around it. */
+    open: Transaction.outside(core, Effect.andThen(openDatabases, readOnly ? check : work(migratePart))).pipe(
       Effect.catchTags({
         ValueDecoding: failedIndex,
         ValueEncoding: failedIndex,
@@ -320,15 +346,18 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     ),
 
     /** Builds all indexes anew. */
-    rebuildIndexes: Effect.andThen(
-      inTransaction((transaction) =>
-        Effect.flatMap(readDescriptor(transaction.reader), (stored) =>
-          Option.isSome(stored)
-            ? beginIndexes(transaction, { ...stored.value, indexes: [] })
-            : Effect.void)
-      ),
-      // A collection that was opened has been migrated.
-      work(() => Effect.succeed(done))
+    rebuildIndexes: Transaction.outside(
+      core,
+      Effect.andThen(
+        inTransaction((transaction) =>
+          Effect.flatMap(readDescriptor(transaction.reader), (stored) =>
+            Option.isSome(stored)
+              ? beginIndexes(transaction, { ...stored.value, indexes: [] })
+              : Effect.void)
+        ),
+        // A collection that was opened has been migrated.
+        work(() => Effect.succeed(done))
+      )
     )
   }
 }

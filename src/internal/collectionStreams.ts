@@ -16,6 +16,7 @@ import { afterPrefix, intersect } from "../Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../StoreError.ts"
 import type { KeyCodec } from "./collectionCodec.ts"
 import type { OpenRecords, RecordPull, Resolve } from "./recordStream.ts"
+import * as Settled from "./settled.ts"
 
 /** A range of typed keys. */
 export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Encoded"]>> & {
@@ -77,7 +78,10 @@ const decoding = <A, B, E, R>(
   const decodePart = Effect.fnUntraced(function*(items: ReadonlyArray<A>) {
     const decoded: Array<B> = []
     for (const item of items) {
-      const result = yield* Effect.result(decode(item))
+      const effect = decode(item)
+      const result: Result.Result<{ readonly item: B } | undefined, E> = Settled.isSucceeded(effect)
+        ? Result.succeed(effect.value)
+        : yield* Effect.result(effect)
       if (Result.isFailure(result)) {
         failed = { error: result.failure }
         break
@@ -132,6 +136,7 @@ export const tolerating = <V, R>(
   undecodable: Undecodable | undefined,
   decoded: Effect.Effect<V, ValueDecoding, R>
 ): Effect.Effect<{ readonly item: Tolerated<V> } | undefined, ValueDecoding, R> => {
+  if (undecodable !== "result" && Settled.isSucceeded(decoded)) return Effect.succeed({ item: decoded.value })
   switch (undecodable) {
     case "skip":
       return Effect.match(decoded, { onFailure: () => undefined, onSuccess: (item) => ({ item }) })

@@ -79,6 +79,19 @@ export const addUnder = (older: Generation, generation: Generation): void => {
   for (const group of new Set(older.groups.values())) join(generation, [...group.values()])
 }
 
+/** The writes of all groups that have one of these keys. */
+export const groupsOf = ({ groups, writes }: Generation, touched: WriteSet): WriteSet => {
+  const found = new WriteSet()
+  if (groups.size === 0) return found
+  for (const [database, key] of touched) {
+    for (const address of groups.get(addressOf(database, key))?.values() ?? []) {
+      const write = writes.get(...address)
+      if (write !== undefined) found.set(...address, write)
+    }
+  }
+  return found
+}
+
 /**
  * The deletions that may be committed ahead of the rest, in groups: those that were
  * made to make room, or all where there is nothing else.

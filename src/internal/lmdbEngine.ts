@@ -56,7 +56,7 @@ import {
 } from "./lmdbBatch.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
-import { readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
+import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { maxReaders } from "./lockFile.ts"
 
 /** What LMDB allows for pages of 4096 bytes. */
@@ -295,10 +295,15 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   const present = readPresent(() => files?.databases ?? new Map<string, Records>(), read)
 
+  /** The databases whose records were counted before: they will be again. */
+  const counted = new Set<string>()
+
   const openReader = ({ databases: found, root }: Files): SharedReader => {
     // One that is created later cannot be read in this transaction.
     const databases = new Map(found)
-    return share(root.useReadTransaction(), (transaction) => readIn(() => databases, transaction, read))
+    const transaction = root.useReadTransaction()
+    const counts = new Map(Array.from(counted, (name) => [name, countPresent(databases.get(name))]))
+    return share(transaction, readIn(() => databases, transaction, read, counts))
   }
 
   /** What is read while a commit runs, as the engine shows a transaction some time before its end is heard of here. */
@@ -323,7 +328,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
         try: () => {
           // Processes that died while they read would keep the file from using its pages again.
           opened.root.readerCheck()
-          before = openReader(opened)
+          // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
+          before = Result.getOrUndefined(run("snapshot", openReader))
           return writeBatch(opened, decide, mapSize).then(end)
         },
         catch: (cause) => {
@@ -345,7 +351,10 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     get: (name, key) => view().get(name, key),
     has: (name, key) => view().has(name, key),
     read: (name, request) => view().read(name, request),
-    count: (name) => view().count(name),
+    count: (name) => {
+      counted.add(name)
+      return view().count(name)
+    },
     snapshot: () =>
       run("snapshot", (opened): Snapshot => {
         const shared = before ?? openReader(opened)

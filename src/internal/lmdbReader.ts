@@ -20,26 +20,34 @@ type Run = <A>(operation: string, call: () => A) => Result.Result<A, EngineFailu
 
 type Databases<T> = () => ReadonlyMap<string, ReadableDatabase<T>>
 
+/** How many records a database has at present. */
+export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
+  database === undefined ? 0 : figure(database.getStats(), "entryCount")
+
 /** Reads what there is at present; inside of a write transaction what that has written. */
 export const readPresent = <T>(databases: Databases<T>, run: Run): Reader => ({
   get: (name, key) => run("get", () => databases().get(name)?.getBinaryFast(key)),
   has: (name, key) => run("has", () => databases().get(name)?.getBinaryFast(key) !== undefined),
   read: (name, request) => run("read", () => readRange(databases().get(name), request, undefined)),
-  count: (name) =>
-    run("count", () => {
-      const database = databases().get(name)
-      return database === undefined ? 0 : figure(database.getStats(), "entryCount")
-    })
+  count: (name) => run("count", () => countPresent(databases().get(name)))
 })
 
-/** Reads what there was when a read transaction began. */
-export const readIn = <T>(databases: Databases<T>, transaction: T, run: Run): Reader => {
+/**
+ * Reads what there was when a read transaction began. The library counts records one by
+ * one then, so that `counts`, which has those that are known, keeps them.
+ */
+export const readIn = <T>(databases: Databases<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
   const options = { transaction }
   return {
     get: (name, key) => run("get", () => databases().get(name)?.getBinaryFast(key, options)),
     has: (name, key) => run("has", () => databases().get(name)?.getBinaryFast(key, options) !== undefined),
     read: (name, request) => run("read", () => readRange(databases().get(name), request, transaction)),
-    count: (name) => run("count", () => countRecords(databases().get(name), transaction))
+    count: (name) =>
+      run("count", () => {
+        const count = counts.get(name) ?? countRecords(databases().get(name), transaction)
+        counts.set(name, count)
+        return count
+      })
   }
 }
 
@@ -53,13 +61,10 @@ export interface SharedReader {
 }
 
 /** Shares a read transaction, at first with its maker alone. */
-export const share = <T extends { readonly done: () => void }>(
-  transaction: T,
-  makeReader: (transaction: T) => Reader
-): SharedReader => {
+export const share = (transaction: { readonly done: () => void }, reader: Reader): SharedReader => {
   let users = 1
   return {
-    reader: makeReader(transaction),
+    reader,
     share: () => {
       users++
     },

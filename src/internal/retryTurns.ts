@@ -25,6 +25,8 @@ interface Turn {
 
 /** The turns of the transactions on a store. */
 export interface RetryTurns {
+  /** Lets all go on, for the store closes. */
+  readonly end: () => void
   /** Runs an effect when it is its turn among those with an address in common. */
   readonly inTurn: <A, E, R>(
     addresses: ReadonlyArray<string>,
@@ -92,6 +94,9 @@ export const make = (fork: Fork): RetryTurns => {
   }
 
   return {
+    end: () => {
+      for (const turn of waiting) letRun(turn)
+    },
     inTurn: (addresses, effect) =>
       Effect.acquireUseRelease(
         Effect.sync(() => enter(addresses)),

@@ -8,7 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 
-const isSucceeded = <A, E, R>(
+/** Whether an effect has succeeded already. */
+export const isSucceeded = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): effect is Effect.Effect<A, E, R> & Exit.Success<A> => Exit.isExit(effect) && Exit.isSuccess(effect)
 

@@ -105,6 +105,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const context: PendingCommits.CommitContext = { options, buffer, committer, metrics, oneCommit, fork }
   const pending = PendingCommits.make(context)
   const units = UnitCommits.make(context, pending)
+  const retryTurns = RetryTurns.make(fork)
   const snapshots = new Set<OpenSnapshot>()
   let isOpen = true
 
@@ -126,6 +127,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     isOpen = false
     for (const snapshot of snapshots) snapshot.release()
     changes.end()
+    retryTurns.end()
   }))
 
   const core: StoreCore = {
@@ -139,7 +141,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     units,
     changes,
     metrics,
-    retryTurns: RetryTurns.make(fork),
+    retryTurns,
     definitions: new Map(),
     isOpen: () => isOpen,
     isReadable: committer.isReadable,

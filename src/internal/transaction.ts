@@ -6,6 +6,7 @@
  * meanwhile, and keeps nobody from writing.
  */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
@@ -52,26 +53,42 @@ export interface RootTransaction extends Transaction {
   readonly toUnit: (rank: number) => Unit
 }
 
-/** Reads a snapshot that is opened by the first read, and takes down what was read. */
-const recorded = (open: () => Result.Result<Reader, EngineFailure>, reads: ReadSet): Reader => {
-  const read = <A>(use: (reader: Reader) => Result.Result<A, EngineFailure>, note: (result: A) => void) => {
+/** Reads a snapshot that is opened by the first read, and takes down what was read, where that is wanted. */
+const recorded = (open: () => Result.Result<Reader, EngineFailure>, reads: ReadSet | undefined): Reader => {
+  const read = <A>(
+    use: (reader: Reader) => Result.Result<A, EngineFailure>,
+    note: (result: A, readSet: ReadSet) => void
+  ) => {
     const result = Result.flatMap(open(), use)
-    if (Result.isSuccess(result)) note(result.success)
+    if (Result.isSuccess(result) && reads !== undefined) note(result.success, reads)
     return result
   }
   return {
     get: (database, key) =>
-      read((reader) => reader.get(database, key), (bytes) => reads.addValue(database, key, bytes)),
+      read((reader) => reader.get(database, key), (bytes, readSet) => readSet.addValue(database, key, bytes)),
     has: (database, key) =>
-      read((reader) => reader.has(database, key), (exists) => reads.addExistence(database, key, exists)),
+      read((reader) => reader.has(database, key), (exists, readSet) => readSet.addExistence(database, key, exists)),
     read: (database, request) =>
-      read((reader) => reader.read(database, request), (part) => reads.addRange(database, request, part)),
-    count: (database) => read((reader) => reader.count(database), (count) => reads.addCount(database, count))
+      read((reader) => reader.read(database, request), (part, readSet) => readSet.addRange(database, request, part)),
+    count: (database) => read((reader) => reader.count(database), (count, readSet) => readSet.addCount(database, count))
   }
 }
 
-/** Makes a transaction in front of what it reads: as it is at present, or as it is now for good. */
-const make = (present: Reader, frozen: () => Reader, isAroundOpen: () => boolean): Transaction => {
+/** What a transaction reads when it has not written. */
+interface Around {
+  /** As it is at present. */
+  readonly present: Reader
+  /** As it is now, for good. */
+  readonly frozen: () => Reader
+  /** As it is at present, without taking down what is read. */
+  readonly plain: Reader
+}
+
+/** Makes a transaction in front of what it reads. */
+const make = (
+  { frozen, plain, present }: Around,
+  isAroundOpen: () => boolean
+): Transaction => {
   const writes = new WriteSet()
   let isOpen = true
   const transaction: Transaction = {
@@ -85,11 +102,16 @@ const make = (present: Reader, frozen: () => Reader, isAroundOpen: () => boolean
     nest: () => {
       const reads = new ReadSet()
       const record = (reader: Reader): Reader => recorded(() => Result.succeed(reader), reads)
-      const nested = make(record(transaction.reader), () => record(transaction.freeze()), transaction.isOpen)
+      const around: Around = {
+        present: record(transaction.reader),
+        frozen: () => record(transaction.freeze()),
+        plain: over(writes, plain)
+      }
+      const nested = make(around, transaction.isOpen)
       return {
         ...nested,
         join: () =>
-          Result.map(reads.holds(transaction.reader), (holds) => {
+          Result.map(reads.holds(around.plain), (holds) => {
             if (holds) writes.addAll(nested.writes)
             return holds
           })
@@ -114,7 +136,8 @@ export const begin = (core: StoreCore): RootTransaction => {
     })
   }
   const stored = recorded(open, reads)
-  const transaction = make(stored, () => stored, () => true)
+  const plain = recorded(open, undefined)
+  const transaction = make({ present: stored, frozen: () => stored, plain }, () => true)
   return {
     ...transaction,
     end: () => {
@@ -148,3 +171,10 @@ export const enter = (
   transaction: Transaction
 ): Context.Context<never> =>
   Context.make(CurrentTransactions, new Map(fiber.getRef(CurrentTransactions)).set(core, transaction))
+
+/** Runs an effect outside of the transaction on a store that its fiber is in. */
+export const outside = <A, E, R>(core: StoreCore, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const transactions = new Map(fiber.getRef(CurrentTransactions))
+    return transactions.delete(core) ? Effect.provideService(effect, CurrentTransactions, transactions) : effect
+  })

@@ -15,7 +15,7 @@ import type { Plan, Reader, Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { EngineFailure } from "../StoreError.ts"
 import type { CommitError, Work } from "./committer.ts"
-import type { Generation } from "./generation.ts"
+import * as Generation from "./generation.ts"
 import { over } from "./overlay.ts"
 import { type CommitContext, isMapFull, type PendingCommits } from "./pendingCommits.ts"
 import { fromWrites, WriteSet } from "./writeSet.ts"
@@ -70,12 +70,12 @@ const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
   return true
 }
 
-/** The work of making those units of a group that hold, behind or beside the writes that are pending. */
-const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, isWithPending: boolean): Work => {
+/** The work of making those units of a group that hold, behind pending writes of which some are made with them. */
+const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, withThem: WriteSet): Work => {
   const plan: Plan = (present) => {
     const [first, ...others] = requests
     // One that stands alone need not be copied.
-    const isSingle = first !== undefined && others.length === 0 && !isWithPending
+    const isSingle = first !== undefined && others.length === 0 && withThem.size === 0
     let made = new WriteSet()
     const seen = over(made, over(pending, present))
     for (const request of requests) {
@@ -86,18 +86,18 @@ const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, isWithPendi
       if (isSingle) made = request.unit.writes
       else made.addAll(request.unit.writes)
     }
-    if (!isWithPending) {
+    if (withThem.size === 0) {
       return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made })
     }
-    const all = fromWrites(pending)
+    const all = fromWrites(withThem)
     all.addAll(made)
     return Result.succeed({ clear: [...all.cleared], writes: all })
   }
   const sets = requests.map(({ unit }) => unit.writes)
   return {
     plan,
-    size: sets.reduce((size, writes) => size + writes.size, isWithPending ? pending.size : 0),
-    isFreeing: sets.every(hasOnlyDeletions) && (!isWithPending || hasOnlyDeletions(pending))
+    size: sets.reduce((size, writes) => size + writes.size, withThem.size),
+    isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem)
   }
 }
 
@@ -118,29 +118,29 @@ export const make = (
   let isRequested = false
   let group: Group | undefined
 
-  const commitAlone = (requests: ReadonlyArray<Request>, pending: WriteSet): Effect.Effect<void, CommitError> =>
+  const commitUnits = (
+    requests: ReadonlyArray<Request>,
+    pending: WriteSet,
+    withThem: WriteSet
+  ): Effect.Effect<void, CommitError> =>
     Effect.suspend(() => {
-      const work = workOf(requests, pending, false)
-      return observe(committer.commit(work), work.size)
-    })
-
-  const commitTogether = (requests: ReadonlyArray<Request>, pending: WriteSet): Effect.Effect<void, CommitError> =>
-    Effect.suspend(() => {
-      const work = workOf(requests, pending, true)
+      const work = workOf(requests, pending, withThem)
       return observe(committer.commit(work), work.size)
     })
 
   /** Commits a unit where the pending writes before it cannot be. */
   const commitBefore = Effect.fnUntraced(function*(
     request: Request,
-    generation: Generation
+    generation: Generation.Generation
   ): Effect.fn.Return<void, CommitError> {
-    const alone = yield* Effect.exit(commitAlone([request], generation.writes))
+    // A pending group is only right as a whole: what the unit writes over takes the rest of its group along.
+    const groups = Generation.groupsOf(generation, request.unit.writes)
+    const alone = yield* Effect.exit(commitUnits([request], generation.writes, groups))
     if (Exit.isFailure(alone)) {
       const exit = yield* Effect.exit(commitWrites(generation))
       yield* settle(generation, exit, request.isAwaited)
       yield* exit
-      return yield* commitAlone([request], noWrites)
+      return yield* commitUnits([request], noWrites, noWrites)
     }
     if (generation.writes.size === 0) return yield* settle(generation, alone, request.isAwaited)
     // The unit is committed: what becomes of the older writes is not its caller's concern.
@@ -150,9 +150,9 @@ export const make = (
   /** Commits a group whose writes come after those of a generation. */
   const commitAfter = Effect.fnUntraced(function*(
     requests: ReadonlyArray<Request>,
-    generation: Generation
+    generation: Generation.Generation
   ): Effect.fn.Return<void, CommitError> {
-    const first = yield* Effect.exit(commitTogether(requests, generation.writes))
+    const first = yield* Effect.exit(commitUnits(requests, generation.writes, generation.writes))
     const [request, ...others] = requests
     if (request !== undefined && others.length === 0 && (isMapFull(first) || isFailedClear(request, first))) {
       return yield* commitBefore(request, generation)
@@ -167,7 +167,7 @@ export const make = (
 
   const commitRequests = (requests: ReadonlyArray<Request>): Effect.Effect<void, CommitError> =>
     withGeneration((generation) =>
-      generation === undefined ? commitAlone(requests, noWrites) : commitAfter(requests, generation)
+      generation === undefined ? commitUnits(requests, noWrites, noWrites) : commitAfter(requests, generation)
     )
 
   const run: (requests: ReadonlyArray<Request>) => Effect.Effect<void> = Effect.fnUntraced(function*(requests) {
