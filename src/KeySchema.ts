@@ -70,8 +70,8 @@ export type OrderedKey =
  * **Example** (Keys in the order of country and population)
  *
  * ```ts
- * import * as Schema from "effect/Schema"
- * import type { KeySchema } from "./KeySchema.ts"
+ * import { Schema } from "effect"
+ * import type { KeySchema } from "effect-lmdb"
  *
  * const ByPopulation = Schema.Tuple([Schema.String, Schema.Int]) satisfies KeySchema
  * ```

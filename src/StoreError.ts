@@ -200,7 +200,7 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
 export class KeyNotFound extends Schema.TaggedError<KeyNotFound>("effect-lmdb/KeyNotFound")("KeyNotFound", {
   /** The key as it is shown to a person. */
   key: Schema.String,
-  /** The collection, where it was looked for in one. */
+  /** The collection, or the index as `collection.index`, where it was looked for in one. */
   collection: Schema.optional(Schema.String)
 }) {
   /** Shows the key. */

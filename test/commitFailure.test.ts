@@ -304,9 +304,10 @@ describe("a clear", () => {
       const held = yield* faulty.holdCommit
       const clearing = yield* start(store.clear)
       yield* held.isWanted
-      yield* store.put("both", 3)
+      const putting = yield* start(store.put("both", 3))
       yield* held.release
       yield* Fiber.join(clearing)
+      yield* Fiber.join(putting)
       assert.deepStrictEqual(yield* read(store, ["stored", "pending", "both"]), { both: 3 })
       assert.strictEqual(yield* store.size, 1)
       yield* store.close({ strict: true })

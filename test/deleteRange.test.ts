@@ -101,10 +101,11 @@ describe("deleteRange", () => {
       const commit = yield* spy.hold("commit")
       const deleting = yield* start(store.deleteRange({ prefix: "key" }))
       yield* commit.begun
-      yield* store.put(keyOf(5), "new")
+      const putting = yield* start(store.put(keyOf(5), "new"))
       yield* store.put("key new", "new")
       yield* commit.release
       assert.strictEqual(yield* Fiber.join(deleting), entries.length)
+      yield* Fiber.join(putting)
       assert.deepStrictEqual(yield* Stream.runCollect(store.entries()), [[keyOf(5), "new"], ["key new", "new"]])
     }))
 

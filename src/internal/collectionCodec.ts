@@ -1,6 +1,7 @@
 /**
  * Keys and values of a collection, through their schemas, to bytes and back.
  */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
@@ -36,9 +37,21 @@ const longestShown = 50
 const isBytes = (key: unknown): key is Uint8Array =>
   Result.getOrElse(Result.try(() => key instanceof Uint8Array), () => false)
 
+/** Of more elements or fields no more than the kind is shown. */
+const mostShownElements = 8
+
+const isShort = (key: unknown): boolean => {
+  if (!Predicate.isObject(key)) return true
+  return key instanceof Date || DateTime.isDateTime(key) ||
+    (Array.isArray(key) && key.length <= mostShownElements &&
+      key.every((element) => !Predicate.isObject(element) || isShort(element)))
+}
+
+/** Shows a key, or what was given as one: a value of any size, that may throw as it is looked at. */
 const makeShow = ({ keys }: StoreCore) => (key: unknown): string => {
   if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
-  const text = Result.getOrElse(Result.try(() => Formatter.format(key)), () => typeof key)
+  const text = Result.getOrElse(Result.try(() => isShort(key) ? Formatter.format(key) : ""), () => "")
+  if (text === "") return keys.show(key)
   return text.length > longestShown ? `${text.slice(0, longestShown - 3)}...` : text
 }
 
