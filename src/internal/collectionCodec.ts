@@ -18,6 +18,23 @@ import { isNative } from "./schemaShape.ts"
 import * as Settled from "./settled.ts"
 import type { StoreCore } from "./storeCore.ts"
 
+/**
+ * Runs a schema, of whatever kind its failure is: a value of a program without types may
+ * throw as it is looked at, and so may a transformation.
+ */
+const bySchema = <A, E, R>(
+  run: () => Effect.Effect<A, Schema.SchemaError, R>,
+  refuse: (detail: string, cause: unknown) => E
+): Effect.Effect<A, E, R> => {
+  const refuseAny = (cause: unknown): E => refuse(Predicate.isError(cause) ? cause.message : "it cannot be read", cause)
+  const started = Result.try(run)
+  if (Result.isFailure(started)) return Effect.fail(refuseAny(started.failure))
+  const effect = started.success
+  return Settled.isSucceeded(effect)
+    ? effect
+    : Effect.catchDefect(Effect.mapError(effect, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
+}
+
 /** Turns keys into bytes and back. */
 export interface KeyCodec<K extends KeySchema> {
   readonly encode: (key: K["Type"]) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
@@ -96,14 +113,14 @@ export const makeKeyCodec = <K extends KeySchema>(
     return {
       encode: (key) =>
         Settled.flatMap(
-          Settled.mapError(encodeBySchema(key), ({ message }) => refuse("Schema", key, message)),
+          bySchema(() => encodeBySchema(key), (detail) => refuse("Schema", key, detail)),
           (encoded) => orderedBytes(key, ordered.encode(encoded))
         ),
       encodePrefix: (prefix) => orderedBytes(prefix, ordered.encodePrefix(prefix)),
       decode: (bytes) =>
         Settled.flatMap(
           Effect.fromResult(Result.mapError(ordered.decode(bytes), (detail) => refuseStored(bytes, detail))),
-          (encoded) => Settled.mapError(decodeBySchema(encoded), ({ message }) => refuseStored(bytes, message))
+          (encoded) => bySchema(() => decodeBySchema(encoded), (detail) => refuseStored(bytes, detail))
         ),
       endOf: (bytes) =>
         Result.mapBoth(ordered.decodePart(bytes, 0), {
@@ -168,9 +185,9 @@ export const makeValueCodec = <V extends ValueSchema>(
   }
 
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
-    Settled.mapError(
-      decodeBySchema(encoded),
-      (cause) => new ValueDecoding({ key: key(), collection, detail: cause.message, cause })
+    bySchema(
+      () => decodeBySchema(encoded),
+      (detail, cause) => new ValueDecoding({ key: key(), collection, detail, cause })
     )
 
   return {
@@ -180,9 +197,9 @@ export const makeValueCodec = <V extends ValueSchema>(
     decodeEncoded,
     encode: (value, key) =>
       Settled.flatMap(
-        Settled.mapError(
-          encodeBySchema(value),
-          (cause) => new ValueEncoding({ key: key(), collection, detail: cause.message, cause })
+        bySchema(
+          () => encodeBySchema(value),
+          (detail, cause) => new ValueEncoding({ key: key(), collection, detail, cause })
         ),
         (encoded) => Effect.fromResult(encodeRaw(encoded, key))
       ),

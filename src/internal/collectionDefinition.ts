@@ -108,7 +108,7 @@ export const make = Effect.fnUntraced(
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string) => new CollectionFailed({ reason: "BadDefinition", collection: shown, detail })
     if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
-    const wrong = wrongPartOf(options)
+    const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
     const version = options.version ?? 1
     if (!Number.isSafeInteger(version) || version < 1) {

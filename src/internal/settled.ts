@@ -1,6 +1,6 @@
 /**
- * `map`, `flatMap` and `mapError` that take an effect which has succeeded already, as
- * most schemas give, without a step of the fiber.
+ * `map` and `flatMap` that take an effect which has succeeded already, as most schemas
+ * give, without a step of the fiber.
  *
  * The function then runs when the effect is made, not when it is run: use them inside of
  * `Effect.suspend`.
@@ -22,7 +22,3 @@ export const flatMap = <A, E, R, B, E2, R2>(
 /** Turns the value of an effect into another. */
 export const map = <A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) => B): Effect.Effect<B, E, R> =>
   isSucceeded(effect) ? Effect.succeed(f(effect.value)) : Effect.map(effect, f)
-
-/** Turns the error of an effect into another. */
-export const mapError = <A, E, R, E2>(effect: Effect.Effect<A, E, R>, f: (error: E) => E2): Effect.Effect<A, E2, R> =>
-  isSucceeded(effect) ? effect : Effect.mapError(effect, f)
