@@ -5,11 +5,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import { everyCall } from "./torture/faults.ts"
+import { ofCollections, ofStore } from "./torture/faultScenarios.ts"
 import { openDamaged } from "./torture/files.ts"
 import * as input from "./torture/input.ts"
 import { roundOf } from "./torture/kill.ts"
 import * as limit from "./torture/limit.ts"
-import type { Report } from "./torture/section.ts"
+import { useTransactingFibers, useTransactingProcesses } from "./torture/loadTransactions.ts"
+import { record, type Report } from "./torture/section.ts"
 
 const options = { quick: true, minutes: 0 }
 
@@ -26,10 +28,27 @@ describe("torture", () => {
     "every call of the engine fails in its turn, and nothing is lost: $code",
     (fault) =>
       Effect.gen(function*() {
-        const { figures } = yield* assertNothingLost(everyCall(fault))
+        const { figures } = yield* assertNothingLost(everyCall(ofStore, fault))
         assert.isAtLeast(figures["typed errors"] ?? 0, 20)
       })
   )
+
+  it.live.each([{ code: 28, lasts: true, isLate: false }, { code: 5, lasts: false, isLate: true }])(
+    "every tenth call of collections and transactions fails in its turn, and nothing is half done: $code",
+    (fault) =>
+      Effect.gen(function*() {
+        const { figures } = yield* assertNothingLost(everyCall(ofCollections, fault, 10))
+        assert.isAtLeast(figures["typed errors"] ?? 0, 20)
+      })
+  )
+
+  it.live("transactions of processes, one of which is killed, are exact", () =>
+    assertNothingLost(Effect.gen(function*() {
+      const recorder = record()
+      yield* useTransactingProcesses({ processes: 2, times: 40, seed: 1 }, recorder)
+      yield* useTransactingFibers(500, recorder)
+      return recorder.report()
+    })))
 
   // The last three brought out defects
   it.live.each([1, 102, 433, 820])(

@@ -1,24 +1,28 @@
 /**
- * Says what a store holds, and changes it until somebody kills this process or it
- * is done.
+ * Says what a store and its collections hold, and changes it until somebody kills this
+ * process or it is done.
  *
- * Each line begins with what it is about: `records` and what the store held when it
- * was opened, `backup` and what a backup holds, `ready`, `done` with the lane and the
- * number of an operation that was acknowledged, `closed`. A line is written when what
- * it tells has happened, and not before.
+ * Each line begins with what it is about: `work` and what is done to a collection that
+ * is being opened, `records` and what the store held when it was opened, `problems` and
+ * what was wrong with its collections, `archive` and how much the archive holds,
+ * `backup` and what a backup holds, `ready`, `done` with the lane and the number of an
+ * operation that was acknowledged, `closed`. A line is written when what it tells has
+ * happened, and not before.
  *
  * Argument: the path, the folder of the backups and the names of those to look at,
  * the milliseconds between commits, the size of a batch, and the life, as JSON.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { existsSync, writeSync } from "node:fs"
 import * as process from "node:process"
 import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
-import { operationsOf, perform, valueOf } from "../torture/killOperations.ts"
+import * as Collections from "../torture/killCollections.ts"
+import { lifeOfBackup, markOf, operationsOf, perform } from "../torture/killOperations.ts"
 
 const Arguments = Schema.Struct({
   path: Schema.String,
@@ -38,48 +42,90 @@ const { backups, batchSize, flushInterval, life, names, path } = Schema.decodeUn
   Schema.fromJsonString(Arguments)
 )(process.argv[2])
 
-const say = (about: string, what: unknown = "") =>
-  Effect.sync(() => void writeSync(1, `${about} ${JSON.stringify(what)}\n`))
+const write = (about: string, what: unknown): void => void writeSync(1, `${about} ${JSON.stringify(what)}\n`)
+
+const say = (about: string, what: unknown = "") => Effect.sync(() => write(about, what))
+
+let isWorked = false
+
+const sayWork = (work: Collections.Work): void => {
+  isWorked = true
+  write("work", work)
+}
 
 const isValue = Schema.is(Schema.Struct({ number: Schema.Number, text: Schema.String }))
 
 /** The keys of a store with the marks of their values; a value that is not what it was made as has a size of -1. */
-const recordsOf = (store: StoreService) =>
-  Stream.runCollect(store.entries()).pipe(
-    Effect.map((entries) =>
-      entries.map(([key, value]) => {
-        if (!isValue(value)) return [key, -1, -1]
-        const size = value.text.length
-        return [key, value.number, isDeepStrictEqual(value, valueOf([value.number, size])) ? size : -1]
-      })
-    )
-  )
+const recordsOfStore = (store: StoreService) =>
+  Effect.map(Stream.runCollect(store.entries()), (entries) =>
+    entries.map(([key, value]) => {
+      if (!isValue(value)) return [key, -1, -1] as const
+      const size = value.text.length
+      return [key, value.number, isDeepStrictEqual(value, markOf([value.number, size])) ? size : -1] as const
+    }))
+
+/** The same with those of the collections, and what is wrong with these. */
+const lookAt = Effect.fnUntraced(function*(store: StoreService, collections: Collections.Collections, number: number) {
+  const { accounts, journal } = collections
+  const records = [
+    ...(yield* recordsOfStore(store)),
+    ...(yield* Collections.recordsOf(accounts, number)),
+    ...(yield* Collections.recordsOf(journal, number))
+  ]
+  return {
+    records,
+    problems: [...(yield* Collections.problemsOf(accounts)), ...(yield* Collections.problemsOf(journal))]
+  }
+})
+
+const lookAtBackup = Effect.fnUntraced(function*(name: string) {
+  const number = lifeOfBackup(name)
+  const store = yield* Store.make({ path: `${backups}/${name}`, readOnly: true })
+  const open = Collections.openAll(number, () => undefined)
+  return yield* lookAt(store, yield* Effect.provideService(open, Store, store), number)
+}, Effect.scoped)
 
 const sayBackup = (name: string) =>
   existsSync(`${backups}/${name}/data.mdb`)
-    ? Store.make({ path: `${backups}/${name}`, readOnly: true }).pipe(
-      Effect.flatMap(recordsOf),
-      Effect.flatMap((records) => say("backup", { name, records })),
-      Effect.scoped
-    )
+    ? Effect.flatMap(lookAtBackup(name), (found) => say("backup", { name, ...found }))
     : say("backup", { name })
 
-const live = (store: StoreService, lane: number) =>
-  Effect.forEach(operationsOf(life, lane), (operation, index) =>
+/** Looks at the archive after something was done to it, and makes it where it is not there. */
+const sayArchive = Effect.fnUntraced(function*(archive: Collections.Opened) {
+  const size = yield* archive.size
+  yield* say("archive", size)
+  if (size > 0 && isWorked) yield* say("problems", yield* Collections.archiveProblemsOf(archive, life.number))
+  if (size > 0) return
+  yield* Collections.fillArchive(archive, life.number)
+  yield* say("archive", yield* archive.size)
+})
+
+const live = (store: StoreService, collections: Collections.Collections, lane: number) => {
+  const places = Collections.placesOf(store, collections)
+  return Effect.forEach(operationsOf(life, lane), (operation, index) =>
     Effect.andThen(
-      perform(store, operation, { lane, lanes: life.lanes, backups }),
+      perform({ store, places, lane, lanes: life.lanes, backups }, operation),
       say("done", [lane, index + 1])
     ), { discard: true })
+}
 
 const program = Effect.gen(function*() {
   const store = yield* Store.make({ path, mapSize: "256 KiB", batchSize, flushInterval })
-  yield* say("records", yield* recordsOf(store))
+  const open = Effect.all([
+    Collections.open("archive", life.number, sayWork),
+    Collections.openAll(life.number, sayWork)
+  ])
+  const [archive, collections] = yield* Effect.provideService(open, Store, store)
+  const { problems, records } = yield* lookAt(store, collections, life.number)
+  yield* say("records", records)
+  yield* say("problems", problems)
+  yield* sayArchive(archive)
   yield* Effect.forEach(names, sayBackup)
   yield* say("ready")
-  const lanes = Array.from({ length: life.lanes }, (_, lane) => live(store, lane))
+  const lanes = Array.from({ length: life.lanes }, (_, lane) => live(store, collections, lane))
   yield* Effect.all(lanes, { concurrency: "unbounded" })
   yield* store.close({ strict: true })
   yield* say("closed")
-}).pipe(Effect.scoped)
+}).pipe(Effect.provide(Logger.layer([])), Effect.scoped)
 
 NodeRuntime.runMain(program)

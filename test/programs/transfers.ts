@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { writeSync } from "node:fs"
 import * as process from "node:process"
-import { Store, type TransactionConflict } from "../../src/index.ts"
+import { Store, TransactionConflict } from "../../src/index.ts"
 import * as Bank from "../torture/bank.ts"
 import * as Random from "../torture/random.ts"
 
@@ -29,7 +29,7 @@ const say = (line: string) => Effect.sync(() => void writeSync(1, `${line}\n`))
 const untilDone = <A, E>(transaction: Effect.Effect<A, E | TransactionConflict>): Effect.Effect<A, E> =>
   Effect.catchIf(
     transaction,
-    (error): error is TransactionConflict => error instanceof Object && "attempts" in error,
+    (error): error is TransactionConflict => error instanceof TransactionConflict,
     () => Effect.andThen(say("gave up"), untilDone(transaction))
   )
 

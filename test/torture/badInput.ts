@@ -205,7 +205,8 @@ export const range = (random: Random): StreamRange => ({
   ...(random.oneIn(3) ? { snapshot: random.oneIn(2) } : {})
 })
 
-const noOption = (random: Random): unknown =>
+/** What no option should be. */
+export const noOption = (random: Random): unknown =>
   random.pick<() => unknown>([
     () => null,
     () => -1,

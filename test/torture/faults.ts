@@ -3,107 +3,14 @@
  * stays, what failed changed nothing, and all of it can be committed afterwards.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { Engine } from "../../src/Engine.ts"
-import { Store, type StoreService } from "../../src/index.ts"
+import { Store } from "../../src/index.ts"
 import { temporaryFolder } from "../harness.ts"
 import * as FailingEngine from "./failingEngine.ts"
+import type { Model, Scenario, Step } from "./faultScenarios.ts"
 import { record, type Recorder, type Report } from "./section.ts"
-
-type Model = ReadonlyMap<string, unknown>
-
-/** A step of the scenario. */
-interface Step {
-  readonly name: string
-  readonly run: (store: StoreService, folder: string) => Effect.Effect<unknown, { readonly _tag: string }>
-  /** What the store holds when it succeeded. */
-  readonly change?: (model: Map<string, unknown>) => void
-  /** Whether it waits for its own commit, which may have been made although it failed. */
-  readonly isUnit?: boolean
-}
-
-const put = (key: string, value: unknown): Step => ({
-  name: `put ${key}`,
-  run: (store) => store.put(key, value),
-  change: (model) => model.set(key, value)
-})
-
-const remove = (key: string): Step => ({
-  name: `delete ${key}`,
-  run: (store) => store.delete(key),
-  change: (model) => model.delete(key)
-})
-
-const putMany = (entries: Readonly<Record<string, unknown>>): Step => ({
-  name: `putMany ${Object.keys(entries).join()}`,
-  run: (store) => store.putMany(entries),
-  change: (model) => Object.entries(entries).forEach(([key, value]) => model.set(key, value)),
-  isUnit: true
-})
-
-const read = (name: string, run: Step["run"]): Step => ({ name, run })
-
-const flush = read("flush", (store) => store.flush)
-
-/** More than the map has room for at first. */
-const large = "x".repeat(300_000)
-
-/** All methods of a store, on a store that grows. */
-const scenario: ReadonlyArray<Step> = [
-  put("a", 1),
-  put("b", "two"),
-  read("get", (store) => store.get("a")),
-  putMany({ a: 3, c: [4] }),
-  read("has", (store) => store.has("missing")),
-  put("d", 5),
-  {
-    name: "update",
-    run: (store) => store.update("c", () => Option.some("updated")),
-    change: (model) => model.set("c", "updated")
-  },
-  flush,
-  put("e", large),
-  put("f", 6),
-  remove("a"),
-  read("size", (store) => store.size),
-  read("getMany", (store) => store.getMany(["a", "b", "missing"])),
-  flush,
-  {
-    name: "deleteOrFail",
-    run: (store) => store.deleteOrFail("b"),
-    change: (model) => model.delete("b")
-  },
-  read("entries", (store) => Stream.runCollect(store.entries())),
-  read("count", (store) => store.count({ gte: "c" })),
-  putMany({ e: "small", g: large, h: large, i: 7 }),
-  // More than a batch: these are committed without being asked
-  ...Array.from({ length: 7 }, (_, index) => put(`many ${index}`, index)),
-  {
-    name: "deleteMany",
-    run: (store) => store.deleteMany(["many 0", "g", "missing"]),
-    change: (model) => ["many 0", "g"].forEach((key) => model.delete(key)),
-    isUnit: true
-  },
-  {
-    name: "deleteRange",
-    run: (store) => store.deleteRange({ prefix: "many " }),
-    change: (model) => [...model.keys()].filter((key) => key.startsWith("many ")).forEach((key) => model.delete(key)),
-    isUnit: true
-  },
-  read("stats", (store) => store.stats),
-  put("j", 8),
-  read("backup", (store, folder) => store.backup(join(folder, "copy"))),
-  { name: "clear", run: (store) => store.clear, change: (model) => model.clear(), isUnit: true },
-  put("k", 9),
-  putMany({ l: 10 }),
-  put("m", 11)
-]
-
-const contents = (store: StoreService) =>
-  Effect.map(Stream.runCollect(store.entries()), (entries): Model => new Map(entries))
 
 const sorted = (model: Model): Model => new Map([...model].toSorted(([a], [b]) => a < b ? -1 : 1))
 
@@ -112,14 +19,30 @@ const isSame = (a: Model, b: Model): boolean => isDeepStrictEqual(sorted(a), sor
 const showKeys = (seen: Model, expected: Model): string =>
   `it holds ${[...seen.keys()].join()} and not ${[...expected.keys()].join()}`
 
-const changed = (model: Model, { change }: Step): Model => {
+const changed = <Subject>(model: Model, { change }: Step<Subject>): Model => {
   const next = new Map(model)
   change?.(next)
   return next
 }
 
-/** Runs the scenario with a fault; gives how many calls there were. */
-const runWith = Effect.fnUntraced(function*(fault: FailingEngine.Fault, recorder: Recorder) {
+/** What the store may hold after a step, by how the step ended. */
+const possible = <Subject>(
+  step: Step<Subject>,
+  model: Model,
+  { hasFailed, isLate }: { readonly hasFailed: boolean; readonly isLate: boolean }
+): ReadonlyArray<Model> => {
+  const next = changed(model, step)
+  if (!hasFailed) return [next]
+  const mayBeMade = step.goOn !== undefined || (isLate && step.isUnit === true)
+  return mayBeMade ? [model, next] : [model]
+}
+
+/** Runs a scenario with a fault; gives how many calls there were. */
+const runWith = Effect.fnUntraced(function*<Subject>(
+  scenario: Scenario<Subject>,
+  fault: FailingEngine.Fault,
+  recorder: Recorder
+) {
   const folder = yield* temporaryFolder
   const options = {
     path: join(folder, "store"),
@@ -130,51 +53,73 @@ const runWith = Effect.fnUntraced(function*(fault: FailingEngine.Fault, recorder
   } as const
   const failing = yield* FailingEngine.make(fault)
   const lose = (step: string, loss: string) => recorder.lose(`${JSON.stringify(fault)}, ${step}: ${loss}`)
-  let model: Model = new Map()
+  const expectNoProblems = Effect.fnUntraced(function*(step: string, subject: Subject) {
+    for (const problem of yield* scenario.problems(subject)) lose(step, JSON.stringify(problem))
+  })
 
-  yield* Effect.scoped(Effect.gen(function*() {
-    const open = Effect.provideService(Store.makeWithEngine(options), Engine, failing.engine)
-    const refused = Effect.tap(Effect.sync(failing.heal), () => Effect.sync(() => recorder.count("typed errors")))
-    const store = yield* Effect.catchTag(open, "OpenFailed", () => Effect.andThen(refused, open))
-    for (const step of scenario) {
-      const result = yield* Effect.result(step.run(store, folder))
-      const next = changed(model, step)
-      const mayBe = result._tag === "Success" ? [next] : fault.isLate && step.isUnit === true ? [model, next] : [model]
-      if (result._tag === "Failure") {
-        const { failure } = result
-        recorder.count("typed errors")
-        const isRight = failure._tag === "EngineFailure" && "code" in failure && failure.code === fault.code
-        // What is deleted may be there no more, or not yet again
-        if (!isRight && failure._tag !== "KeyNotFound") lose(step.name, `failed with ${failure._tag}`)
-      }
-      const seen = yield* failing.unharmed(contents(store))
+  /** Takes a step; gives what the store holds then. */
+  const take = Effect.fnUntraced(function*(step: Step<Subject>, subject: Subject, model: Model) {
+    const result = yield* Effect.result(step.run(subject, folder))
+    const hasFailed = result._tag === "Failure"
+    if (hasFailed) {
+      const { failure } = result
+      recorder.count("typed errors")
+      const isOrdered = failure._tag === "EngineFailure" && "code" in failure && failure.code === fault.code
+      const isRight = isOrdered || failure._tag === step.refusal?.(model)
+      // What is deleted may be there no more, or not yet again
+      if (!isRight && failure._tag !== "KeyNotFound") lose(step.name, `failed with ${failure._tag}: ${failure.message}`)
+    } else if (step.refusal?.(model) !== undefined) lose(step.name, `it did not fail with ${step.refusal(model)}`)
+    return yield* failing.unharmed(Effect.gen(function*() {
+      if (hasFailed && step.goOn !== undefined) yield* step.goOn(subject)
+      const seen = yield* scenario.contents(subject)
+      yield* expectNoProblems(step.name, subject)
       // A clear that was made although it failed leaves what was pending, which it could not know to drop
       const isRest = fault.isLate && step.name === "clear" && [...seen.keys()].every((key) => model.has(key))
-      const found = isRest ? seen : mayBe.find((each) => isSame(each, seen))
-      if (found === undefined) lose(step.name, showKeys(seen, next))
-      model = found ?? seen
-    }
+      const found = possible(step, model, { hasFailed, isLate: fault.isLate }).some((each) => isSame(each, seen))
+      if (!found && !isRest) lose(step.name, showKeys(seen, changed(model, step)))
+      return seen
+    }))
+  })
+
+  let model: Model = new Map()
+  yield* Effect.scoped(Effect.gen(function*() {
+    const refused = Effect.tap(Effect.sync(failing.heal), () => Effect.sync(() => recorder.count("typed errors")))
+    const open = Effect.provideService(Store.makeWithEngine(options), Engine, failing.engine)
+    const store = yield* Effect.catchTag(open, "OpenFailed", () => Effect.andThen(refused, open))
+    const subject = yield* Effect.catch(
+      scenario.open(store),
+      (failure) =>
+        failure._tag === "EngineFailure" ? Effect.andThen(refused, scenario.open(store)) : Effect.fail(failure)
+    )
+    for (const step of scenario.steps) model = yield* take(step, subject, model)
     failing.heal()
     // The first may wait for a commit that failed before
     const healed = yield* Effect.result(Effect.catch(store.flush, () => store.flush))
     if (healed._tag === "Failure") lose("the last flush", healed.failure.message)
     yield* store.close({ strict: true })
   }))
-  const onDisk = yield* Effect.scoped(Effect.flatMap(Store.make({ ...options, readOnly: true }), contents))
-  if (!isSame(model, onDisk)) lose("opened again", showKeys(onDisk, model))
+  yield* Effect.scoped(Effect.gen(function*() {
+    const subject = yield* scenario.reopen(yield* Store.make(options))
+    const onDisk = yield* scenario.contents(subject)
+    if (!isSame(model, onDisk)) lose("opened again", showKeys(onDisk, model))
+    yield* expectNoProblems("opened again", subject)
+  }))
   return failing.calls()
 }, Effect.scoped)
 
-/** Runs the scenario as often as it has calls, one more of them each time. */
-export const everyCall: (
-  variant: Omit<FailingEngine.Fault, "call">
-) => Effect.Effect<Report, unknown> = Effect.fnUntraced(function*(variant) {
+/** Runs a scenario as often as it has calls, a later one failing each time; `stride` leaves some of them out. */
+export const everyCall = Effect.fnUntraced(function*<Subject>(
+  scenario: Scenario<Subject>,
+  variant: Omit<FailingEngine.Fault, "call">,
+  stride = 1
+): Effect.fn.Return<Report, unknown> {
   const recorder = record()
-  const calls = yield* runWith({ ...variant, call: Infinity }, recorder)
+  const calls = yield* runWith(scenario, { ...variant, call: Infinity }, recorder)
   recorder.count("most calls of a scenario", calls)
-  for (let call = 1; call <= calls; call++) {
+  for (let call = 1; call <= calls; call += stride) {
     recorder.count("calls that failed")
-    yield* Effect.timeoutOrElse(Effect.asVoid(runWith({ ...variant, call }, recorder)), {
+    const run = Effect.asVoid(runWith(scenario, { ...variant, call }, recorder))
+    yield* Effect.timeoutOrElse(run, {
       duration: "20 seconds",
       orElse: () => Effect.sync(() => recorder.lose(`${JSON.stringify({ ...variant, call })}: nothing comes any more`))
     })

@@ -1,10 +1,8 @@
 /**
- * Bad input: keys, values, ranges and options as nobody should give them, and every
+ * Bad input: keys, values, ranges, options and collections as nobody should give them, and every
  * method in every state of a store. Each call ends in a result or a typed error.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -12,45 +10,12 @@ import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as Value from "../../src/Value.ts"
 import { temporaryFolder } from "../harness.ts"
+import { attempt } from "./attempt.ts"
 import * as BadInput from "./badInput.ts"
+import { useCollections } from "./inputCollections.ts"
 import { everyState } from "./lifecycle.ts"
 import * as Random from "./random.ts"
 import { record, type Recorder, type Section } from "./section.ts"
-
-/** The errors that a method may fail with. */
-const expected: ReadonlySet<string> = new Set([
-  "KeyEncoding",
-  "KeyNotFound",
-  "ValueEncoding",
-  "ValueDecoding",
-  "OpenFailed"
-])
-
-/** Runs a call that must end in a result or in a typed error, and soon. */
-const attempt = <A, E extends { readonly _tag: string; readonly message: string }, R>(
-  recorder: Recorder,
-  what: string,
-  call: () => Effect.Effect<A, E, R>
-): Effect.Effect<Option.Option<A>, never, R> =>
-  Effect.suspend(call).pipe(
-    Effect.timeoutOption("10 seconds"),
-    Effect.exit,
-    Effect.map((exit) => {
-      recorder.count("calls")
-      if (Exit.isSuccess(exit)) {
-        if (Option.isNone(exit.value)) recorder.lose(`${what}: nothing came of it`)
-        return exit.value
-      }
-      const error = Cause.findErrorOption(exit.cause)
-      if (Option.isNone(error)) recorder.lose(`${what}: ${Cause.pretty(exit.cause)}`)
-      else {
-        recorder.count("typed errors")
-        const isExpected = expected.has(error.value._tag) && error.value.message.length > 10
-        recorder.expect(isExpected, `${what}: ${error.value._tag} ${error.value.message}`)
-      }
-      return Option.none()
-    })
-  )
 
 const useKey = Effect.fnUntraced(function*(recorder: Recorder, store: StoreService, random: Random.Random) {
   const key = BadInput.key(random)
@@ -133,13 +98,14 @@ const expectCleanPrototypes = (recorder: Recorder, before: ReadonlyArray<Propert
 
 /** The section. */
 export const section: Section = {
-  rounds: { quick: 8, long: 300 },
+  rounds: { quick: 5, long: 300 },
   round: Effect.fnUntraced(function*(seed): Effect.fn.Return<ReturnType<Recorder["report"]>, unknown, Scope.Scope> {
     const recorder = record()
     const random = Random.make(seed)
     const before = Reflect.ownKeys(Object.prototype)
     yield* useStore(recorder, random)
     yield* openBadly(recorder, random)
+    yield* useCollections(recorder, random)
     decodeNoise(recorder, random)
     expectCleanPrototypes(recorder, before)
     recorder.add(yield* everyState(random))

@@ -1,6 +1,7 @@
 /**
  * Kill: a process that writes is killed at a random moment, again and again on one
- * store, and the next process finds what was acknowledged.
+ * store, and the next process finds what was acknowledged. It may be killed in the
+ * middle of a migration or of building indexes, which the next process goes on with.
  *
  * What the store holds of a lane must be what the lane had made after some number of
  * its operations: at least those that were durable when they were acknowledged, at
@@ -14,6 +15,7 @@ import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { temporaryFolder } from "../harness.ts"
 import * as Children from "./children.ts"
+import { archived } from "./killCollections.ts"
 import { change, isDurable, laneOf, type Life, type Model, operationsOf } from "./killOperations.ts"
 import * as Observer from "./observer.ts"
 import * as Random from "./random.ts"
@@ -33,8 +35,15 @@ const mostLanes = 4
 const Records = Schema.Array(Schema.Tuple([Schema.String, Schema.Number, Schema.Number]))
 const readRecords = Schema.decodeUnknownSync(Schema.fromJsonString(Records))
 const readBackup = Schema.decodeUnknownSync(
-  Schema.fromJsonString(Schema.Struct({ name: Schema.String, records: Schema.optional(Records) }))
+  Schema.fromJsonString(
+    Schema.Struct({
+      name: Schema.String,
+      records: Schema.optional(Records),
+      problems: Schema.optional(Schema.Array(Schema.String))
+    })
+  )
 )
+const readProblems = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Array(Schema.String)))
 const readDone = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Tuple([Schema.Int, Schema.Int])))
 
 /** What a life found, and how far it came. */
@@ -115,21 +124,28 @@ const backupsOf = ({ acknowledged, found, life }: Lived, lane: number): Readonly
   })
 }
 
-/** When a process is killed: when it has acknowledged so much, or said so, and some milliseconds later. */
+/** When a process is killed: when it has said something so many times, and some milliseconds later. */
 interface Moment {
   readonly signal: NodeJS.Signals | undefined
-  readonly after: number | "start" | "ready"
+  readonly after: "start" | "work" | "ready" | "done"
+  readonly times: number
   readonly delay: number
 }
 
-const momentOf = (random: Random.Random, signal: NodeJS.Signals | undefined): Moment => {
-  if (signal === "SIGKILL" && random.oneIn(12)) return { signal, after: "start", delay: random.between(100, 400) }
-  if (random.oneIn(12)) return { signal, after: "ready", delay: random.below(10) }
-  return { signal, after: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
+const momentOf = (random: Random.Random, number: number, signal: NodeJS.Signals | undefined): Moment => {
+  if (signal === "SIGKILL" && random.oneIn(12)) {
+    return { signal, after: "start", times: 0, delay: random.between(100, 400) }
+  }
+  // Collections are others in every second life
+  if (random.oneIn(number % 2 === 0 ? 2 : 6)) {
+    return { signal, after: "work", times: random.between(1, 24), delay: random.below(3) }
+  }
+  if (random.oneIn(12)) return { signal, after: "ready", times: 1, delay: random.below(10) }
+  return { signal, after: "done", times: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
 }
 
-const killAt = ({ after, delay, signal }: Moment): Children.Watch => {
-  let acknowledged = 0
+const killAt = ({ after, delay, signal, times }: Moment): Children.Watch => {
+  let said = 0
   let isDone = false
   const kill = (child: { readonly kill: (signal: NodeJS.Signals) => void }) => {
     if (isDone || signal === undefined) return
@@ -142,8 +158,9 @@ const killAt = ({ after, delay, signal }: Moment): Children.Watch => {
       if (after === "start") kill(child)
     },
     onLine: (line, child) => {
-      if (line.startsWith("done ")) acknowledged++
-      if (line.startsWith("ready ") ? after === "ready" : acknowledged === after) kill(child)
+      if (line.startsWith(`${after} `)) said++
+      // Who had less work to do is killed afterwards
+      if (said === times || (after === "work" && line.startsWith("ready "))) kill(child)
     }
   }
 }
@@ -159,18 +176,37 @@ const isRightEnd = ({ code, lines }: Children.Ending, signal: NodeJS.Signals | u
 }
 
 const expectBackups = (recorder: Recorder, expected: ReadonlyArray<Backup>, lines: ReadonlyArray<string>): void => {
-  const seen = new Map(
-    linesAbout("backup", lines).map((line) => readBackup(line)).map(({ name, records }) => [name, records])
-  )
+  const seen = new Map(linesAbout("backup", lines).map((line) => readBackup(line)).map((found) => [found.name, found]))
   for (const { isAcknowledged, lane, life, model, name } of expected) {
-    const records = seen.get(name)
+    const { problems = [], records } = seen.get(name) ?? {}
     recorder.count("backups looked at")
+    for (const problem of problems) recorder.lose(`backup ${name}: ${problem}`)
     if (records === undefined) recorder.expect(!isAcknowledged, `the backup ${name} is not there`)
     else {
       const held = modelOf(records, life, lane)
       recorder.expect(isDeepStrictEqual(held, model), `backup ${name}: ${differences(model, held)}`)
     }
   }
+}
+
+/** What a process said of the collections that it found; gives whether the archive is there from now on. */
+const expectCollections = (
+  recorder: Recorder,
+  number: number,
+  isArchived: boolean,
+  lines: ReadonlyArray<string>
+): boolean => {
+  for (const problem of linesAbout("problems", lines).flatMap((line) => readProblems(line))) {
+    recorder.lose(`found by life ${number}: ${problem}`)
+  }
+  const sizes = linesAbout("archive", lines).map(Number)
+  for (const [index, size] of sizes.entries()) {
+    const isRight = size === archived || (size === 0 && index === 0 && !isArchived)
+    recorder.expect(isRight, `found by life ${number}: the archive has ${size} records`)
+  }
+  const work = linesAbout("work", lines).at(-1)
+  if (work !== undefined && !lines.some((line) => line.startsWith("records "))) recorder.count(`ends while ${work}`)
+  return isArchived || sizes.includes(archived)
 }
 
 /** How far the lanes of a process came, from what it said. */
@@ -188,6 +224,7 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
     const observer = seed % 2 === 0 ? undefined : yield* Observer.start({ path, readOnly: false, stays: false })
     let last: Lived | undefined
     let backups: ReadonlyArray<Backup> = []
+    let isArchived = false
 
     for (const [number, signal] of [...endings, undefined].entries()) {
       const life: Life = {
@@ -203,7 +240,7 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
         flushInterval: random.between(1, 30),
         batchSize: random.between(1, 40),
         life
-      }, killAt(momentOf(random, signal)))
+      }, killAt(momentOf(random, number, signal)))
       recorder.count(signal === undefined ? "ends by itself" : `ends by ${signal}`)
       const { lines } = ending
       recorder.expect(
@@ -211,6 +248,7 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
         `life ${number} (${signal}) ended badly: ${Children.describe(ending)}`
       )
 
+      isArchived = expectCollections(recorder, number, isArchived, lines)
       const [found] = linesAbout("records", lines).map((line) => readRecords(line))
       // Who is killed before he could look did nothing either: the next one looks again
       if (found === undefined) continue
@@ -233,4 +271,4 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
   })
 
 /** The section. */
-export const section: Section = { rounds: { quick: 4, long: 100 }, round: roundOf(signals) }
+export const section: Section = { rounds: { quick: 3, long: 100 }, round: roundOf(signals) }

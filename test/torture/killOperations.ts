@@ -6,7 +6,6 @@
  * that it does follows from a seed, so that the process that watches knows it too.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { StoreService } from "../../src/index.ts"
 import * as Random from "./random.ts"
 
@@ -26,8 +25,18 @@ export type Operation =
   | { readonly _tag: "Flush" }
   | { readonly _tag: "Clear" }
   | { readonly _tag: "Backup"; readonly name: string }
-// Transactions over two collections with an index, and migrations: one more tag each here, in `operationsOf`,
-// `change`, `isDurable` and `perform`. The indexes are compared where the records are, in `programs/killed.ts`.
+  | Transaction
+
+/** Writes in several places that are made as one, if they are. */
+interface Transaction {
+  readonly _tag: "Transaction"
+  /** Keys with their marks, or with nothing where they are deleted. */
+  readonly writes: ReadonlyArray<readonly [string, Mark | undefined]>
+  /** What a transaction inside of it writes, which fails. */
+  readonly undone: ReadonlyArray<readonly [string, Mark | undefined]>
+  /** How it ends: the last ways undo all of it. */
+  readonly ending: "commit" | "fail" | "violate a unique index"
+}
 
 /** One life of a process. */
 export interface Life {
@@ -41,14 +50,35 @@ export interface Life {
 
 const keysOfLane = 40
 
-/** The key at a place in a lane; a lane's keys are next to each other. */
-const keyOf = (lane: number, place: number): string => `${lane}/${String(place).padStart(2, "0")}`
+/** Where a lane has keys: among the records of the store, and in two collections. */
+export type PlaceName = "records" | "accounts" | "journal"
+
+/** The key with a number in a lane; a lane's keys in a place are next to each other. */
+const keyOf = (lane: number, place: PlaceName, number: number): string =>
+  `${lane}/${place === "records" ? "" : `${place}/`}${String(number).padStart(2, "0")}`
 
 /** The lane that a key belongs to. */
 export const laneOf = (key: string): number => Number(key.slice(0, key.indexOf("/")))
 
+/** The place that a key belongs to. */
+const placeOf = (key: string): PlaceName => {
+  const [, place] = key.split("/")
+  return place === "accounts" || place === "journal" ? place : "records"
+}
+
+/** The same key as collections have it. */
+export const inCollection = (key: string): readonly [lane: number, number: number] => [
+  laneOf(key),
+  Number(key.slice(key.lastIndexOf("/") + 1))
+]
+
+const numbersOfLife = 100_000
+
+/** The life in which a mark with a number was made. */
+export const lifeOfNumber = (number: number): number => Math.floor(number / numbersOfLife)
+
 /** The value that a mark stands for: no two are equal, and no part of one is part of another. */
-export const valueOf = ([number, size]: Mark): unknown => ({
+export const markOf = ([number, size]: Mark) => ({
   number,
   text: `${number};`.repeat(Math.ceil(size / 2)).slice(0, size)
 })
@@ -59,24 +89,76 @@ const sizeOf = (random: Random.Random): number => {
   return random.oneIn(10) ? random.between(3000, 20_000) : random.below(400)
 }
 
+/** What chooses the operations of a lane. */
+interface Choices {
+  readonly random: Random.Random
+  readonly key: (place: PlaceName) => string
+  readonly mark: () => Mark
+}
+
+const transactionOf = ({ key, mark, random }: Choices): Transaction => {
+  const write = (): readonly [string, Mark | undefined] => [
+    key(random.pick(["records", "accounts", "journal"])),
+    random.oneIn(4) ? undefined : mark()
+  ]
+  const ending = random.pick<Transaction["ending"]>(["commit", "commit", "commit", "fail", "violate a unique index"])
+  const same = mark()
+  return {
+    _tag: "Transaction",
+    writes: [
+      [key("accounts"), mark()],
+      ...random.many(random.below(5), write),
+      [key("journal"), mark()],
+      ...ending === "violate a unique index" ? distinct(key).map((each) => [each, same] as const) : []
+    ],
+    undone: random.many(random.below(3), write),
+    ending
+  }
+}
+
+/** Two accounts, which cannot have the same number. */
+const distinct = (key: Choices["key"]): ReadonlyArray<string> => {
+  const [first, second] = [key("accounts"), key("accounts")]
+  return first === second ? distinct(key) : [first, second]
+}
+
+const manyOf = ({ key, mark, random }: Choices): Operation => {
+  const place = random.pick<PlaceName>(["records", "records", "accounts", "journal"])
+  return random.oneIn(3)
+    ? { _tag: "DeleteMany", keys: random.many(random.between(1, 8), () => key(place)) }
+    : { _tag: "PutMany", entries: random.many(random.between(1, 12), () => [key(place), mark()] as const) }
+}
+
+const singleOf = ({ key, mark, random }: Choices): Operation => {
+  const place = random.pick<PlaceName>(["records", "records", "accounts", "journal"])
+  const choice = random.below(65)
+  if (choice < 45) return { _tag: "Put", key: key(place), mark: mark() }
+  return choice < 55
+    ? { _tag: "Update", key: key(place), mark: mark() }
+    : { _tag: "Delete", key: key(place) }
+}
+
 /** What a lane does in a life. */
 export const operationsOf = (life: Life, lane: number): ReadonlyArray<Operation> => {
   const random = Random.make(Random.seedOf(life.seed, lane))
-  let count = life.number * 100_000 + lane * 10_000
-  const key = () => keyOf(lane, random.below(keysOfLane))
-  const mark = (): Mark => [++count, sizeOf(random)]
+  let count = life.number * numbersOfLife + lane * 10_000
+  const choices: Choices = {
+    random,
+    key: (place) => keyOf(lane, place, random.below(keysOfLane)),
+    mark: () => [++count, sizeOf(random)]
+  }
   const operation = (index: number): Operation => {
     const choice = random.below(100)
-    if (choice < 45) return { _tag: "Put", key: key(), mark: mark() }
-    if (choice < 55) return { _tag: "Update", key: key(), mark: mark() }
-    if (choice < 65) return { _tag: "Delete", key: key() }
-    if (choice < 77) {
-      return { _tag: "PutMany", entries: random.many(random.between(1, 12), () => [key(), mark()] as const) }
-    }
-    if (choice < 83) return { _tag: "DeleteMany", keys: random.many(random.between(1, 8), key) }
+    if (choice < 60) return singleOf(choices)
+    if (choice < 73) return manyOf(choices)
+    if (choice < 83) return transactionOf(choices)
     if (choice < 87) {
       const from = random.below(keysOfLane)
-      return { _tag: "DeleteRange", from: keyOf(lane, from), to: keyOf(lane, from + random.below(10)) }
+      return {
+        _tag: "DeleteRange",
+        from: keyOf(lane, "records", from),
+        to: keyOf(lane, "records", from + random.below(10))
+      }
     }
     if (choice < 97) return { _tag: "Flush" }
     if (choice < 98) return { _tag: "Clear" }
@@ -84,6 +166,9 @@ export const operationsOf = (life: Life, lane: number): ReadonlyArray<Operation>
   }
   return Array.from({ length: life.operations }, (_, index) => operation(index))
 }
+
+/** The life in which a backup was made. */
+export const lifeOfBackup = (name: string): number => Number(name.slice(0, name.indexOf("-")))
 
 const changed = (model: Model, change: (next: Map<string, Mark>) => void): Model => {
   const next = new Map(model)
@@ -104,9 +189,19 @@ export const change = (model: Model, operation: Operation): Model => {
     case "DeleteMany":
       return changed(model, (next) => operation.keys.forEach((key) => next.delete(key)))
     case "DeleteRange":
-      return new Map([...model].filter(([key]) => key < operation.from || key > operation.to))
+      return new Map(
+        [...model].filter(([key]) => placeOf(key) !== "records" || key < operation.from || key > operation.to)
+      )
     case "Clear":
-      return new Map()
+      return new Map([...model].filter(([key]) => placeOf(key) !== "records"))
+    case "Transaction":
+      if (operation.ending !== "commit") return model
+      return changed(model, (next) => {
+        for (const [key, mark] of operation.writes) {
+          if (mark === undefined) next.delete(key)
+          else next.set(key, mark)
+        }
+      })
     case "Flush":
     case "Backup":
       return model
@@ -115,6 +210,7 @@ export const change = (model: Model, operation: Operation): Model => {
 
 /** Whether all that a lane did is on disk when the operation is acknowledged. */
 export const isDurable = (before: Model, operation: Operation): boolean => {
+  const deletes = () => change(before, operation).size < before.size
   switch (operation._tag) {
     case "Put":
     case "Update":
@@ -123,39 +219,87 @@ export const isDurable = (before: Model, operation: Operation): boolean => {
     case "DeleteRange":
     case "Clear":
       // What finds nothing to delete commits nothing
-      return change(before, operation).size < before.size
-    case "PutMany":
+      return deletes()
     case "DeleteMany":
+      return operation.keys.some((key) => placeOf(key) === "records") || deletes()
+    case "Transaction":
+      return operation.ending === "commit"
+    case "PutMany":
     case "Flush":
     case "Backup":
       return true
   }
 }
 
-/** Does an operation. */
-export const perform = (
-  store: StoreService,
-  operation: Operation,
-  options: { readonly lane: number; readonly lanes: number; readonly backups: string }
+/** What can be asked of a store and of a collection alike. */
+export interface Place {
+  readonly put: (key: string, mark: Mark) => Effect.Effect<unknown, Failure>
+  readonly update: (key: string, mark: Mark) => Effect.Effect<unknown, Failure>
+  readonly delete: (key: string) => Effect.Effect<unknown, Failure>
+  readonly putMany: (entries: ReadonlyArray<readonly [string, Mark]>) => Effect.Effect<unknown, Failure>
+  readonly deleteMany: (keys: ReadonlyArray<string>) => Effect.Effect<unknown, Failure>
+}
+
+interface Failure {
+  readonly _tag: string
+}
+
+/** What operations are done to. */
+export interface Subject {
+  readonly store: StoreService
+  readonly places: Readonly<Record<PlaceName, Place>>
+  readonly lane: number
+  readonly lanes: number
+  /** The folder of the backups. */
+  readonly backups: string
+}
+
+const givenUp: Failure = { _tag: "GivenUp" }
+
+const performTransaction = (
+  { places, store }: Subject,
+  { ending, undone, writes }: Transaction
 ): Effect.Effect<unknown, unknown> => {
+  const write = ([key, mark]: readonly [string, Mark | undefined]) =>
+    mark === undefined ? places[placeOf(key)].delete(key) : places[placeOf(key)].put(key, mark)
+  const writeAll = (all: Transaction["writes"]) => Effect.forEach(all, write, { discard: true })
+  const inner = Effect.flip(store.withTransaction(Effect.andThen(writeAll(undone), Effect.fail(givenUp))))
+  const outer = store.withTransaction(
+    Effect.all([
+      writeAll(writes.slice(0, 1)),
+      undone.length === 0 ? Effect.void : inner,
+      writeAll(writes.slice(1)),
+      ending === "fail" ? Effect.fail(givenUp) : Effect.void
+    ])
+  )
+  if (ending === "commit") return outer
+  const expected = ending === "fail" ? "GivenUp" : "UniqueViolation"
+  return Effect.flatMap(Effect.flip(outer), (error) => error._tag === expected ? Effect.void : Effect.fail(error))
+}
+
+/** Does an operation. */
+export const perform = (subject: Subject, operation: Operation): Effect.Effect<unknown, unknown> => {
+  const { backups, lane, lanes, places, store } = subject
   switch (operation._tag) {
     case "Put":
-      return store.put(operation.key, valueOf(operation.mark))
+      return places[placeOf(operation.key)].put(operation.key, operation.mark)
     case "Update":
-      return store.update(operation.key, () => Option.some(valueOf(operation.mark)))
+      return places[placeOf(operation.key)].update(operation.key, operation.mark)
     case "Delete":
-      return store.delete(operation.key)
+      return places[placeOf(operation.key)].delete(operation.key)
     case "PutMany":
-      return store.putMany(operation.entries.map(([key, mark]) => [key, valueOf(mark)] as const))
+      return places[placeOf(operation.entries[0]?.[0] ?? "")].putMany(operation.entries)
     case "DeleteMany":
-      return store.deleteMany(operation.keys)
+      return places[placeOf(operation.keys[0] ?? "")].deleteMany(operation.keys)
+    case "Transaction":
+      return performTransaction(subject, operation)
     case "DeleteRange":
       return store.deleteRange({ gte: operation.from, lte: operation.to })
     case "Flush":
       return store.flush
     case "Clear":
-      return options.lanes === 1 ? store.clear : store.deleteRange({ prefix: `${options.lane}/` })
+      return lanes === 1 ? store.clear : store.deleteRange({ prefix: `${lane}/` })
     case "Backup":
-      return store.backup(`${options.backups}/${operation.name}`, { compact: options.lane % 2 === 0 })
+      return store.backup(`${backups}/${operation.name}`, { compact: lane % 2 === 0 })
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Load: very many fibers on one store, several processes and threads on one path,
- * and mixed work for a long time with flat memory and a flat file.
+ * Load: very many fibers on one store, several processes and threads on one path, by
+ * buffered calls and by transactions, and mixed work for a long time with flat memory and a flat file.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -12,6 +12,7 @@ import * as process from "node:process"
 import { Worker } from "node:worker_threads"
 import { Store, type StoreService } from "../../src/index.ts"
 import { temporaryFolder } from "../harness.ts"
+import { useTransactingFibers, useTransactingProcesses } from "./loadTransactions.ts"
 import * as Observer from "./observer.ts"
 import * as Random from "./random.ts"
 import { record, type Recorder, type RoundOptions, type Section } from "./section.ts"
@@ -61,8 +62,6 @@ const sameEntries = (round: number) =>
   Array.from({ length: 20 }, (_, index) => [`same ${index}`, `${round} ${"x".repeat(2000)}`] as const)
 
 const bytesOf = (path: string): number => statSync(join(path, "data.mdb")).size
-
-// Counters by transactions of several processes belong here: what they count to together must be exact.
 
 /** Several processes read, all of one state each time, while this one writes; one more is killed in the middle of a reading. */
 const useProcesses = Effect.fnUntraced(function*(processes: number, recorder: Recorder) {
@@ -187,7 +186,9 @@ export const section: Section = {
   round: Effect.fnUntraced(function*(seed, { minutes, quick }: RoundOptions) {
     const recorder = record()
     yield* useFibers(quick ? 10_000 : 100_000, recorder)
+    yield* useTransactingFibers(quick ? 10_000 : 100_000, recorder)
     yield* useProcesses(quick ? 4 : 8, recorder)
+    yield* useTransactingProcesses({ processes: quick ? 4 : 8, times: quick ? 200 : 3000, seed }, recorder)
     yield* useThreads(4, quick ? 200 : 2000, recorder)
     yield* useLong(minutes, seed, recorder)
     return recorder.report()
