@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // The engine is native code: a process for each file, so that no file can take another along
     pool: "forks",
+    // A test waits for the disk and for child processes as much as it computes
+    maxWorkers: "100%",
     testTimeout: 30_000,
     hookTimeout: 60_000
   }
