@@ -2,6 +2,7 @@
  * A call that must end in a result or in a typed error, and soon.
  */
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -20,8 +21,34 @@ const expected: ReadonlySet<string> = new Set([
   "UniqueViolation"
 ])
 
+/** What all errors have. */
+interface Failure {
+  readonly _tag: string
+  readonly message: string
+}
+
+const expectEnd = <A, E extends Failure>(
+  recorder: Recorder,
+  what: string,
+  exit: Exit.Exit<Option.Option<A>, E>
+): Option.Option<A> => {
+  if (Exit.isSuccess(exit)) {
+    recorder.expect(Option.isSome(exit.value), `${what}: nothing came of it`)
+    return exit.value
+  }
+  const error = Cause.findErrorOption(exit.cause)
+  if (Cause.pretty(exit.cause).includes(ownFault)) recorder.count("faults of the program's own")
+  else if (Option.isNone(error)) recorder.lose(`${what}: ${Cause.pretty(exit.cause)}`)
+  else {
+    recorder.count("typed errors")
+    const isExpected = expected.has(error.value._tag) && error.value.message.length > 10
+    recorder.expect(isExpected, `${what}: ${error.value._tag} ${error.value.message}`)
+  }
+  return Option.none()
+}
+
 /** Runs a call that must end in a result or in a typed error, and soon. */
-export const attempt = <A, E extends { readonly _tag: string; readonly message: string }, R>(
+export const attempt = <A, E extends Failure, R>(
   recorder: Recorder,
   what: string,
   call: () => Effect.Effect<A, E, R>
@@ -29,23 +56,12 @@ export const attempt = <A, E extends { readonly _tag: string; readonly message: 
   Effect.suspend(call).pipe(
     Effect.timeoutOption("10 seconds"),
     Effect.exit,
-    Effect.map((exit) => {
+    Effect.timed,
+    Effect.map(([duration, exit]) => {
       recorder.count("calls")
-      if (Exit.isSuccess(exit)) {
-        if (Option.isNone(exit.value)) recorder.lose(`${what}: nothing came of it`)
-        return exit.value
-      }
-      if (Cause.pretty(exit.cause).includes(ownFault)) {
-        recorder.count("faults of the program's own")
-        return Option.none()
-      }
-      const error = Cause.findErrorOption(exit.cause)
-      if (Option.isNone(error)) recorder.lose(`${what}: ${Cause.pretty(exit.cause)}`)
-      else {
-        recorder.count("typed errors")
-        const isExpected = expected.has(error.value._tag) && error.value.message.length > 10
-        recorder.expect(isExpected, `${what}: ${error.value._tag} ${error.value.message}`)
-      }
-      return Option.none()
+      // Who holds the event loop holds the clock as well, and ends in something after all
+      const milliseconds = Duration.toMillis(duration)
+      recorder.expect(milliseconds < 10_000, `${what}: it took ${milliseconds} ms`)
+      return expectEnd(recorder, what, exit)
     })
   )
