@@ -11,6 +11,7 @@ import type { Change } from "./Change.ts"
 import type { CollectionFailed, KeyExists, UniqueViolation } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
+import type { StreamRange } from "./Range.ts"
 import type {
   ChangesMissed,
   Closed,
@@ -36,7 +37,9 @@ import type {
  * @category models
  * @since 0.1.0
  */
-export interface CollectionRange<Key, Prefix = never> {
+export interface CollectionRange<Key, Prefix = never>
+  extends Pick<StreamRange, "reverse" | "offset" | "limit" | "snapshot">
+{
   /** Only keys that begin with this. */
   readonly prefix?: Prefix | undefined
   /** Only this key. */
@@ -49,14 +52,6 @@ export interface CollectionRange<Key, Prefix = never> {
   readonly lt?: Key | undefined
   /** This key and those before it. */
   readonly lte?: Key | undefined
-  /** Whether the range is read from its end. Default: `false`. */
-  readonly reverse?: boolean | undefined
-  /** How many are passed over. Default: none. */
-  readonly offset?: number | undefined
-  /** How many are given at the most. Default: all. */
-  readonly limit?: number | undefined
-  /** Whether all of the range is read as it is when the stream starts. Default: `true`. */
-  readonly snapshot?: boolean | undefined
 }
 
 /**

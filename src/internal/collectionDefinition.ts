@@ -11,7 +11,7 @@ import { CollectionFailed } from "../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../CollectionOptions.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type KeyEncoding } from "../StoreError.ts"
+import { Closed, type KeyEncoding } from "../StoreError.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
 import { shapeOf } from "./schemaShape.ts"
 import type { StoreCore } from "./storeCore.ts"
@@ -145,3 +145,11 @@ export const make = Effect.fnUntraced(
     }
   }
 )
+
+/** Runs an effect unless the collection was opened by another definition since. */
+export const ifCurrent = <A, E, R>(
+  { name, signature }: Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">,
+  { definitions, options: { path } }: StoreCore,
+  use: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed, R> =>
+  definitions.get(name) === signature ? use() : Effect.fail(new Closed({ path, what: "Collection" }))

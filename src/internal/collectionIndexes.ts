@@ -4,26 +4,19 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { CollectionIndex } from "../CollectionService.ts"
 import type { Reader } from "../Engine.ts"
-import { ByteString, fromBytes } from "../Key.ts"
+import { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { afterPrefix } from "../Range.ts"
-import { Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
+import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
 import type { KeyCodec } from "./collectionCodec.ts"
-import type { Definition, Index } from "./collectionDefinition.ts"
+import { type Definition, ifCurrent, type Index } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
+import { copyOf, keyOf } from "./engineBytes.ts"
 import type { OpenRecords, StoredRecord } from "./recordStream.ts"
-import * as Settled from "./settled.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
-
-/** A record that an index leads to. */
-interface Found {
-  readonly key: ByteString
-  readonly record: Uint8Array
-}
 
 /** The key of the record that an entry of an index leads to. */
 export const recordKeyOf = (
@@ -32,7 +25,7 @@ export const recordKeyOf = (
 ): Result.Result<ByteString, KeyEncoding | undefined> =>
   Result.filterOrFail(
     index.isUnique
-      ? Result.succeed(fromBytes(value.subarray(0, value.length)))
+      ? Result.succeed(keyOf(value))
       : Result.map(index.key.endOf(entry), (end) => ByteString(entry.slice(end))),
     (key) => key !== "",
     () => undefined
@@ -51,36 +44,45 @@ export const make = <
   access: StoreAccess,
   openRecords: OpenRecords
 ): CollectionIndex<IK, K, V> => {
-  const { database, key: keyCodec, name, signature, value: valueCodec } = definition
+  const { database, key: keyCodec, name, value: valueCodec } = definition
 
   /** An index is that of the definition by which the collection was opened last. */
-  const checked = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
-    Effect.suspend((): Effect.Effect<A, E | Closed, R> =>
-      core.definitions.get(name) === signature
-        ? effect
-        : Effect.fail(new Closed({ path: core.options.path, what: "Collection" }))
-    )
+  const checked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.suspend(() => ifCurrent(definition, core, () => effect))
 
   const open: OpenRecords = (options, resolve) => checked(openRecords(options, resolve))
   const read: StoreAccess["read"] = (use) => checked(access.read(use))
 
-  const source = { open, database: index.database, codec: index.key, isPart: !index.isUnique, values: index.isUnique }
-
   /** The key that an entry leads to. An entry that cannot be read leads to none; `verify` tells of it. */
-  const resolveKey = (entry: StoredRecord): Result.Result<ByteString | undefined> =>
-    Result.succeed(Result.getOrUndefined(recordKeyOf(index, entry)))
-
-  const resolveRecord = (entry: StoredRecord, reader: Reader): Result.Result<Found | undefined, EngineFailure> => {
+  const resolveKey = (entry: StoredRecord): Result.Result<StoredRecord | undefined> => {
     const key = Result.getOrUndefined(recordKeyOf(index, entry))
-    if (key === undefined) return Result.succeed(undefined)
-    return Result.map(
-      reader.get(database, key),
-      // The engine reads the next record into the same memory.
-      (record) => record === undefined ? undefined : { key, record: new Uint8Array(record.subarray(0, record.length)) }
-    )
+    return Result.succeed(key === undefined ? undefined : [key, entry[1]])
   }
 
-  const decodeValue = ({ key, record }: Found) => valueCodec.decode(record, () => keyCodec.show(key))
+  const resolveRecord = (
+    entry: StoredRecord,
+    reader: Reader
+  ): Result.Result<StoredRecord | undefined, EngineFailure> => {
+    const key = Result.getOrUndefined(recordKeyOf(index, entry))
+    if (key === undefined) return Result.succeed(undefined)
+    return Result.map(reader.get(database, key), (record) => record === undefined ? undefined : [key, copyOf(record)])
+  }
+
+  const decodeValue = ([key, record]: StoredRecord) => valueCodec.decode(record, () => keyCodec.show(key))
+
+  const reads = CollectionStreams.makeReads<IK, K, V>(
+    {
+      open,
+      database: index.database,
+      codec: index.key,
+      isPart: !index.isUnique,
+      // A unique index has the records' own keys in its values.
+      keys: { values: index.isUnique, resolve: resolveKey },
+      records: { values: index.isUnique, resolve: resolveRecord }
+    },
+    keyCodec,
+    decodeValue
+  )
 
   /** The first entry of an index key. */
   const findEntry = (reader: Reader, indexKey: ByteString): Result.Result<StoredRecord | undefined, EngineFailure> => {
@@ -130,47 +132,6 @@ export const make = <
         )
       )
 
-  type Range = CollectionStreams.TypedRange<IK>
-  type ValueServices = IK["EncodingServices"] | V["DecodingServices"]
-  type Value = V["Type"]
-  type Decoded = Result.Result<Value, ValueDecoding>
-
-  function values(range: Range & { readonly undecodable: "skip" }): Stream.Stream<Value, ReadError, ValueServices>
-  function values(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
-  function values(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
-  function values(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
-    return CollectionStreams.make(
-      { ...source, resolve: resolveRecord },
-      range,
-      (found) => CollectionStreams.tolerating(range.undecodable, decodeValue(found))
-    )
-  }
-
-  type Entry<A> = readonly [K["Type"], A]
-  type EntryServices = ValueServices | K["DecodingServices"]
-
-  function entries(
-    range: Range & { readonly undecodable: "skip" }
-  ): Stream.Stream<Entry<Value>, ReadError, EntryServices>
-  function entries(
-    range: Range & { readonly undecodable: "result" }
-  ): Stream.Stream<Entry<Decoded>, ReadError, EntryServices>
-  function entries(range?: Range): Stream.Stream<Entry<Value>, ReadError | ValueDecoding, EntryServices>
-  function entries(
-    range: Range = {}
-  ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
-    return CollectionStreams.make(
-      { ...source, resolve: resolveRecord },
-      range,
-      (found) =>
-        Settled.flatMap(keyCodec.decode(found.key), (key) =>
-          Settled.map(
-            CollectionStreams.tolerating(range.undecodable, decodeValue(found)),
-            (value) => value === undefined ? undefined : { item: [key, value.item] as const }
-          ))
-    )
-  }
-
   return {
     get,
     getOrFail: (key) =>
@@ -187,21 +148,6 @@ export const make = <
         (indexKey) =>
           read((reader) => Effect.fromResult(Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined)))
       ),
-    keys: (range = {}) =>
-      CollectionStreams.make(
-        { ...source, resolve: resolveKey },
-        range,
-        (bytes) => Settled.map(keyCodec.decode(bytes), (item) => ({ item }))
-      ),
-    values,
-    entries,
-    count: (range = {}) =>
-      Stream.runCount(
-        CollectionStreams.make(
-          { ...source, values: false, resolve: () => Result.succeed(true) },
-          range,
-          () => Effect.succeed({ item: true })
-        )
-      )
+    ...reads
   }
 }

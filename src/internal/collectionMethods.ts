@@ -20,10 +20,11 @@ import {
   type ValueDecoding
 } from "../StoreError.ts"
 import * as ChangeStream from "./changeStream.ts"
-import type { Definition } from "./collectionDefinition.ts"
+import { type Definition, ifCurrent } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
 import type { CollectionWrites, NewRecord } from "./collectionWrites.ts"
 import type { CommitError } from "./committer.ts"
+import { copyOf, ownBytes } from "./engineBytes.ts"
 import * as RecordStream from "./recordStream.ts"
 import * as Settled from "./settled.ts"
 import type { Step } from "./storeAccess.ts"
@@ -31,11 +32,8 @@ import type { StoreInternals } from "./storeInternals.ts"
 import type { Transaction } from "./transaction.ts"
 import { fromWrites, WriteSet } from "./writeSet.ts"
 
-/** Bytes that stay as they are when more is read. */
-const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes.subarray(0, bytes.length))
-
 const isSame = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
-  a === undefined || b === undefined ? a === b : Buffer.compare(a.subarray(0, a.length), b.subarray(0, b.length)) === 0
+  a === undefined || b === undefined ? a === b : Buffer.compare(ownBytes(a), ownBytes(b)) === 0
 
 const anything = () => Result.void
 
@@ -46,17 +44,15 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   open: RecordStream.OpenRecords
 ): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
-  const { database, indexes, key: keyCodec, name, signature, value: valueCodec } = definition
-  const { buffer, definitions, options: { path } } = holder.core
+  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
+  const { buffer } = holder.core
   const hasIndexes = indexes.size > 0
 
   /** Begins a write, unless the collection was opened by another definition since. */
   const enterToWrite = <A, E, R>(
     use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
-    access.enterToWrite((transaction): Effect.Effect<A, E | Closed, R> =>
-      definitions.get(name) === signature ? use(transaction) : Effect.fail(new Closed({ path, what: "Collection" }))
-    )
+    access.enterToWrite((transaction) => ifCurrent(definition, holder.core, () => use(transaction)))
 
   const notFound = (key: ByteString) => new KeyNotFound({ key: keyCodec.show(key), collection: name })
 
@@ -278,65 +274,21 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // ranges
   // ---------------------------------------------------------------------------
 
-  const source = { open, database, codec: keyCodec, isPart: false, resolve: RecordStream.itself }
-
-  type Range = CollectionStreams.TypedRange<K>
-  type ReadError = KeyEncoding | Closed | EngineFailure
-  type ValueServices = K["EncodingServices"] | V["DecodingServices"]
-  type Value = V["Type"]
-  type Decoded = Result.Result<Value, ValueDecoding>
-
-  function valuesIn(range: Range & { readonly undecodable: "skip" }): Stream.Stream<Value, ReadError, ValueServices>
-  function valuesIn(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
-  function valuesIn(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
-  function valuesIn(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
-    return CollectionStreams.make(
-      { ...source, values: true },
-      range,
-      ([key, record]) => CollectionStreams.tolerating(range.undecodable, decodeValue(key, record))
-    )
-  }
-
-  type Entry<A> = readonly [K["Type"], A]
-  type EntryServices = ValueServices | K["DecodingServices"]
-
-  function entriesIn(
-    range: Range & { readonly undecodable: "skip" }
-  ): Stream.Stream<Entry<Value>, ReadError, EntryServices>
-  function entriesIn(
-    range: Range & { readonly undecodable: "result" }
-  ): Stream.Stream<Entry<Decoded>, ReadError, EntryServices>
-  function entriesIn(range?: Range): Stream.Stream<Entry<Value>, ReadError | ValueDecoding, EntryServices>
-  function entriesIn(
-    range: Range = {}
-  ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
-    return CollectionStreams.make(
-      { ...source, values: true },
-      range,
-      ([bytes, record]) =>
-        Settled.flatMap(keyCodec.decode(bytes), (key) =>
-          Settled.map(
-            CollectionStreams.tolerating(range.undecodable, decodeValue(bytes, record)),
-            (value) => value === undefined ? undefined : { item: [key, value.item] as const }
-          ))
-    )
-  }
-
-  const keys: Collection<K, V, I>["keys"] = (range = {}) =>
-    CollectionStreams.make(
-      { ...source, values: false },
-      range,
-      ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))
-    )
+  const reads = CollectionStreams.makeReads<K, K, V>(
+    {
+      open,
+      database,
+      codec: keyCodec,
+      isPart: false,
+      keys: { values: false, resolve: RecordStream.itself },
+      records: { values: true, resolve: RecordStream.itself }
+    },
+    keyCodec,
+    ([key, record]) => decodeValue(key, record)
+  )
 
   const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>
-    Stream.runHead(
-      CollectionStreams.make({ ...source, values: true }, { ...range, reverse, limit: 1 }, ([bytes, record]) =>
-        Effect.map(
-          Effect.all([keyCodec.decode(bytes), decodeValue(bytes, record)]),
-          ([key, value]) => ({ item: [key, value] as const })
-        ))
-    )
+    Stream.runHead(reads.entries({ ...range, reverse, limit: 1 }))
 
   const changes: Collection<K, V, I>["changes"] = ({ capacity, prefix } = {}) =>
     Stream.unwrap(
@@ -366,15 +318,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     putMany,
     deleteMany,
     clear,
-    keys,
-    values: valuesIn,
-    entries: entriesIn,
+    ...reads,
     first: readOne(false),
     last: readOne(true),
-    count: (range = {}) =>
-      Stream.runCount(
-        CollectionStreams.make({ ...source, values: false }, range, () => Effect.succeed({ item: true }))
-      ),
     size: access.read((reader) => Effect.fromResult(reader.count(database))),
     changes
   }

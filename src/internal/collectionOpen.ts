@@ -148,11 +148,25 @@ export const make = <
   // a part of the work
   // ---------------------------------------------------------------------------
 
-  const migrateRecord = Effect.fnUntraced(function*(from: number, key: ByteString, record: Uint8Array) {
+  /** The migration that begins with a version, for data that has this one or an earlier one. */
+  const migrationFrom = (
+    from: number,
+    version: number
+  ): Effect.Effect<Migration<unknown, R[keyof R]>, CollectionFailed> => {
     const migration = migrations[from]
-    if (migration === undefined) {
-      return yield* refuse("MissingMigration", `it has version ${from}, and there is no migration from that one.`)
-    }
+    return migration === undefined
+      ? Effect.fail(
+        refuse("MissingMigration", `it has version ${version}, and there is no migration from version ${from}.`)
+      )
+      : Effect.succeed(migration)
+  }
+
+  const migrateRecord = Effect.fnUntraced(function*(
+    from: number,
+    migration: Migration<unknown, R[keyof R]>,
+    key: ByteString,
+    record: Uint8Array
+  ) {
     const show = () => keyCodec.show(key)
     const failed = (cause: unknown) =>
       refuse(
@@ -174,10 +188,11 @@ export const make = <
 
   const migratePart = Effect.fnUntraced(function*(transaction: Transaction.Transaction, descriptor: Descriptor) {
     const { migratedTo, version, ...rest } = descriptor
+    const migration = yield* migrationFrom(version, version)
     takeOver()
     const { records, rest: behind } = yield* readPart(transaction, migratedTo)
     for (const [key, record] of records) {
-      transaction.write([[database, key, yield* migrateRecord(version, key, record)]])
+      transaction.write([[database, key, yield* migrateRecord(version, migration, key, record)]])
     }
     const last = records.at(-1)
     yield* writeDescriptor(
@@ -237,23 +252,19 @@ export const make = <
 
   const done: Progress = { isDone: true, work: "", records: 0 }
 
-  const checkVersion = ({ fingerprint, version }: Descriptor) => {
+  const checkVersion = Effect.fnUntraced(function*({ fingerprint, version }: Descriptor) {
     if (version > definition.version) {
-      return Effect.fail(refuse("NewerVersion", `it has version ${version}, the program knows ${definition.version}.`))
+      return yield* refuse("NewerVersion", `it has version ${version}, the program knows ${definition.version}.`)
     }
-    for (let from = version; from < definition.version; from++) {
-      if (migrations[from] === undefined) {
-        return Effect.fail(
-          refuse("MissingMigration", `it has version ${version}, and there is no migration from version ${from}.`)
-        )
-      }
-    }
-    return version === definition.version && fingerprint !== definition.fingerprint && fingerprint !== unknown
-      ? Effect.fail(
-        refuse("ChangedSchema", `its schemas are not those of version ${version}; give a new version and a migration.`)
+    // A missing one is found before the first has changed anything.
+    for (let from = version; from < definition.version; from++) yield* migrationFrom(from, version)
+    if (version === definition.version && fingerprint !== definition.fingerprint && fingerprint !== unknown) {
+      return yield* refuse(
+        "ChangedSchema",
+        `its schemas are not those of version ${version}; give a new version and a migration.`
       )
-      : Effect.void
-  }
+    }
+  })
 
   type Services = V["EncodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
   type Part<R2> = Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R2>

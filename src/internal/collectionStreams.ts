@@ -2,12 +2,11 @@
  * Streams of a collection and of its indexes: ranges of typed keys, and records decoded
  * part by part.
  */
-import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { ValueSchema } from "../CollectionOptions.ts"
 import type { CollectionRange, Undecodable } from "../CollectionService.ts"
 import type { Bound, KeyRange } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
@@ -15,7 +14,14 @@ import type { KeyPrefix, KeySchema } from "../KeySchema.ts"
 import { afterPrefix, intersect } from "../Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../StoreError.ts"
 import type { KeyCodec } from "./collectionCodec.ts"
-import type { OpenRecords, RecordPull, Resolve } from "./recordStream.ts"
+import {
+  type Converted,
+  converting,
+  itself,
+  type OpenRecords,
+  type Resolve,
+  type StoredRecord
+} from "./recordStream.ts"
 import * as Settled from "./settled.ts"
 
 /** A range of typed keys. */
@@ -27,10 +33,7 @@ const at = (bytes: ByteString): Bound => ({ key: bytes, inclusive: true })
 
 const before = (bytes: ByteString): Bound => ({ key: bytes, inclusive: false })
 
-const startingWith = (bytes: ByteString): KeyRange => ({
-  from: { key: bytes, inclusive: true },
-  to: afterPrefix(bytes)
-})
+const startingWith = (bytes: ByteString): KeyRange => ({ from: at(bytes), to: afterPrefix(bytes) })
 
 /**
  * Turns a range of typed keys into one of bytes. With `isPart` other bytes follow those
@@ -44,7 +47,7 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   let result: KeyRange = { from: undefined, to: undefined }
   const encode = (key: K["Type"]) => codec.encode(key)
   /** The end of all bytes that begin with those of a key, or the key itself where nothing follows. */
-  const behind = (bytes: ByteString): Bound | undefined => isPart ? afterPrefix(bytes) : { key: bytes, inclusive: true }
+  const behind = (bytes: ByteString): Bound | undefined => isPart ? afterPrefix(bytes) : at(bytes)
   if (range.equals !== undefined) {
     const bytes = yield* encode(range.equals)
     result = intersect(result, { from: at(bytes), to: behind(bytes) })
@@ -66,55 +69,53 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   return result
 })
 
-/** Makes what a stream gives of what was pulled; `undefined` leaves it out. */
-export type Decode<A, B, E, R> = (item: A) => Effect.Effect<{ readonly item: B } | undefined, E, R>
+/** Makes what a stream gives of a record; `undefined` leaves it out. */
+type Decode<B, E, R> = (record: StoredRecord) => Effect.Effect<{ readonly item: B } | undefined, E, R>
 
-/** Decodes what is pulled. What comes before an item that fails is given first. */
-const decoding = <A, B, E, R>(
-  pull: RecordPull<A>,
-  decode: Decode<A, B, E, R>
-): Pull.Pull<Arr.NonEmptyReadonlyArray<B>, E | Closed | EngineFailure, void, R> => {
-  let failed: { readonly error: E } | undefined
-  const decodePart = Effect.fnUntraced(function*(items: ReadonlyArray<A>) {
-    const decoded: Array<B> = []
-    for (const item of items) {
-      const effect = decode(item)
-      const result: Result.Result<{ readonly item: B } | undefined, E> = Settled.isSucceeded(effect)
-        ? Result.succeed(effect.value)
-        : yield* Effect.result(effect)
-      if (Result.isFailure(result)) {
-        failed = { error: result.failure }
-        break
-      }
-      if (result.success !== undefined) decoded.push(result.success.item)
-    }
-    return decoded
-  })
-  const pullOrFail = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, E | Closed | EngineFailure> =>
-    failed === undefined ? pull : Effect.fail(failed.error)
-  )
-  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<B>, E | Closed | EngineFailure, void, R> = Effect.flatMap(
-    Effect.flatMap(pullOrFail, decodePart),
-    (decoded) => Arr.isArrayNonEmpty(decoded) ? Effect.succeed(decoded) : next
-  )
-  return next
-}
+const decodeAll = Effect.fnUntraced(function*<B, E, R>(
+  part: ReadonlyArray<StoredRecord>,
+  decode: Decode<B, E, R>
+): Effect.fn.Return<Converted<B, E>, never, R> {
+  const items: Array<B> = []
+  for (const record of part) {
+    const effect = decode(record)
+    const result: Result.Result<{ readonly item: B } | undefined, E> = Settled.isSucceeded(effect)
+      ? Result.succeed(effect.value)
+      : yield* Effect.result(effect)
+    if (Result.isFailure(result)) return { items, failed: { error: result.failure } }
+    if (result.success !== undefined) items.push(result.success.item)
+  }
+  return { items }
+})
 
-/** What is read of a database. */
-interface Source<K extends KeySchema, A> {
+/** What records are read from: those of a collection themselves, or those that an index leads to. */
+export interface Source<K extends KeySchema> {
   readonly open: OpenRecords
   readonly database: string
+  /** The codec of the keys of ranges. */
   readonly codec: KeyCodec<K>
+  /** Whether other bytes follow those of a key. */
   readonly isPart: boolean
-  readonly values: boolean
-  readonly resolve: Resolve<A>
+  /** How keys are found, and whether the values of the database are read for it. */
+  readonly keys: Finding
+  /** How records are found. */
+  readonly records: Finding
 }
 
+interface Finding {
+  readonly values: boolean
+  readonly resolve: Resolve<StoredRecord>
+}
+
+/** Nothing but the entries of the database. */
+const entriesThemselves: Finding = { values: false, resolve: itself }
+
 /** A stream of a range of a database. */
-export const make = <K extends KeySchema, A, B, E, R>(
-  { codec, database, isPart, open, resolve, values }: Source<K, A>,
+const make = <K extends KeySchema, B, E, R>(
+  { codec, database, isPart, open }: Source<K>,
+  { resolve, values }: Finding,
   range: TypedRange<K>,
-  decode: Decode<A, B, E, R>
+  decode: Decode<B, E, R>
 ): Stream.Stream<B, E | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> =>
   Stream.unwrap(
     Effect.flatMap(toKeyRange(codec, range, isPart), (keyRange): Effect.Effect<
@@ -124,15 +125,15 @@ export const make = <K extends KeySchema, A, B, E, R>(
     > =>
       Effect.map(
         open({ ...range, ...keyRange, database, values }, resolve),
-        (pull) => Stream.fromPull(Effect.succeed(decoding(pull, decode)))
+        (pull) => Stream.fromPull(Effect.succeed(converting(pull, (part) => decodeAll(part, decode))))
       ))
   )
 
 /** A value, or what is given in its place. */
-export type Tolerated<V> = V | Result.Result<V, ValueDecoding>
+type Tolerated<V> = V | Result.Result<V, ValueDecoding>
 
 /** Decodes a value in the way that is wanted; `undefined` leaves it out. */
-export const tolerating = <V, R>(
+const tolerating = <V, R>(
   undecodable: Undecodable | undefined,
   decoded: Effect.Effect<V, ValueDecoding, R>
 ): Effect.Effect<{ readonly item: Tolerated<V> } | undefined, ValueDecoding, R> => {
@@ -144,5 +145,60 @@ export const tolerating = <V, R>(
       return Effect.map(Effect.result(decoded), (item) => ({ item }))
     default:
       return Effect.map(decoded, (item) => ({ item }))
+  }
+}
+
+/** Makes what reads ranges of a source of records: the streams, and how many there are. */
+export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
+  source: Source<RK>,
+  keyCodec: KeyCodec<K>,
+  decodeValue: (record: StoredRecord) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+) => {
+  type Range = TypedRange<RK>
+  type ReadError = KeyEncoding | Closed | EngineFailure
+  type ValueServices = RK["EncodingServices"] | V["DecodingServices"]
+  type Value = V["Type"]
+  type Decoded = Result.Result<Value, ValueDecoding>
+
+  function values(range: Range & { readonly undecodable: "skip" }): Stream.Stream<Value, ReadError, ValueServices>
+  function values(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
+  function values(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
+  function values(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
+    return make(source, source.records, range, (record) => tolerating(range.undecodable, decodeValue(record)))
+  }
+
+  type Entry<A> = readonly [K["Type"], A]
+  type EntryServices = ValueServices | K["DecodingServices"]
+
+  function entries(
+    range: Range & { readonly undecodable: "skip" }
+  ): Stream.Stream<Entry<Value>, ReadError, EntryServices>
+  function entries(
+    range: Range & { readonly undecodable: "result" }
+  ): Stream.Stream<Entry<Decoded>, ReadError, EntryServices>
+  function entries(range?: Range): Stream.Stream<Entry<Value>, ReadError | ValueDecoding, EntryServices>
+  function entries(
+    range: Range = {}
+  ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
+    return make(
+      source,
+      source.records,
+      range,
+      (record) =>
+        Settled.flatMap(keyCodec.decode(record[0]), (key) =>
+          Settled.map(
+            tolerating(range.undecodable, decodeValue(record)),
+            (value) => value === undefined ? undefined : { item: [key, value.item] as const }
+          ))
+    )
+  }
+
+  return {
+    values,
+    entries,
+    keys: (range: Range = {}) =>
+      make(source, source.keys, range, ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))),
+    count: (range: Range = {}) =>
+      Stream.runCount(make(source, entriesThemselves, range, () => Effect.succeed({ item: true })))
   }
 }

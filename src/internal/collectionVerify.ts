@@ -7,18 +7,17 @@ import * as Result from "effect/Result"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { Collection, Problem } from "../CollectionService.ts"
 import type { Reader } from "../Engine.ts"
-import { type ByteString, fromBytes } from "../Key.ts"
+import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure } from "../StoreError.ts"
-import type { Definition } from "./collectionDefinition.ts"
+import type { Definition, Index } from "./collectionDefinition.ts"
 import { recordKeyOf } from "./collectionIndexes.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { entryKey } from "./collectionWrites.ts"
+import { keyOf } from "./engineBytes.ts"
 import * as RangeReader from "./rangeReader.ts"
 import type { OpenSnapshot } from "./storeCore.ts"
 import type { StoreInternals } from "./storeInternals.ts"
-
-const nameOf = (index: string, key: ByteString): string => `${index}\0${key}`
 
 /** Makes what verifies a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
@@ -52,20 +51,17 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
   })
 
-  /** The record that an index has under a key, if it is this one. */
+  /** Whether an index has a record under a key. */
   const isEntered = (
     reader: Reader,
     key: ByteString,
-    indexName: string,
+    index: Index<V["Type"], I[keyof I]>,
     indexKey: ByteString
-  ): Result.Result<boolean, EngineFailure> => {
-    const index = indexes.get(indexName)
-    if (index === undefined) return Result.succeed(true)
-    return Result.map(
+  ): Result.Result<boolean, EngineFailure> =>
+    Result.map(
       reader.get(index.database, entryKey(index, indexKey, key)),
-      (value) => value !== undefined && (!index.isUnique || fromBytes(value.subarray(0, value.length)) === key)
+      (value) => value !== undefined && (!index.isUnique || keyOf(value) === key)
     )
-  }
 
   const verifyRecord = Effect.fnUntraced(function*(
     problems: Array<Problem>,
@@ -79,7 +75,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     yield* Effect.match(keyCodec.decode(key), { onFailure: undecodable, onSuccess: () => undefined })
     const value = yield* Effect.result(valueCodec.decode(record, () => shown))
     if (Result.isFailure(value)) return undecodable(value.failure)
-    const entered = new Set(CollectionRecord.entriesOf(record).map(([index, indexKey]) => nameOf(index, indexKey)))
+    const entries = CollectionRecord.entriesOf(record)
+    const entered = new Set(entries.map(CollectionRecord.nameOf))
     for (const index of indexes.values()) {
       const indexKeys = yield* Effect.result(index.keysOf(value.success))
       if (Result.isFailure(indexKeys)) {
@@ -87,14 +84,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         continue
       }
       const wanted = new Set(indexKeys.success)
-      for (const [indexName, indexKey] of CollectionRecord.entriesOf(record)) {
+      for (const [indexName, indexKey] of entries) {
         if (indexName === index.name && !wanted.has(indexKey)) {
           problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
         }
       }
       for (const indexKey of indexKeys.success) {
-        const isThere = yield* Effect.fromResult(isEntered(reader, key, index.name, indexKey))
-        if (!isThere || !entered.has(nameOf(index.name, indexKey))) {
+        const isThere = yield* Effect.fromResult(isEntered(reader, key, index, indexKey))
+        if (!isThere || !entered.has(CollectionRecord.nameOf([index.name, indexKey]))) {
           problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
         }
       }

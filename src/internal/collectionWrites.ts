@@ -6,11 +6,12 @@ import * as Result from "effect/Result"
 import { UniqueViolation } from "../CollectionError.ts"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { Reader, Write } from "../Engine.ts"
-import { ByteString, fromBytes } from "../Key.ts"
+import { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { type EngineFailure, type KeyEncoding, type ValueEncoding } from "../StoreError.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import { keyOf } from "./engineBytes.ts"
 import * as Settled from "./settled.ts"
 
 /** A record as it is to be stored. */
@@ -79,7 +80,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   ): Result.Result<ByteString | undefined, EngineFailure> =>
     Result.map(
       reader.get(index.database, indexKey),
-      (value) => value === undefined ? undefined : fromBytes(value.subarray(0, value.length))
+      (value) => value === undefined ? undefined : keyOf(value)
     )
 
   /** The writes that delete the entries of a record that it does not keep. */
@@ -89,11 +90,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     entries: ReadonlyArray<CollectionRecord.IndexEntry>,
     kept: ReadonlyArray<CollectionRecord.IndexEntry>
   ): Result.Result<ReadonlyArray<Write>, EngineFailure> => {
-    const isKept = new Set(kept.map(([index, indexKey]) => `${index}\0${indexKey}`))
+    const isKept = new Set(kept.map(CollectionRecord.nameOf))
     const writes: Array<Write> = []
-    for (const [indexName, indexKey] of entries) {
+    for (const entry of entries) {
+      const [indexName, indexKey] = entry
       const index = indexes.get(indexName)
-      if (index === undefined || isKept.has(`${indexName}\0${indexKey}`)) continue
+      if (index === undefined || isKept.has(CollectionRecord.nameOf(entry))) continue
       if (index.isUnique) {
         // While an index is built anew, another record may have the key by now.
         const holder = holderOf(reader, index, indexKey)

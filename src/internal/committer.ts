@@ -15,6 +15,7 @@ import { type EngineFailure, MapFull } from "../StoreError.ts"
 import * as Generation from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
 import type { RwLock } from "./rwLock.ts"
+import { hasOnlyDeletions } from "./writeSet.ts"
 
 /** What a commit can fail with. */
 export type CommitError = MapFull | EngineFailure
@@ -65,13 +66,11 @@ export interface Committer {
 
 const smallestGrowth = 64 * 1024 * 1024
 
-const isDeletion = ([, , value]: Write): boolean => value === null
-
 /** The work of writing what is known beforehand. */
 const workOf = (writes: ReadonlyArray<Write>): Work => ({
   plan: () => Result.succeed({ clear: [], writes }),
   size: writes.length,
-  isFreeing: writes.every(isDeletion)
+  isFreeing: hasOnlyDeletions(writes)
 })
 
 const noWork = workOf([])

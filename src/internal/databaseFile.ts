@@ -58,7 +58,6 @@ const metaPageFlag = 0x08
 const encryptionFlag = 0x2000
 const integerKeysFlag = 0x08
 const largestPageSize = 65_536
-const noPage = 0xffff_ffff_ffff_ffffn
 
 const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0
 
@@ -79,7 +78,7 @@ const readMeta = (head: DataView, at: number, number: bigint): DatabaseHeader | 
   if (!isMeta) return undefined
   const rootAt = (offset: number): number | undefined => {
     const root = head.getBigUint64(at + offset, true)
-    return root === noPage ? undefined : Number(root)
+    return root === DatabasePages.noPage ? undefined : Number(root)
   }
   return {
     pageSize,

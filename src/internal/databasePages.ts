@@ -50,7 +50,8 @@ const rootOfDatabase = 40
 
 /** The engine follows no more levels. */
 const mostLevels = 32
-const noPage = 0xffff_ffff_ffff_ffffn
+/** Stands for no page: the root of an empty tree. */
+export const noPage = 0xffff_ffff_ffff_ffffn
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 

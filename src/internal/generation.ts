@@ -9,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import type { Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { CommitError } from "./committer.ts"
-import { addressOf, WriteSet } from "./writeSet.ts"
+import { addressOf, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
 
 type Address = readonly [database: string, key: ByteString]
 
@@ -99,10 +99,10 @@ export const groupsOf = ({ groups, writes }: Generation, touched: WriteSet): Wri
 export const deletionsAhead = (generation: Generation): ReadonlyArray<ReadonlyArray<Write>> => {
   const { freeing, groups, writes } = generation
   const isDeletion = ([database, key]: Address): boolean => writes.get(database, key) === null
-  const hasOnlyDeletions = [...writes].every(([, , write]) => write === null)
-  if (!hasOnlyDeletions && freeing.size === 0) return []
+  const isAllAhead = hasOnlyDeletions(writes)
+  if (!isAllAhead && freeing.size === 0) return []
   const isAhead = (address: Address): boolean =>
-    isDeletion(address) && (hasOnlyDeletions || freeing.has(addressOf(...address)))
+    isDeletion(address) && (isAllAhead || freeing.has(addressOf(...address)))
   const seen = new Set<Group>()
   const ahead: Array<ReadonlyArray<Write>> = []
   for (const [database, key] of writes) {

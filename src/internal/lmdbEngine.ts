@@ -87,7 +87,8 @@ type Records = Database<Uint8Array, ByteString>
 
 interface Files {
   readonly root: RootDatabase
-  readonly databases: Map<string, Records>
+  /** All that there are; one more makes another map, since none can be read in a transaction that is older. */
+  readonly databases: ReadonlyMap<string, Records>
   /** `undefined` on a read-only file that was never written to. */
   readonly meta: Records | undefined
   /** The size that the native map was asked to have. */
@@ -298,9 +299,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   /** The databases whose records were counted before: they will be again. */
   const counted = new Set<string>()
 
-  const openReader = ({ databases: found, root }: Files): SharedReader => {
-    // One that is created later cannot be read in this transaction.
-    const databases = new Map(found)
+  const openReader = ({ databases, root }: Files): SharedReader => {
     const transaction = root.useReadTransaction()
     const counts = new Map(Array.from(counted, (name) => [name, countPresent(databases.get(name))]))
     return share(transaction, readIn(() => databases, transaction, read, counts))
@@ -343,10 +342,10 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     maxKeyBytes,
     databases: () => files === undefined ? [] : [...files.databases.keys()],
     openDatabase: (name) =>
-      run("open a database", ({ databases, root }) => {
-        if (databases.has(name)) return
-        const database = openDatabase(root, name)
-        if (database !== undefined) databases.set(name, database)
+      run("open a database", (opened) => {
+        if (opened.databases.has(name)) return
+        const database = openDatabase(opened.root, name)
+        if (database !== undefined) files = { ...opened, databases: new Map(opened.databases).set(name, database) }
       }),
     get: (name, key) => view().get(name, key),
     has: (name, key) => view().has(name, key),

@@ -12,6 +12,7 @@ import type { KeyRange, RangePart, RangeRequest, Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import { fromBytes } from "../Key.ts"
 import type { EngineFailure } from "../StoreError.ts"
+import { ownBytes } from "./engineBytes.ts"
 import { readOf } from "./overlay.ts"
 import * as RangeReader from "./rangeReader.ts"
 import { addressOf } from "./writeSet.ts"
@@ -25,8 +26,7 @@ const longestPlain = 64
 
 const fingerprint = (bytes: Uint8Array | undefined): Fingerprint => {
   if (bytes === undefined) return undefined
-  // The memory that the engine reads into is longer.
-  const own = bytes.subarray(0, bytes.length)
+  const own = ownBytes(bytes)
   return own.length <= longestPlain ? `=${fromBytes(own)}` : createHash("sha256").update(own).digest("base64")
 }
 

@@ -63,6 +63,31 @@ const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
 /** The record itself. */
 export const itself: Resolve<StoredRecord> = Result.succeed
 
+/** What a part was converted to: up to the first that fails. */
+export interface Converted<B, E> {
+  readonly items: ReadonlyArray<B>
+  readonly failed?: { readonly error: E } | undefined
+}
+
+/** Converts what is pulled, part by part. What comes before an item that fails is given first. */
+export const converting = <A, B, E, R>(
+  pull: RecordPull<A>,
+  convert: (part: ReadonlyArray<A>) => Effect.Effect<Converted<B, E>, never, R>
+): Pull.Pull<Arr.NonEmptyReadonlyArray<B>, E | Closed | EngineFailure, void, R> => {
+  let failed: Converted<B, E>["failed"]
+  const pullOrFail = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, E | Closed | EngineFailure> =>
+    failed === undefined ? pull : Effect.fail(failed.error)
+  )
+  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<B>, E | Closed | EngineFailure, void, R> = Effect.flatMap(
+    Effect.flatMap(pullOrFail, convert),
+    (converted) => {
+      failed = converted.failed
+      return Arr.isReadonlyArrayNonEmpty(converted.items) ? Effect.succeed(converted.items) : next
+    }
+  )
+  return next
+}
+
 /** Opens the streams of one holder. */
 export type OpenRecords = ReturnType<typeof make>
 

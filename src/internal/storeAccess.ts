@@ -15,7 +15,7 @@ import type { CommitError } from "./committer.ts"
 import type { StoreCore } from "./storeCore.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
 import { blindUnit } from "./unitCommits.ts"
-import type { WriteSet } from "./writeSet.ts"
+import { hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
 
 /** A holder of an open store. */
 export interface Holder {
@@ -135,7 +135,7 @@ export const make = ({ core, isClosed }: Holder) => {
     if (writes.length === 0) return { result: Result.succeed(result) }
     if (isInUnit(writes)) return { wait: units.awaitUnit }
     if (!buffer.accepts(writes)) {
-      return { wait: writes.every(([, , value]) => value === null) ? pending.awaitCommitting : awaitRoom }
+      return { wait: hasOnlyDeletions(writes) ? pending.awaitCommitting : awaitRoom }
     }
     pending.write(writes)
     return { result: Result.succeed(result) }

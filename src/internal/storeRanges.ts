@@ -1,9 +1,7 @@
 /**
  * The methods of a store that read ranges, and its changes, for one of its holders.
  */
-import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Change, ChangesOptions } from "../Change.ts"
@@ -22,31 +20,17 @@ type ReadError = KeyEncoding | Closed | EngineFailure
 /** Turns a record into what a stream gives. */
 type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Result.Result<A, E>
 
-/** Projects what is pulled. What comes before a record that fails is given first. */
-const projecting = <A, E>(
-  pull: RecordStream.RecordPull<RecordStream.StoredRecord>,
+const projectAll = <A, E>(
+  part: ReadonlyArray<RecordStream.StoredRecord>,
   project: Project<A, E>
-): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> => {
-  let failed: { readonly error: E } | undefined
-  const pullOrFail = Effect.suspend((): Pull.Pull<
-    ReadonlyArray<RecordStream.StoredRecord>,
-    E | Closed | EngineFailure
-  > => failed === undefined ? pull : Effect.fail(failed.error))
-  const next: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | Closed | EngineFailure> = pullOrFail.pipe(
-    Effect.flatMap((records) => {
-      const good: Array<A> = []
-      for (const [key, bytes] of records) {
-        const projected = project(key, bytes)
-        if (Result.isFailure(projected)) {
-          failed = { error: projected.failure }
-          break
-        }
-        good.push(projected.success)
-      }
-      return Arr.isArrayNonEmpty(good) ? Effect.succeed(good) : next
-    })
-  )
-  return next
+): RecordStream.Converted<A, E> => {
+  const items: Array<A> = []
+  for (const [key, bytes] of part) {
+    const projected = project(key, bytes)
+    if (Result.isFailure(projected)) return { items, failed: { error: projected.failure } }
+    items.push(projected.success)
+  }
+  return { items }
 }
 
 const bytesOf: Project<Uint8Array, never> = (key) => Result.succeed(toBytes(key))
@@ -67,7 +51,10 @@ export const make = (holder: Holder, access: StoreAccess) => {
         Effect.flatMap(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
           Effect.map(
             open({ ...range, ...keyRange, database: recordsName, values }, RecordStream.itself),
-            (pull) => Stream.fromPull(Effect.succeed(projecting(pull, project)))
+            (pull) =>
+              Stream.fromPull(
+                Effect.succeed(RecordStream.converting(pull, (part) => Effect.succeed(projectAll(part, project))))
+              )
           ))
       )
     )

@@ -11,14 +11,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { Plan, Reader, Write } from "../Engine.ts"
+import type { Plan, Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { EngineFailure } from "../StoreError.ts"
 import type { CommitError, Work } from "./committer.ts"
 import * as Generation from "./generation.ts"
 import { over } from "./overlay.ts"
 import { type CommitContext, isMapFull, type PendingCommits } from "./pendingCommits.ts"
-import { fromWrites, WriteSet } from "./writeSet.ts"
+import { fromWrites, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
 
 /** Writes that are made as one. */
 export interface Unit {
@@ -61,13 +61,6 @@ interface Request {
 interface Group {
   readonly requests: ReadonlyArray<Request>
   readonly settled: Deferred.Deferred<void>
-}
-
-const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
-  for (const [, , value] of writes) {
-    if (value !== null) return false
-  }
-  return true
 }
 
 /** The work of making those units of a group that hold, behind pending writes of which some are made with them. */

@@ -14,7 +14,7 @@ import * as Ref from "effect/Ref"
 import type { Batch, Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import * as Generation from "./generation.ts"
-import { inRange, type PendingEntry, type Writes, WriteSet } from "./writeSet.ts"
+import { hasOnlyDeletions, inRange, type PendingEntry, type Writes, WriteSet } from "./writeSet.ts"
 
 interface Generations {
   readonly filling: Generation.Generation
@@ -188,7 +188,7 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
     accepts: (group) => {
       const growth = growthOf(group)
       if (growth !== undefined && (growth <= 0 || current().filling.writes.bytes + growth < batchBytes)) return true
-      return hasRoom() || (acceptsDeletions() && group.every(([, , write]) => write === null))
+      return hasRoom() || (acceptsDeletions() && hasOnlyDeletions(group))
     },
     write: (group, freeing) => {
       frozen = undefined

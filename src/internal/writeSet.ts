@@ -27,6 +27,14 @@ export interface Writes {
 /** One name for a key of a database. No name of a database has the character between them. */
 export const addressOf = (database: string, key: ByteString): string => `${database}\0${key}`
 
+/** Whether nothing is written but deletions. */
+export const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
+  for (const [, , write] of writes) {
+    if (write !== null) return false
+  }
+  return true
+}
+
 const noEntries: ReadonlyMap<ByteString, PendingWrite> = new Map()
 
 const bytesOf = (key: ByteString, write: PendingWrite): number => key.length + (write === null ? 0 : write.length)
