@@ -29,6 +29,7 @@ import * as Result from "effect/Result"
 import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
 import { types } from "node:util"
 import { isMessage, maximumDepth } from "./internal/messagePack.ts"
+import * as PlainWriter from "./internal/plainWriter.ts"
 import { isDense, isPlainText, isRecord, malformed, putTogether, Refusal, takeApart } from "./internal/valueGraph.ts"
 
 /**
@@ -71,35 +72,32 @@ const graphFormat = 2
 // Plain values
 // -----------------------------------------------------------------------------
 
-/**
- * Whether MessagePack gives the value back as it is. `seen` has the objects met so
- * far: one met twice has an identity to keep, which only a graph does.
- */
-const isPlain = (value: unknown, depth: number, seen: Set<object>): boolean => {
+/** Whether MessagePack gives the value back as it is. `met` has the objects that the value has so far. */
+const isPlain = (value: unknown, depth: number, met: Set<object>): boolean => {
   switch (typeof value) {
     case "string":
       return isPlainText(value)
     case "number":
       return value !== 0 || Object.is(value, 0)
     case "object":
-      return value === null || isPlainObject(value, depth, seen)
+      return value === null || isPlainObject(value, depth, met)
     default:
       return typeof value !== "function" && typeof value !== "symbol"
   }
 }
 
-const isPlainObject = (value: object, depth: number, seen: Set<object>): boolean => {
-  if (depth === maximumDepth || seen.has(value) || types.isProxy(value)) return false
-  seen.add(value)
+const isPlainObject = (value: object, depth: number, met: Set<object>): boolean => {
+  if (depth === maximumDepth || met.has(value) || types.isProxy(value)) return false
+  met.add(value)
   if (Array.isArray(value)) {
     return Object.getPrototypeOf(value) === Array.prototype && isDense(value) &&
-      value.every((element) => isPlain(element, depth + 1, seen))
+      value.every((element) => isPlain(element, depth + 1, met))
   }
   if (!isRecord(value)) return types.isDate(value) && Object.getPrototypeOf(value) === Date.prototype
   for (const key in value) {
     // The reader of msgpackr renames `__proto__`, its writer goes by `constructor`.
     if (key === "__proto__" || key === "constructor" || !isPlainText(key)) return false
-    if (!isPlain(value[key], depth + 1, seen)) return false
+    if (!isPlain(value[key], depth + 1, met)) return false
   }
   return true
 }
@@ -107,6 +105,9 @@ const isPlainObject = (value: object, depth: number, seen: Set<object>): boolean
 // -----------------------------------------------------------------------------
 // The codec
 // -----------------------------------------------------------------------------
+
+/** Values up to this size are read from memory that is there already. */
+const deskBytes = 4096
 
 const failure = (what: string, cause: unknown): Failure => {
   if (cause instanceof Refusal) return { detail: cause.message }
@@ -122,6 +123,7 @@ const failure = (what: string, cause: unknown): Failure => {
 export const make = (): Codec => {
   // No records: each value would carry the definitions of its own, and the reader makes a reader of each definition
   // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
+  const writer = PlainWriter.make()
   const packr = new Packr({
     useRecords: false,
     variableMapSize: true,
@@ -133,6 +135,18 @@ export const make = (): Codec => {
     const bytes = packr.pack(value, RESERVE_START_SPACE | 1)
     bytes[0] = format
     return bytes
+  }
+
+  const packOther = (value: unknown): Uint8Array =>
+    isPlain(value, 0, new Set()) ? pack(plainFormat, value) : pack(graphFormat, takeApart(value))
+
+  // msgpackr makes a view for each buffer that it reads from, which takes as long as to read a small value.
+  const desk = new Uint8Array(deskBytes)
+  const readable = (bytes: Uint8Array, length: number): Uint8Array => {
+    // What is longer than the value is memory of the engine, which is read from again and again.
+    if (bytes.byteLength !== length || length > deskBytes) return bytes
+    desk.set(bytes)
+    return desk
   }
 
   const unpack = (bytes: Uint8Array, length: number): unknown => {
@@ -147,8 +161,9 @@ export const make = (): Codec => {
   return {
     encode: (value) =>
       Result.try({
-        try: () => isPlain(value, 0, new Set()) ? pack(plainFormat, value) : pack(graphFormat, takeApart(value)),
+        try: () => writer.write(plainFormat, value) ?? packOther(value),
         catch: (cause) => {
+          writer.reset()
           // A throw in the middle can leave the buffer that all instances of msgpackr write to half exchanged.
           packr.useBuffer(Buffer.allocUnsafeSlow(8192))
           return failure("encoding it threw", cause)
@@ -156,7 +171,7 @@ export const make = (): Codec => {
       }),
     decode: (bytes, length = bytes.length) =>
       Result.try({
-        try: () => unpack(bytes, length),
+        try: () => unpack(readable(bytes, length), length),
         catch: (cause) => {
           clearSource()
           return failure("decoding them threw", cause)

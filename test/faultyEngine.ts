@@ -103,7 +103,11 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
       })
   }
 
-  const commit = (environment: Engine.Environment, plan: Engine.Plan) =>
+  const commit = (
+    environment: Engine.Environment,
+    plan: Engine.Plan,
+    options?: { readonly isBlind?: boolean | undefined }
+  ) =>
     Effect.suspend((): Effect.Effect<number | undefined, Fault> => {
       const fault = faultOf("commit")
       const recorded = recording(plan)
@@ -113,7 +117,10 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
         : Effect.andThen(Deferred.succeed(next.wanted, undefined), next.latch.await)
       const decideAndFail = (error: Fault) =>
         Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment))), Effect.fail(error))
-      return Effect.andThen(isReleased, fault === undefined ? environment.commit(recorded) : decideAndFail(fault))
+      return Effect.andThen(
+        isReleased,
+        fault === undefined ? environment.commit(recorded, options) : decideAndFail(fault)
+      )
     }).pipe(Effect.uninterruptible)
 
   return {
@@ -129,7 +136,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
             has: (database, key) => read("has", () => environment.has(database, key)),
             count: (database) => read("count", () => environment.count(database)),
             stats: () => read("stats", environment.stats),
-            commit: (plan) => commit(environment, plan),
+            commit: (plan, commitOptions) => commit(environment, plan, commitOptions),
             resize: (mapSize, resizeOptions) => run("resize", environment.resize(mapSize, resizeOptions)),
             backup: (path, backupOptions) => run("backup", environment.backup(path, backupOptions))
           }))

@@ -53,15 +53,14 @@ const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
 
   const watch = (environment: Engine.Environment): Engine.Environment => ({
     ...environment,
-    commit: (plan) =>
+    commit: (plan, options) =>
       Effect.suspend(() => {
         let keys: ReadonlyArray<string> = []
         const commit = environment.commit((present) =>
           Result.map(plan(present), (batch) => {
             keys = batch === undefined ? [] : keysOf(batch)
             return batch
-          })
-        )
+          }), options)
         const record = (transactionId: number | undefined) =>
           Effect.sync(() => {
             if (transactionId === undefined) return

@@ -47,6 +47,8 @@ export interface Work {
   readonly size: number
   /** Whether it may use the pages that are held back, because it only deletes. */
   readonly isFreeing: boolean
+  /** Whether its plan reads nothing. */
+  readonly isBlind: boolean
 }
 
 /** Brings batches to the engine. */
@@ -70,7 +72,8 @@ const smallestGrowth = 64 * 1024 * 1024
 const workOf = (writes: ReadonlyArray<Write>): Work => ({
   plan: () => Result.succeed({ clear: [], writes }),
   size: writes.length,
-  isFreeing: hasOnlyDeletions(writes)
+  isFreeing: hasOnlyDeletions(writes),
+  isBlind: true
 })
 
 const noWork = workOf([])
@@ -152,7 +155,7 @@ export const make = (options: CommitterOptions): Committer => {
   })
 
   /** Runs one transaction and tells of it. */
-  const transact = (plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
+  const transact = ({ isBlind, plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> =>
     Effect.suspend(() => {
       let written: Batch | undefined
       const commitPlanned = environment.commit((present) =>
@@ -165,16 +168,15 @@ export const make = (options: CommitterOptions): Committer => {
               options.onWritten(batch)
             }
           }
-        })
-      )
+        }), { isBlind })
       return Effect.flatMap(commitPlanned, (transactionId) =>
         written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId))
     })
 
-  const commitOnce = ({ plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> => {
+  const commitOnce = (work: Work): Effect.Effect<void, EngineFull | EngineFailure> => {
     const resizeAgain = Effect.suspend(() => resizeTo(mapSize, isInReserve))
     const attempt = Effect.suspend(() => mustResize ? resizeAgain : Effect.void).pipe(
-      Effect.andThen(lock.withRead(transact(plan)))
+      Effect.andThen(lock.withRead(transact(work)))
     )
     return Effect.catchTag(attempt, "EngineFull", (full) => {
       if (full.needed > full.mapSize) return Effect.fail(full)
@@ -253,7 +255,7 @@ export const make = (options: CommitterOptions): Committer => {
     // In key order a page that becomes empty is free for the next within the same transaction.
     yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey)), "MapFull", () => mapFull(writes.size))
     // What is on disk is no longer among the writes.
-    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf([...writes])))
+    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf(writes.toArray())))
   })
 
   return {
@@ -264,7 +266,7 @@ export const make = (options: CommitterOptions): Committer => {
         (full) => work.isFreeing ? commitInReserve(work) : Effect.fail(full)
       ),
     commitPending: (pending) =>
-      Effect.catchTag(commitAged(workOf([...pending.writes])), "MapFull", (full) => {
+      Effect.catchTag(commitAged(workOf(Generation.take(pending))), "MapFull", (full) => {
         const ahead = Generation.deletionsAhead(pending)
         return ahead.length > 0 ? commitDeletionsFirst(pending, ahead) : Effect.fail(full)
       }),

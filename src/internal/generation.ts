@@ -19,7 +19,9 @@ type Group = Map<string, Address>
 /** Writes that are committed together. */
 export interface Generation {
   /** The latest write of each key. */
-  readonly writes: WriteSet
+  writes: WriteSet
+  /** All of them, as they were given to a commit. */
+  taken: ReadonlyArray<Write> | undefined
   /** The group of a key, for keys that have one. */
   readonly groups: Map<string, Group>
   /** Deletions made since a commit did not fit: they may be committed ahead of the rest, to make room. */
@@ -35,6 +37,7 @@ export interface Generation {
 /** Makes a generation without writes. */
 export const make = (): Generation => ({
   writes: new WriteSet(),
+  taken: undefined,
   groups: new Map(),
   freeing: new Set(),
   isRequested: false,
@@ -61,6 +64,18 @@ export const add = (generation: Generation, group: ReadonlyArray<Write>, freeing
     else if (generation.freeing.size > 0) generation.freeing.delete(addressOf(database, key))
   }
   if (group.length > 1) join(generation, group.map(([database, key]): Address => [database, key]))
+}
+
+/** Gives all writes to a commit. */
+export const take = (generation: Generation): ReadonlyArray<Write> => {
+  generation.taken = generation.writes.toArray()
+  return generation.taken
+}
+
+/** Takes all writes out. */
+export const removeAll = (generation: Generation): void => {
+  generation.writes = new WriteSet()
+  generation.freeing.clear()
 }
 
 /** Takes a write out, because it is on disk or out of date. */

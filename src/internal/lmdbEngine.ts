@@ -42,7 +42,7 @@ import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { ownerOnly } from "./fileAccess.ts"
-import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
+import { lastPages, mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import {
   formatKey,
@@ -78,8 +78,17 @@ const permissions = { permissionsMode: ownerOnly }
 // the open files
 // ---------------------------------------------------------------------------
 
+/** Up to here the bytes of a key are written one by one, which is faster than a call of the platform. */
+const shortKey = 32
+
+const writeBytes = (key: ByteString, target: Buffer, start: number): number => {
+  for (let index = 0; index < key.length; index++) target[start + index] = key.charCodeAt(index)
+  return start + key.length
+}
+
 const keyEncoder = {
-  writeKey: (key: ByteString, target: Buffer, start: number): number => start + target.write(key, start, "latin1"),
+  writeKey: (key: ByteString, target: Buffer, start: number): number =>
+    key.length <= shortKey ? writeBytes(key, target, start) : start + target.write(key, start, "latin1"),
   readKey: (source: Buffer, start: number, end: number): string => source.toString("latin1", start, end)
 }
 
@@ -221,6 +230,26 @@ const within = (
   }).catch(revealCommitError).then(() => outcome)
 }
 
+const isKey = (key: ByteString): boolean => key.length > 0 && key.length <= maxKeyBytes
+
+/**
+ * Whether a batch can be written where nothing is undone: it surely fits into the native
+ * map, whatever it takes, and the library refuses none of its keys in the middle. Another
+ * process may take pages until the transaction begins, so there must be no limit to keep.
+ */
+const surelyFits = (files: WritableFiles, batch: Batch): boolean => {
+  for (const [, key] of batch.writes) if (!isKey(key)) return false
+  const figures = files.meta.getStats()
+  return batch.clear.length === 0 && figure(figures, "mapSize") === files.nativeMapSize &&
+    (pagesOf(figures) + takenBy(files, batch) + lastPages(pagesOf(figures))) * pageSize <= files.wantedMapSize
+}
+
+/** Has the library write a batch outside of the main thread, where it cannot be undone. */
+const writeBeside = (files: WritableFiles, batch: Batch): Promise<Outcome> =>
+  files.meta.batch(() => writeAll(files, batch)).catch(revealCommitError).then(() =>
+    figure(files.meta.getStats(), "lastTxnId")
+  )
+
 const writeBatch = (files: Files, decide: () => Batch | undefined, mapSize: number): Promise<Outcome> => {
   if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
   if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
@@ -309,7 +338,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   let before: SharedReader | undefined
   const view = (): Reader => before?.reader ?? present
 
-  const commit = (opened: Files, plan: Plan): Effect.Effect<Outcome, EngineFailure> =>
+  const commit = (opened: Files, plan: Plan, isBlind: boolean): Effect.Effect<Outcome, EngineFailure> =>
     Effect.suspend(() => {
       let batch: Batch | undefined
       const decide = (): Batch | undefined => {
@@ -329,6 +358,10 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           opened.root.readerCheck()
           // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
           before = Result.getOrUndefined(run("snapshot", openReader))
+          if (isBlind && options.maxMapSize === undefined && isWritable(opened)) {
+            const known = decide()
+            if (known !== undefined && surelyFits(opened, known)) return writeBeside(opened, known).then(end)
+          }
           return writeBatch(opened, decide, mapSize).then(end)
         },
         catch: (cause) => {
@@ -367,10 +400,10 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           }
         }
       }),
-    commit: (plan) =>
+    commit: (plan, { isBlind = false } = {}) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
         Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
-          mustResize() ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize })) : commit(opened, plan)
+          mustResize() ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize })) : commit(opened, plan, isBlind)
         ),
         Effect.flatMap((outcome) => outcome instanceof EngineFull ? Effect.fail(outcome) : Effect.succeed(outcome)),
         Effect.uninterruptible

@@ -10,6 +10,8 @@ export interface ReadOptions extends KeyRange {
   readonly reverse: boolean
   /** Whether values are read. */
   readonly values: boolean
+  /** How many records are wanted at most, asked before each part. Default: all. */
+  readonly wanted?: () => number
 }
 
 /** Keys with the bytes of their values, empty where values are not read. */
@@ -24,7 +26,7 @@ const partBytes = 1024 * 1024
 
 /** Starts to read a range of a database. */
 export const make = (reader: Pick<Reader, "read">, database: string, options: ReadOptions): RangeReader => {
-  const { reverse, values } = options
+  const { reverse, values, wanted = () => Infinity } = options
   let rest: KeyRange | undefined = { from: options.from, to: options.to }
 
   // Many writes may lie between two records of the engine: they are given in parts too.
@@ -39,7 +41,8 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
   return () => {
     if (given < records.length) return Result.succeed(give())
     if (rest === undefined) return Result.succeed(undefined)
-    const part = reader.read(database, { ...rest, reverse, values, maxRecords: partRecords, maxBytes: partBytes })
+    const maxRecords = Math.min(partRecords, wanted())
+    const part = reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes })
     if (Result.isFailure(part)) return Result.fail(part.failure)
     ;({ records, rest } = part.success)
     given = 0

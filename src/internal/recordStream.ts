@@ -51,6 +51,7 @@ const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
   let left = toCount(limit)
   return {
     isDone: () => left === 0,
+    wanted: () => passOver + left,
     apply: (part: RangeReader.Part): RangeReader.Part => {
       const kept = part.slice(passOver, passOver + left)
       passOver = Math.max(0, passOver - part.length)
@@ -128,7 +129,7 @@ export const make = ({ core, isClosed }: Holder, { closed, ended, enter, readLiv
   ): RecordPull<A> => {
     const { database, from, reverse, to, values } = options
     const cut = makeCut(options)
-    const read = RangeReader.make(reader, database, { from, to, values, reverse: reverse === true })
+    const read = RangeReader.make(reader, database, { from, to, values, reverse: reverse === true, wanted: cut.wanted })
     const readPart = (): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> => {
       const part = read()
       if (Result.isFailure(part)) return Effect.fail(part.failure)
@@ -144,7 +145,13 @@ export const make = ({ core, isClosed }: Holder, { closed, ended, enter, readLiv
     const readNext = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> =>
       cut.isDone() ? Cause.done() : whenReadable(() => Effect.flatMap(check, readPart))
     )
-    const next: RecordPull<A> = Effect.yieldNow.pipe(
+    let isFirst = true
+    const yieldBetween = Effect.suspend(() => {
+      if (!isFirst) return Effect.yieldNow
+      isFirst = false
+      return Effect.void
+    })
+    const next: RecordPull<A> = yieldBetween.pipe(
       Effect.andThen(readNext),
       Effect.flatMap((found) => Arr.isReadonlyArrayNonEmpty(found) ? Effect.succeed(found) : next)
     )

@@ -7,6 +7,7 @@
  * between two suspensions is a step of its own, so that nothing else takes a permit.
  */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
 import { type ByteString, toBytes } from "../Key.ts"
@@ -42,6 +43,7 @@ export type StoreAccess = ReturnType<typeof make>
 export const make = ({ core, isClosed }: Holder) => {
   const { buffer, keys, live, options, pending, units, values } = core
   const { path } = options
+  const flushesFirst = options.autoFlushOnRead && !options.readOnly
 
   const closed = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" })))
   const ended = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" })))
@@ -55,6 +57,13 @@ export const make = ({ core, isClosed }: Holder) => {
       const transaction = currentOf(fiber, core)
       return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
     })
+
+  /**
+   * What a read outside of transactions reads from, where nothing is in its way; else it takes the other path.
+   * This is asked for each record, and has no closures to make.
+   */
+  const readerAtOnce = (fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined =>
+    isClosed() || flushesFirst || !core.isReadable() || currentOf(fiber, core) !== undefined ? undefined : live
 
   /** Reads after something was waited for. */
   const whenReadableAgain = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
@@ -166,6 +175,7 @@ export const make = ({ core, isClosed }: Holder) => {
     ended,
     enter,
     enterToWrite,
+    readerAtOnce,
 
     /** Waits until the environment can be read, where it cannot, and reads. */
     whenReadable: <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>

@@ -62,7 +62,15 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
       return access.read((reader) => use(bytes, reader), flush, () => isPending(bytes))
     })
 
-  const get = (key: Key) => readKey(key, (bytes, reader) => Effect.fromResult(find(reader, bytes)))
+  const getSlowly = (key: Key) => readKey(key, (bytes, reader) => Effect.fromResult(find(reader, bytes)))
+
+  const get = (key: Key) =>
+    Effect.withFiber((fiber): ReturnType<typeof getSlowly> => {
+      const reader = access.readerAtOnce(fiber)
+      if (reader === undefined) return getSlowly(key)
+      const bytes = keys.encode(key)
+      return Result.isSuccess(bytes) ? Effect.fromResult(find(reader, bytes.success)) : Effect.fail(bytes.failure)
+    })
 
   const getOrFail = (key: Key) =>
     readKey(key, (bytes, reader): Effect.Effect<unknown, ValueDecoding | EngineFailure | KeyNotFound> => {
@@ -73,8 +81,18 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
         : Effect.fail(new KeyNotFound({ key: keys.show(key) }))
     })
 
+  const hasSlowly = (key: Key, flush: boolean | undefined) =>
+    readKey(key, (bytes, reader) => Effect.fromResult(reader.has(recordsName, bytes)), flush)
+
   const has = (key: Key, hasOptions?: { readonly flush?: boolean | undefined }) =>
-    readKey(key, (bytes, reader) => Effect.fromResult(reader.has(recordsName, bytes)), hasOptions?.flush)
+    Effect.withFiber((fiber): ReturnType<typeof hasSlowly> => {
+      const reader = hasOptions?.flush === undefined ? access.readerAtOnce(fiber) : undefined
+      if (reader === undefined) return hasSlowly(key, hasOptions?.flush)
+      const bytes = keys.encode(key)
+      return Result.isSuccess(bytes)
+        ? Effect.fromResult(reader.has(recordsName, bytes.success))
+        : Effect.fail(bytes.failure)
+    })
 
   const readAll = <K extends Key>(
     reader: Reader,

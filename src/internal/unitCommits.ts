@@ -90,7 +90,8 @@ const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, withThem: W
   return {
     plan,
     size: sets.reduce((size, writes) => size + writes.size, withThem.size),
-    isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem)
+    isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem),
+    isBlind: requests.every(({ unit }) => unit.holds === always)
   }
 }
 

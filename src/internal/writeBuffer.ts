@@ -198,6 +198,8 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
       const { committing } = current()
       if (committing === undefined) return
       frozen = undefined
+      // What was taken as a whole need not be taken out one by one.
+      if (writes === committing.taken) return Generation.removeAll(committing)
       for (const database of clear) {
         for (const [key] of committing.writes.entriesOf(database)) Generation.remove(committing, database, key)
       }

@@ -149,10 +149,15 @@ export class WriteSet implements Writes, Iterable<Write> {
     for (const [database, key, write] of later) this.set(database, key, write)
   }
 
-  *[Symbol.iterator](): IterableIterator<Write> {
-    for (const [database, writes] of this.#databases) {
-      for (const [key, write] of writes) yield [database, key, write]
-    }
+  /** All writes as they are now. */
+  toArray(): ReadonlyArray<Write> {
+    const all: Array<Write> = []
+    for (const [database, writes] of this.#databases) writes.forEach((write, key) => all.push([database, key, write]))
+    return all
+  }
+
+  [Symbol.iterator](): IterableIterator<Write> {
+    return this.toArray()[Symbol.iterator]()
   }
 }
 

@@ -1,0 +1,248 @@
+/**
+ * Writes plain values as MessagePack: what JSON could hold too, which nearly every value is.
+ *
+ * A value is checked and written in one pass, because to look through it first and to
+ * have it written by msgpackr takes three times as long (`test/bench/codec.ts`). What it
+ * meets besides, it leaves to the caller, who knows more kinds of values.
+ */
+import { Buffer } from "node:buffer"
+import { types } from "node:util"
+import { maximumDepth } from "./messagePack.ts"
+import { isDense, isPlainText, isRecord } from "./valueGraph.ts"
+
+/** Writes plain values. */
+export interface PlainWriter {
+  /**
+   * Writes a value behind a first byte; `undefined` where it is not plain. The bytes are
+   * a slice of a larger chunk, no part of which is written twice. Throws what getters of
+   * the value throw.
+   */
+  readonly write: (first: number, value: unknown) => Uint8Array | undefined
+  /** Is called after a throw, before the next value is written. */
+  readonly reset: () => void
+}
+
+/** Holds many small values; larger ones get a chunk of their own. */
+const chunkBytes = 16_384
+
+/** Up to here the characters of a text are written one by one, which is faster than a call of the platform. */
+const shortText = 63
+
+/** The most bytes of an item without its content: a float, or the head of a long text, array or map. */
+const headBytes = 9
+
+/** Up to here a list is gone through faster than a set is made. */
+const fewObjects = 8
+
+const hasOrAdd = (objects: Set<object>, value: object): boolean => {
+  if (objects.has(value)) return true
+  objects.add(value)
+  return false
+}
+
+/** What any record would seem to have too, if somebody gave it to all objects. */
+const isPolluted = (): boolean => {
+  for (const _ in {}) return true
+  return false
+}
+
+const isSmall = (value: number): boolean => value >>> 0 === value || value >> 0 === value
+
+/** Makes a writer. */
+export const make = (): PlainWriter => {
+  let chunk = Buffer.allocUnsafeSlow(chunkBytes)
+  let floats = new DataView(chunk.buffer)
+  /** Where the value that is written begins, and where its next byte goes. */
+  let start = 0
+  let position = 0
+  let isWriting = false
+
+  /** The objects met in the value: one met twice has an identity to keep, which bytes in a row do not. */
+  const few: Array<object | undefined> = Array.from({ length: fewObjects }, () => undefined)
+  let count = 0
+  let many: Set<object> | undefined
+
+  const isMet = (value: object): boolean => {
+    if (many !== undefined) return hasOrAdd(many, value)
+    for (let index = 0; index < count; index++) {
+      if (few[index] === value) return true
+    }
+    if (count === fewObjects) many = new Set([...few, value].filter((object) => object !== undefined))
+    else few[count++] = value
+    return false
+  }
+
+  const reset = (): void => {
+    isWriting = false
+    while (count > 0) few[--count] = undefined
+    many = undefined
+  }
+
+  /** Makes sure that so many bytes can be written. */
+  const reserve = (bytes: number): void => {
+    if (position + bytes <= chunk.length) return
+    const written = chunk.subarray(start, position)
+    // Twice what is there, so that a long value is not copied for each of its parts.
+    chunk = Buffer.allocUnsafeSlow(Math.max(chunkBytes, 2 * written.length + bytes))
+    floats = new DataView(chunk.buffer)
+    chunk.set(written)
+    position = written.length
+    start = 0
+  }
+
+  /** The first byte of an item, with a count that follows in two or four bytes. */
+  const writeCount = (first: number, count: number): void => {
+    if (count < 0x1_0000) {
+      chunk[position++] = first
+    } else {
+      chunk[position++] = first + 1
+      chunk[position++] = count >>> 24
+      chunk[position++] = (count >>> 16) & 0xff
+    }
+    chunk[position++] = (count >>> 8) & 0xff
+    chunk[position++] = count & 0xff
+  }
+
+  const writeLongText = (text: string): boolean => {
+    if (!isPlainText(text)) return false
+    const bytes = Buffer.byteLength(text, "utf8")
+    reserve(headBytes + bytes)
+    writeCount(0xda, bytes)
+    position += chunk.write(text, position, "utf8")
+    return true
+  }
+
+  const writeText = (text: string): boolean => {
+    const { length } = text
+    if (length > shortText) return writeLongText(text)
+    reserve(headBytes + length)
+    const head = position
+    const end = length < 32 ? head + 1 : head + 2
+    let at = end
+    for (let index = 0; index < length; index++) {
+      const code = text.charCodeAt(index)
+      if (code > 0x7f) return writeLongText(text)
+      chunk[at++] = code
+    }
+    if (length < 32) {
+      chunk[head] = 0xa0 | length
+    } else {
+      chunk[head] = 0xd9
+      chunk[head + 1] = length
+    }
+    position = at
+    return true
+  }
+
+  const writeNumber = (value: number): boolean => {
+    reserve(headBytes)
+    if (!isSmall(value)) {
+      chunk[position] = 0xcb
+      floats.setFloat64(position + 1, value)
+      position += 9
+    } else if (value >= 0) {
+      // There is one zero in MessagePack.
+      if (Object.is(value, -0)) return false
+      if (value < 0x80) {
+        chunk[position++] = value
+      } else if (value < 0x100) {
+        chunk[position++] = 0xcc
+        chunk[position++] = value
+      } else {
+        writeCount(0xcd, value)
+      }
+    } else if (value >= -0x20) {
+      chunk[position++] = value
+    } else {
+      chunk[position] = 0xd2
+      floats.setInt32(position + 1, value)
+      position += 5
+    }
+    return true
+  }
+
+  const writeArray = (array: ReadonlyArray<unknown>, depth: number): boolean => {
+    if (Object.getPrototypeOf(array) !== Array.prototype || !isDense(array)) return false
+    reserve(headBytes)
+    const { length } = array
+    if (length < 16) chunk[position++] = 0x90 | length
+    else writeCount(0xdc, length)
+    for (let index = 0; index < length; index++) {
+      if (!writeItem(array[index], depth)) return false
+    }
+    return array.length === length
+  }
+
+  const writeRecord = (record: Record<string, unknown>, depth: number): boolean => {
+    let properties = 0
+    // The reader of msgpackr renames `__proto__`.
+    for (const key in record) {
+      if (key === "__proto__") return false
+      properties++
+    }
+    reserve(headBytes)
+    if (properties < 16) chunk[position++] = 0x80 | properties
+    else writeCount(0xde, properties)
+    for (const key in record) {
+      if (!writeText(key) || !writeItem(record[key], depth)) return false
+      properties--
+    }
+    // A getter may have done anything.
+    return properties === 0
+  }
+
+  const writeObject = (value: object, depth: number): boolean => {
+    if (depth === maximumDepth || types.isProxy(value) || isMet(value)) return false
+    if (Array.isArray(value)) return writeArray(value, depth + 1)
+    return isRecord(value) && writeRecord(value, depth + 1)
+  }
+
+  const writeFixed = (byte: number): boolean => {
+    reserve(headBytes)
+    chunk[position++] = byte
+    return true
+  }
+
+  /** The extension that msgpackr has for it. */
+  const writeUndefined = (): boolean => {
+    reserve(headBytes)
+    chunk[position++] = 0xd4
+    chunk[position++] = 0
+    chunk[position++] = 0
+    return true
+  }
+
+  const writeItem = (value: unknown, depth: number): boolean => {
+    switch (typeof value) {
+      case "string":
+        return writeText(value)
+      case "number":
+        return writeNumber(value)
+      case "boolean":
+        return writeFixed(value ? 0xc3 : 0xc2)
+      case "undefined":
+        return writeUndefined()
+      case "object":
+        return value === null ? writeFixed(0xc0) : writeObject(value, depth)
+      default:
+        return false
+    }
+  }
+
+  return {
+    write: (first, value) => {
+      // A getter of the value may have another one written.
+      if (isWriting || isPolluted()) return undefined
+      isWriting = true
+      start = position
+      reserve(headBytes)
+      chunk[position++] = first
+      const isPlain = writeItem(value, 0)
+      const bytes = isPlain ? chunk.subarray(start, position) : undefined
+      if (!isPlain) position = start
+      reset()
+      return bytes
+    },
+    reset
+  }
+}
