@@ -189,13 +189,11 @@ export const make = (options: CommitterOptions): Committer => {
     )
   }
 
-  const commitGrowing = (work: Work): Effect.Effect<void, CommitError> =>
+  /** Goes on after an attempt that did not fit, as often as the schedule says. */
+  const retryGrowing = (work: Work, first: EngineFull): Effect.Effect<void, CommitError> =>
     Effect.suspend(() => {
-      let full: EngineFull | undefined
-      // The map grows when the schedule has said that the batch is tried again, and not before.
-      const attempt: Effect.Effect<void, EngineFull | CommitError> = Effect.suspend(() =>
-        full === undefined ? Effect.succeed(true) : makeRoom(full)
-      ).pipe(
+      let full = first
+      const growAndCommit = Effect.suspend(() => makeRoom(full)).pipe(
         Effect.flatMap((hasRoom): Effect.Effect<void, EngineFull | CommitError> =>
           hasRoom ? commitOnce(work) : mapFull(work.size)
         ),
@@ -205,6 +203,13 @@ export const make = (options: CommitterOptions): Committer => {
           })
         )
       )
+      // The schedule begins with the attempt that was made: the map grows when it has said that the batch is tried again.
+      let next: Effect.Effect<void, EngineFull | CommitError> = Effect.fail(full)
+      const attempt = Effect.suspend(() => {
+        const present = next
+        next = growAndCommit
+        return present
+      })
       return attempt.pipe(
         Effect.retry({
           schedule: options.resize,
@@ -215,6 +220,9 @@ export const make = (options: CommitterOptions): Committer => {
           Effect.andThen(resizeTo(mapSize, false), mapFull(work.size)))
       )
     })
+
+  const commitGrowing = (work: Work): Effect.Effect<void, CommitError> =>
+    Effect.catchTag(commitOnce(work), "EngineFull", (full) => retryGrowing(work, full))
 
   /** Runs a commit that may use the pages held back for deletions, without growing. */
   const commitInReserve = (work: Work): Effect.Effect<void, CommitError> =>
