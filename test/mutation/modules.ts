@@ -1,0 +1,23 @@
+/**
+ * The modules that are mutated, and the tests that are to find it out: those that are
+ * about a module, not all that come by it, since each mutant runs every test that
+ * reaches it until one fails.
+ */
+export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["src/Key.ts", ["Key"]],
+  ["src/internal/textEncoding.ts", ["Key"]],
+  ["src/internal/writeBuffer.ts", ["writeBuffer", "makingRoom", "rangeReader", "buffering"]],
+  ["src/internal/generation.ts", ["writeBuffer", "makingRoom", "buffering", "commitFailure"]],
+  ["src/internal/writeSet.ts", ["writeBuffer", "makingRoom", "rangeReader", "transaction", "deleteRange"]],
+  ["src/internal/rwLock.ts", ["rwLock"]],
+  ["src/internal/committer.ts", [
+    "sizeLimit",
+    "growth",
+    "multipleResize",
+    "makingRoom",
+    "commitFailure",
+    "observation"
+  ]],
+  ["src/internal/pendingCommits.ts", ["buffering", "commitFailure", "closingWrites", "interruption", "observation"]],
+  ["src/internal/unitCommits.ts", ["transactionCommit", "transactionConflict", "deletion", "putMany", "interruption"]]
+])

@@ -1,0 +1,13 @@
+import { env } from "node:process"
+import { defineConfig } from "vitest/config"
+import config from "../../vitest.config.ts"
+
+export default defineConfig({
+  test: {
+    ...config.test,
+    include: env["MUTATION_TESTS"]?.split(",") ?? [],
+    // A mutant that keeps a test from ending is as good as found
+    testTimeout: 5000,
+    hookTimeout: 5000
+  }
+})
