@@ -232,7 +232,7 @@ const makeShow = ({ format }: KeyOptions, encoding: TextEncoding): KeyCodec["sho
     return isBytes(key) ? showBytes(viewOf(key), encoding) : showOther(key)
   }
   return (key) => {
-    const formatted = format !== undefined && isKey(key) ? attempt(() => format(key)) : undefined
+    const formatted = isKey(key) ? attempt(() => format?.(key)) : undefined
     const shown = typeof formatted === "string" ? formatted : attempt(() => showByRule(key))
     return typeof shown === "string" ? shown : `[${typeof key}]`
   }

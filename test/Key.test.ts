@@ -169,6 +169,12 @@ describe("Key", () => {
       assert.include(error.detail, "it has 1,048,576 characters, the longest key has 1,978 bytes")
     })
 
+    it("of a string with more than eight characters for a byte are not made either, whatever would be left", () => {
+      const options = { encoding: "latin1", errors: "ignore", normalization: "NFC", maxBytes: 1 } as const
+      assert.deepStrictEqual(bytesOf(`é${"€".repeat(7)}`, options), [0xe9])
+      assert.strictEqual(errorOf(encode(`é${"€".repeat(8)}`, options)).reason, "TooLong")
+    })
+
     it("that are much shorter than the string are keys", () => {
       const text = "\u03b1\u0313\u0300\u0345".repeat(659)
       assert.strictEqual(bytesOf(text, { normalization: "NFC" }).length, 3 * 659)
@@ -398,6 +404,7 @@ describe("Key", () => {
           }
         }
       }
+      assert.strictEqual(Key.make().show(revoked.proxy), "[object]")
     })
   })
 
@@ -494,6 +501,8 @@ describe("Key", () => {
       [Uint8Array.of(0xff), "0xff"],
       [new DataView(counting(16).buffer), "0x000102030405060708090a0b0c0d0e0f"],
       [counting(17), "0x0001020304050607...(17 bytes)"],
+      [utf8("k".repeat(4096)), `"${"k".repeat(47)}..."`],
+      [utf8("k".repeat(4097)), "0x6b6b6b6b6b6b6b6b...(4,097 bytes)"],
       [utf8("k".repeat(5000)), "0x6b6b6b6b6b6b6b6b...(5,000 bytes)"],
       [new Uint8Array(100_000), "0x0000000000000000...(100,000 bytes)"]
     ])("%o is shown as %s", (key, shown) => {
