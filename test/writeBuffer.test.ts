@@ -105,6 +105,51 @@ describe("the buffer", () => {
     assert.isTrue(buffer.accepts([write(c, bytes(1))]))
   })
 
+  it("is full with batchSize keys or batchBytes bytes, those of the keys included", () => {
+    const buffer = WriteBuffer.make({ batchSize: 3, batchBytes: 100 })
+    buffer.write([write(a, bytes(98))], false)
+    assert.isFalse(buffer.isFull())
+    buffer.write([write(a, bytes(99))], false)
+    assert.isTrue(buffer.isFull())
+    buffer.write([write(a, null), write(b, null)], false)
+    assert.isFalse(buffer.isFull())
+    buffer.write([write(c, null)], false)
+    assert.isTrue(buffer.isFull())
+  })
+
+  it("has room beside a batch that is being committed for less than the bytes of two, both together", () => {
+    for (const [committing, isAccepted] of [[149, true], [150, false]] as const) {
+      const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+      buffer.write([write(a, bytes(committing - 1))], false)
+      assert.isDefined(buffer.rotate())
+      buffer.write([write(b, bytes(49))], false)
+      assert.strictEqual(buffer.accepts([write(c, bytes(1))]), isAccepted)
+    }
+  })
+
+  it("accepts what does not make it larger, however large it is", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    buffer.write([write(a, bytes(5000))], false)
+    assert.isTrue(buffer.accepts([write(a, bytes(4999))]))
+    assert.isTrue(buffer.accepts([write(a, bytes(5000))]))
+    assert.isFalse(buffer.accepts([write(a, bytes(5001))]))
+  })
+
+  it("knows of a generation that it hands out to be committed that this was asked for", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    buffer.write([write(a, bytes(1))], false)
+    assert.isFalse(buffer.filling().isRequested)
+    assert.strictEqual(buffer.rotate()?.isRequested, true)
+    assert.isFalse(buffer.filling().isRequested)
+  })
+
+  it("keeps what it has where nothing is being committed that could be given back", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    buffer.write([write(a, bytes(1))], false)
+    buffer.giveBack()
+    assert.deepStrictEqual(lengths(buffer), [["a", 1]])
+  })
+
   it("accepts a value larger than a batch as a batch of its own", () => {
     const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
     assert.isTrue(buffer.accepts([write(a, bytes(5000))]))
