@@ -121,6 +121,9 @@ export const make = Effect.fnUntraced(
     const { open, rebuildIndexes } = CollectionOpen.make(internals, definition, options, writes)
     yield* open
     holder.core.definitions.set(name, definition.signature)
+    if (definition.indexes.size > 0) {
+      holder.core.otherCommits.entryDeletions.set(definition.database, writes.entryDeletions)
+    }
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),

@@ -122,13 +122,15 @@ export interface Batch {
  *
  * **Details**
  *
+ * `transactionId` is the number that `commit` gives for the transaction.
+ *
  * It is synchronous, and run again when a transaction is tried again: only the last
  * run counts.
  *
  * @category models
  * @since 0.1.0
  */
-export type Plan = (present: Reader) => Result.Result<Batch | undefined, EngineFailure>
+export type Plan = (present: Reader, transactionId: number) => Result.Result<Batch | undefined, EngineFailure>
 
 /**
  * One end of a range of keys.
@@ -258,8 +260,8 @@ export interface Environment extends Reader {
    * **Details**
    *
    * Not to be run twice at a time. Once begun it cannot be interrupted. An empty
-   * batch makes a transaction too. A plan that `isBlind` reads nothing: it may be
-   * called before the transaction begins.
+   * batch makes a transaction too. A plan that `isBlind` goes by nothing that it
+   * is called with: it may be called before the transaction begins.
    */
   readonly commit: (
     plan: Plan,

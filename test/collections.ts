@@ -129,8 +129,8 @@ export const watchedUsers = Effect.fnUntraced(function*(options: Options = {}) {
     commit: (plan) =>
       Effect.suspend(() => {
         let writes: ReadonlyArray<Engine.Write> = []
-        const planned: Engine.Plan = (present) =>
-          Result.map(plan(present), (batch) => {
+        const planned: Engine.Plan = (present, transactionId) =>
+          Result.map(plan(present, transactionId), (batch) => {
             writes = batch === undefined ? [] : [...batch.writes]
             return batch
           })

@@ -93,8 +93,8 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
   /** Takes down the batch that a plan decides on: that of its last run. */
   const recording = (plan: Engine.Plan): Engine.Plan => {
     let index = -1
-    return (present) =>
-      Result.map(plan(present), (batch) => {
+    return (present, transactionId) =>
+      Result.map(plan(present, transactionId), (batch) => {
         if (batch !== undefined) {
           if (index < 0) index = batches.length
           batches[index] = [...batch.writes]
@@ -116,7 +116,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
         ? Effect.void
         : Effect.andThen(Deferred.succeed(next.wanted, undefined), next.latch.await)
       const decideAndFail = (error: Fault) =>
-        Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment))), Effect.fail(error))
+        Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment, 0))), Effect.fail(error))
       return Effect.andThen(
         isReleased,
         fault === undefined ? environment.commit(recorded, options) : decideAndFail(fault)

@@ -56,16 +56,20 @@ const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
     commit: (plan, options) =>
       Effect.suspend(() => {
         let keys: ReadonlyArray<string> = []
-        const commit = environment.commit((present) =>
-          Result.map(plan(present), (batch) => {
+        const commit = environment.commit((present, transactionId) =>
+          Result.map(plan(present, transactionId), (batch) => {
             keys = batch === undefined ? [] : keysOf(batch)
             return batch
           }), options)
         const record = (transactionId: number | undefined) =>
           Effect.sync(() => {
-            if (transactionId === undefined) return
+            if (transactionId === undefined) {
+              return
+            }
             transactions++
-            if (keys.length > 0) commits.push(keys)
+            if (keys.length > 0) {
+              commits.push(keys)
+            }
           })
         return heldBack("commit", Effect.tap(commit, record))
       }).pipe(Effect.uninterruptible),

@@ -12,6 +12,7 @@ import { type EngineFailure, type KeyEncoding, type ValueEncoding } from "../Sto
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { keyOf } from "./engineBytes.ts"
+import type { EntryDeletions } from "./otherCommits.ts"
 import * as Settled from "./settled.ts"
 
 /** A record as it is to be stored. */
@@ -48,6 +49,8 @@ export type CollectionWrites<V extends ValueSchema, R> = {
     key: ByteString,
     old: Uint8Array
   ) => Result.Result<ReadonlyArray<Write>, EngineFailure>
+  /** The writes that delete the entries of what is there, but those that a record written over it keeps. */
+  readonly entryDeletions: EntryDeletions
 }
 
 /** Makes what writes the records of a collection. */
@@ -141,6 +144,16 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       Result.map(
         toDeleteEntries(reader, key, CollectionRecord.entriesOf(old), []),
         (deletions): ReadonlyArray<Write> => [[database, key, null], ...deletions]
-      )
+      ),
+    entryDeletions: (present, key, write) =>
+      Result.flatMap(present.get(database, key), (old) =>
+        old === undefined
+          ? Result.succeed([])
+          : toDeleteEntries(
+            present,
+            key,
+            CollectionRecord.entriesOf(old),
+            write === null ? [] : CollectionRecord.entriesOf(write)
+          ))
   }
 }

@@ -14,6 +14,7 @@ import type { Batch, EngineFull, Environment, Plan, Write } from "../Engine.ts"
 import { type EngineFailure, MapFull } from "../StoreError.ts"
 import * as Generation from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
+import type { OtherCommits } from "./otherCommits.ts"
 import type { RwLock } from "./rwLock.ts"
 import { hasOnlyDeletions } from "./writeSet.ts"
 
@@ -25,6 +26,7 @@ export interface CommitterOptions {
   readonly path: string
   readonly environment: Environment
   readonly metrics: Metrics
+  readonly otherCommits: OtherCommits
   /** Its read side is held while the environment is in use, its write side to resize. */
   readonly lock: RwLock
   /** The size of the map of the open environment, in bytes. */
@@ -47,7 +49,7 @@ export interface Work {
   readonly size: number
   /** Whether it may use the pages that are held back, because it only deletes. */
   readonly isFreeing: boolean
-  /** Whether its plan reads nothing. */
+  /** Whether its plan goes by nothing that is there. */
   readonly isBlind: boolean
 }
 
@@ -68,28 +70,37 @@ export interface Committer {
 
 const smallestGrowth = 64 * 1024 * 1024
 
-/** The work of writing what is known beforehand. */
-const workOf = (writes: ReadonlyArray<Write>): Work => ({
-  plan: () => Result.succeed({ clear: [], writes }),
-  size: writes.length,
-  isFreeing: hasOnlyDeletions(writes),
+const noWork: Work = {
+  plan: () => Result.succeed({ clear: [], writes: [] }),
+  size: 0,
+  isFreeing: true,
   isBlind: true
-})
-
-const noWork = workOf([])
+}
 
 const byKey = ([a]: ReadonlyArray<Write>, [b]: ReadonlyArray<Write>): number =>
   a === undefined || b === undefined ? 0 : a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]) ? -1 : 1
 
 /** Makes a committer. */
 export const make = (options: CommitterOptions): Committer => {
-  const { environment, lock, maxMapSize, metrics } = options
+  const { environment, lock, maxMapSize, metrics, otherCommits } = options
   let mapSize = options.mapSize
   let isReadable = true
   let mustResize = false
   let isInReserve = false
   /** Whether all that earlier transactions freed can be used. */
   let isAged = true
+
+  /** The work of making writes that are pending. */
+  const workOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Work => ({
+    plan: (present, transactionId) =>
+      Result.map(otherCommits.complete(writes, since, present, transactionId), (completed) => ({
+        clear: [],
+        writes: completed
+      })),
+    size: writes.length,
+    isFreeing: hasOnlyDeletions(writes),
+    isBlind: otherCommits.entryDeletions.size === 0
+  })
 
   const resizeTo = (size: number, useReserve: boolean): Effect.Effect<void, EngineFailure> =>
     lock.withWrite(
@@ -146,6 +157,7 @@ export const make = (options: CommitterOptions): Committer => {
 
   /** Counts a transaction, unless it was made for the age of freed pages, and tells of it. */
   const tell = Effect.fnUntraced(function*(batch: Batch, transactionId: number) {
+    otherCommits.committed(transactionId)
     let writes = 0
     for (const _ of batch.writes) writes++
     if (writes === 0 && batch.clear.length === 0) return
@@ -158,8 +170,8 @@ export const make = (options: CommitterOptions): Committer => {
   const transact = ({ isBlind, plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> =>
     Effect.suspend(() => {
       let written: Batch | undefined
-      const commitPlanned = environment.commit((present) =>
-        Result.map(plan(present), (batch) => {
+      const commitPlanned = environment.commit((present, number) =>
+        Result.map(plan(present, number), (batch) => {
           if (batch === undefined) return undefined
           return {
             ...batch,
@@ -249,21 +261,28 @@ export const make = (options: CommitterOptions): Committer => {
     )
 
   /** Halves groups of deletions until they fit: each half makes room for the next. */
-  const commitDeletions = (groups: ReadonlyArray<ReadonlyArray<Write>>): Effect.Effect<void, CommitError> =>
-    Effect.catchTag(commitInReserve(workOf(groups.flat())), "MapFull", (full) => {
+  const commitDeletions = (
+    groups: ReadonlyArray<ReadonlyArray<Write>>,
+    pending: Generation.Generation
+  ): Effect.Effect<void, CommitError> =>
+    Effect.catchTag(commitInReserve(workOf(groups.flat(), pending)), "MapFull", (full) => {
       if (groups.length === 1) return Effect.fail(full)
       const middle = groups.length >> 1
-      return Effect.andThen(commitDeletions(groups.slice(0, middle)), commitDeletions(groups.slice(middle)))
+      return Effect.andThen(
+        commitDeletions(groups.slice(0, middle), pending),
+        commitDeletions(groups.slice(middle), pending)
+      )
     })
 
   const commitDeletionsFirst = Effect.fnUntraced(function*(
-    { writes }: Generation.Generation,
+    pending: Generation.Generation,
     ahead: ReadonlyArray<ReadonlyArray<Write>>
   ) {
+    const { writes } = pending
     // In key order a page that becomes empty is free for the next within the same transaction.
-    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey)), "MapFull", () => mapFull(writes.size))
+    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey), pending), "MapFull", () => mapFull(writes.size))
     // What is on disk is no longer among the writes.
-    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf(writes.toArray())))
+    if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf(writes.toArray(), pending)))
   })
 
   return {
@@ -274,7 +293,7 @@ export const make = (options: CommitterOptions): Committer => {
         (full) => work.isFreeing ? commitInReserve(work) : Effect.fail(full)
       ),
     commitPending: (pending) =>
-      Effect.catchTag(commitAged(workOf(Generation.take(pending))), "MapFull", (full) => {
+      Effect.catchTag(commitAged(workOf(Generation.take(pending), pending)), "MapFull", (full) => {
         const ahead = Generation.deletionsAhead(pending)
         return ahead.length > 0 ? commitDeletionsFirst(pending, ahead) : Effect.fail(full)
       }),

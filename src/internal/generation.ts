@@ -26,6 +26,8 @@ export interface Generation {
   readonly groups: Map<string, Group>
   /** Deletions made since a commit did not fit: they may be committed ahead of the rest, to make room. */
   readonly freeing: Set<string>
+  /** How often others were known to have committed in between when its first write was made. */
+  since: number
   /** Whether its commit was asked for or has begun. */
   isRequested: boolean
   /** How many fibers wait for its commit and hand its error on. */
@@ -40,6 +42,7 @@ export const make = (): Generation => ({
   taken: undefined,
   groups: new Map(),
   freeing: new Set(),
+  since: 0,
   isRequested: false,
   waiting: 0,
   settled: Deferred.makeUnsafe()
@@ -86,6 +89,7 @@ export const remove = (generation: Generation, database: string, key: ByteString
 
 /** Puts older writes under those of a generation: they come first and lose. */
 export const addUnder = (older: Generation, generation: Generation): void => {
+  generation.since = older.since
   for (const [database, key] of older.writes) {
     const name = addressOf(database, key)
     if (older.freeing.has(name) && generation.writes.get(database, key) === undefined) generation.freeing.add(name)

@@ -108,6 +108,8 @@ interface Files {
   readonly isPinned: boolean
   /** Whether another thread of the process has the file open: they share a map, of any size too. */
   readonly isShared: boolean
+  /** The number of the last transaction that was made here. */
+  readonly lastCommit: { readonly transactionId: number }
 }
 
 interface WritableFiles extends Files {
@@ -167,6 +169,10 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
       const database = name === metaName ? undefined : openDatabase(root, name)
       if (database !== undefined) databases.set(name, database)
     }
+    const lastCommit = { transactionId: 0 }
+    root.on("aftercommit", ({ txnId }: { readonly txnId?: number }) => {
+      lastCommit.transactionId = txnId ?? lastCommit.transactionId
+    })
     const figures = root.getStats()
     const nativeMapSize = figure(figures, "mapSize")
     const fileEnd = pagesOf(figures) * pageSize
@@ -177,7 +183,8 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
       wantedMapSize: mapSize,
       nativeMapSize,
       isPinned: false,
-      isShared: nativeMapSize > Math.max(mapSize, fileEnd)
+      isShared: nativeMapSize > Math.max(mapSize, fileEnd),
+      lastCommit
     }
   } catch (cause) {
     void root.close()
@@ -193,17 +200,20 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
 type Outcome = number | undefined | EngineFull
 
 /** Runs a plan in the way of the library, which undoes a transaction that throws. */
-const decideBy = (plan: Plan, present: Reader): Batch | undefined => {
-  const decided = plan(present)
+const decideBy = (plan: Plan, present: Reader, transactionId: number): Batch | undefined => {
+  const decided = plan(present, transactionId)
   if (Result.isFailure(decided)) throw decided.failure
   return decided.success
 }
+
+/** Decides inside of a transaction with this number what it writes. */
+type Decide = (transactionId: number) => Batch | undefined
 
 /** Runs a transaction, and undoes it unless it stays within the native map. */
 const within = (
   files: WritableFiles,
   mapSize: number,
-  decide: () => Batch | undefined,
+  decide: Decide,
   write: (batch: Batch) => typeof ABORT | void
 ): Promise<Outcome> => {
   const { meta, nativeMapSize, wantedMapSize } = files
@@ -217,7 +227,8 @@ const within = (
     const before = meta.getStats()
     const present = figure(before, "mapSize")
     if (isLimitSeen && present !== nativeMapSize) return abort(mapSize)
-    const batch = decide()
+    const transactionId = meta.getWriteTxnId()
+    const batch = decide(transactionId)
     if (batch === undefined) return ABORT
     const mustEstimate = !isLimitSeen && present > wantedMapSize
     if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
@@ -225,7 +236,7 @@ const within = (
     const grown = figure(meta.getStats(), "mapSize")
     // The engine grows its map to twice the need.
     if (grown !== present && grown > wantedMapSize) return abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
-    outcome = meta.getWriteTxnId()
+    outcome = transactionId
     return result
   }).catch(revealCommitError).then(() => outcome)
 }
@@ -246,11 +257,9 @@ const surelyFits = (files: WritableFiles, batch: Batch): boolean => {
 
 /** Has the library write a batch outside of the main thread, where it cannot be undone. */
 const writeBeside = (files: WritableFiles, batch: Batch): Promise<Outcome> =>
-  files.meta.batch(() => writeAll(files, batch)).catch(revealCommitError).then(() =>
-    figure(files.meta.getStats(), "lastTxnId")
-  )
+  files.meta.batch(() => writeAll(files, batch)).catch(revealCommitError).then(() => files.lastCommit.transactionId)
 
-const writeBatch = (files: Files, decide: () => Batch | undefined, mapSize: number): Promise<Outcome> => {
+const writeBatch = (files: Files, decide: Decide, mapSize: number): Promise<Outcome> => {
   if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
   if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
     return within(files, mapSize, decide, (batch) => writeAll(files, batch))
@@ -341,8 +350,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const commit = (opened: Files, plan: Plan, isBlind: boolean): Effect.Effect<Outcome, EngineFailure> =>
     Effect.suspend(() => {
       let batch: Batch | undefined
-      const decide = (): Batch | undefined => {
-        batch = decideBy(plan, present)
+      const decide: Decide = (transactionId) => {
+        batch = decideBy(plan, present, transactionId)
         return batch
       }
       /** From here on the batch is read, and what was read before it is no longer held. */
@@ -359,7 +368,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
           before = Result.getOrUndefined(run("snapshot", openReader))
           if (isBlind && options.maxMapSize === undefined && isWritable(opened)) {
-            const known = decide()
+            const known = decide(opened.lastCommit.transactionId + 1)
             if (known !== undefined && surelyFits(opened, known)) return writeBeside(opened, known).then(end)
           }
           return writeBatch(opened, decide, mapSize).then(end)

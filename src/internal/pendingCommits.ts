@@ -18,6 +18,7 @@ import type { Write } from "../Engine.ts"
 import type { CommitError, Committer } from "./committer.ts"
 import type { Generation } from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
+import type { OtherCommits } from "./otherCommits.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
 
@@ -30,6 +31,7 @@ export interface CommitContext {
   readonly buffer: WriteBuffer
   readonly committer: Committer
   readonly metrics: Metrics
+  readonly otherCommits: OtherCommits
   /** Its permit is held by the commit that runs. */
   readonly oneCommit: Semaphore.Semaphore
   readonly fork: Fork
@@ -73,7 +75,9 @@ export const isMapFull = (exit: Exit.Exit<unknown, CommitError>): boolean =>
   Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), (error) => error._tag === "MapFull")
 
 /** Makes what commits the pending writes of a store. */
-export const make = ({ buffer, committer, fork, metrics, oneCommit, options }: CommitContext): PendingCommits => {
+export const make = (
+  { buffer, committer, fork, metrics, oneCommit, options, otherCommits }: CommitContext
+): PendingCommits => {
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let hasNoRoom = false
@@ -125,6 +129,8 @@ export const make = ({ buffer, committer, fork, metrics, oneCommit, options }: C
   const withGeneration: PendingCommits["withGeneration"] = (use) =>
     Effect.uninterruptible(Effect.suspend(() => {
       const generation = buffer.rotate()
+      // Nothing was written to it yet.
+      buffer.filling().since = otherCommits.count()
       if (generation !== undefined) stopTimer()
       return use(generation)
     }))

@@ -19,6 +19,7 @@ import * as Changes from "./changes.ts"
 import type { CommitError } from "./committer.ts"
 import * as Committer from "./committer.ts"
 import * as Metrics from "./metrics.ts"
+import * as OtherCommits from "./otherCommits.ts"
 import { over } from "./overlay.ts"
 import * as PendingCommits from "./pendingCommits.ts"
 import * as RetryTurns from "./retryTurns.ts"
@@ -48,6 +49,7 @@ export interface StoreCore {
   readonly pending: PendingCommits.PendingCommits
   readonly units: UnitCommits.UnitCommits
   readonly changes: Changes.Changes
+  readonly otherCommits: OtherCommits.OtherCommits
   readonly metrics: Metrics.Metrics
   readonly retryTurns: RetryTurns.RetryTurns
   /** By which definition each collection was opened last. */
@@ -92,17 +94,19 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const buffer = WriteBuffer.make(options)
   const metrics = Metrics.make(options.path)
   const changes = Changes.make(options.path)
+  const otherCommits = OtherCommits.make()
   const committer = Committer.make({
     ...options,
     environment,
     lock,
     mapSize,
     metrics,
+    otherCommits,
     onWritten: buffer.written,
     onCommitted: changes.publish
   })
   yield* Metric.update(metrics.mapSize, mapSize)
-  const context: PendingCommits.CommitContext = { options, buffer, committer, metrics, oneCommit, fork }
+  const context: PendingCommits.CommitContext = { options, buffer, committer, metrics, otherCommits, oneCommit, fork }
   const pending = PendingCommits.make(context)
   const units = UnitCommits.make(context, pending)
   const retryTurns = RetryTurns.make(fork)
@@ -140,6 +144,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     pending,
     units,
     changes,
+    otherCommits,
     metrics,
     retryTurns,
     definitions: new Map(),

@@ -11,11 +11,12 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { Plan, Reader } from "../Engine.ts"
+import type { Batch, Plan, Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { EngineFailure } from "../StoreError.ts"
 import type { CommitError, Work } from "./committer.ts"
 import * as Generation from "./generation.ts"
+import type { OtherCommits } from "./otherCommits.ts"
 import { over } from "./overlay.ts"
 import { type CommitContext, isMapFull, type PendingCommits } from "./pendingCommits.ts"
 import { fromWrites, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
@@ -63,39 +64,58 @@ interface Group {
   readonly settled: Deferred.Deferred<void>
 }
 
-/** The work of making those units of a group that hold, behind pending writes of which some are made with them. */
-const workOf = (requests: ReadonlyArray<Request>, pending: WriteSet, withThem: WriteSet): Work => {
-  const plan: Plan = (present) => {
-    const [first, ...others] = requests
-    // One that stands alone need not be copied.
-    const isSingle = first !== undefined && others.length === 0 && withThem.size === 0
-    let made = new WriteSet()
-    const seen = over(made, over(pending, present))
-    for (const request of requests) {
-      const holds = request.unit.holds(seen)
-      if (Result.isFailure(holds)) return Result.fail(holds.failure)
-      request.holds = holds.success
-      if (!request.holds) continue
-      if (isSingle) made = request.unit.writes
-      else made.addAll(request.unit.writes)
-    }
-    if (withThem.size === 0) {
-      return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made })
-    }
-    const all = fromWrites(withThem)
-    all.addAll(made)
-    return Result.succeed({ clear: [...all.cleared], writes: all })
+const noWrites = new WriteSet()
+
+/** Decides which units of a group hold, behind pending writes of which some are made with them. */
+const decide = (
+  requests: ReadonlyArray<Request>,
+  pending: WriteSet,
+  withThem: WriteSet,
+  present: Reader
+): Result.Result<Batch | undefined, EngineFailure> => {
+  const [first, ...others] = requests
+  // One that stands alone need not be copied.
+  const isSingle = first !== undefined && others.length === 0 && withThem.size === 0
+  let made = new WriteSet()
+  const seen = over(made, over(pending, present))
+  for (const request of requests) {
+    const holds = request.unit.holds(seen)
+    if (Result.isFailure(holds)) return Result.fail(holds.failure)
+    request.holds = holds.success
+    if (!request.holds) continue
+    if (isSingle) made = request.unit.writes
+    else made.addAll(request.unit.writes)
   }
+  if (withThem.size === 0) {
+    return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made })
+  }
+  const all = fromWrites(withThem)
+  all.addAll(made)
+  return Result.succeed({ clear: [...all.cleared], writes: all })
+}
+
+/** The work of making those units of a group that hold, behind a generation of which some writes are made with them. */
+const workOf = (
+  requests: ReadonlyArray<Request>,
+  generation: Generation.Generation | undefined,
+  withThem: WriteSet,
+  { complete, entryDeletions }: OtherCommits
+): Work => {
+  const since = generation?.since ?? 0
+  const plan: Plan = (present, transactionId) =>
+    Result.flatMap(complete(generation?.writes ?? noWrites, since, present, transactionId), (pending) =>
+      Result.flatMap(
+        complete(withThem, since, present, transactionId),
+        (madeWithThem) => decide(requests, pending, madeWithThem, present)
+      ))
   const sets = requests.map(({ unit }) => unit.writes)
   return {
     plan,
     size: sets.reduce((size, writes) => size + writes.size, withThem.size),
     isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem),
-    isBlind: requests.every(({ unit }) => unit.holds === always)
+    isBlind: entryDeletions.size === 0 && requests.every(({ unit }) => unit.holds === always)
   }
 }
-
-const noWrites = new WriteSet()
 
 const isAwaited = (requests: ReadonlyArray<Request>): boolean => requests.some((request) => request.isAwaited)
 
@@ -105,7 +125,7 @@ const isFailedClear = ({ unit }: Request, pending: Exit.Exit<void, CommitError>)
 
 /** Makes what commits the units of a store. */
 export const make = (
-  { committer, fork, oneCommit, options }: CommitContext,
+  { committer, fork, oneCommit, options, otherCommits }: CommitContext,
   { commitWrites, observe, settle, withGeneration }: PendingCommits
 ): UnitCommits => {
   const waiting: Array<Request> = []
@@ -114,11 +134,11 @@ export const make = (
 
   const commitUnits = (
     requests: ReadonlyArray<Request>,
-    pending: WriteSet,
+    generation: Generation.Generation | undefined,
     withThem: WriteSet
   ): Effect.Effect<void, CommitError> =>
     Effect.suspend(() => {
-      const work = workOf(requests, pending, withThem)
+      const work = workOf(requests, generation, withThem, otherCommits)
       return observe(committer.commit(work), work.size)
     })
 
@@ -129,12 +149,12 @@ export const make = (
   ): Effect.fn.Return<void, CommitError> {
     // A pending group is only right as a whole: what the unit writes over takes the rest of its group along.
     const groups = Generation.groupsOf(generation, request.unit.writes)
-    const alone = yield* Effect.exit(commitUnits([request], generation.writes, groups))
+    const alone = yield* Effect.exit(commitUnits([request], generation, groups))
     if (Exit.isFailure(alone)) {
       const exit = yield* Effect.exit(commitWrites(generation))
       yield* settle(generation, exit, request.isAwaited)
       yield* exit
-      return yield* commitUnits([request], noWrites, noWrites)
+      return yield* commitUnits([request], undefined, noWrites)
     }
     if (generation.writes.size === 0) return yield* settle(generation, alone, request.isAwaited)
     // The unit is committed: what becomes of the older writes is not its caller's concern.
@@ -146,7 +166,7 @@ export const make = (
     requests: ReadonlyArray<Request>,
     generation: Generation.Generation
   ): Effect.fn.Return<void, CommitError> {
-    const first = yield* Effect.exit(commitUnits(requests, generation.writes, generation.writes))
+    const first = yield* Effect.exit(commitUnits(requests, generation, generation.writes))
     const [request, ...others] = requests
     if (request !== undefined && others.length === 0 && (isMapFull(first) || isFailedClear(request, first))) {
       return yield* commitBefore(request, generation)
@@ -161,7 +181,7 @@ export const make = (
 
   const commitRequests = (requests: ReadonlyArray<Request>): Effect.Effect<void, CommitError> =>
     withGeneration((generation) =>
-      generation === undefined ? commitUnits(requests, noWrites, noWrites) : commitAfter(requests, generation)
+      generation === undefined ? commitUnits(requests, undefined, noWrites) : commitAfter(requests, generation)
     )
 
   const run: (requests: ReadonlyArray<Request>) => Effect.Effect<void> = Effect.fnUntraced(function*(requests) {

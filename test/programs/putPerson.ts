@@ -1,0 +1,16 @@
+/**
+ * Puts a person of an age into a collection with an index, and closes the store.
+ *
+ * Arguments: the path, the key and the age.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect } from "effect"
+import * as process from "node:process"
+import { Store } from "../../src/index.ts"
+import { openAges } from "../ages.ts"
+
+const [, , path = "", key = "", age = ""] = process.argv
+
+const program = Effect.flatMap(openAges, (ages) => ages.put(Number(key), { age: Number(age) }))
+
+NodeRuntime.runMain(Effect.provide(program, Store.layer({ path })))
