@@ -1,13 +1,10 @@
-/** Indexes that are built on open, built anew, and verified. */
+/** Indexes that are built on open, and built anew. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Buffer } from "node:buffer"
-import { Collection, type Engine, type KeySchema, Store } from "../src/index.ts"
-import { ByteString } from "../src/Key.ts"
-import { all, at, inStore, openUsers, recordsOf, tamper, User, userOf, users } from "./collections.ts"
+import { Collection, type KeySchema, Store } from "../src/index.ts"
+import { all, at, inStore, openUsers, recordsOf, User, userOf, users } from "./collections.ts"
 import { temporaryFolder, withLog } from "./harness.ts"
 
 const plain = { key: Schema.Int, value: User }
@@ -203,142 +200,6 @@ describe("an index that is another than before", () => {
             byNumber: { key: Schema.Number, of: (value) => -Number(value.name.slice(1)) }
           })
           assert.deepStrictEqual(yield* all(indexes.byNumber.keys()), twelve.map(([key]) => key).toReversed())
-          assert.deepStrictEqual(yield* verify, [])
-        })
-      )
-    }))
-
-  it.effect("by a function that gives other keys is told by verify, and right after rebuildIndexes", () =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      const shifted = { ...byEmail, of: (value: User) => `u${Number(value.name.slice(1)) + 1}@example.com` }
-      yield* at(path, Effect.flatMap(withIndexes({ byEmail }), ({ putMany }) => putMany(many(5))))
-      yield* at(
-        path,
-        Effect.gen(function*() {
-          const { indexes, rebuildIndexes, verify } = yield* withIndexes({ byEmail: shifted })
-          const problems = yield* verify
-          assert.isTrue(problems.some(({ _tag }) => _tag === "MissingEntry"))
-          yield* rebuildIndexes
-          assert.deepStrictEqual(yield* verify, [])
-          // Each has the key now that another had before
-          assert.deepStrictEqual(yield* all(indexes.byEmail.keys()), [0, 1, 2, 3, 4])
-          assert.deepStrictEqual(yield* indexes.byEmail.get("u3@example.com"), Option.some(userOf("u2", 2, ["t2"])))
-        })
-      )
-    }))
-
-  it.effect("by a function that gives no keys any more is told by verify", () =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* at(path, Effect.flatMap(withIndexes({ byAge }), ({ putMany }) => putMany(many(3))))
-      const problems = yield* at(
-        path,
-        Effect.flatMap(withIndexes({ byAge: { ...byAge, of: () => undefined } }), ({ verify }) => verify)
-      )
-      assert.deepStrictEqual(problems.map(({ _tag, key }) => [_tag, key]), [
-        ["StrayEntry", "0"],
-        ["StrayEntry", "1"],
-        ["StrayEntry", "2"]
-      ])
-    }))
-})
-
-describe("damage", () => {
-  const someUsers = Effect.fnUntraced(function*() {
-    const path = yield* temporaryFolder
-    yield* at(
-      path,
-      Effect.flatMap(openUsers, ({ putMany }) => putMany([[1, userOf("Ada", 36)], [2, userOf("Bob", 7)]]))
-    )
-    return path
-  })
-
-  const databases = ["byEmail", "byAge"].map((name) => [name, `index/users/${name}`] as const)
-
-  /** Writes to the databases; verify must find it, and a rebuild must mend it. */
-  const isFoundAndMended = Effect.fnUntraced(function*(
-    path: string,
-    writes: ReadonlyArray<Engine.Write>,
-    expected: ReadonlyArray<Collection.Problem>
-  ) {
-    yield* tamper(path, writes)
-    yield* at(
-      path,
-      Effect.gen(function*() {
-        const collection = yield* openUsers
-        assert.deepStrictEqual(yield* collection.verify, expected)
-        yield* collection.rebuildIndexes
-        assert.deepStrictEqual(yield* collection.verify, [])
-        assert.deepStrictEqual(yield* all(collection.indexes.byAge.keys()), [2, 1])
-        assert.deepStrictEqual(yield* all(collection.indexes.byEmail.keys()), [1, 2])
-      })
-    )
-  })
-
-  it.effect("of an entry that is missing is found and mended", () =>
-    Effect.gen(function*() {
-      const path = yield* someUsers()
-      const indexKeys = { byEmail: "\"ada@example.com\"", byAge: "7" }
-      for (const [index, database] of databases) {
-        const [[entry] = yield* Effect.die("there is one")] = yield* recordsOf(path, database)
-        const key = index === "byEmail" ? "1" : "2"
-        const indexKey = index === "byEmail" ? indexKeys.byEmail : indexKeys.byAge
-        yield* isFoundAndMended(path, [[database, entry, null]], [{ _tag: "MissingEntry", key, index, indexKey }])
-      }
-    }))
-
-  it.effect("of an entry that leads to the wrong record or to none is found and mended", () =>
-    Effect.gen(function*() {
-      const path = yield* someUsers()
-      const [[ada] = yield* Effect.die("there is one"), [bob] = yield* Effect.die("there are two")] = yield* recordsOf(
-        path,
-        "collection/users"
-      )
-      const [[email] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/users/byEmail")
-      yield* isFoundAndMended(path, [["index/users/byEmail", email, Buffer.from(bob, "latin1")]], [
-        { _tag: "MissingEntry", key: "1", index: "byEmail", indexKey: "\"ada@example.com\"" },
-        { _tag: "StrayEntry", key: "2", index: "byEmail", indexKey: "\"ada@example.com\"" }
-      ])
-      const [[age] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/users/byAge")
-      const other = ByteString(age.slice(0, age.length - bob.length) + ada)
-      yield* isFoundAndMended(path, [["index/users/byAge", other, Buffer.alloc(0)]], [
-        { _tag: "StrayEntry", key: "1", index: "byAge", indexKey: "7" }
-      ])
-      // The record itself is gone
-      yield* tamper(path, [["collection/users", bob, null]])
-      yield* at(
-        path,
-        Effect.gen(function*() {
-          const { indexes, rebuildIndexes, verify } = yield* openUsers
-          assert.deepStrictEqual((yield* verify).map(({ _tag, key }) => [_tag, key]), [
-            ["StrayEntry", "2"],
-            ["StrayEntry", "2"]
-          ])
-          // What leads nowhere is not given
-          assert.deepStrictEqual(yield* all(indexes.byAge.values()), [userOf("Ada", 36)])
-          assert.deepStrictEqual(yield* indexes.byAge.get(7), Option.none())
-          yield* rebuildIndexes
-          assert.deepStrictEqual(yield* verify, [])
-          assert.strictEqual(yield* indexes.byAge.count(), 1)
-        })
-      )
-    }))
-
-  it.effect("of bytes that are no entry is found and mended", () =>
-    Effect.gen(function*() {
-      const path = yield* someUsers()
-      yield* tamper(path, [
-        ["index/users/byAge", ByteString("\xff\xfe"), Buffer.alloc(0)],
-        ["index/users/byEmail", ByteString("\x01"), Buffer.from("nobody")]
-      ])
-      yield* at(
-        path,
-        Effect.gen(function*() {
-          const { indexes, rebuildIndexes, verify } = yield* openUsers
-          assert.deepStrictEqual((yield* verify).map(({ _tag }) => _tag), ["StrayEntry", "StrayEntry"])
-          assert.deepStrictEqual(yield* all(indexes.byAge.values()), [userOf("Bob", 7), userOf("Ada", 36)])
-          yield* rebuildIndexes
           assert.deepStrictEqual(yield* verify, [])
         })
       )

@@ -24,11 +24,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   { access, holder: { core } }: StoreInternals,
   { database, indexes, key: keyCodec, value: valueCodec }: Definition<K, V, I>
 ): Collection<K, V, I>["verify"] => {
+  /** Reads a snapshot, unless the store was closed since. */
+  const readFrom = <A>(
+    { isReleased, reader }: OpenSnapshot,
+    read: (reader: Reader) => Result.Result<A, EngineFailure>
+  ): Effect.Effect<A, Closed | EngineFailure> =>
+    Effect.suspend((): Effect.Effect<A, Closed | EngineFailure> =>
+      isReleased()
+        ? Effect.fail(new Closed({ path: core.options.path, what: "Store" }))
+        : Effect.fromResult(read(reader))
+    )
+
   /** Reads a database part by part, and lets others run in between. */
   const forEachRecord = Effect.fnUntraced(function*<E, R>(
     snapshot: OpenSnapshot,
     name: string,
-    use: (record: RangeReader.Part[number], reader: Reader) => Effect.Effect<void, E, R>
+    use: (record: RangeReader.Part[number]) => Effect.Effect<void, E, R>
   ) {
     const read = RangeReader.make(snapshot.reader, name, {
       from: undefined,
@@ -36,18 +47,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       reverse: false,
       values: true
     })
-    const readPart = access.whenReadable(() =>
-      Effect.suspend((): Effect.Effect<RangeReader.Part | undefined, Closed | EngineFailure> =>
-        snapshot.isReleased()
-          ? Effect.fail(new Closed({ path: core.options.path, what: "Store" }))
-          : Effect.fromResult(read())
-      )
-    )
+    const readPart = access.whenReadable(() => readFrom(snapshot, read))
     for (;;) {
       yield* Effect.yieldNow
       const part = yield* readPart
       if (part === undefined) return
-      yield* Effect.forEach(part, (record) => use(record, snapshot.reader), { discard: true })
+      yield* Effect.forEach(part, use, { discard: true })
     }
   })
 
@@ -66,7 +71,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const verifyRecord = Effect.fnUntraced(function*(
     problems: Array<Problem>,
     [key, record]: RangeReader.Part[number],
-    reader: Reader
+    snapshot: OpenSnapshot
   ) {
     const shown = keyCodec.show(key)
     const undecodable = (error: { readonly message: string }) => {
@@ -90,7 +95,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         }
       }
       for (const indexKey of indexKeys.success) {
-        const isThere = yield* Effect.fromResult(isEntered(reader, key, index, indexKey))
+        const isThere = yield* readFrom(snapshot, (reader) => isEntered(reader, key, index, indexKey))
         if (!isThere || !entered.has(CollectionRecord.nameOf([index.name, indexKey]))) {
           problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
         }
@@ -100,12 +105,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const verify = Effect.fnUntraced(function*(snapshot: OpenSnapshot) {
     const problems: Array<Problem> = []
-    yield* forEachRecord(snapshot, database, (record, reader) => verifyRecord(problems, record, reader))
+    yield* forEachRecord(snapshot, database, (record) => verifyRecord(problems, record, snapshot))
     for (const index of indexes.values()) {
-      yield* forEachRecord(snapshot, index.database, (entry, reader) =>
+      yield* forEachRecord(snapshot, index.database, (entry) =>
         Effect.gen(function*() {
           const key = Result.getOrUndefined(recordKeyOf(index, entry))
-          const record = key === undefined ? undefined : yield* Effect.fromResult(reader.get(database, key))
+          const record = key === undefined
+            ? undefined
+            : yield* readFrom(snapshot, (reader) => reader.get(database, key))
           const isBacked = key !== undefined && record !== undefined &&
             CollectionRecord.entriesOf(record).some(([name, indexKey]) =>
               name === index.name && entryKey(index, indexKey, key) === entry[0]
