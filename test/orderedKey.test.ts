@@ -117,6 +117,18 @@ describe("an ordered key", () => {
     )
   })
 
+  it("of a union begins as its prefix of that kind does", () => {
+    const { encode, encodePrefix } = codecOf(
+      Schema.Union([Schema.String, Schema.Tuple([Schema.String, Schema.String])])
+    )
+    const begins = (value: OrderedKey, prefix: string | ReadonlyArray<OrderedKey>) =>
+      Result.getOrThrow(encode(value)).startsWith(Result.getOrThrow(encodePrefix(prefix)))
+    assert.isTrue(begins("ab", "a"))
+    assert.isTrue(begins(["a", "b"], ["a"]))
+    assert.isFalse(begins(["a", "b"], "a"))
+    assert.strictEqual(refusal(encodePrefix(Uint8Array.of(1))), "expected a string or a tuple, got an object")
+  })
+
   it("has bytes that never change", () => {
     const stored: ReadonlyArray<readonly [OrderedKey, string]> = [
       [false, "1000"],
@@ -238,6 +250,7 @@ describe("an ordered key", () => {
       [nested, [], "expected 3 elements, got 0"],
       [Schema.NonEmptyArray(Schema.String), [], "expected at least 1 element, got 0"],
       [Schema.Tuple([Schema.String]), ["", ""], "expected 1 element, got 2"],
+      [Schema.Array(Schema.String), "a", "expected an array, got a string"],
       [Schema.Tuple([Schema.String]), [undefined], "element 0: expected a string, got undefined"],
       [Schema.Literals(["a", "b"]), 1, "expected a string, got a number"],
       [Schema.Union([Schema.String, Schema.Number]), 1n, "expected a string or a number, got a bigint"],
@@ -256,14 +269,17 @@ describe("an ordered key", () => {
     assert.match(refusal(codecOf(Schema.String).decode(encoderOf(Schema.Uint8Array)(Uint8Array.of(97)))), kind)
     assert.match(refusal(codecOf(nested).decode(encoderOf(Schema.Array(Schema.String))(["a"]))), kind)
     for (const [, schema] of cases) assert.match(refusal(codecOf(schema).decode(Key.ByteString(""))), kind)
-    // Milliseconds that no Date has, leading zeros, minus zero, a length in the long form that is short
+    // Milliseconds that no Date has, leading zeros, minus zero, a length in the long form that is short, no end
     const bytes = [
       "40c340000000000000",
       "40bfe0000000000000",
       "407fffffffffffffff",
       "30820001",
       "307f",
-      "30ff0000000101"
+      "30ff0000000101",
+      "60",
+      "6061",
+      "7061"
     ]
     for (const text of bytes) {
       assert.match(refusal(codecOf(mixed).decode(Key.fromBytes(Buffer.from(text, "hex")))), kind)

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import * as SchemaAST from "effect/SchemaAST"
 import { ByteString } from "../Key.ts"
 import type { KeyPrefix, KeySchema, OrderedKey } from "../KeySchema.ts"
-import { type Kind, type Reader, scalars } from "./orderedBytes.ts"
+import { type Kind, type Reader, scalars, type SingleKind } from "./orderedBytes.ts"
 import { tuple, union } from "./orderedTuples.ts"
 
 /** A value that was read, and where its bytes end. */
@@ -43,9 +43,9 @@ export interface OrderedCodec<Encoded extends OrderedKey> {
 }
 
 /** The kinds of an encoded side, several for a union; or why there is no order. */
-type Kinds = Result.Result<ReadonlyArray<Kind>, string>
+type Kinds = Result.Result<ReadonlyArray<SingleKind>, string>
 
-const kindOfLiteral = (literal: SchemaAST.LiteralValue): Kind => {
+const kindOfLiteral = (literal: SchemaAST.LiteralValue): SingleKind => {
   switch (typeof literal) {
     case "string":
       return scalars.string
@@ -64,7 +64,7 @@ const kindsOfLiterals = (literals: ReadonlyArray<SchemaAST.LiteralValue>): Kinds
     return Result.map(kind.encode(literal), () => kind)
   }))
 
-const kindsOfDeclarations = new Map<unknown, Kind>([
+const kindsOfDeclarations = new Map<unknown, SingleKind>([
   ["effect/schema/Date", scalars.date],
   ["effect/schema/DateTimeUtc", scalars.dateTime],
   ["effect/schema/Uint8Array", scalars.bytes]

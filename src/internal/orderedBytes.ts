@@ -35,16 +35,20 @@ export interface Reader {
   offset: number
 }
 
-/** A kind of values. */
+/** A kind of values, or several. */
 export interface Kind {
-  /** How it stands in messages, as in `a string`. */
-  readonly name: string
-  readonly is: (value: unknown) => boolean
   readonly encode: (value: unknown) => Checked<string>
   /** The bytes with which those of all values begin that begin with this. */
   readonly encodePrefix: (value: unknown) => Checked<string>
   /** Reads a value, or fails with the reader anywhere. */
   readonly decode: (reader: Reader) => Checked<OrderedKey>
+}
+
+/** A kind of values that can be told from other kinds. */
+export interface SingleKind extends Kind {
+  /** How it stands in messages, as in `a string`. */
+  readonly name: string
+  readonly is: (value: unknown) => boolean
 }
 
 /** Ends strings, bytes and tuples: it is no tag. */
@@ -82,7 +86,7 @@ interface Definition<A extends OrderedKey> {
 }
 
 /** Makes a kind whose values all begin with one tag. */
-export const make = <A extends OrderedKey>({ is, name, read, tag, write, writePrefix }: Definition<A>): Kind => {
+export const make = <A extends OrderedKey>({ is, name, read, tag, write, writePrefix }: Definition<A>): SingleKind => {
   const tagged = (content: Checked<string>): Checked<string> => Result.map(content, (bytes) => tag + bytes)
   return {
     name,
@@ -170,9 +174,10 @@ const writeMagnitude = (magnitude: bigint): string => {
   return writeLength(bytes.length) + fromBytes(bytes)
 }
 
+/** Reads what `writeMagnitude` wrote; the first byte is one of 0x80 and above. */
 const readMagnitude = (next: (length: number) => string | undefined): bigint | undefined => {
   const first = next(1)
-  if (first === undefined || first < "\x80") return undefined
+  if (first === undefined) return undefined
   const short = first.charCodeAt(0) - 0x80
   const long = short < longForm ? undefined : next(4)
   const length = long === undefined ? short : toBuffer(long).readUInt32BE()

@@ -3,7 +3,7 @@
  */
 import * as Result from "effect/Result"
 import type { OrderedKey } from "../KeySchema.ts"
-import { type Checked, damaged, end, type Kind, make, type Reader, wrongKind } from "./orderedBytes.ts"
+import { type Checked, damaged, end, type Kind, make, type Reader, type SingleKind, wrongKind } from "./orderedBytes.ts"
 import { count } from "./quantity.ts"
 
 /** The elements of a tuple: those of `elements`, then any number of `rest`. */
@@ -15,7 +15,7 @@ export interface TupleShape {
 const isArray = (value: unknown): value is ReadonlyArray<OrderedKey> => Array.isArray(value)
 
 /** The kind of tuples, and of arrays. */
-export const tuple = ({ elements, rest }: TupleShape): Kind => {
+export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
   const kindAt = (index: number): Kind | undefined => elements[index] ?? rest
 
   const wrongLength = (values: ReadonlyArray<unknown>): Checked<never> => {
@@ -60,8 +60,8 @@ export const tuple = ({ elements, rest }: TupleShape): Kind => {
 }
 
 const attemptEach = <A>(
-  members: ReadonlyArray<Kind>,
-  attempt: (member: Kind) => Checked<A>,
+  members: ReadonlyArray<SingleKind>,
+  attempt: (member: SingleKind) => Checked<A>,
   otherwise: Checked<A>
 ): Checked<A> => {
   let outcome = otherwise
@@ -73,12 +73,10 @@ const attemptEach = <A>(
 }
 
 /** Values of any of several kinds: their tags order them. */
-export const union = (members: ReadonlyArray<Kind>): Kind => {
+export const union = (members: ReadonlyArray<SingleKind>): Kind => {
   const name = members.map((member) => member.name).join(" or ")
-  const those = (value: unknown): ReadonlyArray<Kind> => members.filter((member) => member.is(value))
+  const those = (value: unknown): ReadonlyArray<SingleKind> => members.filter((member) => member.is(value))
   return {
-    name,
-    is: (value) => members.some((member) => member.is(value)),
     encode: (value) => attemptEach(those(value), (member) => member.encode(value), wrongKind(name, value)),
     encodePrefix: (value) => attemptEach(those(value), (member) => member.encodePrefix(value), wrongKind(name, value)),
     decode: (reader) => {
