@@ -117,9 +117,8 @@ describe("damage", () => {
     Effect.gen(function*() {
       const path = yield* someUsers()
       const [[ada, bytes] = yield* Effect.die("there is one")] = yield* recordsOf(path, "collection/users")
-      const [[, age] = yield* Effect.die("there is one")] = CollectionRecord
-        .entriesOf(bytes)
-        .filter(([index]) => index === "byAge")
+      const [, age] = CollectionRecord.entriesOf(bytes).find(([index]) => index === "byAge") ??
+        (yield* Effect.die("there is one"))
       const change = (entries: ReadonlyArray<CollectionRecord.IndexEntry>) =>
         tamper(path, [["collection/users", ada, CollectionRecord.join(entries, CollectionRecord.valueOf(bytes))]])
       const problems = at(path, Effect.flatMap(openUsers, ({ verify }) => verify))
@@ -253,17 +252,17 @@ describe("verify", () => {
   it.effect("of a store that is closed meanwhile ends with Closed", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const { goOn, verifying } = yield* at(
+      const verifying = yield* at(
         path,
         Effect.gen(function*() {
-          const { begun, goOn, words } = yield* waitingWords
-          const verifying = yield* Effect.forkDetach(words.verify)
-          yield* begun
-          return { goOn, verifying }
+          const waiting = yield* waitingWords
+          const fiber = yield* Effect.forkDetach(waiting.words.verify)
+          yield* waiting.begun
+          return { fiber, goOn: waiting.goOn }
         })
       )
-      yield* goOn
-      assert.deepInclude(yield* Effect.flip(Fiber.join(verifying)), { _tag: "Closed", what: "Store", path })
+      yield* verifying.goOn
+      assert.deepInclude(yield* Effect.flip(Fiber.join(verifying.fiber)), { _tag: "Closed", what: "Store", path })
     }))
 
   it.effect("is not hindered by values that do not decode, nor by keys", () =>

@@ -19,5 +19,23 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
     "observation"
   ]],
   ["src/internal/pendingCommits.ts", ["buffering", "commitFailure", "closingWrites", "interruption", "observation"]],
-  ["src/internal/unitCommits.ts", ["transactionCommit", "transactionConflict", "deletion", "putMany", "interruption"]]
+  ["src/internal/unitCommits.ts", ["transactionCommit", "transactionConflict", "deletion", "putMany", "interruption"]],
+  ["src/Range.ts", ["rangeReader", "range"]],
+  ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
+  ["src/internal/rangeReader.ts", ["rangeReader"]],
+  ["src/internal/recordStream.ts", ["rangeFailures", "range", "collectionUndecodable"]],
+  ["src/internal/storeRanges.ts", ["deleteRange", "rangeFailures", "changes"]],
+  ["src/internal/lmdbRange.ts", ["engineRange"]],
+  ["src/internal/collectionWrites.ts", [
+    "collectionUnique",
+    "collectionIndexes",
+    "collectionProcesses",
+    "collectionVerify"
+  ]],
+  ["src/internal/collectionIndexes.ts", ["collectionIndexes", "collectionUnique"]],
+  ["src/internal/collectionRecord.ts", ["collectionRecord"]],
+  ["src/internal/collectionVerify.ts", ["collectionVerify"]],
+  ["src/internal/orderedBytes.ts", ["orderedKey"]],
+  ["src/internal/orderedTuples.ts", ["orderedKey"]],
+  ["src/internal/keySchema.ts", ["orderedKey"]]
 ])
