@@ -176,7 +176,19 @@ describe("a range reader", () => {
     { arbitrary: { runs: 400, size: 30, seed: "written beside" } }
   )
 
-  it("asks for no more than it needs: bounded parts, no values when only keys are wanted", () => {
+  it("gives many writes between two records in parts too, and each once", () => {
+    const { reader } = makeEngine(new Map([[ByteString("a"), bytes("stored")], [ByteString("z"), bytes("stored")]]), [
+      9
+    ])
+    const keys = Array.from({ length: 1000 }, (_, index) => ByteString(`key ${String(index).padStart(4, "0")}`))
+    const pending = over(setOf(keys.map((key) => [key, bytes("pending")])), reader)
+    const parts = readAll(RangeReader.make(pending, database, { ...everything, reverse: false, values: true }))
+    assert.isAtLeast(parts.length, 4)
+    for (const part of parts) assert.isAtMost(part.length, 256)
+    assert.deepStrictEqual(parts.flat().map(([key]) => key), [ByteString("a"), ...keys, ByteString("z")])
+  })
+
+  it("asks for no more than it needs, nor much less: bounded parts, no values when only keys are wanted", () => {
     const { reader, requests } = makeEngine(new Map([[ByteString("a"), bytes("stored")]]), [1])
     readAll(RangeReader.make(reader, database, { ...everything, reverse: false, values: false }))
     assert.isAbove(requests.length, 1)
@@ -184,6 +196,8 @@ describe("a range reader", () => {
       assert.isFalse(values)
       assert.isAtMost(maxRecords, 1000)
       assert.isAtMost(maxBytes, 1024 * 1024)
+      assert.isAtLeast(maxRecords, 100)
+      assert.isAtLeast(maxBytes, 64 * 1024)
     }
   })
 

@@ -37,5 +37,6 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/collectionVerify.ts", ["collectionVerify"]],
   ["src/internal/orderedBytes.ts", ["orderedKey"]],
   ["src/internal/orderedTuples.ts", ["orderedKey"]],
-  ["src/internal/keySchema.ts", ["orderedKey"]]
+  ["src/internal/keySchema.ts", ["orderedKey"]],
+  ["src/internal/otherCommits.ts", ["otherCommits"]]
 ])
