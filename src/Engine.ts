@@ -57,6 +57,8 @@ export interface EngineOptions {
   readonly durability: "sync" | "noSync"
   /** Whether values are compressed. */
   readonly compression: boolean
+  /** Whether all pages of the file are checked before it is used; `undefined`: when it is small. */
+  readonly verify: boolean | undefined
   /** The key, 32 bytes, that encrypts the file. */
   readonly encryptionKey: Redacted.Redacted | undefined
 }

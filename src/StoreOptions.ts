@@ -71,6 +71,14 @@ export interface StoreOptions {
   readonly durability?: "sync" | "noSync" | undefined
   /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
   readonly compression?: boolean | undefined
+  /**
+   * Whether every page of the file is checked when it is opened; damage is then an `OpenFailed`.
+   * The engine trusts its pages, and a damaged one may end the process otherwise. What is checked
+   * in any case are the header, the list of free pages and the roots. It takes about a second or
+   * two for each gigabyte, three times that for an encrypted file. Default: only files of at most
+   * 64 MiB, so that no opening takes long.
+   */
+  readonly verify?: boolean | undefined
   /** Encrypts the file (ChaCha8); 32 bytes of UTF-8. Default: none. */
   readonly encryptionKey?: Redacted.Redacted | undefined
 }

@@ -91,6 +91,7 @@ const openFile = Effect.fnUntraced(function*(path: string) {
     maxMapSize: undefined,
     durability: "sync",
     compression: false,
+    verify: undefined,
     encryptionKey: undefined
   })
 })

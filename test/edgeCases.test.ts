@@ -69,6 +69,7 @@ const writeRaw = (path: string, key: string, value: Uint8Array) =>
       maxMapSize: undefined,
       durability: "sync",
       compression: false,
+      verify: undefined,
       encryptionKey: undefined
     })
     yield* Effect.fromResult(environment.openDatabase(recordsName))

@@ -23,6 +23,7 @@ export const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> 
     maxMapSize: undefined,
     durability: "sync",
     compression: false,
+    verify: undefined,
     encryptionKey: undefined,
     ...options
   })

@@ -98,7 +98,9 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["readOnly", "no"],
     ["readOnly", 1],
     ["autoFlushOnRead", "true"],
-    ["compression", "lz4"]
+    ["compression", "lz4"],
+    ["verify", "always"],
+    ["verify", 1]
   ])("%s: %j", ([option, value, others]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
@@ -133,6 +135,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
         resize: undefined,
         durability: undefined,
         compression: undefined,
+        verify: undefined,
         encryptionKey: undefined
       })
       yield* store.put("a", 1)

@@ -36,6 +36,7 @@ describe("options from configuration", () => {
         STORE_MAX_MAP_SIZE: "16 MiB",
         STORE_DURABILITY: "noSync",
         STORE_COMPRESSION: "true",
+        STORE_VERIFY: "true",
         STORE_ENCRYPTION_KEY: "k".repeat(32)
       })
       assert.strictEqual(stats.mapSize, 2 * mebibyte)

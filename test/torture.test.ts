@@ -56,11 +56,11 @@ describe("torture", () => {
     (seed) => assertNothingLost(limit.section.round(seed, options))
   )
 
-  it.live.each([0, 6])(
-    "a file that is cut, swapped or of another program is right or refused, shape %i",
-    (shape) =>
+  it.live.each([[0, true], [6, true], [2, false], [8, false]] as const)(
+    "a file that is cut, swapped, overwritten or of another program ends no process, shape %i, known to be damaged: %s",
+    ([shape, onlyKnown]) =>
       Effect.gen(function*() {
-        const { figures } = yield* assertNothingLost(openDamaged(shape, 25, { onlyKnown: true }))
+        const { figures } = yield* assertNothingLost(openDamaged(shape, 25, { onlyKnown }))
         assert.strictEqual(figures["files"], 25)
       }).pipe(Effect.scoped)
   )

@@ -2,9 +2,11 @@
  * Looks at the files of a database before the engine does.
  *
  * The engine maps a file into memory and trusts it: a file that is something
- * else, that is shorter than its header says, or that was encrypted with another
- * key ends the process instead of failing. So the folder, the two meta pages and those pages that are few however large the
- * file is, and only what holds is handed over.
+ * else, that is shorter than its header says, that is damaged, or that was encrypted
+ * with another key ends the process instead of failing. So it is looked at first: the
+ * folder, the meta pages, those pages that are few however large the file is
+ * (`databasePages.ts`), and all others where that was asked for or they are not many
+ * (`databaseWalk.ts`).
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -12,7 +14,9 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import type { OpenFailed } from "../StoreError.ts"
+import { type PageRow, type Tree, treeAt } from "./databaseLayout.ts"
 import * as DatabasePages from "./databasePages.ts"
+import * as DatabaseWalk from "./databaseWalk.ts"
 import { checkAccess, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import { pageSize as supportedPageSize } from "./fileLimit.ts"
 import * as LockFile from "./lockFile.ts"
@@ -27,10 +31,10 @@ export interface DatabaseHeader {
   readonly encrypted: boolean
   /** The number of the transaction that made this state. */
   readonly transactionId: bigint
-  /** The number of the page at the root of its list of free pages, where it has one. */
-  readonly freeListRoot: number | undefined
-  /** The number of the page at the root of the names of its databases, where it has any. */
-  readonly namesRoot: number | undefined
+  /** Its list of free pages. */
+  readonly freeList: Tree
+  /** The names of its databases. */
+  readonly names: Tree
 }
 
 // The layout of a meta page, from the structures MDB_page_header and MDB_meta of
@@ -43,11 +47,9 @@ const offsetOf = {
   version: 28,
   pageSize: 48,
   environmentFlags: 52,
-  // The same place: the flags of the free list in its low byte.
-  freeListFlags: 52,
-  databasesFlags: 100,
-  rootOfFreeList: 88,
-  rootOfDatabases: 136,
+  // The flags of the free list are the low byte of those of the file.
+  freeList: 48,
+  names: 96,
   lastPage: 144,
   transactionId: 152
 } as const
@@ -66,26 +68,23 @@ const readMeta = (head: DataView, at: number, number: bigint): DatabaseHeader | 
   if (head.byteLength < at + metaBytes) return undefined
   const pageSize = head.getUint32(at + offsetOf.pageSize, true)
   const transactionId = head.getBigUint64(at + offsetOf.transactionId, true)
+  const freeList = treeAt(head, at + offsetOf.freeList)
+  const names = treeAt(head, at + offsetOf.names)
   const isMeta = head.getBigUint64(at + offsetOf.pageNumber, true) === number &&
     (head.getUint16(at + offsetOf.pageFlags, true) & metaPageFlag) !== 0 &&
     head.getUint32(at + offsetOf.magic, true) === magicNumber &&
     (head.getUint32(at + offsetOf.version, true) & 0xffff) === dataVersion &&
-    head.getUint8(at + offsetOf.freeListFlags) === integerKeysFlag &&
-    head.getUint8(at + offsetOf.databasesFlags) === 0 &&
+    (freeList.flags & 0xff) === integerKeysFlag && (names.flags & 0xff) === 0 &&
     isPowerOfTwo(pageSize) && pageSize >= 512 && pageSize <= largestPageSize &&
     // The engine goes by this number, not by the place, to find the newer one.
     (transactionId === 0n || transactionId % 2n === number)
   if (!isMeta) return undefined
-  const rootAt = (offset: number): number | undefined => {
-    const root = head.getBigUint64(at + offset, true)
-    return root === DatabasePages.noPage ? undefined : Number(root)
-  }
   return {
     pageSize,
     transactionId,
     lastPage: Number(head.getBigUint64(at + offsetOf.lastPage, true)),
-    freeListRoot: rootAt(offsetOf.rootOfFreeList),
-    namesRoot: rootAt(offsetOf.rootOfDatabases),
+    freeList,
+    names,
     encrypted: (head.getUint16(at + offsetOf.environmentFlags, true) & encryptionFlag) !== 0
   }
 }
@@ -134,7 +133,7 @@ const readHeader = Effect.fnUntraced(function*(file: OpenFile): Effect.fn.Return
 })
 
 /** Whether rows of pages are all that there is from a page on up to the last. */
-const isRest = (rows: ReadonlyArray<DatabasePages.PageRow>, from: number, lastPage: number): boolean => {
+const isRest = (rows: ReadonlyArray<PageRow>, from: number, lastPage: number): boolean => {
   let end = from
   for (const [first, count] of rows.toSorted(([a], [b]) => a - b)) {
     if (first > end) return false
@@ -143,59 +142,96 @@ const isRest = (rows: ReadonlyArray<DatabasePages.PageRow>, from: number, lastPa
   return end > lastPage
 }
 
-/** Fails unless those pages of a database that the engine follows at once are what they should be. */
+/** How a file is looked at. */
+interface Look {
+  /** The key, where the file is encrypted. */
+  readonly secret: string | undefined
+  /** Whether all of its pages are looked at; `undefined`: when they are few. */
+  readonly verify: boolean | undefined
+}
+
+/**
+ * Files up to this size are looked at as a whole unless the options say otherwise: that
+ * takes about a tenth of a second, and no opening should take longer by default.
+ */
+const smallFile = 64 * 1024 * 1024
+
+/** Fails unless the pages that the engine follows are what they should be. */
 const checkPages = Effect.fnUntraced(function*(
   file: OpenFile,
-  header: DatabaseHeader,
-  secret: string | undefined
+  { freeList, lastPage, names, pageSize, transactionId }: DatabaseHeader,
+  { secret, verify }: Look
 ): Effect.fn.Return<void, OpenFailed> {
-  const { freeListRoot, lastPage, namesRoot, pageSize, transactionId } = header
+  const fileBytes = yield* lengthOf(file)
+  const pageCount = Math.floor(fileBytes / pageSize)
+  const isWhole = verify ?? fileBytes <= smallFile
   const pages: DatabasePages.Pages<OpenFailed> = {
     lastPage,
     transactionId,
     secret,
     read: (first, count) => readAt(file, first * pageSize, count * pageSize)
   }
-  const truncated = Effect.fnUntraced(function*(page: number) {
-    const wanted = (page + 1) * pageSize
-    const detail = `the file has ${yield* lengthOf(file)} bytes, and needs ${wanted} at least`
-    return yield* refuse(file.path, "Truncated", detail)
-  })
-  const checked = Effect.gen(function*() {
-    const missing = Math.floor((yield* lengthOf(file)) / pageSize)
-    const free = freeListRoot === undefined ? [] : yield* DatabasePages.checkFreeList(pages, freeListRoot, missing)
+
+  const truncated = (page: number): OpenFailed =>
+    refuse(
+      file.path,
+      "Truncated",
+      `the file has ${fileBytes} bytes, and needs ${(page + 1) * pageSize} at least`
+    )
+  const refusePage = (page: number): OpenFailed =>
+    page <= lastPage && page >= pageCount
+      ? truncated(page)
+      : refuse(file.path, "NotADatabase", `its page ${page} is damaged`)
+
+  const checkFew = Effect.gen(function*() {
+    const from = isWhole ? 0 : pageCount
+    const free = freeList.root === undefined ? [] : yield* DatabasePages.checkFreeList(pages, freeList.root, from)
     // The engine does not write a page at the end of the file that it takes and frees at once.
-    if (!isRest(free, missing, lastPage)) return yield* truncated(lastPage)
-    if (namesRoot !== undefined) yield* DatabasePages.checkDatabases(pages, namesRoot)
+    if (!isRest(free, pageCount, lastPage)) return yield* truncated(lastPage)
+    const databases = names.root === undefined ? [] : yield* DatabasePages.checkDatabases(pages, names.root)
+    return { free, databases }
   })
-  yield* Effect.catchTag(checked, "PageDamaged", ({ page }) =>
-    Effect.flatMap(lengthOf(file), (fileBytes) => {
-      if (page <= lastPage && page >= Math.floor(fileBytes / pageSize)) return truncated(page)
-      const isRoot = page === freeListRoot || page === namesRoot
+  const { databases, free } = yield* Effect.catchTags(checkFew, {
+    ForeignTree: ({ name }) =>
+      refuse(file.path, "UnsupportedFormat", `its database "${name}" is of a kind that this package does not make`),
+    PageDamaged: ({ page }) => {
+      const isRoot = page === freeList.root || page === names.root
       // With a wrong key, the first page that is looked at is noise.
-      return secret !== undefined && isRoot && page > 1 && page <= lastPage
+      return secret !== undefined && isRoot && page > 1 && page < pageCount
         ? refuse(file.path, "Encrypted", "the encryptionKey is not the one that the file was encrypted with")
-        : refuse(file.path, "NotADatabase", `its page ${page} is damaged`)
-    }))
+        : refusePage(page)
+    }
+  })
+  if (!isWhole) return
+  const contents = { freeList, names, databases, free, pageCount: Math.min(pageCount, lastPage + 1) }
+  yield* Effect.catchTag(DatabaseWalk.check(pages, contents), "PageDamaged", ({ page }) => refusePage(page))
 })
 
 /** How often a file is looked at that another process writes to meanwhile. */
 const mostLooks = 5
 
-/** Checks the pages of a file, whose header was read before: what looks damaged may have been written to since. */
+/** Reads the meta pages, of which another process may write one meanwhile: what looks damaged is read again. */
+const readHeaderAgain = (file: OpenFile): Effect.Effect<DatabaseHeader, OpenFailed> =>
+  Effect.retry(readHeader(file), { times: mostLooks })
+
+/**
+ * Checks the pages of a file, whose header was read before. Another process may have
+ * written to pages that were in use then: the file is damaged only when what looks so
+ * is the last that was committed.
+ */
 const checkUnchanged = (
   file: OpenFile,
   header: DatabaseHeader,
-  secret: string | undefined,
+  look: Look,
   looks = 1
 ): Effect.Effect<DatabaseHeader, OpenFailed> =>
-  checkPages(file, header, secret).pipe(
+  checkPages(file, header, look).pipe(
     Effect.as(header),
     Effect.catch((error) =>
-      Effect.flatMap(readHeader(file), (present) => {
+      Effect.flatMap(readHeaderAgain(file), (present) => {
         if (present.transactionId === header.transactionId) return Effect.fail(error)
         // Whoever writes that much has the file open, and it holds.
-        return looks === mostLooks ? Effect.succeed(present) : checkUnchanged(file, present, secret, looks + 1)
+        return looks === mostLooks ? Effect.succeed(present) : checkUnchanged(file, present, look, looks + 1)
       })
     )
   )
@@ -232,12 +268,13 @@ export interface Opening {
   readonly subdirectory: boolean
   readonly readOnly: boolean
   readonly encryptionKey: Redacted.Redacted | undefined
+  readonly verify: boolean | undefined
 }
 
 /** Checks what is in a database file, and gives what it says of itself. */
 const inspect = Effect.fnUntraced(function*(
   path: string,
-  encryptionKey: Redacted.Redacted | undefined
+  { encryptionKey, verify }: Opening
 ): Effect.fn.Return<DatabaseHeader, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
   yield* Effect.mapError(openMany(path), refuseFile(path))
@@ -245,19 +282,15 @@ const inspect = Effect.fnUntraced(function*(
     Effect.mapError(refuseFile(path)),
     Effect.flatMap(Effect.fnUntraced(function*(handle) {
       const file: OpenFile = { path, handle }
-      // Another process may write a meta page meanwhile: what looks damaged is read again.
-      const header = yield* Effect.retry(readHeader(file), { times: mostLooks })
+      const header = yield* readHeaderAgain(file)
       if (header.encrypted === (encryptionKey === undefined)) {
         const detail = header.encrypted
           ? "the file is encrypted and no encryptionKey was given"
           : "an encryptionKey was given and the file is not encrypted"
         return yield* refuse(path, "Encrypted", detail)
       }
-      return yield* checkUnchanged(
-        file,
-        header,
-        encryptionKey === undefined ? undefined : Redacted.value(encryptionKey)
-      )
+      const secret = encryptionKey === undefined ? undefined : Redacted.value(encryptionKey)
+      return yield* checkUnchanged(file, header, { secret, verify })
     })),
     Effect.scoped
   )
@@ -270,9 +303,10 @@ const inspect = Effect.fnUntraced(function*(
  */
 export const prepare = Effect.fnUntraced(function*(
   file: string,
-  { encryptionKey, readOnly, subdirectory }: Opening
+  opening: Opening
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
+  const { readOnly, subdirectory } = opening
   const folder = path.dirname(file)
   const access = { writable: !readOnly }
   if (!readOnly) yield* makeFolder(folder)
@@ -283,7 +317,7 @@ export const prepare = Effect.fnUntraced(function*(
   }
   const isNew = Option.isNone(info) || Number(info.value.size) === 0
   if (isNew && readOnly) return yield* refuse(file, "Missing", "there is no database at this path")
-  const header = isNew ? Option.none() : Option.some(yield* inspect(file, encryptionKey))
+  const header = isNew ? Option.none() : Option.some(yield* inspect(file, opening))
   if (Option.isSome(info)) yield* checkAccess(file, access)
   const lock = subdirectory ? path.join(folder, "lock.mdb") : `${file}-lock`
   yield* LockFile.prepare(lock, { readOnly, isNew })

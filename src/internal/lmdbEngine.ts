@@ -41,6 +41,7 @@ import {
 import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
+import { maxKeyBytes } from "./databaseLayout.ts"
 import { ownerOnly } from "./fileAccess.ts"
 import { lastPages, mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
@@ -58,9 +59,6 @@ import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { maxReaders } from "./lockFile.ts"
-
-/** What LMDB allows for pages of 4096 bytes. */
-const maxKeyBytes = 1978
 
 /**
  * What the file says of itself. No data is kept in the unnamed database: clearing it

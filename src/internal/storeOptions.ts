@@ -57,12 +57,14 @@ export const resolve = Effect.fnUntraced(function*(
       })
     )
 
-  const flag = (option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression", fallback: boolean) =>
-    read(
-      option,
-      "true or false",
-      () => Option.some(options[option] ?? fallback).pipe(Option.filter(Predicate.isBoolean))
-    )
+  const flag = <F extends boolean | undefined>(
+    option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression" | "verify",
+    fallback: F
+  ) =>
+    read<boolean | F>(option, "true or false", () => {
+      const value = options[option] ?? fallback
+      return value === fallback ? Option.some(fallback) : Option.filter(Option.some(value), Predicate.isBoolean)
+    })
 
   const oneOf = <A extends string, F extends A | undefined>(
     option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability",
@@ -160,6 +162,7 @@ export const resolve = Effect.fnUntraced(function*(
     transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
     durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
     compression: yield* flag("compression", false),
+    verify: yield* flag("verify", undefined),
     encryptionKey
   }
 })

@@ -18,7 +18,7 @@ const damages = Damages.fromJson(json)
 
 /** `right` where the database opens and all of its records are as they were. */
 const open = (path: string, readOnly: boolean) =>
-  Store.make({ path, readOnly }).pipe(
+  Store.make({ path, readOnly, durability: "noSync" }).pipe(
     Effect.flatMap((store) =>
       Effect.gen(function*() {
         const { found, missing } = yield* store.getMany(Damages.records.map(([key]) => key))

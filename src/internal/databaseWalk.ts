@@ -1,0 +1,206 @@
+/**
+ * Looks at every page of a database file that the engine can come to.
+ *
+ * The engine trusts what a page says of itself and of others: a damaged one ends the
+ * process, or is written over another. All pages are read once, one after the other,
+ * each is checked by itself, and then the trees are followed in memory.
+ */
+import * as Effect from "effect/Effect"
+import { ByteString, fromBytes } from "../Key.ts"
+import * as Layout from "./databaseLayout.ts"
+import { PageDamaged, type Pages } from "./databasePages.ts"
+import { pageSize } from "./fileLimit.ts"
+
+/** What a file says that it consists of. */
+export interface Contents {
+  readonly freeList: Layout.Tree
+  /** The names of the databases. */
+  readonly names: Layout.Tree
+  readonly databases: ReadonlyArray<Layout.Tree>
+  /** The pages that are free. */
+  readonly free: ReadonlyArray<Layout.PageRow>
+  /** How many pages there are in the file. */
+  readonly pageCount: number
+}
+
+/** How many pages are read at a time. */
+const pagesAtOnce = 1024
+
+/** What is remembered of a page of a tree. */
+interface Visited {
+  readonly isBranch: boolean
+  readonly nodes: number
+  /** The pages that a branch leads to. */
+  readonly below: ReadonlyArray<number>
+  /** Of a branch the keys that are between the pages it leads to, of a leaf the first and the last. */
+  readonly keys: ReadonlyArray<ByteString>
+  /** Whether its keys are in the order of their bytes, each once. */
+  readonly isOrdered: boolean
+  /** Where the values are that a leaf has no room for. */
+  readonly large: ReadonlyArray<Layout.PageRow>
+  /** Whether there is a name of a database among its keys. */
+  readonly hasNames: boolean
+}
+
+/** All pages that look like what they could be; not all of them are in use. */
+interface Found {
+  readonly trees: ReadonlyMap<number, Visited>
+  /** How many pages those have with which a large value begins. */
+  readonly large: ReadonlyMap<number, number>
+}
+
+const isBefore = (page: DataView, a: Layout.Node, b: Layout.Node): boolean => {
+  const shorter = Math.min(a.keyBytes, b.keyBytes)
+  for (let index = 0; index < shorter; index++) {
+    const difference = page.getUint8(a.keyAt + index) - page.getUint8(b.keyAt + index)
+    if (difference !== 0) return difference < 0
+  }
+  return a.keyBytes < b.keyBytes
+}
+
+const isOrdered = (page: DataView, nodes: ReadonlyArray<Layout.Node>): boolean =>
+  nodes.every((node, index) => {
+    const previous = nodes[index - 1]
+    return previous === undefined || isBefore(page, previous, node)
+  })
+
+const keyOf = (page: DataView, { keyAt, keyBytes }: Layout.Node): ByteString =>
+  fromBytes(new Uint8Array(page.buffer, page.byteOffset + keyAt, keyBytes))
+
+const none: ReadonlyArray<never> = []
+
+const visitBranch = (page: DataView, nodes: ReadonlyArray<Layout.Node>): Visited => {
+  // The first key of a branch is never looked at.
+  const between = nodes.slice(1)
+  return {
+    isBranch: true,
+    nodes: nodes.length,
+    below: nodes.map(({ number }) => number),
+    keys: between.map((node) => keyOf(page, node)),
+    isOrdered: isOrdered(page, between),
+    large: none,
+    hasNames: false
+  }
+}
+
+const visitLeaf = (page: DataView, nodes: ReadonlyArray<Layout.Node>): Visited | undefined => {
+  const large: Array<Layout.PageRow> = []
+  let hasNames = false
+  for (const node of nodes) {
+    if (node.keyBytes === 0 || node.keyBytes > Layout.maxKeyBytes) return undefined
+    if (Layout.isName(node)) hasNames = true
+    else if (Layout.isLarge(node)) {
+      const row = Layout.rowOf(page, node)
+      if (row === undefined) return undefined
+      large.push(row)
+    } else if (node.flags !== 0) return undefined
+  }
+  return {
+    isBranch: false,
+    nodes: nodes.length,
+    below: none,
+    keys: [...nodes.slice(0, 1), ...nodes.slice(-1)].map((node) => keyOf(page, node)),
+    isOrdered: isOrdered(page, nodes),
+    large,
+    hasNames
+  }
+}
+
+const visit = (page: DataView): Visited | undefined => {
+  const tree = Layout.treePageOf(page)
+  if (tree === undefined) return undefined
+  return tree.isBranch ? visitBranch(page, tree.nodes) : visitLeaf(page, tree.nodes)
+}
+
+/** Reads all pages behind the meta pages. */
+const findAll = Effect.fnUntraced(function*<E>({ read, secret, transactionId }: Pages<E>, pageCount: number) {
+  const trees = new Map<number, Visited>()
+  const large = new Map<number, number>()
+  for (let first = 2; first < pageCount; first += pagesAtOnce) {
+    const bytes = yield* read(first, Math.min(pagesAtOnce, pageCount - first))
+    for (let at = 0; at + pageSize <= bytes.length; at += pageSize) {
+      const stored = bytes.subarray(at, at + pageSize)
+      const number = first + at / pageSize
+      // Noise where a page was never written to, and within a large value
+      if (!Layout.isPage(Layout.viewOf(stored), number, transactionId)) continue
+      const page = Layout.viewOf(secret === undefined ? stored : Layout.decrypt(stored, secret))
+      const visited = visit(page)
+      if (visited !== undefined) trees.set(number, visited)
+      const count = Layout.overflowPagesOf(page)
+      if (count !== undefined) large.set(number, count)
+    }
+  }
+  const found: Found = { trees, large }
+  return found
+})
+
+/** Takes pages for a use; `false` where there are none, or they have another use. */
+type Take = (row: Layout.PageRow) => boolean
+
+const makeTake = (pageCount: number): Take => {
+  const isTaken = new Uint8Array(pageCount)
+  return ([first, count]) => {
+    if (first < 2 || first + count > pageCount || isTaken.subarray(first, first + count).includes(1)) return false
+    isTaken.fill(1, first, first + count)
+    return true
+  }
+}
+
+/** What a tree holds. Of the list of free pages the keys are numbers. */
+type Kind = "free" | "names" | "records"
+
+/** A page that something leads to, and between which keys its own are. */
+interface Lead {
+  readonly number: number
+  readonly from: ByteString
+  readonly to: ByteString | undefined
+}
+
+const isBetween = ({ keys }: Visited, { from, to }: Lead): boolean =>
+  keys.every((key) => key >= from && (to === undefined || key < to))
+
+const isRight = (kind: Kind, page: Visited, lead: Lead): boolean =>
+  (kind === "names" || !page.hasNames) &&
+  (kind === "free" || (page.isOrdered && isBetween(page, lead) && (!page.isBranch || page.nodes > 1)))
+
+const leadsOf = ({ below, keys }: Visited, { from, to }: Lead): ReadonlyArray<Lead> =>
+  below.map((number, index) => ({ number, from: keys[index - 1] ?? from, to: keys[index] ?? to }))
+
+/** Follows a tree from its root; gives the number of a page that is not what it should be. */
+const follow = ({ large, trees }: Found, take: Take, tree: Layout.Tree, kind: Kind): number | undefined => {
+  if (tree.root === undefined) return undefined
+  let entries = 0
+  let level: ReadonlyArray<Lead> = [{ number: tree.root, from: ByteString(""), to: undefined }]
+  for (let depth = 1; level.length > 0; depth++) {
+    const next: Array<ReadonlyArray<Lead>> = []
+    for (const lead of level) {
+      const { number } = lead
+      const page = trees.get(number)
+      // The engine goes from one leaf to the next, and takes what is at their level for a leaf.
+      if (page === undefined || page.isBranch === (depth === tree.depth)) return number
+      if (!isRight(kind, page, lead) || !take([number, 1])) return number
+      for (const row of page.large) if (large.get(row[0]) !== row[1] || !take(row)) return row[0]
+      if (page.isBranch) next.push(leadsOf(page, lead))
+      else entries += page.nodes
+    }
+    level = next.flat()
+  }
+  return BigInt(entries) === tree.entries ? undefined : tree.root
+}
+
+/** Gives the number of a page that is not what it should be. */
+const findDamage = (found: Found, { databases, free, freeList, names, pageCount }: Contents): number | undefined => {
+  const take = makeTake(pageCount)
+  for (const [first, count] of free) {
+    // The engine does not write free pages at the end of the file.
+    if (!take([first, Math.min(count, Math.max(0, pageCount - first))])) return first
+  }
+  const inStructure = follow(found, take, freeList, "free") ?? follow(found, take, names, "names")
+  return databases.reduce((damaged, tree) => damaged ?? follow(found, take, tree, "records"), inStructure)
+}
+
+/** Fails unless every page that a file leads to is what it should be, and is led to once. */
+export const check = Effect.fnUntraced(function*<E>(pages: Pages<E>, contents: Contents) {
+  const page = findDamage(yield* findAll(pages, contents.pageCount), contents)
+  if (page !== undefined) return yield* new PageDamaged({ page })
+})
