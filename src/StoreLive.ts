@@ -33,6 +33,7 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * | `STORE_MAX_MAP_SIZE` | `maxMapSize`, as in `1 GiB` |
  * | `STORE_DURABILITY` | `durability` |
  * | `STORE_COMPRESSION` | `compression` |
+ * | `STORE_CHECKSUMS` | `checksums` |
  * | `STORE_VERIFY` | `verify` |
  * | `STORE_ENCRYPTION_KEY` | `encryptionKey` |
  *
@@ -54,6 +55,7 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   maxMapSize: optional(Config.ByteSize("STORE_MAX_MAP_SIZE")),
   durability: optional(Config.Literals(["sync", "noSync"], "STORE_DURABILITY")),
   compression: optional(Config.Boolean("STORE_COMPRESSION")),
+  checksums: optional(Config.Boolean("STORE_CHECKSUMS")),
   verify: optional(Config.Boolean("STORE_VERIFY")),
   encryptionKey: optional(Config.Redacted("STORE_ENCRYPTION_KEY"))
 }))

@@ -72,6 +72,12 @@ export interface StoreOptions {
   /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
   readonly compression?: boolean | undefined
   /**
+   * Whether each value that is written gets a checksum (CRC-32, five bytes), so that a bit
+   * that flips on the disk is a `ValueDecoding` and not another value. Values that have one
+   * are checked whenever they are read, also without this option. Default: `false`.
+   */
+  readonly checksums?: boolean | undefined
+  /**
    * Whether every page of the file is checked when it is opened; damage is then an `OpenFailed`.
    * The engine trusts its pages, and a damaged one may end the process otherwise. What is checked
    * in any case are the header, the list of free pages and the roots. It takes about a second or

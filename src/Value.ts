@@ -21,13 +21,16 @@
  *
  * The first byte tells which of two formats follows, both MessagePack. Nearly every
  * value is a *plain* tree, which MessagePack keeps as it is. Any other value is taken
- * apart into a *graph*: a list of nodes that refer to each other by index.
+ * apart into a *graph*: a list of nodes that refer to each other by index. A value with
+ * a checksum has a first byte of its own and the CRC-32 of the bytes behind it, which
+ * are those of one of these formats.
  *
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
 import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
 import { types } from "node:util"
+import { crc32 } from "node:zlib"
 import { isMessage, maximumDepth } from "./internal/messagePack.ts"
 import * as PlainWriter from "./internal/plainWriter.ts"
 import { isDense, isPlainText, isRecord, malformed, putTogether, Refusal, takeApart } from "./internal/valueGraph.ts"
@@ -64,9 +67,21 @@ export interface Codec {
   readonly decode: (bytes: Uint8Array, length?: number) => Result.Result<unknown, Failure>
 }
 
-// The engine marks compressed values with a first byte of 250 or more: formats stay below.
+/**
+ * How values are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CodecOptions {
+  /** Whether values are encoded with a checksum. Those that have one are always checked. */
+  readonly checksums?: boolean | undefined
+}
+
+// The engine marks compressed values with a first byte of 250 or more: formats stay below. Records in indexes have 4.
 const plainFormat = 1
 const graphFormat = 2
+const checkedFormat = 3
 
 // -----------------------------------------------------------------------------
 // Plain values
@@ -103,6 +118,31 @@ const isPlainObject = (value: object, depth: number, met: Set<object>): boolean 
 }
 
 // -----------------------------------------------------------------------------
+// Checksums
+// -----------------------------------------------------------------------------
+
+/** The format, and the checksum in four bytes. */
+const checkedHead = 5
+
+/** Puts their checksum before the bytes of a value. */
+const withChecksum = (bytes: Uint8Array): Uint8Array => {
+  const checked = Buffer.allocUnsafe(checkedHead + bytes.length)
+  checked[0] = checkedFormat
+  checked.writeUInt32LE(crc32(bytes), 1)
+  checked.set(bytes, checkedHead)
+  return checked
+}
+
+/** The bytes of a value behind its checksum, if it has one. */
+const withoutChecksum = (bytes: Uint8Array, length: number): Uint8Array => {
+  if (length < checkedHead) return malformed()
+  const value = bytes.subarray(checkedHead, length)
+  const checksum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1, true)
+  if (crc32(value) !== checksum) throw new Refusal("they do not match their checksum: the file is damaged")
+  return value
+}
+
+// -----------------------------------------------------------------------------
 // The codec
 // -----------------------------------------------------------------------------
 
@@ -120,7 +160,7 @@ const failure = (what: string, cause: unknown): Failure => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (): Codec => {
+export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
   // No records: each value would carry the definitions of its own, and the reader makes a reader of each definition
   // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
   const writer = PlainWriter.make()
@@ -158,10 +198,18 @@ export const make = (): Codec => {
     return format === plainFormat ? item : putTogether(item)
   }
 
+  const encode = (value: unknown): Uint8Array => writer.write(plainFormat, value) ?? packOther(value)
+
+  const decode = (bytes: Uint8Array, length: number): unknown => {
+    if (bytes[0] !== checkedFormat) return unpack(readable(bytes, length), length)
+    const value = withoutChecksum(bytes, length)
+    return unpack(readable(value, value.length), value.length)
+  }
+
   return {
     encode: (value) =>
       Result.try({
-        try: () => writer.write(plainFormat, value) ?? packOther(value),
+        try: () => checksums ? withChecksum(encode(value)) : encode(value),
         catch: (cause) => {
           writer.reset()
           // A throw in the middle can leave the buffer that all instances of msgpackr write to half exchanged.
@@ -171,7 +219,7 @@ export const make = (): Codec => {
       }),
     decode: (bytes, length = bytes.length) =>
       Result.try({
-        try: () => unpack(readable(bytes, length), length),
+        try: () => decode(bytes, length),
         catch: (cause) => {
           clearSource()
           return failure("decoding them threw", cause)

@@ -99,6 +99,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["readOnly", 1],
     ["autoFlushOnRead", "true"],
     ["compression", "lz4"],
+    ["checksums", "crc32"],
     ["verify", "always"],
     ["verify", 1]
   ])("%s: %j", ([option, value, others]) =>
@@ -135,6 +136,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
         resize: undefined,
         durability: undefined,
         compression: undefined,
+        checksums: undefined,
         verify: undefined,
         encryptionKey: undefined
       })
@@ -159,7 +161,8 @@ describe("an option that makes no sense is a BadOption that names it", () => {
         keyErrors: "strict",
         mapSize: "64 MiB",
         durability: "sync",
-        compression: false
+        compression: false,
+        checksums: false
       })
     }))
 

@@ -138,7 +138,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     options,
     environment,
     keys: Key.make({ ...options.key, maxBytes: environment.maxKeyBytes }),
-    values: Value.make(),
+    values: Value.make(options),
     buffer,
     live: over(buffer, environment),
     pending,

@@ -23,6 +23,7 @@ export interface ResolvedOptions extends EngineOptions {
   readonly flushInterval: Duration.Duration | undefined
   readonly autoFlushOnRead: boolean
   readonly key: Omit<KeyOptions, "maxBytes">
+  readonly checksums: boolean
   readonly resize: Schedule.Schedule<unknown>
   readonly transactionRetry: Schedule.Schedule<unknown>
 }
@@ -58,7 +59,7 @@ export const resolve = Effect.fnUntraced(function*(
     )
 
   const flag = <F extends boolean | undefined>(
-    option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression" | "verify",
+    option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression" | "checksums" | "verify",
     fallback: F
   ) =>
     read<boolean | F>(option, "true or false", () => {
@@ -162,6 +163,7 @@ export const resolve = Effect.fnUntraced(function*(
     transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
     durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
     compression: yield* flag("compression", false),
+    checksums: yield* flag("checksums", false),
     verify: yield* flag("verify", undefined),
     encryptionKey
   }
