@@ -185,6 +185,7 @@ const viewOf = (bytes: Bytes): Uint8Array => {
 const unprintable = /[^\P{C}\u200c\u200d]|[\p{Zl}\p{Zp}]/gu
 const longestShownText = 50
 const longestShownBytes = 16
+const longestShownBits = 10_000
 // No engine has longer keys: what is longer need not be searched for text.
 const longestDecodedBytes = 4096
 
@@ -214,7 +215,8 @@ const showOther = (input: unknown): string => {
     case "symbol":
       return cut(input.toString())
     case "bigint":
-      return cut(`${input}n`)
+      // The digits of a very large one take minutes.
+      return BigInt.asIntN(longestShownBits, input) === input ? cut(`${input}n`) : "[bigint]"
     case "number":
     case "boolean":
       return String(input)

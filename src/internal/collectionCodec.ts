@@ -16,6 +16,7 @@ import * as OrderedKeySchema from "./keySchema.ts"
 import { count } from "./quantity.ts"
 import { isNative } from "./schemaShape.ts"
 import * as Settled from "./settled.ts"
+import { isSparse, takesHoles } from "./sparseArrays.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /**
@@ -54,14 +55,18 @@ const longestShown = 50
 const isBytes = (key: unknown): key is Uint8Array =>
   Result.getOrElse(Result.try(() => key instanceof Uint8Array), () => false)
 
-/** Of more elements or fields no more than the kind is shown. */
+/** Of more elements no more than the kind is shown. */
 const mostShownElements = 8
 
+/** Neither is a text of more characters formatted, only to be cut, nor a number of more bits. */
+const longestFormatted = 10_000
+
 const isShort = (key: unknown): boolean => {
-  if (!Predicate.isObject(key)) return true
+  if (Predicate.isString(key)) return key.length <= longestFormatted
+  if (Predicate.isBigInt(key)) return BigInt.asIntN(longestFormatted, key) === key
+  if (!Predicate.isObjectKeyword(key)) return true
   return key instanceof Date || DateTime.isDateTime(key) ||
-    (Array.isArray(key) && key.length <= mostShownElements &&
-      key.every((element) => !Predicate.isObject(element) || isShort(element)))
+    (Array.isArray(key) && key.length <= mostShownElements && key.every(isShort))
 }
 
 /** Shows a key, or what was given as one: a value of any size, that may throw as it is looked at. */
@@ -172,6 +177,8 @@ export const makeValueCodec = <V extends ValueSchema>(
   const stored = storedSchema(schema)
   const encodeBySchema = Schema.encodeUnknownEffect(stored)
   const decodeBySchema = Schema.decodeUnknownEffect(stored)
+  const mayHang = takesHoles(stored.ast)
+  const detailOfSparse = "an array is longer than what is in it"
 
   const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
     Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: key(), collection, ...failure }))
@@ -184,11 +191,21 @@ export const makeValueCodec = <V extends ValueSchema>(
     )
   }
 
+  const encodeTyped = (value: V["Type"], key: () => string) =>
+    mayHang && isSparse(value)
+      ? Effect.fail(new ValueEncoding({ key: key(), collection, detail: detailOfSparse }))
+      : bySchema(
+        () => encodeBySchema(value),
+        (detail, cause) => new ValueEncoding({ key: key(), collection, detail, cause })
+      )
+
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
-    bySchema(
-      () => decodeBySchema(encoded),
-      (detail, cause) => new ValueDecoding({ key: key(), collection, detail, cause })
-    )
+    mayHang && isSparse(encoded)
+      ? Effect.fail(new ValueDecoding({ key: key(), collection, detail: detailOfSparse }))
+      : bySchema(
+        () => decodeBySchema(encoded),
+        (detail, cause) => new ValueDecoding({ key: key(), collection, detail, cause })
+      )
 
   return {
     stored,
@@ -196,13 +213,7 @@ export const makeValueCodec = <V extends ValueSchema>(
     decodeRaw,
     decodeEncoded,
     encode: (value, key) =>
-      Settled.flatMap(
-        bySchema(
-          () => encodeBySchema(value),
-          (detail, cause) => new ValueEncoding({ key: key(), collection, detail, cause })
-        ),
-        (encoded) => Effect.fromResult(encodeRaw(encoded, key))
-      ),
+      Settled.flatMap(encodeTyped(value, key), (encoded) => Effect.fromResult(encodeRaw(encoded, key))),
     decode: (record, key) => {
       const encoded = decodeRaw(record, key)
       return Result.isFailure(encoded) ? Effect.fail(encoded.failure) : decodeEncoded(encoded.success, key)

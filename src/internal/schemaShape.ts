@@ -18,7 +18,8 @@ const nameOf = ({ annotations }: SchemaAST.Declaration): string | undefined => {
     : undefined
 }
 
-const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
+/** The schemas that a schema consists of. */
+export const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
   switch (ast._tag) {
     case "Declaration":
       return ast.typeParameters

@@ -13,6 +13,7 @@
  * the milliseconds between commits, the size of a batch, and the life, as JSON.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
@@ -23,6 +24,7 @@ import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as Collections from "../torture/killCollections.ts"
 import { lifeOfBackup, markOf, operationsOf, perform } from "../torture/killOperations.ts"
+import * as Say from "../torture/say.ts"
 
 const Arguments = Schema.Struct({
   path: Schema.String,
@@ -42,7 +44,7 @@ const { backups, batchSize, flushInterval, life, names, path } = Schema.decodeUn
   Schema.fromJsonString(Arguments)
 )(process.argv[2])
 
-const write = (about: string, what: unknown): void => void writeSync(1, `${about} ${JSON.stringify(what)}\n`)
+const write = (about: string, what: unknown): void => Say.say(`${about} ${JSON.stringify(what)}\n`)
 
 const say = (about: string, what: unknown = "") => Effect.sync(() => write(about, what))
 
@@ -126,6 +128,10 @@ const program = Effect.gen(function*() {
   yield* Effect.all(lanes, { concurrency: "unbounded" })
   yield* store.close({ strict: true })
   yield* say("closed")
-}).pipe(Effect.provide(Logger.layer([])), Effect.scoped)
+}).pipe(
+  Effect.tapCause((cause) => Effect.sync(() => void writeSync(2, Cause.pretty(cause)))),
+  Effect.provide(Logger.layer([])),
+  Effect.scoped
+)
 
 NodeRuntime.runMain(program)

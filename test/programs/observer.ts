@@ -14,15 +14,15 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { writeSync } from "node:fs"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
+import * as Say from "../torture/say.ts"
 
 const { path, readOnly, stays } = Schema.decodeUnknownSync(
   Schema.fromJsonString(Schema.Struct({ path: Schema.String, readOnly: Schema.Boolean, stays: Schema.Boolean }))
 )(process.argv[2])
 
-const say = (line: string) => Effect.sync(() => void writeSync(1, `${line}\n`))
+const say = (line: string) => Effect.sync(() => Say.say(`${line}\n`))
 
 const ended = Effect.callback<void>((resume) => {
   process.stdin.on("end", () => resume(Effect.void)).resume()

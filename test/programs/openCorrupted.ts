@@ -14,12 +14,13 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreService } from "../../src/index.ts"
 import { damage } from "../torture/corruption.ts"
 import * as Random from "../torture/random.ts"
+import { say } from "../torture/say.ts"
 import { shapeAt } from "../torture/shapes.ts"
 
 const Arguments = Schema.Struct({
@@ -39,8 +40,6 @@ const { file, first, folder, last, onlyKnown, seed, shape } = Schema.decodeUnkno
 )
 const whole = new Uint8Array(readFileSync(file))
 const { options, records } = shapeAt(shape)
-
-const say = (text: string) => Effect.sync(() => void writeSync(1, text))
 
 /** Whether all ways to read the store give what was put. */
 const isRight = Effect.fnUntraced(function*(store: StoreService) {
@@ -78,13 +77,13 @@ const use = (path: string) =>
 const program = Effect.gen(function*() {
   for (let number = first; number <= last; number++) {
     const { bytes, canBeKnown, lock, what } = damage(whole, Random.make(Random.seedOf(seed, number)), onlyKnown)
-    yield* say(`${number} ${canBeKnown ? "known" : "unknown"} ${what}`)
+    say(`${number} ${canBeKnown ? "known" : "unknown"} ${what}`)
     const path = join(folder, String(number))
     mkdirSync(path)
     writeFileSync(join(path, "data.mdb"), bytes)
     if (lock === "folder") mkdirSync(join(path, "lock.mdb"))
     else if (lock !== undefined) writeFileSync(join(path, "lock.mdb"), lock)
-    yield* say(` => ${yield* use(path)}\n`)
+    say(` => ${yield* use(path)}\n`)
     rmSync(path, { recursive: true, force: true })
   }
 })

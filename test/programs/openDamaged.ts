@@ -6,11 +6,12 @@
  * Arguments: the file, a folder to work in, and the damages as JSON.
  */
 import { Effect } from "effect"
-import { mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
 import * as Damages from "../damage.ts"
+import { say } from "../torture/say.ts"
 
 const [, , file = "", folder = "", json = "[]"] = process.argv
 const whole = new Uint8Array(readFileSync(file))
@@ -39,7 +40,7 @@ const open = (path: string, readOnly: boolean) =>
 const program = Effect.forEach(damages, (damage, index) =>
   Effect.gen(function*() {
     // Said first, so that it is known what a process died of
-    writeSync(1, `${JSON.stringify(damage)}: `)
+    say(`${JSON.stringify(damage)}: `)
     const outcomes: Array<string> = []
     for (const readOnly of "cutAt" in damage ? [true, false] : [false]) {
       const path = join(folder, `${index} ${readOnly}`)
@@ -48,7 +49,7 @@ const program = Effect.forEach(damages, (damage, index) =>
       outcomes.push(yield* open(path, readOnly))
       rmSync(path, { recursive: true })
     }
-    writeSync(1, `${outcomes.join(", ")}\n`)
+    say(`${outcomes.join(", ")}\n`)
   }))
 
 await Effect.runPromise(program)

@@ -8,8 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
-import { writeSync } from "node:fs"
 import * as process from "node:process"
+import { say } from "../torture/say.ts"
 import { runRound, sections } from "../torture/sections.ts"
 
 const Arguments = Schema.Struct({
@@ -25,9 +25,9 @@ const section = sections.get(name)
 const program = Effect.gen(function*() {
   if (section === undefined) return yield* Effect.die(`there is no section ${name}`)
   for (let seed = first; seed <= last; seed++) {
-    writeSync(1, `seed ${seed}\n`)
+    say(`seed ${seed}\n`)
     const report = yield* runRound(section, seed, options)
-    writeSync(1, `${JSON.stringify(report)}\n`)
+    say(`${JSON.stringify(report)}\n`)
   }
 }).pipe(Effect.provide(Logger.layer([])))
 

@@ -11,11 +11,11 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { writeSync } from "node:fs"
 import * as process from "node:process"
 import { Store, TransactionConflict } from "../../src/index.ts"
 import * as Bank from "../torture/bank.ts"
 import * as Random from "../torture/random.ts"
+import * as Say from "../torture/say.ts"
 
 const { name, path, seed, times } = Schema.decodeUnknownSync(
   Schema.fromJsonString(
@@ -23,7 +23,7 @@ const { name, path, seed, times } = Schema.decodeUnknownSync(
   )
 )(process.argv[2])
 
-const say = (line: string) => Effect.sync(() => void writeSync(1, `${line}\n`))
+const say = (line: string) => Effect.sync(() => Say.say(`${line}\n`))
 
 /** Tries again after saying so, as a program does that has the time. */
 const untilDone = <A, E>(transaction: Effect.Effect<A, E | TransactionConflict>): Effect.Effect<A, E> =>

@@ -1,0 +1,66 @@
+/**
+ * Arrays that are longer than what is in them: `[]` with a `length` of billions.
+ *
+ * A value keeps them as they are, in few bytes. A schema goes through all of their
+ * elements, which holds the event loop for minutes, and takes them into memory.
+ */
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as SchemaAST from "effect/SchemaAST"
+import { partsOf } from "./schemaShape.ts"
+
+/** A schema goes through so many elements in a fraction of a second. */
+const mostElements = 1_000_000
+
+const takesUndefined = (ast: SchemaAST.AST): boolean => {
+  switch (ast._tag) {
+    case "Any":
+    case "Undefined":
+    case "Unknown":
+    case "Void":
+      return true
+    case "Union":
+      return ast.types.some(takesUndefined)
+    default:
+      return false
+  }
+}
+
+const takesHolesInside = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {
+  if (seen.has(ast)) return false
+  seen.add(ast)
+  return (ast._tag === "Arrays" && ast.rest.some(takesUndefined)) ||
+    partsOf(ast).some((part) => takesHolesInside(part, seen))
+}
+
+/** Whether there is an array in a schema that does not end at the first hole, on one of its sides. */
+export const takesHoles = (ast: SchemaAST.AST): boolean =>
+  [SchemaAST.toType(ast), SchemaAST.toEncoded(ast)].some((side) => takesHolesInside(side, new Set()))
+
+const hasHole = (array: ReadonlyArray<unknown>): boolean => {
+  for (let index = 0; index < array.length; index++) if (!(index in array)) return true
+  return false
+}
+
+const partsOfValue = (value: Readonly<Record<PropertyKey, unknown>> | ReadonlyArray<unknown>): Iterable<unknown> => {
+  if (Array.isArray(value) || value instanceof Set || value instanceof Map) return value
+  return ArrayBuffer.isView(value) ? [] : Object.values(value)
+}
+
+const findSparse = (value: unknown): boolean => {
+  const seen = new Set<object>()
+  const waiting = [value]
+  while (waiting.length > 0) {
+    const next = waiting.pop()
+    if (!Predicate.isObjectOrArray(next) || seen.has(next)) continue
+    seen.add(next)
+    if (Array.isArray(next) && next.length > mostElements && hasHole(next)) return true
+    for (const part of partsOfValue(next)) waiting.push(part)
+  }
+  return false
+}
+
+/** Whether there is an array in a value that has very many elements, and holes among them. */
+export const isSparse = (value: unknown): boolean =>
+  // It may throw as it is looked at, which the schema says better.
+  Result.getOrElse(Result.try(() => findSparse(value)), () => false)
