@@ -22,6 +22,8 @@ export interface Driver {
   readonly put: (entries: Entries) => Work
   /** Writes all records in one transaction. */
   readonly putMany: (entries: Entries) => Work
+  /** The same in the way that is shortest for small transactions. Default: `putMany`. */
+  readonly commit?: (entries: ReadonlyArray<readonly [string, BenchRecord]>) => Work
   /** Writes all records at the same time; each of the writers waits until its own is on disk. */
   readonly putDurably: (entries: ReadonlyArray<readonly [string, BenchRecord]>) => Work
   /** Reads a record, to be compared with what was written. */

@@ -26,6 +26,7 @@ const scenarios = {
   "put": { about: "writes, one by one, until all are on disk", sizes: [1e4, 1e5, 1e6], isEmpty: true },
   "overwrite-hot": { about: "writes to 1,000 keys until all are on disk", sizes: [1e5] },
   "putMany": { about: "writes in one transaction", sizes: [1e5], isEmpty: true },
+  "commit-1000": { about: "transactions of 1,000 writes, each waits for the disk: their pauses", sizes: [1e5] },
   "getMany": { about: "1,000 reads at once", sizes: [1e4, 1e5, 1e6] },
   "put-durable": { about: "1,000 concurrent writers, each waits for the disk", sizes: [1e5] },
   "scan": { about: "reads everything in order", sizes: [1e4, 1e5, 1e6, 1e7] },

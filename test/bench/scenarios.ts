@@ -269,6 +269,11 @@ const putDurable = changing((records, version) => {
   return { changes, operations: changes.length, written: changes }
 }, (driver, changes) => driver.putDurably(changes))
 
+const commit1000 = changing((records, version) => {
+  const changes = versionsOf(1000, records, version)
+  return { changes, operations: 1, written: changes }
+}, (driver, changes) => driver.commit?.(changes) ?? driver.putMany(changes))
+
 const transaction10 = changing((records, version) => {
   const written = versionsOf(1000, records, version)
   const changes = Records.range(0, Math.ceil(written.length / 10)).map((group) =>
@@ -332,6 +337,7 @@ export const scenarios: Record<ScenarioId, Scenario> = {
   "put": filling((driver, entries) => driver.put(entries)),
   "overwrite-hot": overwriteHot,
   "putMany": filling((driver, entries) => driver.putMany(entries)),
+  "commit-1000": commit1000,
   "getMany": getMany,
   "put-durable": putDurable,
   "scan": scan,

@@ -20,7 +20,14 @@ export interface System {
   readonly probe?: Effect.Effect<void, unknown>
 }
 
-const filesLack = ["get-pending", "range-100", "index-lookup", "transaction-10", "stream-memory"] as const
+const filesLack = [
+  "get-pending",
+  "range-100",
+  "index-lookup",
+  "transaction-10",
+  "commit-1000",
+  "stream-memory"
+] as const
 
 const loading = <A>(load: () => Promise<A>, open: (module: A) => Open) => Effect.map(Effect.promise(load), open)
 

@@ -30,6 +30,11 @@ const putMany = (records: Records, entries: Entries, byScore: Database<string, n
     }
   }).then(() => records.flushed)
 
+const commit = (records: Records, entries: Entries): void =>
+  records.transactionSync(() => {
+    for (const [key, record] of entries) void records.put(key, record)
+  })
+
 const putDurably = (records: Records, [key, record]: readonly [string, BenchRecord]) =>
   records.put(key, record).then(() => records.flushed)
 
@@ -68,6 +73,7 @@ const byScore = (records: Records, index: Database<string, number>, scores: Read
 const driver = (records: Records, index: Database<string, number> | undefined): Driver => ({
   put: (entries) => Effect.promise(() => put(records, entries)),
   putMany: (entries) => Effect.promise(() => putMany(records, entries, index)),
+  commit: (entries) => Effect.sync(() => commit(records, entries)),
   putDurably: (entries) => Effect.promise(() => Promise.all(entries.map((entry) => putDurably(records, entry)))),
   read: (key) => Effect.sync(() => records.get(key)),
   get: (keys) => Effect.sync(() => get(records, keys)),
@@ -100,11 +106,7 @@ const driver = (records: Records, index: Database<string, number> | undefined): 
   byScore: (scores) => Effect.sync(() => index === undefined ? Number.NaN : byScore(records, index, scores)),
   transactions: (groups) =>
     Effect.sync(() => {
-      for (const entries of groups) {
-        records.transactionSync(() => {
-          for (const [key, record] of entries) void records.put(key, record)
-        })
-      }
+      for (const entries of groups) commit(records, entries)
     })
 })
 
