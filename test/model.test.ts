@@ -26,7 +26,14 @@ describe("a store agrees with a Map after each step and after it is opened again
 
   it.effect.prop("when reads commit first", workload, agrees({ autoFlushOnRead: true, batchSize: 4 }), { arbitrary })
 
-  it.effect.prop("with compression", workload, agrees({ compression: true, batchSize: 5 }), { arbitrary })
+  it.effect.prop(
+    "with compression and checksums",
+    workload,
+    agrees({ compression: true, checksums: true, batchSize: 5 }),
+    { arbitrary }
+  )
+
+  it.effect.prop("under a limit", workload, agrees({ maxMapSize: "64 MiB", batchSize: 3 }), { arbitrary })
 
   it.effect.prop("while the map grows", workload, agrees({ mapSize: "256 KiB", batchSize: 10 }), { arbitrary })
 
