@@ -40,6 +40,8 @@ const bytes = (text: string): Uint8Array => Buffer.from(text)
 
 const database = "records"
 
+const failure = new EngineFailure({ operation: "read", code: 5, detail: "Input/output error", isRetryable: true })
+
 const everything: KeyRange = { from: undefined, to: undefined }
 
 /** Where a range goes on behind a key. */
@@ -202,7 +204,6 @@ describe("a range reader", () => {
   })
 
   it("hands on what the engine fails with, and goes on from there", () => {
-    const failure = new EngineFailure({ operation: "read", code: 5, detail: "Input/output error", isRetryable: true })
     const engine = makeEngine(new Map(["a", "b", "c"].map((key) => [ByteString(key), bytes(key)])), [1])
     let calls = 0
     const reader = RangeReader.make(
@@ -293,6 +294,24 @@ describe("a reader over writes", () => {
       }),
     { arbitrary: { runs: 300, size: 30, seed: "layers" } }
   )
+
+  it("hands on what they fail with", () => {
+    const { reader } = makeEngine(new Map(), [1])
+    const fails = () => Result.fail(failure)
+    const request: RangeRequest = { ...everything, reverse: false, values: true, maxRecords: 1, maxBytes: 1 }
+    const writes = setOf([[ByteString("a"), bytes("pending")]])
+    const failing = over(writes, { get: fails, has: fails, read: fails, count: fails })
+    assert.deepStrictEqual(failing.get(database, ByteString("a")), Result.succeed(bytes("pending")))
+    assert.deepStrictEqual(failing.get(database, ByteString("b")), Result.fail(failure))
+    assert.deepStrictEqual(failing.has(database, ByteString("b")), Result.fail(failure))
+    assert.deepStrictEqual(failing.read(database, request), Result.fail(failure))
+    assert.deepStrictEqual(failing.count(database), Result.fail(failure))
+    // What is pending is counted by whether it is stored already
+    assert.deepStrictEqual(over(writes, { ...reader, has: fails }).count(database), Result.fail(failure))
+    writes.clear(database)
+    assert.deepStrictEqual(failing.count(database), Result.succeed(0))
+    assert.deepStrictEqual(failing.read(database, request), Result.succeed({ records: [], rest: undefined }))
+  })
 
   it("keeps databases apart", () => {
     const engine = makeEngine(new Map([[ByteString("a"), bytes("stored")]]), [1])
