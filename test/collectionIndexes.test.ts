@@ -5,7 +5,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Collection, Store } from "../src/index.ts"
-import { all, at, flush, inStore, openUsers, user, userOf } from "./collections.ts"
+import { ByteString } from "../src/Key.ts"
+import { all, at, flush, inStore, openUsers, recordsOf, tamper, user, userOf } from "./collections.ts"
 import { temporaryFolder } from "./harness.ts"
 
 const ada = userOf("Ada", 36, ["maths", "poetry"])
@@ -90,6 +91,55 @@ describe("an index", () => {
         assert.strictEqual(yield* byEmail.count({ lt: "b" }), 1)
       }
     })))
+
+  it.effect("finds the next record when those before it are deleted, pending or on disk", () =>
+    inStore(Effect.gen(function*() {
+      const { delete: remove, indexes: { byAge, byEmail }, putMany } = yield* openUsers
+      yield* putMany(["a", "b", "c", "d"].map((name, key) => [key, userOf(name, 36)] as const))
+      for (const key of [0, 1, 2]) yield* remove(key)
+      for (const commit of [Effect.void, flush]) {
+        yield* commit
+        assert.deepStrictEqual(yield* byAge.get(36), Option.some(userOf("d", 36)))
+        assert.isTrue(yield* byAge.has(36))
+      }
+      yield* remove(3)
+      for (const commit of [Effect.void, flush]) {
+        yield* commit
+        assert.deepStrictEqual(yield* byAge.get(36), Option.none())
+        assert.isFalse(yield* byAge.has(36))
+        assert.isFalse(yield* byEmail.has("d@example.com"))
+      }
+    })))
+
+  it.effect("gives nothing for entries that lead nowhere", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* at(path, Effect.flatMap(openUsers, ({ putMany }) => putMany([[1, ada], [2, bob]])))
+      const [, [second] = yield* Effect.die("there are two")] = yield* recordsOf(path, "collection/users")
+      const [[age] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/users/byAge")
+      const [[email] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/users/byEmail")
+      const noBytes = new Uint8Array(0)
+      yield* tamper(path, [
+        // The key of the index alone, and bytes that are none
+        ["index/users/byAge", ByteString(age.slice(0, age.length - second.length)), noBytes],
+        ["index/users/byAge", ByteString("\xff"), noBytes],
+        ["index/users/byEmail", email, noBytes],
+        ["index/users/byEmail", ByteString("\xff"), Uint8Array.of(0)],
+        ["collection/users", second, null]
+      ])
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { indexes: { byAge, byEmail } } = yield* openUsers
+          assert.deepStrictEqual(yield* all(byAge.keys()), [2, 1])
+          assert.deepStrictEqual(yield* all(byAge.values()), [ada])
+          assert.deepStrictEqual(yield* all(byAge.entries()), [[1, ada]])
+          assert.deepStrictEqual(yield* byAge.get(7), Option.none())
+          assert.deepStrictEqual(yield* byEmail.get("ada@example.com"), Option.none())
+          assert.deepStrictEqual(yield* all(byEmail.values()), [])
+        })
+      )
+    }))
 
   it.effect("has each record once under a key, however often it gives it", () =>
     inStore(Effect.gen(function*() {

@@ -32,7 +32,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
     "collectionProcesses",
     "collectionVerify"
   ]],
-  ["src/internal/collectionIndexes.ts", ["collectionIndexes", "collectionUnique"]],
+  ["src/internal/collectionIndexes.ts", ["collectionIndexes", "collectionUnique", "collectionUndecodable"]],
   ["src/internal/collectionRecord.ts", ["collectionRecord"]],
   ["src/internal/collectionVerify.ts", ["collectionVerify"]],
   ["src/internal/orderedBytes.ts", ["orderedKey"]],
