@@ -4,27 +4,15 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Bound, RangePart, RangeRequest } from "../src/Engine.ts"
+import type { RangePart, RangeRequest } from "../src/Engine.ts"
 import { recordsName } from "../src/internal/storeCore.ts"
 import type { ByteString } from "../src/Key.ts"
 import { contains } from "../src/Range.ts"
+import { boundArbitrary, keyArbitrary } from "./byteKeys.ts"
 import { bytes, key, keysIn, open } from "./environment.ts"
 import { writing } from "./harness.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
-
-const keyArbitrary = Arbitrary.map(
-  Arbitrary.array(Arbitrary.schema(Schema.Literals(["\0", "a", "b", "\x7f", "\x80", "\xff"])), {
-    minLength: 1,
-    maxLength: 2
-  }),
-  (characters) => key(characters.join(""))
-)
-
-const boundArbitrary = Arbitrary.map(
-  Arbitrary.all([Arbitrary.schema(Schema.Boolean), keyArbitrary, Arbitrary.schema(Schema.Boolean)]),
-  ([isOpen, end, inclusive]): Bound | undefined => isOpen ? undefined : { key: end, inclusive }
-)
 
 const requestArbitrary = Arbitrary.all({
   from: boundArbitrary,

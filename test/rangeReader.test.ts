@@ -5,32 +5,16 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
-import type { Bound, KeyRange, RangePart, RangeRequest, Reader } from "../src/Engine.ts"
+import type { KeyRange, RangePart, RangeRequest, Reader } from "../src/Engine.ts"
 import { over } from "../src/internal/overlay.ts"
 import * as RangeReader from "../src/internal/rangeReader.ts"
 import { freeze } from "../src/internal/writeBuffer.ts"
 import { fromWrites, type PendingWrite, WriteSet } from "../src/internal/writeSet.ts"
-import { ByteString, fromBytes, toBytes } from "../src/Key.ts"
-import * as Key from "../src/Key.ts"
-import { afterPrefix, contains, toKeyRange } from "../src/Range.ts"
+import { ByteString, toBytes } from "../src/Key.ts"
 import { EngineFailure } from "../src/StoreError.ts"
+import { boundArbitrary, byBytes, keyArbitrary } from "./byteKeys.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
-
-/** Few bytes, so that keys meet, and those at which an order may go wrong. */
-const Byte = Schema.Literals([0x00, 0x01, 0x61, 0x7f, 0x80, 0xfe, 0xff])
-
-const keyArbitrary = Arbitrary.map(
-  Arbitrary.array(Arbitrary.schema(Byte), { minLength: 1, maxLength: 3 }),
-  (bytes) => fromBytes(Uint8Array.from(bytes))
-)
-
-const boundArbitrary = Arbitrary.map(
-  Arbitrary.all([Arbitrary.schema(Schema.Boolean), keyArbitrary, Arbitrary.schema(Schema.Boolean)]),
-  ([isOpen, key, inclusive]): Bound | undefined => isOpen ? undefined : { key, inclusive }
-)
-
-const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1"))
 
 const isIn = ({ from, to }: KeyRange, key: ByteString): boolean =>
   (from === undefined || byBytes(key, from.key) >= (from.inclusive ? 0 : 1)) &&
@@ -327,62 +311,4 @@ describe("a reader over writes", () => {
     assert.deepStrictEqual(reader.count("other"), Result.succeed(1))
     assert.deepStrictEqual(reader.count("cleared"), Result.succeed(0))
   })
-})
-
-describe("the end of a prefix", () => {
-  it.effect.prop(
-    "lies behind all that begin with it, and before everything else behind it",
-    { prefix: keyArbitrary, key: keyArbitrary, more: keyArbitrary },
-    ({ key, more, prefix }) =>
-      Effect.sync(() => {
-        const range: KeyRange = { from: { key: prefix, inclusive: true }, to: afterPrefix(prefix) }
-        assert.strictEqual(contains(range, key), key.startsWith(prefix))
-        assert.isTrue(contains(range, prefix))
-        assert.isTrue(contains(range, ByteString(prefix + more)))
-        assert.isTrue(contains(range, ByteString(prefix.padEnd(1978, "\u00ff"))))
-      }),
-    { arbitrary: { runs: 500, seed: "prefix" } }
-  )
-
-  it("is none where all its bytes are 0xFF", () => {
-    for (const length of [1, 2, 1978]) assert.isUndefined(afterPrefix(ByteString("\u00ff".repeat(length))))
-    assert.deepStrictEqual(afterPrefix(ByteString("a\u00ff\u00ff")), { key: ByteString("b"), inclusive: false })
-    assert.deepStrictEqual(afterPrefix(ByteString("\u0000")), { key: ByteString("\u0001"), inclusive: false })
-  })
-})
-
-describe("a range of keys", () => {
-  const keys = Key.make({ encoding: "binary" })
-
-  it.effect.prop(
-    "holds what all of its ends and its prefix let through",
-    {
-      ends: Arbitrary.array(
-        Arbitrary.all([
-          Arbitrary.schema(Schema.Literals(["gt", "gte", "lt", "lte", "prefix"])),
-          keyArbitrary
-        ]),
-        { maxLength: 5 }
-      ),
-      key: keyArbitrary
-    },
-    ({ ends, key }) =>
-      Effect.sync(() => {
-        const given = new Map(ends)
-        const range = Object.fromEntries(Array.from(given, ([end, value]) => [end, toBytes(value)]))
-        const holds = (end: "gt" | "gte" | "lt" | "lte" | "prefix", check: (end: ByteString) => boolean): boolean => {
-          const value = given.get(end)
-          return value === undefined || check(value)
-        }
-        assert.strictEqual(
-          contains(Result.getOrThrow(toKeyRange(range, keys)), key),
-          holds("gt", (end) => byBytes(key, end) > 0) &&
-            holds("gte", (end) => byBytes(key, end) >= 0) &&
-            holds("lt", (end) => byBytes(key, end) < 0) &&
-            holds("lte", (end) => byBytes(key, end) <= 0) &&
-            holds("prefix", (prefix) => key.startsWith(prefix))
-        )
-      }),
-    { arbitrary: { runs: 1000, seed: "ends" } }
-  )
 })

@@ -20,7 +20,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ]],
   ["src/internal/pendingCommits.ts", ["buffering", "commitFailure", "closingWrites", "interruption", "observation"]],
   ["src/internal/unitCommits.ts", ["transactionCommit", "transactionConflict", "deletion", "putMany", "interruption"]],
-  ["src/Range.ts", ["rangeReader", "range"]],
+  ["src/Range.ts", ["keyRange", "range"]],
   ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
   ["src/internal/rangeReader.ts", ["rangeReader"]],
   ["src/internal/recordStream.ts", ["rangeFailures", "range", "collectionUndecodable"]],
