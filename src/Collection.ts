@@ -59,6 +59,7 @@ import * as CollectionMethods from "./internal/collectionMethods.ts"
 import * as CollectionOpen from "./internal/collectionOpen.ts"
 import * as CollectionVerify from "./internal/collectionVerify.ts"
 import * as CollectionWrites from "./internal/collectionWrites.ts"
+import { withSpan } from "./internal/privateSpan.ts"
 import * as RecordStream from "./internal/recordStream.ts"
 import * as StoreInternals from "./internal/storeInternals.ts"
 import type { KeySchema } from "./KeySchema.ts"
@@ -141,7 +142,7 @@ export const make = Effect.fnUntraced(
       verify: CollectionVerify.make(internals, definition)
     }
   },
-  (effect, name) => Effect.withSpan(effect, "Collection.open", { attributes: { collection: name } })
+  (effect, name) => withSpan(effect, "Collection.open", { collection: name })
 )
 
 /**
@@ -230,7 +231,8 @@ export const invalidateOnChange = Effect.fnUntraced(
     yield* Effect.forkScoped(
       Effect.catch(
         tell,
-        (error) => Effect.logError(`Changes of the collection "${collection.name}" are not told`, error)
+        // The message of the error has a key in it.
+        ({ _tag }) => Effect.logError(`Changes of the collection "${collection.name}" are not told any more: ${_tag}`)
       ),
       { startImmediately: true }
     )

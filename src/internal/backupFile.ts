@@ -10,6 +10,7 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import { EngineFailure } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
+import { ownerOnly } from "./fileAccess.ts"
 import { failure } from "./lmdbErrors.ts"
 
 const alreadyExists = 17
@@ -53,6 +54,7 @@ export const write = Effect.fnUntraced(function*(
     Effect.flatMap((partialFolder) => {
       const partial = path.join(partialFolder, target.fileName)
       return copy({ folder: partialFolder, file: partial }).pipe(
+        Effect.andThen(fs.chmod(partial, ownerOnly)),
         Effect.andThen(Effect.scoped(Effect.flatMap(fs.open(partial, { flag: "r+" }), (handle) => handle.sync))),
         Effect.andThen(fs.rename(partial, file))
       )

@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import { Closed, type EngineFailure, TransactionConflict } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
+import { withSpan } from "./privateSpan.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 import * as Transaction from "./transaction.ts"
 
@@ -94,7 +95,7 @@ export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
           )
         )
       return Effect.andThen(core.beforeSnapshot, retrying(attemptInTurn, retry))
-    }).pipe(Effect.withSpan("Store.withTransaction", { attributes: { path } }))
+    }).pipe((made) => withSpan(made, "Store.withTransaction", { path }))
 
   const runNested = <A, E, R>(
     effect: Effect.Effect<A, E, R>,

@@ -116,7 +116,7 @@ export const section: Section = {
   round: Effect.fnUntraced(function*(seed, { quick }) {
     const recorder = record()
     yield* openLockOfAnother(recorder)
-    recorder.add(yield* openDamaged(seed, quick ? 60 : 400, { onlyKnown: false }))
+    recorder.add(yield* openDamaged(seed, quick ? 30 : 400, { onlyKnown: false }))
     return recorder.report()
   })
 }

@@ -98,7 +98,7 @@ const expectCleanPrototypes = (recorder: Recorder, before: ReadonlyArray<Propert
 
 /** The section. */
 export const section: Section = {
-  rounds: { quick: 4, long: 300 },
+  rounds: { quick: 3, long: 300 },
   round: Effect.fnUntraced(function*(seed): Effect.fn.Return<ReturnType<Recorder["report"]>, unknown, Scope.Scope> {
     const recorder = record()
     const random = Random.make(seed)

@@ -271,4 +271,4 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
   })
 
 /** The section. */
-export const section: Section = { rounds: { quick: 3, long: 100 }, round: roundOf(signals) }
+export const section: Section = { rounds: { quick: 2, long: 100 }, round: roundOf(signals) }

@@ -201,7 +201,7 @@ const live = Effect.fnUntraced(
 
 /** The section. */
 export const section: Section = {
-  rounds: { quick: 50, long: 2000 },
+  rounds: { quick: 30, long: 2000 },
   round: Effect.fnUntraced(function*(seed) {
     const random = Random.make(seed)
     const recorder = record()

@@ -45,7 +45,7 @@ const flags = {
   rounds: Flag.Int("rounds").pipe(Flag.optional, Flag.withDescription("How many rounds of each section")),
   minutes: Flag.Finite("minutes").pipe(
     Flag.optional,
-    Flag.withDescription("How long mixed work goes on in the section load; default: 60, quick: 0.2")
+    Flag.withDescription("How long mixed work goes on in the section load; default: 60, quick: 0.1")
   )
 }
 
@@ -115,7 +115,7 @@ const chosen = (only: Option.Option<string>): Effect.Effect<ReadonlyArray<readon
 
 const torture = Command.make("torture", flags, ({ minutes, only, quick, rounds, seed }) =>
   Effect.gen(function*() {
-    const options: RoundOptions = { quick, minutes: Option.getOrElse(minutes, () => quick ? 0.2 : 60) }
+    const options: RoundOptions = { quick, minutes: Option.getOrElse(minutes, () => quick ? 0.1 : 60) }
     const results: Array<Result> = []
     for (const [name, section] of yield* chosen(only)) {
       const count = Option.getOrElse(rounds, () => quick ? section.rounds.quick : section.rounds.long)
