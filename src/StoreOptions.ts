@@ -22,7 +22,10 @@ import type { Key } from "./Key.ts"
  * @since 0.1.0
  */
 export interface StoreOptions {
-  /** The folder of the store, or its file when `subdirectory` is `false`. Missing folders are made. */
+  /**
+   * The folder of the store, or its file when `subdirectory` is `false`. Missing folders are made.
+   * New files and folders are for their owner only.
+   */
   readonly path: string
   /** Whether `path` is a folder. Default: `true`. */
   readonly subdirectory?: boolean | undefined

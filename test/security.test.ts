@@ -41,14 +41,14 @@ const shown = (something: unknown): string =>
 
 const assertNoSecret = (text: string, what: string): void => assert.notInclude(text, secret, what)
 
-describe.skipIf(process.platform === "win32")("the files of a new store", () => {
-  const modesIn = (folder: string): Record<string, string> =>
-    Object.fromEntries(
-      ["", ...readdirSync(folder, { recursive: true, encoding: "utf8" })].toSorted().map((
-        name
-      ) => [name, (statSync(join(folder, name)).mode & 0o777).toString(8)])
-    )
+const modesIn = (folder: string): Record<string, string> =>
+  Object.fromEntries(
+    ["", ...readdirSync(folder, { recursive: true, encoding: "utf8" })].toSorted().map((
+      name
+    ) => [name, (statSync(join(folder, name)).mode & 0o777).toString(8)])
+  )
 
+describe.skipIf(process.platform === "win32")("the files of a new store", () => {
   /** Lets files be made for everybody. */
   const withoutMask = Effect.acquireRelease(
     Effect.sync(() => process.umask(0)),
@@ -285,32 +285,32 @@ describe("logs and spans", () => {
     }))
 })
 
+/** Noise, and what begins like a value, a graph, or a record with entries in indexes, and claims great lengths. */
+const untrusted = (random: Random.Random): Uint8Array => {
+  const bytes = random.bytes(random.between(1, 200))
+  if (random.oneIn(4)) return bytes
+  bytes[0] = random.pick([1, 2, 4])
+  for (let at = random.below(8); at < bytes.length && random.oneIn(2); at += random.between(1, 9)) {
+    bytes[at] = random.pick([0x81, 0x91, 0xa4, 0xc1, 0xc6, 0xc7, 0xc9, 0xd4, 0xd6, 0xd9, 0xdb, 0xdd, 0xdf, 0xff])
+  }
+  return bytes
+}
+
+const hasCode = (value: unknown, seen = new Set<unknown>()): boolean => {
+  if (typeof value === "function") return true
+  if (typeof value !== "object" || value === null || seen.has(value) || ArrayBuffer.isView(value)) return false
+  seen.add(value)
+  const inside: ReadonlyArray<unknown> = value instanceof Map || value instanceof Set ? [...value] : []
+  return [...inside, ...Object.values<unknown>({ ...value })].some((part) => hasCode(part, seen))
+}
+
+/** What code that ran would change. */
+const surroundings = () => [
+  Reflect.ownKeys(globalThis).length,
+  ...[Object, Array, Map, Set, Function, Error, RegExp, Promise].flatMap((type) => Reflect.ownKeys(type.prototype))
+]
+
 describe("bytes that nobody has looked at", () => {
-  /** Noise, and what begins like a value, a graph, or a record with entries in indexes, and claims great lengths. */
-  const untrusted = (random: Random.Random): Uint8Array => {
-    const bytes = random.bytes(random.between(1, 200))
-    if (random.oneIn(4)) return bytes
-    bytes[0] = random.pick([1, 2, 4])
-    for (let at = random.below(8); at < bytes.length && random.oneIn(2); at += random.between(1, 9)) {
-      bytes[at] = random.pick([0x81, 0x91, 0xa4, 0xc1, 0xc6, 0xc7, 0xc9, 0xd4, 0xd6, 0xd9, 0xdb, 0xdd, 0xdf, 0xff])
-    }
-    return bytes
-  }
-
-  const hasCode = (value: unknown, seen = new Set<unknown>()): boolean => {
-    if (typeof value === "function") return true
-    if (typeof value !== "object" || value === null || seen.has(value) || ArrayBuffer.isView(value)) return false
-    seen.add(value)
-    const inside = value instanceof Map || value instanceof Set ? [...value].flat() : []
-    return [...inside, ...Object.values(value)].some((part) => hasCode(part, seen))
-  }
-
-  /** What code that ran would change. */
-  const surroundings = () => [
-    Reflect.ownKeys(globalThis).length,
-    ...[Object, Array, Map, Set, Function, Error, RegExp, Promise].flatMap((type) => Reflect.ownKeys(type.prototype))
-  ]
-
   it.effect.each([1, 2, 3])(
     "run nothing, change nothing and take no memory, seed %i",
     (seed) =>
