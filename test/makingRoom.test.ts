@@ -6,10 +6,10 @@ import { cpSync } from "node:fs"
 import { join } from "node:path"
 import { EngineFull, type Write } from "../src/Engine.ts"
 import { Store } from "../src/index.ts"
-import { deletionsAhead } from "../src/internal/generation.ts"
+import * as Generation from "../src/internal/generation.ts"
 import * as StoreInternals from "../src/internal/storeInternals.ts"
 import * as WriteBuffer from "../src/internal/writeBuffer.ts"
-import { addressOf } from "../src/internal/writeSet.ts"
+import { addressOf, fromWrites } from "../src/internal/writeSet.ts"
 import { ByteString } from "../src/Key.ts"
 import { faultyStore, temporaryFolder, withStore } from "./harness.ts"
 
@@ -93,7 +93,7 @@ const putting = (...names: ReadonlyArray<string>) => names.map((name) => write(n
 const namesOf = (groups: ReadonlyArray<ReadonlyArray<Write>>) =>
   groups.map((group) => group.map(([, key]) => String(key)).toSorted())
 
-const aheadOf = (buffer: WriteBuffer.WriteBuffer) => namesOf(deletionsAhead(buffer.filling()))
+const aheadOf = (buffer: WriteBuffer.WriteBuffer) => namesOf(Generation.deletionsAhead(buffer.filling()))
 
 const makeBuffer = () => WriteBuffer.make({ batchSize: 100, batchBytes: 10_000 })
 
@@ -180,10 +180,10 @@ describe("deletions that belong together", () => {
     buffer.write([...deleting("a", "b"), ...putting("c")], true)
     const generation = buffer.rotate()
     assert(generation !== undefined)
-    assert.deepStrictEqual(deletionsAhead(generation), [])
+    assert.deepStrictEqual(Generation.deletionsAhead(generation), [])
     buffer.written({ clear: [], writes: [["records", ByteString("c"), null]] })
     buffer.written({ clear: [], writes: [["records", ByteString("b"), null]] })
-    assert.deepStrictEqual(namesOf(deletionsAhead(generation)), [["a"]])
+    assert.deepStrictEqual(namesOf(Generation.deletionsAhead(generation)), [["a"]])
   })
 
   it.effect.prop(
@@ -218,6 +218,27 @@ describe("deletions that belong together", () => {
         }
       }),
     { arbitrary: { runs: 300, size: 30, seed: "groups" } }
+  )
+
+  it.effect.prop(
+    "are all taken along by whoever writes over one of them, as far as they are not on disk",
+    {
+      groups: Schema.Array(Schema.Array(Name).check(Schema.isBetweenLength(1, 3))),
+      onDisk: Schema.Array(Name),
+      touched: Schema.Array(Name)
+    },
+    ({ groups, onDisk, touched }) =>
+      Effect.sync(() => {
+        const generation = Generation.make()
+        for (const group of groups) Generation.add(generation, putting(...new Set(group)), false)
+        for (const name of onDisk) generation.writes.remove("records", ByteString(name))
+        const expected = joined(groups.map((group) => new Set(group)))
+          .filter((group) => group.size > 1 && touched.some((name) => group.has(name)))
+          .flatMap((group) => [...group].filter((name) => !onDisk.some((other) => other === name)))
+        const taken = Generation.groupsOf(generation, fromWrites(deleting(...touched)))
+        assert.sameDeepMembers([...taken], putting(...expected))
+      }),
+    { arbitrary: { runs: 300, size: 10, seed: "taken along" } }
   )
 
   it.effect("are in one transaction, however few fit", () =>

@@ -75,16 +75,9 @@ export const take = (generation: Generation): ReadonlyArray<Write> => {
   return generation.taken
 }
 
-/** Takes all writes out. */
+/** Takes all writes out, because they are on disk. */
 export const removeAll = (generation: Generation): void => {
   generation.writes = new WriteSet()
-  generation.freeing.clear()
-}
-
-/** Takes a write out, because it is on disk or out of date. */
-export const remove = (generation: Generation, database: string, key: ByteString): void => {
-  generation.writes.remove(database, key)
-  if (generation.freeing.size > 0) generation.freeing.delete(addressOf(database, key))
 }
 
 /** Puts older writes under those of a generation: they come first and lose. */
@@ -117,21 +110,19 @@ export const groupsOf = ({ groups, writes }: Generation, touched: WriteSet): Wri
  */
 export const deletionsAhead = (generation: Generation): ReadonlyArray<ReadonlyArray<Write>> => {
   const { freeing, groups, writes } = generation
-  const isDeletion = ([database, key]: Address): boolean => writes.get(database, key) === null
   const isAllAhead = hasOnlyDeletions(writes)
   if (!isAllAhead && freeing.size === 0) return []
-  const isAhead = (address: Address): boolean =>
-    isDeletion(address) && (isAllAhead || freeing.has(addressOf(...address)))
+  const isAhead = (address: Address): boolean => isAllAhead || freeing.has(addressOf(...address))
   const seen = new Set<Group>()
   const ahead: Array<ReadonlyArray<Write>> = []
   for (const [database, key] of writes) {
-    const group = groups.get(addressOf(database, key))
-    if (group !== undefined && seen.has(group)) continue
-    if (group !== undefined) seen.add(group)
+    const name = addressOf(database, key)
+    const group: Group = groups.get(name) ?? new Map([[name, [database, key]]])
+    if (seen.has(group)) continue
+    seen.add(group)
     // What of a group is on disk already is no longer among the writes.
-    const members: ReadonlyArray<Address> = group === undefined ? [[database, key]] : [...group.values()]
-    const addresses = members.filter((address) => writes.get(...address) !== undefined)
-    if (addresses.every(isAhead)) ahead.push(addresses.map(([name, member]): Write => [name, member, null]))
+    const addresses = [...group.values()].filter((address) => writes.get(...address) !== undefined)
+    if (addresses.every(isAhead)) ahead.push(addresses.map(([owner, member]): Write => [owner, member, null]))
   }
   return ahead
 }

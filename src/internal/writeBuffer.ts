@@ -200,10 +200,8 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
       frozen = undefined
       // What was taken as a whole need not be taken out one by one.
       if (writes === committing.taken) return Generation.removeAll(committing)
-      for (const database of clear) {
-        for (const [key] of committing.writes.entriesOf(database)) Generation.remove(committing, database, key)
-      }
-      for (const [database, key] of writes) Generation.remove(committing, database, key)
+      for (const database of clear) committing.writes.removeAll(database)
+      for (const [database, key] of writes) committing.writes.remove(database, key)
     },
     rotate: () => {
       const { filling } = current()
