@@ -262,13 +262,9 @@ export interface Environment extends Reader {
    * **Details**
    *
    * Not to be run twice at a time. Once begun it cannot be interrupted. An empty
-   * batch makes a transaction too. A plan that `isBlind` goes by nothing that it
-   * is called with: it may be called before the transaction begins.
+   * batch makes a transaction too.
    */
-  readonly commit: (
-    plan: Plan,
-    options?: { readonly isBlind?: boolean | undefined }
-  ) => Effect.Effect<number | undefined, EngineFull | EngineFailure>
+  readonly commit: (plan: Plan) => Effect.Effect<number | undefined, EngineFull | EngineFailure>
 
   /**
    * Sets the size of the map, and with it the limit that `commit` keeps. A map is

@@ -70,10 +70,9 @@ describe("the size of the map", () => {
           key: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 300 })),
           length: Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9000 })))
         })).check(Schema.isMaxLength(40))
-      ).check(Schema.isBetweenLength(20, 40)),
-      isBlind: Schema.Boolean
+      ).check(Schema.isBetweenLength(20, 40))
     },
-    ({ batches, isBlind }) =>
+    ({ batches }) =>
       Effect.gen(function*() {
         const mapSize = 400_000
         const { environment, lengthOf } = yield* open({ mapSize, durability: "noSync" })
@@ -85,7 +84,7 @@ describe("the size of the map", () => {
             ] as const
           )
           yield* Effect.catchTag(
-            environment.commit(writing(...writes), { isBlind }),
+            environment.commit(writing(...writes)),
             "EngineFull",
             () => environment.resize(mapSize, { useReserve: false })
           )
@@ -105,50 +104,6 @@ describe("a commit", () => {
       )
       assert.strictEqual(lengthAt(environment, "a"), 2)
       assert.isUndefined(lengthAt(environment, "b"))
-    }))
-
-  it.effect("of a blind plan is the same, and is made before anything looks at what it wrote", () =>
-    Effect.gen(function*() {
-      const { environment } = yield* open()
-      const plans = [
-        writing([key("a"), bytes(1)], [key("a"), bytes(2)], [key("b"), bytes(1)], [key("b"), null]),
-        writing([key("a"), null], [key("missing"), null]),
-        writing(),
-        clearing([recordsName, key("c"), bytes(5)])
-      ]
-      const numbers: Array<number | undefined> = []
-      const seen: Array<ReadonlyArray<string>> = []
-      for (const plan of plans) {
-        const commit = environment.commit(plan, { isBlind: true })
-        const fiber = yield* Effect.forkChild(commit, { startImmediately: true })
-        seen.push(keysIn(environment))
-        numbers.push(yield* Fiber.join(fiber))
-        seen.push(keysIn(environment))
-      }
-      assert.deepStrictEqual(seen, [[], ["a"], ["a"], [], [], [], [], ["c"]])
-      assert.deepStrictEqual(numbers, numbers.toSorted((a, b) => (a ?? 0) - (b ?? 0)))
-      assert.strictEqual(new Set(numbers).size, plans.length)
-      assert.isUndefined(yield* environment.commit(() => Result.succeed(undefined), { isBlind: true }))
-      const failure = new EngineFailure({ operation: "read", code: 1, detail: "no", isRetryable: false })
-      assert.strictEqual(
-        yield* Effect.flip(environment.commit(() => Result.fail(failure), { isBlind: true })),
-        failure
-      )
-      const bad: ReadonlyArray<Write> = [
-        ["nowhere", key("d"), bytes(1)],
-        [recordsName, key(""), bytes(1)],
-        [recordsName, key("d".repeat(environment.maxKeyBytes + 1)), bytes(1)]
-      ]
-      for (const write of bad) {
-        const plan: Plan = () => Result.succeed({ clear: [], writes: [[recordsName, key("d"), bytes(1)], write] })
-        assert.propertyVal(
-          yield* Effect.flip(environment.commit(plan, { isBlind: true })),
-          "_tag",
-          "EngineFailure"
-        )
-      }
-      yield* environment.commit(writing())
-      assert.deepStrictEqual(keysIn(environment), ["c"])
     }))
 
   it.effect("once begun is finished: whoever interrupts it waits for it", () =>

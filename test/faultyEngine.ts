@@ -105,8 +105,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
 
   const commit = (
     environment: Engine.Environment,
-    plan: Engine.Plan,
-    options?: { readonly isBlind?: boolean | undefined }
+    plan: Engine.Plan
   ) =>
     Effect.suspend((): Effect.Effect<number | undefined, Fault> => {
       const fault = faultOf("commit")
@@ -119,7 +118,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
         Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment, 0))), Effect.fail(error))
       return Effect.andThen(
         isReleased,
-        fault === undefined ? environment.commit(recorded, options) : decideAndFail(fault)
+        fault === undefined ? environment.commit(recorded) : decideAndFail(fault)
       )
     }).pipe(Effect.uninterruptible)
 
@@ -136,7 +135,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
             has: (database, key) => read("has", () => environment.has(database, key)),
             count: (database) => read("count", () => environment.count(database)),
             stats: () => read("stats", environment.stats),
-            commit: (plan, commitOptions) => commit(environment, plan, commitOptions),
+            commit: (plan) => commit(environment, plan),
             resize: (mapSize, resizeOptions) => run("resize", environment.resize(mapSize, resizeOptions)),
             backup: (path, backupOptions) => run("backup", environment.backup(path, backupOptions))
           }))

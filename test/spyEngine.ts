@@ -53,14 +53,15 @@ const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
 
   const watch = (environment: Engine.Environment): Engine.Environment => ({
     ...environment,
-    commit: (plan, options) =>
+    commit: (plan) =>
       Effect.suspend(() => {
         let keys: ReadonlyArray<string> = []
         const commit = environment.commit((present, transactionId) =>
           Result.map(plan(present, transactionId), (batch) => {
             keys = batch === undefined ? [] : keysOf(batch)
             return batch
-          }), options)
+          })
+        )
         const record = (transactionId: number | undefined) =>
           Effect.sync(() => {
             if (transactionId === undefined) {

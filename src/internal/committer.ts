@@ -49,8 +49,6 @@ export interface Work {
   readonly size: number
   /** Whether it may use the pages that are held back, because it only deletes. */
   readonly isFreeing: boolean
-  /** Whether its plan goes by nothing that is there. */
-  readonly isBlind: boolean
 }
 
 /** Brings batches to the engine. */
@@ -73,8 +71,7 @@ const smallestGrowth = 64 * 1024 * 1024
 const noWork: Work = {
   plan: () => Result.succeed({ clear: [], writes: [] }),
   size: 0,
-  isFreeing: true,
-  isBlind: true
+  isFreeing: true
 }
 
 const byKey = ([a]: ReadonlyArray<Write>, [b]: ReadonlyArray<Write>): number =>
@@ -98,8 +95,7 @@ export const make = (options: CommitterOptions): Committer => {
         writes: completed
       })),
     size: writes.length,
-    isFreeing: hasOnlyDeletions(writes),
-    isBlind: otherCommits.entryDeletions.size === 0
+    isFreeing: hasOnlyDeletions(writes)
   })
 
   const resizeTo = (size: number, useReserve: boolean): Effect.Effect<void, EngineFailure> =>
@@ -167,7 +163,7 @@ export const make = (options: CommitterOptions): Committer => {
   })
 
   /** Runs one transaction and tells of it. */
-  const transact = ({ isBlind, plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> =>
+  const transact = (plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
     Effect.suspend(() => {
       let written: Batch | undefined
       const commitPlanned = environment.commit((present, number) =>
@@ -180,15 +176,16 @@ export const make = (options: CommitterOptions): Committer => {
               options.onWritten(batch)
             }
           }
-        }), { isBlind })
+        })
+      )
       return Effect.flatMap(commitPlanned, (transactionId) =>
         written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId))
     })
 
-  const commitOnce = (work: Work): Effect.Effect<void, EngineFull | EngineFailure> => {
+  const commitOnce = ({ plan }: Work): Effect.Effect<void, EngineFull | EngineFailure> => {
     const resizeAgain = Effect.suspend(() => resizeTo(mapSize, isInReserve))
     const attempt = Effect.suspend(() => mustResize ? resizeAgain : Effect.void).pipe(
-      Effect.andThen(lock.withRead(transact(work)))
+      Effect.andThen(lock.withRead(transact(plan)))
     )
     return Effect.catchTag(attempt, "EngineFull", (full) => {
       if (full.needed > full.mapSize) return Effect.fail(full)

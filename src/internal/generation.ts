@@ -32,6 +32,8 @@ export interface Generation {
   isRequested: boolean
   /** How many fibers wait for its commit and hand its error on. */
   waiting: number
+  /** Done when its commit has begun: another generation is filling. */
+  readonly begun: Deferred.Deferred<void>
   /** Done when its commit is: with its result. */
   readonly settled: Deferred.Deferred<void, CommitError>
 }
@@ -45,6 +47,7 @@ export const make = (): Generation => ({
   since: 0,
   isRequested: false,
   waiting: 0,
+  begun: Deferred.makeUnsafe(),
   settled: Deferred.makeUnsafe()
 })
 

@@ -43,7 +43,7 @@ import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { maxKeyBytes } from "./databaseLayout.ts"
 import { ownerOnly } from "./fileAccess.ts"
-import { lastPages, mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
+import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import {
   formatKey,
@@ -106,8 +106,6 @@ interface Files {
   readonly isPinned: boolean
   /** Whether another thread of the process has the file open: they share a map, of any size too. */
   readonly isShared: boolean
-  /** The number of the last transaction that was made here. */
-  readonly lastCommit: { readonly transactionId: number }
 }
 
 interface WritableFiles extends Files {
@@ -167,10 +165,6 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
       const database = name === metaName ? undefined : openDatabase(root, name)
       if (database !== undefined) databases.set(name, database)
     }
-    const lastCommit = { transactionId: 0 }
-    root.on("aftercommit", ({ txnId }: { readonly txnId?: number }) => {
-      lastCommit.transactionId = txnId ?? lastCommit.transactionId
-    })
     const figures = root.getStats()
     const nativeMapSize = figure(figures, "mapSize")
     const fileEnd = pagesOf(figures) * pageSize
@@ -181,8 +175,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
       wantedMapSize: mapSize,
       nativeMapSize,
       isPinned: false,
-      isShared: nativeMapSize > Math.max(mapSize, fileEnd),
-      lastCommit
+      isShared: nativeMapSize > Math.max(mapSize, fileEnd)
     }
   } catch (cause) {
     void root.close()
@@ -238,24 +231,6 @@ const within = (
     return result
   }).catch(revealCommitError).then(() => outcome)
 }
-
-const isKey = (key: ByteString): boolean => key.length > 0 && key.length <= maxKeyBytes
-
-/**
- * Whether a batch can be written where nothing is undone: it surely fits into the native
- * map, whatever it takes, and the library refuses none of its keys in the middle. Another
- * process may take pages until the transaction begins, so there must be no limit to keep.
- */
-const surelyFits = (files: WritableFiles, batch: Batch): boolean => {
-  for (const [, key] of batch.writes) if (!isKey(key)) return false
-  const figures = files.meta.getStats()
-  return batch.clear.length === 0 && figure(figures, "mapSize") === files.nativeMapSize &&
-    (pagesOf(figures) + takenBy(files, batch) + lastPages(pagesOf(figures))) * pageSize <= files.wantedMapSize
-}
-
-/** Has the library write a batch outside of the main thread, where it cannot be undone. */
-const writeBeside = (files: WritableFiles, batch: Batch): Promise<Outcome> =>
-  files.meta.batch(() => writeAll(files, batch)).catch(revealCommitError).then(() => files.lastCommit.transactionId)
 
 const writeBatch = (files: Files, decide: Decide, mapSize: number): Promise<Outcome> => {
   if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
@@ -345,7 +320,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   let before: SharedReader | undefined
   const view = (): Reader => before?.reader ?? present
 
-  const commit = (opened: Files, plan: Plan, isBlind: boolean): Effect.Effect<Outcome, EngineFailure> =>
+  const commit = (opened: Files, plan: Plan): Effect.Effect<Outcome, EngineFailure> =>
     Effect.suspend(() => {
       let batch: Batch | undefined
       const decide: Decide = (transactionId) => {
@@ -365,10 +340,6 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           opened.root.readerCheck()
           // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
           before = Result.getOrUndefined(run("snapshot", openReader))
-          if (isBlind && options.maxMapSize === undefined && isWritable(opened)) {
-            const known = decide(opened.lastCommit.transactionId + 1)
-            if (known !== undefined && surelyFits(opened, known)) return writeBeside(opened, known).then(end)
-          }
           return writeBatch(opened, decide, mapSize).then(end)
         },
         catch: (cause) => {
@@ -407,10 +378,10 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           }
         }
       }),
-    commit: (plan, { isBlind = false } = {}) =>
+    commit: (plan) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
         Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
-          mustResize() ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize })) : commit(opened, plan, isBlind)
+          mustResize() ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize })) : commit(opened, plan)
         ),
         Effect.flatMap((outcome) => outcome instanceof EngineFull ? Effect.fail(outcome) : Effect.succeed(outcome)),
         Effect.uninterruptible

@@ -43,7 +43,7 @@ export interface PendingCommits {
   readonly write: (group: ReadonlyArray<Write>) => void
   /** Gives, once, the error of a commit that nobody waited for. */
   readonly takeUnreported: () => CommitError | undefined
-  /** Waits for the commit that makes room in the buffer; fails as that one does. */
+  /** Waits for the commit that makes room in the buffer, or for one to begin; fails as the former does. */
   readonly awaitRoom: Effect.Effect<void, CommitError>
   /** Commits what is pending: all of it is on disk when it returns. */
   readonly flush: Effect.Effect<void, CommitError>
@@ -73,6 +73,13 @@ export interface PendingCommits {
 /** Whether a commit did not fit. */
 export const isMapFull = (exit: Exit.Exit<unknown, CommitError>): boolean =>
   Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), (error) => error._tag === "MapFull")
+
+/**
+ * Ends a wait when the present step is done. Whoever waits runs on at once then: a writer
+ * would fill the next batch before the commit of this one goes on.
+ */
+const endLater = <A, E>(wait: Deferred.Deferred<A, E>, exit: Exit.Exit<A, E>): void =>
+  queueMicrotask(() => Deferred.doneUnsafe(wait, exit))
 
 /** Makes what commits the pending writes of a store. */
 export const make = (
@@ -113,8 +120,7 @@ export const make = (
       return Exit.isFailure(exit) && !isHeard ? leave(exit.cause) : Effect.void
     }).pipe(
       Effect.andThen(updateGauges),
-      // Whoever waits for the generation runs on at once when it is done: that comes last.
-      Effect.andThen(Effect.sync(() => Deferred.doneUnsafe(generation.settled, exit)))
+      Effect.andThen(Effect.sync(() => endLater(generation.settled, exit)))
     )
 
   const observe: PendingCommits["observe"] = (commit, writes) =>
@@ -131,7 +137,10 @@ export const make = (
       const generation = buffer.rotate()
       // Nothing was written to it yet.
       buffer.filling().since = otherCommits.count()
-      if (generation !== undefined) stopTimer()
+      if (generation !== undefined) {
+        stopTimer()
+        endLater(generation.begun, Exit.void)
+      }
       return use(generation)
     }))
 
@@ -216,7 +225,12 @@ export const make = (
       unreported = undefined
       return error
     },
-    awaitRoom: Effect.suspend(() => awaitCommit(buffer.committing() ?? buffer.filling())),
+    awaitRoom: Effect.suspend((): Effect.Effect<void, CommitError> => {
+      const committing = buffer.committing()
+      const filling = buffer.filling()
+      if (committing !== undefined) return awaitCommit(committing)
+      return filling.isRequested ? Deferred.await(filling.begun) : awaitCommit(filling)
+    }),
     flush: Effect.suspend(() => {
       const generation = pendingGeneration()
       return generation === undefined ? Effect.void : awaitCommit(generation)

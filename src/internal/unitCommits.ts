@@ -99,7 +99,7 @@ const workOf = (
   requests: ReadonlyArray<Request>,
   generation: Generation.Generation | undefined,
   withThem: WriteSet,
-  { complete, entryDeletions }: OtherCommits
+  { complete }: OtherCommits
 ): Work => {
   const since = generation?.since ?? 0
   const plan: Plan = (present, transactionId) =>
@@ -112,8 +112,7 @@ const workOf = (
   return {
     plan,
     size: sets.reduce((size, writes) => size + writes.size, withThem.size),
-    isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem),
-    isBlind: entryDeletions.size === 0 && requests.every(({ unit }) => unit.holds === always)
+    isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem)
   }
 }
 

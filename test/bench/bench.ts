@@ -4,6 +4,7 @@
  *     npm run bench                                all scenarios, up to ten million records
  *     npm run bench -- --quick                     all scenarios, ten thousand records, two minutes
  *     npm run bench -- --scenario get,put --system effect-lmdb,node:sqlite
+ *     npm run bench -- --largest 100000            all scenarios, up to a hundred thousand records
  *     npm run bench -- --json rows.json            for chart.ts
  *
  * All systems do the same work on the same records, on disk and as durable (see the
@@ -43,6 +44,10 @@ const flags = {
     Flag.withDescription("So many records in each scenario in place of those planned"),
     Flag.optional
   ),
+  largest: Flag.Finite("largest").pipe(
+    Flag.withDescription("Leaves out what is planned with more records than these"),
+    Flag.withDefault(Infinity)
+  ),
   folder: Flag.Directory("folder").pipe(
     Flag.withDescription("Where the stores are kept while it runs: a disk, not memory. Default: the temporary folder"),
     Flag.optional
@@ -63,7 +68,7 @@ const usable = (wanted: ReadonlyArray<typeof SystemName.Type>) =>
 const program = Command.make(
   "bench",
   flags,
-  Effect.fnUntraced(function*({ folder, json, quick, records, scenario, system }) {
+  Effect.fnUntraced(function*({ folder, json, largest, quick, records, scenario, system }) {
     const fs = yield* FileSystem.FileSystem
     const directory = Option.getOrUndefined(folder)
     const options: Runner.RunOptions = {
@@ -76,7 +81,7 @@ const program = Command.make(
     const systems = yield* usable(system)
     yield* Console.log(head)
     const rows: Array<Row> = []
-    for (const step of stepsOf({ scenarios: scenario, quick, records: Option.getOrUndefined(records) })) {
+    for (const step of stepsOf({ scenarios: scenario, quick, largest, records: Option.getOrUndefined(records) })) {
       const measured = rowsOf(step, yield* Runner.run(step, systems, options))
       yield* Effect.forEach(measured, (row) => Console.log(showRow(row)), { discard: true })
       rows.push(...measured)

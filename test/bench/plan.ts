@@ -85,15 +85,17 @@ export const stepsOf = (options: {
   readonly scenarios: ReadonlyArray<ScenarioId>
   readonly quick: boolean
   readonly records: number | undefined
+  /** Of those that are planned none with more records. */
+  readonly largest?: number
 }): ReadonlyArray<Step> =>
   options.scenarios.flatMap((scenario) => {
     const { isHeavy = false, quick = [1e4], sizes } = scaleOf(scenario)
     const { slowRecords } = effortOf(options.quick)
-    const planned = options.quick ? quick : sizes
-    const { records } = options
+    const { largest = Infinity, records } = options
+    const planned = (options.quick ? quick : sizes).filter((count) => count <= largest)
     const wanted = records === undefined ? planned : [isHeavy ? Math.min(records, ...planned) : records]
     const steps = wanted.map((count) => ({ scenario, records: count, slowOnly: false }))
-    return records === undefined && wanted.every((count) => count > slowRecords)
+    return records === undefined && wanted.length > 0 && wanted.every((count) => count > slowRecords)
       ? [{ scenario, records: slowRecords, slowOnly: true }, ...steps]
       : steps
   })

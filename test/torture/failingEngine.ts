@@ -81,7 +81,7 @@ export const make: (fault: Fault) => Effect.Effect<FailingEngine> = Effect.fnUnt
         () => Result.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...reader(snapshot) }))
       ),
     stats: () => read("stats", environment.stats),
-    commit: (plan, options) => commit(environment.commit(plan, options)),
+    commit: (plan) => commit(environment.commit(plan)),
     resize: (mapSize, options) => run("resize", environment.resize(mapSize, options)),
     backup: (path, options) => run("backup", environment.backup(path, options))
   })
