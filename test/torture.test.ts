@@ -10,6 +10,7 @@ import { openDamaged } from "./torture/files.ts"
 import * as input from "./torture/input.ts"
 import { roundOf } from "./torture/kill.ts"
 import * as limit from "./torture/limit.ts"
+import { useFibers, useThreads } from "./torture/load.ts"
 import { useTransactingFibers, useTransactingProcesses } from "./torture/loadTransactions.ts"
 import { record, type Report } from "./torture/section.ts"
 
@@ -41,6 +42,14 @@ describe("torture", () => {
         assert.isAtLeast(figures["typed errors"] ?? 0, 20)
       })
   )
+
+  it.live("very many fibers of a store, and threads of a process, count right", () =>
+    assertNothingLost(Effect.gen(function*() {
+      const recorder = record()
+      yield* useFibers(3000, recorder)
+      yield* useThreads(3, 50, recorder)
+      return recorder.report()
+    })))
 
   it.live("transactions of processes, one of which is killed, are exact", () =>
     assertNothingLost(Effect.gen(function*() {

@@ -29,7 +29,7 @@ const addOne = Option.match({
 const counters = 100
 
 /** Each fiber counts up, keeps a value of its own, and reads something. */
-const useFibers = Effect.fnUntraced(function*(fibers: number, recorder: Recorder) {
+export const useFibers = Effect.fnUntraced(function*(fibers: number, recorder: Recorder) {
   const store = yield* Store.make({ path: yield* temporaryFolder, batchSize: 500 })
   const one = (fiber: number) =>
     Effect.gen(function*() {
@@ -102,7 +102,7 @@ const runThread = (data: { readonly path: string; readonly number: number; reado
   })
 
 /** Threads that each count for themselves and write a pair together. */
-const useThreads = Effect.fnUntraced(function*(threads: number, times: number, recorder: Recorder) {
+export const useThreads = Effect.fnUntraced(function*(threads: number, times: number, recorder: Recorder) {
   const path = yield* temporaryFolder
   const endings = yield* Effect.forEach(
     Array.from({ length: threads }, (_, number) => ({ path, number, times })),
