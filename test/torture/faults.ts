@@ -37,11 +37,12 @@ const possible = <Subject>(
   return mayBeMade ? [model, next] : [model]
 }
 
-/** Runs a scenario with a fault; gives how many calls there were. */
+/** Runs a scenario with a fault, and says what it does; gives how many calls there were. */
 const runWith = Effect.fnUntraced(function*<Subject>(
   scenario: Scenario<Subject>,
   fault: FailingEngine.Fault,
-  recorder: Recorder
+  recorder: Recorder,
+  say: (what: string) => void
 ) {
   const folder = yield* temporaryFolder
   const options = {
@@ -59,6 +60,7 @@ const runWith = Effect.fnUntraced(function*<Subject>(
 
   /** Takes a step; gives what the store holds then. */
   const take = Effect.fnUntraced(function*(step: Step<Subject>, subject: Subject, model: Model) {
+    say(step.name)
     const result = yield* Effect.result(step.run(subject, folder))
     const hasFailed = result._tag === "Failure"
     if (hasFailed) {
@@ -69,6 +71,7 @@ const runWith = Effect.fnUntraced(function*<Subject>(
       // What is deleted may be there no more, or not yet again
       if (!isRight && failure._tag !== "KeyNotFound") lose(step.name, `failed with ${failure._tag}: ${failure.message}`)
     } else if (step.refusal?.(model) !== undefined) lose(step.name, `it did not fail with ${step.refusal(model)}`)
+    say(`after ${step.name}`)
     return yield* failing.unharmed(Effect.gen(function*() {
       if (hasFailed && step.goOn !== undefined) yield* step.goOn(subject)
       const seen = yield* scenario.contents(subject)
@@ -93,11 +96,14 @@ const runWith = Effect.fnUntraced(function*<Subject>(
     )
     for (const step of scenario.steps) model = yield* take(step, subject, model)
     failing.heal()
+    say("the last flush")
     // The first may wait for a commit that failed before
     const healed = yield* Effect.result(Effect.catch(store.flush, () => store.flush))
     if (healed._tag === "Failure") lose("the last flush", healed.failure.message)
+    say("closing")
     yield* store.close({ strict: true })
   }))
+  say("opening again")
   yield* Effect.scoped(Effect.gen(function*() {
     const subject = yield* scenario.reopen(yield* Store.make(options))
     const onDisk = yield* scenario.contents(subject)
@@ -114,14 +120,20 @@ export const everyCall = Effect.fnUntraced(function*<Subject>(
   stride = 1
 ): Effect.fn.Return<Report, unknown> {
   const recorder = record()
-  const calls = yield* runWith(scenario, { ...variant, call: Infinity }, recorder)
+  let last = "opening"
+  const say = (what: string): void => {
+    last = what
+  }
+  const calls = yield* runWith(scenario, { ...variant, call: Infinity }, recorder, say)
   recorder.count("most calls of a scenario", calls)
   for (let call = 1; call <= calls; call += stride) {
     recorder.count("calls that failed")
-    const run = Effect.asVoid(runWith(scenario, { ...variant, call }, recorder))
+    say("opening")
+    const run = Effect.asVoid(runWith(scenario, { ...variant, call }, recorder, say))
     yield* Effect.timeoutOrElse(run, {
       duration: "20 seconds",
-      orElse: () => Effect.sync(() => recorder.lose(`${JSON.stringify({ ...variant, call })}: nothing comes any more`))
+      orElse: () =>
+        Effect.sync(() => recorder.lose(`${JSON.stringify({ ...variant, call })}, ${last}: nothing comes any more`))
     })
   }
   return recorder.report()
