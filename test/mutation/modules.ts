@@ -12,7 +12,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/rwLock.ts", ["rwLock"]],
   ["src/internal/committer.ts", ["growth", "multipleResize", "makingRoom", "commitFailure", "observation"]],
   ["src/internal/pendingCommits.ts", ["buffering", "commitFailure", "closingWrites", "observation", "writeBuffer"]],
-  ["src/internal/unitCommits.ts", ["transactionCommit", "deletion", "putMany", "closingWrites", "commitFailure"]],
+  ["src/internal/unitCommits.ts", ["unitCommits", "transactionCommit", "closingWrites", "commitFailure"]],
   ["src/Range.ts", ["keyRange", "range"]],
   ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
   ["src/internal/rangeReader.ts", ["rangeReader"]],
