@@ -7,7 +7,7 @@ export default defineConfig({
     ...config.test,
     include: env["MUTATION_TESTS"]?.split(",") ?? [],
     // A mutant that keeps a test from ending is as good as found
-    testTimeout: 10_000,
-    hookTimeout: 10_000
+    testTimeout: 5000,
+    hookTimeout: 5000
   }
 })
