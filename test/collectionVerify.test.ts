@@ -105,12 +105,33 @@ describe("damage", () => {
         path,
         Effect.gen(function*() {
           const { indexes, rebuildIndexes, verify } = yield* openUsers
-          assert.deepStrictEqual((yield* verify).map(({ _tag }) => _tag), ["StrayEntry", "StrayEntry"])
+          assert.deepStrictEqual((yield* verify).map(({ _tag, key }) => [_tag, key]), [
+            // The bytes of a key that no record has
+            ["StrayEntry", "6 bytes"],
+            // No key at all
+            ["StrayEntry", ""]
+          ])
           assert.deepStrictEqual(yield* all(indexes.byAge.values()), [userOf("Bob", 7), userOf("Ada", 36)])
           yield* rebuildIndexes
           assert.deepStrictEqual(yield* verify, [])
         })
       )
+    }))
+
+  it.effect("of an entry that stands in the wrong index is found", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const numbers = Collection.make("numbers", {
+        key: Schema.Int,
+        value: Schema.Int,
+        indexes: { own: { key: Schema.Int, of: (n) => n }, next: { key: Schema.Int, of: (n) => n + 1 } }
+      })
+      yield* at(path, Effect.flatMap(numbers, ({ put }) => put(1, 5)))
+      const [[entry, noBytes] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/numbers/own")
+      yield* tamper(path, [["index/numbers/next", entry, noBytes]])
+      assert.deepStrictEqual(yield* at(path, Effect.flatMap(numbers, ({ verify }) => verify)), [
+        { _tag: "StrayEntry", key: "1", index: "next", indexKey: "5" }
+      ])
     }))
 
   it.effect("of the entries that a record says it has is found, and mended when it is written again", () =>
