@@ -305,38 +305,3 @@ describe("an end of a range", () => {
       }
     }).pipe(Effect.provide(Store.layerTemp())))
 })
-
-describe("offset and limit", () => {
-  const keys = ["a", "b", "c", "d", "e"]
-
-  it.effect("that are no whole numbers count as the next smaller one, and NaN and what is below zero as zero", () =>
-    Effect.gen(function*() {
-      const store = yield* Store
-      yield* store.putMany(keys.map((key) => [key, key] as const))
-      const sane: ReadonlyArray<readonly [number | undefined, number]> = [
-        [undefined, 0],
-        [-1, 0],
-        [-Infinity, 0],
-        [NaN, 0],
-        [0.9, 0],
-        [2.9, 2],
-        [5, 5],
-        [Infinity, 5],
-        [Number.MAX_VALUE, 5]
-      ]
-      for (const [given, meant] of sane) {
-        assert.strictEqual(
-          (yield* collect(store.keys({ offset: given }))).join(""),
-          keys.slice(meant).join(""),
-          `${given}`
-        )
-        if (given === undefined) continue
-        assert.strictEqual(
-          (yield* collect(store.keys({ limit: given }))).join(""),
-          keys.slice(0, meant).join(""),
-          `${given}`
-        )
-      }
-      assert.deepStrictEqual(yield* collect(store.keys({ offset: 1, limit: Infinity })), ["b", "c", "d", "e"])
-    }).pipe(Effect.provide(Store.layerTemp())))
-})
