@@ -1,8 +1,15 @@
-/** How many records of a range a stream gives. */
+/** How much of a range a stream reads, and how many records it gives. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { Store } from "../src/index.ts"
+import { mebibyte } from "./environment.ts"
+import { openWith, readByHand, withReads } from "./streaming.ts"
+
+const keyOf = (index: number): string => `key ${String(index).padStart(5, "0")}`
+
+const entries = Array.from({ length: 1000 }, (_, index) => [keyOf(index), index] as const)
 
 const collect = Stream.runCollect
 
@@ -56,4 +63,56 @@ describe("offset and limit", () => {
         }
       }
     }).pipe(Effect.provide(Store.layerTemp())))
+})
+
+describe("a part of a stream is bounded", () => {
+  const large = Array.from({ length: 20 }, (_, index) => [keyOf(index), new Uint8Array(300_000).fill(index)] as const)
+
+  it.effect("large values are read some at a time, and only when they are wanted", () =>
+    Effect.gen(function*() {
+      const parts: Array<number> = []
+      const { store } = yield* openWith({}, (environment) =>
+        withReads(environment, (part) => {
+          const records = Result.isSuccess(part) ? part.success.records : []
+          parts.push(records.reduce((bytes, [, value]) => bytes + value.length, 0))
+          return part
+        }))
+      yield* store.putMany(large)
+      const read = yield* readByHand(store.entries())
+      for (let pulls = 1; (yield* read.next).length > 0; pulls++) assert.isAtMost(parts.length, pulls)
+      assert.isAtLeast(parts.length, 5)
+      assert.isAtMost(Math.max(...parts), mebibyte + 310_000)
+    }))
+
+  it.effect("nothing is read beyond the limit", () =>
+    Effect.gen(function*() {
+      let reads = 0
+      const { store } = yield* openWith({}, (environment) =>
+        withReads(environment, (part) => {
+          reads++
+          return part
+        }))
+      yield* store.putMany(entries)
+      for (const [limit, most] of [[-1, 0], [0, 0], [NaN, 0], [1, 1], [256, 1], [300, 2]] as const) {
+        reads = 0
+        yield* Stream.runDrain(store.keys({ limit }))
+        assert.isAtMost(reads, most, `limit ${limit}`)
+      }
+    }))
+
+  it.effect("keys are read without their values", () =>
+    Effect.gen(function*() {
+      let bytes = 0
+      const { store } = yield* openWith({}, (environment) =>
+        withReads(environment, (part) => {
+          for (const [, value] of Result.getOrThrow(part).records) bytes += value.length
+          return part
+        }))
+      yield* store.putMany(large)
+      assert.strictEqual((yield* Stream.runCollect(store.keys())).length, large.length)
+      assert.strictEqual((yield* Stream.runCollect(store.keys({ decodeKeys: false }))).length, large.length)
+      assert.strictEqual(yield* store.count(), large.length)
+      assert.strictEqual(yield* store.deleteRange({ prefix: "key" }), large.length)
+      assert.strictEqual(bytes, 0)
+    }))
 })

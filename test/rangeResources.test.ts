@@ -6,13 +6,10 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { statSync } from "node:fs"
 import { join } from "node:path"
-import type { Environment, RangePart } from "../src/Engine.ts"
 import { EngineFailure, Store, type StoreService } from "../src/index.ts"
 import { ByteString } from "../src/Key.ts"
 import { start, temporaryFolder, writing } from "./harness.ts"
-import { openWith, readByHand } from "./streaming.ts"
-
-const mebibyte = 1024 * 1024
+import { openWith, readByHand, withReads } from "./streaming.ts"
 
 const keyOf = (index: number): string => `key ${String(index).padStart(5, "0")}`
 
@@ -21,19 +18,6 @@ const count = 1000
 const entries = Array.from({ length: count }, (_, index) => [keyOf(index), index] as const)
 
 const snapshotsOf = (store: StoreService) => Effect.map(store.stats, (stats) => stats.snapshots)
-
-/** The environment, with its reads in the test's hands. */
-const withReads = (
-  environment: Environment,
-  change: (part: Result.Result<RangePart, EngineFailure>) => Result.Result<RangePart, EngineFailure>
-): Partial<Environment> => ({
-  read: (database, request) => change(environment.read(database, request)),
-  snapshot: () =>
-    Result.map(environment.snapshot(), (snapshot) => ({
-      ...snapshot,
-      read: (database, request) => change(snapshot.read(database, request))
-    }))
-})
 
 describe("the reader of a stream", () => {
   it.effect.each<{ readonly how: string; readonly read: (store: StoreService) => Effect.Effect<unknown, unknown> }>([
@@ -178,56 +162,7 @@ describe("streams never meet a full table of readers", () => {
     }).pipe(Effect.provide(Store.layerTemp({ durability: "noSync" }))))
 })
 
-describe("a part of a stream is bounded", () => {
-  const large = Array.from({ length: 20 }, (_, index) => [keyOf(index), new Uint8Array(300_000).fill(index)] as const)
-
-  it.effect("large values are read some at a time, and only when they are wanted", () =>
-    Effect.gen(function*() {
-      const parts: Array<number> = []
-      const { store } = yield* openWith({}, (environment) =>
-        withReads(environment, (part) => {
-          const records = Result.isSuccess(part) ? part.success.records : []
-          parts.push(records.reduce((bytes, [, value]) => bytes + value.length, 0))
-          return part
-        }))
-      yield* store.putMany(large)
-      const read = yield* readByHand(store.entries())
-      for (let pulls = 1; (yield* read.next).length > 0; pulls++) assert.isAtMost(parts.length, pulls)
-      assert.isAtLeast(parts.length, 5)
-      assert.isAtMost(Math.max(...parts), mebibyte + 310_000)
-    }))
-
-  it.effect("nothing is read beyond the limit", () =>
-    Effect.gen(function*() {
-      let reads = 0
-      const { store } = yield* openWith({}, (environment) =>
-        withReads(environment, (part) => {
-          reads++
-          return part
-        }))
-      yield* store.putMany(entries)
-      for (const [limit, most] of [[-1, 0], [0, 0], [NaN, 0], [1, 1], [256, 1], [300, 2]] as const) {
-        reads = 0
-        yield* Stream.runDrain(store.keys({ limit }))
-        assert.isAtMost(reads, most, `limit ${limit}`)
-      }
-    }))
-
-  it.effect("keys are read without their values", () =>
-    Effect.gen(function*() {
-      let bytes = 0
-      const { store } = yield* openWith({}, (environment) =>
-        withReads(environment, (part) => {
-          for (const [, value] of Result.getOrThrow(part).records) bytes += value.length
-          return part
-        }))
-      yield* store.putMany(large)
-      assert.strictEqual((yield* Stream.runCollect(store.keys())).length, large.length)
-      assert.strictEqual(yield* store.count(), large.length)
-      assert.strictEqual(yield* store.deleteRange({ prefix: "key" }), large.length)
-      assert.strictEqual(bytes, 0)
-    }))
-
+describe("a part of a stream does not hold others up", () => {
   /** Counts how often other fibers run. */
   const countTurns = Effect.fnUntraced(function*<A, E>(effect: Effect.Effect<A, E>) {
     let turns = 0

@@ -5,11 +5,12 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
-import { Engine, type Environment } from "../src/Engine.ts"
-import { type Range, Store, type StoreOptions } from "../src/index.ts"
+import { Engine, type Environment, type RangePart } from "../src/Engine.ts"
+import { type EngineFailure, type Range, Store, type StoreOptions } from "../src/index.ts"
 import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
 import { temporaryFolder } from "./harness.ts"
 
@@ -64,6 +65,19 @@ export const openWith = Effect.fnUntraced(function*(
   const store = yield* Effect.provideService(Store.makeWithEngine({ ...options, path }), Engine, engine)
   const [environment] = opened
   return { environment: environment ?? (yield* Effect.die("no environment was opened")), path, store }
+})
+
+/** The environment, with its reads in the test's hands. */
+export const withReads = (
+  environment: Environment,
+  change: (part: Result.Result<RangePart, EngineFailure>) => Result.Result<RangePart, EngineFailure>
+): Partial<Environment> => ({
+  read: (database, request) => change(environment.read(database, request)),
+  snapshot: () =>
+    Result.map(environment.snapshot(), (snapshot) => ({
+      ...snapshot,
+      read: (database, request) => change(snapshot.read(database, request))
+    }))
 })
 
 /** How a test writes a key. */

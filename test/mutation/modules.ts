@@ -17,7 +17,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
   ["src/internal/rangeReader.ts", ["rangeReader"]],
   ["src/internal/recordStream.ts", ["rangeCut", "rangeFailures", "collectionUndecodable"]],
-  ["src/internal/storeRanges.ts", ["deleteRange", "rangeFailures", "changes"]],
+  ["src/internal/storeRanges.ts", ["rangeCut", "rangeFailures", "changes", "deleteRange"]],
   ["src/internal/lmdbRange.ts", ["engineRange"]],
   ["src/internal/collectionWrites.ts", [
     "collectionUnique",
