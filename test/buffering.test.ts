@@ -217,6 +217,24 @@ describe("buffering", () => {
     { arbitrary: { runs: 25 } }
   )
 
+  it.effect("one writer alone has two batches at work: the next one fills while the last is committed", () =>
+    Effect.gen(function*() {
+      const { spy, store } = yield* SpyEngine.open({ batchSize: 2 })
+      for (let committed = 0; committed < 3; committed++) {
+        const first = yield* spy.hold("commit")
+        const second = yield* spy.hold("commit")
+        const writer = yield* start(putAll(store, range(0, 9).map((index) => `${committed} ${index}`)))
+        yield* first.begun
+        yield* first.release
+        yield* second.begun
+        yield* turns(10)
+        assert.strictEqual(yield* pendingOf(store), 4)
+        yield* second.release
+        yield* Fiber.join(writer)
+        yield* store.flush
+      }
+    }))
+
   it.effect("exact_batch_size_boundary: every third put commits, two more stay pending", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ batchSize: 3 })
