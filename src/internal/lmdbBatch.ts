@@ -5,7 +5,7 @@
 import type { Batch } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 import { lastPages, numbersPerPage, pageSize } from "./fileLimit.ts"
-import { figure, freePagesOf, isListOnOnePage, nodePagesOf, pagesOf } from "./lmdbFigures.ts"
+import { figure, freePagesOf, isListOnOnePage, pagesOf } from "./lmdbFigures.ts"
 
 /** What is written to: a database of the library. */
 interface Writable {
@@ -77,36 +77,12 @@ export const freedBy = (target: Target, batch: Batch): number => {
   return Math.min(freed, pagesOf(target.meta.getStats()))
 }
 
-/** What a batch writes to a database: how many keys, and the pages of large values. */
-interface Load {
-  writes: number
-  valuePages: number
-}
-
-/** What a batch writes to each database. */
-const loadsOf = (batch: Batch): ReadonlyMap<string, Load> => {
-  const loads = new Map<string, Load>()
-  for (const [name, , value] of batch.writes) {
-    const load = loads.get(name) ?? { writes: 0, valuePages: 0 }
-    load.writes++
-    load.valuePages += Math.ceil((value?.length ?? 0) / pageSize)
-    loads.set(name, load)
-  }
-  return loads
-}
-
-/**
- * The most pages that writes take in a tree: each copies its path, but no page is copied
- * twice, and splits a leaf and at most as many branches as there are leaves.
- */
-const treePagesTaken = (database: Writable, writes: number): number =>
-  Math.min(writes * (pathPagesOf(database) + 1), nodePagesOf(database.getStats()) + 2 * writes)
-
-/** The most pages that a batch takes: those of its trees, and a large value has pages of its own. */
+/** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
 export const takenBy = (target: Target, batch: Batch): number => {
+  const pathPages = pathPagesIn(target)
   let taken = treesBeside * pathPagesOf(target.meta)
-  for (const [name, { valuePages, writes }] of loadsOf(batch)) {
-    taken += treePagesTaken(databaseOf(target, name), writes) + valuePages
+  for (const [name, , value] of batch.writes) {
+    taken += pathPages(name) + Math.ceil((value?.length ?? 0) / pageSize) + 1
   }
   return taken
 }

@@ -8,11 +8,8 @@ import { pageSize } from "./fileLimit.ts"
 export const figure = (figures: object, name: string): number =>
   Predicate.hasProperty(figures, name) && Predicate.isNumber(figures[name]) ? figures[name] : 0
 
-/** How many pages a tree has without those of large values. */
-export const nodePagesOf = (tree: object): number =>
-  figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount")
-
-const treePagesOf = (tree: object): number => nodePagesOf(tree) + figure(tree, "overflowPages")
+const treePagesOf = (tree: object): number =>
+  figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount") + figure(tree, "overflowPages")
 
 /** The bytes of all pages in use: the trees of all databases, of their names, of the free list, and two meta pages. */
 export const usedBytesOf = (file: object, databases: ReadonlyArray<object>): number => {
