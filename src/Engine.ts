@@ -55,6 +55,8 @@ export interface EngineOptions {
   readonly maxMapSize: number | undefined
   /** Whether a commit is on disk when it returns. */
   readonly durability: "sync" | "noSync"
+  /** The permissions of files that are created, less the mask of the process. */
+  readonly fileMode: number
   /** Whether values are compressed. */
   readonly compression: boolean
   /** Whether all pages of the file are checked before it is used; `undefined`: when it is small. */

@@ -72,6 +72,12 @@ export interface StoreOptions {
    * Default: `"sync"`.
    */
   readonly durability?: "sync" | "noSync" | undefined
+  /**
+   * The permissions of files that are created, as for `chmod`, less the mask of the process;
+   * they must let their owner read and write. Folders can be entered by whoever may read the
+   * files. What is there keeps its permissions. Default: `0o600`, for the owner only.
+   */
+  readonly fileMode?: number | undefined
   /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
   readonly compression?: boolean | undefined
   /**

@@ -92,6 +92,7 @@ const openFile = Effect.fnUntraced(function*(path: string) {
     durability: "sync",
     compression: false,
     verify: undefined,
+    fileMode: 0o600,
     encryptionKey: undefined
   })
 })

@@ -70,6 +70,7 @@ const writeRaw = (path: string, key: string, value: Uint8Array) =>
       durability: "sync",
       compression: false,
       verify: undefined,
+      fileMode: 0o600,
       encryptionKey: undefined
     })
     yield* Effect.fromResult(environment.openDatabase(recordsName))

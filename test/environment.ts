@@ -24,6 +24,7 @@ export const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> 
     durability: "sync",
     compression: false,
     verify: undefined,
+    fileMode: 0o600,
     encryptionKey: undefined,
     ...options
   })

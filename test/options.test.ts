@@ -101,7 +101,12 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["compression", "lz4"],
     ["checksums", "crc32"],
     ["verify", "always"],
-    ["verify", 1]
+    ["verify", 1],
+    ["fileMode", 0o400],
+    ["fileMode", 0o1600],
+    ["fileMode", "600"],
+    ["fileMode", 384.5],
+    ["fileMode", -1]
   ])("%s: %j", ([option, value, others]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
@@ -138,6 +143,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
         compression: undefined,
         checksums: undefined,
         verify: undefined,
+        fileMode: undefined,
         encryptionKey: undefined
       })
       yield* store.put("a", 1)
@@ -162,7 +168,8 @@ describe("an option that makes no sense is a BadOption that names it", () => {
         mapSize: "64 MiB",
         durability: "sync",
         compression: false,
-        checksums: false
+        checksums: false,
+        fileMode: 0o600
       })
     }))
 

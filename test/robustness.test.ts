@@ -265,6 +265,24 @@ describe("the lock file", () => {
 })
 
 it.effect.skipIf(process.platform === "win32")(
+  "new files have the permissions that are asked for, and folders can be entered by whoever may read them",
+  () =>
+    Effect.gen(function*() {
+      const mask = process.umask(0o007)
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.umask(mask)))
+      const folder = yield* temporaryFolder
+      const path = join(folder, "shared", "store")
+      const copy = join(folder, "shared", "copy")
+      yield* withStore({ path, fileMode: 0o664 }, (store) => Effect.andThen(store.put("a", 1), store.backup(copy)))
+      const modes = [join(folder, "shared"), path, join(path, "data.mdb"), join(path, "lock.mdb"), copy].map((each) =>
+        (statSync(each).mode & 0o777).toString(8)
+      )
+      assert.deepStrictEqual(modes, ["770", "770", "660", "660", "770"])
+      assert.strictEqual(statSync(join(copy, "data.mdb")).mode & 0o660, 0o660)
+    })
+)
+
+it.effect.skipIf(process.platform === "win32")(
   "new files are for their owner only, whatever the mask",
   () =>
     Effect.gen(function*() {

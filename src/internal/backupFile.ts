@@ -10,7 +10,6 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import { EngineFailure } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
-import { ownerOnly } from "./fileAccess.ts"
 import { failure } from "./lmdbErrors.ts"
 
 const alreadyExists = 17
@@ -22,6 +21,8 @@ export interface Target {
   readonly subdirectory: boolean
   /** The name of the file inside a folder. */
   readonly fileName: string
+  /** The permissions of the file. */
+  readonly fileMode: number
 }
 
 /** Where a copy is made before it gets its name. */
@@ -41,7 +42,7 @@ export const write = Effect.fnUntraced(function*(
   const fail = failure("backup")
   const folder = target.subdirectory ? target.path : path.dirname(target.path)
   const file = target.subdirectory ? path.join(target.path, target.fileName) : target.path
-  yield* Effect.mapError(DatabaseFile.makeFolder(folder), fail)
+  yield* Effect.mapError(DatabaseFile.makeFolder(folder, target.fileMode), fail)
   if (yield* Effect.mapError(fs.exists(file), fail)) {
     return yield* new EngineFailure({
       operation: "backup",
@@ -54,7 +55,7 @@ export const write = Effect.fnUntraced(function*(
     Effect.flatMap((partialFolder) => {
       const partial = path.join(partialFolder, target.fileName)
       return copy({ folder: partialFolder, file: partial }).pipe(
-        Effect.andThen(fs.chmod(partial, ownerOnly)),
+        Effect.andThen(fs.chmod(partial, target.fileMode)),
         Effect.andThen(Effect.scoped(Effect.flatMap(fs.open(partial, { flag: "r+" }), (handle) => handle.sync))),
         Effect.andThen(fs.rename(partial, file))
       )

@@ -17,7 +17,7 @@ import type { OpenFailed } from "../StoreError.ts"
 import { type PageRow, type Tree, treeAt } from "./databaseLayout.ts"
 import * as DatabasePages from "./databasePages.ts"
 import * as DatabaseWalk from "./databaseWalk.ts"
-import { checkAccess, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
+import { checkAccess, folderMode, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import { pageSize as supportedPageSize } from "./fileLimit.ts"
 import * as LockFile from "./lockFile.ts"
 
@@ -237,15 +237,16 @@ const checkUnchanged = (
   )
 
 /**
- * Makes a folder and its missing parents, for their owner only.
+ * Makes a folder and its missing parents, for files of a mode.
  *
  * Each parent is looked at by itself: the recursive call of Node never returns
  * where a file system refuses new folders, such as `/proc`.
  */
 export const makeFolder: (
-  folder: string
+  folder: string,
+  fileMode: number
 ) => Effect.Effect<void, OpenFailed, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
-  function*(folder: string) {
+  function*(folder: string, fileMode: number) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const info = yield* lookAt(folder)
@@ -254,9 +255,9 @@ export const makeFolder: (
       return yield* refuse(folder, "Missing", "a folder is wanted here, and a file is in its place")
     }
     const parent = path.dirname(folder)
-    if (parent !== folder) yield* makeFolder(parent)
+    if (parent !== folder) yield* makeFolder(parent, fileMode)
     yield* Effect.catchIf(
-      fs.makeDirectory(folder, { mode: 0o700 }),
+      fs.makeDirectory(folder, { mode: folderMode(fileMode) }),
       (error) => error.reason._tag === "AlreadyExists",
       () => Effect.void
     ).pipe(Effect.mapError(refuseFile(folder)))
@@ -269,6 +270,8 @@ export interface Opening {
   readonly readOnly: boolean
   readonly encryptionKey: Redacted.Redacted | undefined
   readonly verify: boolean | undefined
+  /** The permissions of files that are created. */
+  readonly fileMode: number
 }
 
 /** Checks what is in a database file, and gives what it says of itself. */
@@ -306,10 +309,10 @@ export const prepare = Effect.fnUntraced(function*(
   opening: Opening
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
-  const { readOnly, subdirectory } = opening
+  const { fileMode, readOnly, subdirectory } = opening
   const folder = path.dirname(file)
   const access = { writable: !readOnly }
-  if (!readOnly) yield* makeFolder(folder)
+  if (!readOnly) yield* makeFolder(folder, fileMode)
   yield* checkAccess(folder, access)
   const info = yield* lookAt(file)
   if (Option.isSome(info) && info.value.type !== "File") {
@@ -320,6 +323,6 @@ export const prepare = Effect.fnUntraced(function*(
   const header = isNew ? Option.none() : Option.some(yield* inspect(file, opening))
   if (Option.isSome(info)) yield* checkAccess(file, access)
   const lock = subdirectory ? path.join(folder, "lock.mdb") : `${file}-lock`
-  yield* LockFile.prepare(lock, { readOnly, isNew })
+  yield* LockFile.prepare(lock, { fileMode, readOnly, isNew })
   return header
 })

@@ -7,8 +7,11 @@ import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import { OpenFailed, type OpenFailedReason } from "../StoreError.ts"
 
-/** The mode of new files, which are for their owner only. */
+/** The mode of new files where no other is asked for: they are for their owner only. */
 export const ownerOnly = 0o600
+
+/** The mode of a new folder for files of a mode: whoever may read them may look into it. */
+export const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
 
 /** Says why a store cannot be opened. */
 export const refuse = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>

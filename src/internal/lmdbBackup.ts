@@ -16,7 +16,7 @@ interface Root {
   readonly useReadTransaction: () => { readonly done: () => void }
 }
 
-interface CopyOptions extends Pick<EngineOptions, "subdirectory" | "encryptionKey"> {
+interface CopyOptions extends Pick<EngineOptions, "subdirectory" | "fileMode" | "encryptionKey"> {
   readonly compact: boolean
 }
 
@@ -25,9 +25,9 @@ export const copyTo = (
   root: Root,
   file: string,
   target: string,
-  { compact, encryptionKey, subdirectory }: CopyOptions
+  { compact, encryptionKey, fileMode, subdirectory }: CopyOptions
 ) => {
-  const place = { path: target, subdirectory, fileName }
+  const place = { path: target, subdirectory, fileName, fileMode }
   if (encryptionKey === undefined) {
     return BackupFile.write(
       place,

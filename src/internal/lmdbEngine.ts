@@ -42,7 +42,6 @@ import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { maxKeyBytes } from "./databaseLayout.ts"
-import { ownerOnly } from "./fileAccess.ts"
 import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import {
@@ -70,7 +69,7 @@ const metaName = "meta"
 const maxDatabases = 1024
 
 /** The declaration of the library leaves this option out. */
-const permissions = { permissionsMode: ownerOnly }
+const permissions = ({ fileMode }: EngineOptions) => ({ permissionsMode: fileMode })
 
 // ---------------------------------------------------------------------------
 // the open files
@@ -146,7 +145,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
     mapSize,
     maxDbs: maxDatabases,
     maxReaders,
-    ...permissions,
+    ...permissions(options),
     noSync: options.durability === "noSync",
     overlappingSync: false,
     // The library would begin each transaction with a promise of its own that nobody can listen to.

@@ -9,7 +9,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { OpenFailed } from "../StoreError.ts"
-import { checkAccess, lookAt, openMany, ownerOnly, refuse, refuseFile } from "./fileAccess.ts"
+import { checkAccess, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import { pageSize } from "./fileLimit.ts"
 
 /** Each open snapshot has a slot in the table of readers, as long as no other shares its moment. */
@@ -20,12 +20,13 @@ const lockBytes = 272 + (maxReaders - 1) * 64
 
 /** Makes the lock file, all of it on disk, and sees to it that there is room for the meta pages of a new database. */
 const make = Effect.fnUntraced(function*(
-  lock: string
+  lock: string,
+  mode: number
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const bytes = new Uint8Array(lockBytes)
-  const writeNew = (file: string) => fs.writeFile(file, bytes, { flag: "wx", mode: ownerOnly })
+  const writeNew = (file: string) => fs.writeFile(file, bytes, { flag: "wx", mode })
   yield* fs.makeTempDirectoryScoped({ directory: path.dirname(lock), prefix: ".lock-" }).pipe(
     Effect.flatMap((folder) => {
       const whole = path.join(folder, "lock")
@@ -46,8 +47,10 @@ const make = Effect.fnUntraced(function*(
 /** Sees to it that the engine can open the lock file of a database. */
 export const prepare = Effect.fnUntraced(function*(
   lock: string,
-  { isNew, readOnly }: {
+  { fileMode, isNew, readOnly }: {
     readonly readOnly: boolean
+    /** The mode of a new file. */
+    readonly fileMode: number
     /** Whether there is no database yet. */
     readonly isNew: boolean
   }
@@ -60,7 +63,7 @@ export const prepare = Effect.fnUntraced(function*(
     })
     // Where it may not write, the engine reads without a lock file.
     if (readOnly && !(yield* isWritable)) return
-    yield* make(lock)
+    yield* make(lock, fileMode)
   }
   const info = yield* lookAt(lock)
   if (Option.isNone(info)) {

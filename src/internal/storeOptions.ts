@@ -14,6 +14,7 @@ import type { EngineOptions } from "../Engine.ts"
 import type { KeyOptions } from "../Key.ts"
 import { OpenFailed } from "../StoreError.ts"
 import type { StoreOptions } from "../StoreOptions.ts"
+import { ownerOnly } from "./fileAccess.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
@@ -117,6 +118,16 @@ export const resolve = Effect.fnUntraced(function*(
       )
   )
 
+  const fileMode = yield* read(
+    "fileMode",
+    "the permissions of a file from 0o600 to 0o777, with 0o600 among them,",
+    () =>
+      Option.filter(
+        Option.some(options.fileMode ?? ownerOnly),
+        (mode) => Number.isInteger(mode) && mode >= ownerOnly && mode <= 0o777 && (mode & ownerOnly) === ownerOnly
+      )
+  )
+
   const interval = yield* read(
     "flushInterval",
     "a duration of more than zero, or an infinite one,",
@@ -162,6 +173,7 @@ export const resolve = Effect.fnUntraced(function*(
     resize: yield* schedule("resize", defaultResize),
     transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
     durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
+    fileMode,
     compression: yield* flag("compression", false),
     checksums: yield* flag("checksums", false),
     verify: yield* flag("verify", undefined),
