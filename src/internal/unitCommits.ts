@@ -87,11 +87,11 @@ const decide = (
     else made.addAll(request.unit.writes)
   }
   if (withThem.size === 0) {
-    return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made })
+    return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made.toArray() })
   }
   const all = fromWrites(withThem)
   all.addAll(made)
-  return Result.succeed({ clear: [...all.cleared], writes: all })
+  return Result.succeed({ clear: [...all.cleared], writes: all.toArray() })
 }
 
 /** The work of making those units of a group that hold, behind a generation of which some writes are made with them. */

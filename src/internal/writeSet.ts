@@ -149,15 +149,17 @@ export class WriteSet implements Writes, Iterable<Write> {
     for (const [database, key, write] of later) this.set(database, key, write)
   }
 
-  /** All writes as they are now. */
+  /** All writes as they are now: to go through all of them this is faster than the iterator. */
   toArray(): ReadonlyArray<Write> {
     const all: Array<Write> = []
     for (const [database, writes] of this.#databases) writes.forEach((write, key) => all.push([database, key, write]))
     return all
   }
 
-  [Symbol.iterator](): IterableIterator<Write> {
-    return this.toArray()[Symbol.iterator]()
+  *[Symbol.iterator](): IterableIterator<Write> {
+    for (const [database, writes] of this.#databases) {
+      for (const [key, write] of writes) yield [database, key, write]
+    }
   }
 }
 
