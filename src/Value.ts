@@ -29,11 +29,10 @@
  */
 import * as Result from "effect/Result"
 import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
-import { types } from "node:util"
 import { crc32 } from "node:zlib"
-import { isMessage, maximumDepth } from "./internal/messagePack.ts"
+import { isMessage } from "./internal/messagePack.ts"
 import * as PlainWriter from "./internal/plainWriter.ts"
-import { isDense, isPlainText, isRecord, malformed, putTogether, Refusal, takeApart } from "./internal/valueGraph.ts"
+import { malformed, putTogether, Refusal, takeApart } from "./internal/valueGraph.ts"
 
 /**
  * Why a value has no bytes, or bytes are no value.
@@ -84,40 +83,6 @@ const graphFormat = 2
 const checkedFormat = 3
 
 // -----------------------------------------------------------------------------
-// Plain values
-// -----------------------------------------------------------------------------
-
-/** Whether MessagePack gives the value back as it is. `met` has the objects that the value has so far. */
-const isPlain = (value: unknown, depth: number, met: Set<object>): boolean => {
-  switch (typeof value) {
-    case "string":
-      return isPlainText(value)
-    case "number":
-      return value !== 0 || Object.is(value, 0)
-    case "object":
-      return value === null || isPlainObject(value, depth, met)
-    default:
-      return typeof value !== "function" && typeof value !== "symbol"
-  }
-}
-
-const isPlainObject = (value: object, depth: number, met: Set<object>): boolean => {
-  if (depth === maximumDepth || met.has(value) || types.isProxy(value)) return false
-  met.add(value)
-  if (Array.isArray(value)) {
-    return Object.getPrototypeOf(value) === Array.prototype && isDense(value) &&
-      value.every((element) => isPlain(element, depth + 1, met))
-  }
-  if (!isRecord(value)) return types.isDate(value) && Object.getPrototypeOf(value) === Date.prototype
-  for (const key in value) {
-    // The reader of msgpackr renames `__proto__`, its writer goes by `constructor`.
-    if (key === "__proto__" || key === "constructor" || !isPlainText(key)) return false
-    if (!isPlain(value[key], depth + 1, met)) return false
-  }
-  return true
-}
-
-// -----------------------------------------------------------------------------
 // Checksums
 // -----------------------------------------------------------------------------
 
@@ -146,6 +111,12 @@ const withoutChecksum = (bytes: Uint8Array, length: number): Uint8Array => {
 // The codec
 // -----------------------------------------------------------------------------
 
+/** So much memory msgpackr keeps to write to. */
+const packedBytes = 8192
+
+/** A value of more bytes is not to leave it so large. */
+const largestPacked = 8 * packedBytes
+
 /** Values up to this size are read from memory that is there already. */
 const deskBytes = 4096
 
@@ -163,7 +134,6 @@ const failure = (what: string, cause: unknown): Failure => {
 export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
   // No records: each value would carry the definitions of its own, and the reader makes a reader of each definition
   // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
-  const writer = PlainWriter.make()
   const packr = new Packr({
     useRecords: false,
     variableMapSize: true,
@@ -171,14 +141,16 @@ export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
     copyBuffers: true
   })
 
-  const pack = (format: number, value: unknown): Uint8Array => {
-    const bytes = packr.pack(value, RESERVE_START_SPACE | 1)
-    bytes[0] = format
+  const renewBuffer = (): void => packr.useBuffer(Buffer.allocUnsafeSlow(packedBytes))
+
+  // No code of the caller runs while msgpackr writes: the nodes are arrays of primitives and bytes.
+  const packGraph = (value: unknown): Uint8Array => {
+    const bytes = packr.pack(takeApart(value), RESERVE_START_SPACE | 1)
+    bytes[0] = graphFormat
+    // The buffer that all instances of msgpackr write to would stay as large as the largest value.
+    if (bytes.length > largestPacked) renewBuffer()
     return bytes
   }
-
-  const packOther = (value: unknown): Uint8Array =>
-    isPlain(value, 0, new Set()) ? pack(plainFormat, value) : pack(graphFormat, takeApart(value))
 
   // msgpackr makes a view for each buffer that it reads from, which takes as long as to read a small value.
   const desk = new Uint8Array(deskBytes)
@@ -198,7 +170,13 @@ export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
     return format === plainFormat ? item : putTogether(item)
   }
 
-  const encode = (value: unknown): Uint8Array => writer.write(plainFormat, value) ?? packOther(value)
+  /** `undefined` while a value is being written: a getter of it may have another one encoded. */
+  let idle: PlainWriter.PlainWriter | undefined = PlainWriter.make()
+
+  const encode = (writer: PlainWriter.PlainWriter, value: unknown): Uint8Array => {
+    const bytes = writer.write(plainFormat, value) ?? packGraph(value)
+    return checksums ? withChecksum(bytes) : bytes
+  }
 
   const decode = (bytes: Uint8Array, length: number): unknown => {
     if (bytes[0] !== checkedFormat) return unpack(readable(bytes, length), length)
@@ -207,16 +185,21 @@ export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
   }
 
   return {
-    encode: (value) =>
-      Result.try({
-        try: () => checksums ? withChecksum(encode(value)) : encode(value),
+    encode: (value) => {
+      const writer = idle ?? PlainWriter.make()
+      idle = undefined
+      const encoded = Result.try({
+        try: () => encode(writer, value),
         catch: (cause) => {
           writer.reset()
           // A throw in the middle can leave the buffer that all instances of msgpackr write to half exchanged.
-          packr.useBuffer(Buffer.allocUnsafeSlow(8192))
+          renewBuffer()
           return failure("encoding it threw", cause)
         }
-      }),
+      })
+      idle = writer
+      return encoded
+    },
     decode: (bytes, length = bytes.length) =>
       Result.try({
         try: () => decode(bytes, length),

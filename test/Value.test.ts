@@ -555,6 +555,72 @@ describe("Value", () => {
     })
   })
 
+  describe("a getter that has other values encoded", () => {
+    const shared = { of: "both" }
+    const meanwhile: ReadonlyArray<readonly [string, () => unknown]> = [
+      ["plain ones", () => encode({ inner: "value" })],
+      ["graphs", () => encode(new Map([[1, new Date(-1)]]))],
+      ["some that are refused", () => [codec.encode(() => 1), codec.encode({ a: Symbol("s") }), encode([1])]],
+      ["itself", () => encode({ inner: { deeper: encode({ x: 1 }) } })]
+    ]
+
+    for (const [which, work] of meanwhile) {
+      it(`does no harm: ${which}`, () => {
+        const rests: ReadonlyArray<Record<string, unknown>> = [
+          { more: "text" },
+          { at: new Date(5) },
+          { map: new Map([["a", shared]]) },
+          { big: 2n ** 70n }
+        ]
+        for (const rest of rests) {
+          const value = {
+            before: shared,
+            get x() {
+              work()
+              return 5
+            },
+            after: shared,
+            ...rest
+          }
+          comesBack(value, structuredClone({ before: shared, x: 5, after: shared, ...rest }))
+        }
+      })
+    }
+
+    it("may change what is being encoded: what it reads then is what is stored", () => {
+      const value: Record<string, unknown> = {
+        get x() {
+          delete value["gone"]
+          value["new"] = 1
+          return 5
+        },
+        gone: 1
+      }
+      const copy = roundTrip(value)
+      assert.strictEqual(property(copy, "x"), 5)
+      const list: Array<unknown> = [0, 1, 2]
+      Object.defineProperty(list, 1, {
+        enumerable: true,
+        get: () => {
+          list.length = 2
+          return "one"
+        }
+      })
+      const listCopy = roundTrip(list)
+      assert(Array.isArray(listCopy))
+      assert.deepStrictEqual(listCopy.slice(0, 2), [0, "one"])
+    })
+  })
+
+  it("a small value does not keep the memory of a larger one before it", () => {
+    for (const large of ["x".repeat(1_000_000), new Map([["x", "x".repeat(1_000_000)]])]) {
+      encode(large)
+      for (const small of ["small", new Map([[1, 2]])]) {
+        assert.isAtMost(encode(small).buffer.byteLength, 64 * 1024)
+      }
+    }
+  })
+
   it("at the end of the call stack nothing is left in disorder", () => {
     const value = { alpha: 1, beta: ["gamma", { delta: "x".repeat(70) }], epsilon: new Date(5) }
     const [plain, graph] = [encode(value), encode(new Map([[value, value]]))]

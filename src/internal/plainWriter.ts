@@ -1,9 +1,13 @@
 /**
- * Writes plain values as MessagePack: what JSON could hold too, which nearly every value is.
+ * Writes plain values as MessagePack: trees of what JSON could hold, dates and whole
+ * numbers of 64 bits, which nearly every value is.
  *
  * A value is checked and written in one pass: to look through it first and then to have
  * it written by msgpackr takes half as long again, and encoding is the larger part of a
  * `put`. What it meets besides, it leaves to the caller, who knows more kinds of values.
+ *
+ * Code of the caller runs meanwhile, in getters: it may throw, change what is being
+ * written, and have another value written, by another writer.
  */
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
@@ -18,7 +22,7 @@ export interface PlainWriter {
    * the value throw.
    */
   readonly write: (first: number, value: unknown) => Uint8Array | undefined
-  /** Is called after a throw, before the next value is written. */
+  /** Forgets a value in the midst of which something was thrown. */
   readonly reset: () => void
 }
 
@@ -55,7 +59,6 @@ export const make = (): PlainWriter => {
   /** Where the value that is written begins, and where its next byte goes. */
   let start = 0
   let position = 0
-  let isWriting = false
 
   /** The objects met in the value: one met twice has an identity to keep, which bytes in a row do not. */
   const few: Array<object | undefined> = Array.from({ length: fewObjects }, () => undefined)
@@ -73,9 +76,14 @@ export const make = (): PlainWriter => {
   }
 
   const reset = (): void => {
-    isWriting = false
     while (met > 0) few[--met] = undefined
     many = undefined
+  }
+
+  const beginChunk = (bytes: number): void => {
+    chunk = Buffer.allocUnsafeSlow(bytes)
+    floats = new DataView(chunk.buffer)
+    start = 0
   }
 
   /** Makes sure that so many bytes can be written. */
@@ -83,11 +91,9 @@ export const make = (): PlainWriter => {
     if (position + bytes <= chunk.length) return
     const written = chunk.subarray(start, position)
     // Twice what is there, so that a long value is not copied for each of its parts.
-    chunk = Buffer.allocUnsafeSlow(Math.max(chunkBytes, 2 * written.length + bytes))
-    floats = new DataView(chunk.buffer)
+    beginChunk(Math.max(chunkBytes, 2 * written.length + bytes))
     chunk.set(written)
     position = written.length
-    start = 0
   }
 
   /** The first byte of an item, with a count that follows in two or four bytes. */
@@ -161,6 +167,15 @@ export const make = (): PlainWriter => {
     return true
   }
 
+  const writeBigInt = (value: bigint): boolean => {
+    if (BigInt.asIntN(64, value) !== value) return false
+    reserve(headBytes)
+    chunk[position] = 0xd3
+    floats.setBigInt64(position + 1, value)
+    position += 9
+    return true
+  }
+
   const writeArray = (array: ReadonlyArray<unknown>, depth: number): boolean => {
     if (Object.getPrototypeOf(array) !== Array.prototype || !isDense(array)) return false
     reserve(headBytes)
@@ -191,10 +206,25 @@ export const make = (): PlainWriter => {
     return properties === 0
   }
 
+  /** The extension for points in time that has nanoseconds in 30 bits and seconds in 34; here they have no more than 32. */
+  const writeDate = (date: Date): boolean => {
+    const time = Date.prototype.getTime.call(date)
+    const seconds = Math.floor(time / 1000)
+    // One that is none compares as false.
+    if (!(seconds >= 0 && seconds < 0x1_0000_0000) || Object.getPrototypeOf(date) !== Date.prototype) return false
+    reserve(headBytes + 1)
+    chunk[position++] = 0xd7
+    chunk[position++] = 0xff
+    floats.setUint32(position, (time - seconds * 1000) * 4_000_000)
+    floats.setUint32(position + 4, seconds)
+    position += 8
+    return true
+  }
+
   const writeObject = (value: object, depth: number): boolean => {
     if (depth === maximumDepth || types.isProxy(value) || isMet(value)) return false
     if (Array.isArray(value)) return writeArray(value, depth + 1)
-    return isRecord(value) && writeRecord(value, depth + 1)
+    return isRecord(value) ? writeRecord(value, depth + 1) : types.isDate(value) && writeDate(value)
   }
 
   const writeFixed = (byte: number): boolean => {
@@ -222,6 +252,8 @@ export const make = (): PlainWriter => {
         return writeFixed(value ? 0xc3 : 0xc2)
       case "undefined":
         return writeUndefined()
+      case "bigint":
+        return writeBigInt(value)
       case "object":
         return value === null ? writeFixed(0xc0) : writeObject(value, depth)
       default:
@@ -231,15 +263,15 @@ export const make = (): PlainWriter => {
 
   return {
     write: (first, value) => {
-      // A getter of the value may have another one written.
-      if (isWriting || isPolluted()) return undefined
-      isWriting = true
-      start = position
+      if (isPolluted()) return undefined
+      position = start
       reserve(headBytes)
       chunk[position++] = first
       const isPlain = writeItem(value, 0)
       const bytes = isPlain ? chunk.subarray(start, position) : undefined
-      if (!isPlain) position = start
+      if (isPlain) start = position
+      // A small value behind it would keep all of a large one in memory.
+      if (chunk.length > chunkBytes) beginChunk(chunkBytes)
       reset()
       return bytes
     },
