@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { Store, type StoreService } from "../src/index.ts"
@@ -215,6 +216,25 @@ describe("buffering", () => {
         yield* assertIs(yield* Store.make({ path, readOnly: true }), model)
       })),
     { arbitrary: { runs: 25 } }
+  )
+
+  it.live.each([6, 7, 11])(
+    "a writer that yields between its steps (%i) is woken whatever ends meanwhile",
+    (operations) =>
+      Effect.gen(function*() {
+        const store = yield* Store.make({ path: yield* temporaryFolder, batchSize: 2, flushInterval: "Infinity" })
+        // A busy event loop: whoever yields runs on after commits that end meanwhile
+        const busy = new Scheduler.MixedScheduler("async", (run) => {
+          const timer = setTimeout(run, 2)
+          return () => clearTimeout(timer)
+        })
+        yield* putAll(store, range(0, 120).map((index) => `key ${index % 97}`)).pipe(
+          Effect.provideService(Scheduler.Scheduler, busy),
+          Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)
+        )
+        yield* store.flush
+        assert.strictEqual(yield* store.size, 97)
+      })
   )
 
   it.effect("one writer alone has two batches at work: the next one fills while the last is committed", () =>

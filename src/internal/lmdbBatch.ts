@@ -64,6 +64,13 @@ const pathPagesIn = (target: Target): (name: string) => number => {
 // The trees that hold the names of databases and what the file says of itself.
 const treesBeside = 2
 
+/** What comes before a large value on the first of its pages. */
+const pageHeadBytes = 24
+
+/** The pages of a large value; a smaller one is counted as large. */
+const valuePagesOf = (value: Uint8Array | null | undefined): number =>
+  value === null || value === undefined ? 0 : Math.ceil((pageHeadBytes + value.length) / pageSize)
+
 /**
  * The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value,
  * and no page is freed twice.
@@ -72,7 +79,7 @@ export const freedBy = (target: Target, batch: Batch): number => {
   const pathPages = pathPagesIn(target)
   let freed = treesBeside * pathPagesOf(target.meta)
   for (const [name, key] of batch.writes) {
-    freed += pathPages(name) + Math.ceil((databaseOf(target, name).getBinaryFast(key)?.length ?? 0) / pageSize)
+    freed += pathPages(name) + valuePagesOf(databaseOf(target, name).getBinaryFast(key))
   }
   return Math.min(freed, pagesOf(target.meta.getStats()))
 }
@@ -82,7 +89,7 @@ export const takenBy = (target: Target, batch: Batch): number => {
   const pathPages = pathPagesIn(target)
   let taken = treesBeside * pathPagesOf(target.meta)
   for (const [name, , value] of batch.writes) {
-    taken += pathPages(name) + Math.ceil((value?.length ?? 0) / pageSize) + 1
+    taken += pathPages(name) + valuePagesOf(value) + 1
   }
   return taken
 }

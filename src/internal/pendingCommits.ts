@@ -229,6 +229,8 @@ export const make = (
       const committing = buffer.committing()
       const filling = buffer.filling()
       if (committing !== undefined) return awaitCommit(committing)
+      // The fiber may have yielded since it was told that there is no room.
+      if (!buffer.isFull()) return Effect.void
       return filling.isRequested ? Deferred.await(filling.begun) : awaitCommit(filling)
     }),
     flush: Effect.suspend(() => {
