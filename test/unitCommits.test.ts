@@ -2,13 +2,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import { EngineFull, type Write } from "../src/Engine.ts"
 import { recordsName } from "../src/internal/storeCore.ts"
 import * as StoreInternals from "../src/internal/storeInternals.ts"
 import { ByteString } from "../src/Key.ts"
+import type { EngineFailure } from "../src/StoreError.ts"
 import { faults } from "./faultyEngine.ts"
 import { faultyStore, start, turns, withLog } from "./harness.ts"
 import * as SpyEngine from "./spyEngine.ts"
+import { openWith } from "./streaming.ts"
+import { increment, leaving, openSeeded } from "./transactions.ts"
 
 /** No room in a map that may not grow. */
 const full = new EngineFull({ mapSize: 1_048_576, needed: 1_048_577 })
@@ -114,6 +120,8 @@ describe("a putMany beside pending writes", () => {
       assert.strictEqual(yield* Effect.flip(store.putMany({ own: "new" })), faults.diskFull)
       assert.strictEqual(asked().length, 1)
       assert.strictEqual((yield* store.stats).pending, 2)
+      // Its caller has heard of it, the next put need not
+      yield* store.put("more", 1)
     }))
 
   it.effect("that is interrupted while it is committed leaves their error to the next put", () =>
@@ -130,6 +138,35 @@ describe("a putMany beside pending writes", () => {
       yield* Fiber.join(interrupting)
       assert.strictEqual(yield* Effect.flip(store.put("more", 1)), faults.diskFull)
       assert.strictEqual((yield* store.stats).pending, 2)
+    }))
+})
+
+describe("what is put while a putMany is committed", () => {
+  it.effect("waits where it is to one of its keys, which nobody sees yet, and else does not", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      yield* store.putMany({ a: 0, b: 0, c: 0 })
+      const first = yield* faulty.holdCommit
+      const busy = yield* start(store.flush.pipe(Effect.andThen(store.putMany({ busy: 1 }))))
+      yield* first.isWanted
+      // These two are committed together
+      const many = yield* Effect.forEach(["a", "b"], (key) => start(store.putMany({ [key]: 1 })))
+      const second = yield* faulty.holdCommit
+      yield* first.release
+      yield* second.isWanted
+      const waiting = yield* Effect.forEach(
+        [store.put("a", 2), store.delete("b"), store.update("a", Option.map((value) => [value]))],
+        start
+      )
+      yield* store.put("c", 2)
+      yield* turns(20)
+      for (const fiber of waiting) assert.isUndefined(fiber.pollUnsafe())
+      assert.strictEqual(yield* store.getOrFail("a"), 0)
+      yield* second.release
+      yield* Fiber.joinAll([busy, ...many])
+      yield* Fiber.joinAll(waiting)
+      const { found } = yield* store.getMany(["a", "b", "c"])
+      assert.deepStrictEqual<unknown>(Object.fromEntries(found), { a: [2], c: 2 })
     }))
 })
 
@@ -159,13 +196,15 @@ describe("units that wait for a commit", () => {
   })
 
   it.effect.each([
-    { more: 0, commits: [["first"], ["a", "b"], ["c", "d"], ["e"]] },
-    { more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] }
+    { count: 2, more: 0, commits: [["first"], ["a", "b"], ["c", "d"], ["e"]] },
+    { count: 2, more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] },
+    { count: 1, more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] }
   ])(
-    "are committed with as many as batchBytes has room for: two and $more bytes",
-    ({ commits, more }) =>
+    "are committed as many as batchBytes has room for, at least one: $count and $more bytes",
+    (each) =>
       Effect.gen(function*() {
-        const { spy, store } = yield* SpyEngine.open({ batchBytes: 2 * (yield* bytesOfOne) + more })
+        const { commits, count, more } = each
+        const { spy, store } = yield* SpyEngine.open({ batchBytes: count * (yield* bytesOfOne) + more })
         const held = yield* spy.hold("commit")
         const first = yield* start(store.putMany({ first: 1 }))
         yield* held.begun
@@ -193,5 +232,72 @@ describe("units that wait for a commit", () => {
         [["late", "a", "b"], ["late", "a", "b"], ["late"], ["a"], ["b"]]
       )
       assert.strictEqual(yield* store.size, 5)
+    }))
+
+  it.effect("do not use the pages held back for deletions because one of them only deletes", () =>
+    Effect.gen(function*() {
+      const { asked, faulty, store } = yield* withPending
+      const held = yield* faulty.holdCommit
+      const flushing = yield* start(store.flush)
+      yield* held.isWanted
+      for (const attempt of [1, 4]) yield* faulty.fail("commit", full, attempt)
+      const fibers = yield* Effect.forEach([store.deleteMany(["pending"]), store.putMany({ more: 1 })], start)
+      yield* held.release
+      yield* Fiber.joinAll([flushing, ...fibers])
+      assert.deepStrictEqual(
+        asked().filter((keys) => keys.length > 0).slice(1),
+        [["pending", "more"], ["pending", "more"], ["pending"], ["more"]]
+      )
+    }))
+
+  it.effect("tell of an error those of their callers who are still there, and then no other", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* withPending
+      const first = yield* faulty.holdCommit
+      const flushing = yield* start(store.flush)
+      yield* first.isWanted
+      yield* store.put("late", 1)
+      const gone = yield* start(store.putMany({ gone: 1 }))
+      const there = yield* start(store.putMany({ there: 1 }))
+      const second = yield* faulty.holdCommit
+      yield* faulty.fail("commit", faults.diskFull)
+      yield* first.release
+      yield* second.isWanted
+      const interrupting = yield* start(Fiber.interrupt(gone))
+      yield* turns(5)
+      yield* second.release
+      yield* Fiber.joinAll([flushing, interrupting])
+      assert.strictEqual(yield* Effect.flip(Fiber.join(there)), faults.diskFull)
+      yield* store.put("more", 1)
+    }))
+
+  it.effect("make no transaction where what they go by does not hold any more", () =>
+    Effect.gen(function*() {
+      const { spy, store } = yield* openSeeded()
+      const outside = yield* leaving
+      const before = spy.transactions()
+      const conflict = store.withTransaction(
+        Effect.gen(function*() {
+          yield* store.update("a", increment)
+          yield* outside(store.putMany({ a: 10 }))
+        }),
+        { retry: Schedule.recurs(0) }
+      )
+      assert.strictEqual((yield* Effect.flip(conflict))._tag, "TransactionConflict")
+      assert.strictEqual(spy.transactions() - before, 1)
+    }))
+
+  it.effect("fail where the engine cannot say whether it holds", () =>
+    Effect.gen(function*() {
+      let fault: EngineFailure | undefined
+      const { store } = yield* openWith({}, (environment) => ({
+        commit: (plan) =>
+          environment.commit((present) =>
+            plan(fault === undefined ? present : { ...present, get: () => Result.fail(faults.readersFull) })
+          )
+      }))
+      yield* store.putMany({ a: 1 })
+      fault = faults.readersFull
+      assert.strictEqual(yield* Effect.flip(store.withTransaction(store.update("a", increment))), fault)
     }))
 })
