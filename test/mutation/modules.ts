@@ -20,9 +20,9 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/storeRanges.ts", ["rangeCut", "rangeFailures", "changes", "deleteRange"]],
   ["src/internal/lmdbRange.ts", ["engineRange"]],
   ["src/internal/collectionWrites.ts", [
+    "collectionWrites",
     "collectionUnique",
     "collectionIndexes",
-    "collectionProcesses",
     "collectionVerify"
   ]],
   ["src/internal/collectionIndexes.ts", ["collectionIndexes", "collectionUnique", "collectionUndecodable"]],
