@@ -16,7 +16,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/Range.ts", ["keyRange", "range"]],
   ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
   ["src/internal/rangeReader.ts", ["rangeReader"]],
-  ["src/internal/recordStream.ts", ["rangeCut", "rangeFailures", "collectionUndecodable"]],
+  ["src/internal/recordStream.ts", ["rangeCut", "recordStream", "rangeFailures", "collectionUndecodable"]],
   ["src/internal/storeRanges.ts", ["rangeCut", "rangeFailures", "changes", "deleteRange"]],
   ["src/internal/lmdbRange.ts", ["engineRange"]],
   ["src/internal/collectionWrites.ts", [
