@@ -292,8 +292,11 @@ describe("units that wait for a commit", () => {
       let fault: EngineFailure | undefined
       const { store } = yield* openWith({}, (environment) => ({
         commit: (plan) =>
-          environment.commit((present) =>
-            plan(fault === undefined ? present : { ...present, get: () => Result.fail(faults.readersFull) })
+          environment.commit((present, transactionId) =>
+            plan(
+              fault === undefined ? present : { ...present, get: () => Result.fail(faults.readersFull) },
+              transactionId
+            )
           )
       }))
       yield* store.putMany({ a: 1 })
