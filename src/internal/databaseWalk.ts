@@ -192,8 +192,9 @@ const follow = ({ large, trees }: Found, take: Take, tree: Layout.Tree, kind: Ki
 const findDamage = (found: Found, { databases, free, freeList, names, pageCount }: Contents): number | undefined => {
   const take = makeTake(pageCount)
   for (const [first, count] of free) {
-    // The engine does not write free pages at the end of the file.
-    if (!take([first, Math.min(count, Math.max(0, pageCount - first))])) return first
+    // The engine does not write free pages at the end of the file: they may begin behind it.
+    const inFile = Math.min(count, pageCount - first)
+    if (inFile > 0 && !take([first, inFile])) return first
   }
   const inStructure = follow(found, take, freeList, "free") ?? follow(found, take, names, "names")
   return databases.reduce((damaged, tree) => damaged ?? follow(found, take, tree, "records"), inStructure)

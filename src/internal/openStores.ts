@@ -108,7 +108,11 @@ const leave = Effect.fnUntraced(function*(slot: Slot): Effect.fn.Return<void, Co
   const { open } = slot
   if (open === undefined) return
   open.holders--
-  if (open.holders > 0) return yield* open.core.options.readOnly ? Effect.void : open.core.pending.flush
+  if (open.holders > 0) {
+    // It is closed by the last holder alone.
+    const flush = Effect.catchTag(open.core.pending.flush, "Closed", () => Effect.void)
+    return yield* open.core.options.readOnly ? Effect.void : flush
+  }
   yield* Effect.ensuring(
     open.core.finish,
     Effect.andThen(

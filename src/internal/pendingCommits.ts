@@ -15,6 +15,7 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
 import type { Write } from "../Engine.ts"
+import { Closed } from "../StoreError.ts"
 import type { CommitError, Committer } from "./committer.ts"
 import type { Generation } from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
@@ -44,9 +45,9 @@ export interface PendingCommits {
   /** Gives, once, the error of a commit that nobody waited for. */
   readonly takeUnreported: () => CommitError | undefined
   /** Waits for the commit that makes room in the buffer, or for one to begin; fails as the former does. */
-  readonly awaitRoom: Effect.Effect<void, CommitError>
+  readonly awaitRoom: Effect.Effect<void, CommitError | Closed>
   /** Commits what is pending: all of it is on disk when it returns. */
-  readonly flush: Effect.Effect<void, CommitError>
+  readonly flush: Effect.Effect<void, CommitError | Closed>
   /** The same, but an error is left for the next put. */
   readonly flushQuietly: Effect.Effect<void>
   /** Waits for the commit that runs or was asked for; an error is left for the next put. */
@@ -88,6 +89,7 @@ export const make = (
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let hasNoRoom = false
+  let isEnded = false
 
   // ---------------------------------------------------------------------------
   // a commit
@@ -188,12 +190,15 @@ export const make = (
   }
 
   /** Sees to it that a generation is committed, and waits for it. */
-  const awaitCommit = (generation: Generation): Effect.Effect<void, CommitError> =>
+  const awaitCommit = (generation: Generation): Effect.Effect<void, CommitError | Closed> =>
     Effect.acquireUseRelease(
-      Effect.sync(() => {
+      Effect.suspend(() => {
+        // Between two steps of a caller the store may close: nobody commits then what its last commit gave back.
+        if (isEnded) return Effect.fail(new Closed({ path: options.path, what: "Store" }))
         // Counted before the commit begins: it may fail at once, and then somebody knows.
         generation.waiting++
         requestCommit(generation)
+        return Effect.void
       }),
       () => Deferred.await(generation.settled),
       () =>
@@ -205,6 +210,7 @@ export const make = (
   /** The same for those who do not hand its error on: it stays for the next put. */
   const awaitCommitQuietly = (generation: Generation): Effect.Effect<void> =>
     Effect.suspend(() => {
+      if (isEnded) return Effect.void
       requestCommit(generation)
       return Effect.ignore(Deferred.await(generation.settled))
     })
@@ -225,7 +231,7 @@ export const make = (
       unreported = undefined
       return error
     },
-    awaitRoom: Effect.suspend((): Effect.Effect<void, CommitError> => {
+    awaitRoom: Effect.suspend((): Effect.Effect<void, CommitError | Closed> => {
       const committing = buffer.committing()
       const filling = buffer.filling()
       if (committing !== undefined) return awaitCommit(committing)
@@ -245,7 +251,13 @@ export const make = (
       const generation = buffer.committing() ?? buffer.filling()
       return generation.isRequested ? awaitCommitQuietly(generation) : Effect.void
     }),
-    finish: Effect.andThen(Effect.sync(stopTimer), oneCommit.withPermit(commitPending(true))),
+    finish: Effect.andThen(
+      Effect.sync(() => {
+        isEnded = true
+        stopTimer()
+      }),
+      oneCommit.withPermit(commitPending(true))
+    ),
     observe,
     withGeneration,
     commitWrites,

@@ -31,6 +31,7 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
 
   // Many writes may lie between two records of the engine: they are given in parts too.
   let records: Part = []
+  let isHidden = false
   let given = 0
   const give = (): Part => {
     const part = records.slice(given, given + partRecords)
@@ -41,10 +42,12 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
   return () => {
     if (given < records.length) return Result.succeed(give())
     if (rest === undefined) return Result.succeed(undefined)
-    const maxRecords = Math.min(partRecords, wanted())
+    const maxRecords = isHidden ? partRecords : Math.min(partRecords, wanted())
     const part = reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes })
     if (Result.isFailure(part)) return Result.fail(part.failure)
     ;({ records, rest } = part.success)
+    // Pending deletions hide what there is: to look for so few again could take very many parts.
+    isHidden = records.length < maxRecords
     given = 0
     return Result.succeed(give())
   }

@@ -9,12 +9,17 @@ import * as Result from "effect/Result"
 import * as SchemaAST from "effect/SchemaAST"
 import { partsOf } from "./schemaShape.ts"
 
-/** A schema goes through so many elements in a fraction of a second. */
+/** A schema goes through so many elements of arrays with holes in a fraction of a second. */
 const mostElements = 1_000_000
+
+/** Smaller arrays take about as many bytes to store as they have elements. */
+const fewElements = 100
 
 const takesUndefined = (ast: SchemaAST.AST): boolean => {
   switch (ast._tag) {
     case "Any":
+    // What it leads to may be anything, and is looked at nowhere else.
+    case "Suspend":
     case "Undefined":
     case "Unknown":
     case "Void":
@@ -50,17 +55,21 @@ const partsOfValue = (value: Readonly<Record<PropertyKey, unknown>> | ReadonlyAr
 const findSparse = (value: unknown): boolean => {
   const seen = new Set<object>()
   const waiting = [value]
+  let elements = 0
   while (waiting.length > 0) {
     const next = waiting.pop()
     if (!Predicate.isObjectOrArray(next) || seen.has(next)) continue
     seen.add(next)
-    if (Array.isArray(next) && next.length > mostElements && hasHole(next)) return true
+    if (Array.isArray(next) && next.length > fewElements && hasHole(next)) {
+      elements += next.length
+      if (elements > mostElements) return true
+    }
     for (const part of partsOfValue(next)) waiting.push(part)
   }
   return false
 }
 
-/** Whether there is an array in a value that has very many elements, and holes among them. */
+/** Whether the arrays in a value that have holes have very many elements. */
 export const isSparse = (value: unknown): boolean =>
   // It may throw as it is looked at, which the schema says better.
   Result.getOrElse(Result.try(() => findSparse(value)), () => false)

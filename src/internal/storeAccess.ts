@@ -217,7 +217,7 @@ export const make = ({ core, isClosed }: Holder) => {
       step: (reader: Reader) => Result.Result<Step<A>, E>
     ): Effect.Effect<A, E | CommitError | Closed> =>
       transaction === undefined
-        ? attemptUntilDone((): Attempt<A, E | CommitError> => {
+        ? attemptUntilDone((): Attempt<A, E | CommitError | Closed> => {
           const unreported = pending.takeUnreported()
           return unreported === undefined
             ? attemptLive(step, pending.awaitRoom)
@@ -238,7 +238,7 @@ export const make = ({ core, isClosed }: Holder) => {
     writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
       if (writes.isEmpty) return Effect.void
       return transaction === undefined
-        ? again(() => Effect.asVoid(units.commitUnit(blindUnit(writes))))
+        ? Effect.asVoid(units.commitUnit(blindUnit(writes), () => isClosed() ? closed : undefined))
         : writeInside(transaction, () => transaction.writes.addAll(writes))
     },
 

@@ -253,7 +253,7 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
   })
 
   const backup = (target: string, backupOptions?: { readonly compact?: boolean | undefined }) =>
-    access.enter((): Effect.Effect<void, CommitError> => {
+    access.enter((): Effect.Effect<void, CommitError | Closed> => {
       const compact = backupOptions?.compact === true
       const copy = core.whileReadable(environment.backup(target, { compact }))
       return options.readOnly ? copy : Effect.andThen(core.pending.flush, copy)

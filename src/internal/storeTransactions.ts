@@ -52,8 +52,8 @@ export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
     rank: number
   ): Effect.Effect<void, CommitError | Closed | Conflict> => {
     if (transaction.writes.isEmpty) return Effect.void
-    if (isClosed()) return Effect.fail(new Closed({ path, what: "Store" }))
-    return Effect.flatMap(core.units.commitUnit(transaction.toUnit(rank)), (holds) =>
+    const refusal = () => isClosed() ? Effect.fail(new Closed({ path, what: "Store" })) : undefined
+    return Effect.flatMap(core.units.commitUnit(transaction.toUnit(rank), refusal), (holds) =>
       holds
         ? Effect.void
         : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))

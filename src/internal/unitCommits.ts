@@ -32,8 +32,15 @@ export interface Unit {
 
 /** Commits of units. */
 export interface UnitCommits {
-  /** Commits a unit, after the writes that are pending; `false` when what it goes by does not hold any more. */
-  readonly commitUnit: (unit: Unit) => Effect.Effect<boolean, CommitError>
+  /**
+   * Commits a unit, after the writes that are pending; `false` when what it goes by does
+   * not hold any more. Whether it is refused is asked in the same step in which it is taken:
+   * between two steps of its caller the store may close, and nobody would commit it.
+   */
+  readonly commitUnit: <E>(
+    unit: Unit,
+    refusal: () => Effect.Effect<never, E> | undefined
+  ) => Effect.Effect<boolean, CommitError | E>
   /** Whether a unit that writes to this key is being committed: what it writes is visible to nobody yet. */
   readonly isInUnit: (database: string, key: ByteString) => boolean
   /** Waits until no unit is being committed. */
@@ -232,8 +239,10 @@ export const make = (
   }
 
   return {
-    commitUnit: (unit) =>
-      Effect.suspend(() => {
+    commitUnit: <E>(unit: Unit, refusal: () => Effect.Effect<never, E> | undefined) =>
+      Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
+        const refused = refusal()
+        if (refused !== undefined) return refused
         const request: Request = {
           unit,
           outcome: Deferred.makeUnsafe(),
