@@ -1,11 +1,16 @@
 /** What is tried, in which order, when a transaction does not fit or the limit cannot be seen. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import { EngineFull } from "../src/Engine.ts"
 import type { StoreOptions } from "../src/index.ts"
+import * as Metrics from "../src/internal/metrics.ts"
 import { faults } from "./faultyEngine.ts"
-import { faultyStore } from "./harness.ts"
+import { faultyStore, start, turns } from "./harness.ts"
+import * as SpyEngine from "./spyEngine.ts"
+import { openWith } from "./streaming.ts"
 
 const mebibyte = 1024 * 1024
 
@@ -14,10 +19,11 @@ const full = new EngineFull({ mapSize: mebibyte, needed: mebibyte + 1 })
 /** What an engine says that has reached the limit of an earlier growth and cannot see the present one. */
 const unseen = new EngineFull({ mapSize: mebibyte, needed: mebibyte })
 
+const atLimit: Partial<StoreOptions> = { mapSize: "1 MiB", maxMapSize: "1 MiB", flushInterval: "Infinity" }
+
 /** A store on a map that may not grow, and the keys that its engine was asked to commit. */
 const limited = Effect.fnUntraced(function*(options: Partial<StoreOptions> = {}) {
-  const defaults: Partial<StoreOptions> = { mapSize: "1 MiB", maxMapSize: "1 MiB", flushInterval: "Infinity" }
-  const opened = yield* faultyStore({ ...defaults, ...options })
+  const opened = yield* faultyStore({ ...atLimit, ...options })
   const asked = () => opened.faulty.batches().map((batch) => batch.map(([, key]) => String(key)))
   return { ...opened, asked }
 })
@@ -148,5 +154,102 @@ describe("an engine that cannot see the limit", () => {
       yield* store.putMany({ a: 1 })
       assert.deepStrictEqual(asked(), [["a"], ["a"], ["a"], ["a"]])
       assert.strictEqual((yield* store.stats).mapSize, mebibyte)
+    }))
+})
+
+/** A store like that whose commits have some faults, one after the other, and how its map was set. */
+const watched = Effect.fnUntraced(function*(options: Partial<StoreOptions> = {}) {
+  const commitFaults: Array<EngineFull | undefined> = []
+  const resizes: Array<readonly [size: number, useReserve: boolean]> = []
+  const { path, store } = yield* openWith({ ...atLimit, ...options }, (environment) => ({
+    commit: (plan) => {
+      const fault = commitFaults.shift()
+      return fault === undefined ? environment.commit(plan) : Effect.fail(fault)
+    },
+    resize: (size, resizeOptions) => {
+      resizes.push([size, resizeOptions.useReserve])
+      return environment.resize(size, resizeOptions)
+    }
+  }))
+  return { commitFaults, path, resizes, store }
+})
+
+describe("the limit", () => {
+  const kept = [mebibyte, false] as const
+  const reserved = [mebibyte, true] as const
+
+  it.effect("is set anew after each transaction that did not fit, with the pages that are held back for deletions", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched()
+      commitFaults.push(full)
+      yield* Effect.flip(store.putMany({ a: 1 }))
+      assert.deepStrictEqual(resizes, [kept])
+    }))
+
+  it.effect("is set anew also when the schedule ends before the map grows", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched({ maxMapSize: undefined, resize: Schedule.recurs(0) })
+      commitFaults.push(full)
+      yield* Effect.flip(store.putMany({ a: 1 }))
+      assert.deepStrictEqual(resizes, [kept])
+    }))
+
+  it.effect("keeps the pages held back when the map grows", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched({ maxMapSize: undefined })
+      commitFaults.push(full)
+      yield* store.putMany({ a: 1 })
+      assert.deepStrictEqual(resizes, [[65 * mebibyte, false]])
+    }))
+
+  it.effect("gives them out for empty transactions and for deletions, and takes them back at once", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched()
+      yield* store.putMany({ a: 1 })
+      commitFaults.push(full, undefined, undefined, full)
+      yield* store.deleteMany(["a"])
+      assert.deepStrictEqual(resizes, [kept, reserved, kept, reserved, kept, kept, reserved, kept])
+    }))
+
+  it.effect("is set to what it was when it could not be seen", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched()
+      commitFaults.push(unseen)
+      yield* store.putMany({ a: 1 })
+      assert.deepStrictEqual(resizes, [kept])
+      commitFaults.push(full, undefined, undefined, full, unseen)
+      yield* store.deleteMany(["a"])
+      assert.deepStrictEqual(resizes.slice(-4), [kept, reserved, reserved, kept])
+    }))
+
+  it.effect("is not read past while it is set: a read waits for that", () =>
+    Effect.gen(function*() {
+      const { spy, store } = yield* SpyEngine.open({ mapSize: "1 MiB" })
+      yield* store.putMany({ a: 1 })
+      const held = yield* spy.hold("resize")
+      const growing = yield* start(store.putMany({ large: new Uint8Array(2 * mebibyte) }))
+      yield* held.begun
+      const reading = yield* start(store.getOrFail("a"))
+      yield* turns(20)
+      assert.isUndefined(reading.pollUnsafe())
+      yield* held.release
+      yield* Fiber.join(growing)
+      assert.strictEqual(yield* Fiber.join(reading), 1)
+    }))
+})
+
+describe("the transactions that are counted", () => {
+  it.effect("are those that write or clear, and not those that only let freed pages come of age", () =>
+    Effect.gen(function*() {
+      const { commitFaults, path, store } = yield* watched()
+      const { commits } = Metrics.make(path)
+      const count = Effect.map(Metric.value(commits), (state) => state.count)
+      yield* store.putMany({ a: 1 })
+      assert.strictEqual(yield* count, 1)
+      commitFaults.push(full)
+      yield* store.putMany({ b: 1 })
+      assert.strictEqual(yield* count, 2)
+      yield* store.clear
+      assert.strictEqual(yield* count, 3)
     }))
 })
