@@ -11,7 +11,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/writeSet.ts", ["writeSet", "writeBuffer", "rangeReader"]],
   ["src/internal/rwLock.ts", ["rwLock"]],
   ["src/internal/committer.ts", ["committer", "growth", "makingRoom", "commitFailure", "closingWrites"]],
-  ["src/internal/pendingCommits.ts", ["commitFailure", "writeBuffer", "closingWrites", "observation"]],
+  ["src/internal/pendingCommits.ts", ["pendingCommits", "unitCommits", "committer", "commitFailure", "writeBuffer"]],
   ["src/internal/unitCommits.ts", ["unitCommits", "transactionCommit", "closingWrites", "commitFailure"]],
   ["src/Range.ts", ["keyRange", "range"]],
   ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
