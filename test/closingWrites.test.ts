@@ -1,15 +1,67 @@
 /** What becomes of writes that wait while their store closes: each is on disk, or was refused. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scheduler from "effect/Scheduler"
 import { symlinkSync } from "node:fs"
 import { join } from "node:path"
-import { Store } from "../src/index.ts"
+import { Store, type StoreService } from "../src/index.ts"
 import { faultyStore, start, temporaryFolder, turns, withStore } from "./harness.ts"
 import * as SpyEngine from "./spyEngine.ts"
 import { readByHand } from "./streaming.ts"
+
+/** Runs on what yielded when it is told to, and from then on at once. */
+const makeHeldScheduler = () => {
+  const held: Array<() => void> = []
+  let isHeld = true
+  return {
+    scheduler: new Scheduler.MixedScheduler("async", (run) => {
+      if (isHeld) held.push(run)
+      else setImmediate(run)
+      return () => {}
+    }),
+    release: Effect.sync(() => {
+      isHeld = false
+      for (const run of held.splice(0)) setImmediate(run)
+    })
+  }
+}
+
+const callsThatCommit: ReadonlyArray<readonly [string, (store: StoreService) => Effect.Effect<unknown, unknown>]> = [
+  ["putMany", (store) => store.putMany({ a: 1, b: 2 })],
+  ["deleteMany", (store) => store.deleteMany(["a"])],
+  ["clear", (store) => store.clear],
+  ["flush", (store) => Effect.andThen(store.put("a", 1), store.flush)],
+  ["withTransaction", (store) => store.withTransaction(store.put("a", 1))]
+]
+
+it.live.each(callsThatCommit)(
+  "%s ends also when the store closes between two of its steps",
+  ([, call]) =>
+    Effect.gen(function*() {
+      for (let operations = 3; operations <= 60; operations++) {
+        const { release, scheduler } = makeHeldScheduler()
+        const path = yield* temporaryFolder
+        const fiber = yield* Effect.scoped(Effect.flatMap(Store.make({ path, durability: "noSync" }), (store) =>
+          Effect.forkDetach(
+            call(store).pipe(
+              Effect.exit,
+              Effect.provideService(Scheduler.Scheduler, scheduler),
+              Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)
+            ),
+            { startImmediately: true }
+          )))
+        yield* release
+        const exit = yield* Fiber.join(fiber)
+        if (Exit.isFailure(exit)) {
+          assert.propertyVal(Cause.squash(exit.cause), "_tag", "Closed")
+        }
+      }
+    })
+)
 
 describe("closing", () => {
   it.effect("loses no update that was acknowledged behind the last resize", () =>

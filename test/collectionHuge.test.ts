@@ -104,6 +104,22 @@ describe("what is longer than what is in it", () => {
       assert.include(error.message, "are not a value: an array is longer than what is in it")
     })))
 
+  it.effect("is refused behind a suspended schema, and in many smaller pieces", () =>
+    inStore(Effect.gen(function*() {
+      const recursive = Schema.Array(Schema.suspend(() => Schema.Unknown))
+      const behind = yield* Collection.make("behind", { key: Schema.Int, value: recursive })
+      const pieces = yield* Collection.make("pieces", { key: Schema.Int, value: Schema.Array(Schema.Unknown) })
+      for (
+        const error of [
+          yield* Effect.flip(behind.put(1, sparse())),
+          yield* Effect.flip(pieces.put(1, Array.from({ length: 1001 }, () => sparse(1000))))
+        ]
+      ) {
+        assert.include(error, { _tag: "ValueEncoding", detail: "an array is longer than what is in it" })
+      }
+      yield* pieces.put(1, Array.from({ length: 100 }, () => sparse(1000)))
+    })))
+
   it.effect("is not an array of which all is there, nor one with few holes", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* Collection.make("values", { key: Schema.Int, value: Schema.Array(Schema.Unknown) })

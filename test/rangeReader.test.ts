@@ -187,6 +187,27 @@ describe("a range reader", () => {
     }
   })
 
+  it("asks for what is wanted, and for whole parts where deletions hide that", () => {
+    const keys = Array.from({ length: 600 }, (_, index) => ByteString(`key ${String(index).padStart(4, "0")}`))
+    const requests: Array<number> = []
+    const engine = makeEngine(new Map(keys.map((key) => [key, bytes("stored")])), [1000])
+    const spied: Pick<Reader, "read"> = {
+      read: (name, request) => {
+        requests.push(request.maxRecords)
+        return engine.reader.read(name, request)
+      }
+    }
+    const wanting = { ...everything, reverse: false, values: true, wanted: () => 2 }
+    assert.strictEqual(Result.getOrThrow(RangeReader.make(spied, database, wanting)())?.length, 2)
+    assert.deepStrictEqual(requests.splice(0), [2])
+    const hidden = over(setOf(keys.slice(0, 500).map((key) => [key, null])), { ...engine.reader, ...spied })
+    const reader = RangeReader.make(hidden, database, wanting)
+    let found: RangeReader.Part = []
+    while (found.length === 0) found = Result.getOrThrow(reader()) ?? assert.fail("nothing was found")
+    assert.strictEqual(found[0]?.[0], keys[500])
+    assert.deepStrictEqual(requests, [2, 256, 256])
+  })
+
   it("hands on what the engine fails with, and goes on from there", () => {
     const engine = makeEngine(new Map(["a", "b", "c"].map((key) => [ByteString(key), bytes(key)])), [1])
     let calls = 0

@@ -52,6 +52,22 @@ const writeDamaged = (path: string, whole: Uint8Array, page: number, byte: numbe
 }
 
 describe("verify", () => {
+  it.effect("takes free pages at the end that were never written for what they are", () =>
+    Effect.gen(function*() {
+      for (const [count, length] of [[200, 1000], [1000, 300]] as const) {
+        const path = yield* temporaryFolder
+        const keys = Array.from({ length: count }, (_, n) => `key ${n}`)
+        yield* withStore({ path }, (store) =>
+          Effect.gen(function*() {
+            yield* store.putMany(keys.map((key) => [key, "v".repeat(length)] as const))
+            yield* store.deleteMany(
+              keys.toSorted((a, b) => (Number(a.slice(4)) * 7919) % 1009 - (Number(b.slice(4)) * 7919) % 1009)
+            )
+          }))
+        assert.strictEqual(yield* outcomeOf({ path, verify: true }), "opened")
+      }
+    }))
+
   it.effect("refuses a wrong header of any page, and leaves the file as it was", () =>
     Effect.gen(function*() {
       const { path, whole } = yield* makeCompact
