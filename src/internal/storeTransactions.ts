@@ -47,12 +47,13 @@ export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
       Effect.ensuring(Effect.sync(transaction.end))
     )
 
+  const refusal = () => isClosed() ? Effect.fail(new Closed({ path, what: "Store" })) : undefined
+
   const commit = (
     transaction: Transaction.RootTransaction,
     rank: number
   ): Effect.Effect<void, CommitError | Closed | Conflict> => {
     if (transaction.writes.isEmpty) return Effect.void
-    const refusal = () => isClosed() ? Effect.fail(new Closed({ path, what: "Store" })) : undefined
     return Effect.flatMap(core.units.commitUnit(transaction.toUnit(rank), refusal), (holds) =>
       holds
         ? Effect.void
