@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { fromWrites, type PendingWrite, WriteSet } from "../src/internal/writeSet.ts"
+import { addressOf, fromWrites, type PendingWrite, WriteSet } from "../src/internal/writeSet.ts"
 import { ByteString } from "../src/Key.ts"
 
 const databases = ["one", "two"] as const
@@ -132,5 +132,13 @@ describe("a set of writes", () => {
     set.remove("one", ByteString("a"))
     set.removeAll("one")
     assert.isTrue(set.isEmpty)
+  })
+})
+
+describe("the name of a key of a database", () => {
+  it("is that of no other, in no other database", () => {
+    const addresses = [["one", "a"], ["one", "b"], ["two", "a"], ["onea", ""], ["on", "ea"]] as const
+    const given = addresses.map(([database, key]) => addressOf(database, ByteString(key)))
+    assert.strictEqual(new Set(given).size, addresses.length)
   })
 })
