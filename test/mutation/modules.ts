@@ -7,7 +7,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/Key.ts", ["Key"]],
   ["src/internal/textEncoding.ts", ["Key"]],
   ["src/Value.ts", ["Value", "checksums"]],
-  ["src/internal/plainWriter.ts", ["Value"]],
+  ["src/internal/plainWriter.ts", ["plainWriter"]],
   ["src/internal/messagePack.ts", ["Value"]],
   ["src/internal/valueGraph.ts", ["Value"]],
   ["src/internal/writeBuffer.ts", ["writeBuffer", "makingRoom", "rangeReader"]],
