@@ -1,4 +1,5 @@
-/* oxlint-disable vitest/expect-expect, eslint/no-sparse-arrays -- comesBack asserts, and holes are refused */
+/* oxlint-disable vitest/expect-expect, eslint/no-sparse-arrays, eslint/no-extend-native --
+   comesBack asserts, holes are refused, and so is everything while Object.prototype is polluted */
 /** The writer of plain values: what it writes msgpackr reads back, and what it leaves to others. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
