@@ -23,7 +23,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
     "writeBuffer",
     "observation"
   ]],
-  ["src/internal/unitCommits.ts", ["unitCommits", "transactionCommit", "closingWrites", "commitFailure"]],
+  ["src/internal/unitCommits.ts", ["unitCommits", "committer", "transactionCommit", "closingWrites", "commitFailure"]],
   ["src/Range.ts", ["keyRange", "range"]],
   ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
   ["src/internal/rangeReader.ts", ["rangeReader"]],
