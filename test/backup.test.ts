@@ -59,7 +59,7 @@ describe("a backup", () => {
         assert.strictEqual(new Set(found.values()).size, 1)
       }
       yield* Fiber.interrupt(writer)
-      assert.notInclude(String(yield* store.getOrFail("key 0")), "0 x")
+      assert.isAbove(Number.parseInt(String(yield* store.getOrFail("key 0")), 10), 0)
     }))
 
   it.effect("that is compact leaves the free pages out", () =>
