@@ -658,6 +658,19 @@ describe("Value", () => {
       }
     })
 
+    it("that are none, or of no format, are refused with what is wrong", () => {
+      const detail = (bytes: Uint8Array): string => {
+        const result = codec.decode(bytes)
+        return Result.isFailure(result) ? result.failure.detail : "they were decoded"
+      }
+      assert.strictEqual(detail(new Uint8Array(0)), "there are none")
+      assert.strictEqual(detail(Uint8Array.of(9, 1)), "no value begins with 9")
+      assert.strictEqual(
+        detail(Uint8Array.of(3, 1, 2)),
+        "they are damaged, cut off, or were not written by this package"
+      )
+    })
+
     it("of others are refused: none, text, JSON, MessagePack, and every unknown first byte", () => {
       assert.isTrue(isRefused(new Uint8Array(0)))
       for (const foreign of ["text", "{\"a\":1}", "\u0001\u0002\u0003"]) assert.isTrue(isRefused(Buffer.from(foreign)))

@@ -6,7 +6,7 @@
 export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/Key.ts", ["Key"]],
   ["src/internal/textEncoding.ts", ["Key"]],
-  ["src/Value.ts", ["Value", "checksums"]],
+  ["src/Value.ts", ["Value", "valueSizes", "checksums"]],
   ["src/internal/plainWriter.ts", ["plainWriter"]],
   ["src/internal/messagePack.ts", ["Value"]],
   ["src/internal/valueGraph.ts", ["Value"]],
