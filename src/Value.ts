@@ -136,7 +136,6 @@ export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
   // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
   const packr = new Packr({
     useRecords: false,
-    variableMapSize: true,
     useBigIntExtension: true,
     copyBuffers: true
   })
