@@ -592,6 +592,18 @@ describe("Value", () => {
     })
   })
 
+  it("a value in the midst of which something was thrown is forgotten", () => {
+    const inner = { a: 1 }
+    const failing = {
+      inner,
+      get x(): never {
+        throw new Error("no")
+      }
+    }
+    assert.strictEqual(detailOf(failing), "encoding it threw: no")
+    assert.deepStrictEqual(encode({ inner }), Result.getOrThrow(Value.make().encode({ inner })))
+  })
+
   it("a small value does not keep the memory of a larger one before it", () => {
     for (const large of ["x".repeat(1_000_000), new Map([["x", "x".repeat(1_000_000)]])]) {
       encode(large)
@@ -664,6 +676,7 @@ describe("Value", () => {
         return Result.isFailure(result) ? result.failure.detail : "they were decoded"
       }
       assert.strictEqual(detail(new Uint8Array(0)), "there are none")
+      assert.strictEqual(detail(Uint8Array.of(3, 0, 0, 0, 0)), "there are none")
       assert.strictEqual(detail(Uint8Array.of(9, 1)), "no value begins with 9")
       assert.strictEqual(
         detail(Uint8Array.of(3, 1, 2)),
