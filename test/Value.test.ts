@@ -46,6 +46,11 @@ const detailOf = (value: unknown): string => {
   return Result.isFailure(result) ? result.failure.detail : "it was encoded"
 }
 
+const wrongWith = (bytes: Uint8Array): string => {
+  const result = codec.decode(bytes)
+  return Result.isFailure(result) ? result.failure.detail : "they were decoded"
+}
+
 const isRefused = (bytes: Uint8Array, length?: number): boolean => Result.isFailure(codec.decode(bytes, length))
 
 const asObject = (value: unknown): object =>
@@ -671,15 +676,11 @@ describe("Value", () => {
     })
 
     it("that are none, or of no format, are refused with what is wrong", () => {
-      const detail = (bytes: Uint8Array): string => {
-        const result = codec.decode(bytes)
-        return Result.isFailure(result) ? result.failure.detail : "they were decoded"
-      }
-      assert.strictEqual(detail(new Uint8Array(0)), "there are none")
-      assert.strictEqual(detail(Uint8Array.of(3, 0, 0, 0, 0)), "there are none")
-      assert.strictEqual(detail(Uint8Array.of(9, 1)), "no value begins with 9")
+      assert.strictEqual(wrongWith(new Uint8Array(0)), "there are none")
+      assert.strictEqual(wrongWith(Uint8Array.of(3, 0, 0, 0, 0)), "there are none")
+      assert.strictEqual(wrongWith(Uint8Array.of(9, 1)), "no value begins with 9")
       assert.strictEqual(
-        detail(Uint8Array.of(3, 1, 2)),
+        wrongWith(Uint8Array.of(3, 1, 2)),
         "they are damaged, cut off, or were not written by this package"
       )
     })

@@ -25,7 +25,7 @@ import { sections } from "./sections.ts"
 const program = new URL("../programs/tortureRounds.ts", import.meta.url)
 
 /** How long a round may take without saying anything, in milliseconds, besides the time that it is meant to take. */
-const silence = 300_000
+const silence = 1_800_000
 
 class Lost extends Data.TaggedError("Lost")<{ readonly message: string }> {}
 
