@@ -191,21 +191,28 @@ export const makeValueCodec = <V extends ValueSchema>(
     )
   }
 
-  const encodeTyped = (value: V["Type"], key: () => string) =>
+  const bySchemaOf = <A, E, R>(
+    value: unknown,
+    run: () => Effect.Effect<A, Schema.SchemaError, R>,
+    refuse: (failure: { readonly detail: string; readonly cause?: unknown }) => E
+  ): Effect.Effect<A, E, R> =>
     mayHang && isSparse(value)
-      ? Effect.fail(new ValueEncoding({ key: key(), collection, detail: detailOfSparse }))
-      : bySchema(
-        () => encodeBySchema(value),
-        (detail, cause) => new ValueEncoding({ key: key(), collection, detail, cause })
-      )
+      ? Effect.fail(refuse({ detail: detailOfSparse }))
+      : bySchema(run, (detail, cause) => refuse({ detail, cause }))
+
+  const encodeTyped = (value: V["Type"], key: () => string) =>
+    bySchemaOf(
+      value,
+      () => encodeBySchema(value),
+      (failure) => new ValueEncoding({ key: key(), collection, ...failure })
+    )
 
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
-    mayHang && isSparse(encoded)
-      ? Effect.fail(new ValueDecoding({ key: key(), collection, detail: detailOfSparse }))
-      : bySchema(
-        () => decodeBySchema(encoded),
-        (detail, cause) => new ValueDecoding({ key: key(), collection, detail, cause })
-      )
+    bySchemaOf(
+      encoded,
+      () => decodeBySchema(encoded),
+      (failure) => new ValueDecoding({ key: key(), collection, ...failure })
+    )
 
   return {
     stored,

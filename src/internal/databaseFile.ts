@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import type { OpenFailed } from "../StoreError.ts"
-import { type PageRow, type Tree, treeAt } from "./databaseLayout.ts"
+import { type PageRow, type Tree, treeAt, viewOf } from "./databaseLayout.ts"
 import * as DatabasePages from "./databasePages.ts"
 import * as DatabaseWalk from "./databaseWalk.ts"
 import { checkAccess, folderMode, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
@@ -116,7 +116,7 @@ const lengthOf = ({ handle, path }: OpenFile): Effect.Effect<number, OpenFailed>
 /** Reads and checks the meta pages of a database file. */
 const readHeader = Effect.fnUntraced(function*(file: OpenFile): Effect.fn.Return<DatabaseHeader, OpenFailed> {
   const bytes = yield* readAt(file, 0, largestPageSize + metaBytes)
-  const head = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const head = viewOf(bytes)
   const first = readMeta(head, 0, 0n)
   if (first === undefined) return yield* refuse(file.path, "NotADatabase", describeForeign(head))
   const { encrypted, pageSize } = first

@@ -50,14 +50,14 @@ export const make = (): OtherCommits => {
   const countBefore = (transactionId: number): number =>
     last !== undefined && transactionId === last + 1 ? count : count + 1
 
-  const withDeletions = (writes: WriteSet, present: Reader): Result.Result<WriteSet, EngineFailure> => {
+  const withDeletions = (writes: Iterable<Write>, present: Reader): Result.Result<WriteSet, EngineFailure> => {
     const completed = fromWrites(writes)
     for (const [database, deletionsOf] of entryDeletions) {
-      for (const [key, write] of writes.entriesOf(database)) {
+      for (const [key, write] of completed.entriesOf(database)) {
         const deletions = deletionsOf(present, key, write)
         if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
         for (const [index, entry] of deletions.success) {
-          if (writes.get(index, entry) === undefined) completed.set(index, entry, null)
+          if (completed.get(index, entry) === undefined) completed.set(index, entry, null)
         }
       }
     }
@@ -74,6 +74,6 @@ export const make = (): OtherCommits => {
     complete: (writes, since, present, transactionId) =>
       entryDeletions.size === 0 || countBefore(transactionId) === since
         ? Result.succeed(writes)
-        : withDeletions(fromWrites(writes), present)
+        : withDeletions(writes, present)
   }
 }

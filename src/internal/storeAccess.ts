@@ -96,8 +96,10 @@ export const make = ({ core, isClosed }: Holder) => {
       options.readOnly ? Effect.fail(new ReadOnly({ path })) : use(transaction)
     )
 
+  const refusal = (): Effect.Effect<never, Closed> | undefined => isClosed() ? closed : undefined
+
   const again = <A, E>(next: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed> =>
-    Effect.suspend((): Effect.Effect<A, E | Closed> => isClosed() ? closed : next())
+    Effect.suspend((): Effect.Effect<A, E | Closed> => refusal() ?? next())
 
   /**
    * Whether a unit that is being committed writes to these keys. Nobody sees that yet: who wrote now would go by
@@ -176,6 +178,8 @@ export const make = ({ core, isClosed }: Holder) => {
     enter,
     enterToWrite,
     readerAtOnce,
+    /** What a call is refused with once its holder has closed. */
+    refusal,
 
     /** Waits until the environment can be read, where it cannot, and reads. */
     whenReadable: <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
@@ -238,7 +242,7 @@ export const make = ({ core, isClosed }: Holder) => {
     writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
       if (writes.isEmpty) return Effect.void
       return transaction === undefined
-        ? Effect.asVoid(units.commitUnit(blindUnit(writes), () => isClosed() ? closed : undefined))
+        ? Effect.asVoid(units.commitUnit(blindUnit(writes), refusal))
         : writeInside(transaction, () => transaction.writes.addAll(writes))
     },
 

@@ -28,6 +28,8 @@ const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknow
 
 const write = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> => [[recordsName, key, value]]
 
+const hasValue = (key: ByteString, reader: Reader) => Effect.fromResult(reader.has(recordsName, key))
+
 /** Makes the methods of one holder. */
 export const make = ({ core }: Holder, access: StoreAccess) => {
   const { buffer, environment, keys, options, values } = core
@@ -53,24 +55,21 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
   const readKey = <A, E>(
     key: Key,
     use: (key: ByteString, reader: Reader) => Effect.Effect<A, E>,
-    flush = options.autoFlushOnRead
+    flush?: boolean
   ): Effect.Effect<A, E | Closed | KeyEncoding> =>
-    Effect.suspend((): Effect.Effect<A, E | Closed | KeyEncoding> => {
+    Effect.withFiber((fiber): Effect.Effect<A, E | Closed | KeyEncoding> => {
       const encoded = keys.encode(key)
+      const reader = flush === undefined ? access.readerAtOnce(fiber) : undefined
       if (Result.isFailure(encoded)) return access.enter(() => Effect.fail(encoded.failure))
       const bytes = encoded.success
-      return access.read((reader) => use(bytes, reader), flush, () => isPending(bytes))
+      return reader === undefined
+        ? access.read((other) => use(bytes, other), flush, () => isPending(bytes))
+        : use(bytes, reader)
     })
 
-  const getSlowly = (key: Key) => readKey(key, (bytes, reader) => Effect.fromResult(find(reader, bytes)))
+  const findValue = (bytes: ByteString, reader: Reader) => Effect.fromResult(find(reader, bytes))
 
-  const get = (key: Key) =>
-    Effect.withFiber((fiber): ReturnType<typeof getSlowly> => {
-      const reader = access.readerAtOnce(fiber)
-      if (reader === undefined) return getSlowly(key)
-      const bytes = keys.encode(key)
-      return Result.isSuccess(bytes) ? Effect.fromResult(find(reader, bytes.success)) : Effect.fail(bytes.failure)
-    })
+  const get = (key: Key) => readKey(key, findValue)
 
   const getOrFail = (key: Key) =>
     readKey(key, (bytes, reader): Effect.Effect<unknown, ValueDecoding | EngineFailure | KeyNotFound> => {
@@ -81,18 +80,8 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
         : Effect.fail(new KeyNotFound({ key: keys.show(key) }))
     })
 
-  const hasSlowly = (key: Key, flush: boolean | undefined) =>
-    readKey(key, (bytes, reader) => Effect.fromResult(reader.has(recordsName, bytes)), flush)
-
   const has = (key: Key, hasOptions?: { readonly flush?: boolean | undefined }) =>
-    Effect.withFiber((fiber): ReturnType<typeof hasSlowly> => {
-      const reader = hasOptions?.flush === undefined ? access.readerAtOnce(fiber) : undefined
-      if (reader === undefined) return hasSlowly(key, hasOptions?.flush)
-      const bytes = keys.encode(key)
-      return Result.isSuccess(bytes)
-        ? Effect.fromResult(reader.has(recordsName, bytes.success))
-        : Effect.fail(bytes.failure)
-    })
+    readKey(key, hasValue, hasOptions?.flush)
 
   const readAll = <K extends Key>(
     reader: Reader,

@@ -35,7 +35,7 @@ class Conflict {
 export type StoreTransactions = ReturnType<typeof make>
 
 /** Makes what runs the transactions of one holder. */
-export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
+export const make = ({ core }: Holder, { enter, refusal }: StoreAccess) => {
   const { metrics, options: { path, transactionRetry } } = core
 
   const run = <A, E, R>(
@@ -46,8 +46,6 @@ export const make = ({ core, isClosed }: Holder, { enter }: StoreAccess) => {
     Effect.provideContext(effect, Transaction.enter(fiber, core, transaction)).pipe(
       Effect.ensuring(Effect.sync(transaction.end))
     )
-
-  const refusal = () => isClosed() ? Effect.fail(new Closed({ path, what: "Store" })) : undefined
 
   const commit = (
     transaction: Transaction.RootTransaction,
