@@ -99,6 +99,23 @@ const Step = Schema.Struct({
 /** The records by their ages, as the index has them. */
 const byAgeOf = (collection: Ages) => Stream.runCollect(collection.indexes.byAge.entries())
 
+/** A record that was put while an earlier commit ran, and that another process committed before that one. */
+const overtakenMeanwhile = Effect.gen(function*() {
+  const { ages: people, failToFlush, holdNext, others, store } = yield* openShared
+  yield* people.put(1, { age: 10 })
+  yield* store.flush
+  yield* people.put(2, { age: 10 })
+  const held = yield* holdNext
+  const flushing = yield* start(store.flush)
+  yield* held.begun
+  yield* people.put(1, { age: 20 })
+  // Committed before the commit that runs: the next follows that one at once
+  yield* others(1, 30)
+  yield* held.release
+  yield* Fiber.join(flushing)
+  return { failToFlush, people, store }
+})
+
 describe("another process that commits a record before a pending write to it", () => {
   it.effect("leaves no entry behind, whatever was put and deleted on both sides", () =>
     Effect.gen(function*() {
@@ -136,35 +153,14 @@ describe("another process that commits a record before a pending write to it", (
 
   it.effect("leaves no entry behind of a record that was put while an earlier commit ran", () =>
     Effect.gen(function*() {
-      const { ages: people, holdNext, others, store } = yield* openShared
-      yield* people.put(1, { age: 10 })
-      yield* store.flush
-      yield* people.put(2, { age: 10 })
-      const held = yield* holdNext
-      const flushing = yield* start(store.flush)
-      yield* held.begun
-      yield* people.put(1, { age: 20 })
-      // Committed before the commit that runs: the next follows that one at once
-      yield* others(1, 30)
-      yield* held.release
-      yield* Fiber.join(flushing)
+      const { people, store } = yield* overtakenMeanwhile
       yield* store.flush
       assert.deepStrictEqual(yield* people.verify, [])
     }))
 
   it.effect("leaves no entry behind of a record whose commit failed", () =>
     Effect.gen(function*() {
-      const { ages: people, failToFlush, holdNext, others, store } = yield* openShared
-      yield* people.put(1, { age: 10 })
-      yield* store.flush
-      yield* people.put(2, { age: 10 })
-      const held = yield* holdNext
-      const flushing = yield* start(store.flush)
-      yield* held.begun
-      yield* people.put(1, { age: 20 })
-      yield* others(1, 30)
-      yield* held.release
-      yield* Fiber.join(flushing)
+      const { failToFlush, people, store } = yield* overtakenMeanwhile
       assert.isTrue(Exit.isFailure(yield* failToFlush))
       yield* store.flush
       assert.deepStrictEqual(yield* people.verify, [])
