@@ -132,7 +132,7 @@ export const make = (
       // Deletions that follow a commit that did not fit are there to make room.
       hasNoRoom = isMapFull(exit)
       yield* exit
-    }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }))
+    }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }, { captureStackTrace: false }))
 
   const withGeneration: PendingCommits["withGeneration"] = (use) =>
     Effect.uninterruptible(Effect.suspend(() => {

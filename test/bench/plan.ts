@@ -61,7 +61,9 @@ export interface Step {
 export interface Effort {
   /** A sample takes at least this long, if need be by repetition, in milliseconds. */
   readonly sampleMillis: number
-  /** How many samples of a system are taken at the most, after one to warm up. */
+  /** How long a system runs before it is measured, in milliseconds: one sample at least. */
+  readonly warmUpMillis: number
+  /** How many samples of a system are taken at the most, after those to warm up. */
   readonly rounds: number
   /** The time for the samples of one system in a scenario, in milliseconds: a slow one gets fewer. */
   readonly budgetMillis: number
@@ -69,10 +71,11 @@ export interface Effort {
   readonly slowRecords: number
 }
 
-const fullEffort: Effort = { sampleMillis: 200, rounds: 7, budgetMillis: 20_000, slowRecords: 1e4 }
+/** The compiler takes about a second for what runs a few hundred times in it, as transactions do. */
+const fullEffort: Effort = { sampleMillis: 200, warmUpMillis: 1500, rounds: 7, budgetMillis: 20_000, slowRecords: 1e4 }
 
 /** Two minutes in all on a small machine. */
-const quickEffort: Effort = { sampleMillis: 30, rounds: 4, budgetMillis: 250, slowRecords: 500 }
+const quickEffort: Effort = { sampleMillis: 30, warmUpMillis: 0, rounds: 4, budgetMillis: 250, slowRecords: 500 }
 
 /** What is known of a scenario. */
 export const scaleOf = (scenario: ScenarioId): Scale => scenarios[scenario]

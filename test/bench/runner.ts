@@ -116,11 +116,17 @@ interface Course {
   budget: number
 }
 
-/** The first sample warms up, and counts only where there is no time for another. */
-const warmUp = (budgetMillis: number) =>
+/** The first samples warm up; the last of them counts where there is no time for another. */
+const warmUp = (budgetMillis: number, warmUpMillis: number) =>
   Effect.fnUntraced(function*(worker: Worker) {
-    const [duration, sample] = yield* Effect.timed(worker.sample)
-    const budget = budgetMillis - Duration.toMillis(duration)
+    let elapsed = 0
+    let sample: Sample
+    do {
+      const [duration, taken] = yield* Effect.timed(worker.sample)
+      elapsed += Duration.toMillis(duration)
+      sample = taken
+    } while (elapsed < Math.min(warmUpMillis, budgetMillis))
+    const budget = budgetMillis - elapsed
     const course: Course = { worker, samples: budget > 0 ? [] : [sample], budget }
     return course
   })
@@ -141,7 +147,7 @@ export const run = Effect.fnUntraced(function*(step: Step, systems: ReadonlyArra
   yield* Effect.forEach(tasks, (task) => load(task, options), { ...atOnce, discard: true })
   const workers = yield* Effect.forEach(tasks, (task) => start(task, options), atOnce)
   const budget = scaleOf(step.scenario).isOnce === true ? 0 : effort.budgetMillis
-  const courses = yield* Effect.forEach(workers, warmUp(budget))
+  const courses = yield* Effect.forEach(workers, warmUp(budget, effort.warmUpMillis))
   for (let round = 0; round < effort.rounds; round++) yield* Effect.forEach(courses, takeSample, { discard: true })
   return yield* Effect.forEach(
     courses,
