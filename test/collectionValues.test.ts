@@ -64,6 +64,16 @@ const Tree: Schema.Codec<Tree> = Schema.Struct({
   children: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
 })
 
+/** A list by its first element: a recursive schema that is made anew at each of its levels. */
+interface Chain<A> {
+  readonly first: A
+  readonly rest: ReadonlyArray<Chain<A>>
+}
+const chainOf = <A, E>(first: Schema.Codec<A, E>): Schema.Codec<Chain<A>, Chain<E>> =>
+  Schema.Struct({ first, rest: Schema.Array(Schema.suspend(() => chainOf(first))) })
+
+const openChains = <A>(first: Schema.Codec<A>) => Collection.make("chains", { key: Schema.Int, value: chainOf(first) })
+
 const Renamed = Schema.Struct({ name: Schema.String }).pipe(Schema.encodeKeys({ name: "n" }))
 
 describe("a value comes back as it was put:", () => {
@@ -87,6 +97,14 @@ describe("a value comes back as it was put:", () => {
   roundTrip("a field under another name", Renamed, { name: "Ada" }, { n: "Ada" })
   roundTrip("an Option as null", Schema.OptionFromNullOr(Schema.Number), Option.none(), null)
   roundTrip("a recursive value", Tree, { name: "a", children: [{ name: "b", children: [] }] })
+  roundTrip("a value whose schema a function makes, as it is", chainOf(Schema.Date), {
+    first: new Date(1),
+    rest: [{ first: new Date(2), rest: [] }]
+  }, { first: new Date(1), rest: [{ first: new Date(2), rest: [] }] })
+  roundTrip("a value whose schema a function makes, as JSON", chainOf(Schema.Option(Schema.Int)), {
+    first: Option.some(1),
+    rest: [{ first: Option.none(), rest: [] }]
+  })
   roundTrip("a Map", Schema.ReadonlyMap(Schema.String, Schema.Number), new Map([["a", 1]]))
   roundTrip("anything", Schema.Unknown, { a: [new Date(1), new Set([1n]), Uint8Array.of(1)] })
   roundTrip("an Option", Schema.Struct({ a: Schema.Option(Schema.Date) }), { a: Option.some(new Date(1)) })
@@ -94,6 +112,15 @@ describe("a value comes back as it was put:", () => {
   roundTrip("a duration", Schema.Struct({ took: Schema.Duration }), { took: Duration.millis(5) })
   roundTrip("a HashMap", Schema.HashMap(Schema.String, Schema.Number), HashMap.make(["a", 1]))
   roundTrip("an instance of a class with methods", Circle, new Circle({ radius: 1 }))
+
+  it.effect("with a schema that a function makes anew each time, as long as it makes the same", () =>
+    inStore(Effect.gen(function*() {
+      const chain = { first: "a", rest: [{ first: "b", rest: [] }] }
+      yield* Effect.flatMap(openChains(Schema.String), (chains) => chains.put(1, chain))
+      assert.deepStrictEqual(yield* Effect.flatMap(openChains(Schema.String), (chains) => chains.getOrFail(1)), chain)
+      const other = yield* Effect.flip(openChains(Schema.Number))
+      assert.include(other, { _tag: "CollectionFailed", reason: "ChangedSchema" })
+    })))
 
   it.effect("with the methods of its class", () =>
     inStore(Effect.gen(function*() {

@@ -19,7 +19,7 @@ const nameOf = ({ annotations }: SchemaAST.Declaration): string | undefined => {
 }
 
 /** The schemas that a schema consists of. */
-export const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
+const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
   switch (ast._tag) {
     case "Declaration":
       return ast.typeParameters
@@ -39,23 +39,45 @@ export const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
   }
 }
 
-const isNativeInside = (encoded: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {
-  if (seen.has(encoded)) return true
-  seen.add(encoded)
-  if (encoded._tag === "Symbol" || encoded._tag === "UniqueSymbol") return false
-  if (encoded._tag === "Declaration" && !nativeTypes.has(nameOf(encoded) ?? "")) return false
-  return partsOf(encoded).every((part) => isNativeInside(part, seen))
+/**
+ * So many suspended schemas are looked into. A schema that a function makes anew at each of its levels has levels
+ * without end, and each is as the ones before.
+ */
+const mostSuspended = 1000
+
+/** So many schemas lie around a suspended one that is looked into for its shape. */
+const mostAround = 200
+
+/** A schema and all that it consists of, each once; the outer ones first. */
+export const allPartsOf = (ast: SchemaAST.AST): Iterable<SchemaAST.AST> => {
+  const found = new Set([ast])
+  let suspended = 0
+  for (const part of found) {
+    if (part._tag === "Suspend" && ++suspended > mostSuspended) continue
+    for (const inside of partsOf(part)) found.add(inside)
+  }
+  return found
 }
 
-/** Whether what a schema encodes to is kept by a value as it is. */
-export const isNative = (ast: SchemaAST.AST): boolean => isNativeInside(SchemaAST.toEncoded(ast), new Set())
+const isNativePart = (part: SchemaAST.AST): boolean =>
+  part._tag === "Declaration"
+    ? nativeTypes.has(nameOf(part) ?? "")
+    : part._tag !== "Symbol" && part._tag !== "UniqueSymbol"
 
-const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST>): string => {
+/** Whether what a schema encodes to is kept by a value as it is. */
+export const isNative = (ast: SchemaAST.AST): boolean => [...allPartsOf(SchemaAST.toEncoded(ast))].every(isNativePart)
+
+/** How many suspended schemas are still looked into. */
+interface Budget {
+  suspended: number
+}
+
+const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST>, budget: Budget): string => {
   // A recursive schema comes back to one that it is in.
   const back = around.indexOf(encoded)
   if (back >= 0) return `back ${around.length - back}`
   const inside = [...around, encoded]
-  const shape = (part: SchemaAST.AST): string => shapeInside(part, inside)
+  const shape = (part: SchemaAST.AST): string => shapeInside(part, inside, budget)
   const withOption = (part: SchemaAST.AST): string => `${SchemaAST.isOptional(part) ? "?" : ""}${shape(part)}`
   switch (encoded._tag) {
     case "Declaration":
@@ -78,6 +100,8 @@ const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST
     case "Union":
       return `(${encoded.types.map(shape).toSorted().join("|")})`
     case "Suspend":
+      if (around.length > mostAround || budget.suspended === 0) return "and so on"
+      budget.suspended--
       return shape(encoded.thunk())
     default:
       return encoded._tag
@@ -89,4 +113,5 @@ const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST
  * are optional, kinds of values, literals. Neither checks nor annotations, nor the order
  * of fields.
  */
-export const shapeOf = (ast: SchemaAST.AST): string => shapeInside(SchemaAST.toEncoded(ast), [])
+export const shapeOf = (ast: SchemaAST.AST): string =>
+  shapeInside(SchemaAST.toEncoded(ast), [], { suspended: mostSuspended })

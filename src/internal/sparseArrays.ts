@@ -7,7 +7,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as SchemaAST from "effect/SchemaAST"
-import { partsOf } from "./schemaShape.ts"
+import { allPartsOf } from "./schemaShape.ts"
 
 /** A schema goes through so many elements of arrays with holes in a fraction of a second. */
 const mostElements = 1_000_000
@@ -31,16 +31,11 @@ const takesUndefined = (ast: SchemaAST.AST): boolean => {
   }
 }
 
-const takesHolesInside = (ast: SchemaAST.AST, seen: Set<SchemaAST.AST>): boolean => {
-  if (seen.has(ast)) return false
-  seen.add(ast)
-  return (ast._tag === "Arrays" && ast.rest.some(takesUndefined)) ||
-    partsOf(ast).some((part) => takesHolesInside(part, seen))
-}
+const isHoled = (ast: SchemaAST.AST): boolean => ast._tag === "Arrays" && ast.rest.some(takesUndefined)
 
 /** Whether there is an array in a schema that does not end at the first hole, on one of its sides. */
 export const takesHoles = (ast: SchemaAST.AST): boolean =>
-  [SchemaAST.toType(ast), SchemaAST.toEncoded(ast)].some((side) => takesHolesInside(side, new Set()))
+  [SchemaAST.toType(ast), SchemaAST.toEncoded(ast)].some((side) => [...allPartsOf(side)].some(isHoled))
 
 const hasHole = (array: ReadonlyArray<unknown>): boolean => {
   for (let index = 0; index < array.length; index++) if (!(index in array)) return true

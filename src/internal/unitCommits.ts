@@ -109,11 +109,12 @@ const workOf = (
   { complete }: OtherCommits
 ): Work => {
   const since = generation?.since ?? 0
+  const pending = generation?.writes ?? noWrites
   const plan: Plan = (present, transactionId) =>
-    Result.flatMap(complete(generation?.writes ?? noWrites, since, present, transactionId), (pending) =>
+    Result.flatMap(complete(pending, since, present, transactionId), (before) =>
       Result.flatMap(
-        complete(withThem, since, present, transactionId),
-        (madeWithThem) => decide(requests, pending, madeWithThem, present)
+        withThem === pending ? Result.succeed(before) : complete(withThem, since, present, transactionId),
+        (made) => decide(requests, before, made, present)
       ))
   const sets = requests.map(({ unit }) => unit.writes)
   return {
