@@ -8,7 +8,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/textEncoding.ts", ["Key"]],
   ["src/Value.ts", ["Value", "valueSizes", "checksums"]],
   ["src/internal/plainWriter.ts", ["plainWriter"]],
-  ["src/internal/messagePack.ts", ["Value"]],
+  ["src/internal/messagePack.ts", ["messagePack"]],
   ["src/internal/valueGraph.ts", ["Value"]],
   ["src/internal/writeBuffer.ts", ["writeBuffer", "makingRoom", "rangeReader"]],
   ["src/internal/generation.ts", ["makingRoom", "writeBuffer", "commitFailure"]],
