@@ -31,8 +31,15 @@ const sameSharing = (left: unknown, right: unknown, pairs: Map<unknown, unknown>
   used.add(right)
   const [leftParts, rightParts] = [parts(left), parts(right)]
   assert.strictEqual(leftParts.length, rightParts.length)
+  deepStrictEqual(attributesOf(left), attributesOf(right))
   leftParts.forEach((part, index) => sameSharing(part, rightParts[index], pairs, used))
 }
+
+/** How the properties of an object can be changed, without their values. A stack is what each version of V8 has for it. */
+const attributesOf = (value: object): ReadonlyArray<unknown> =>
+  ArrayBuffer.isView(value) ? [] : Object.entries(Object.getOwnPropertyDescriptors(value))
+    .filter(([key]) => key !== "stack")
+    .map(([key, { configurable, enumerable, writable }]) => [key, configurable, enumerable, writable])
 
 const parts = (value: object): ReadonlyArray<unknown> => {
   if (value instanceof Map) return [...value.keys(), ...value.values()]
@@ -201,7 +208,8 @@ const randomValue = (seed: number, shares: boolean): unknown => {
   return some(0)
 }
 
-const named = (error: Error, name: string): Error => Object.defineProperty(error, "name", { value: name })
+const named = (error: Error, name: string): Error =>
+  Object.defineProperty(error, "name", { value: name, configurable: true, writable: true })
 
 describe("Value", () => {
   describe("any structured-cloneable value comes back equal", () => {
