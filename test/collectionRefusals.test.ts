@@ -160,6 +160,17 @@ describe("a definition is refused", () => {
       assert.include(failure.message, "the key of its index \"byAll\"")
     })))
 
+  it.effect("when a part of its schema throws", () =>
+    inStore(Effect.gen(function*() {
+      const cause = new ReferenceError("Cannot access 'Later' before initialization")
+      const later = (): Schema.Codec<string> => {
+        throw cause
+      }
+      const value = Schema.Struct({ a: Schema.Array(Schema.suspend(later)) })
+      const failure = yield* Effect.flip(Collection.make("a", { key: Schema.Int, value }))
+      assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition", collection: "a", cause })
+    })))
+
   it.effect("when its index gives keys of another type, by the compiler", () => {
     const value = Schema.Struct({ a: Schema.String, b: Schema.Number })
     const made = [

@@ -106,7 +106,13 @@ export const make = Effect.fnUntraced(
     core: StoreCore
   ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
     const shown = Predicate.isString(name) ? name : typeof name
-    const refuse = (detail: string) => new CollectionFailed({ reason: "BadDefinition", collection: shown, detail })
+    const refuse = (detail: string, cause?: unknown) =>
+      new CollectionFailed({
+        reason: "BadDefinition",
+        collection: shown,
+        detail,
+        ...(cause === undefined ? {} : { cause })
+      })
     if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
     const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
@@ -118,7 +124,14 @@ export const make = Effect.fnUntraced(
       Effect.fromResult(makeKeyCodec(options.key, core, name)),
       (detail) => refuse(`its key: ${detail}.`)
     )
-    const value = makeValueCodec(options.value, core, name)
+    // A schema may have code of the program in it: a suspended one is a function.
+    const [value, fingerprint] = yield* Effect.try({
+      try: () => {
+        const codec = makeValueCodec(options.value, core, name)
+        return [codec, fingerprintOf(options.key, codec.stored)] as const
+      },
+      catch: (cause) => refuse("its value: a part of its schema threw.", cause)
+    })
     const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {
@@ -127,7 +140,6 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
-    const fingerprint = fingerprintOf(options.key, value.stored)
     const signature = [
       version,
       fingerprint,

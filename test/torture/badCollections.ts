@@ -77,6 +77,20 @@ const Throwing = Schema.String.pipe(
   )
 )
 
+interface Chain {
+  readonly rest: ReadonlyArray<Chain>
+}
+
+/** Is made anew at each of its levels. */
+const makeChain = (): Schema.Codec<Chain> => Schema.Struct({ rest: Schema.Array(Schema.suspend(makeChain)) })
+
+/** Has nothing but itself in it. */
+const Endless: Schema.Codec<unknown> = Schema.suspend(() => Endless)
+
+/** Recursive schemas that are written wrongly. */
+const Unfinished = Schema.Struct({ a: Schema.suspend(failingFunction) })
+const Unknowing = Schema.Struct({ a: Schema.suspend(() => untyped(undefined)) })
+
 const Failing = Schema.String.check(Schema.makeFilter((text) => text.length % 2 === 0))
 
 /** Schemas that have an order. */
@@ -115,6 +129,10 @@ const disordered = [
   Schema.NullOr(Schema.String),
   Made,
   Tree,
+  makeChain(),
+  Endless,
+  Unfinished,
+  Unknowing,
   Throwing
 ] as const
 
