@@ -195,7 +195,8 @@ export const make = (
     const exit = yield* Effect.exit(commitRequests(requests))
     // Each by itself: one that does not fit keeps no other from being made.
     if (requests.length > 1 && isMapFull(exit)) {
-      return yield* Effect.forEach(requests, (request) => run([request]), { discard: true })
+      for (const request of requests) yield* run([request])
+      return
     }
     for (const { holds, outcome } of requests) Deferred.doneUnsafe(outcome, Exit.map(exit, () => holds))
   })
