@@ -1,20 +1,17 @@
 /**
  * Load: very many fibers on one store, several processes and threads on one path, by
- * buffered calls and by transactions, and mixed work for a long time with flat memory and a flat file.
+ * buffered calls and by transactions.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { rmSync, statSync } from "node:fs"
+import { statSync } from "node:fs"
 import { join } from "node:path"
-import * as process from "node:process"
 import { Worker } from "node:worker_threads"
-import { Store, type StoreService } from "../../src/index.ts"
+import { Store } from "../../src/index.ts"
 import { temporaryFolder } from "../harness.ts"
 import { useTransactingFibers, useTransactingProcesses } from "./loadTransactions.ts"
 import * as Observer from "./observer.ts"
-import * as Random from "./random.ts"
 import { record, type Recorder, type RoundOptions, type Section } from "./section.ts"
 
 // ---------------------------------------------------------------------------
@@ -121,76 +118,16 @@ export const useThreads = Effect.fnUntraced(function*(threads: number, times: nu
   }
 }, Effect.scoped)
 
-// ---------------------------------------------------------------------------
-// a long time
-// ---------------------------------------------------------------------------
-
-const mix = (store: StoreService, random: Random.Random, folder: string) => {
-  const key = () => `key ${random.below(2000)}`
-  const value = () => ({ text: "x".repeat(random.below(random.oneIn(20) ? 20_000 : 500)) })
-  const choice = random.below(1000)
-  if (choice < 500) return store.put(key(), value())
-  if (choice < 600) return store.delete(key())
-  if (choice < 700) return Effect.asVoid(store.get(key()))
-  if (choice < 800) return Effect.asVoid(store.update(key(), Option.map((current) => current)))
-  if (choice < 900) return store.putMany(random.many(10, () => [key(), value()] as const))
-  if (choice < 940) return store.deleteMany(random.many(10, key))
-  if (choice < 960) return Effect.asVoid(Stream.runCount(store.entries({ gte: key(), limit: 100 })))
-  if (choice < 990) return store.flush
-  if (choice < 998) return Effect.asVoid(store.stats)
-  const copy = join(folder, `copy ${random.below(1e9)}`)
-  return Effect.andThen(store.backup(copy), Effect.sync(() => rmSync(copy, { recursive: true })))
-}
-
-const mebibyte = 1024 * 1024
-
-/** What a process holds in memory beside its heap, which is where a leak of the engine would be, and its heap. */
-const memory = (): number => process.memoryUsage().rss
-
-/** Mixed work; the second half needs no more memory and no longer file than the first. */
-const useLong = Effect.fnUntraced(function*(minutes: number, seed: number, recorder: Recorder) {
-  const folder = yield* temporaryFolder
-  const path = join(folder, "store")
-  const random = Random.make(seed)
-  const store = yield* Store.make({ path })
-  const workUntil = (end: number) =>
-    Effect.gen(function*() {
-      let peak = 0
-      while ((yield* Clock.currentTimeMillis) < end) {
-        for (let step = 0; step < 500; step++) yield* mix(store, random, folder)
-        recorder.count("steps of mixed work", 500)
-        peak = Math.max(peak, memory())
-      }
-      return { peak, bytes: bytesOf(path) }
-    })
-  const start = yield* Clock.currentTimeMillis
-  const half = minutes * 30_000
-  const first = yield* workUntil(start + half)
-  const second = yield* workUntil(start + 2 * half)
-  recorder.count("most MiB of memory", Math.round(second.peak / mebibyte))
-  recorder.count("most MiB of a file", Math.round(second.bytes / mebibyte))
-  // A short run is still filling up: what a garbage collector leaves lying about is no leak
-  recorder.expect(
-    second.peak <= 1.5 * first.peak + 64 * mebibyte,
-    `memory grew from ${first.peak} to ${second.peak} bytes`
-  )
-  recorder.expect(
-    second.bytes <= 1.5 * first.bytes + mebibyte,
-    `the file grew from ${first.bytes} to ${second.bytes} bytes`
-  )
-}, Effect.scoped)
-
 /** The section. */
 export const section: Section = {
   rounds: { quick: 1, long: 1 },
-  round: Effect.fnUntraced(function*(seed, { minutes, quick }: RoundOptions) {
+  round: Effect.fnUntraced(function*(seed, { quick }: RoundOptions) {
     const recorder = record()
     yield* useFibers(quick ? 10_000 : 100_000, recorder)
     yield* useTransactingFibers(quick ? 10_000 : 100_000, recorder)
     yield* useProcesses(quick ? 4 : 8, recorder)
     yield* useTransactingProcesses({ processes: quick ? 4 : 8, times: quick ? 200 : 3000, seed }, recorder)
     yield* useThreads(4, quick ? 200 : 2000, recorder)
-    yield* useLong(minutes, seed, recorder)
     return recorder.report()
   })
 }

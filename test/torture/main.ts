@@ -45,7 +45,7 @@ const flags = {
   rounds: Flag.Int("rounds").pipe(Flag.optional, Flag.withDescription("How many rounds of each section")),
   minutes: Flag.Finite("minutes").pipe(
     Flag.optional,
-    Flag.withDescription("How long mixed work goes on in the section load; default: 60, quick: 0.1")
+    Flag.withDescription("How long the section mixed goes on; default: 60, quick: 0.1")
   )
 }
 

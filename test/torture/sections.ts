@@ -10,6 +10,7 @@ import * as input from "./input.ts"
 import * as kill from "./kill.ts"
 import * as limit from "./limit.ts"
 import * as load from "./load.ts"
+import * as mixed from "./mixed.ts"
 import { empty, type Report, type RoundOptions, type Section } from "./section.ts"
 
 /** The sections, in the order in which they are run. */
@@ -19,7 +20,8 @@ export const sections: ReadonlyMap<string, Section> = new Map([
   ["limit", limit.section],
   ["files", files.section],
   ["input", input.section],
-  ["load", load.section]
+  ["load", load.section],
+  ["mixed", mixed.section]
 ])
 
 /** Runs a round; what it fails with or dies of is a loss. */
