@@ -74,6 +74,9 @@ const chainOf = <A, E>(first: Schema.Codec<A, E>): Schema.Codec<Chain<A>, Chain<
 
 const openChains = <A>(first: Schema.Codec<A>) => Collection.make("chains", { key: Schema.Int, value: chainOf(first) })
 
+/** A list of what a schema is of, twice over. */
+const twice = (part: Schema.Codec<unknown>): Schema.Codec<unknown> => Schema.Array(Schema.Union([part, part]))
+
 const Renamed = Schema.Struct({ name: Schema.String }).pipe(Schema.encodeKeys({ name: "n" }))
 
 describe("a value comes back as it was put:", () => {
@@ -120,6 +123,14 @@ describe("a value comes back as it was put:", () => {
       assert.deepStrictEqual(yield* Effect.flatMap(openChains(Schema.String), (chains) => chains.getOrFail(1)), chain)
       const other = yield* Effect.flip(openChains(Schema.Number))
       assert.include(other, { _tag: "CollectionFailed", reason: "ChangedSchema" })
+    })))
+
+  it.effect("with a schema that has a part twice, as that has another, forty levels deep", () =>
+    inStore(Effect.gen(function*() {
+      const deep = Array.from({ length: 40 }).reduce(twice, Schema.Int)
+      const collection = yield* Collection.make("deep", { key: Schema.Int, value: deep })
+      yield* collection.put(1, [[], [[]]])
+      assert.deepStrictEqual(yield* collection.getOrFail(1), [[], [[]]])
     })))
 
   it.effect("with the methods of its class", () =>

@@ -48,6 +48,9 @@ const mostSuspended = 1000
 /** So many schemas lie around a suspended one that is looked into for its shape. */
 const mostAround = 200
 
+/** So many parts the shape of a schema has. One that has the same part twice, as that has another, has very many. */
+const mostParts = 100_000
+
 /** A schema and all that it consists of, each once; the outer ones first. */
 export const allPartsOf = (ast: SchemaAST.AST): Iterable<SchemaAST.AST> => {
   const found = new Set([ast])
@@ -67,8 +70,9 @@ const isNativePart = (part: SchemaAST.AST): boolean =>
 /** Whether what a schema encodes to is kept by a value as it is. */
 export const isNative = (ast: SchemaAST.AST): boolean => [...allPartsOf(SchemaAST.toEncoded(ast))].every(isNativePart)
 
-/** How many suspended schemas are still looked into. */
+/** How many parts, and how many suspended schemas of them, are still looked into. */
 interface Budget {
+  parts: number
   suspended: number
 }
 
@@ -76,6 +80,8 @@ const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST
   // A recursive schema comes back to one that it is in.
   const back = around.indexOf(encoded)
   if (back >= 0) return `back ${around.length - back}`
+  if (budget.parts === 0) return "and so on"
+  budget.parts--
   const inside = [...around, encoded]
   const shape = (part: SchemaAST.AST): string => shapeInside(part, inside, budget)
   const withOption = (part: SchemaAST.AST): string => `${SchemaAST.isOptional(part) ? "?" : ""}${shape(part)}`
@@ -114,4 +120,4 @@ const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST
  * of fields.
  */
 export const shapeOf = (ast: SchemaAST.AST): string =>
-  shapeInside(SchemaAST.toEncoded(ast), [], { suspended: mostSuspended })
+  shapeInside(SchemaAST.toEncoded(ast), [], { parts: mostParts, suspended: mostSuspended })
