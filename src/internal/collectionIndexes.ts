@@ -16,6 +16,7 @@ import { type Definition, ifCurrent, type Index } from "./collectionDefinition.t
 import * as CollectionStreams from "./collectionStreams.ts"
 import { copyOf, keyOf } from "./engineBytes.ts"
 import type { OpenRecords, StoredRecord } from "./recordStream.ts"
+import * as Settled from "./settled.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 
 /** The key of the record that an entry of an index leads to. */
@@ -51,7 +52,6 @@ export const make = <
     Effect.suspend(() => ifCurrent(definition, core, () => effect))
 
   const open: OpenRecords = (options, resolve) => checked(openRecords(options, resolve))
-  const read: StoreAccess["read"] = (use) => checked(access.read(use))
 
   /** The key that an entry leads to. An entry that cannot be read leads to none; `verify` tells of it. */
   const resolveKey = (entry: StoredRecord): Result.Result<StoredRecord | undefined> => {
@@ -111,42 +111,68 @@ export const make = <
     return part(indexKey, true)
   }
 
-  type ReadError = KeyEncoding | Closed | EngineFailure
+  interface Found {
+    readonly key: ByteString
+    readonly encoded: unknown
+  }
 
-  const get = (
-    key: IK["Type"]
-  ): Effect.Effect<
-    Option.Option<V["Type"]>,
-    ReadError | ValueDecoding,
-    IK["EncodingServices"] | V["DecodingServices"]
-  > =>
-    Effect.flatMap(index.key.encode(key), (indexKey) =>
-      read((reader) =>
-        Effect.fromResult(
-          Result.flatMap(findEntry(reader, indexKey), (entry) =>
-            entry === undefined ? Result.succeed(undefined) : resolveRecord(entry, reader))
-        )
-      )).pipe(
-        Effect.flatMap((found) =>
-          found === undefined ? Effect.succeedNone : Effect.asSome(decodeValue(found))
-        )
-      )
+  /** Reads the first record that an index key leads to, in its encoded form: the memory of the engine is used again at once. */
+  const findRecord = (
+    reader: Reader,
+    indexKey: ByteString
+  ): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
+    const entry = findEntry(reader, indexKey)
+    if (Result.isFailure(entry)) return Result.fail(entry.failure)
+    const key = entry.success === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry.success))
+    if (key === undefined) return Result.succeed(undefined)
+    const record = reader.get(database, key)
+    if (Result.isFailure(record)) return Result.fail(record.failure)
+    if (record.success === undefined) return Result.succeed(undefined)
+    return Result.map(
+      valueCodec.decodeRaw(record.success, () => keyCodec.show(key)),
+      (encoded) => ({ key, encoded })
+    )
+  }
+
+  /** Reads by an index key, and goes on with what was found. */
+  const readKey = <F, E, A, E2, R>(
+    key: IK["Type"],
+    find: (reader: Reader, indexKey: ByteString) => Result.Result<F, E>,
+    use: (found: F, indexKey: ByteString) => Effect.Effect<A, E2, R>
+  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | IK["EncodingServices"]> =>
+    Effect.withFiber((fiber) =>
+      Settled.flatMap(index.key.encode(key), (indexKey) =>
+        ifCurrent(definition, core, () =>
+          access.find(
+            fiber,
+            (reader) => find(reader, indexKey),
+            (found) => use(found, indexKey)
+          )))
+    )
+
+  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
 
   return {
-    get,
+    get: (key) =>
+      readKey(
+        key,
+        findRecord,
+        (found) => found === undefined ? Effect.succeedNone : Settled.map(decodeFound(found), Option.some)
+      ),
     getOrFail: (key) =>
-      Effect.flatMap(get(key), (found) =>
-        Option.isSome(found)
-          ? Effect.succeed(found.value)
-          : Effect.flatMap(
-            index.key.encode(key),
-            (bytes) => Effect.fail(new KeyNotFound({ key: index.key.show(bytes), collection: `${name}.${index.name}` }))
-          )),
+      readKey(
+        key,
+        findRecord,
+        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+          found === undefined
+            ? Effect.fail(new KeyNotFound({ key: index.key.show(indexKey), collection: `${name}.${index.name}` }))
+            : decodeFound(found)
+      ),
     has: (key) =>
-      Effect.flatMap(
-        index.key.encode(key),
-        (indexKey) =>
-          read((reader) => Effect.fromResult(Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined)))
+      readKey(
+        key,
+        (reader, indexKey) => Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined),
+        Effect.succeed
       ),
     ...reads
   }

@@ -64,25 +64,6 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.show(key))
 
-  /** Reads a value in its encoded form: the memory that the engine reads into is used again at once. */
-  const readEncoded = (
-    key: ByteString
-  ): Effect.Effect<{ readonly encoded: unknown } | undefined, ValueDecoding | Closed | EngineFailure> =>
-    access.read(
-      (reader): Effect.Effect<{ readonly encoded: unknown } | undefined, ValueDecoding | EngineFailure> => {
-        const record = reader.get(database, key)
-        if (Result.isFailure(record)) return Effect.fail(record.failure)
-        return record.success === undefined
-          ? Effect.undefined
-          : Effect.fromResult(Result.map(
-            valueCodec.decodeRaw(record.success, () => keyCodec.show(key)),
-            (encoded) => ({ encoded })
-          ))
-      },
-      undefined,
-      () => isPending(key)
-    )
-
   /** Begins a call with the bytes of a key. */
   const withKey = <A, E, R>(
     key: K["Type"],
@@ -90,30 +71,54 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   ): Effect.Effect<A, E | KeyEncoding, R | K["EncodingServices"]> =>
     Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), use))
 
+  /** Reads by a key, and goes on with what was found. */
+  const readKey = <F, E, A, E2, R>(
+    key: K["Type"],
+    find: (reader: Reader, bytes: ByteString) => Result.Result<F, E>,
+    use: (found: F, bytes: ByteString) => Effect.Effect<A, E2, R>
+  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | K["EncodingServices"]> =>
+    Effect.withFiber((fiber) =>
+      Settled.flatMap(keyCodec.encode(key), (bytes) =>
+        access.find(
+          fiber,
+          (reader) => find(reader, bytes),
+          (found) => use(found, bytes),
+          () => isPending(bytes)
+        ))
+    )
+
+  /** Finds a value in its encoded form: the memory that the engine reads into is used again at once. */
+  const findEncoded = (
+    reader: Reader,
+    key: ByteString
+  ): Result.Result<{ readonly encoded: unknown } | undefined, ValueDecoding | EngineFailure> => {
+    const record = reader.get(database, key)
+    if (Result.isFailure(record)) return Result.fail(record.failure)
+    if (record.success === undefined) return Result.succeed(undefined)
+    return Result.map(valueCodec.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ encoded }))
+  }
+
   const decodeEncoded = (key: ByteString, encoded: unknown) =>
     valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
 
   const get: Collection<K, V, I>["get"] = (key) =>
-    withKey(key, (bytes) =>
-      Effect.flatMap(readEncoded(bytes), (found) =>
-        found === undefined
-          ? Effect.succeedNone
-          : Settled.map(decodeEncoded(bytes, found.encoded), Option.some)))
+    readKey(
+      key,
+      findEncoded,
+      (found, bytes) =>
+        found === undefined ? Effect.succeedNone : Settled.map(decodeEncoded(bytes, found.encoded), Option.some)
+    )
 
   const getOrFail: Collection<K, V, I>["getOrFail"] = (key) =>
-    withKey(key, (bytes) =>
-      Effect.flatMap(
-        readEncoded(bytes),
-        (found): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
-          found === undefined ? Effect.fail(notFound(bytes)) : decodeEncoded(bytes, found.encoded)
-      ))
+    readKey(
+      key,
+      findEncoded,
+      (found, bytes): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+        found === undefined ? Effect.fail(notFound(bytes)) : decodeEncoded(bytes, found.encoded)
+    )
 
   const has: Collection<K, V, I>["has"] = (key) =>
-    withKey(
-      key,
-      (bytes) =>
-        access.read((reader) => Effect.fromResult(reader.has(database, bytes)), undefined, () => isPending(bytes))
-    )
+    readKey(key, (reader, bytes) => reader.has(database, bytes), Effect.succeed)
 
   const getMany: Collection<K, V, I>["getMany"] = Effect.fnUntraced(function*(wanted) {
     const named: Array<readonly [K["Type"], ByteString]> = []

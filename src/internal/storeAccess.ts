@@ -36,6 +36,13 @@ export interface Step<A> {
 /** What came of an attempt, or what it has to wait for before the next. */
 type Attempt<A, E> = { readonly result: Result.Result<A, E> } | { readonly wait: Effect.Effect<void, E> }
 
+/** Reads; `flush` says whether what is pending is committed first, unless it answers the question. */
+type StoreRead = <A, E, R>(
+  use: (reader: Reader) => Effect.Effect<A, E, R>,
+  flush?: boolean,
+  isPending?: () => boolean
+) => Effect.Effect<A, E | Closed, R>
+
 /** How the methods of one holder read and write. */
 export type StoreAccess = ReturnType<typeof make>
 
@@ -172,6 +179,13 @@ export const make = ({ core, isClosed }: Holder) => {
         return result
       })))
 
+  const read: StoreRead = (use, flush, isPending) =>
+    enter((transaction) =>
+      transaction === undefined
+        ? readLive(use, flush, isPending)
+        : readInside(transaction, use)
+    )
+
   return {
     closed,
     ended,
@@ -189,17 +203,22 @@ export const make = ({ core, isClosed }: Holder) => {
     readLive: <A, E, R>(use: (reader: Reader) => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
       Effect.suspend(() => readLive(use)),
 
-    /** Reads; `flush` says whether what is pending is committed first, unless it answers the question. */
-    read: <A, E, R>(
-      use: (reader: Reader) => Effect.Effect<A, E, R>,
-      flush?: boolean,
+    read,
+
+    /** Reads in one step, and goes on with what was found outside of it, for that may wait. */
+    find: <F, E, A, E2, R>(
+      fiber: Fiber.Fiber<unknown, unknown>,
+      find: (reader: Reader) => Result.Result<F, E>,
+      use: (found: F) => Effect.Effect<A, E2, R>,
       isPending?: () => boolean
-    ): Effect.Effect<A, E | Closed, R> =>
-      enter((transaction) =>
-        transaction === undefined
-          ? readLive(use, flush, isPending)
-          : readInside(transaction, use)
-      ),
+    ): Effect.Effect<A, E | E2 | Closed, R> => {
+      const reader = readerAtOnce(fiber)
+      if (reader === undefined) {
+        return Effect.flatMap(read((other) => Effect.fromResult(find(other)), undefined, isPending), use)
+      }
+      const found = find(reader)
+      return Result.isSuccess(found) ? use(found.success) : Effect.fail(found.failure)
+    },
 
     /** Writes values, as one. Gives the error of an earlier commit that nobody has heard of. */
     write: (
