@@ -54,7 +54,10 @@ export interface StoreOptions {
   readonly formatKey?: ((key: Key) => string) | undefined
   /** The initial size of the map, at least 256 KiB. Default: 64 MiB, or `maxMapSize` where that is less. */
   readonly mapSize?: ByteSize.Input | undefined
-  /** The hard limit of the file. Default: none. */
+  /**
+   * The hard limit of the file. A file of an earlier, higher limit that ends within some 32 KiB of
+   * this one may have no page left to delete with. Default: none.
+   */
   readonly maxMapSize?: ByteSize.Input | undefined
   /**
    * The schedule by which a batch is tried again after the map grew for it.

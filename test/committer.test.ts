@@ -211,6 +211,19 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes, [kept, reserved, kept, reserved, kept, kept, reserved, kept])
     }))
 
+  it.effect("stays what the map has grown to", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched({ maxMapSize: "2 MiB" })
+      commitFaults.push(full)
+      yield* store.putMany({ a: 1 })
+      assert.deepStrictEqual(resizes, [[2 * mebibyte, false]])
+      // The empty transactions for the age of what was freed have it too
+      commitFaults.push(new EngineFull({ mapSize: 2 * mebibyte, needed: 2 * mebibyte + 1 }))
+      yield* store.putMany({ b: 1 })
+      assert.isAbove(resizes.length, 3)
+      assert.deepStrictEqual(new Set(resizes.map(([size]) => size)), new Set([2 * mebibyte]))
+    }))
+
   it.effect("is set to what it was when it could not be seen", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched()

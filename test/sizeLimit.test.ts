@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { type MapFull, Store, type StoreOptions, type StoreService } from "../src/index.ts"
@@ -286,6 +287,63 @@ describe("maxMapSize", () => {
       }).pipe(Effect.scoped),
     { arbitrary: { runs: 4, seed: "small values" } }
   )
+})
+
+describe("a file that is as long as the limit it is opened with", () => {
+  it.effect("has room for what was deleted before it was opened", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const options: StoreOptions = { path, maxMapSize: "1 MiB" }
+      yield* withStore(options, (store) =>
+        Effect.gen(function*() {
+          yield* store.deleteMany(yield* fill(store, 50_000))
+        }))
+      yield* withStore(options, (store) => store.putMany({ large: text(600_000) }))
+      assert.isAtMost(lengthOf(path), mebibyte)
+    }))
+
+  /** A file of many values of all sizes, made under another limit, and opened with one of so many pages more than it has. */
+  const openShortOf = Effect.fnUntraced(function*(pages: number) {
+    const path = yield* temporaryFolder
+    yield* withStore({ path, maxMapSize: "1 MiB" }, (store) =>
+      Effect.gen(function*() {
+        yield* fill(store, 20_000)
+        for (let index = 0; index < 30; index++) {
+          yield* Effect.ignore(store.putMany({ [`key ${index}`]: text(3000) }))
+        }
+      }))
+    const limit = lengthOf(path) + pages * 4096
+    const store = yield* Store.make({ path, mapSize: limit, maxMapSize: limit, flushInterval: "Infinity" })
+    for (const key of yield* Stream.runCollect(store.keys())) yield* store.delete(key)
+    return { limit, path, store }
+  })
+
+  it.effect.each([8, 12, 20])("or %i pages shorter takes deletions", (pages) =>
+    Effect.gen(function*() {
+      const { limit, path, store } = yield* openShortOf(pages)
+      yield* store.flush
+      assert.strictEqual(yield* store.size, 0)
+      yield* assertWritable(store, path, limit)
+    }))
+
+  it.effect.each([0, 4])("or %i pages shorter may have none to delete with", (pages) =>
+    Effect.gen(function*() {
+      const { limit, path, store } = yield* openShortOf(pages)
+      assert.strictEqual((yield* Effect.flip(store.flush))._tag, "MapFull")
+      assert.strictEqual(yield* store.size, 0)
+      assert.isAtMost(lengthOf(path), limit)
+    }))
+
+  it.effect("takes deletions under a limit that is higher", () =>
+    Effect.gen(function*() {
+      const { limit, path, store } = yield* openShortOf(0)
+      yield* Effect.ignore(store.close({ strict: true }))
+      const higher = limit + 128 * kibibyte
+      const again = yield* Store.make({ path, maxMapSize: higher })
+      yield* again.deleteMany(yield* Stream.runCollect(again.keys()))
+      assert.strictEqual(yield* again.size, 0)
+      yield* assertWritable(again, path, higher)
+    }))
 })
 
 describe("a file that is longer than the limit it is opened with", () => {

@@ -31,6 +31,8 @@ export interface CommitterOptions {
   readonly lock: RwLock
   /** The size of the map of the open environment, in bytes. */
   readonly mapSize: number
+  /** How many pages the file of the open environment has. */
+  readonly pages: number
   /** The size that the map may grow to, in bytes. */
   readonly maxMapSize: number | undefined
   /** The schedule of the retry after a growth. */
@@ -68,6 +70,9 @@ export interface Committer {
 
 const smallestGrowth = 64 * 1024 * 1024
 
+/** A file of so many pages, as a new one is, has freed less than any limit leaves. */
+const fewPages = 16
+
 const noWork: Work = {
   plan: () => Result.succeed({ clear: [], writes: [] }),
   size: 0,
@@ -84,8 +89,8 @@ export const make = (options: CommitterOptions): Committer => {
   let isReadable = true
   let mustResize = false
   let isInReserve = false
-  /** Whether all that earlier transactions freed can be used. */
-  let isAged = true
+  /** Whether all that earlier transactions freed can be used, also those before the environment was opened. */
+  let isAged = options.pages <= fewPages
 
   /** The work of making writes that are pending. */
   const workOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Work => ({
@@ -235,9 +240,11 @@ export const make = (options: CommitterOptions): Committer => {
 
   /** Runs a commit that may use the pages held back for deletions, without growing. */
   const commitInReserve = (work: Work): Effect.Effect<void, CommitError> =>
-    Effect.andThen(resizeTo(mapSize, true), commitOnce(work)).pipe(
-      Effect.catchTag("EngineFull", () => mapFull(work.size)),
-      Effect.ensuring(Effect.ignore(resizeTo(mapSize, false)))
+    Effect.suspend(() =>
+      Effect.andThen(resizeTo(mapSize, true), commitOnce(work)).pipe(
+        Effect.catchTag("EngineFull", () => mapFull(work.size)),
+        Effect.ensuring(Effect.ignore(resizeTo(mapSize, false)))
+      )
     )
 
   /** What a transaction frees can be used by the one after the next: makes it two later. */

@@ -29,6 +29,16 @@ export const mapSizeFor = (mapSize: number, useReserve: boolean): number => {
   return (pages - commitPages(pages) - (useReserve ? 0 : reservePages)) * pageSize
 }
 
+/**
+ * The size that the native map is opened with, in bytes. A file that was made under a higher limit may be
+ * so long that it is in the pages held back already: every page up to the limit is then there for deletions,
+ * since commits are tried out.
+ */
+export const openedMapSizeFor = (mapSize: number, useReserve: boolean, fileBytes: number): number => {
+  const size = mapSizeFor(mapSize, useReserve)
+  return useReserve && fileBytes > size ? Math.max(size, Math.floor(mapSize / pageSize) * pageSize) : size
+}
+
 /** The size of the map, in bytes, that a file is opened with; a file may be longer than what is asked for. */
 export const mapSizeOf = (
   pages: number,

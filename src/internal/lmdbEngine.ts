@@ -42,7 +42,7 @@ import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { maxKeyBytes } from "./databaseLayout.ts"
-import { mapSizeFor, mapSizeOf, pageSize } from "./fileLimit.ts"
+import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import {
   formatKey,
@@ -137,7 +137,7 @@ const openDatabase = (root: RootDatabase, name: string): Records | undefined => 
   return root.openDB(options)
 }
 
-const openFiles = (options: EngineOptions, mapSize: number): Files => {
+const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = wantedMapSize): Files => {
   const root = openLmdb({
     path: options.path,
     noSubdir: !options.subdirectory,
@@ -171,7 +171,7 @@ const openFiles = (options: EngineOptions, mapSize: number): Files => {
       root,
       databases,
       meta,
-      wantedMapSize: mapSize,
+      wantedMapSize,
       nativeMapSize,
       isPinned: false,
       isShared: nativeMapSize > Math.max(mapSize, fileEnd)
@@ -397,7 +397,11 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           closeFiles,
           Effect.try({
             try: () => {
-              files = openFiles(options, wantedMapSize)
+              files = openFiles(
+                options,
+                wantedMapSize,
+                openedMapSizeFor(newMapSize, useReserve, statSync(file).size)
+              )
             },
             catch: failure("resize")
           })

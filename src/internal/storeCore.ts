@@ -86,7 +86,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   )
   const lock = yield* RwLock.make
   const oneCommit = yield* Semaphore.make(1)
-  const { mapSize } = yield* Effect.fromResult(
+  const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
     Result.flatMap(environment.openDatabase(recordsName), environment.stats)
   ).pipe(
     Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
@@ -100,6 +100,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     environment,
     lock,
     mapSize,
+    pages: fileBytes / pageSize,
     metrics,
     otherCommits,
     onWritten: buffer.written,

@@ -168,9 +168,13 @@ const live = Effect.fnUntraced(
   function*(path: string, limited: Omit<Limited, "store" | "allowed" | "file" | "streams">) {
     const { random, recorder } = limited
     const file = join(path, "data.mdb")
-    const maxMapSize = random.between(256 * kibibyte, 1024 * kibibyte)
-    const mapSize = random.between(256 * kibibyte, maxMapSize)
     const pages = existsSync(file) ? Math.ceil(statSync(file).size / pageSize) : 0
+    const smallest = 256 * kibibyte
+    // A limit near the end of the file leaves few pages to hold back; with none there would be none to delete with.
+    const maxMapSize = random.oneIn(3)
+      ? Math.max(smallest, (pages + random.between(8, 32)) * pageSize + random.below(pageSize))
+      : random.between(smallest, 1024 * kibibyte)
+    const mapSize = random.between(smallest, maxMapSize)
     const allowed = pages * pageSize > maxMapSize ? mapSizeOf(pages, { mapSize, maxMapSize }) : maxMapSize
     recorder.count(pages * pageSize > maxMapSize ? "limits below the file" : "limits")
     const store = yield* Store.make({
