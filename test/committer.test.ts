@@ -211,6 +211,14 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes, [kept, reserved, kept, reserved, kept, kept, reserved, kept])
     }))
 
+  it.effect("is what the last attempt needed, where that is more than the usual growth", () =>
+    Effect.gen(function*() {
+      const { commitFaults, resizes, store } = yield* watched({ maxMapSize: undefined })
+      commitFaults.push(full, new EngineFull({ mapSize: 65 * mebibyte, needed: 200 * mebibyte }))
+      yield* store.putMany({ a: 1 })
+      assert.deepStrictEqual(resizes.map(([size]) => size), [65 * mebibyte, 200 * mebibyte])
+    }))
+
   it.effect("stays what the map has grown to", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched({ maxMapSize: "2 MiB" })

@@ -8,6 +8,7 @@ import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
+import * as Order from "effect/Order"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type { Batch, EngineFull, Environment, Plan, Write } from "../Engine.ts"
@@ -16,7 +17,7 @@ import * as Generation from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
 import type { OtherCommits } from "./otherCommits.ts"
 import type { RwLock } from "./rwLock.ts"
-import { hasOnlyDeletions } from "./writeSet.ts"
+import { addressOf, hasOnlyDeletions } from "./writeSet.ts"
 
 /** What a commit can fail with. */
 export type CommitError = MapFull | EngineFailure
@@ -79,8 +80,11 @@ const noWork: Work = {
   isFreeing: true
 }
 
-const byKey = ([a]: ReadonlyArray<Write>, [b]: ReadonlyArray<Write>): number =>
-  a === undefined || b === undefined ? 0 : a[0] < b[0] || (a[0] === b[0] && a[1] < b[1]) ? -1 : 1
+/** By the database and the key of the first write. */
+const byFirst: Order.Order<ReadonlyArray<Write>> = Order.mapInput(
+  Order.String,
+  ([first]) => first === undefined ? "" : addressOf(first[0], first[1])
+)
 
 /** Makes a committer. */
 export const make = (options: CommitterOptions): Committer => {
@@ -284,7 +288,7 @@ export const make = (options: CommitterOptions): Committer => {
   ) {
     const { writes } = pending
     // In key order a page that becomes empty is free for the next within the same transaction.
-    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byKey), pending), "MapFull", () => mapFull(writes.size))
+    yield* Effect.catchTag(commitDeletions(ahead.toSorted(byFirst), pending), "MapFull", () => mapFull(writes.size))
     // What is on disk is no longer among the writes.
     if (writes.size > 0) yield* Effect.andThen(letFreedPagesAge, commitAged(workOf(writes.toArray(), pending)))
   })

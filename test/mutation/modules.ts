@@ -14,7 +14,16 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/generation.ts", ["makingRoom", "writeBuffer", "commitFailure"]],
   ["src/internal/writeSet.ts", ["writeSet", "rangeReader"]],
   ["src/internal/rwLock.ts", ["rwLock"]],
-  ["src/internal/committer.ts", ["committer", "growth", "makingRoom", "commitFailure", "closingWrites", "observation"]],
+  ["src/internal/committer.ts", [
+    "committer",
+    "growth",
+    "makingRoom",
+    "commitFailure",
+    "closingWrites",
+    "observation",
+    "otherCommits",
+    "changes"
+  ]],
   ["src/internal/pendingCommits.ts", [
     "pendingCommits",
     "unitCommits",
