@@ -265,12 +265,8 @@ export const make = (
     isInUnit: (database, key) =>
       group !== undefined && group.requests.some(({ unit }) => unit.writes.touches(database, key)),
     awaitUnit: Effect.suspend(() => group === undefined ? Effect.void : Deferred.await(group.settled)),
-    finish: Effect.suspend(() =>
-      Effect.forEach(
-        [...(group?.requests ?? []), ...waiting],
-        ({ outcome }) => Effect.exit(Deferred.await(outcome)),
-        { discard: true }
-      )
-    )
+    finish: Effect.gen(function*() {
+      for (const { outcome } of [...(group?.requests ?? []), ...waiting]) yield* Effect.exit(Deferred.await(outcome))
+    })
   }
 }

@@ -75,7 +75,7 @@ export interface Effort {
 const fullEffort: Effort = { sampleMillis: 200, warmUpMillis: 1500, rounds: 7, budgetMillis: 20_000, slowRecords: 1e4 }
 
 /** Two minutes in all on a small machine. */
-const quickEffort: Effort = { sampleMillis: 30, warmUpMillis: 0, rounds: 4, budgetMillis: 250, slowRecords: 500 }
+const quickEffort: Effort = { sampleMillis: 20, warmUpMillis: 0, rounds: 3, budgetMillis: 120, slowRecords: 500 }
 
 /** What is known of a scenario. */
 export const scaleOf = (scenario: ScenarioId): Scale => scenarios[scenario]
