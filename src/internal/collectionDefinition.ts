@@ -9,9 +9,10 @@ import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { CollectionFailed } from "../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../CollectionOptions.ts"
+import type { Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { Closed, type KeyEncoding } from "../StoreError.ts"
+import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
 import { shapeOf } from "./schemaShape.ts"
 import type { StoreCore } from "./storeCore.ts"
@@ -157,6 +158,28 @@ export const make = Effect.fnUntraced(
     }
   }
 )
+
+/** A value in its encoded form, and its key. */
+export interface Found {
+  readonly key: ByteString
+  readonly encoded: unknown
+}
+
+/** Finds a value in its encoded form: the memory that the engine reads into is used again at once. */
+export const findRecord = (
+  { database, key: keyCodec, value }: {
+    readonly database: string
+    readonly key: Pick<KeyCodec<KeySchema>, "show">
+    readonly value: Pick<ValueCodec<ValueSchema>, "decodeRaw">
+  },
+  reader: Reader,
+  key: ByteString
+): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
+  const record = reader.get(database, key)
+  if (Result.isFailure(record)) return Result.fail(record.failure)
+  if (record.success === undefined) return Result.succeed(undefined)
+  return Result.map(value.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ key, encoded }))
+}
 
 /** Runs an effect unless the collection was opened by another definition since. */
 export const ifCurrent = <A, E, R>(

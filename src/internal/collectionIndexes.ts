@@ -12,7 +12,7 @@ import type { KeySchema } from "../KeySchema.ts"
 import { afterPrefix } from "../Range.ts"
 import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../StoreError.ts"
 import type { KeyCodec } from "./collectionCodec.ts"
-import { type Definition, ifCurrent, type Index } from "./collectionDefinition.ts"
+import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
 import { copyOf, keyOf } from "./engineBytes.ts"
 import type { OpenRecords, StoredRecord } from "./recordStream.ts"
@@ -111,27 +111,15 @@ export const make = <
     return part(indexKey, true)
   }
 
-  interface Found {
-    readonly key: ByteString
-    readonly encoded: unknown
-  }
-
-  /** Reads the first record that an index key leads to, in its encoded form: the memory of the engine is used again at once. */
-  const findRecord = (
+  /** Finds the first record that an index key leads to. */
+  const findFirst = (
     reader: Reader,
     indexKey: ByteString
   ): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
     const entry = findEntry(reader, indexKey)
     if (Result.isFailure(entry)) return Result.fail(entry.failure)
     const key = entry.success === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry.success))
-    if (key === undefined) return Result.succeed(undefined)
-    const record = reader.get(database, key)
-    if (Result.isFailure(record)) return Result.fail(record.failure)
-    if (record.success === undefined) return Result.succeed(undefined)
-    return Result.map(
-      valueCodec.decodeRaw(record.success, () => keyCodec.show(key)),
-      (encoded) => ({ key, encoded })
-    )
+    return key === undefined ? Result.succeed(undefined) : findRecord(definition, reader, key)
   }
 
   /** Reads by an index key, and goes on with what was found. */
@@ -156,13 +144,13 @@ export const make = <
     get: (key) =>
       readKey(
         key,
-        findRecord,
+        findFirst,
         (found) => found === undefined ? Effect.succeedNone : Settled.map(decodeFound(found), Option.some)
       ),
     getOrFail: (key) =>
       readKey(
         key,
-        findRecord,
+        findFirst,
         (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
           found === undefined
             ? Effect.fail(new KeyNotFound({ key: index.key.show(indexKey), collection: `${name}.${index.name}` }))

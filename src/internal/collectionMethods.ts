@@ -20,7 +20,7 @@ import {
   type ValueDecoding
 } from "../StoreError.ts"
 import * as ChangeStream from "./changeStream.ts"
-import { type Definition, ifCurrent } from "./collectionDefinition.ts"
+import { type Definition, findRecord, ifCurrent } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
 import type { CollectionWrites, NewRecord } from "./collectionWrites.ts"
 import type { CommitError } from "./committer.ts"
@@ -87,16 +87,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         ))
     )
 
-  /** Finds a value in its encoded form: the memory that the engine reads into is used again at once. */
-  const findEncoded = (
-    reader: Reader,
-    key: ByteString
-  ): Result.Result<{ readonly encoded: unknown } | undefined, ValueDecoding | EngineFailure> => {
-    const record = reader.get(database, key)
-    if (Result.isFailure(record)) return Result.fail(record.failure)
-    if (record.success === undefined) return Result.succeed(undefined)
-    return Result.map(valueCodec.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ encoded }))
-  }
+  const findEncoded = (reader: Reader, key: ByteString) => findRecord(definition, reader, key)
 
   const decodeEncoded = (key: ByteString, encoded: unknown) =>
     valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
