@@ -19,8 +19,11 @@
  *
  * **Format**
  *
- * The first byte tells which of two formats follows, both MessagePack. Nearly every
- * value is a *plain* tree, which MessagePack keeps as it is. Any other value is taken
+ * The first byte tells which of three formats follows, all MessagePack. Nearly every
+ * value is a *plain* tree, which MessagePack keeps as it is. A *structured* one is the
+ * same, but where a record has fields that many have, in the same order, there is the
+ * number of its structure instead of their names; the store keeps the definition, which
+ * is on disk before the first value that refers to it. Any other value is taken
  * apart into a *graph*: a list of nodes that refer to each other by index. A value with
  * a checksum has a first byte of its own and the CRC-32 of the bytes behind it, which
  * are those of one of these formats.
@@ -28,10 +31,11 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
+import { clearSource, Packr, RESERVE_START_SPACE, Unpackr } from "msgpackr"
 import { crc32 } from "node:zlib"
 import { isMessage } from "./internal/messagePack.ts"
 import * as PlainWriter from "./internal/plainWriter.ts"
+import * as RecordStructures from "./internal/recordStructures.ts"
 import { malformed, putTogether, Refusal, takeApart } from "./internal/valueGraph.ts"
 
 /**
@@ -75,12 +79,15 @@ export interface Codec {
 export interface CodecOptions {
   /** Whether values are encoded with a checksum. Those that have one are always checked. */
   readonly checksums?: boolean | undefined
+  /** The structures that records share. */
+  readonly structures?: RecordStructures.RecordStructures | undefined
 }
 
 // The engine marks compressed values with a first byte of 250 or more: formats stay below. Records in indexes have 4.
 const plainFormat = 1
 const graphFormat = 2
 const checkedFormat = 3
+const structuredFormat = 5
 
 // -----------------------------------------------------------------------------
 // Checksums
@@ -131,13 +138,21 @@ const failure = (what: string, cause: unknown): Failure => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
+export const make = (
+  { checksums = false, structures = RecordStructures.make() }: CodecOptions = {}
+): Codec => {
   // No records: each value would carry the definitions of its own, and the reader makes a reader of each definition
   // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
   const packr = new Packr({
     useRecords: false,
     useBigIntExtension: true,
     copyBuffers: true
+  })
+  const structuredUnpackr = new Unpackr({
+    useBigIntExtension: true,
+    copyBuffers: true,
+    mapsAsObjects: true,
+    structures: structures.known
   })
 
   const renewBuffer = (): void => packr.useBuffer(Buffer.allocUnsafeSlow(packedBytes))
@@ -160,20 +175,34 @@ export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
     return desk
   }
 
+  const unpackStructured = (bytes: Uint8Array, length: number): unknown => {
+    if (isMessage(bytes, 1, length, structures.known)) {
+      return structuredUnpackr.unpack(bytes, { start: 1, end: length })
+    }
+    // Another process may have defined what it refers to. The engine reads definitions into the same memory.
+    const own = bytes.slice(0, length)
+    const isNew = Result.getOrThrow(structures.refresh())
+    if (!isNew) throw new Refusal("they are damaged, or the structure that they refer to is")
+    return unpackStructured(own, length)
+  }
+
   const unpack = (bytes: Uint8Array, length: number): unknown => {
     const format = bytes[0]
     if (length === 0) throw new Refusal("there are none")
+    if (format === structuredFormat) return unpackStructured(bytes, length)
     if (format !== plainFormat && format !== graphFormat) throw new Refusal(`no value begins with ${format}`)
     if (!isMessage(bytes, 1, length)) return malformed()
     const item: unknown = packr.unpack(bytes, { start: 1, end: length })
     return format === plainFormat ? item : putTogether(item)
   }
 
+  const makeWriter = () => PlainWriter.make({ plain: plainFormat, structured: structuredFormat }, structures)
+
   /** `undefined` while a value is being written: a getter of it may have another one encoded. */
-  let idle: PlainWriter.PlainWriter | undefined = PlainWriter.make()
+  let idle: PlainWriter.PlainWriter | undefined = makeWriter()
 
   const encode = (writer: PlainWriter.PlainWriter, value: unknown): Uint8Array => {
-    const bytes = writer.write(plainFormat, value) ?? packGraph(value)
+    const bytes = writer.write(value) ?? packGraph(value)
     return checksums ? withChecksum(bytes) : bytes
   }
 
@@ -185,7 +214,7 @@ export const make = ({ checksums = false }: CodecOptions = {}): Codec => {
 
   return {
     encode: (value) => {
-      const writer = idle ?? PlainWriter.make()
+      const writer = idle ?? makeWriter()
       idle = undefined
       const encoded = Result.try({
         try: () => encode(writer, value),

@@ -698,7 +698,7 @@ describe("Value", () => {
       for (const foreign of ["text", "{\"a\":1}", "\u0001\u0002\u0003"]) assert.isTrue(isRefused(Buffer.from(foreign)))
       assert.isTrue(isRefused(new Packr().pack({ a: 1 })))
       for (let first = 0; first < 256; first++) {
-        if (first > 2 || first === 0) assert.isTrue(isRefused(Uint8Array.of(first, 1)))
+        if (first !== 1 && first !== 5) assert.isTrue(isRefused(Uint8Array.of(first, 1)))
       }
     })
 

@@ -7,12 +7,13 @@ import * as Schema from "effect/Schema"
 import { Packr } from "msgpackr"
 import { deepStrictEqual } from "node:assert"
 import * as PlainWriter from "../src/internal/plainWriter.ts"
+import * as RecordStructures from "../src/internal/recordStructures.ts"
 
-const writer = PlainWriter.make()
+const writer = PlainWriter.make({ plain: 7, structured: 8 }, RecordStructures.make())
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, useBigIntExtension: true, copyBuffers: true })
 
-const write = (value: unknown): Uint8Array => writer.write(7, value) ?? assert.fail("it was not written")
+const write = (value: unknown): Uint8Array => writer.write(value) ?? assert.fail("it was not written")
 
 /** What msgpackr reads behind the first byte. */
 const read = (bytes: Uint8Array): unknown => {
@@ -47,7 +48,7 @@ describe("a plain value", () => {
     Effect.sync(() => {
       // Some of its records have no prototype
       const value = structuredClone(given)
-      const bytes = writer.write(7, value)
+      const bytes = writer.write(value)
       assert.strictEqual(bytes === undefined, isOdd(value))
       if (bytes !== undefined) assert.deepStrictEqual(read(bytes), value)
     }), { arbitrary: { runs: 300, seed: "plain writer" } })
@@ -176,7 +177,7 @@ describe("what is not plain", () => {
 
   for (const [what, value] of refused) {
     it(`is left to others: ${what}, at the top and inside`, () => {
-      for (const each of [value, [1, value], { a: { b: value } }]) assert.isUndefined(writer.write(7, each))
+      for (const each of [value, [1, value], { a: { b: value } }]) assert.isUndefined(writer.write(each))
       comesBack({ after: "it", works: [1, 2] })
     })
   }
@@ -191,7 +192,7 @@ describe("what is not plain", () => {
       writable: true
     })
     try {
-      assert.isUndefined(writer.write(7, { a: 1 }))
+      assert.isUndefined(writer.write({ a: 1 }))
     } finally {
       Reflect.deleteProperty(Object.prototype, "polluted")
     }
@@ -209,18 +210,18 @@ describe("the bytes", () => {
   })
 
   it("of a value that throws, or is refused late, leave no trace", () => {
-    const fresh = PlainWriter.make()
-    const first = fresh.write(7, "first") ?? assert.fail()
+    const fresh = PlainWriter.make({ plain: 7, structured: 8 }, RecordStructures.make())
+    const first = fresh.write("first") ?? assert.fail()
     const failing = {
       text: textOf(50),
       get x(): never {
         throw new Error("no")
       }
     }
-    assert.throws(() => fresh.write(7, failing), "no")
+    assert.throws(() => fresh.write(failing), "no")
     fresh.reset()
-    assert.isUndefined(fresh.write(7, { text: textOf(50), late: -0 }))
-    const second = fresh.write(7, "second") ?? assert.fail()
+    assert.isUndefined(fresh.write({ text: textOf(50), late: -0 }))
+    const second = fresh.write("second") ?? assert.fail()
     assert.strictEqual(second.byteOffset, first.byteOffset + first.length)
     assert.deepStrictEqual([first, second].map(read), ["first", "second"])
   })
@@ -233,7 +234,7 @@ describe("the bytes", () => {
         throw new Error("no")
       }
     }
-    assert.throws(() => writer.write(7, failing), "no")
+    assert.throws(() => writer.write(failing), "no")
     writer.reset()
     comesBack({ inner })
   })
@@ -246,7 +247,7 @@ describe("the bytes", () => {
       },
       y: 2
     }
-    assert.isUndefined(writer.write(7, shrinking))
+    assert.isUndefined(writer.write(shrinking))
     const list: Array<unknown> = [1, 2, 3]
     Object.defineProperty(list, 0, {
       enumerable: true,
@@ -255,6 +256,6 @@ describe("the bytes", () => {
         return 1
       }
     })
-    assert.isUndefined(writer.write(7, list))
+    assert.isUndefined(writer.write(list))
   })
 })

@@ -15,7 +15,7 @@ export type IndexEntry = readonly [index: string, key: ByteString]
 /** One name for a place in an index. No name of an index has the character between them. */
 export const nameOf = ([index, key]: IndexEntry): string => `${index}\0${key}`
 
-// The bytes of a value begin with 1 or 2 (`Value.ts`).
+// The bytes of a value begin with another one (`Value.ts`).
 const indexedFormat = 4
 const headBytes = 5
 

@@ -12,16 +12,16 @@
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
 import { maximumDepth } from "./messagePack.ts"
+import { firstStructureByte, type RecordStructures, type Shape, shortNumbers } from "./recordStructures.ts"
 import { isDense, isPlainText, isRecord } from "./valueGraph.ts"
 
 /** Writes plain values. */
 export interface PlainWriter {
   /**
-   * Writes a value behind a first byte; `undefined` where it is not plain. The bytes are
-   * a slice of a larger chunk, no part of which is written twice. Throws what getters of
-   * the value throw.
+   * Writes a value; `undefined` where it is not plain. The bytes are a slice of a larger
+   * chunk, no part of which is written twice. Throws what getters of the value throw.
    */
-  readonly write: (first: number, value: unknown) => Uint8Array | undefined
+  readonly write: (value: unknown) => Uint8Array | undefined
   /** Forgets a value in the midst of which something was thrown. */
   readonly reset: () => void
 }
@@ -52,13 +52,23 @@ const isPolluted = (): boolean => {
 
 const isSmall = (value: number): boolean => value >>> 0 === value || value >> 0 === value
 
+/** What a writer begins values with. */
+interface FirstBytes {
+  readonly plain: number
+  /** Before values with records of known structures. */
+  readonly structured: number
+}
+
 /** Makes a writer. */
-export const make = (): PlainWriter => {
+export const make = (firstBytes: FirstBytes, structures: RecordStructures): PlainWriter => {
   let chunk = Buffer.allocUnsafeSlow(chunkBytes)
   let floats = new DataView(chunk.buffer)
   /** Where the value that is written begins, and where its next byte goes. */
   let start = 0
   let position = 0
+  /** Whether records are written by their structures: decided before the value, for numbers are written otherwise then. */
+  let usesStructures = false
+  let hasStructure = false
 
   /** The objects met in the value: one met twice has an identity to keep, which bytes in a row do not. */
   const few: Array<object | undefined> = Array.from({ length: fewObjects }, () => undefined)
@@ -149,7 +159,7 @@ export const make = (): PlainWriter => {
     } else if (value >= 0) {
       // There is one zero in MessagePack.
       if (Object.is(value, -0)) return false
-      if (value < 0x80) {
+      if (value < (usesStructures ? firstStructureByte : 0x80)) {
         chunk[position++] = value
       } else if (value < 0x100) {
         chunk[position++] = 0xcc
@@ -188,13 +198,54 @@ export const make = (): PlainWriter => {
     return array.length === length
   }
 
+  /** Writes a record of a known structure. */
+  const writeStructure = (record: Record<string, unknown>, number: number, depth: number): boolean => {
+    const names = structures.known[number] ?? []
+    reserve(headBytes)
+    hasStructure = true
+    if (number < shortNumbers) {
+      chunk[position++] = firstStructureByte + number
+    } else {
+      chunk[position++] = firstStructureByte + shortNumbers + (number & 0x1f)
+      chunk[position++] = (number - shortNumbers) >> 5
+    }
+    let written = 0
+    for (const key in record) {
+      // A getter may have done anything.
+      if (key !== names[written++] || !writeItem(record[key], depth)) return false
+    }
+    return written === names.length
+  }
+
+  /** The structure that the last record of a level had: mostly the next has it too. */
+  const last: Array<number> = Array.from({ length: maximumDepth + 1 }, () => -1)
+
+  const isOf = (record: Record<string, unknown>, number: number): boolean => {
+    const names = structures.known[number]
+    if (names === undefined) return false
+    let index = 0
+    for (const key in record) {
+      if (key !== names[index++]) return false
+    }
+    return index === names.length
+  }
+
   const writeRecord = (record: Record<string, unknown>, depth: number): boolean => {
+    const likely = last[depth] ?? -1
+    if (usesStructures && isOf(record, likely)) return writeStructure(record, likely, depth)
     let properties = 0
+    let shape: Shape | undefined = usesStructures ? structures.root() : undefined
     // The reader of msgpackr renames `__proto__`.
     for (const key in record) {
       if (key === "__proto__") return false
+      shape = shape?.next.get(key)
       properties++
     }
+    if (shape?.number !== undefined) {
+      last[depth] = shape.number
+      return writeStructure(record, shape.number, depth)
+    }
+    structures.meet(record)
     reserve(headBytes)
     if (properties < 16) chunk[position++] = 0x80 | properties
     else writeCount(0xde, properties)
@@ -262,12 +313,15 @@ export const make = (): PlainWriter => {
   }
 
   return {
-    write: (first, value) => {
+    write: (value) => {
       if (isPolluted()) return undefined
+      usesStructures = structures.known.length > 0
+      hasStructure = false
       position = start
       reserve(headBytes)
-      chunk[position++] = first
+      position++
       const isPlain = writeItem(value, 0)
+      chunk[start] = hasStructure ? firstBytes.structured : firstBytes.plain
       const bytes = isPlain ? chunk.subarray(start, position) : undefined
       if (isPlain) start = position
       // A small value behind it would keep all of a large one in memory.

@@ -25,6 +25,7 @@ import * as PendingCommits from "./pendingCommits.ts"
 import * as RetryTurns from "./retryTurns.ts"
 import * as RwLock from "./rwLock.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
+import * as StructureDefinitions from "./structureDefinitions.ts"
 import * as UnitCommits from "./unitCommits.ts"
 import * as WriteBuffer from "./writeBuffer.ts"
 
@@ -87,7 +88,11 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const lock = yield* RwLock.make
   const oneCommit = yield* Semaphore.make(1)
   const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
-    Result.flatMap(environment.openDatabase(recordsName), environment.stats)
+    Result.flatMap(
+      // In this order: whoever finds records finds the definitions that they refer to.
+      Result.all([StructureDefinitions.structuresName, recordsName].map(environment.openDatabase)),
+      environment.stats
+    )
   ).pipe(
     Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
   )
@@ -108,6 +113,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   })
   yield* Metric.update(metrics.mapSize, mapSize)
   const context: PendingCommits.CommitContext = { options, buffer, committer, metrics, otherCommits, oneCommit, fork }
+  const structures = StructureDefinitions.make({ ...context, environment })
   const pending = PendingCommits.make(context)
   const units = UnitCommits.make(context, pending)
   const retryTurns = RetryTurns.make(fork)
@@ -139,7 +145,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     options,
     environment,
     keys: Key.make({ ...options.key, maxBytes: environment.maxKeyBytes }),
-    values: Value.make(options),
+    values: Value.make({ ...options, structures }),
     buffer,
     live: over(buffer, environment),
     pending,

@@ -1,0 +1,239 @@
+/** Record structures that the values of a store share, on disk: who defines them, and who finds them. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { spawn } from "node:child_process"
+import { join } from "node:path"
+import * as process from "node:process"
+import { Collection, Store, type StoreService } from "../src/index.ts"
+import { recordsName } from "../src/internal/storeCore.ts"
+import { structuresName } from "../src/internal/structureDefinitions.ts"
+import { ByteString } from "../src/Key.ts"
+import { recordsOf, tamper } from "./collections.ts"
+import { faults } from "./faultyEngine.ts"
+import { faultyStore, start, temporaryFolder, until, withStore } from "./harness.ts"
+import { shapedRecord } from "./shapes.ts"
+
+/** Of so many records the first half is written before their structure is defined, and the other behind it. */
+const many = 1000
+
+/** The first byte of a value with records of structures, and of one without. */
+const structured = 5
+const plain = 1
+
+const record = (index: number): unknown => ({ id: index, name: `name ${index}`, tags: ["a", "b"] })
+
+const keyOf = (index: number): string => `key ${index}`
+
+const indices = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
+
+const putFrom = Effect.fnUntraced(function*(store: StoreService, first: number, end: number) {
+  for (let index = first; index < end; index++) yield* store.put(keyOf(index), record(index))
+  yield* store.flush
+})
+
+const putAll = (store: StoreService) => Effect.andThen(putFrom(store, 0, many / 2), putFrom(store, many / 2, many))
+
+const assertAll = Effect.fnUntraced(function*(store: StoreService, count: number) {
+  const expected = new Map(indices(count).map((index) => [keyOf(index), record(index)] as const))
+  for (const [key, value] of expected) assert.deepStrictEqual(yield* store.getOrFail(key), value)
+  assert.deepStrictEqual(new Map(yield* Stream.runCollect(store.entries())), expected)
+  assert.deepStrictEqual((yield* store.getMany(expected.keys())).found, expected)
+})
+
+/** How many values of a closed store have which first byte. */
+const formatsIn = Effect.fnUntraced(function*(path: string) {
+  const formats = (yield* recordsOf(path, recordsName)).map(([, value]) => value[0])
+  return {
+    plain: formats.filter((format) => format === plain).length,
+    structured: formats.filter((format) => format === structured).length
+  }
+})
+
+const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresName), (records) => records.length)
+
+const program = new URL("./programs/shapes.ts", import.meta.url).pathname
+
+/** Has another process put records of many shapes. */
+const putShapes = (path: string, first: number, count: number) =>
+  Effect.callback<string>((resume) => {
+    const child = spawn(process.execPath, [program, path, String(first), String(count)])
+    let errors = ""
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text
+    })
+    child.on("close", () => resume(Effect.succeed(errors)))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+describe("records with fields in common", () => {
+  it.effect("are written by a structure, once it is defined, and read in this process and the next", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => Effect.andThen(putAll(store), assertAll(store, many)))
+      assert.strictEqual(yield* definitionsIn(path), 1)
+      assert.deepStrictEqual(yield* formatsIn(path), { plain: many / 2, structured: many / 2 })
+      yield* withStore({ path, readOnly: true }, (store) => assertAll(store, many))
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          yield* assertAll(store, many)
+          yield* putAll(store)
+          yield* assertAll(store, many)
+        }))
+      assert.deepStrictEqual(yield* formatsIn(path), { plain: 0, structured: many })
+      assert.strictEqual(yield* definitionsIn(path), 1)
+    }))
+
+  it.effect("keep their structures when all records are cleared, and in a copy", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const [path, copy] = [join(folder, "store"), join(folder, "copy")]
+      yield* withStore({ path, checksums: true }, (store) =>
+        Effect.gen(function*() {
+          yield* putAll(store)
+          yield* store.clear
+          yield* putAll(store)
+          yield* assertAll(store, many)
+          yield* store.backup(copy, { compact: true })
+        }))
+      assert.strictEqual(yield* definitionsIn(path), 1)
+      yield* withStore({ path: copy, readOnly: true }, (store) => assertAll(store, many))
+    }))
+
+  it.effect("are read in transactions, snapshots and updates as all others", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* temporaryFolder })
+      yield* putAll(store)
+      yield* store.withTransaction(Effect.gen(function*() {
+        yield* assertAll(store, many)
+        yield* store.put(keyOf(many), record(many))
+        yield* assertAll(store, many + 1)
+      }))
+      yield* store.update(keyOf(0), (value) => value)
+      yield* assertAll(store, many + 1)
+    }))
+
+  it.effect("of a collection are written by structures too, also behind the entries of indexes", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const Item = Schema.Struct({ id: Schema.Int, name: Schema.String })
+      const open = Collection.make("items", {
+        key: Schema.Int,
+        value: Item,
+        indexes: { byName: { key: Schema.String, of: (item) => item.name } }
+      })
+      const indexed = 4
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const items = yield* open
+          for (const id of indices(many)) {
+            yield* items.put(id, { id, name: `name ${id}` })
+            if (id === many / 2 - 1) yield* store.flush
+          }
+          yield* store.flush
+        }).pipe(Effect.provideService(Store, store), Effect.scoped))
+      const bytesOf = (value: Buffer): number => value[0] === indexed ? value[5 + value.readUInt32LE(1)] ?? -1 : -1
+      const formats = (yield* recordsOf(path, "collection/items")).map(([, value]) => bytesOf(value))
+      assert.strictEqual(formats.filter((format) => format === structured).length, many / 2)
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const items = yield* open
+          assert.deepStrictEqual(yield* items.verify, [])
+          for (const id of indices(many)) assert.deepStrictEqual(yield* items.getOrFail(id), { id, name: `name ${id}` })
+          const found = yield* items.indexes.byName.getOrFail("name 7")
+          assert.deepStrictEqual(found, { id: 7, name: "name 7" })
+        }).pipe(Effect.provideService(Store, store), Effect.scoped))
+    }))
+
+  it.effect(
+    "are read by a process that was open before their structures were defined, and written by many at once",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ path, durability: "noSync" })
+        const reader = yield* Store.make({ path, durability: "noSync" })
+        const each = 4000
+        const writers = yield* Effect.all(
+          [0, 1, 2].map((number) => putShapes(path, number * each, each)),
+          { concurrency: "unbounded" }
+        ).pipe(start)
+        const own = indices(each).map((index) => index + 3 * each)
+        for (const number of own) {
+          yield* store.put(`record ${number}`, shapedRecord(number))
+          if (number % 100 === 0) {
+            const found = yield* store.get(`record ${number % (3 * each)}`)
+            if (found._tag === "Some") assert.deepStrictEqual(found.value, shapedRecord(number % (3 * each)))
+          }
+        }
+        yield* store.flush
+        assert.deepStrictEqual(yield* Fiber.join(writers), ["", "", ""])
+        const all = yield* Stream.runCollect(reader.entries())
+        assert.strictEqual(all.length, 4 * each)
+        for (const [key, value] of all) {
+          assert.deepStrictEqual(value, shapedRecord(Number(key.slice("record ".length))))
+        }
+      }),
+    60_000
+  )
+})
+
+describe("the definition of a structure", () => {
+  it.effect("is on disk before the first value that refers to it, and in a transaction of its own", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const held = yield* faulty.holdCommit
+      for (let index = 0; index < 900; index++) yield* store.put(keyOf(index), record(index))
+      yield* held.isWanted
+      assert.deepStrictEqual(faulty.batches(), [])
+      yield* held.release
+      yield* until(() => faulty.batches().length === 1)
+      const flushing = yield* start(store.flush)
+      yield* Fiber.join(flushing)
+      const [definition, records] = faulty.batches()
+      assert.deepStrictEqual(definition?.map(([database]) => database), [structuresName])
+      assert.isTrue(records?.every(([database, , value]) => database === recordsName && value?.[0] === plain))
+      yield* store.put("next", record(0))
+      yield* store.flush
+      assert.strictEqual(faulty.batches()[2]?.[0]?.[2]?.[0], structured)
+    }))
+
+  it.effect("keeps nobody from writing when it fails, and nobody hears of it", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      yield* faulty.fail("commit", faults.diskFull)
+      for (let index = 0; index < 900; index++) yield* store.put(keyOf(index), record(index))
+      yield* until(() => faulty.batches().length === 1)
+      yield* store.flush
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch[0]?.[0]), [structuresName, recordsName])
+      yield* assertAll(store, 900)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 0)
+      assert.deepStrictEqual(yield* formatsIn(path), { plain: 900, structured: 0 })
+    }))
+
+  it.effect("that is damaged makes the values that refer to it a typed error, and no others", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => Effect.andThen(putAll(store), putAll(store)))
+      const [definition] = yield* recordsOf(path, structuresName)
+      const [key, value] = definition ?? assert.fail("there is none")
+      const damaged = Uint8Array.from(value)
+      damaged[damaged.length - 1] = 0x62
+      yield* tamper(path, [[structuresName, key, damaged], [recordsName, ByteString("other"), Uint8Array.of(plain, 7)]])
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const failure = yield* Effect.flip(store.get(keyOf(0)))
+          assert.strictEqual(failure._tag, "ValueDecoding")
+          assert.match(failure.message, /structure/)
+          assert.strictEqual(yield* store.getOrFail("other"), 7)
+          // What is written now has a definition of its own.
+          yield* putAll(store)
+          yield* putAll(store)
+          yield* store.delete("other")
+          yield* assertAll(store, many)
+        }))
+      assert.strictEqual(yield* definitionsIn(path), 2)
+    }))
+})
