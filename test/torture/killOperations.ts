@@ -78,10 +78,11 @@ const numbersOfLife = 100_000
 export const lifeOfNumber = (number: number): number => Math.floor(number / numbersOfLife)
 
 /** The value that a mark stands for: no two are equal, and no part of one is part of another. */
-export const markOf = ([number, size]: Mark) => ({
-  number,
-  text: `${number};`.repeat(Math.ceil(size / 2)).slice(0, size)
-})
+export const markOf = ([number, size]: Mark) => {
+  const text = `${number};`.repeat(Math.ceil(size / 2)).slice(0, size)
+  // Two record structures
+  return number % 2 === 0 ? { number, text } : { text, number }
+}
 
 const sizeOf = (random: Random.Random): number => {
   // Growth comes with the few large ones

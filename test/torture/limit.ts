@@ -22,7 +22,10 @@ const kibibyte = 1024
 const keyCount = 40
 const keys = Array.from({ length: keyCount }, (_, index) => `k${index}`.padEnd(1 + index * 9, "y"))
 
-type Model = ReadonlyMap<string, string>
+/** Text, or a record with it. */
+type Value = string | { readonly text: string; readonly turn: number }
+
+type Model = ReadonlyMap<string, Value>
 
 /** A stream that is open, and what the store held when it was started. */
 interface OpenStream {
@@ -39,7 +42,7 @@ interface Limited {
   readonly allowed: number
   readonly file: string
   /** What the store must hold. */
-  readonly model: Map<string, string>
+  readonly model: Map<string, Value>
   readonly streams: Array<OpenStream>
 }
 
@@ -47,20 +50,21 @@ const key = (random: Random.Random): string => keys[random.below(keyCount)] ?? "
 
 let count = 0
 
-const value = (random: Random.Random): string => {
+const value = (random: Random.Random): Value => {
   const length = random.oneIn(15)
     ? random.between(50_000, 300_000)
     : random.oneIn(3)
     ? random.between(1000, 20_000)
     : random.below(500)
-  return `${++count} ${"x".repeat(length)}`
+  const text = `${++count} ${"x".repeat(length)}`
+  return random.oneIn(2) ? { text, turn: count } : text
 }
 
 /** Makes a change to the store, and to the model where the store took it. */
 const attempt = (
   { model, recorder }: Limited,
   made: Effect.Effect<unknown, { readonly _tag: string; readonly message: string }>,
-  change: (model: Map<string, string>) => void
+  change: (model: Map<string, Value>) => void
 ): Effect.Effect<boolean> =>
   Effect.match(made, {
     onFailure: (error) => {
@@ -74,7 +78,20 @@ const attempt = (
     }
   })
 
-const entriesOf = (random: Random.Random): ReadonlyArray<readonly [string, string]> =>
+/** So often a record is written over that the structure of such records is defined. */
+const turns = 300
+
+/** Writes a small record over and over. */
+const overwrite = Effect.fnUntraced(function*(limited: Limited, name: string) {
+  for (let turn = 0; turn < turns; turn++) {
+    const small = { text: "small", turn }
+    const isTaken = yield* attempt(limited, limited.store.put(name, small), (model) => model.set(name, small))
+    if (!isTaken) return false
+  }
+  return true
+})
+
+const entriesOf = (random: Random.Random): ReadonlyArray<readonly [string, Value]> =>
   random.many(random.between(1, 8), () => [key(random), value(random)] as const)
 
 const write = (limited: Limited): Effect.Effect<boolean> => {
@@ -100,6 +117,7 @@ const write = (limited: Limited): Effect.Effect<boolean> => {
       for (const each of keys) if (each.startsWith(name)) model.delete(each)
     })
   }
+  if (random.oneIn(10)) return overwrite(limited, name)
   return random.oneIn(12)
     ? attempt(limited, store.clear, (model) => model.clear())
     : attempt(limited, store.flush, () => undefined)
@@ -136,7 +154,7 @@ const expectLimit = ({ allowed, file, recorder }: Limited): void => {
 
 const expectModel = Effect.fnUntraced(function*({ model, recorder, store }: Limited) {
   const { found } = yield* store.getMany(keys)
-  const wrong = keys.filter((each) => found.get(each) !== model.get(each))
+  const wrong = keys.filter((each) => !isDeepStrictEqual(found.get(each), model.get(each)))
   recorder.expect(wrong.length === 0, `${wrong.length} of ${model.size} values are not what they were`)
   const size = yield* store.size
   recorder.expect(size === model.size, `there are ${size} keys, ${model.size} were taken`)
@@ -210,7 +228,7 @@ export const section: Section = {
     const random = Random.make(seed)
     const recorder = record()
     const path = yield* temporaryFolder
-    const model = new Map<string, string>()
+    const model = new Map<string, Value>()
     for (let lives = 0; lives < 3; lives++) {
       const scope = yield* Scope.make()
       const lived = yield* Effect.exit(Scope.provide(live(path, { random, recorder, model }), scope))
