@@ -68,11 +68,14 @@ export const shortNumbers = 32
 /** As many as a store can have: numbers of two bytes would go on to 8,224. */
 export const mostStructures = 1024
 
-/** So many records are passed over between two that are looked at: to look at each would cost too much. */
+/** So many records are all looked at, which costs a third more time to write them. */
+const firstLooks = 256
+
+/** So many are passed over between two that are looked at behind those. */
 const shortestPause = 15
 
 /** So often a structure is met before it is worth a definition. */
-const meetings = 8
+const meetings = 16
 
 /** Records of more fields are taken for tables, whose names are data. */
 const mostFields = 64
@@ -106,6 +109,7 @@ export const make = ({ read, want }: Definitions = nowhere): RecordStructures =>
   let shapes = 0
   let pause = shortestPause
   let untilNext = 0
+  let looks = 0
 
   /** The shape of some fields, and of those before them. */
   const shapeOf = (names: Names): Shape => {
@@ -149,7 +153,7 @@ export const make = ({ read, want }: Definitions = nowhere): RecordStructures =>
         untilNext--
         return
       }
-      untilNext = pause
+      untilNext = looks++ < firstLooks ? 0 : pause
       const names: Array<string> = []
       for (const name in record) {
         if (names.push(name) > mostFields) return

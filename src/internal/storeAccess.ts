@@ -108,17 +108,11 @@ export const make = ({ core, isClosed }: Holder) => {
   const again = <A, E>(next: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed> =>
     Effect.suspend((): Effect.Effect<A, E | Closed> => refusal() ?? next())
 
-  /**
-   * Whether a unit that is being committed writes to these keys. Nobody sees that yet: who wrote now would go by
-   * something older, and be seen before the unit although he comes after it.
-   */
-  const isInUnit = (writes: ReadonlyArray<Write>): boolean =>
-    writes.some(([database, key]) => units.isInUnit(database, key))
-
   const bufferValue = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError | Closed> => {
     const unreported = pending.takeUnreported()
     if (unreported !== undefined) return Effect.fail(unreported)
-    if (isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferValue(writes)))
+    // Nobody sees the unit yet: who wrote now would go by something older, and be seen before it although he comes after.
+    if (units.isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferValue(writes)))
     if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitRoom, again(() => bufferValue(writes)))
     pending.write(writes)
     return Effect.void
@@ -126,7 +120,7 @@ export const make = ({ core, isClosed }: Holder) => {
 
   /** A deletion is always taken, at most after the commit that runs: when nothing fits any more it is the way out. */
   const bufferDeletion = (writes: ReadonlyArray<Write>): Effect.Effect<void, Closed> => {
-    if (isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferDeletion(writes)))
+    if (units.isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferDeletion(writes)))
     if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitCommitting, again(() => bufferDeletion(writes)))
     pending.write(writes)
     return Effect.void
@@ -151,7 +145,7 @@ export const make = ({ core, isClosed }: Holder) => {
     if (Result.isFailure(taken)) return { result: Result.fail(taken.failure) }
     const { result, writes } = taken.success
     if (writes.length === 0) return { result: Result.succeed(result) }
-    if (isInUnit(writes)) return { wait: units.awaitUnit }
+    if (units.isInUnit(writes)) return { wait: units.awaitUnit }
     if (!buffer.accepts(writes)) {
       return { wait: hasOnlyDeletions(writes) ? pending.awaitCommitting : awaitRoom }
     }

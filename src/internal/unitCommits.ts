@@ -11,8 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { Batch, Plan, Reader } from "../Engine.ts"
-import type { ByteString } from "../Key.ts"
+import type { Batch, Plan, Reader, Write } from "../Engine.ts"
 import type { EngineFailure } from "../StoreError.ts"
 import type { CommitError, Work } from "./committer.ts"
 import * as Generation from "./generation.ts"
@@ -41,8 +40,8 @@ export interface UnitCommits {
     unit: Unit,
     refusal: () => Effect.Effect<never, E> | undefined
   ) => Effect.Effect<boolean, CommitError | E>
-  /** Whether a unit that writes to this key is being committed: what it writes is visible to nobody yet. */
-  readonly isInUnit: (database: string, key: ByteString) => boolean
+  /** Whether a unit that writes to one of the same keys is being committed: what it writes is visible to nobody yet. */
+  readonly isInUnit: (writes: ReadonlyArray<Write>) => boolean
   /** Waits until no unit is being committed. */
   readonly awaitUnit: Effect.Effect<void>
   /** Waits for all units that were asked for. What commits them ends with the store. */
@@ -262,8 +261,11 @@ export const make = (
           return Effect.void
         })
       }),
-    isInUnit: (database, key) =>
-      group !== undefined && group.requests.some(({ unit }) => unit.writes.touches(database, key)),
+    isInUnit: (writes) => {
+      if (group === undefined) return false
+      const { requests } = group
+      return writes.some(([database, key]) => requests.some(({ unit }) => unit.writes.touches(database, key)))
+    },
     awaitUnit: Effect.suspend(() => group === undefined ? Effect.void : Deferred.await(group.settled)),
     finish: Effect.gen(function*() {
       for (const { outcome } of [...(group?.requests ?? []), ...waiting]) yield* Effect.exit(Deferred.await(outcome))

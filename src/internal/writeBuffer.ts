@@ -186,9 +186,9 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
     range: (database, range) => inRange(entriesOfBoth(current(), database), range),
     isFull,
     accepts: (group) => {
+      if (hasRoom() || (acceptsDeletions() && hasOnlyDeletions(group))) return true
       const growth = growthOf(group)
-      if (growth !== undefined && (growth <= 0 || current().filling.writes.bytes + growth < batchBytes)) return true
-      return hasRoom() || (acceptsDeletions() && hasOnlyDeletions(group))
+      return growth !== undefined && (growth <= 0 || current().filling.writes.bytes + growth < batchBytes)
     },
     write: (group, freeing) => {
       frozen = undefined
