@@ -46,8 +46,8 @@ export interface CommitterOptions {
 
 /** What is committed as one. */
 export interface Work {
-  /** Decides inside of the transaction what it writes. */
-  readonly plan: Plan
+  /** What it writes, or what decides on that inside of the transaction. */
+  readonly plan: Plan | Batch
   /** How many writes it may have, for the message when it does not fit. */
   readonly size: number
   /** Whether it may use the pages that are held back, because it only deletes. */
@@ -75,7 +75,7 @@ const smallestGrowth = 64 * 1024 * 1024
 const fewPages = 16
 
 const noWork: Work = {
-  plan: () => Result.succeed({ clear: [], writes: [] }),
+  plan: { clear: [], writes: [] },
   size: 0,
   isFreeing: true
 }
@@ -96,13 +96,19 @@ export const make = (options: CommitterOptions): Committer => {
   /** Whether all that earlier transactions freed can be used, also those before the environment was opened. */
   let isAged = options.pages <= fewPages
 
+  /** What makes writes that are pending. */
+  const planOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Plan | Batch =>
+    otherCommits.mustComplete()
+      ? (present, transactionId) =>
+        Result.map(otherCommits.complete(writes, since, present, transactionId), (completed) => ({
+          clear: [],
+          writes: completed
+        }))
+      : { clear: [], writes }
+
   /** The work of making writes that are pending. */
-  const workOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Work => ({
-    plan: (present, transactionId) =>
-      Result.map(otherCommits.complete(writes, since, present, transactionId), (completed) => ({
-        clear: [],
-        writes: completed
-      })),
+  const workOf = (writes: ReadonlyArray<Write>, generation: Generation.Generation): Work => ({
+    plan: planOf(writes, generation),
     size: writes.length,
     isFreeing: hasOnlyDeletions(writes)
   })
@@ -172,20 +178,21 @@ export const make = (options: CommitterOptions): Committer => {
   })
 
   /** Runs one transaction and tells of it. */
-  const transact = (plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
+  const transact = (plan: Plan | Batch): Effect.Effect<void, EngineFull | EngineFailure> =>
     Effect.suspend(() => {
       let written: Batch | undefined
-      const commitPlanned = environment.commit((present, number) =>
-        Result.map(plan(present, number), (batch) => {
-          if (batch === undefined) return undefined
-          return {
-            ...batch,
-            onWritten: () => {
-              written = batch
-              options.onWritten(batch)
-            }
-          }
-        })
+      const watched = (batch: Batch): Batch => ({
+        ...batch,
+        onWritten: () => {
+          written = batch
+          options.onWritten(batch)
+        }
+      })
+      const commitPlanned = environment.commit(
+        typeof plan === "function"
+          ? (present, number) =>
+            Result.map(plan(present, number), (batch) => batch === undefined ? undefined : watched(batch))
+          : watched(plan)
       )
       return Effect.flatMap(commitPlanned, (transactionId) =>
         written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId))

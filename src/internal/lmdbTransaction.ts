@@ -1,0 +1,154 @@
+/**
+ * Makes transactions in the way of the library: one that decides what it writes looks at
+ * the records and at the limit inside of it, on the main thread; one that is decided, on a
+ * file without a limit, is handed to the thread of the library.
+ */
+import * as Result from "effect/Result"
+import { type Batch, EngineFull, type Plan, type Reader } from "../Engine.ts"
+import { mapSizeFor, pageSize } from "./fileLimit.ts"
+import {
+  freedBy,
+  listPagesFor,
+  prepareLoosePages,
+  roughlyTakenBy,
+  takeLastPages,
+  takenBy,
+  type Target,
+  type Writable,
+  writeAll
+} from "./lmdbBatch.ts"
+import { revealCommitError } from "./lmdbErrors.ts"
+import { figure, pagesOf } from "./lmdbFigures.ts"
+
+/** What transactions are made with: a database of the library. */
+interface Transactable extends Writable {
+  readonly childTransaction: (action: () => unknown) => Promise<unknown>
+  readonly batch: (action: () => void) => Promise<unknown>
+  readonly getWriteTxnId: () => number
+}
+
+/** The files that are written to. */
+export interface WritableFiles extends Target {
+  readonly meta: Transactable
+  /** The size that the native map was asked to have. */
+  readonly wantedMapSize: number
+  /** The size that it had when it was opened: more where the file is longer. */
+  readonly nativeMapSize: number
+  /** Whether the files stayed open through a resize, for the sake of snapshots: the native map is of any size then. */
+  readonly isPinned: boolean
+  /** Whether another thread of the process has the file open: they share a map, of any size too. */
+  readonly isShared: boolean
+  /** The last 32 bits of the number of the last transaction that was made. */
+  readonly lastNumber: () => number
+}
+
+/** What a transaction is made within. */
+export interface TransactionOptions {
+  /** The size of the map, in bytes. */
+  readonly mapSize: number
+  /** Whether the map may grow beyond that by itself. */
+  readonly isLimited: boolean
+  /** What the library takes for the wish to undo a transaction. */
+  readonly abort: unknown
+}
+
+/** What became of a transaction: its number, `undefined` where its plan gave it up, or that it did not fit. */
+export type Outcome = number | undefined | EngineFull
+
+/** Decides inside of a transaction with this number what it writes. */
+export type Decide = (transactionId: number) => Batch | undefined
+
+/** Runs a plan in the way of the library, which undoes a transaction that throws. */
+export const decideBy = (plan: Plan, present: Reader, transactionId: number): Batch | undefined => {
+  const decided = plan(present, transactionId)
+  if (Result.isFailure(decided)) throw decided.failure
+  return decided.success
+}
+
+/** Runs a transaction, and undoes it unless it stays within the native map. */
+const within = (
+  files: WritableFiles,
+  { abort, mapSize }: TransactionOptions,
+  decide: Decide,
+  write: (batch: Batch) => unknown
+): Promise<Outcome> => {
+  const { meta, nativeMapSize, wantedMapSize } = files
+  const isLimitSeen = !files.isPinned && !files.isShared
+  let outcome: Outcome
+  const refuse = (needed: number) => {
+    outcome = new EngineFull({ mapSize, needed })
+    return abort
+  }
+  return meta.childTransaction(() => {
+    const before = meta.getStats()
+    const present = figure(before, "mapSize")
+    if (isLimitSeen && present !== nativeMapSize) return refuse(mapSize)
+    const transactionId = meta.getWriteTxnId()
+    const batch = decide(transactionId)
+    if (batch === undefined) return abort
+    const mustEstimate = !isLimitSeen && present > wantedMapSize
+    if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
+    const result = write(batch)
+    const grown = figure(meta.getStats(), "mapSize")
+    // The engine grows its map to twice the need.
+    if (grown !== present && grown > wantedMapSize) return refuse(Math.max(mapSize + 1, Math.ceil(grown / 2)))
+    outcome = transactionId
+    return result
+  }).catch(revealCommitError).then(() => outcome)
+}
+
+/** Makes a transaction of what is decided inside of it. */
+export const transact = (files: WritableFiles, options: TransactionOptions, decide: Decide): Promise<Outcome> => {
+  if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
+    return within(files, options, decide, (batch) => writeAll(files, batch))
+  }
+  // The file is in the pages that were held back. The same writes take the same pages: what
+  // they leave for the end of the commit, and for deletions later, is tried out in a
+  // transaction that is undone.
+  // Whoever clears frees more than he takes: that needs no trial.
+  const heldPages = (Math.min(files.nativeMapSize, mapSizeFor(options.mapSize, true)) - files.wantedMapSize) / pageSize
+  let isTrial = true
+  let listPages = 0
+  return within(files, options, decide, (batch) => {
+    isTrial = batch.clear.length === 0
+    if (!isTrial) return writeAll(files, batch)
+    const freed = freedBy(files, batch)
+    listPages = listPagesFor(files, freed)
+    writeAll(files, batch)
+    prepareLoosePages(files, listPages + Math.max(0, heldPages))
+    takeLastPages(files, freed)
+    return options.abort
+  }).then((outcome) =>
+    isTrial && typeof outcome === "number"
+      ? within(files, options, decide, (batch) => {
+        writeAll(files, batch)
+        prepareLoosePages(files, listPages)
+      })
+      : outcome
+  )
+}
+
+/** More are written on the main thread: the library holds it up while so many wait for its own. */
+const mostHanded = 100_000
+
+/** How the library counts: up to here and then from 0 again. */
+const numbersOfLibrary = 2 ** 32
+
+/** Makes a transaction of a batch in the thread of the library; `undefined` where that is not for this batch. */
+export const handOver = (
+  files: WritableFiles,
+  { isLimited }: TransactionOptions,
+  batch: Batch
+): Promise<Outcome> | undefined => {
+  // Nothing can be undone there: neither what passes the limit nor what a bad key interrupts.
+  if (isLimited || files.isPinned || files.isShared || batch.clear.length > 0) return undefined
+  const figures = files.meta.getStats()
+  const pages = pagesOf(figures)
+  const taken = roughlyTakenBy(files, batch, pages, mostHanded)
+  if (taken === undefined || (pages + taken) * pageSize > files.wantedMapSize) return undefined
+  if (figure(figures, "mapSize") !== files.nativeMapSize) return undefined
+  return files.meta.batch(() => writeAll(files, batch)).catch(revealCommitError).then(() => {
+    const last = figure(files.meta.getStats(), "lastTxnId")
+    return last - (last - files.lastNumber()) % numbersOfLibrary
+  })
+}
