@@ -264,10 +264,9 @@ export interface Environment extends Reader {
    * **Details**
    *
    * Not to be run twice at a time. Once begun it cannot be interrupted. An empty
-   * batch makes a transaction too. A batch instead of a plan goes by nothing that
-   * there is: an engine may be faster with it.
+   * batch makes a transaction too.
    */
-  readonly commit: (work: Plan | Batch) => Effect.Effect<number | undefined, EngineFull | EngineFailure>
+  readonly commit: (plan: Plan) => Effect.Effect<number | undefined, EngineFull | EngineFailure>
 
   /**
    * Sets the size of the map, and with it the limit that `commit` keeps. A map is

@@ -8,9 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { Collection, Engine, LmdbEngine, type OpenFailed, Store, type StoreOptions } from "../src/index.ts"
-import { structuresName } from "../src/internal/structureDefinitions.ts"
 import type { ByteString } from "../src/Key.ts"
-import { watching } from "./engineWork.ts"
 import { openWith } from "./streaming.ts"
 
 /** What all errors of a store may have. */
@@ -130,17 +128,15 @@ export const tamper = (path: string, writes: ReadonlyArray<Engine.Write>): Effec
 export const watchedUsers = Effect.fnUntraced(function*(options: Options = {}) {
   const batches: Array<ReadonlyArray<Engine.Write>> = []
   const { store } = yield* openWith({ flushInterval: "Infinity", ...options }, ({ commit }) => ({
-    commit: (work) =>
+    commit: (plan) =>
       Effect.suspend(() => {
         let writes: ReadonlyArray<Engine.Write> = []
-        const watched = watching(work, (batch) => {
-          writes = batch === undefined ? [] : [...batch.writes]
-        })
-        const keep = Effect.sync(() => {
-          // Record structures have transactions of their own.
-          if (!writes.some(([database]) => database === structuresName)) batches.push(writes)
-        })
-        return Effect.tap(commit(watched), () => keep)
+        const planned: Engine.Plan = (present, transactionId) =>
+          Result.map(plan(present, transactionId), (batch) => {
+            writes = batch === undefined ? [] : [...batch.writes]
+            return batch
+          })
+        return Effect.tap(commit(planned), () => Effect.sync(() => void batches.push(writes)))
       })
   }))
   const collection = yield* Effect.provideService(openUsers, Store, store)

@@ -13,7 +13,6 @@ import * as Scope from "effect/Scope"
 import * as Engine from "../src/Engine.ts"
 import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
 import { EngineFailure } from "../src/StoreError.ts"
-import { watching } from "./engineWork.ts"
 
 /** What an environment can be asked to do. */
 type Operation = "get" | "has" | "count" | "stats" | "commit" | "resize" | "backup"
@@ -91,35 +90,35 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
       return fault === undefined ? effect : Effect.fail(fault)
     })
 
-  /** Takes down the batch that work comes to: that of the last run of a plan. */
-  const recording = (work: Engine.Plan | Engine.Batch): Engine.Plan | Engine.Batch => {
+  /** Takes down the batch that a plan decides on: that of its last run. */
+  const recording = (plan: Engine.Plan): Engine.Plan => {
     let index = -1
-    return watching(work, (batch) => {
-      if (batch === undefined) return
-      if (index < 0) index = batches.length
-      batches[index] = [...batch.writes]
-    })
+    return (present, transactionId) =>
+      Result.map(plan(present, transactionId), (batch) => {
+        if (batch !== undefined) {
+          if (index < 0) index = batches.length
+          batches[index] = [...batch.writes]
+        }
+        return batch
+      })
   }
 
   const commit = (
     environment: Engine.Environment,
-    work: Engine.Plan | Engine.Batch
+    plan: Engine.Plan
   ) =>
     Effect.suspend((): Effect.Effect<number | undefined, Fault> => {
       const fault = faultOf("commit")
+      const recorded = recording(plan)
       const next = held.shift()
       const isReleased = next === undefined
         ? Effect.void
         : Effect.andThen(Deferred.succeed(next.wanted, undefined), next.latch.await)
       const decideAndFail = (error: Fault) =>
-        Effect.suspend(() => {
-          const recorded = recording(work)
-          const decided = typeof recorded === "function" ? recorded(environment, 0) : Result.succeed(undefined)
-          return Effect.andThen(Effect.fromResult(decided), Effect.fail(error))
-        })
+        Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment, 0))), Effect.fail(error))
       return Effect.andThen(
         isReleased,
-        fault === undefined ? Effect.suspend(() => environment.commit(recording(work))) : decideAndFail(fault)
+        fault === undefined ? environment.commit(recorded) : decideAndFail(fault)
       )
     }).pipe(Effect.uninterruptible)
 
@@ -136,7 +135,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
             has: (database, key) => read("has", () => environment.has(database, key)),
             count: (database) => read("count", () => environment.count(database)),
             stats: () => read("stats", environment.stats),
-            commit: (work) => commit(environment, work),
+            commit: (plan) => commit(environment, plan),
             resize: (mapSize, resizeOptions) => run("resize", environment.resize(mapSize, resizeOptions)),
             backup: (path, backupOptions) => run("backup", environment.backup(path, backupOptions))
           }))

@@ -28,16 +28,13 @@ const openShared = Effect.gen(function*() {
   const held: Array<Effect.Effect<void>> = []
   let isFailing = false
   let reads = 0
-  const counting = (work: Engine.Plan | Engine.Batch): Engine.Plan | Engine.Batch =>
-    typeof work === "function"
-      ? (present, transactionId) => {
-        const get: typeof present.get = (database, key) => {
-          reads++
-          return present.get(database, key)
-        }
-        return work({ ...present, get }, transactionId)
-      }
-      : work
+  const counting = (plan: Engine.Plan): Engine.Plan => (present, transactionId) => {
+    const get: typeof present.get = (database, key) => {
+      reads++
+      return present.get(database, key)
+    }
+    return plan({ ...present, get }, transactionId)
+  }
   const { environment, store } = yield* openWith({ flushInterval: "Infinity", durability: "noSync" }, ({ commit }) => ({
     commit: (plan) =>
       Effect.gen(function*() {

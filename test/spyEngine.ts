@@ -4,10 +4,10 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { Engine, type OpenFailed, Store, type StoreOptions, type StoreService } from "../src/index.ts"
 import * as LmdbEngine from "../src/internal/lmdbEngine.ts"
-import { watching } from "./engineWork.ts"
 import { temporaryFolder } from "./harness.ts"
 
 /** What can be held back. */
@@ -53,12 +53,15 @@ const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
 
   const watch = (environment: Engine.Environment): Engine.Environment => ({
     ...environment,
-    commit: (work) =>
+    commit: (plan) =>
       Effect.suspend(() => {
         let keys: ReadonlyArray<string> = []
-        const commit = environment.commit(watching(work, (batch) => {
-          keys = batch === undefined ? [] : keysOf(batch)
-        }))
+        const commit = environment.commit((present, transactionId) =>
+          Result.map(plan(present, transactionId), (batch) => {
+            keys = batch === undefined ? [] : keysOf(batch)
+            return batch
+          })
+        )
         const record = (transactionId: number | undefined) =>
           Effect.sync(() => {
             if (transactionId === undefined) {

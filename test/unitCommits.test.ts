@@ -291,12 +291,12 @@ describe("units that wait for a commit", () => {
     Effect.gen(function*() {
       let fault: EngineFailure | undefined
       const { store } = yield* openWith({}, (environment) => ({
-        commit: (work) =>
-          environment.commit(
-            fault === undefined || typeof work !== "function"
-              ? work
-              : (present, transactionId) =>
-                work({ ...present, get: () => Result.fail(faults.readersFull) }, transactionId)
+        commit: (plan) =>
+          environment.commit((present, transactionId) =>
+            plan(
+              fault === undefined ? present : { ...present, get: () => Result.fail(faults.readersFull) },
+              transactionId
+            )
           )
       }))
       yield* store.putMany({ a: 1 })

@@ -46,8 +46,8 @@ export interface CommitterOptions {
 
 /** What is committed as one. */
 export interface Work {
-  /** What it writes, or what decides on that inside of the transaction. */
-  readonly plan: Plan | Batch
+  /** Decides inside of the transaction what it writes. */
+  readonly plan: Plan
   /** How many writes it may have, for the message when it does not fit. */
   readonly size: number
   /** Whether it may use the pages that are held back, because it only deletes. */
@@ -75,7 +75,7 @@ const smallestGrowth = 64 * 1024 * 1024
 const fewPages = 16
 
 const noWork: Work = {
-  plan: { clear: [], writes: [] },
+  plan: () => Result.succeed({ clear: [], writes: [] }),
   size: 0,
   isFreeing: true
 }
@@ -96,19 +96,13 @@ export const make = (options: CommitterOptions): Committer => {
   /** Whether all that earlier transactions freed can be used, also those before the environment was opened. */
   let isAged = options.pages <= fewPages
 
-  /** What makes writes that are pending. */
-  const planOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Plan | Batch =>
-    otherCommits.mustComplete()
-      ? (present, transactionId) =>
-        Result.map(otherCommits.complete(writes, since, present, transactionId), (completed) => ({
-          clear: [],
-          writes: completed
-        }))
-      : { clear: [], writes }
-
   /** The work of making writes that are pending. */
-  const workOf = (writes: ReadonlyArray<Write>, generation: Generation.Generation): Work => ({
-    plan: planOf(writes, generation),
+  const workOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Work => ({
+    plan: (present, transactionId) =>
+      Result.map(otherCommits.complete(writes, since, present, transactionId), (completed) => ({
+        clear: [],
+        writes: completed
+      })),
     size: writes.length,
     isFreeing: hasOnlyDeletions(writes)
   })
@@ -178,21 +172,20 @@ export const make = (options: CommitterOptions): Committer => {
   })
 
   /** Runs one transaction and tells of it. */
-  const transact = (plan: Plan | Batch): Effect.Effect<void, EngineFull | EngineFailure> =>
+  const transact = (plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
     Effect.suspend(() => {
       let written: Batch | undefined
-      const watched = (batch: Batch): Batch => ({
-        ...batch,
-        onWritten: () => {
-          written = batch
-          options.onWritten(batch)
-        }
-      })
-      const commitPlanned = environment.commit(
-        typeof plan === "function"
-          ? (present, number) =>
-            Result.map(plan(present, number), (batch) => batch === undefined ? undefined : watched(batch))
-          : watched(plan)
+      const commitPlanned = environment.commit((present, number) =>
+        Result.map(plan(present, number), (batch) => {
+          if (batch === undefined) return undefined
+          return {
+            ...batch,
+            onWritten: () => {
+              written = batch
+              options.onWritten(batch)
+            }
+          }
+        })
       )
       return Effect.flatMap(commitPlanned, (transactionId) =>
         written === undefined || transactionId === undefined ? Effect.void : tell(written, transactionId))

@@ -6,7 +6,6 @@
  * indexes. Groups that write to the same key become one.
  */
 import * as Deferred from "effect/Deferred"
-import type * as Exit from "effect/Exit"
 import type { Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { CommitError } from "./committer.ts"
@@ -31,8 +30,8 @@ export interface Generation {
   since: number
   /** Whether its commit was asked for or has begun. */
   isRequested: boolean
-  /** Fibers that wait for its commit and hand its error on. */
-  readonly waiting: Set<(exit: Exit.Exit<void, CommitError>) => void>
+  /** How many fibers wait for its commit and hand its error on. */
+  waiting: number
   /** Done when its commit has begun: another generation is filling. */
   readonly begun: Deferred.Deferred<void>
   /** Done when its commit is: with its result. */
@@ -47,7 +46,7 @@ export const make = (): Generation => ({
   freeing: new Set(),
   since: 0,
   isRequested: false,
-  waiting: new Set(),
+  waiting: 0,
   begun: Deferred.makeUnsafe(),
   settled: Deferred.makeUnsafe()
 })

@@ -4,12 +4,11 @@
  */
 import type { Batch } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
-import { maxKeyBytes } from "./databaseLayout.ts"
 import { lastPages, numbersPerPage, pageSize } from "./fileLimit.ts"
 import { figure, freePagesOf, isListOnOnePage, pagesOf } from "./lmdbFigures.ts"
 
 /** What is written to: a database of the library. */
-export interface Writable {
+interface Writable {
   readonly put: (key: ByteString, value: Uint8Array) => unknown
   readonly remove: (key: ByteString) => unknown
   readonly clearSync: () => void
@@ -128,27 +127,4 @@ export const takeLastPages = ({ meta }: Target, freed: number): void => {
   if (freed > numbersPerPage / 2) {
     meta.put(ByteString("filler"), new Uint8Array((lastPages(freed) - 1) * pageSize))
   }
-}
-
-/** What a record takes besides its key and value, at the most. */
-const recordBytes = 24
-
-/**
- * About how many pages a batch takes in a file of so many; `undefined` where it has more than `mostWrites`, or one
- * that the engine does not take.
- */
-export const roughlyTakenBy = (
-  { databases }: Target,
-  batch: Batch,
-  pages: number,
-  mostWrites: number
-): number | undefined => {
-  let count = 0
-  let bytes = 0
-  for (const [name, key, value] of batch.writes) {
-    if (key.length === 0 || key.length > maxKeyBytes || !databases.has(name) || ++count > mostWrites) return undefined
-    bytes += recordBytes + key.length + (value === null ? 0 : value.length)
-  }
-  // The pages that are there are copied once at the most; new ones are at least half full.
-  return Math.min(count, pages) + 2 * Math.ceil(bytes / pageSize) + mostListPages
 }

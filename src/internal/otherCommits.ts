@@ -29,8 +29,6 @@ export interface OtherCommits {
   readonly count: () => number
   /** Takes down a transaction of this process. */
   readonly committed: (transactionId: number) => void
-  /** Whether writes that are pending may have to be completed. */
-  readonly mustComplete: () => boolean
   /**
    * Pending writes as they are right inside of a transaction; `since` is the count when the
    * first of them was made.
@@ -73,7 +71,6 @@ export const make = (): OtherCommits => {
       count = countBefore(transactionId)
       last = transactionId
     },
-    mustComplete: () => entryDeletions.size > 0,
     complete: (writes, since, present, transactionId) =>
       entryDeletions.size === 0 || countBefore(transactionId) === since
         ? Result.succeed(writes)

@@ -23,8 +23,8 @@ import { fromWrites, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
 /** Writes that are made as one. */
 export interface Unit {
   readonly writes: WriteSet
-  /** Whether what the writes go by still holds; `undefined` where they go by nothing. */
-  readonly holds: ((present: Reader) => Result.Result<boolean, EngineFailure>) | undefined
+  /** Whether what the writes go by still holds. */
+  readonly holds: (present: Reader) => Result.Result<boolean, EngineFailure>
   /** Units of a higher rank are looked at first. */
   readonly rank: number
 }
@@ -48,8 +48,10 @@ export interface UnitCommits {
   readonly finish: Effect.Effect<void>
 }
 
+const always = () => Result.succeed(true)
+
 /** A unit that goes by nothing. */
-export const blindUnit = (writes: WriteSet): Unit => ({ writes, holds: undefined, rank: 0 })
+export const blindUnit = (writes: WriteSet): Unit => ({ writes, holds: always, rank: 0 })
 
 /** A unit that is to be committed. */
 interface Request {
@@ -70,14 +72,6 @@ interface Group {
 
 const noWrites = new WriteSet()
 
-/** Units as one, with some pending writes before them; `undefined` where they write nothing. */
-const batchOf = (made: WriteSet, withThem: WriteSet): Batch | undefined => {
-  if (withThem.size === 0) return made.isEmpty ? undefined : { clear: [...made.cleared], writes: made.toArray() }
-  const all = fromWrites(withThem)
-  all.addAll(made)
-  return { clear: [...all.cleared], writes: all.toArray() }
-}
-
 /** Decides which units of a group hold, behind pending writes of which some are made with them. */
 const decide = (
   requests: ReadonlyArray<Request>,
@@ -85,28 +79,25 @@ const decide = (
   withThem: WriteSet,
   present: Reader
 ): Result.Result<Batch | undefined, EngineFailure> => {
+  const [first, ...others] = requests
   // One that stands alone need not be copied.
-  const isSingle = requests.length === 1 && withThem.size === 0
+  const isSingle = first !== undefined && others.length === 0 && withThem.size === 0
   let made = new WriteSet()
   const seen = over(made, over(pending, present))
   for (const request of requests) {
-    const holds = request.unit.holds === undefined ? Result.succeed(true) : request.unit.holds(seen)
+    const holds = request.unit.holds(seen)
     if (Result.isFailure(holds)) return Result.fail(holds.failure)
     request.holds = holds.success
     if (!request.holds) continue
     if (isSingle) made = request.unit.writes
     else made.addAll(request.unit.writes)
   }
-  return Result.succeed(batchOf(made, withThem))
-}
-
-/** What makes units that go by nothing. */
-const decideBlindly = (requests: ReadonlyArray<Request>, withThem: WriteSet): Plan | Batch => {
-  for (const request of requests) request.holds = true
-  const [first, ...others] = requests.map(({ unit }) => unit.writes)
-  const made = others.length === 0 && first !== undefined ? first : new WriteSet()
-  if (made !== first) { for (const { unit } of requests) made.addAll(unit.writes) }
-  return batchOf(made, withThem) ?? (() => Result.succeed(undefined))
+  if (withThem.size === 0) {
+    return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made.toArray() })
+  }
+  const all = fromWrites(withThem)
+  all.addAll(made)
+  return Result.succeed({ clear: [...all.cleared], writes: all.toArray() })
 }
 
 /** The work of making those units of a group that hold, behind a generation of which some writes are made with them. */
@@ -114,7 +105,7 @@ const workOf = (
   requests: ReadonlyArray<Request>,
   generation: Generation.Generation | undefined,
   withThem: WriteSet,
-  { complete, mustComplete }: OtherCommits
+  { complete }: OtherCommits
 ): Work => {
   const since = generation?.since ?? 0
   const pending = generation?.writes ?? noWrites
@@ -124,10 +115,9 @@ const workOf = (
         withThem === pending ? Result.succeed(before) : complete(withThem, since, present, transactionId),
         (made) => decide(requests, before, made, present)
       ))
-  const isBlind = !mustComplete() && requests.every(({ unit }) => unit.holds === undefined)
   const sets = requests.map(({ unit }) => unit.writes)
   return {
-    plan: isBlind ? decideBlindly(requests, withThem) : plan,
+    plan,
     size: sets.reduce((size, writes) => size + writes.size, withThem.size),
     isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem)
   }
