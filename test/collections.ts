@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { Collection, Engine, LmdbEngine, type OpenFailed, Store, type StoreOptions } from "../src/index.ts"
+import { structuresName } from "../src/internal/structureDefinitions.ts"
 import type { ByteString } from "../src/Key.ts"
 import { openWith } from "./streaming.ts"
 
@@ -136,7 +137,11 @@ export const watchedUsers = Effect.fnUntraced(function*(options: Options = {}) {
             writes = batch === undefined ? [] : [...batch.writes]
             return batch
           })
-        return Effect.tap(commit(planned), () => Effect.sync(() => void batches.push(writes)))
+        const keep = Effect.sync(() => {
+          // Record structures have transactions of their own.
+          if (!writes.some(([database]) => database === structuresName)) batches.push(writes)
+        })
+        return Effect.tap(commit(planned), () => keep)
       })
   }))
   const collection = yield* Effect.provideService(openUsers, Store, store)

@@ -6,6 +6,7 @@
  * indexes. Groups that write to the same key become one.
  */
 import * as Deferred from "effect/Deferred"
+import type * as Exit from "effect/Exit"
 import type { Write } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { CommitError } from "./committer.ts"
@@ -30,8 +31,8 @@ export interface Generation {
   since: number
   /** Whether its commit was asked for or has begun. */
   isRequested: boolean
-  /** How many fibers wait for its commit and hand its error on. */
-  waiting: number
+  /** Fibers that wait for its commit and hand its error on. */
+  readonly waiting: Set<(exit: Exit.Exit<void, CommitError>) => void>
   /** Done when its commit has begun: another generation is filling. */
   readonly begun: Deferred.Deferred<void>
   /** Done when its commit is: with its result. */
@@ -46,7 +47,7 @@ export const make = (): Generation => ({
   freeing: new Set(),
   since: 0,
   isRequested: false,
-  waiting: 0,
+  waiting: new Set(),
   begun: Deferred.makeUnsafe(),
   settled: Deferred.makeUnsafe()
 })

@@ -8,7 +8,7 @@ import { lastPages, numbersPerPage, pageSize } from "./fileLimit.ts"
 import { figure, freePagesOf, isListOnOnePage, pagesOf } from "./lmdbFigures.ts"
 
 /** What is written to: a database of the library. */
-interface Writable {
+export interface Writable {
   readonly put: (key: ByteString, value: Uint8Array) => unknown
   readonly remove: (key: ByteString) => unknown
   readonly clearSync: () => void

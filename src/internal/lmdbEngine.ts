@@ -44,19 +44,11 @@ import * as DatabaseFile from "./databaseFile.ts"
 import { maxKeyBytes } from "./databaseLayout.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
-import {
-  formatKey,
-  formatVersion,
-  freedBy,
-  listPagesFor,
-  prepareLoosePages,
-  takeLastPages,
-  takenBy,
-  writeAll
-} from "./lmdbBatch.ts"
-import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
+import { formatKey, formatVersion } from "./lmdbBatch.ts"
+import { failure, refuse } from "./lmdbErrors.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
+import { type Decide, decideBy, type Outcome, transact, type WritableFiles } from "./lmdbTransaction.ts"
 import { maxReaders } from "./lockFile.ts"
 
 /**
@@ -91,27 +83,15 @@ const keyEncoder = {
 
 type Records = Database<Uint8Array, ByteString>
 
-interface Files {
+interface Files extends Omit<WritableFiles, "databases" | "meta"> {
   readonly root: RootDatabase
   /** All that there are; one more makes another map, since none can be read in a transaction that is older. */
   readonly databases: ReadonlyMap<string, Records>
   /** `undefined` on a read-only file that was never written to. */
   readonly meta: Records | undefined
-  /** The size that the native map was asked to have. */
-  readonly wantedMapSize: number
-  /** The size that it had when it was opened: more where the file is longer. */
-  readonly nativeMapSize: number
-  /** Whether the files stayed open through a resize, for the sake of snapshots: the native map is of any size then. */
-  readonly isPinned: boolean
-  /** Whether another thread of the process has the file open: they share a map, of any size too. */
-  readonly isShared: boolean
 }
 
-interface WritableFiles extends Files {
-  readonly meta: Records
-}
-
-const isWritable = (files: Files): files is WritableFiles => files.meta !== undefined
+const isWritable = (files: Files): files is Files & { readonly meta: Records } => files.meta !== undefined
 
 /** Writes the version of the layout into a new file, and refuses a file with another. */
 const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => {
@@ -180,86 +160,6 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
     void root.close()
     throw cause
   }
-}
-
-// ---------------------------------------------------------------------------
-// writing
-// ---------------------------------------------------------------------------
-
-/** What became of a transaction: its number, `undefined` where its plan gave it up, or that it did not fit. */
-type Outcome = number | undefined | EngineFull
-
-/** Runs a plan in the way of the library, which undoes a transaction that throws. */
-const decideBy = (plan: Plan, present: Reader, transactionId: number): Batch | undefined => {
-  const decided = plan(present, transactionId)
-  if (Result.isFailure(decided)) throw decided.failure
-  return decided.success
-}
-
-/** Decides inside of a transaction with this number what it writes. */
-type Decide = (transactionId: number) => Batch | undefined
-
-/** Runs a transaction, and undoes it unless it stays within the native map. */
-const within = (
-  files: WritableFiles,
-  mapSize: number,
-  decide: Decide,
-  write: (batch: Batch) => typeof ABORT | void
-): Promise<Outcome> => {
-  const { meta, nativeMapSize, wantedMapSize } = files
-  const isLimitSeen = !files.isPinned && !files.isShared
-  let outcome: Outcome
-  const abort = (needed: number) => {
-    outcome = new EngineFull({ mapSize, needed })
-    return ABORT
-  }
-  return meta.childTransaction(() => {
-    const before = meta.getStats()
-    const present = figure(before, "mapSize")
-    if (isLimitSeen && present !== nativeMapSize) return abort(mapSize)
-    const transactionId = meta.getWriteTxnId()
-    const batch = decide(transactionId)
-    if (batch === undefined) return ABORT
-    const mustEstimate = !isLimitSeen && present > wantedMapSize
-    if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return abort(mapSize + 1)
-    const result = write(batch)
-    const grown = figure(meta.getStats(), "mapSize")
-    // The engine grows its map to twice the need.
-    if (grown !== present && grown > wantedMapSize) return abort(Math.max(mapSize + 1, Math.ceil(grown / 2)))
-    outcome = transactionId
-    return result
-  }).catch(revealCommitError).then(() => outcome)
-}
-
-const writeBatch = (files: Files, decide: Decide, mapSize: number): Promise<Outcome> => {
-  if (!isWritable(files)) return Promise.reject(new Error("the database is read-only"))
-  if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
-    return within(files, mapSize, decide, (batch) => writeAll(files, batch))
-  }
-  // The file is in the pages that were held back. The same writes take the same pages: what
-  // they leave for the end of the commit, and for deletions later, is tried out in a
-  // transaction that is undone.
-  // Whoever clears frees more than he takes: that needs no trial.
-  const heldPages = (Math.min(files.nativeMapSize, mapSizeFor(mapSize, true)) - files.wantedMapSize) / pageSize
-  let isTrial = true
-  let listPages = 0
-  return within(files, mapSize, decide, (batch) => {
-    isTrial = batch.clear.length === 0
-    if (!isTrial) return writeAll(files, batch)
-    const freed = freedBy(files, batch)
-    listPages = listPagesFor(files, freed)
-    writeAll(files, batch)
-    prepareLoosePages(files, listPages + Math.max(0, heldPages))
-    takeLastPages(files, freed)
-    return ABORT
-  }).then((outcome) =>
-    isTrial && typeof outcome === "number"
-      ? within(files, mapSize, decide, (batch) => {
-        writeAll(files, batch)
-        prepareLoosePages(files, listPages)
-      })
-      : outcome
-  )
 }
 
 // ---------------------------------------------------------------------------
@@ -339,7 +239,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           opened.root.readerCheck()
           // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
           before = Result.getOrUndefined(run("snapshot", openReader))
-          return writeBatch(opened, decide, mapSize).then(end)
+          if (!isWritable(opened)) throw new Error("the database is read-only")
+          return transact(opened, { mapSize, abort: ABORT }, decide).then(end)
         },
         catch: (cause) => {
           end(undefined)

@@ -111,7 +111,7 @@ export const make = (
 
   const settle: PendingCommits["settle"] = (generation, exit, isReported) =>
     Effect.suspend(() => {
-      const isHeard = isReported || generation.waiting > 0
+      const isHeard = isReported || generation.waiting.size > 0
       if (Exit.isSuccess(exit)) {
         buffer.forget()
         unreported = undefined
@@ -122,7 +122,12 @@ export const make = (
       return Exit.isFailure(exit) && !isHeard ? leave(exit.cause) : Effect.void
     }).pipe(
       Effect.andThen(updateGauges),
-      Effect.andThen(Effect.sync(() => endLater(generation.settled, exit)))
+      Effect.andThen(Effect.sync(() => {
+        endLater(generation.settled, exit)
+        queueMicrotask(() => {
+          for (const resume of generation.waiting) resume(exit)
+        })
+      }))
     )
 
   const observe: PendingCommits["observe"] = (commit, writes) =>
@@ -191,21 +196,16 @@ export const make = (
 
   /** Sees to it that a generation is committed, and waits for it. */
   const awaitCommit = (generation: Generation): Effect.Effect<void, CommitError | Closed> =>
-    Effect.acquireUseRelease(
-      Effect.suspend(() => {
-        // Between two steps of a caller the store may close: nobody commits then what its last commit gave back.
-        if (isEnded) return Effect.fail(new Closed({ path: options.path, what: "Store" }))
-        // Counted before the commit begins: it may fail at once, and then somebody knows.
-        generation.waiting++
-        requestCommit(generation)
-        return Effect.void
-      }),
-      () => Deferred.await(generation.settled),
-      () =>
-        Effect.sync(() => {
-          generation.waiting--
-        })
-    )
+    Effect.callback((resume) => {
+      // Between two steps of a caller the store may close: nobody commits then what its last commit gave back.
+      if (isEnded) return resume(Effect.fail(new Closed({ path: options.path, what: "Store" })))
+      // Known before the commit begins: it may fail at once, and then somebody hears of it.
+      generation.waiting.add(resume)
+      requestCommit(generation)
+      return Effect.sync(() => {
+        generation.waiting.delete(resume)
+      })
+    })
 
   /** The same for those who do not hand its error on: it stays for the next put. */
   const awaitCommitQuietly = (generation: Generation): Effect.Effect<void> =>

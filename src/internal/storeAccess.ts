@@ -72,6 +72,10 @@ export const make = ({ core, isClosed }: Holder) => {
   const readerAtOnce = (fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined =>
     isClosed() || flushesFirst || !core.isReadable() || currentOf(fiber, core) !== undefined ? undefined : live
 
+  /** The same for a write. */
+  const writesAtOnce = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
+    !isClosed() && !options.readOnly && currentOf(fiber, core) === undefined
+
   /** Reads after something was waited for. */
   const whenReadableAgain = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
     core.whileReadable(
@@ -186,6 +190,7 @@ export const make = ({ core, isClosed }: Holder) => {
     enter,
     enterToWrite,
     readerAtOnce,
+    writesAtOnce,
     /** What a call is refused with once its holder has closed. */
     refusal,
 

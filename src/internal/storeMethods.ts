@@ -90,11 +90,16 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
     const found = new Map<K, unknown>()
     const missing: Array<K> = []
     for (const [name, key] of wanted) {
-      if (found.has(name)) continue
-      const value = find(reader, key)
+      const bytes = reader.get(recordsName, key)
+      if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
+      if (bytes.success === undefined) {
+        missing.push(name)
+        continue
+      }
+      const value = decode(key, bytes.success)
       if (Result.isFailure(value)) return Result.fail(value.failure)
-      if (Option.isSome(value.success)) found.set(name, value.success.value)
-      else missing.push(name)
+      // A key that is wanted twice keeps its first place.
+      found.set(name, value.success)
     }
     return Result.succeed({ found, missing })
   }
@@ -173,13 +178,25 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
   const encode = (key: Key, value: unknown): Result.Result<Uint8Array, ValueEncoding> =>
     Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: keys.show(key), ...failure }))
 
+  const putInto = (
+    key: Key,
+    value: unknown,
+    transaction: Transaction | undefined
+  ): Effect.Effect<void, KeyEncoding | ValueEncoding | CommitError | Closed> => {
+    const bytes = keys.encode(key)
+    if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
+    const encoded = encode(key, value)
+    return Result.isSuccess(encoded)
+      ? access.write(transaction, write(bytes.success, encoded.success))
+      : Effect.fail(encoded.failure)
+  }
+
   const put = (key: Key, value: unknown) =>
-    writeKey(key, (bytes, transaction): Effect.Effect<void, ValueEncoding | CommitError | Closed> => {
-      const encoded = encode(key, value)
-      return Result.isSuccess(encoded)
-        ? access.write(transaction, write(bytes, encoded.success))
-        : Effect.fail(encoded.failure)
-    })
+    Effect.withFiber((fiber): Effect.Effect<void, ReadOnly | KeyEncoding | ValueEncoding | CommitError | Closed> =>
+      access.writesAtOnce(fiber)
+        ? putInto(key, value, undefined)
+        : access.enterToWrite((transaction) => putInto(key, value, transaction))
+    )
 
   const deleteKey = (key: Key) => writeKey(key, (bytes, transaction) => access.remove(transaction, write(bytes, null)))
 
