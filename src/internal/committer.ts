@@ -97,12 +97,14 @@ export const make = (options: CommitterOptions): Committer => {
   let isAged = options.pages <= fewPages
 
   /** The work of making writes that are pending. */
-  const workOf = (writes: ReadonlyArray<Write>, { since }: Generation.Generation): Work => ({
-    plan: (present, transactionId) =>
-      Result.map(otherCommits.complete(writes, since, present, transactionId), (completed) => ({
+  const workOf = (writes: ReadonlyArray<Write>, generation: Generation.Generation): Work => ({
+    plan: (present, transactionId) => {
+      generation.isInTransaction = true
+      return Result.map(otherCommits.complete(writes, generation.since, present, transactionId), (completed) => ({
         clear: [],
         writes: completed
-      })),
+      }))
+    },
     size: writes.length,
     isFreeing: hasOnlyDeletions(writes)
   })

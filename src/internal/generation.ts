@@ -31,6 +31,8 @@ export interface Generation {
   since: number
   /** Whether its commit was asked for or has begun. */
   isRequested: boolean
+  /** Whether its commit has got its transaction, and so the main thread that it needs for that. */
+  isInTransaction: boolean
   /** Fibers that wait for its commit and hand its error on. */
   readonly waiting: Set<(exit: Exit.Exit<void, CommitError>) => void>
   /** Done when its commit has begun: another generation is filling. */
@@ -47,6 +49,7 @@ export const make = (): Generation => ({
   freeing: new Set(),
   since: 0,
   isRequested: false,
+  isInTransaction: false,
   waiting: new Set(),
   begun: Deferred.makeUnsafe(),
   settled: Deferred.makeUnsafe()

@@ -42,6 +42,11 @@ export interface CommitContext {
 export interface PendingCommits {
   /** Takes writes that belong together into the buffer and sees to their commit. */
   readonly write: (group: ReadonlyArray<Write>) => void
+  /**
+   * What a writer does behind some writes while a commit waits for the main thread to write
+   * its batch: else a loop of puts would fill the next batch first, and wait for the disk then.
+   */
+  readonly giveWay: () => Effect.Effect<void> | undefined
   /** Gives, once, the error of a commit that nobody waited for. */
   readonly takeUnreported: () => CommitError | undefined
   /** Waits for the commit that makes room in the buffer, or for one to begin; fails as the former does. */
@@ -82,6 +87,9 @@ export const isMapFull = (exit: Exit.Exit<unknown, CommitError>): boolean =>
 const endLater = <A, E>(wait: Deferred.Deferred<A, E>, exit: Exit.Exit<A, E>): void =>
   queueMicrotask(() => Deferred.doneUnsafe(wait, exit))
 
+/** So often a writer gives way: each time costs as much as some writes. */
+const writesBetweenTurns = 8
+
 /** Makes what commits the pending writes of a store. */
 export const make = (
   { buffer, committer, fork, metrics, oneCommit, options, otherCommits }: CommitContext
@@ -89,6 +97,7 @@ export const make = (
   let unreported: CommitError | undefined
   let timer: Fiber.Fiber<void> | undefined
   let hasNoRoom = false
+  let writesSinceTurn = 0
   let isEnded = false
 
   // ---------------------------------------------------------------------------
@@ -199,6 +208,8 @@ export const make = (
     Effect.callback((resume) => {
       // Between two steps of a caller the store may close: nobody commits then what its last commit gave back.
       if (isEnded) return resume(Effect.fail(new Closed({ path: options.path, what: "Store" })))
+      // The fiber may have yielded since it was told to wait.
+      if (Deferred.isDoneUnsafe(generation.settled)) return resume(Deferred.await(generation.settled))
       // Known before the commit begins: it may fail at once, and then somebody hears of it.
       generation.waiting.add(resume)
       requestCommit(generation)
@@ -225,6 +236,12 @@ export const make = (
       buffer.write(group, hasNoRoom)
       startTimer()
       if (buffer.isFull()) requestCommit(buffer.filling())
+    },
+    giveWay: () => {
+      const committing = buffer.committing()
+      if (committing === undefined || committing.isInTransaction) return undefined
+      writesSinceTurn = (writesSinceTurn + 1) % writesBetweenTurns
+      return writesSinceTurn === 0 ? Effect.yieldNow : undefined
     },
     takeUnreported: () => {
       const error = unreported

@@ -72,10 +72,6 @@ export const make = ({ core, isClosed }: Holder) => {
   const readerAtOnce = (fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined =>
     isClosed() || flushesFirst || !core.isReadable() || currentOf(fiber, core) !== undefined ? undefined : live
 
-  /** The same for a write. */
-  const writesAtOnce = (fiber: Fiber.Fiber<unknown, unknown>): boolean =>
-    !isClosed() && !options.readOnly && currentOf(fiber, core) === undefined
-
   /** Reads after something was waited for. */
   const whenReadableAgain = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
     core.whileReadable(
@@ -119,7 +115,7 @@ export const make = ({ core, isClosed }: Holder) => {
     if (units.isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferValue(writes)))
     if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitRoom, again(() => bufferValue(writes)))
     pending.write(writes)
-    return Effect.void
+    return pending.giveWay() ?? Effect.void
   }
 
   /** A deletion is always taken, at most after the commit that runs: when nothing fits any more it is the way out. */
@@ -135,10 +131,12 @@ export const make = ({ core, isClosed }: Holder) => {
     Effect.flatMap(
       // Unlike a read, a write that came before the close may be too late for the last commit by now.
       whenReadable(() => again(() => Effect.succeed(attempt()))),
-      (outcome): Effect.Effect<A, E | Closed> =>
-        "result" in outcome
-          ? Effect.fromResult(outcome.result)
-          : Effect.andThen(outcome.wait, again(() => attemptUntilDone(attempt)))
+      (outcome): Effect.Effect<A, E | Closed> => {
+        if ("wait" in outcome) return Effect.andThen(outcome.wait, again(() => attemptUntilDone(attempt)))
+        const done = Effect.fromResult(outcome.result)
+        const way = pending.giveWay()
+        return way === undefined ? done : Effect.andThen(way, done)
+      }
     )
 
   const attemptLive = <A, E, W>(
@@ -190,7 +188,6 @@ export const make = ({ core, isClosed }: Holder) => {
     enter,
     enterToWrite,
     readerAtOnce,
-    writesAtOnce,
     /** What a call is refused with once its holder has closed. */
     refusal,
 

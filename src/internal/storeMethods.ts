@@ -178,25 +178,13 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
   const encode = (key: Key, value: unknown): Result.Result<Uint8Array, ValueEncoding> =>
     Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: keys.show(key), ...failure }))
 
-  const putInto = (
-    key: Key,
-    value: unknown,
-    transaction: Transaction | undefined
-  ): Effect.Effect<void, KeyEncoding | ValueEncoding | CommitError | Closed> => {
-    const bytes = keys.encode(key)
-    if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
-    const encoded = encode(key, value)
-    return Result.isSuccess(encoded)
-      ? access.write(transaction, write(bytes.success, encoded.success))
-      : Effect.fail(encoded.failure)
-  }
-
   const put = (key: Key, value: unknown) =>
-    Effect.withFiber((fiber): Effect.Effect<void, ReadOnly | KeyEncoding | ValueEncoding | CommitError | Closed> =>
-      access.writesAtOnce(fiber)
-        ? putInto(key, value, undefined)
-        : access.enterToWrite((transaction) => putInto(key, value, transaction))
-    )
+    writeKey(key, (bytes, transaction): Effect.Effect<void, ValueEncoding | CommitError | Closed> => {
+      const encoded = encode(key, value)
+      return Result.isSuccess(encoded)
+        ? access.write(transaction, write(bytes, encoded.success))
+        : Effect.fail(encoded.failure)
+    })
 
   const deleteKey = (key: Key) => writeKey(key, (bytes, transaction) => access.remove(transaction, write(bytes, null)))
 

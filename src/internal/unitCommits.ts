@@ -109,12 +109,14 @@ const workOf = (
 ): Work => {
   const since = generation?.since ?? 0
   const pending = generation?.writes ?? noWrites
-  const plan: Plan = (present, transactionId) =>
-    Result.flatMap(complete(pending, since, present, transactionId), (before) =>
+  const plan: Plan = (present, transactionId) => {
+    if (generation !== undefined) generation.isInTransaction = true
+    return Result.flatMap(complete(pending, since, present, transactionId), (before) =>
       Result.flatMap(
         withThem === pending ? Result.succeed(before) : complete(withThem, since, present, transactionId),
         (made) => decide(requests, before, made, present)
       ))
+  }
   const sets = requests.map(({ unit }) => unit.writes)
   return {
     plan,
