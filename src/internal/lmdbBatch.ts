@@ -26,7 +26,7 @@ export interface Target {
 export const formatKey = ByteString("format")
 export const formatVersion = Uint8Array.of(1)
 
-const databaseOf = ({ databases }: Target, name: string): Writable => {
+export const databaseOf = ({ databases }: Target, name: string): Writable => {
   const database = databases.get(name)
   if (database === undefined) throw new Error(`there is no database ${JSON.stringify(name)}`)
   return database
@@ -68,7 +68,7 @@ const treesBeside = 2
 const pageHeadBytes = 24
 
 /** The pages of a large value; a smaller one is counted as large. */
-const valuePagesOf = (value: Uint8Array | null | undefined): number =>
+export const valuePagesOf = (value: Uint8Array | null | undefined): number =>
   value === null || value === undefined ? 0 : Math.ceil((pageHeadBytes + value.length) / pageSize)
 
 /**
@@ -95,7 +95,7 @@ export const takenBy = (target: Target, batch: Batch): number => {
 }
 
 /** The most pages that the end of a commit takes one by one for its list of free pages. */
-const mostListPages = 16
+export const mostListPages = 16
 
 /** The same where the list is on one page: that one anew, two more to split it, and one for each of two long records. */
 const fewListPages = 5

@@ -8,6 +8,7 @@
  */
 import * as Result from "effect/Result"
 import { type Batch, EngineFull, type Plan, type Reader } from "../Engine.ts"
+import * as DiskRoom from "./diskRoom.ts"
 import { mapSizeFor, pageSize } from "./fileLimit.ts"
 import {
   freedBy,
@@ -45,6 +46,8 @@ export interface WritableFiles extends Target {
 export interface TransactionOptions {
   /** The size of the map, in bytes. */
   readonly mapSize: number
+  /** The folder that the file is in. */
+  readonly folder: string
   /** What the library takes for the wish to undo a transaction. */
   readonly abort: unknown
 }
@@ -65,7 +68,7 @@ export const decideBy = (plan: Plan, present: Reader, transactionId: number): Ba
 /** Runs a transaction, and undoes it unless it stays within the native map. */
 const within = (
   files: WritableFiles,
-  { abort, mapSize }: TransactionOptions,
+  { abort, folder, mapSize }: TransactionOptions,
   decide: Decide,
   write: (batch: Batch) => unknown
 ): Promise<Outcome> => {
@@ -83,6 +86,8 @@ const within = (
     const transactionId = meta.getWriteTxnId()
     const batch = decide(transactionId)
     if (batch === undefined) return abort
+    const refused = DiskRoom.refusal(folder, files, batch)
+    if (refused !== undefined) throw refused
     const mustEstimate = !isLimitSeen && present > wantedMapSize
     if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
     const result = write(batch)

@@ -7,10 +7,11 @@
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreService } from "../../src/index.ts"
+import { ballastIn } from "../torture/ballast.ts"
 import * as Random from "../torture/random.ts"
 import { record } from "../torture/section.ts"
 
@@ -20,19 +21,9 @@ const { folder, seed } = Schema.decodeUnknownSync(
 
 const random = Random.make(seed)
 const recorder = record()
-const ballast = join(folder, "ballast")
+const ballast = ballastIn(folder)
 /** No space left, input/output error as the engine calls a write that was cut short, file too large. */
 const fullCodes = new Set([28, 5, 27])
-
-/** Leaves so many bytes of the disk free. */
-const fillUp = (free: number): void => {
-  const { bavail, bsize } = statfsSync(folder)
-  const file = openSync(ballast, "w")
-  for (let left = bavail * bsize - free; left > 0; left -= 65_536) writeSync(file, Buffer.alloc(Math.min(left, 65_536)))
-  closeSync(file)
-}
-
-const makeRoom = Effect.sync(() => rmSync(ballast, { force: true }))
 
 const keys = Array.from({ length: 25 }, (_, index) => `key ${index}`)
 const key = () => keys[random.below(keys.length)] ?? ""
@@ -73,7 +64,7 @@ const step = (store: StoreService, model: Map<string, string>) => {
 }
 
 const cycle = Effect.fnUntraced(function*(store: StoreService, model: Map<string, string>, number: number) {
-  fillUp(random.oneIn(4) ? 0 : random.below(150_000))
+  ballast.fillUp(random.oneIn(4) ? 0 : random.below(150_000))
   for (let left = 200; left > 0; left--) {
     // Some more steps after the first that fails
     if (!(yield* step(store, model))) left = Math.min(left, 12)
@@ -84,7 +75,7 @@ const cycle = Effect.fnUntraced(function*(store: StoreService, model: Map<string
   recorder.count(opened._tag === "Success" ? "stores opened on a full disk" : "stores refused on a full disk")
   const backup = join(folder, `backup ${number}`)
   const saved = yield* Effect.result(store.backup(backup))
-  yield* makeRoom
+  yield* ballast.remove
   const flushed = yield* Effect.result(store.flush)
   recorder.expect(flushed._tag === "Success", `cycle ${number}: there is room, and the flush fails`)
   if (saved._tag === "Failure") yield* store.backup(backup)

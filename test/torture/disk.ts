@@ -14,6 +14,7 @@ import { readReport, record, type Recorder, type Section } from "./section.ts"
 
 const programs = {
   smallDisk: new URL("../programs/smallDisk.ts", import.meta.url),
+  fullLargeDisk: new URL("../programs/fullLargeDisk.ts", import.meta.url),
   fullDisk: new URL("../programs/fullDisk.ts", import.meta.url)
 }
 
@@ -27,19 +28,19 @@ const variantAt = (number: number) => {
 }
 
 /** Runs a program with a file system of its own, which goes with it. */
-const onSmallDisk = (folder: string, seed: number) =>
+const onDisk = (size: string, program: URL, folder: string, argument: object) =>
   Children.runCommand("unshare", [
     "--user",
     "--map-root-user",
     "--mount",
     "sh",
     "-c",
-    `mount -t tmpfs -o size=3m tmpfs "$1" && echo mounted && exec "$2" "$3" "$4"`,
+    `mount -t tmpfs -o size=${size} tmpfs "$1" && echo mounted && exec "$2" "$3" "$4"`,
     "sh",
     folder,
     process.execPath,
-    programs.smallDisk.pathname,
-    JSON.stringify({ folder, seed })
+    program.pathname,
+    JSON.stringify({ folder, ...argument })
   ], {})
 
 const FullDisk = Schema.Struct({ flushed: Schema.Tuple([Schema.String, Schema.Number]), recovered: Schema.Boolean })
@@ -62,7 +63,7 @@ const underFileLimit = Effect.fnUntraced(function*(folder: string, recorder: Rec
 
 const fillSmallDisk = Effect.fnUntraced(function*(seed: number, recorder: Recorder) {
   const folder = yield* temporaryFolder
-  const ending = yield* onSmallDisk(folder, seed)
+  const ending = yield* onDisk("3m", programs.smallDisk, folder, { seed })
   if (!ending.lines.includes("mounted")) {
     recorder.skip("small file systems cannot be mounted here: a limit of files stands in for one")
     return yield* underFileLimit(folder, recorder)
@@ -72,12 +73,26 @@ const fillSmallDisk = Effect.fnUntraced(function*(seed: number, recorder: Record
   else recorder.add(readReport(report))
 })
 
+/** What the engine says of a disk that is full is longest where its numbers are: it must not be asked. */
+const fillLargeDisk = Effect.fnUntraced(function*(size: number, recorder: Recorder) {
+  const folder = yield* temporaryFolder
+  const ending = yield* onDisk("400m", programs.fullLargeDisk, folder, { size })
+  if (!ending.lines.includes("mounted")) return
+  const report = ending.code === 0 ? ending.lines.at(-1) : undefined
+  if (report === undefined) recorder.lose(`values of ${size} bytes on a full disk: ${Children.describe(ending)}`)
+  else recorder.add(readReport(report))
+})
+
+/** Sizes of values of which a few make a message too long. */
+const largeSizes = [100_000, 300_000, 1_000_000, 2_500_000] as const
+
 /** The section. */
 export const section: Section = {
   rounds: { quick: 4, long: 64 },
   round: Effect.fnUntraced(function*(seed, { quick }) {
     const recorder = record()
     yield* fillSmallDisk(seed, recorder)
+    if (seed % 4 === 0) yield* fillLargeDisk(largeSizes[(seed >> 2) & 3] ?? 100_000, recorder)
     const variant = variantAt(seed >> 1)
     const stride = quick ? 3 : 1
     recorder.add(
