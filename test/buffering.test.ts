@@ -237,6 +237,21 @@ describe("buffering", () => {
       })
   )
 
+  it.effect("a loop of writes lets others run while a commit waits for its transaction", () =>
+    Effect.gen(function*() {
+      const batchSize = 100
+      const { spy, store } = yield* SpyEngine.open({ batchSize, flushInterval: "Infinity" })
+      const held = yield* spy.hold("commit")
+      const seen = new Set<number>()
+      const writer = yield* start(putAll(store, range(0, 2 * batchSize - 2).map((index) => `key ${index}`)))
+      while (writer.pollUnsafe() === undefined) {
+        seen.add(yield* pendingOf(store))
+        yield* Effect.yieldNow
+      }
+      assert.isAbove(seen.size, 8)
+      yield* held.release
+    }))
+
   it.effect("one writer alone has two batches at work: the next one fills while the last is committed", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ batchSize: 2 })

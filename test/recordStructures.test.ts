@@ -284,7 +284,7 @@ describe("a structure is wanted", () => {
   it("again, much later, when its definition failed", () => {
     const structures = withDefined()
     meetMany(structures, { id: 1 })
-    structures.structures.postpone(["id"])
+    structures.structures.postpone(["id"], 100_000)
     meetMany(structures, { id: 1 })
     assert.strictEqual(structures.wanted.length, 1)
     for (let count = 0; count < 2_000_000 && structures.wanted.length < 2; count++) encode(structures.codec, { id: 1 })

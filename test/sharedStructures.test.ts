@@ -2,19 +2,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import { join } from "node:path"
 import * as process from "node:process"
-import { Collection, Store, type StoreService } from "../src/index.ts"
+import { Collection, type Engine, Store, type StoreService } from "../src/index.ts"
 import { recordsName } from "../src/internal/storeCore.ts"
 import { structuresName } from "../src/internal/structureDefinitions.ts"
 import { ByteString } from "../src/Key.ts"
+import * as Value from "../src/Value.ts"
 import { recordsOf, tamper } from "./collections.ts"
 import { faults } from "./faultyEngine.ts"
 import { faultyStore, start, temporaryFolder, until, withStore } from "./harness.ts"
 import { shapedRecord } from "./shapes.ts"
+import { openWith } from "./streaming.ts"
 
 /** Of so many records the first half is written before their structure is defined, and the other behind it. */
 const many = 1000
@@ -53,6 +56,17 @@ const formatsIn = Effect.fnUntraced(function*(path: string) {
 })
 
 const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresName), (records) => records.length)
+
+/** What a process does that defines another structure under the first number. */
+const defineOthers: Engine.Plan = () =>
+  Result.succeed({
+    clear: [],
+    writes: [[
+      structuresName,
+      ByteString("\0\0"),
+      Result.getOrThrow(Value.make({ checksums: true }).encode(["other", "names"]))
+    ]]
+  })
 
 const program = new URL("./programs/shapes.ts", import.meta.url).pathname
 
@@ -179,6 +193,74 @@ describe("records with fields in common", () => {
       }),
     60_000
   )
+})
+
+describe("putMany", () => {
+  const entries = indices(many).map((index) => [keyOf(index), record(index)] as const)
+
+  it.effect("defines the structures of its records in its own transaction", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      yield* store.putMany(entries)
+      assert.strictEqual(faulty.batches().length, 1)
+      assert.strictEqual(faulty.batches()[0]?.filter(([database]) => database === structuresName).length, 1)
+      yield* assertAll(store, many)
+      yield* store.put(keyOf(0), record(0))
+      yield* store.flush
+      assert.strictEqual(faulty.batches()[1]?.[0]?.[2]?.[0], structured)
+      yield* store.close()
+      const formats = yield* formatsIn(path)
+      assert.isAbove(formats.structured, 0.9 * many)
+      assert.strictEqual(formats.plain + formats.structured, many)
+      yield* withStore({ path }, (again) => assertAll(again, many))
+    }))
+
+  it.effect("is read right when another process defines others first", () =>
+    Effect.gen(function*() {
+      let isOther = false
+      const { path, store } = yield* openWith({ checksums: true }, (environment) => ({
+        commit: (plan) => {
+          if (!isOther) return environment.commit(plan)
+          isOther = false
+          return Effect.andThen(environment.commit(defineOthers), environment.commit(plan))
+        }
+      }))
+      isOther = true
+      yield* store.putMany(entries)
+      yield* assertAll(store, many)
+      yield* putAll(store)
+      yield* assertAll(store, many)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 2)
+      yield* withStore({ path }, (again) => assertAll(again, many))
+    }))
+
+  it.effect("that fails leaves nothing, also of its definitions, and the next has them", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      yield* faulty.fail("commit", faults.diskFull)
+      assert.strictEqual((yield* Effect.flip(store.putMany(entries)))._tag, "EngineFailure")
+      const bad = [...entries, ["bad", () => 1] as const]
+      assert.strictEqual((yield* Effect.flip(store.putMany(bad)))._tag, "ValueEncoding")
+      assert.strictEqual(yield* store.size, 0)
+      yield* store.putMany(entries)
+      yield* assertAll(store, many)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 1)
+    }))
+
+  it.effect("in a transaction has no definitions to take back with it", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const store = yield* Store.make({ path })
+      const undone = store.withTransaction(Effect.andThen(
+        Effect.andThen(store.putMany(entries), assertAll(store, many)),
+        Effect.fail("undone")
+      ))
+      assert.strictEqual(yield* Effect.flip(undone), "undone")
+      yield* store.withTransaction(Effect.andThen(store.putMany(entries), assertAll(store, many)))
+      yield* assertAll(store, many)
+    }))
 })
 
 describe("the definition of a structure", () => {

@@ -2,15 +2,14 @@
  * The structures of records: which fields many records have, in their order.
  *
  * A record whose structure is known is written as the number of the structure and the
- * values of its fields, without their names. That halves a small record, and the time to
- * read it: msgpackr compiles a reader for each structure.
+ * values of its fields, without their names. A small record is half as long then, and takes
+ * two thirds of the time to read: msgpackr compiles a reader for each structure.
  *
  * A structure is met in records, wanted when it was met often, and known when its
  * definition is committed. Only then is it written with: what refers to a definition comes
  * after it in the file, whatever becomes of the process. Numbers are given once and for
  * all, so that a definition that was read stays right.
  */
-
 import * as Result from "effect/Result"
 import type { EngineFailure } from "../StoreError.ts"
 
@@ -55,8 +54,8 @@ export interface RecordStructures {
   readonly meet: (record: Record<string, unknown>) => void
   /** Reads the definitions that are committed by now; whether there were any that were not known. */
   readonly refresh: () => Result.Result<boolean, EngineFailure>
-  /** Wants a structure again, much later, whose definition could not be committed. */
-  readonly postpone: (names: Names) => void
+  /** Wants a structure again that was not defined: when it was met so much more often. */
+  readonly postpone: (names: Names, meetings: number) => void
 }
 
 /** The first of the bytes that stand for structures: all that would be numbers from 64 to 127. */
@@ -75,7 +74,7 @@ const firstLooks = 256
 const shortestPause = 15
 
 /** So often a structure is met before it is worth a definition. */
-const meetings = 16
+export const meetings = 16
 
 /** Records of more fields are taken for tables, whose names are data. */
 const mostFields = 64
@@ -89,8 +88,9 @@ const mostShapes = 2048
 /** The most records that are passed over between two that are looked at, when nothing comes of it. */
 const longestPause = 1023
 
-/** A definition that could not be committed is tried again after so many more meetings. */
-const meetingsAfterFailure = 100_000
+/** The second byte of a number, where it has one. */
+const highByteOf = (number: number): { highByte?: number } =>
+  number < shortNumbers ? {} : { highByte: (number - shortNumbers) >> 5 }
 
 const makeShape = (): Shape => ({ next: new Map(), number: undefined, met: 0 })
 
@@ -171,11 +171,8 @@ export const make = ({ read, want }: Definitions = nowhere): RecordStructures =>
         found.forEach(add)
         return found.length > 0
       }),
-    postpone: (names) => {
-      shapeOf(names).met = meetings - meetingsAfterFailure
+    postpone: (names, more) => {
+      shapeOf(names).met = meetings - more
     }
   }
 }
-
-const highByteOf = (number: number): { highByte?: number } =>
-  number < shortNumbers ? {} : { highByte: (number - shortNumbers) >> 5 }

@@ -15,7 +15,7 @@ import { Closed, ReadOnly, ValueDecoding } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
 import type { StoreCore } from "./storeCore.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
-import { blindUnit } from "./unitCommits.ts"
+import { blindUnit, type Unit } from "./unitCommits.ts"
 import { hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
 
 /** A holder of an open store. */
@@ -252,6 +252,9 @@ export const make = ({ core, isClosed }: Holder) => {
       transaction === undefined
         ? attemptUntilDone(() => attemptLive(step, pending.awaitCommitting))
         : stepInside(transaction, step),
+
+    /** Makes a unit outside of transactions; `false` where what it goes by does not hold. */
+    commitUnit: (unit: Unit): Effect.Effect<boolean, CommitError | Closed> => units.commitUnit(unit, refusal),
 
     /** Writes as one, on disk when it returns; in a transaction when that does. */
     writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {

@@ -44,6 +44,7 @@ export interface StoreCore {
   readonly environment: Environment
   readonly keys: KeyCodec
   readonly values: Codec
+  readonly beginUnit: StructureDefinitions.StructureDefinitions["beginUnit"]
   readonly buffer: WriteBuffer.WriteBuffer
   /** Reads the store as it is at present, pending writes included. */
   readonly live: Reader
@@ -113,7 +114,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   })
   yield* Metric.update(metrics.mapSize, mapSize)
   const context: PendingCommits.CommitContext = { options, buffer, committer, metrics, otherCommits, oneCommit, fork }
-  const structures = StructureDefinitions.make({ ...context, environment })
+  const definitions = StructureDefinitions.make({ ...context, environment, checksums: options.checksums })
   const pending = PendingCommits.make(context)
   const units = UnitCommits.make(context, pending)
   const retryTurns = RetryTurns.make(fork)
@@ -145,7 +146,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     options,
     environment,
     keys: Key.make({ ...options.key, maxBytes: environment.maxKeyBytes }),
-    values: Value.make({ ...options, structures }),
+    values: Value.make({ ...options, structures: definitions.structures }),
+    beginUnit: definitions.beginUnit,
     buffer,
     live: over(buffer, environment),
     pending,

@@ -4,6 +4,7 @@
  * `get`, `has`, `put` and `delete` are one effect each when nothing is in their way.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
@@ -21,8 +22,9 @@ import {
 import type { CommitError } from "./committer.ts"
 import type { Holder, Step, StoreAccess } from "./storeAccess.ts"
 import { recordsName } from "./storeCore.ts"
+import type { UnitDefinitions } from "./structureDefinitions.ts"
 import type { Transaction } from "./transaction.ts"
-import { WriteSet } from "./writeSet.ts"
+import { fromWrites, WriteSet } from "./writeSet.ts"
 
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
 
@@ -175,8 +177,8 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
       return Result.isSuccess(bytes) ? use(bytes.success, transaction) : Effect.fail(bytes.failure)
     })
 
-  const encode = (key: Key, value: unknown): Result.Result<Uint8Array, ValueEncoding> =>
-    Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: keys.show(key), ...failure }))
+  const encode = (key: Key, value: unknown, codec = values): Result.Result<Uint8Array, ValueEncoding> =>
+    Result.mapError(codec.encode(value), (failure) => new ValueEncoding({ key: keys.show(key), ...failure }))
 
   const put = (key: Key, value: unknown) =>
     writeKey(key, (bytes, transaction): Effect.Effect<void, ValueEncoding | CommitError | Closed> => {
@@ -216,17 +218,52 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
         })
     )
 
+  /** Values by structures that they define themselves, as by those that all have. */
+  const withoutDefinitions = (writes: WriteSet, { codec }: UnitDefinitions): WriteSet => {
+    const encoded = new WriteSet()
+    for (const [key, bytes] of writes.entriesOf(recordsName)) {
+      const value = bytes === null ? Result.succeed(null) : Result.flatMap(codec.decode(bytes), values.encode)
+      encoded.set(recordsName, key, Result.getOrThrow(value))
+    }
+    return encoded
+  }
+
+  const writeWithDefinitions = (
+    writes: WriteSet,
+    definitions: UnitDefinitions
+  ): Effect.Effect<void, CommitError | Closed> => {
+    const all = fromWrites([...definitions.writes(), ...writes])
+    return Effect.onExit(
+      access.commitUnit({ writes: all, holds: definitions.holds, rank: 0 }),
+      (exit) => Effect.sync(() => definitions.end(Exit.isSuccess(exit) && exit.value))
+    ).pipe(
+      Effect.flatMap((isMade) =>
+        isMade ? Effect.void : access.writeAll(undefined, withoutDefinitions(writes, definitions))
+      )
+    )
+  }
+
   const putMany = (entries: Entries) =>
     access.enterToWrite((transaction): Effect.Effect<void, KeyEncoding | ValueEncoding | CommitError | Closed> => {
       const writes = new WriteSet()
+      // What a transaction defines would be known to it alone.
+      const takeDefinitions = transaction === undefined ? core.beginUnit() : undefined
+      let definitions: UnitDefinitions | undefined
+      const fail = <E>(error: E): Effect.Effect<never, E> => {
+        definitions?.end(false)
+        return Effect.fail(error)
+      }
       for (const [key, value] of isIterable(entries) ? entries : Object.entries(entries)) {
         const bytes = keys.encode(key)
-        if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
-        const encoded = encode(key, value)
-        if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
+        if (Result.isFailure(bytes)) return fail(bytes.failure)
+        const encoded = encode(key, value, definitions?.codec)
+        if (Result.isFailure(encoded)) return fail(encoded.failure)
         writes.set(recordsName, bytes.success, encoded.success)
+        definitions ??= takeDefinitions?.()
       }
-      return access.writeAll(transaction, writes)
+      return definitions === undefined
+        ? access.writeAll(transaction, writes)
+        : writeWithDefinitions(writes, definitions)
     })
 
   const deleteMany = (unwanted: Iterable<Key>) =>

@@ -25,10 +25,15 @@ export const structuresName = "structures"
 interface DefinitionOptions {
   readonly environment: Environment
   readonly committer: Committer
+  /** Whether values are encoded with a checksum. */
+  readonly checksums: boolean
   /** Its permit is held by the commit that runs. */
   readonly oneCommit: Semaphore.Semaphore
   readonly fork: Fork
 }
+
+/** A definition that could not be committed is tried again after so many more meetings. */
+const meetingsAfterFailure = 100_000
 
 /** In the order of the numbers. */
 const keyOf = (number: number): ByteString => ByteString(String.fromCharCode(number >> 8, number & 0xff))
@@ -56,6 +61,12 @@ const readFrom = (
   return Result.succeed(found)
 }
 
+const definitionOf = (names: RecordStructures.Names, number: number): Write => [
+  structuresName,
+  keyOf(number),
+  Result.getOrThrow(codec.encode(names))
+]
+
 /** The writes that define what is not defined, after what others have defined meanwhile. */
 const definitionsOf = (
   all: ReadonlyArray<RecordStructures.Names>,
@@ -65,25 +76,53 @@ const definitionsOf = (
   const defined = new Set(others.map((names) => JSON.stringify(names)))
   const writes: Array<Write> = []
   for (const names of all) {
-    const bytes = codec.encode(names)
     const name = JSON.stringify(names)
     const number = first + writes.length
-    if (defined.has(name) || number >= RecordStructures.mostStructures || Result.isFailure(bytes)) continue
+    if (defined.has(name) || number >= RecordStructures.mostStructures) continue
     defined.add(name)
-    writes.push([structuresName, keyOf(number), bytes.success])
+    writes.push(definitionOf(names, number))
   }
   return writes
 }
 
+/** Structures that are defined by the unit whose values are the first to have them. */
+export interface UnitDefinitions {
+  /** Encodes the values of the unit. */
+  readonly codec: Value.Codec
+  /** The writes that define its structures. */
+  readonly writes: () => ReadonlyArray<Write>
+  /** Whether nobody has defined others under the same numbers. */
+  readonly holds: (present: Reader) => Result.Result<boolean, EngineFailure>
+  /** Told whether the unit was made. */
+  readonly end: (isMade: boolean) => void
+}
+
+/** The structures of an open store. */
+export interface StructureDefinitions {
+  readonly structures: RecordStructures.RecordStructures
+  /**
+   * Begins a step in which the values of a unit are encoded: most of them would have no structure if those that they
+   * want were defined behind it. Gives what has the unit define them; `undefined` as long as none is wanted.
+   */
+  readonly beginUnit: () => () => UnitDefinitions | undefined
+}
+
 /** Makes the structures of an open store, with what is defined. */
 export const make = (
-  { committer, environment, fork, oneCommit }: DefinitionOptions
-): RecordStructures.RecordStructures => {
+  { checksums, committer, environment, fork, oneCommit }: DefinitionOptions
+): StructureDefinitions => {
   let wanted: Array<RecordStructures.Names> = []
+  let isInUnit = false
 
-  const define = Effect.suspend(() => {
+  const takeWanted = (): ReadonlyArray<RecordStructures.Names> => {
     const all = wanted
     wanted = []
+    return all
+  }
+
+  const define = Effect.suspend(() => {
+    const all = takeWanted()
+    if (all.length === 0) return Effect.void
     const from = structures.known.length
     const work = {
       plan: (present: Reader) =>
@@ -96,17 +135,58 @@ export const make = (
     }
     return Effect.map(Effect.exit(committer.commit(work)), (exit) => {
       if (Exit.isSuccess(exit)) structures.refresh()
-      else for (const names of all) structures.postpone(names)
+      else for (const names of all) structures.postpone(names, meetingsAfterFailure)
     })
   })
+
+  /** Those that are wanted until the commit begins share it. */
+  const requestDefinitions = (): void => {
+    if (wanted.length > 0) fork(oneCommit.withPermit(Effect.uninterruptible(define)))
+  }
 
   const structures = RecordStructures.make({
     read: (from) => readFrom(environment, from),
     want: (names) => {
-      // Those that are wanted until the commit begins share it.
-      if (wanted.push(names) === 1) fork(oneCommit.withPermit(Effect.uninterruptible(define)))
+      wanted.push(names)
+      if (!isInUnit) requestDefinitions()
     }
   })
   structures.refresh()
-  return structures
+
+  const takeForUnit = (): UnitDefinitions | undefined => {
+    if (wanted.length === 0) return undefined
+    const first = structures.known.length
+    const all: Array<RecordStructures.Names> = [...structures.known, ...takeWanted()]
+      .slice(0, RecordStructures.mostStructures)
+    const ofUnit = RecordStructures.make({
+      read: (from) => Result.succeed(all.slice(from)),
+      want: (names) => {
+        all.push(names)
+        ofUnit.refresh()
+      }
+    })
+    ofUnit.refresh()
+    return {
+      codec: Value.make({ checksums, structures: ofUnit }),
+      // The values have the numbers already: one that is there twice is defined twice.
+      writes: () => all.slice(first).map((names, index) => definitionOf(names, first + index)),
+      holds: (present) => Result.map(readFrom(present, first), (others) => others.length === 0),
+      end: (isMade) => {
+        if (isMade) structures.refresh()
+        else for (const names of all.slice(first)) structures.postpone(names, RecordStructures.meetings)
+      }
+    }
+  }
+
+  return {
+    structures,
+    beginUnit: () => {
+      isInUnit = true
+      queueMicrotask(() => {
+        isInUnit = false
+        requestDefinitions()
+      })
+      return takeForUnit
+    }
+  }
 }
