@@ -180,7 +180,7 @@ export const make = (
       return structuredUnpackr.unpack(bytes, { start: 1, end: length })
     }
     // Another process may have defined what it refers to. The engine reads definitions into the same memory.
-    const own = bytes.slice(0, length)
+    const own = new Uint8Array(bytes.subarray(0, length))
     const isNew = Result.getOrThrow(structures.refresh())
     if (!isNew) throw new Refusal("they are damaged, or the structure that they refer to is")
     return unpackStructured(own, length)

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { open as openLmdb } from "lmdb"
-import { statfsSync } from "node:fs"
+import { existsSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import type { Batch, Write } from "../src/Engine.ts"
 import { mostPagesOf, refusal } from "../src/internal/diskRoom.ts"
@@ -27,17 +27,22 @@ const keyCodec = {
   readKey: (source: Buffer, start: number, end: number) => source.toString("latin1", start, end)
 }
 
+/** The databases that are written to. */
+const names = [recordsName, ...Array.from({ length: 300 }, (_, index) => `other ${index}`)]
+
 /** A file of the library, as the engine has it. */
 const openTarget = Effect.gen(function*() {
   const path = yield* temporaryFolder
   const root = yield* Effect.acquireRelease(
-    Effect.sync(() => openLmdb({ path: join(path, "file"), noSubdir: true, noSync: true, keyEncoder: keyCodec })),
+    Effect.sync(() =>
+      openLmdb({ path: join(path, "file"), noSubdir: true, noSync: true, maxDbs: 400, keyEncoder: keyCodec })
+    ),
     (database) => Effect.promise(() => database.close())
   )
   const options = { encoding: "binary" as const, keyEncoder: keyCodec }
-  const records = root.openDB<Uint8Array, string>({ ...options, name: recordsName })
   const meta = root.openDB<Uint8Array, string>({ ...options, name: "meta" })
-  const target: Target = { databases: new Map([[recordsName, records]]), meta }
+  const databases = new Map(names.map((name) => [name, root.openDB<Uint8Array, string>({ ...options, name })]))
+  const target: Target = { databases, meta }
   const commit = (batch: Batch) => Effect.promise(() => meta.childTransaction(() => writeAll(target, batch)))
   return { commit, target, pages: () => pagesOf(meta.getStats()) }
 })
@@ -66,6 +71,18 @@ describe("the pages that a batch may take", () => {
       })),
     { arbitrary: { runs: 60 } }
   )
+
+  it.effect("are no fewer where there are many databases, each with its first page", () =>
+    Effect.gen(function*() {
+      const { commit, pages, target } = yield* openTarget
+      for (const count of [1, 50, 301]) {
+        const writes = names.slice(0, count).map((name): Write => [name, key(`key ${count}`), bytes(20)])
+        const most = mostPagesOf(target, { clear: [], writes })
+        const before = pages()
+        yield* commit({ clear: [], writes })
+        assert.isAtMost(pages() - before, most)
+      }
+    }))
 
   it.effect("are about as many as it takes, where it takes many", () =>
     Effect.gen(function*() {
@@ -112,5 +129,7 @@ describe("a batch for which the disk has no room", () => {
       const { target } = yield* openTarget
       const batch: Batch = { clear: [], writes: [[recordsName, key("a"), large]] }
       assert.isUndefined(refusal(join(yield* temporaryFolder, "missing"), target, batch))
+      // A file system of the kernel has no blocks.
+      if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, batch))
     }))
 })

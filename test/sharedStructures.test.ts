@@ -5,7 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Collection, type Engine, Store, type StoreService } from "../src/index.ts"
@@ -129,6 +129,26 @@ describe("records with fields in common", () => {
       }))
       yield* store.update(keyOf(0), (value) => value)
       yield* assertAll(store, many + 1)
+    }))
+
+  it.effect("are read and updated by a process that was open before another defined their structures", () =>
+    Effect.gen(function*() {
+      for (const options of [{}, { checksums: true }, { compression: true }]) {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ ...options, path })
+        assert.strictEqual(spawnSync(process.execPath, [program, path, "0", "3000"], { encoding: "utf8" }).stderr, "")
+        const number = 2999
+        // What another process commits is seen in a later turn of the event loop.
+        yield* Effect.repeat(Effect.tap(store.has(`record ${number}`), Effect.yieldNow), {
+          until: (isThere) => isThere
+        })
+        yield* store.update(`record ${number}`, (value) => value)
+        for (let back = 0; back < 50; back++) {
+          assert.deepStrictEqual(yield* store.getOrFail(`record ${number - back}`), shapedRecord(number - back))
+        }
+        yield* store.flush
+        assert.deepStrictEqual(yield* store.getOrFail(`record ${number}`), shapedRecord(number))
+      }
     }))
 
   it.effect("of a collection are written by structures too, also behind the entries of indexes", () =>

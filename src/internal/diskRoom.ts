@@ -1,16 +1,17 @@
 /**
- * Refuses a batch that the disk may have no room for, before anything of it is written.
+ * Refuses a batch that the disk may have no room for, where the engine must not find out by
+ * itself.
  *
- * The engine must not find out by itself: what it says of a write that fails is longer than
- * the memory that it has for it (100 bytes in `mdb_page_flush` of lmdb 3.5.6), and the
- * process ends some time later.
+ * What the engine says of a write that fails is longer than the 100 bytes that it has for it
+ * (`mdb_page_flush` of lmdb 3.5.6) where the values and the file are large, and the process
+ * ends some time later.
  */
 import * as Result from "effect/Result"
 import { statfsSync } from "node:fs"
 import type { Batch } from "../Engine.ts"
 import { EngineFailure } from "../StoreError.ts"
 import { lastPages, pageSize } from "./fileLimit.ts"
-import { databaseOf, mostListPages, type Target, valuePagesOf, type Writable } from "./lmdbBatch.ts"
+import { databaseOf, freedBy, mostListPages, type Target, valuePagesOf, type Writable } from "./lmdbBatch.ts"
 import { figure, pagesOf } from "./lmdbFigures.ts"
 
 /** What a record takes in a page besides its key and value, at the most. */
@@ -40,7 +41,8 @@ const databasesOf = (target: Target, { clear, writes }: Batch): ReadonlySet<Writ
 export const mostPagesOf = (target: Target, batch: Batch): number => {
   let depth = 0
   let treePages = 0
-  for (const database of databasesOf(target, batch)) {
+  const databases = databasesOf(target, batch)
+  for (const database of databases) {
     const figures = database.getStats()
     depth = Math.max(depth, figure(figures, "treeDepth"))
     treePages += figure(figures, "treeBranchPageCount") + figure(figures, "treeLeafPageCount")
@@ -58,21 +60,50 @@ export const mostPagesOf = (target: Target, batch: Batch): number => {
   const copied = Math.min(2 * count * (depth + 1), treePages)
   const split = Math.min(count, treePages) + Math.ceil(4 * bytes / pageSize)
   const listed = mostListPages + lastPages(pagesOf(target.meta.getStats()))
-  return copied + 2 * split + valuePages + listed + pagesBeside
+  // Each has a first page, and a place in the tree of their names.
+  return copied + 2 * (split + databases.size) + valuePages + listed + pagesBeside
 }
 
-/** How many bytes of a disk are free; one that does not say so is taken to have room. */
-const freeBytesOf = (folder: string): number =>
-  Result.match(Result.try(() => statfsSync(folder)), {
+/** What others may take of a disk meanwhile. */
+const marginBytes = 1024 * 1024
+
+/** How many bytes of the disk that a file is on are free; one that does not say so is taken to have room. */
+const freeBytesOf = (file: string): number =>
+  Result.match(Result.try(() => statfsSync(file)), {
     onFailure: () => Infinity,
-    onSuccess: ({ bavail, bsize }) => bavail * bsize
+    onSuccess: ({ bavail, blocks, bsize }) => blocks === 0 ? Infinity : bavail * bsize
   })
 
+/** The text without its numbers: the position in the file, and the sizes of what is written there. */
+const text = "Attempting to write page at position , size , blocks , buffer sizes   "
+
+/** The memory that there is for it, in fact, less the zero at its end. */
+const longestMessage = 103
+
+/** The engine counts positions in 32 bits. */
+const longestPosition = 10
+
+/** So many rows of pages it writes at a time. */
+const mostRows = 64
+
+const digitsOf = (count: number): number => String(Math.ceil(count)).length
+
+/** The longest that the engine can say of a write of a batch. */
+const messageLengthOf = (target: Target, batch: Batch): number => {
+  const pages = pagesOf(target.meta.getStats())
+  // All that is freed is listed in one row of pages.
+  let row = lastPages(batch.clear.length > 0 ? pages : freedBy(target, batch))
+  for (const [, , value] of batch.writes) row = Math.max(row, valuePagesOf(value))
+  const position = Math.min(longestPosition, digitsOf((pages + mostPagesOf(target, batch)) * pageSize))
+  return text.length + position + digitsOf(mostRows * row * pageSize) + digitsOf(mostRows) +
+    3 * digitsOf(row * pageSize)
+}
+
 /** Says why a batch is not written: the disk that the file is on may have no room for it. */
-export const refusal = (folder: string, target: Target, batch: Batch): EngineFailure | undefined => {
-  const needed = mostPagesOf(target, batch) * pageSize
-  const free = freeBytesOf(folder)
-  if (free >= needed) return undefined
+export const refusal = (file: string, target: Target, batch: Batch): EngineFailure | undefined => {
+  const free = freeBytesOf(file)
+  const needed = mostPagesOf(target, batch) * pageSize + marginBytes
+  if (free >= needed || messageLengthOf(target, batch) <= longestMessage) return undefined
   return new EngineFailure({
     operation: "commit",
     code: 28,

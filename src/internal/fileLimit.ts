@@ -19,7 +19,7 @@ export const lastPages = (freed: number): number => 2 + Math.ceil(freed / number
 
 /**
  * Pages held back for that. They suffice for one commit and a clear after it; once
- * the file is that long, commits are tried out first (`writeBatch`).
+ * the file is that long, commits are tried out first (`transact`).
  */
 const commitPages = (pages: number): number => 4 + 2 * lastPages(pages)
 

@@ -171,7 +171,6 @@ const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const path = yield* Path.Path
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
-  const folder = path.dirname(file)
   const header = yield* DatabaseFile.prepare(file, options)
   const pages = Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
 
@@ -241,7 +240,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
           before = Result.getOrUndefined(run("snapshot", openReader))
           if (!isWritable(opened)) throw new Error("the database is read-only")
-          return transact(opened, { mapSize, folder, abort: ABORT }, decide).then(end)
+          return transact(opened, { mapSize, file, abort: ABORT }, decide).then(end)
         },
         catch: (cause) => {
           end(undefined)

@@ -46,8 +46,7 @@ export interface WritableFiles extends Target {
 export interface TransactionOptions {
   /** The size of the map, in bytes. */
   readonly mapSize: number
-  /** The folder that the file is in. */
-  readonly folder: string
+  readonly file: string
   /** What the library takes for the wish to undo a transaction. */
   readonly abort: unknown
 }
@@ -68,7 +67,7 @@ export const decideBy = (plan: Plan, present: Reader, transactionId: number): Ba
 /** Runs a transaction, and undoes it unless it stays within the native map. */
 const within = (
   files: WritableFiles,
-  { abort, folder, mapSize }: TransactionOptions,
+  { abort, file, mapSize }: TransactionOptions,
   decide: Decide,
   write: (batch: Batch) => unknown
 ): Promise<Outcome> => {
@@ -86,7 +85,7 @@ const within = (
     const transactionId = meta.getWriteTxnId()
     const batch = decide(transactionId)
     if (batch === undefined) return abort
-    const refused = DiskRoom.refusal(folder, files, batch)
+    const refused = DiskRoom.refusal(file, files, batch)
     if (refused !== undefined) throw refused
     const mustEstimate = !isLimitSeen && present > wantedMapSize
     if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)

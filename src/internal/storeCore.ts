@@ -90,7 +90,6 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const oneCommit = yield* Semaphore.make(1)
   const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
     Result.flatMap(
-      // In this order: whoever finds records finds the definitions that they refer to.
       Result.all([StructureDefinitions.structuresName, recordsName].map(environment.openDatabase)),
       environment.stats
     )

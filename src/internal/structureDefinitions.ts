@@ -121,7 +121,8 @@ export const make = (
   }
 
   const define = Effect.suspend(() => {
-    const all = takeWanted()
+    const known = new Set(structures.known.map((names) => JSON.stringify(names)))
+    const all = takeWanted().filter((names) => !known.has(JSON.stringify(names)))
     if (all.length === 0) return Effect.void
     const from = structures.known.length
     const work = {
@@ -145,7 +146,9 @@ export const make = (
   }
 
   const structures = RecordStructures.make({
-    read: (from) => readFrom(environment, from),
+    read: (from) =>
+      // A store that is only read may have been opened before there was anything.
+      Result.flatMap(environment.openDatabase(structuresName), () => readFrom(environment, from)),
     want: (names) => {
       wanted.push(names)
       if (!isInUnit) requestDefinitions()
