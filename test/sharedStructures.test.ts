@@ -205,6 +205,8 @@ describe("records with fields in common", () => {
         }
         yield* store.flush
         assert.deepStrictEqual(yield* Fiber.join(writers), ["", "", ""])
+        // What other processes committed while a commit ran here is seen behind it.
+        yield* Effect.repeat(Effect.tap(reader.size, Effect.yieldNow), { until: (size) => size === 4 * each })
         const all = yield* Stream.runCollect(reader.entries())
         assert.strictEqual(all.length, 4 * each)
         for (const [key, value] of all) {
