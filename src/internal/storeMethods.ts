@@ -24,7 +24,7 @@ import type { Holder, Step, StoreAccess } from "./storeAccess.ts"
 import { recordsName } from "./storeCore.ts"
 import type { UnitDefinitions } from "./structureDefinitions.ts"
 import type { Transaction } from "./transaction.ts"
-import { fromWrites, WriteSet } from "./writeSet.ts"
+import { WriteSet } from "./writeSet.ts"
 
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
 
@@ -232,9 +232,9 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
     writes: WriteSet,
     definitions: UnitDefinitions
   ): Effect.Effect<void, CommitError | Closed> => {
-    const all = fromWrites([...definitions.writes(), ...writes])
+    for (const definition of definitions.writes()) writes.set(...definition)
     return Effect.onExit(
-      access.commitUnit({ writes: all, holds: definitions.holds, rank: 0 }),
+      access.commitUnit({ writes, holds: definitions.holds, rank: 0 }),
       (exit) => Effect.sync(() => definitions.end(Exit.isSuccess(exit) && exit.value))
     ).pipe(
       Effect.flatMap((isMade) =>
