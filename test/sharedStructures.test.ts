@@ -342,4 +342,54 @@ describe("the definition of a structure", () => {
         }))
       assert.strictEqual(yield* definitionsIn(path), 2)
     }))
+
+  it.effect("that cannot be looked up is the engine's failure, and leaves nothing out", () =>
+    Effect.gen(function*() {
+      let isFailing = false
+      let engine: Engine.Environment | undefined
+      const { store } = yield* openWith({}, (environment) => {
+        engine = environment
+        return {
+          get: (database, key) =>
+            isFailing && database === structuresName ? Result.fail(faults.readersFull) : environment.get(database, key)
+        }
+      })
+      const items = yield* Effect.provideService(
+        Collection.make("items", { key: Schema.Int, value: Schema.Struct({ a: Schema.Int, b: Schema.Int }) }),
+        Store,
+        store
+      )
+      yield* items.put(1, { a: 0, b: 0 })
+      yield* store.flush
+      const below = engine ?? assert.fail("it is not open")
+      const all = { from: undefined, to: undefined, reverse: false, values: false, maxRecords: 1, maxBytes: 1 }
+      const [item] = Result.getOrThrow(below.read("collection/items", all)).records
+      // What another process writes
+      const foreign = Uint8Array.of(structured, 0x40, 1, 2)
+      const definition = Result.getOrThrow(Value.make({ checksums: true }).encode(["a", "b"]))
+      yield* below.commit(() =>
+        Result.succeed({
+          clear: [],
+          writes: [
+            [structuresName, ByteString("\0\0"), definition],
+            [recordsName, ByteString("key"), foreign],
+            ["collection/items", item?.[0] ?? ByteString(""), foreign]
+          ]
+        })
+      )
+      isFailing = true
+      const failures = yield* Effect.all([
+        Effect.flip(store.get("key")),
+        Effect.flip(store.getMany(["key"])),
+        Effect.flip(Stream.runCollect(store.entries())),
+        Effect.flip(items.get(1)),
+        Effect.flip(Stream.runCollect(items.values({ undecodable: "skip" }))),
+        Effect.flip(Stream.runCollect(items.values({ undecodable: "result" }))),
+        Effect.flip(items.verify)
+      ])
+      for (const failure of failures) assert.strictEqual(failure, faults.readersFull)
+      isFailing = false
+      assert.deepStrictEqual(yield* store.getOrFail("key"), { a: 1, b: 2 })
+      assert.deepStrictEqual(yield* items.getOrFail(1), { a: 1, b: 2 })
+    }))
 })

@@ -10,7 +10,7 @@ import type { Change } from "../Change.ts"
 import type { KeyRange } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import { contains } from "../Range.ts"
-import type { ChangesMissed, Closed } from "../StoreError.ts"
+import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../StoreError.ts"
 import type { CommittedChanges, Subscription } from "./changes.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 
@@ -25,6 +25,11 @@ export interface ChangeStreamOptions<K, V, KE, VE, R> {
   readonly decodeKey: (key: ByteString) => Effect.Effect<K, KE, R>
   readonly decodeValue: (key: ByteString, bytes: Uint8Array) => Effect.Effect<V, VE, R>
 }
+
+/** Decodes a value that this process has written: it knows what that refers to, and asks the engine for nothing. */
+export const decodingOwn = <V, R>(
+  decoded: Effect.Effect<V, ValueDecoding | EngineFailure, R>
+): Effect.Effect<V, ValueDecoding, R> => Effect.catchTag(decoded, "EngineFailure", (error) => Effect.die(error))
 
 /** Makes a stream of changes from when it starts until the store closes. */
 export const make = <K, V, KE, VE, R>(

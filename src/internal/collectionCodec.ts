@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeyPrefix, KeySchema } from "../KeySchema.ts"
-import { KeyEncoding, type KeyEncodingReason, ValueDecoding, ValueEncoding } from "../StoreError.ts"
+import { EngineFailure, KeyEncoding, type KeyEncodingReason, ValueDecoding, ValueEncoding } from "../StoreError.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as OrderedKeySchema from "./keySchema.ts"
 import { count } from "./quantity.ts"
@@ -149,11 +149,11 @@ export interface ValueCodec<V extends ValueSchema> {
   readonly decode: (
     record: Uint8Array,
     key: () => string
-  ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+  ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
   /** Encodes what is in the encoded form of the schema already. */
   readonly encodeRaw: (value: unknown, key: () => string) => Result.Result<Uint8Array, ValueEncoding>
   /** Decodes a record to the encoded form of the schema, at once. */
-  readonly decodeRaw: (record: Uint8Array, key: () => string) => Result.Result<unknown, ValueDecoding>
+  readonly decodeRaw: (record: Uint8Array, key: () => string) => Result.Result<unknown, ValueDecoding | EngineFailure>
   /** Decodes the encoded form of the schema. */
   readonly decodeEncoded: (
     encoded: unknown,
@@ -187,7 +187,10 @@ export const makeValueCodec = <V extends ValueSchema>(
     const bytes = CollectionRecord.valueOf(record)
     return Result.mapError(
       values.decode(bytes, bytes.length),
-      (failure) => new ValueDecoding({ key: key(), collection, ...failure })
+      (failure) =>
+        failure.cause instanceof EngineFailure
+          ? failure.cause
+          : new ValueDecoding({ key: key(), collection, ...failure })
     )
   }
 

@@ -296,7 +296,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
             range,
             capacity,
             decodeKey: keyCodec.decode,
-            decodeValue
+            decodeValue: (key, record) => ChangeStream.decodingOwn(decodeValue(key, record))
           })
       )
     )

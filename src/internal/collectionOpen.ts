@@ -17,7 +17,7 @@ import type { CollectionOptions, Migration, ValueSchema } from "../CollectionOpt
 import type { Reader } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
+import { EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites } from "./collectionWrites.ts"
@@ -115,6 +115,9 @@ export const make = <
       if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
       if (bytes.success === undefined) return Effect.succeedNone
       const decoded = values.decode(bytes.success, bytes.success.length)
+      if (Result.isFailure(decoded) && decoded.failure.cause instanceof EngineFailure) {
+        return Effect.fail(decoded.failure.cause)
+      }
       const stored = Option.flatMap(Result.getSuccess(decoded), decodeDescriptor)
       return Option.isSome(stored)
         ? Effect.succeed(stored)

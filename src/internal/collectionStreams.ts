@@ -135,14 +135,22 @@ type Tolerated<V> = V | Result.Result<V, ValueDecoding>
 /** Decodes a value in the way that is wanted; `undefined` leaves it out. */
 const tolerating = <V, R>(
   undecodable: Undecodable | undefined,
-  decoded: Effect.Effect<V, ValueDecoding, R>
-): Effect.Effect<{ readonly item: Tolerated<V> } | undefined, ValueDecoding, R> => {
+  decoded: Effect.Effect<V, ValueDecoding | EngineFailure, R>
+): Effect.Effect<{ readonly item: Tolerated<V> } | undefined, ValueDecoding | EngineFailure, R> => {
   if (undecodable !== "result" && Settled.isSucceeded(decoded)) return Effect.succeed({ item: decoded.value })
   switch (undecodable) {
     case "skip":
-      return Effect.match(decoded, { onFailure: () => undefined, onSuccess: (item) => ({ item }) })
+      return Effect.catchTag(
+        Effect.map(decoded, (item) => ({ item })),
+        "ValueDecoding",
+        () => Effect.succeed(undefined)
+      )
     case "result":
-      return Effect.map(Effect.result(decoded), (item) => ({ item }))
+      return Effect.catchTag(
+        Effect.map(decoded, (item) => ({ item: Result.succeed(item) })),
+        "ValueDecoding",
+        (error) => Effect.succeed({ item: Result.fail(error) })
+      )
     default:
       return Effect.map(decoded, (item) => ({ item }))
   }
@@ -152,7 +160,9 @@ const tolerating = <V, R>(
 export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
   source: Source<RK>,
   keyCodec: KeyCodec<K>,
-  decodeValue: (record: StoredRecord) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+  decodeValue: (
+    record: StoredRecord
+  ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
 ) => {
   type Range = TypedRange<RK>
   type ReadError = KeyEncoding | Closed | EngineFailure

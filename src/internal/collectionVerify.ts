@@ -79,7 +79,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
     yield* Effect.match(keyCodec.decode(key), { onFailure: undecodable, onSuccess: () => undefined })
     const value = yield* Effect.result(valueCodec.decode(record, () => shown))
-    if (Result.isFailure(value)) return undecodable(value.failure)
+    if (Result.isFailure(value)) {
+      if (value.failure._tag === "EngineFailure") return yield* value.failure
+      return undecodable(value.failure)
+    }
     const entries = CollectionRecord.entriesOf(record)
     const entered = new Set(entries.map(CollectionRecord.nameOf))
     for (const index of indexes.values()) {

@@ -11,7 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
 import { type ByteString, toBytes } from "../Key.ts"
-import { Closed, ReadOnly, ValueDecoding } from "../StoreError.ts"
+import { Closed, EngineFailure, ReadOnly, ValueDecoding } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
 import type { StoreCore } from "./storeCore.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
@@ -265,10 +265,13 @@ export const make = ({ core, isClosed }: Holder) => {
     },
 
     /** Decodes a value that was read. */
-    decode: (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding> =>
+    decode: (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding | EngineFailure> =>
       Result.mapError(
         values.decode(bytes, bytes.length),
-        (failure) => new ValueDecoding({ key: keys.show(toBytes(key)), ...failure })
+        (failure) =>
+          failure.cause instanceof EngineFailure
+            ? failure.cause
+            : new ValueDecoding({ key: keys.show(toBytes(key)), ...failure })
       )
   }
 }

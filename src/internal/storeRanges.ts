@@ -60,7 +60,11 @@ export const make = (holder: Holder, access: StoreAccess) => {
     )
 
   const withValue =
-    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding> => (key, bytes) => {
+    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding | EngineFailure> =>
+    (
+      key,
+      bytes
+    ) => {
       const name = nameOf(key, bytes)
       if (Result.isFailure(name)) return Result.fail(name.failure)
       return Result.map(decode(key, bytes), (value) => [name.success, value])
@@ -114,7 +118,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
           range,
           capacity,
           decodeKey: (key) => Effect.fromResult(decodeKey(key)),
-          decodeValue: (key, bytes) => Effect.fromResult(decode(key, bytes))
+          decodeValue: (key, bytes) => ChangeStream.decodingOwn(Effect.fromResult(decode(key, bytes)))
         }))
     )
 
