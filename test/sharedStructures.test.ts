@@ -295,8 +295,7 @@ describe("the definition of a structure", () => {
       assert.deepStrictEqual(faulty.batches(), [])
       yield* held.release
       yield* until(() => faulty.batches().length === 1)
-      const flushing = yield* start(store.flush)
-      yield* Fiber.join(flushing)
+      yield* store.flush
       const [definition, records] = faulty.batches()
       assert.deepStrictEqual(definition?.map(([database]) => database), [structuresName])
       assert.isTrue(records?.every(([database, , value]) => database === recordsName && value?.[0] === plain))

@@ -10,8 +10,9 @@ import * as Schema from "effect/Schema"
 import type { ValueSchema } from "../CollectionOptions.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeyPrefix, KeySchema } from "../KeySchema.ts"
-import { EngineFailure, KeyEncoding, type KeyEncodingReason, ValueDecoding, ValueEncoding } from "../StoreError.ts"
+import { type EngineFailure, KeyEncoding, type KeyEncodingReason, ValueDecoding, ValueEncoding } from "../StoreError.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import { decodingFailure } from "./decodingFailure.ts"
 import * as OrderedKeySchema from "./keySchema.ts"
 import { count } from "./quantity.ts"
 import { isNative } from "./schemaShape.ts"
@@ -185,13 +186,7 @@ export const makeValueCodec = <V extends ValueSchema>(
 
   const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) => {
     const bytes = CollectionRecord.valueOf(record)
-    return Result.mapError(
-      values.decode(bytes, bytes.length),
-      (failure) =>
-        failure.cause instanceof EngineFailure
-          ? failure.cause
-          : new ValueDecoding({ key: key(), collection, ...failure })
-    )
+    return Result.mapError(values.decode(bytes, bytes.length), decodingFailure(() => ({ key: key(), collection })))
   }
 
   const bySchemaOf = <A, E, R>(

@@ -17,10 +17,11 @@ import type { CollectionOptions, Migration, ValueSchema } from "../CollectionOpt
 import type { Reader } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites } from "./collectionWrites.ts"
+import { engineFailureIn } from "./decodingFailure.ts"
 import { count } from "./quantity.ts"
 import type { StoreInternals } from "./storeInternals.ts"
 import * as Transaction from "./transaction.ts"
@@ -115,9 +116,8 @@ export const make = <
       if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
       if (bytes.success === undefined) return Effect.succeedNone
       const decoded = values.decode(bytes.success, bytes.success.length)
-      if (Result.isFailure(decoded) && decoded.failure.cause instanceof EngineFailure) {
-        return Effect.fail(decoded.failure.cause)
-      }
+      const failure = Result.isFailure(decoded) ? engineFailureIn(decoded.failure) : undefined
+      if (failure !== undefined) return Effect.fail(failure)
       const stored = Option.flatMap(Result.getSuccess(decoded), decodeDescriptor)
       return Option.isSome(stored)
         ? Effect.succeed(stored)

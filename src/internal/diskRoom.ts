@@ -11,7 +11,7 @@ import { statfsSync } from "node:fs"
 import type { Batch } from "../Engine.ts"
 import { EngineFailure } from "../StoreError.ts"
 import { lastPages, pageSize } from "./fileLimit.ts"
-import { databaseOf, freedBy, mostListPages, type Target, valuePagesOf, type Writable } from "./lmdbBatch.ts"
+import { databaseOf, freedBy, mostListPages, type Target, valuePagesOf } from "./lmdbBatch.ts"
 import { figure, pagesOf } from "./lmdbFigures.ts"
 
 /** What a record takes in a page besides its key and value, at the most. */
@@ -23,39 +23,31 @@ const largestInPage = pageSize / 4
 /** Pages for the trees of the names of databases, and of what the file says of itself. */
 const pagesBeside = 16
 
-/** The databases that a batch writes to. */
-const databasesOf = (target: Target, { clear, writes }: Batch): ReadonlySet<Writable> => {
-  const databases = new Set(clear.map((name) => databaseOf(target, name)))
-  let last: string | undefined
-  for (const [name] of writes) {
-    if (name !== last) databases.add(databaseOf(target, name))
-    last = name
-  }
-  return databases
-}
-
 /**
  * The most pages that a batch takes, its end of the commit included: each page of a tree is
  * copied once, and split once before more than half of it is new.
  */
 export const mostPagesOf = (target: Target, batch: Batch): number => {
-  let depth = 0
-  let treePages = 0
-  const databases = databasesOf(target, batch)
-  for (const database of databases) {
-    const figures = database.getStats()
-    depth = Math.max(depth, figure(figures, "treeDepth"))
-    treePages += figure(figures, "treeBranchPageCount") + figure(figures, "treeLeafPageCount")
-  }
+  const databases = new Set(batch.clear.map((name) => databaseOf(target, name)))
+  let last: string | undefined
   let count = 0
   let bytes = 0
   let valuePages = 0
-  for (const [, key, value] of batch.writes) {
+  for (const [name, key, value] of batch.writes) {
+    if (name !== last) databases.add(databaseOf(target, name))
+    last = name
     count++
     bytes += recordBytes + key.length
     if (value === null) continue
     if (value.length > largestInPage) valuePages += valuePagesOf(value)
     else bytes += value.length
+  }
+  let depth = 0
+  let treePages = 0
+  for (const database of databases) {
+    const figures = database.getStats()
+    depth = Math.max(depth, figure(figures, "treeDepth"))
+    treePages += figure(figures, "treeBranchPageCount") + figure(figures, "treeLeafPageCount")
   }
   const copied = Math.min(2 * count * (depth + 1), treePages)
   const split = Math.min(count, treePages) + Math.ceil(4 * bytes / pageSize)
@@ -88,13 +80,13 @@ const mostRows = 64
 
 const digitsOf = (count: number): number => String(Math.ceil(count)).length
 
-/** The longest that the engine can say of a write of a batch. */
-const messageLengthOf = (target: Target, batch: Batch): number => {
+/** The longest that the engine can say of a write of a batch, which takes so many pages at the most. */
+const messageLengthOf = (target: Target, batch: Batch, mostPages: number): number => {
   const pages = pagesOf(target.meta.getStats())
   // All that is freed is listed in one row of pages.
   let row = lastPages(batch.clear.length > 0 ? pages : freedBy(target, batch))
   for (const [, , value] of batch.writes) row = Math.max(row, valuePagesOf(value))
-  const position = Math.min(longestPosition, digitsOf((pages + mostPagesOf(target, batch)) * pageSize))
+  const position = Math.min(longestPosition, digitsOf((pages + mostPages) * pageSize))
   return text.length + position + digitsOf(mostRows * row * pageSize) + digitsOf(mostRows) +
     3 * digitsOf(row * pageSize)
 }
@@ -102,8 +94,9 @@ const messageLengthOf = (target: Target, batch: Batch): number => {
 /** Says why a batch is not written: the disk that the file is on may have no room for it. */
 export const refusal = (file: string, target: Target, batch: Batch): EngineFailure | undefined => {
   const free = freeBytesOf(file)
-  const needed = mostPagesOf(target, batch) * pageSize + marginBytes
-  if (free >= needed || messageLengthOf(target, batch) <= longestMessage) return undefined
+  const mostPages = mostPagesOf(target, batch)
+  const needed = mostPages * pageSize + marginBytes
+  if (free >= needed || messageLengthOf(target, batch, mostPages) <= longestMessage) return undefined
   return new EngineFailure({
     operation: "commit",
     code: 28,

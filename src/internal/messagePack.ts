@@ -74,7 +74,7 @@ export const isMessage = (
     else if (first < 0x80) {
       if (structures === undefined) continue
       let number = first - firstStructureByte
-      if (number >= shortNumbers) number += 32 * (bytes[position++] ?? 0)
+      if (number >= shortNumbers) number += shortNumbers * (bytes[position++] ?? 0)
       const structure = structures[number]
       if (structure === undefined || structure.length === 0) return false
       inside = structure.length

@@ -11,8 +11,9 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
 import { type ByteString, toBytes } from "../Key.ts"
-import { Closed, EngineFailure, ReadOnly, ValueDecoding } from "../StoreError.ts"
+import { Closed, type EngineFailure, ReadOnly, type ValueDecoding } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
+import { decodingFailure } from "./decodingFailure.ts"
 import type { StoreCore } from "./storeCore.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
 import { blindUnit, type Unit } from "./unitCommits.ts"
@@ -266,12 +267,6 @@ export const make = ({ core, isClosed }: Holder) => {
 
     /** Decodes a value that was read. */
     decode: (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding | EngineFailure> =>
-      Result.mapError(
-        values.decode(bytes, bytes.length),
-        (failure) =>
-          failure.cause instanceof EngineFailure
-            ? failure.cause
-            : new ValueDecoding({ key: keys.show(toBytes(key)), ...failure })
-      )
+      Result.mapError(values.decode(bytes, bytes.length), decodingFailure(() => ({ key: keys.show(toBytes(key)) })))
   }
 }

@@ -2,7 +2,7 @@
  * The definitions of record structures, in a database of their own.
  *
  * They are written in transactions of their own, before the first value that refers to
- * them, and are never changed or deleted. So whoever reads such a value finds its
+ * them, or with a unit whose values are the first, and are never changed or deleted. So whoever reads such a value finds its
  * definition, in every process, in copies of the file and after every crash. A definition
  * that cannot be written keeps nobody from writing values: they have their names then.
  */
@@ -67,17 +67,16 @@ const definitionOf = (names: RecordStructures.Names, number: number): Write => [
   Result.getOrThrow(codec.encode(names))
 ]
 
-/** The writes that define what is not defined, after what others have defined meanwhile. */
+/** The writes that define what is not among those that are there, behind them. */
 const definitionsOf = (
   all: ReadonlyArray<RecordStructures.Names>,
-  others: ReadonlyArray<RecordStructures.Names>,
-  first: number
+  there: ReadonlyArray<RecordStructures.Names>
 ): ReadonlyArray<Write> => {
-  const defined = new Set(others.map((names) => JSON.stringify(names)))
+  const defined = new Set(there.map((names) => JSON.stringify(names)))
   const writes: Array<Write> = []
   for (const names of all) {
     const name = JSON.stringify(names)
-    const number = first + writes.length
+    const number = there.length + writes.length
     if (defined.has(name) || number >= RecordStructures.mostStructures) continue
     defined.add(name)
     writes.push(definitionOf(names, number))
@@ -121,14 +120,12 @@ export const make = (
   }
 
   const define = Effect.suspend(() => {
-    const known = new Set(structures.known.map((names) => JSON.stringify(names)))
-    const all = takeWanted().filter((names) => !known.has(JSON.stringify(names)))
+    const all = takeWanted()
     if (all.length === 0) return Effect.void
-    const from = structures.known.length
     const work = {
       plan: (present: Reader) =>
-        Result.map(readFrom(present, from), (others) => {
-          const writes = definitionsOf(all, others, from + others.length)
+        Result.map(readFrom(present, structures.known.length), (others) => {
+          const writes = definitionsOf(all, [...structures.known, ...others])
           return writes.length === 0 ? undefined : { clear: [], writes }
         }),
       size: all.length,

@@ -61,6 +61,13 @@ const underFileLimit = Effect.fnUntraced(function*(folder: string, recorder: Rec
   recorder.expect(tag === "EngineFailure" && recovered, "under a limit of files it did not recover")
 })
 
+/** Adds what a program reports at its end, which it does not reach when it dies. */
+const addReport = (ending: Children.Ending, where: string, recorder: Recorder): void => {
+  const report = ending.code === 0 ? ending.lines.at(-1) : undefined
+  if (report === undefined) recorder.lose(`${where}: ${Children.describe(ending)}`)
+  else recorder.add(readReport(report))
+}
+
 const fillSmallDisk = Effect.fnUntraced(function*(seed: number, recorder: Recorder) {
   const folder = yield* temporaryFolder
   const ending = yield* onDisk("3m", programs.smallDisk, folder, { seed })
@@ -68,9 +75,7 @@ const fillSmallDisk = Effect.fnUntraced(function*(seed: number, recorder: Record
     recorder.skip("small file systems cannot be mounted here: a limit of files stands in for one")
     return yield* underFileLimit(folder, recorder)
   }
-  const report = ending.code === 0 ? ending.lines.at(-1) : undefined
-  if (report === undefined) recorder.lose(`on a small disk, seed ${seed}: ${Children.describe(ending)}`)
-  else recorder.add(readReport(report))
+  addReport(ending, `on a small disk, seed ${seed}`, recorder)
 })
 
 /** What the engine says of a disk that is full is longest where its numbers are: it must not be asked. */
@@ -78,9 +83,7 @@ const fillLargeDisk = Effect.fnUntraced(function*(size: number, recorder: Record
   const folder = yield* temporaryFolder
   const ending = yield* onDisk("400m", programs.fullLargeDisk, folder, { size })
   if (!ending.lines.includes("mounted")) return
-  const report = ending.code === 0 ? ending.lines.at(-1) : undefined
-  if (report === undefined) recorder.lose(`values of ${size} bytes on a full disk: ${Children.describe(ending)}`)
-  else recorder.add(readReport(report))
+  addReport(ending, `values of ${size} bytes on a full disk`, recorder)
 })
 
 /** Sizes of values of which a few make a message too long. */
