@@ -31,9 +31,11 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { clearSource, Packr, RESERVE_START_SPACE, Unpackr } from "msgpackr"
+import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
+import { Buffer } from "node:buffer"
 import { crc32 } from "node:zlib"
 import { isMessage } from "./internal/messagePack.ts"
+import * as PlainReader from "./internal/plainReader.ts"
 import * as PlainWriter from "./internal/plainWriter.ts"
 import * as RecordStructures from "./internal/recordStructures.ts"
 import { malformed, putTogether, Refusal, takeApart } from "./internal/valueGraph.ts"
@@ -106,7 +108,7 @@ const withChecksum = (bytes: Uint8Array): Uint8Array => {
 }
 
 /** The bytes of a value behind its checksum, if it has one. */
-const withoutChecksum = (bytes: Uint8Array, length: number): Uint8Array => {
+const withoutChecksum = (bytes: Buffer, length: number): Buffer => {
   if (length < checkedHead) return malformed()
   const value = bytes.subarray(checkedHead, length)
   const checksum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1, true)
@@ -124,8 +126,9 @@ const packedBytes = 8192
 /** A value of more bytes is not to leave it so large. */
 const largestPacked = 8 * packedBytes
 
-/** Values up to this size are read from memory that is there already. */
-const deskBytes = 4096
+/** The engine gives a `Buffer`, and what was encoded here is one. */
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const failure = (what: string, cause: unknown): Failure => {
   if (cause instanceof Refusal) return { detail: cause.message }
@@ -141,19 +144,8 @@ const failure = (what: string, cause: unknown): Failure => {
 export const make = (
   { checksums = false, structures = RecordStructures.make() }: CodecOptions = {}
 ): Codec => {
-  // No records: each value would carry the definitions of its own, and the reader makes a reader of each definition
-  // anew. For a small object that doubles the time either way; it pays only in a value of many objects alike.
-  const packr = new Packr({
-    useRecords: false,
-    useBigIntExtension: true,
-    copyBuffers: true
-  })
-  const structuredUnpackr = new Unpackr({
-    useBigIntExtension: true,
-    copyBuffers: true,
-    mapsAsObjects: true,
-    structures: structures.known
-  })
+  // No records: a graph has none.
+  const packr = new Packr({ useRecords: false, useBigIntExtension: true, copyBuffers: true })
 
   const renewBuffer = (): void => packr.useBuffer(Buffer.allocUnsafeSlow(packedBytes))
 
@@ -166,34 +158,19 @@ export const make = (
     return bytes
   }
 
-  // msgpackr makes a view for each buffer that it reads from, which takes as long as to read a small value.
-  const desk = new Uint8Array(deskBytes)
-  const readable = (bytes: Uint8Array, length: number): Uint8Array => {
-    // What is longer than the value is memory of the engine, which is read from again and again.
-    if (bytes.byteLength !== length || length > deskBytes) return bytes
-    desk.set(bytes)
-    return desk
-  }
+  const reader = PlainReader.make(structures)
 
-  const unpackStructured = (bytes: Uint8Array, length: number): unknown => {
-    if (isMessage(bytes, 1, length, structures.known)) {
-      return structuredUnpackr.unpack(bytes, { start: 1, end: length })
-    }
-    // Another process may have defined what it refers to. The engine reads definitions into the same memory.
-    const own = new Uint8Array(bytes.subarray(0, length))
-    const isNew = Result.getOrThrow(structures.refresh())
-    if (!isNew) throw new Refusal("they are damaged, or the structure that they refer to is")
-    return unpackStructured(own, length)
-  }
+  const unpackGraph = (bytes: Uint8Array, length: number): unknown =>
+    isMessage(bytes, 1, length) ? putTogether(packr.unpack(bytes, { start: 1, end: length })) : malformed()
 
-  const unpack = (bytes: Uint8Array, length: number): unknown => {
+  const unpack = (bytes: Buffer, length: number): unknown => {
     const format = bytes[0]
     if (length === 0) throw new Refusal("there are none")
-    if (format === structuredFormat) return unpackStructured(bytes, length)
-    if (format !== plainFormat && format !== graphFormat) throw new Refusal(`no value begins with ${format}`)
-    if (!isMessage(bytes, 1, length)) return malformed()
-    const item: unknown = packr.unpack(bytes, { start: 1, end: length })
-    return format === plainFormat ? item : putTogether(item)
+    if (format === plainFormat || format === structuredFormat) {
+      return reader.read(bytes, length, format === structuredFormat)
+    }
+    if (format === graphFormat) return unpackGraph(bytes, length)
+    throw new Refusal(`no value begins with ${format}`)
   }
 
   const makeWriter = () => PlainWriter.make({ plain: plainFormat, structured: structuredFormat }, structures)
@@ -206,10 +183,10 @@ export const make = (
     return checksums ? withChecksum(bytes) : bytes
   }
 
-  const decode = (bytes: Uint8Array, length: number): unknown => {
-    if (bytes[0] !== checkedFormat) return unpack(readable(bytes, length), length)
+  const decode = (bytes: Buffer, length: number): unknown => {
+    if (bytes[0] !== checkedFormat) return unpack(bytes, length)
     const value = withoutChecksum(bytes, length)
-    return unpack(readable(value, value.length), value.length)
+    return unpack(value, value.length)
   }
 
   return {
@@ -230,9 +207,10 @@ export const make = (
     },
     decode: (bytes, length = bytes.length) =>
       Result.try({
-        try: () => decode(bytes, length),
+        try: () => decode(bufferOf(bytes), length),
         catch: (cause) => {
           clearSource()
+          reader.forget()
           return failure("decoding them threw", cause)
         }
       })

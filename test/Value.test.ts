@@ -753,15 +753,11 @@ describe("Value", () => {
       assert.isTrue(isRefused(Buffer.concat([Buffer.of(1), Buffer.alloc(100_000, 0x91), Buffer.of(1)])))
     })
 
-    it("of a graph cannot pollute a prototype", () => {
+    it("cannot pollute a prototype", () => {
       const value = decode(message(2, [[1, "__proto__", [1]], [1, "polluted", 1]]))
       assert.isTrue(Object.hasOwn(asObject(value), "__proto__"))
-      decode(
-        message(
-          1,
-          JSON.parse("{\"a\":{\"__proto__\":{\"polluted\":1},\"constructor\":{\"prototype\":{\"polluted\":1}}}}")
-        )
-      )
+      assert.isTrue(isRefused(message(1, JSON.parse("{\"a\":{\"__proto__\":{\"polluted\":1}}}"))))
+      decode(message(1, { constructor: { prototype: { polluted: 1 } } }))
       assert.isUndefined(Reflect.get({}, "polluted"))
     })
 

@@ -91,8 +91,10 @@ describe("a plain value", () => {
       [0, 1],
       [31, 1],
       [32, 2],
-      [63, 2],
-      [64, 3],
+      [85, 2],
+      [86, 3],
+      [4096, 3],
+      [4097, 3],
       [65_535, 3],
       [65_536, 5],
       [100_000, 5]
@@ -102,7 +104,7 @@ describe("a plain value", () => {
       comesBack({ [textOf(length)]: textOf(length) })
       assert.strictEqual(sizeOf(textOf(length)), head + length)
     }
-    for (const length of [1, 20, 40, 63, 64, 300, 30_000]) {
+    for (const length of [1, 20, 31, 32, 40, 85, 86, 300, 4096, 4097, 30_000]) {
       for (const character of ["\u007f", "\u0080", "é", "ÿ", "Ā", "語", "😀"]) {
         comesBack([character.repeat(length), `ascii first ${character.repeat(length)}`])
       }
@@ -128,7 +130,9 @@ describe("a plain value", () => {
 
   it("has records with names of other things, and more objects than are remembered in a list", () => {
     comesBack({ constructor: 1, toString: "x", hasOwnProperty: null, valueOf: [] })
-    comesBack(Array.from({ length: 50 }, (_, index) => ({ index, inside: [index] })))
+    for (const length of [30, 31, 32, 33, 50]) {
+      comesBack(Array.from({ length }, (_, index) => ({ index, inside: [index] })))
+    }
   })
 })
 
@@ -136,7 +140,7 @@ describe("what is not plain", () => {
   const shared = { a: 1 }
   const cycle: Array<unknown> = []
   cycle.push(cycle)
-  const many = Array.from({ length: 20 }, (_, index) => ({ index }))
+  const many = Array.from({ length: 50 }, (_, index) => ({ index }))
   const refused: ReadonlyArray<readonly [string, unknown]> = [
     ["negative zero", -0],
     ["a function", () => 1],
@@ -169,8 +173,11 @@ describe("what is not plain", () => {
     ["a point in time after 2106", new Date(4_294_967_296_000)],
     ["no point in time", new Date(Number.NaN)],
     ["an object twice", [shared, shared]],
+    ["an object twice among few", [...many.slice(0, 20), many[0]]],
+    ["the last of few twice", [...many.slice(0, 20), many[19]]],
     ["an object twice among many", [...many, many[0]]],
-    ["the last of many twice", [...many, many[19]]],
+    ["the last of many twice", [...many, many[49]]],
+    ...[30, 31, 32, 33].map((index) => ["one of many twice", [...many, many[index]]] as const),
     ["a cycle", cycle],
     ["65 levels", nested(65)]
   ]

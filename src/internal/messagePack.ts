@@ -2,9 +2,7 @@
  * A check of bytes before msgpackr reads them.
  */
 
-import { firstStructureByte, type KnownStructures, shortNumbers } from "./recordStructures.ts"
-
-/** How many levels are left to the recursion of msgpackr. A graph has no levels. */
+/** How many levels are left to the recursion of readers. A graph has no levels. */
 export const maximumDepth = 64
 
 type Shape = "fixed" | "sized" | "array" | "map" | "extension" | "sizedExtension"
@@ -49,15 +47,8 @@ const surrounding = new Float64Array(maximumDepth)
  * are written here. msgpackr trusts what it reads: it reserves memory for lengths that
  * the bytes only claim, and it has extensions that compile code. So it gets no bytes
  * that have not passed here.
- *
- * With `structures`, what would be a number from 64 to 127 is a record of a structure.
  */
-export const isMessage = (
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  structures?: KnownStructures
-): boolean => {
+export const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
   let position = start
   let depth = 0
   let items = 1
@@ -70,15 +61,8 @@ export const isMessage = (
     items--
     const first = bytes[position++] ?? unknownFirst
     let inside = 0
-    if (first < firstStructureByte || first >= 0xe0) continue
-    else if (first < 0x80) {
-      if (structures === undefined) continue
-      let number = first - firstStructureByte
-      if (number >= shortNumbers) number += shortNumbers * (bytes[position++] ?? 0)
-      const structure = structures[number]
-      if (structure === undefined || structure.length === 0) return false
-      inside = structure.length
-    } else if (first < 0x90) inside = (first & 0x0f) * 2
+    if (first < 0x80 || first >= 0xe0) continue
+    else if (first < 0x90) inside = (first & 0x0f) * 2
     else if (first < 0xa0) inside = first & 0x0f
     else if (first < 0xc0) position += first & 0x1f
     else {

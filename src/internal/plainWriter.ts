@@ -30,18 +30,23 @@ export interface PlainWriter {
 const chunkBytes = 16_384
 
 /** Up to here the characters of a text are written one by one, which is faster than a call of the platform. */
-const shortText = 63
+const shortText = 31
+
+/** The bytes of a unit of UTF-16 in UTF-8, at most. */
+const mostBytesOfUnit = 3
+
+/** Up to here a text has a length in two bytes, and room in a chunk, whatever its characters are. */
+const middleText = 4096
 
 /** The most bytes of an item without its content: a float, or the head of a long text, array or map. */
 const headBytes = 9
 
 /** Up to here a list is gone through faster than a set is made. */
-const fewObjects = 8
+const fewObjects = 32
 
 const hasOrAdd = (objects: Set<object>, value: object): boolean => {
-  if (objects.has(value)) return true
-  objects.add(value)
-  return false
+  const { size } = objects
+  return objects.add(value).size === size
 }
 
 /** What any record would seem to have too, if somebody gave it to all objects. */
@@ -119,8 +124,26 @@ export const make = (firstBytes: FirstBytes, structures: RecordStructures): Plai
     chunk[position++] = count & 0xff
   }
 
+  /** The text is written behind the room for its length: to count its bytes before takes longer than to write them. */
+  const writeMiddleText = (text: string): boolean => {
+    const mostBytes = mostBytesOfUnit * text.length
+    reserve(headBytes + mostBytes)
+    if (mostBytes < 0x100) {
+      const bytes = chunk.write(text, position + 2, "utf8")
+      chunk[position++] = 0xd9
+      chunk[position++] = bytes
+      position += bytes
+    } else {
+      const bytes = chunk.write(text, position + 3, "utf8")
+      writeCount(0xda, bytes)
+      position += bytes
+    }
+    return true
+  }
+
   const writeLongText = (text: string): boolean => {
     if (!isPlainText(text)) return false
+    if (text.length <= middleText) return writeMiddleText(text)
     const bytes = Buffer.byteLength(text, "utf8")
     reserve(headBytes + bytes)
     writeCount(0xda, bytes)
@@ -133,19 +156,13 @@ export const make = (firstBytes: FirstBytes, structures: RecordStructures): Plai
     if (length > shortText) return writeLongText(text)
     reserve(headBytes + length)
     const head = position
-    const end = length < 32 ? head + 1 : head + 2
-    let at = end
+    let at = head + 1
     for (let index = 0; index < length; index++) {
       const code = text.charCodeAt(index)
       if (code > 0x7f) return writeLongText(text)
       chunk[at++] = code
     }
-    if (length < 32) {
-      chunk[head] = 0xa0 | length
-    } else {
-      chunk[head] = 0xd9
-      chunk[head + 1] = length
-    }
+    chunk[head] = 0xa0 | length
     position = at
     return true
   }

@@ -3,7 +3,7 @@
  *
  * A record whose structure is known is written as the number of the structure and the
  * values of its fields, without their names. A small record is half as long then, and takes
- * two thirds of the time to read: msgpackr compiles a reader for each structure.
+ * two thirds of the time to read.
  *
  * A structure is met in records, wanted when it was met often, and known when its
  * definition is committed. Only then is it written with: what refers to a definition comes
@@ -15,17 +15,6 @@ import type { EngineFailure } from "../StoreError.ts"
 
 /** The names of the fields of a structure, in their order. */
 export type Names = ReadonlyArray<string>
-
-/** A structure as msgpackr keeps it. Its number is its index, in two bytes from 32 on. */
-interface Known extends Array<string> {
-  highByte?: number
-}
-
-/** The structures that are known, by their numbers; one without fields stands for a damaged definition. */
-export type KnownStructures = Array<Known> & {
-  /** msgpackr forgets what is behind this. */
-  sharedLength: number
-}
 
 /** What comes of the first fields of a record. */
 export interface Shape {
@@ -47,7 +36,8 @@ export interface Definitions {
 
 /** The structures of a store. */
 export interface RecordStructures {
-  readonly known: KnownStructures
+  /** Those that are known, by their numbers; one without fields stands for a damaged definition. */
+  readonly known: ReadonlyArray<Names>
   /** What comes of no fields. */
   readonly root: () => Shape
   /** Takes notice of a record whose structure is not known. */
@@ -88,23 +78,19 @@ const mostShapes = 2048
 /** The most records that are passed over between two that are looked at, when nothing comes of it. */
 const longestPause = 1023
 
-/** The second byte of a number, where it has one. */
-const highByteOf = (number: number): { highByte?: number } =>
-  number < shortNumbers ? {} : { highByte: (number - shortNumbers) >> 5 }
-
 const makeShape = (): Shape => ({ next: new Map(), number: undefined, met: 0 })
 
 /** Where definitions come from that nobody keeps. */
 const nowhere: Definitions = { read: () => Result.succeed([]), want: () => {} }
 
-/** Whether msgpackr can read it: it renames `__proto__`. */
+/** Whether it can be one: `__proto__` is no field of a record that is written by its fields. */
 export const isStructure = (names: unknown): names is Names =>
   Array.isArray(names) && names.length > 0 && names.length <= mostFields && new Set(names).size === names.length &&
   names.every((name) => typeof name === "string" && name !== "__proto__")
 
 /** Makes what is known of structures. */
 export const make = ({ read, want }: Definitions = nowhere): RecordStructures => {
-  const known: KnownStructures = Object.assign([], { sharedLength: 0 })
+  const known: Array<Names> = []
   let root = makeShape()
   let shapes = 0
   let pause = shortestPause
@@ -131,10 +117,7 @@ export const make = ({ read, want }: Definitions = nowhere): RecordStructures =>
   }
 
   const add = (names: Names): void => {
-    const number = known.length
-    known.push(Object.assign([...names], highByteOf(number)))
-    known.sharedLength = known.length
-    use(names, number)
+    use(names, known.push(names) - 1)
   }
 
   /** Forgets all shapes but those of known structures. */
