@@ -76,39 +76,55 @@ export const isPage = (page: DataView, number: number, transactionId: bigint): b
 export const overflowPagesOf = (page: DataView): number | undefined =>
   page.getUint16(18, true) === overflowFlag ? page.getUint32(20, true) : undefined
 
-/** What is at a place in a page of a tree. */
-export interface Node {
-  readonly flags: number
-  /** The page that a branch leads to, or the length of the data of a leaf. */
-  readonly number: number
-  /** Where in the page its key is. */
-  readonly keyAt: number
-  readonly keyBytes: number
-  /** Where in the page its data is, or all that is said of data that is on pages of its own. */
-  readonly dataAt: number
-}
+/** What is at a place in a page of a tree: where in the page it begins. There are many thousands of them. */
+export type Node = number
+
+const flagsOf = (page: DataView, node: Node): number => page.getUint16(node + 4, true)
+
+/** The page that a node of a branch leads to. */
+export const pageBelow = (page: DataView, node: Node): number =>
+  page.getUint32(node, true) + flagsOf(page, node) * 2 ** 32
+
+/** The length of the data of a node of a leaf. */
+export const dataBytesOf = (page: DataView, node: Node): number => page.getUint32(node, true)
+
+/** The length of the key of a node. */
+export const keyBytesOf = (page: DataView, node: Node): number => page.getUint16(node + 6, true)
+
+/** Where in the page the key of a node is. */
+export const keyAtOf = (node: Node): number => node + nodeBytes
+
+/** Where in the page the data of a node is, or all that is said of data that is on pages of its own. */
+export const dataAtOf = (page: DataView, node: Node): number => keyAtOf(node) + keyBytesOf(page, node)
+
+/** Whether the data of a node of a leaf is in the leaf, and is no description of a database. */
+export const isPlain = (page: DataView, node: Node): boolean => flagsOf(page, node) === 0
 
 /** Whether the data of a node of a leaf is on pages of its own. */
-export const isLarge = ({ flags }: Node): boolean => (flags & bigDataFlag) !== 0
+export const isLarge = (page: DataView, node: Node): boolean => (flagsOf(page, node) & bigDataFlag) !== 0
 
 /** Whether a node of a leaf is the name of a database. */
-export const isName = ({ flags }: Node): boolean => flags === databaseFlag
+export const isName = (page: DataView, node: Node): boolean => flagsOf(page, node) === databaseFlag
 
 /** The description of the database whose name a node is; `undefined` where it has another length. */
-export const treeOf = (page: DataView, { dataAt, number }: Node): Tree | undefined =>
-  number === databaseBytes ? treeAt(page, dataAt) : undefined
+export const treeOf = (page: DataView, node: Node): Tree | undefined =>
+  dataBytesOf(page, node) === databaseBytes ? treeAt(page, dataAtOf(page, node)) : undefined
 
 /** The pages on which the data of a node is. */
-export const rowOf = (page: DataView, { dataAt, number }: Node): PageRow | undefined => {
-  const count = Number(page.getBigUint64(dataAt + 16, true))
+export const rowOf = (page: DataView, node: Node): PageRow | undefined => {
+  const at = dataAtOf(page, node)
+  const count = Number(page.getBigUint64(at + 16, true))
   // They may be more than are needed, where the data was written twice in a transaction.
-  return count * pageSize >= headerBytes + number
-    ? [Number(page.getBigUint64(dataAt, true)), count]
+  return count * pageSize >= headerBytes + dataBytesOf(page, node)
+    ? [Number(page.getBigUint64(at, true)), count]
     : undefined
 }
 
-/** Where a node of a leaf ends in its page. */
-const endOf = (node: Node): number => node.dataAt + (isLarge(node) ? bigDataBytes : node.number)
+/** How many bytes of data a node has in its page. */
+const ownBytesOf = (page: DataView, node: Node, isBranch: boolean): number => {
+  if (isBranch) return 0
+  return isLarge(page, node) ? bigDataBytes : dataBytesOf(page, node)
+}
 
 /** What a page of a tree holds. */
 export interface TreePage {
@@ -128,16 +144,12 @@ export const treePageOf = (page: DataView): TreePage | undefined => {
   let free = pageSize - headerBytes - upper
   for (let place = 0; place < lower; place += 2) {
     const offset = page.getUint16(headerBytes + place, true)
-    const at = headerBytes + offset
-    if (offset < upper || offset % 2 !== 0 || at + nodeBytes > pageSize) return undefined
-    const nodeFlags = page.getUint16(at + 4, true)
-    const keyBytes = page.getUint16(at + 6, true)
-    const number = page.getUint32(at, true) + (isBranch ? nodeFlags * 2 ** 32 : 0)
-    const node = { flags: nodeFlags, number, keyAt: at + nodeBytes, keyBytes, dataAt: at + nodeBytes + keyBytes }
-    const end = isBranch ? node.dataAt : endOf(node)
+    const node: Node = headerBytes + offset
+    if (offset < upper || offset % 2 !== 0 || node + nodeBytes > pageSize) return undefined
+    const end = dataAtOf(page, node) + ownBytesOf(page, node, isBranch)
     if (end > pageSize) return undefined
     nodes.push(node)
-    free -= end + (end % 2) - at
+    free -= end + (end % 2) - node
   }
   return free === 0 ? { isBranch, nodes } : undefined
 }

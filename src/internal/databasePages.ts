@@ -70,7 +70,7 @@ const leavesOf = Effect.fnUntraced(function*<E>(pages: Pages<E>, root: number) {
       }
       seen.add(page)
       for (const node of found.nodes) {
-        if (found.isBranch) next.push(node.number)
+        if (found.isBranch) next.push(Layout.pageBelow(view, node))
         else leaves.push({ page, view, node })
       }
     }
@@ -81,12 +81,15 @@ const leavesOf = Effect.fnUntraced(function*<E>(pages: Pages<E>, root: number) {
 
 /** The data of a node, which may be on pages of its own. */
 const dataOf = Effect.fnUntraced(function*<E>(pages: Pages<E>, { node, page, view }: Leaf) {
-  if (!Layout.isLarge(node)) return new DataView(view.buffer, view.byteOffset + node.dataAt, node.number)
+  const bytes = Layout.dataBytesOf(view, node)
+  if (!Layout.isLarge(view, node)) {
+    return new DataView(view.buffer, view.byteOffset + Layout.dataAtOf(view, node), bytes)
+  }
   const row = Layout.rowOf(view, node)
   if (row === undefined) return yield* new PageDamaged({ page })
   const large = yield* readPages(pages, row)
   if (Layout.overflowPagesOf(large) !== row[1]) return yield* new PageDamaged({ page: row[0] })
-  return new DataView(large.buffer, large.byteOffset + Layout.headerBytes, node.number)
+  return new DataView(large.buffer, large.byteOffset + Layout.headerBytes, bytes)
 })
 
 // Many thousands of them are read: this takes a tenth of the time of `getBigInt64`.
@@ -120,9 +123,9 @@ export const checkFreeList = Effect.fnUntraced(function*<E>(pages: Pages<E>, roo
   let before = -1n
   for (const leaf of yield* leavesOf(pages, root)) {
     const { node, page, view } = leaf
-    if (node.keyBytes !== 8) return yield* new PageDamaged({ page })
+    if (Layout.keyBytesOf(view, node) !== 8) return yield* new PageDamaged({ page })
     // The records stand under the numbers of transactions.
-    const key = view.getBigUint64(node.keyAt, true)
+    const key = view.getBigUint64(Layout.keyAtOf(node), true)
     const isList = key > before && forEachRow(yield* dataOf(pages, leaf), pages.lastPage, (row) => {
       if (row[0] + row[1] > from) rows.push(row)
     })
@@ -133,13 +136,19 @@ export const checkFreeList = Effect.fnUntraced(function*<E>(pages: Pages<E>, roo
 })
 
 const nameOf = ({ node, view }: Leaf): string =>
-  new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + node.keyAt, Math.max(0, node.keyBytes - 1)))
+  new TextDecoder().decode(
+    new Uint8Array(
+      view.buffer,
+      view.byteOffset + Layout.keyAtOf(node),
+      Math.max(0, Layout.keyBytesOf(view, node) - 1)
+    )
+  )
 
 /** Checks the tree that holds the names of the databases, and the root of each; gives the databases. */
 export const checkDatabases = Effect.fnUntraced(function*<E>(pages: Pages<E>, root: number) {
   const trees: Array<Layout.Tree> = []
   for (const leaf of yield* leavesOf(pages, root)) {
-    if (!Layout.isName(leaf.node)) continue
+    if (!Layout.isName(leaf.view, leaf.node)) continue
     const tree = Layout.treeOf(leaf.view, leaf.node)
     if (tree === undefined) return yield* new PageDamaged({ page: leaf.page })
     if (tree.flags !== 0) return yield* new ForeignTree({ name: nameOf(leaf) })

@@ -50,22 +50,34 @@ interface Found {
 }
 
 const isBefore = (page: DataView, a: Layout.Node, b: Layout.Node): boolean => {
-  const shorter = Math.min(a.keyBytes, b.keyBytes)
-  for (let index = 0; index < shorter; index++) {
-    const difference = page.getUint8(a.keyAt + index) - page.getUint8(b.keyAt + index)
+  const bytesOfA = Layout.keyBytesOf(page, a)
+  const bytesOfB = Layout.keyBytesOf(page, b)
+  const shorter = Math.min(bytesOfA, bytesOfB)
+  const inA = Layout.keyAtOf(a)
+  const inB = Layout.keyAtOf(b)
+  let index = 0
+  // Four at a time, since keys side by side mostly begin alike.
+  while (index + 4 <= shorter && page.getUint32(inA + index) === page.getUint32(inB + index)) index += 4
+  for (; index < shorter; index++) {
+    const difference = page.getUint8(inA + index) - page.getUint8(inB + index)
     if (difference !== 0) return difference < 0
   }
-  return a.keyBytes < b.keyBytes
+  return bytesOfA < bytesOfB
 }
 
-const isOrdered = (page: DataView, nodes: ReadonlyArray<Layout.Node>): boolean =>
-  nodes.every((node, index) => {
-    const previous = nodes[index - 1]
-    return previous === undefined || isBefore(page, previous, node)
-  })
+const isOrdered = (page: DataView, nodes: ReadonlyArray<Layout.Node>): boolean => {
+  let previous: Layout.Node | undefined
+  for (const node of nodes) {
+    if (previous !== undefined && !isBefore(page, previous, node)) return false
+    previous = node
+  }
+  return true
+}
 
-const keyOf = (page: DataView, { keyAt, keyBytes }: Layout.Node): ByteString =>
-  fromBytes(new Uint8Array(page.buffer, page.byteOffset + keyAt, keyBytes))
+const keyOf = (page: DataView, node: Layout.Node): ByteString =>
+  fromBytes(
+    new Uint8Array(page.buffer, page.byteOffset + Layout.keyAtOf(node), Layout.keyBytesOf(page, node))
+  )
 
 const none: ReadonlyArray<never> = []
 
@@ -75,7 +87,7 @@ const visitBranch = (page: DataView, nodes: ReadonlyArray<Layout.Node>): Visited
   return {
     isBranch: true,
     nodes: nodes.length,
-    below: nodes.map(({ number }) => number),
+    below: nodes.map((node) => Layout.pageBelow(page, node)),
     keys: between.map((node) => keyOf(page, node)),
     isOrdered: isOrdered(page, between),
     large: none,
@@ -83,23 +95,32 @@ const visitBranch = (page: DataView, nodes: ReadonlyArray<Layout.Node>): Visited
   }
 }
 
+/** The first node and the last. */
+const endsOf = (nodes: ReadonlyArray<Layout.Node>): ReadonlyArray<Layout.Node> => {
+  const first = nodes[0]
+  const last = nodes.at(-1)
+  return first === undefined || last === undefined ? none : [first, last]
+}
+
 const visitLeaf = (page: DataView, nodes: ReadonlyArray<Layout.Node>): Visited | undefined => {
   const large: Array<Layout.PageRow> = []
   let hasNames = false
   for (const node of nodes) {
-    if (node.keyBytes === 0 || node.keyBytes > Layout.maxKeyBytes) return undefined
-    if (Layout.isName(node)) hasNames = true
-    else if (Layout.isLarge(node)) {
+    const keyBytes = Layout.keyBytesOf(page, node)
+    if (keyBytes === 0 || keyBytes > Layout.maxKeyBytes) return undefined
+    if (Layout.isPlain(page, node)) continue
+    if (Layout.isName(page, node)) hasNames = true
+    else if (Layout.isLarge(page, node)) {
       const row = Layout.rowOf(page, node)
       if (row === undefined) return undefined
       large.push(row)
-    } else if (node.flags !== 0) return undefined
+    } else return undefined
   }
   return {
     isBranch: false,
     nodes: nodes.length,
     below: none,
-    keys: [...nodes.slice(0, 1), ...nodes.slice(-1)].map((node) => keyOf(page, node)),
+    keys: endsOf(nodes).map((node) => keyOf(page, node)),
     isOrdered: isOrdered(page, nodes),
     large,
     hasNames

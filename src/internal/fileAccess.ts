@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
+import * as Scope from "effect/Scope"
 import { OpenFailed, type OpenFailedReason } from "../StoreError.ts"
 
 /** The mode of new files where no other is asked for: they are for their owner only. */
@@ -60,5 +61,9 @@ export const openMany = Effect.fnUntraced(function*(
   file: string
 ): Effect.fn.Return<void, PlatformError, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
-  yield* Effect.scoped(Effect.replicateEffect(fs.open(file, { flag: "r" }), manyFiles, { discard: true }))
+  const openAll = Effect.replicateEffect(fs.open(file, { flag: "r" }), manyFiles, {
+    concurrency: "unbounded",
+    discard: true
+  })
+  yield* Effect.acquireUseRelease(Scope.make("parallel"), (scope) => Scope.provide(openAll, scope), Scope.close)
 })
