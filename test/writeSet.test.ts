@@ -18,6 +18,7 @@ const Step = Schema.Union([
     name: Name,
     length: Schema.NullOr(Schema.Literals([0, 1, 5]))
   }),
+  Schema.Struct({ type: Schema.tag("get"), database: Database, name: Name }),
   Schema.Struct({ type: Schema.tag("remove"), database: Database, name: Name }),
   Schema.Struct({ type: Schema.tag("removeAll"), database: Database }),
   Schema.Struct({ type: Schema.tag("clear"), database: Database })
@@ -39,6 +40,8 @@ const apply = (step: Step, set: WriteSet, model: Model): void => {
       set.set(step.database, ByteString(step.name), write)
       return void writes.set(step.name, write)
     }
+    case "get":
+      return assert.strictEqual(set.get(step.database, ByteString(step.name)), writes.get(step.name))
     case "remove":
       set.remove(step.database, ByteString(step.name))
       return void writes.delete(step.name)
@@ -65,7 +68,13 @@ const assertIs = (set: WriteSet, { cleared, writes }: Model): void => {
   assert.strictEqual(set.bytes, all.reduce((sum, { name, write }) => sum + name.length + (write?.length ?? 0), 0))
   assert.strictEqual(set.isEmpty, all.length === 0 && cleared.size === 0)
   assert.deepStrictEqual(set.cleared, cleared)
-  assert.sameDeepMembers([...set], all.map(({ database, name, write }) => [database, ByteString(name), write]))
+  const expected = all.map(({ database, name, write }) => [database, ByteString(name), write])
+  assert.sameDeepMembers([...set], expected)
+  assert.sameDeepMembers([...set.toArray()], expected)
+  // To look for a write in the midst of all changes nothing.
+  const found = Array.from(set, (write) => [...write.slice(0, 2), set.get(write[0], write[1])])
+  assert.sameDeepMembers(found, expected)
+  assert.sameDeepMembers([...set.toArray()], expected)
   for (const database of databases) {
     assert.strictEqual(set.isCleared(database), cleared.has(database))
     assert.deepStrictEqual<unknown>([...set.entriesOf(database)], [...writes[database]])
