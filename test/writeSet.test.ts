@@ -69,12 +69,12 @@ const assertIs = (set: WriteSet, { cleared, writes }: Model): void => {
   assert.strictEqual(set.isEmpty, all.length === 0 && cleared.size === 0)
   assert.deepStrictEqual(set.cleared, cleared)
   const expected = all.map(({ database, name, write }) => [database, ByteString(name), write])
-  assert.sameDeepMembers([...set], expected)
-  assert.sameDeepMembers([...set.toArray()], expected)
+  assert.sameDeepMembers<unknown>([...set], expected)
+  assert.sameDeepMembers<unknown>([...set.toArray()], expected)
   // To look for a write in the midst of all changes nothing.
   const found = Array.from(set, (write) => [...write.slice(0, 2), set.get(write[0], write[1])])
-  assert.sameDeepMembers(found, expected)
-  assert.sameDeepMembers([...set.toArray()], expected)
+  assert.sameDeepMembers<unknown>(found, expected)
+  assert.sameDeepMembers<unknown>([...set.toArray()], expected)
   for (const database of databases) {
     assert.strictEqual(set.isCleared(database), cleared.has(database))
     assert.deepStrictEqual<unknown>([...set.entriesOf(database)], [...writes[database]])
