@@ -70,7 +70,7 @@ const byKeyOf = (writes: DatabaseWrites): Map<ByteString, PendingWrite> => {
   return writes.byKey
 }
 
-/** Whether a write of a key can stand behind those in the row. */
+/** Whether a write of a key stands behind all others in their row: then there is none of it. */
 const isNext = ({ byKey, row }: DatabaseWrites, key: ByteString): boolean => {
   if (byKey !== undefined) return false
   const last = row[row.length - 1]
@@ -106,7 +106,7 @@ export class WriteSet implements Writes, Iterable<Write> {
 
   get(database: string, key: ByteString): PendingWrite | undefined {
     const writes = this.#databases.get(database)
-    return writes === undefined ? undefined : byKeyOf(writes).get(key)
+    return writes === undefined || isNext(writes, key) ? undefined : byKeyOf(writes).get(key)
   }
 
   isCleared(database: string): boolean {
