@@ -48,6 +48,42 @@ describe("a commit that was asked for", () => {
     }))
 })
 
+describe("fibers that write and wait in the same turn", () => {
+  it.effect("share one commit, also with those that come while another runs", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const putDurably = (key: string) => Effect.andThen(store.put(key, 1), store.flush)
+      const all = ["a", "b", "c", "d"]
+      yield* Effect.forEach(all, putDurably, { concurrency: "unbounded" })
+      assert.deepStrictEqual(commitsOf(faulty), [all])
+      const held = yield* faulty.holdCommit
+      const first = yield* start(putDurably("first"))
+      yield* held.isWanted
+      const others = yield* start(Effect.forEach(all, putDurably, { concurrency: "unbounded" }))
+      yield* turns(10)
+      yield* held.release
+      yield* Fiber.joinAll([first, others])
+      assert.deepStrictEqual(commitsOf(faulty), [all, ["first"], all])
+    }))
+
+  it.effect("share it when they are transactions", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore()
+      const all = ["a", "b", "c", "d"]
+      yield* Effect.forEach(all, (key) => store.withTransaction(store.put(key, 1)), { concurrency: "unbounded" })
+      assert.deepStrictEqual(commitsOf(faulty), [all])
+    }))
+
+  it.effect("wait for nobody when they are as many as a batch", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ batchSize: 2, flushInterval: "Infinity" })
+      yield* Effect.forEach(["a", "b", "c", "d"], (key) => Effect.andThen(store.put(key, 1), store.flush), {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(commitsOf(faulty), [["a", "b"], ["c", "d"]])
+    }))
+})
+
 describe("the interval", () => {
   it.effect("is that of the first pending write alone: later ones bring none of their own along", () =>
     Effect.gen(function*() {

@@ -179,12 +179,11 @@ export const make = (
   // when it begins
   // ---------------------------------------------------------------------------
 
-  const requestCommit = (generation: Generation): void => {
+  const requestCommit = (generation: Generation, before: Effect.Effect<void> = Effect.void): void => {
     if (generation.isRequested || generation.writes.size === 0) return
     generation.isRequested = true
-    fork(Effect.ignoreCause(
-      oneCommit.withPermit(Effect.suspend(() => generation === buffer.filling() ? commitPending(false) : Effect.void))
-    ))
+    const commit = Effect.suspend(() => generation === buffer.filling() ? commitPending(false) : Effect.void)
+    fork(Effect.ignoreCause(oneCommit.withPermit(Effect.andThen(before, commit))))
   }
 
   const stopTimer = (): void => {
@@ -212,7 +211,8 @@ export const make = (
       if (Deferred.isDoneUnsafe(generation.settled)) return resume(Deferred.await(generation.settled))
       // Known before the commit begins: it may fail at once, and then somebody hears of it.
       generation.waiting.add(resume)
-      requestCommit(generation)
+      // Whoever writes and waits in the same turn shares the commit.
+      requestCommit(generation, Effect.yieldNow)
       return Effect.sync(() => {
         generation.waiting.delete(resume)
       })

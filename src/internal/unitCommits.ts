@@ -238,7 +238,8 @@ export const make = (
       isRequested = false
       return Effect.andThen(commitGroup, Effect.sync(requestGroup))
     })
-    fork(Effect.uninterruptible(oneCommit.withPermit(commitNext)))
+    // Units that are asked for in the same turn are one group.
+    fork(Effect.uninterruptible(oneCommit.withPermit(Effect.andThen(Effect.yieldNow, commitNext))))
   }
 
   return {
