@@ -168,6 +168,13 @@ describe("the reader of plain values", () => {
     assert.strictEqual(read(0x81, ...textItem("last")), refused)
   })
 
+  it("takes nothing else for the key of the record before", () => {
+    for (const first of [0x05, 0x25, 0x45, 0x85, 0xc5, 0xe5, 0xd9]) {
+      assert.deepStrictEqual(read(0x81, 0xa5, ...Buffer.from("likes"), 1), { likes: 1 })
+      assert.strictEqual(read(0x81, first, ...Buffer.from("likes"), 1), refused, String(first))
+    }
+  })
+
   it("refuses keys that are no text, or __proto__", () => {
     for (const key of [[0x01], [0xc0], [0x90], [0xc3], [0xd4, 0, 0]]) {
       assert.strictEqual(read(0x81, ...key, 1), refused)

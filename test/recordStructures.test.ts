@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { deepStrictEqual } from "node:assert"
+import { maximumDepth } from "../src/internal/messagePack.ts"
 import * as RecordStructures from "../src/internal/recordStructures.ts"
 import { EngineFailure } from "../src/StoreError.ts"
 import * as Value from "../src/Value.ts"
@@ -53,6 +54,10 @@ const structuresOf = (value: Schema.Json): ReadonlyArray<Names> => {
 const meetMany = ({ codec }: { readonly codec: Value.Codec }, value: unknown): void => {
   for (let count = 0; count < 2000; count++) encode(codec, value)
 }
+
+/** A record in a record, and so on, and its bytes where the structure of all has the first number. */
+const nested = (levels: number): unknown => levels === 0 ? 7 : { a: nested(levels - 1) }
+const nestedBytes = (levels: number) => Uint8Array.of(structured, ...times(levels, () => 0x40), 7)
 
 describe("a value with records of known structures", () => {
   it.effect.prop("comes back as it was, whatever the numbers of its structures", {
@@ -176,6 +181,13 @@ describe("a value with records of known structures", () => {
     const back = decode(codec, encode(codec, value))
     deepStrictEqual(back, value)
     assert.notStrictEqual(encode(codec, value)[0], structured)
+  })
+
+  it("goes down as many levels as are written, and no further", () => {
+    const { codec } = withDefined([["a"]])
+    deepStrictEqual(decode(codec, nestedBytes(maximumDepth)), nested(maximumDepth))
+    assert.deepStrictEqual([...encode(codec, nested(maximumDepth))], [...nestedBytes(maximumDepth)])
+    for (const levels of [maximumDepth + 1, 10_000]) assert.isTrue(Result.isFailure(codec.decode(nestedBytes(levels))))
   })
 
   it("decodes to nothing but a failure where its bytes are cut or changed", () => {

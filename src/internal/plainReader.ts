@@ -89,6 +89,9 @@ const readShort = (bytes: Buffer, start: number, length: number): string => {
   return (length <= 8 ? readEight(bytes, start) : readSixteen(bytes, start)).slice(0, length)
 }
 
+/** With its length, the first byte of a text of less than 32 bytes. */
+const shortTextByte = 0xa0
+
 /** Whether bytes are those of a text of ASCII. */
 const isText = (bytes: Buffer, start: number, text: string): boolean => {
   for (let index = 0; index < text.length; index++) {
@@ -139,22 +142,17 @@ export const make = (structures: RecordStructures): PlainReader => {
   }
 
   const readArray = (length: number, depth: number): ReadonlyArray<unknown> => {
-    // Each has a byte at least.
-    if (depth === maximumDepth || length > end - position) return malformed()
+    if (depth === maximumDepth) return malformed()
     const array: Array<unknown> = []
     for (let index = 0; index < length; index++) array.push(readItem(depth + 1))
     return array
   }
 
   const readKey = (place: number): string => {
-    const first = bytes[position] ?? 0
-    if (first > 0xa0 && first <= 0xa0 + shortText) {
-      const length = first & 0x1f
-      const likely = keys[place] ?? ""
-      if (likely.length === length && position + length < end && isText(bytes, position + 1, likely)) {
-        position += length + 1
-        return likely
-      }
+    const likely = keys[place] ?? ""
+    if (bytes[position] === (shortTextByte | likely.length) && isText(bytes, position + 1, likely)) {
+      position += likely.length + 1
+      return likely
     }
     const key = readItem(maximumDepth)
     if (typeof key !== "string") return malformed()
