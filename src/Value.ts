@@ -210,7 +210,6 @@ export const make = (
         try: () => decode(bufferOf(bytes), length),
         catch: (cause) => {
           clearSource()
-          reader.forget()
           return failure("decoding them threw", cause)
         }
       })

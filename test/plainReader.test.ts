@@ -50,8 +50,8 @@ const numbersTo = (count: number): ReadonlyArray<number> => Array.from({ length:
 
 const letters = (count: number): ReadonlyArray<number> => Array.from({ length: count }, () => 0x78)
 
-/** A text of less than 32 characters. */
-const textItem = (text: string): ReadonlyArray<number> => [0xa0 + text.length, ...Buffer.from(text, "latin1")]
+/** A text of less than 32 bytes. */
+const textItem = (text: string): ReadonlyArray<number> => [0xa0 + Buffer.byteLength(text), ...Buffer.from(text)]
 
 /** Items with a first byte from 0xc0 on, and what they are. */
 const items: ReadonlyArray<readonly [item: ReadonlyArray<number>, value: unknown]> = [
@@ -169,6 +169,13 @@ describe("the reader of plain values", () => {
   })
 
   it("takes nothing else for the key of the record before", () => {
+    for (const [before, key] of [["Ã©", "é"], ["é", "Ã©"], ["id", "id"]] as const) {
+      deepStrictEqual(read(0x81, ...textItem(before), 1), { [before]: 1 })
+      deepStrictEqual(read(0x81, ...textItem(key), 2), { [key]: 2 })
+    }
+    // No UTF-8: what stands for it is the same, whatever was read before.
+    deepStrictEqual(read(0x81, ...textItem("é"), 1), { é: 1 })
+    deepStrictEqual(read(0x81, 0xa1, 0xe9, 2), { "\ufffd": 2 })
     for (const first of [0x05, 0x25, 0x45, 0x85, 0xc5, 0xe5, 0xd9]) {
       assert.deepStrictEqual(read(0x81, 0xa5, ...Buffer.from("likes"), 1), { likes: 1 })
       assert.strictEqual(read(0x81, first, ...Buffer.from("likes"), 1), refused, String(first))

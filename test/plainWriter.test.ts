@@ -216,6 +216,15 @@ describe("the bytes", () => {
     assert.isBelow(new Set(all.map((bytes) => bytes.buffer)).size, 100)
   })
 
+  it("of many values keep little more memory than they are", () => {
+    for (const length of [100, 1000, 2731, 4000, 4096, 4097]) {
+      const all = Array.from({ length: 100 }, () => write({ text: textOf(length) }))
+      const kept = [...new Set(all.map((bytes) => bytes.buffer))].reduce((sum, buffer) => sum + buffer.byteLength, 0)
+      const chunk = 16_384
+      assert.isAtMost(kept, 1.4 * all.reduce((sum, bytes) => sum + bytes.length, 0) + chunk, `texts of ${length}`)
+    }
+  })
+
   it("of a value that throws, or is refused late, leave no trace", () => {
     const fresh = PlainWriter.make({ plain: 7, structured: 8 }, RecordStructures.make())
     const first = fresh.write("first") ?? assert.fail()

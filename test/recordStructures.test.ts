@@ -4,6 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { deepStrictEqual } from "node:assert"
+import { spawnSync } from "node:child_process"
+import * as process from "node:process"
+import { fileURLToPath } from "node:url"
 import { maximumDepth } from "../src/internal/messagePack.ts"
 import * as RecordStructures from "../src/internal/recordStructures.ts"
 import { EngineFailure } from "../src/StoreError.ts"
@@ -137,6 +140,19 @@ describe("a value with records of known structures", () => {
     }
     const withProto: unknown = JSON.parse("{\"__proto__\":{\"a\":1}}")
     deepStrictEqual(decode(codec, encode(codec, withProto)), withProto)
+  })
+
+  it("is read also where no code is made of text", () => {
+    const program = fileURLToPath(new URL("programs/withoutCode.ts", import.meta.url))
+    const { stderr, stdout } = spawnSync(process.execPath, ["--disallow-code-generation-from-strings", program], {
+      encoding: "utf8"
+    })
+    assert.strictEqual(stderr, "")
+    assert.deepStrictEqual(JSON.parse(stdout), {
+      isRefused: true,
+      format: structured,
+      value: { id: 1, list: [{ id: 2, list: null }, { other: 3 }] }
+    })
   })
 
   it("is what its getters leave of it", () => {

@@ -170,6 +170,26 @@ describe("what is put while a putMany is committed", () => {
     }))
 })
 
+describe("what is put behind a unit in the same turn", () => {
+  it.effect.each(["putMany", "clear", "withTransaction"] as const)(
+    "comes after it: %s",
+    (which) =>
+      Effect.gen(function*() {
+        const { store } = yield* faultyStore()
+        const units = {
+          putMany: store.putMany({ key: "unit" }),
+          clear: store.clear,
+          withTransaction: store.withTransaction(store.put("key", "unit"))
+        }
+        const unit = yield* Effect.forkChild(units[which], { startImmediately: true })
+        yield* store.put("key", "later")
+        yield* Fiber.join(unit)
+        yield* store.flush
+        assert.strictEqual(yield* store.getOrFail("key"), "later")
+      })
+  )
+})
+
 describe("a clear beside pending writes", () => {
   it.effect.each([full, faults.diskFull])(
     "that cannot be committed drops them: $_tag",

@@ -179,11 +179,12 @@ export const make = (
   // when it begins
   // ---------------------------------------------------------------------------
 
-  const requestCommit = (generation: Generation, before: Effect.Effect<void> = Effect.void): void => {
+  /** Has a generation committed, unless that was asked for: as soon as no other commit runs, and then behind a delay. */
+  const requestCommit = (generation: Generation, delay: Effect.Effect<void> = Effect.void): void => {
     if (generation.isRequested || generation.writes.size === 0) return
     generation.isRequested = true
     const commit = Effect.suspend(() => generation === buffer.filling() ? commitPending(false) : Effect.void)
-    fork(Effect.ignoreCause(oneCommit.withPermit(Effect.andThen(before, commit))))
+    fork(Effect.ignoreCause(oneCommit.withPermit(Effect.andThen(delay, commit))))
   }
 
   const stopTimer = (): void => {

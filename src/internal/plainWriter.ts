@@ -35,7 +35,7 @@ const shortText = 31
 /** The bytes of a unit of UTF-16 in UTF-8, at most. */
 const mostBytesOfUnit = 3
 
-/** Up to here a text has a length in two bytes, and room in a chunk, whatever its characters are. */
+/** Up to here the length of a text takes two bytes at the most, whatever its characters are. */
 const middleText = 4096
 
 /** The most bytes of an item without its content: a float, or the head of a long text, array or map. */
@@ -127,7 +127,9 @@ export const make = (firstBytes: FirstBytes, structures: RecordStructures): Plai
   /** The text is written behind the room for its length: to count its bytes before takes longer than to write them. */
   const writeMiddleText = (text: string): boolean => {
     const mostBytes = mostBytesOfUnit * text.length
-    reserve(headBytes + mostBytes)
+    const isRoom = position + headBytes + mostBytes <= chunk.length
+    // A chunk is to be filled: pending values keep theirs in memory.
+    reserve(headBytes + (isRoom ? mostBytes : Buffer.byteLength(text, "utf8")))
     if (mostBytes < 0x100) {
       const bytes = chunk.write(text, position + 2, "utf8")
       chunk[position++] = 0xd9
@@ -252,7 +254,7 @@ export const make = (firstBytes: FirstBytes, structures: RecordStructures): Plai
     if (usesStructures && isOf(record, likely)) return writeStructure(record, likely, depth)
     let properties = 0
     let shape: Shape | undefined = usesStructures ? structures.root() : undefined
-    // The reader of msgpackr renames `__proto__`.
+    // Whoever reads it by assigning properties would give the record a prototype.
     for (const key in record) {
       if (key === "__proto__") return false
       shape = shape?.next.get(key)

@@ -2,7 +2,7 @@
  * Commits of units: writes that are made as one, and only if what they go by still
  * holds when they are made.
  *
- * Units that wait while a commit runs are committed together, in one transaction of
+ * Units that wait while a commit runs, or are asked for in one turn, are committed together, in one transaction of
  * the engine that looks at them one after the other: each sees the writes of those
  * before it. So many transactions share one wait for the disk, and of those that
  * are in conflict the first is made.
@@ -218,12 +218,18 @@ export const make = (
   }
 
   const commitGroup = Effect.suspend(() => {
-    const requests = takeRequests()
-    if (requests.length === 0) return Effect.void
     const settled = Deferred.makeUnsafe<void>()
-    group = { requests, settled }
+    // Who writes to one of their keys from here on comes after them.
+    group = { requests: waiting, settled }
+    const runTaken = Effect.suspend(() => {
+      isRequested = false
+      const requests = takeRequests()
+      group = { requests, settled }
+      return requests.length === 0 ? Effect.void : run(requests)
+    })
+    // Units that are asked for in the same turn are one group.
     return Effect.ensuring(
-      run(requests),
+      Effect.andThen(Effect.yieldNow, runTaken),
       Effect.sync(() => {
         group = undefined
         Deferred.doneUnsafe(settled, Exit.void)
@@ -234,12 +240,7 @@ export const make = (
   const requestGroup = (): void => {
     if (isRequested || waiting.length === 0) return
     isRequested = true
-    const commitNext = Effect.suspend(() => {
-      isRequested = false
-      return Effect.andThen(commitGroup, Effect.sync(requestGroup))
-    })
-    // Units that are asked for in the same turn are one group.
-    fork(Effect.uninterruptible(oneCommit.withPermit(Effect.andThen(Effect.yieldNow, commitNext))))
+    fork(Effect.uninterruptible(oneCommit.withPermit(Effect.andThen(commitGroup, Effect.sync(requestGroup)))))
   }
 
   return {

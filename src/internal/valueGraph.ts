@@ -7,7 +7,7 @@ import { types } from "node:util"
 /** Thrown inside the codec only; its message is ready to be shown. */
 export class Refusal extends Error {}
 
-/** MessagePack is UTF-8, which has no lone surrogates, and its reader takes a leading U+FEFF for a byte order mark. */
+/** MessagePack is UTF-8, which has no lone surrogates, and msgpackr takes a leading U+FEFF for a byte order mark. */
 export const isPlainText = (text: string): boolean => text.isWellFormed() && text.charCodeAt(0) !== 0xfeff
 
 /** Whether an array has all its elements and no other property: among the keys, indices come first. */
