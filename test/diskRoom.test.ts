@@ -6,7 +6,7 @@ import { open as openLmdb } from "lmdb"
 import { existsSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import type { Batch, Write } from "../src/Engine.ts"
-import { mostPagesOf, refusal } from "../src/internal/diskRoom.ts"
+import { mostPagesOf, refusal, refusalWith } from "../src/internal/diskRoom.ts"
 import { type Target, writeAll } from "../src/internal/lmdbBatch.ts"
 import { pagesOf } from "../src/internal/lmdbFigures.ts"
 import { recordsName } from "../src/internal/storeCore.ts"
@@ -87,18 +87,25 @@ describe("the pages that a batch may take", () => {
   it.effect("are about as many as it takes, where it takes many", () =>
     Effect.gen(function*() {
       const { commit, pages, target } = yield* openTarget
-      for (let round = 0; round < 3; round++) {
+      for (const [round, size] of [60, 60, 60, 900, 900].entries()) {
         const writes = Array.from(
           { length: 20_000 },
-          (_, index): Write => [recordsName, key(`key ${index * 7919 % 60_013} ${round}`), bytes(60)]
+          (_, index): Write => [recordsName, key(`key ${index * 7919 % 60_013} ${round}`), bytes(size)]
         )
         const batch = { clear: [], writes }
         const most = mostPagesOf(target, batch)
         const before = pages()
         yield* commit(batch)
-        assert.isAtMost(most, 100 + 12 * (pages() - before))
+        const taken = pages() - before
+        assert.isAtMost(taken, most)
+        assert.isAtMost(most, 100 + 12 * taken)
       }
     }))
+})
+
+const batchOf = (...sizes: ReadonlyArray<number>): Batch => ({
+  clear: [],
+  writes: sizes.map((size, index): Write => [recordsName, key(`key ${index}`), bytes(size)])
 })
 
 describe("a batch for which the disk has no room", () => {
@@ -131,5 +138,38 @@ describe("a batch for which the disk has no room", () => {
       assert.isUndefined(refusal(join(yield* temporaryFolder, "missing"), target, batch))
       // A file system of the kernel has no blocks.
       if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, batch))
+    }))
+
+  it.effect("is refused only where the engine could not say so: where its values are large, or what it frees", () =>
+    Effect.gen(function*() {
+      const { commit, pages, target } = yield* openTarget
+      const isRefused = (batch: Batch) => refusalWith(0, target, batch) !== undefined
+      assert.isFalse(isRefused(batchOf(...Array.from({ length: 1000 }, () => 100))))
+      assert.isFalse(isRefused(batchOf(10_000, 10, 10_000)))
+      assert.isTrue(isRefused(batchOf(10, 1_000_000, 10)))
+      assert.isFalse(isRefused(batchOf(99_000)))
+      const before = pages()
+      yield* commit(batchOf(...Array.from({ length: 60 }, () => 1_000_000)))
+      assert.isAbove(pages(), before + 14_000)
+      // The position in the file has more digits. Of 24 pages and of 25 the bytes have five digits, and six.
+      assert.isFalse(isRefused(batchOf(98_000)))
+      assert.isTrue(isRefused(batchOf(99_000)))
+      assert.isFalse(isRefused({ clear: [], writes: [[recordsName, key("none"), null]] }))
+      assert.isTrue(isRefused({ clear: [recordsName], writes: [] }))
+    }))
+
+  it.effect("is one whose pages, and a mebibyte for others, are more than are free", () =>
+    Effect.gen(function*() {
+      const { target } = yield* openTarget
+      for (const batch of [batchOf(1_000_000), batchOf(...Array.from({ length: 7 }, () => 1_000_000))]) {
+        const needed = mostPagesOf(target, batch) * 4096 + 1_048_576
+        assert.isUndefined(refusalWith(needed, target, batch))
+        const refused = refusalWith(needed - 1, target, batch)
+        assert.strictEqual(
+          refused?.detail,
+          `No space left on device: the commit may take ${needed} bytes, ${needed - 1} are free`
+        )
+        assert.strictEqual(refused?.operation, "commit")
+      }
     }))
 })

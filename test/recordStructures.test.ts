@@ -330,3 +330,79 @@ describe("a structure is wanted", () => {
     assert.deepStrictEqual(decode(structures.codec, bytes), last)
   })
 })
+
+describe("the names of a structure", () => {
+  it("are texts, each another one, of a record that is written by its fields", () => {
+    const many = times(64, (index) => `field ${index}`)
+    for (const names of [["a"], ["", "0", "constructor"], many]) assert.isTrue(RecordStructures.isStructure(names))
+    for (
+      const none of [
+        [],
+        [...many, "one more"],
+        ["a", "b", "a"],
+        ["a", "__proto__"],
+        ["a", 1],
+        [null],
+        "a",
+        { 0: "a", length: 1 },
+        undefined
+      ]
+    ) {
+      assert.isFalse(RecordStructures.isStructure(none), JSON.stringify(none))
+    }
+  })
+})
+
+/** Meets records of one field each, and counts those whose names were asked for. */
+const meeting = () => {
+  const wanted: Array<Names> = []
+  const structures = RecordStructures.make({ read: () => Result.succeed([]), want: (names) => wanted.push(names) })
+  let looks = 0
+  let name: (() => string) | undefined
+  const record = new Proxy({}, {
+    ownKeys: () => {
+      looks++
+      return [name?.() ?? ""]
+    },
+    getOwnPropertyDescriptor: () => ({ configurable: true, enumerable: true, value: 1 })
+  })
+  const meet = (named: () => string): void => {
+    name = named
+    structures.meet(record)
+  }
+  return { looks: () => looks, meet, structures, wanted }
+}
+
+describe("records are looked at", () => {
+  it("all at first, and one of sixteen behind those", () => {
+    const { looks, meet, wanted } = meeting()
+    for (let count = 0; count < 15; count++) meet(() => "first")
+    assert.deepStrictEqual(wanted, [])
+    meet(() => "first")
+    assert.deepStrictEqual(wanted, [["first"]])
+    for (let count = 16; count < 256; count++) meet(() => `other ${count}`)
+    assert.strictEqual(looks(), 256)
+    for (let count = 1; count < 241; count++) meet(() => "late")
+    assert.deepStrictEqual(wanted, [["first"]])
+    meet(() => "late")
+    assert.deepStrictEqual(wanted, [["first"], ["late"]])
+    assert.strictEqual(looks(), 256 + 16)
+  })
+
+  it("ever more rarely while they have nothing in common, and few of their shapes are remembered", () => {
+    const { looks, meet, structures } = meeting()
+    const looksAt = (count: number): number => {
+      const before = looks()
+      for (let index = 0; index < count; index++) {
+        meet(() => `${count} ${index}`)
+        if (index % 1000 === 0) assert.isAtMost(structures.root().next.size, 2049)
+      }
+      return count / (looks() - before)
+    }
+    // Each time that 2,048 shapes came to nothing the pause doubles.
+    assert.approximately(looksAt(20_000), 16, 4)
+    assert.approximately(looksAt(100_000), 40, 10)
+    looksAt(4_000_000)
+    assert.approximately(looksAt(500_000), 1024, 50)
+  })
+})

@@ -91,9 +91,8 @@ const messageLengthOf = (target: Target, batch: Batch, mostPages: number): numbe
     3 * digitsOf(row * pageSize)
 }
 
-/** Says why a batch is not written: the disk that the file is on may have no room for it. */
-export const refusal = (file: string, target: Target, batch: Batch): EngineFailure | undefined => {
-  const free = freeBytesOf(file)
+/** Says why a batch is not written where so many bytes are free. */
+export const refusalWith = (free: number, target: Target, batch: Batch): EngineFailure | undefined => {
   const mostPages = mostPagesOf(target, batch)
   const needed = mostPages * pageSize + marginBytes
   if (free >= needed || messageLengthOf(target, batch, mostPages) <= longestMessage) return undefined
@@ -104,3 +103,7 @@ export const refusal = (file: string, target: Target, batch: Batch): EngineFailu
     isRetryable: true
   })
 }
+
+/** Says why a batch is not written: the disk that the file is on may have no room for it. */
+export const refusal = (file: string, target: Target, batch: Batch): EngineFailure | undefined =>
+  refusalWith(freeBytesOf(file), target, batch)

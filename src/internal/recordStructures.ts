@@ -42,8 +42,8 @@ export interface RecordStructures {
   readonly root: () => Shape
   /** Takes notice of a record whose structure is not known. */
   readonly meet: (record: Record<string, unknown>) => void
-  /** Reads the definitions that are committed by now; whether there were any that were not known. */
-  readonly refresh: () => Result.Result<boolean, EngineFailure>
+  /** Reads the definitions that are committed by now. */
+  readonly refresh: () => Result.Result<void, EngineFailure>
   /** Wants a structure again that was not defined: when it was met so much more often. */
   readonly postpone: (names: Names, meetings: number) => void
 }
@@ -149,11 +149,7 @@ export const make = ({ read, want }: Definitions = nowhere): RecordStructures =>
       pause = shortestPause
       want(names)
     },
-    refresh: () =>
-      Result.map(read(known.length), (found) => {
-        found.forEach(add)
-        return found.length > 0
-      }),
+    refresh: () => Result.map(read(known.length), (found) => found.forEach(add)),
     postpone: (names, more) => {
       shapeOf(names).met = meetings - more
     }
