@@ -57,16 +57,26 @@ const formatsIn = Effect.fnUntraced(function*(path: string) {
 
 const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresName), (records) => records.length)
 
-/** What a process does that defines another structure under the first number. */
-const defineOthers: Engine.Plan = () =>
+/** What a process does that defines a structure under the first number. */
+const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
   Result.succeed({
     clear: [],
-    writes: [[
-      structuresName,
-      ByteString("\0\0"),
-      Result.getOrThrow(Value.make({ checksums: true }).encode(["other", "names"]))
-    ]]
+    writes: [[structuresName, ByteString("\0\0"), Result.getOrThrow(Value.make({ checksums: true }).encode(names))]]
   })
+
+const defineOthers = defineFirst("other", "names")
+
+/** Opens a store in which another process commits a plan just before the first commit. */
+const openBehind = (plan: Engine.Plan) => {
+  let isFirst = true
+  return openWith({ flushInterval: "Infinity" }, (environment) => ({
+    commit: (own) => {
+      if (!isFirst) return environment.commit(own)
+      isFirst = false
+      return Effect.andThen(environment.commit(plan), environment.commit(own))
+    }
+  }))
+}
 
 const program = new URL("./programs/shapes.ts", import.meta.url).pathname
 
@@ -217,6 +227,12 @@ describe("records with fields in common", () => {
   )
 })
 
+/** Records of five structures, of which some come later. */
+const mixedValue = (index: number): unknown => {
+  if (index < 200) return { a: index, b: [{ c: index, d: "x" }] }
+  return index % 2 === 0 ? { e: index, f: { g: index } } : { h: [index], i: null, j: "text" }
+}
+
 describe("putMany", () => {
   const entries = indices(many).map((index) => [keyOf(index), record(index)] as const)
 
@@ -235,6 +251,35 @@ describe("putMany", () => {
       assert.isAbove(formats.structured, 0.9 * many)
       assert.strictEqual(formats.plain + formats.structured, many)
       yield* withStore({ path }, (again) => assertAll(again, many))
+    }))
+
+  it.effect("defines several, behind those that are defined, also where one comes up in its midst", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const mixed = new Map(indices(many).map((index) => [`mixed ${index}`, mixedValue(index)] as const))
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          yield* store.putMany(entries)
+          yield* store.putMany(mixed)
+          assert.deepStrictEqual((yield* store.getMany(mixed.keys())).found, mixed)
+          yield* store.put("behind", mixedValue(999))
+          yield* store.put("before", record(0))
+          yield* store.flush
+        }))
+      assert.strictEqual(yield* definitionsIn(path), 6)
+      const formats = new Map(
+        yield* recordsOf(path, recordsName).pipe(
+          Effect.map((records) => records.map(([key, value]) => [String(key), value[0]] as const))
+        )
+      )
+      assert.strictEqual(formats.get("behind"), structured)
+      assert.strictEqual(formats.get("before"), structured)
+      assert.isAbove([...formats.values()].filter((format) => format === structured).length, 1.8 * many)
+      yield* withStore({ path, readOnly: true }, (store) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual((yield* store.getMany(mixed.keys())).found, mixed)
+          assert.deepStrictEqual((yield* store.getMany(entries.map(([key]) => key))).found, new Map(entries))
+        }))
     }))
 
   it.effect("is read right when another process defines others first", () =>
@@ -302,6 +347,19 @@ describe("the definition of a structure", () => {
       yield* store.put("next", record(0))
       yield* store.flush
       assert.strictEqual(faulty.batches()[2]?.[0]?.[2]?.[0], structured)
+    }))
+
+  it.effect("is not made again where another process has made it in the meantime", () =>
+    Effect.gen(function*() {
+      for (const [names, definitions] of [[["id", "name", "tags"], 1], [["other", "names"], 2]] as const) {
+        const { path, store } = yield* openBehind(defineFirst(...names))
+        yield* putAll(store)
+        yield* putAll(store)
+        yield* assertAll(store, many)
+        yield* store.close()
+        assert.strictEqual(yield* definitionsIn(path), definitions)
+        assert.deepStrictEqual(yield* formatsIn(path), { plain: 0, structured: many })
+      }
     }))
 
   it.effect("keeps nobody from writing when it fails, and nobody hears of it", () =>
