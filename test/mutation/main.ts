@@ -18,6 +18,7 @@ import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import { env } from "node:process"
 import { modules } from "./modules.ts"
@@ -95,6 +96,9 @@ const showTable = (results: ReadonlyArray<Result>): string =>
 
 const mutation = Command.make("mutation", flags, (chosen) =>
   Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    // A test that is ended in its midst leaves its files behind: with some mutants as many as the disk holds.
+    env["TMPDIR"] = yield* fs.makeTempDirectoryScoped({ prefix: "mutation-" })
     const targets = Option.match(chosen.mutate, {
       onNone: () => [...modules.keys()],
       onSome: (list) => list.split(",")
@@ -106,6 +110,6 @@ const mutation = Command.make("mutation", flags, (chosen) =>
     if (weak.length > 0) {
       return yield* new MutationError({ message: `Less than ${wanted} % killed in ${weak.join(", ")}` })
     }
-  })).pipe(Command.withDescription("Sees whether the tests find changes of the sources"))
+  }).pipe(Effect.scoped)).pipe(Command.withDescription("Sees whether the tests find changes of the sources"))
 
 NodeRuntime.runMain(Effect.provide(Command.run(mutation, { version: "0.1.0" }), NodeServices.layer))
