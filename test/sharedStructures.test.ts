@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import { spawn, spawnSync } from "node:child_process"
 import { join } from "node:path"
 import * as process from "node:process"
-import { Collection, type Engine, Store, type StoreService } from "../src/index.ts"
+import { Collection, type Engine, Store, type StoreOptions, type StoreService } from "../src/index.ts"
 import { recordsName } from "../src/internal/storeCore.ts"
 import { structuresName } from "../src/internal/structureDefinitions.ts"
 import { ByteString } from "../src/Key.ts"
@@ -64,12 +64,10 @@ const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
     writes: [[structuresName, ByteString("\0\0"), Result.getOrThrow(Value.make({ checksums: true }).encode(names))]]
   })
 
-const defineOthers = defineFirst("other", "names")
-
 /** Opens a store in which another process commits a plan just before the first commit. */
-const openBehind = (plan: Engine.Plan) => {
+const openBehind = (plan: Engine.Plan, options: Partial<StoreOptions> = {}) => {
   let isFirst = true
-  return openWith({ flushInterval: "Infinity" }, (environment) => ({
+  return openWith({ flushInterval: "Infinity", ...options }, (environment) => ({
     commit: (own) => {
       if (!isFirst) return environment.commit(own)
       isFirst = false
@@ -284,15 +282,7 @@ describe("putMany", () => {
 
   it.effect("is read right when another process defines others first", () =>
     Effect.gen(function*() {
-      let isOther = false
-      const { path, store } = yield* openWith({ checksums: true }, (environment) => ({
-        commit: (plan) => {
-          if (!isOther) return environment.commit(plan)
-          isOther = false
-          return Effect.andThen(environment.commit(defineOthers), environment.commit(plan))
-        }
-      }))
-      isOther = true
+      const { path, store } = yield* openBehind(defineFirst("other", "names"), { checksums: true })
       yield* store.putMany(entries)
       yield* assertAll(store, many)
       yield* putAll(store)

@@ -94,6 +94,10 @@ export const keyBytesOf = (page: DataView, node: Node): number => page.getUint16
 /** Where in the page the key of a node is. */
 export const keyAtOf = (node: Node): number => node + nodeBytes
 
+/** The key of a node. */
+export const keyIn = (page: DataView, node: Node): Uint8Array =>
+  new Uint8Array(page.buffer, page.byteOffset + keyAtOf(node), keyBytesOf(page, node))
+
 /** Where in the page the data of a node is, or all that is said of data that is on pages of its own. */
 export const dataAtOf = (page: DataView, node: Node): number => keyAtOf(node) + keyBytesOf(page, node)
 

@@ -136,13 +136,8 @@ export const checkFreeList = Effect.fnUntraced(function*<E>(pages: Pages<E>, roo
 })
 
 const nameOf = ({ node, view }: Leaf): string =>
-  new TextDecoder().decode(
-    new Uint8Array(
-      view.buffer,
-      view.byteOffset + Layout.keyAtOf(node),
-      Math.max(0, Layout.keyBytesOf(view, node) - 1)
-    )
-  )
+  // A zero byte is behind it.
+  new TextDecoder().decode(Layout.keyIn(view, node).subarray(0, -1))
 
 /** Checks the tree that holds the names of the databases, and the root of each; gives the databases. */
 export const checkDatabases = Effect.fnUntraced(function*<E>(pages: Pages<E>, root: number) {

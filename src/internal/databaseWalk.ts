@@ -74,10 +74,7 @@ const isOrdered = (page: DataView, nodes: ReadonlyArray<Layout.Node>): boolean =
   return true
 }
 
-const keyOf = (page: DataView, node: Layout.Node): ByteString =>
-  fromBytes(
-    new Uint8Array(page.buffer, page.byteOffset + Layout.keyAtOf(node), Layout.keyBytesOf(page, node))
-  )
+const keyOf = (page: DataView, node: Layout.Node): ByteString => fromBytes(Layout.keyIn(page, node))
 
 const none: ReadonlyArray<never> = []
 

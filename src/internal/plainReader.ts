@@ -59,6 +59,7 @@ const asciiAt = (bytes: Buffer, at: number): number => (bytes[at] ?? 0) & lastOf
 
 const { fromCharCode } = String
 
+// Most names and codes are no longer: to make sixteen of all takes a third longer.
 const readEight = (b: Buffer, at: number): string =>
   fromCharCode(
     asciiAt(b, at),
