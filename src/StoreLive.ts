@@ -22,6 +22,7 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * | `STORE_PATH` | `path`, default `./data` |
  * | `STORE_SUBDIRECTORY` | `subdirectory` |
  * | `STORE_READ_ONLY` | `readOnly` |
+ * | `STORE_SHARED` | `shared` |
  * | `STORE_BATCH_SIZE` | `batchSize` |
  * | `STORE_BATCH_BYTES` | `batchBytes`, as in `4 MiB` |
  * | `STORE_FLUSH_INTERVAL` | `flushInterval`, as in `1 second` |
@@ -44,6 +45,7 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   path: Config.withDefault(Config.String("STORE_PATH"), "./data"),
   subdirectory: optional(Config.Boolean("STORE_SUBDIRECTORY")),
   readOnly: optional(Config.Boolean("STORE_READ_ONLY")),
+  shared: optional(Config.Boolean("STORE_SHARED")),
   batchSize: optional(Config.Int("STORE_BATCH_SIZE")),
   batchBytes: optional(Config.ByteSize("STORE_BATCH_BYTES")),
   flushInterval: optional(Config.Duration("STORE_FLUSH_INTERVAL")),

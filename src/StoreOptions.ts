@@ -31,6 +31,13 @@ export interface StoreOptions {
   readonly subdirectory?: boolean | undefined
   /** Whether writes are refused; nothing is created then. Default: `false`. */
   readonly readOnly?: boolean | undefined
+  /**
+   * Whether several processes may have the store open for writing at the same time. Every one of them
+   * must set it. `insert`, `update`, `deleteOrFail` and the writes of a collection with a unique index
+   * are then checked inside of the commit and return after it, so that they are exact across processes.
+   * Default: `false`.
+   */
+  readonly shared?: boolean | undefined
   /** How many pending writes, counted by distinct keys, start a commit. Default: 1000. */
   readonly batchSize?: number | undefined
   /** How many bytes of pending writes, encoded, start a commit. Default: 4 MiB. */

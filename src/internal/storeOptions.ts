@@ -18,6 +18,8 @@ import { ownerOnly } from "./fileAccess.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
+  /** Whether other processes may have the store open for writing as well. */
+  readonly shared: boolean
   readonly batchSize: number
   readonly batchBytes: number
   /** `undefined` when no time limit is wanted. */
@@ -60,7 +62,7 @@ export const resolve = Effect.fnUntraced(function*(
     )
 
   const flag = <F extends boolean | undefined>(
-    option: "subdirectory" | "readOnly" | "autoFlushOnRead" | "compression" | "checksums" | "verify",
+    option: "subdirectory" | "readOnly" | "shared" | "autoFlushOnRead" | "compression" | "checksums" | "verify",
     fallback: F
   ) =>
     read<boolean | F>(option, "true or false", () => {
@@ -158,6 +160,7 @@ export const resolve = Effect.fnUntraced(function*(
     path,
     subdirectory: yield* flag("subdirectory", true),
     readOnly: yield* flag("readOnly", false),
+    shared: yield* flag("shared", false),
     batchSize,
     batchBytes: yield* size("batchBytes", 1, 4 * mebibyte),
     flushInterval: Duration.isFinite(interval) ? interval : undefined,
