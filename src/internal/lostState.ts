@@ -98,21 +98,24 @@ const isOfPlatform = (value: object, tag: string): boolean => {
 /** Whether the platform made it, and keeps its state where nobody can read it. */
 const isOpaque = (value: object, tag: string): boolean =>
   types.isPromise(value) || types.isWeakMap(value) || types.isWeakSet(value) || types.isSharedArrayBuffer(value) ||
-  types.isExternal(value) || types.isKeyObject(value) || types.isCryptoKey(value) ||
   / Iterator$|Generator$|^(Intl|Temporal|WebAssembly)\.|^(WeakRef|FinalizationRegistry)$/.test(tag) ||
-  (tag !== "Object" && isOfPlatform(value, tag))
+  isOfPlatform(value, tag)
 
 const nameOfClass = (value: object): string | undefined => {
   const constructor: unknown = Reflect.get(value, "constructor")
   return typeof constructor === "function" && constructor.name !== "" ? constructor.name : undefined
 }
 
+/** The type of Effect that an object itself says it is of; mostly its class says it. */
+const ownEffectType = (value: object): string | undefined =>
+  Object.keys(value).some((key) => key.startsWith("~effect/")) ? typeOf(idsOf(value)) : undefined
+
 /** What of an object that is neither plain nor of a kind that is kept would be lost, if anything. */
 export const lostOf = (value: object): Lost | undefined => {
-  const { effectType = typeOf(idsOf(value)), hasGetters } = kindOf(Object.getPrototypeOf(value))
+  const { effectType = ownEffectType(value), hasGetters } = kindOf(Object.getPrototypeOf(value))
   if (effectType !== undefined) return valueOfEffect(effectType)
   const tag = tagOf(value)
-  if (isOpaque(value, tag)) return { noun: tag === "Object" ? nameOfClass(value) ?? tag : tag }
+  if (tag !== "Object" && isOpaque(value, tag)) return { noun: tag }
   if (!hasGetters || Object.keys(value).length > 0) return undefined
   return tag === "Object"
     ? {
@@ -124,7 +127,7 @@ export const lostOf = (value: object): Lost | undefined => {
 
 /** The same for an error: those of Effect have fields, and an error keeps none. */
 export const lostOfError = (value: object): Lost | undefined => {
-  const { effectType = typeOf(idsOf(value)) } = kindOf(Object.getPrototypeOf(value))
+  const { effectType = ownEffectType(value) } = kindOf(Object.getPrototypeOf(value))
   return effectType === undefined ? undefined : {
     noun: `error of Effect (${nameOfClass(value) ?? effectType})`,
     remedy:
