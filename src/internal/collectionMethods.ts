@@ -17,8 +17,10 @@ import {
   type KeyEncoding,
   KeyNotFound,
   type ReadOnly,
-  type ValueDecoding
+  type ValueDecoding,
+  ValueEncoding
 } from "../StoreError.ts"
+import * as CallArguments from "./callArguments.ts"
 import * as ChangeStream from "./changeStream.ts"
 import { type Definition, findRecord, ifCurrent } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
@@ -112,6 +114,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     readKey(key, (reader, bytes) => reader.has(database, bytes), Effect.succeed)
 
   const getMany: Collection<K, V, I>["getMany"] = Effect.fnUntraced(function*(wanted) {
+    const noList = CallArguments.notAList("keys", wanted, name)
+    if (noList !== undefined) return yield* noList
     const named: Array<readonly [K["Type"], ByteString]> = []
     for (const key of wanted) named.push([key, yield* keyCodec.encode(key)])
     const records = yield* access.read((reader) =>
@@ -213,6 +217,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         )
         const current = old === undefined ? Option.none<V["Type"]>() : Option.some(yield* decodeValue(bytes, old))
         const next = f(current)
+        const wrong = CallArguments.notAnOption(next)
+        if (wrong !== undefined) {
+          return yield* new ValueEncoding({ key: keyCodec.show(bytes), detail: wrong, collection: name })
+        }
         const record = Option.isNone(next) ? undefined : yield* writes.encode(bytes, next.value)
         const isDone = yield* enterToWrite((transaction) =>
           access.step(transaction, (reader): Result.Result<Step<boolean>, UniqueViolation | EngineFailure> => {
@@ -234,8 +242,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     })
 
   const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+    const noList = CallArguments.notAList("entries", entries, name)
+    if (noList !== undefined) return yield* noList
     const records: Array<NewRecord> = []
-    for (const [key, value] of entries) records.push(yield* encodeRecord(key, value))
+    for (const entry of entries) {
+      const noPair = CallArguments.notAPair(entry, name)
+      if (noPair !== undefined) return yield* noPair
+      records.push(yield* encodeRecord(...entry))
+    }
     if (!hasIndexes) {
       const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
       return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
@@ -248,6 +262,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   })
 
   const deleteMany: Collection<K, V, I>["deleteMany"] = Effect.fnUntraced(function*(unwanted) {
+    const noList = CallArguments.notAList("keys", unwanted, name)
+    if (noList !== undefined) return yield* noList
     const keys: Array<ByteString> = []
     for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
     if (!hasIndexes) {
@@ -273,6 +289,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const reads = CollectionStreams.makeReads<K, K, V>(
     {
       open,
+      name,
       database,
       codec: keyCodec,
       isPart: false,
@@ -284,12 +301,16 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   )
 
   const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>
-    Stream.runHead(reads.entries({ ...range, reverse, limit: 1 }))
+    Effect.andThen(
+      CallArguments.checked("the range", range, CallArguments.endChecks, name),
+      Effect.suspend(() => Stream.runHead(reads.entries({ ...range, reverse, limit: 1 })))
+    )
 
-  const changes: Collection<K, V, I>["changes"] = ({ capacity, prefix } = {}) =>
-    Stream.unwrap(
-      Effect.map(
-        CollectionStreams.toKeyRange(keyCodec, { prefix }, false),
+  const changes: Collection<K, V, I>["changes"] = (options = {}) => {
+    const subscribe = Effect.suspend(() => {
+      const { capacity, ...prefix } = options
+      return Effect.map(
+        CollectionStreams.toKeyRange(keyCodec, prefix, false),
         (range) =>
           ChangeStream.make(holder, access, {
             database,
@@ -299,7 +320,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
             decodeValue: (key, record) => ChangeStream.decodingOwn(decodeValue(key, record))
           })
       )
+    })
+    return Stream.unwrap(
+      Effect.andThen(
+        CallArguments.checked("the options of changes", options, CallArguments.typedChangesChecks, name),
+        subscribe
+      )
     )
+  }
 
   return {
     get,
