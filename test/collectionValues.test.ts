@@ -9,6 +9,7 @@ import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import { expectTypeOf } from "vitest"
 import {
   type Closed,
@@ -151,15 +152,68 @@ describe("a value comes back as it was put:", () => {
       assert.deepStrictEqual(yield* collection.getOrFail(1), { name: "Ada", role: "guest" })
     })))
 
-  it.effect("and a schema that cannot be stored is refused when the collection is made, or works", () =>
+  it.effect.each<readonly [name: string, schema: Schema.Codec<unknown>, value: unknown]>([
+    ["Float32Array", Schema.instanceOf(Float32Array), Float32Array.of(1.5, -2)],
+    ["DataView", Schema.Struct({ a: Schema.instanceOf(DataView) }), { a: new DataView(new ArrayBuffer(3)) }],
+    [
+      "Float64Array of a length",
+      Schema.instanceOf(Float64Array).check(Schema.makeFilter((a) => a.length === 2)),
+      new Float64Array(2)
+    ],
+    ["Map", Schema.instanceOf(Map), new Map([["a", 1]])],
+    ["typed array", Schema.declare((u): u is ArrayBufferView => ArrayBuffer.isView(u)), new Uint16Array(2)]
+  ])("of a declared class that values keep: %s", ([, schema, value]) =>
     inStore(Effect.gen(function*() {
-      class Plain {
-        readonly a = 1
-      }
-      const made = yield* Effect.result(
-        Collection.make("plain", { key: Schema.Int, value: Schema.instanceOf(Plain) })
+      const collection = yield* Collection.make("declared", { key: Schema.Int, value: schema })
+      yield* collection.put(1, value)
+      assert.deepStrictEqual(yield* collection.getOrFail(1), value)
+    })))
+})
+
+describe("a declared schema without a codec is refused when the collection is made", () => {
+  class Plain {
+    readonly a = 1
+  }
+  const isPlain = (u: unknown): u is Plain => u instanceof Plain
+
+  it.effect.each<readonly [place: string, schema: Schema.Codec<unknown>]>([
+    ["it is a declared", Schema.instanceOf(Plain)],
+    ["it is a declared", Schema.declare(isPlain)],
+    ["\"a.b[]\" is a declared", Schema.Struct({ a: Schema.Struct({ b: Schema.Array(Schema.instanceOf(Plain)) }) })],
+    ["\"a[1]\" is a declared", Schema.Struct({ a: Schema.Tuple([Schema.Int, Schema.NullOr(Schema.instanceOf(URL))]) })],
+    [
+      "\"vector\" (Float32Array) cannot be stored beside",
+      Schema.Struct({ vector: Schema.instanceOf(Float32Array), nick: Schema.Option(Schema.String) })
+    ]
+  ])("%s", ([place, schema]) =>
+    inStore(Effect.gen(function*() {
+      const error = yield* Effect.flip(Collection.make("declared", { key: Schema.Int, value: schema }))
+      assert.include(error, { _tag: "CollectionFailed", reason: "BadDefinition" })
+      assert.include(error.message, `its value: ${place}`)
+      assert.include(error.message, "toCodecJson")
+    })))
+
+  it.effect("and is stored by its codec where it has one", () =>
+    inStore(Effect.gen(function*() {
+      const schema = Schema.instanceOf(URL, {
+        toCodecJson: () =>
+          Schema.link<URL>()(
+            Schema.String,
+            SchemaTransformation.transform({ decode: (text) => new URL(text), encode: (url) => url.href })
+          )
+      })
+      const collection = yield* Collection.make("declared", { key: Schema.Int, value: schema })
+      yield* collection.put(1, new URL("http://localhost/a"))
+      assert.strictEqual((yield* collection.getOrFail(1)).href, "http://localhost/a")
+    })))
+
+  it.effect("classes that values keep are told apart", () =>
+    inStore(Effect.gen(function*() {
+      yield* Collection.make("declared", { key: Schema.Int, value: Schema.instanceOf(Float32Array) })
+      const error = yield* Effect.flip(
+        Collection.make("declared", { key: Schema.Int, value: Schema.instanceOf(Float64Array) })
       )
-      if (made._tag === "Failure") assert.include(made.failure, { _tag: "CollectionFailed", reason: "BadDefinition" })
+      assert.include(error, { _tag: "CollectionFailed", reason: "ChangedSchema" })
     })))
 })
 

@@ -106,7 +106,15 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["fileMode", 0o1600],
     ["fileMode", "600"],
     ["fileMode", 384.5],
-    ["fileMode", -1]
+    ["fileMode", -1],
+    ["encryptionKey", ""],
+    ["encryptionKey", null],
+    ["encryptionKey", Redacted.make("")],
+    ["batchSize", null],
+    ["readOnly", null],
+    ["flushInterval", null],
+    ["maxMapSize", null],
+    ["resize", null]
   ])("%s: %j", ([option, value, others]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
@@ -118,6 +126,21 @@ describe("an option that makes no sense is a BadOption that names it", () => {
       assert.include(error.message, `option ${option}`)
       assert.notInclude(error.message, "x".repeat(32))
       assert.deepStrictEqual(readdirSync(folder), [])
+    }))
+
+  it.effect.each<readonly [option: string, similar: string]>([
+    ["batchsize", "; is batchSize meant?"],
+    ["maxMapsize", "; is maxMapSize meant?"],
+    ["encryption", ""]
+  ])("%s, which there is not", ([option, similar]) =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "store")
+      const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { [option]: 10 }))))
+      assert.include(error, { reason: "BadOption", option, detail: `there is no such option${similar}` })
+      assert.deepStrictEqual(readdirSync(folder), [])
+      const layer = Store.layerTemp(unchecked(path, { [option]: 10 }))
+      assert.propertyVal(yield* Effect.flip(Effect.provide(Effect.asVoid(Store), layer)), "option", option)
     }))
 
   it.effect("undefined stands for the default of every option but the path", () =>

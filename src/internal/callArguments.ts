@@ -238,12 +238,23 @@ export const notAPair = (entry: unknown, collection?: string): KeyEncoding | und
 // Functions
 // -----------------------------------------------------------------------------
 
-/** Says what is wrong with what the function of `update` gave. */
-export const notAnOption = (next: unknown): string | undefined => {
-  if (Option.isOption(next)) return undefined
-  const wanted = "it must give Option.some(value) to keep a value, or Option.none() to delete it"
+/** What is in it is looked at when it is encoded. */
+const isOptionOf = <A>(next: unknown): next is Option.Option<A> => Option.isOption(next)
+
+const wantedOfUpdate = "it must give Option.some(value) to keep a value, or Option.none() to delete it"
+
+/** What the function of `update` gives, or what is wrong with it. */
+export const nextOf = <A>(
+  f: (current: Option.Option<A>) => Option.Option<A>,
+  current: Option.Option<A>
+): Result.Result<Option.Option<A>, string> => {
+  if (!Predicate.isFunction(f)) return Result.fail(`update needs a function, and has a ${kindOf(f)}; ${wantedOfUpdate}`)
+  const next: unknown = f(current)
+  if (isOptionOf<A>(next)) return Result.succeed(next)
   return types.isPromise(next) || Effect.isEffect(next)
-    ? `the function of update gave a ${types.isPromise(next) ? "promise" : "effect"}; ${wanted}, at once: ` +
-      "for more use withTransaction"
-    : `the function of update gave a value of type ${kindOf(next)}; ${wanted}`
+    ? Result.fail(
+      `the function of update gave a ${types.isPromise(next) ? "promise" : "effect"}; ${wantedOfUpdate}, at once: ` +
+        "where that takes time, use withTransaction"
+    )
+    : Result.fail(`the function of update gave a value of type ${kindOf(next)}; ${wantedOfUpdate}`)
 }

@@ -14,7 +14,7 @@ import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
-import { shapeOf } from "./schemaShape.ts"
+import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /** An index, made ready. */
@@ -152,13 +152,17 @@ export const make = Effect.fnUntraced(
       (detail) => refuse(`its key: ${detail}.`)
     )
     // A schema may have code of the program in it: a suspended one is a function.
-    const [value, fingerprint] = yield* Effect.try({
+    const made = yield* Effect.try({
       try: () => {
+        const problem = withoutCodec(options.value.ast)
+        if (problem !== undefined) return problem
         const codec = makeValueCodec(options.value, core, name)
         return [codec, fingerprintOf(options.key, codec.stored)] as const
       },
       catch: (cause) => refuse("its value: a part of its schema threw.", cause)
     })
+    if (Predicate.isString(made)) return yield* refuse(`its value: ${made}.`)
+    const [value, fingerprint] = made
     const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {

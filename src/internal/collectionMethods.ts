@@ -216,11 +216,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           )
         )
         const current = old === undefined ? Option.none<V["Type"]>() : Option.some(yield* decodeValue(bytes, old))
-        const next = f(current)
-        const wrong = CallArguments.notAnOption(next)
-        if (wrong !== undefined) {
-          return yield* new ValueEncoding({ key: keyCodec.show(bytes), detail: wrong, collection: name })
+        const given = CallArguments.nextOf(f, current)
+        if (Result.isFailure(given)) {
+          return yield* new ValueEncoding({ key: keyCodec.show(bytes), detail: given.failure, collection: name })
         }
+        const next = given.success
         const record = Option.isNone(next) ? undefined : yield* writes.encode(bytes, next.value)
         const isDone = yield* enterToWrite((transaction) =>
           access.step(transaction, (reader): Result.Result<Step<boolean>, UniqueViolation | EngineFailure> => {

@@ -3,6 +3,8 @@
  * to see whether values of it can be stored as they are.
  */
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 
 /** The declared types that a value keeps as they are; all other classes would come back as plain objects. */
@@ -18,22 +20,30 @@ const nameOf = ({ annotations }: SchemaAST.Declaration): string | undefined => {
     : undefined
 }
 
+/** A schema inside of another, and the last step of the path to it. */
+type Part = readonly [step: string, ast: SchemaAST.AST]
+
 /** The schemas that a schema consists of. */
-const partsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.AST> => {
+const partsOf = (ast: SchemaAST.AST): ReadonlyArray<Part> => {
   switch (ast._tag) {
     case "Declaration":
-      return ast.typeParameters
+      return ast.typeParameters.map((part) => ["[]", part])
     case "Arrays":
-      return [...ast.elements, ...ast.rest]
+      return [
+        ...ast.elements.map((part, index): Part => [`[${index}]`, part]),
+        ...ast.rest.map((part): Part => ["[]", part])
+      ]
     case "Objects":
       return [
-        ...ast.propertySignatures.map(({ type }) => type),
-        ...ast.indexSignatures.flatMap(({ parameter, type }) => [parameter, type])
+        ...ast.propertySignatures.map(({ name, type }): Part => [`.${String(name)}`, type]),
+        ...ast.indexSignatures.flatMap((
+          { parameter, type }
+        ): ReadonlyArray<Part> => [["[key]", parameter], ["[]", type]])
       ]
     case "Union":
-      return ast.types
+      return ast.types.map((part) => ["", part])
     case "Suspend":
-      return [ast.thunk()]
+      return [["", ast.thunk()]]
     default:
       return []
   }
@@ -51,24 +61,89 @@ const mostAround = 200
 /** So many parts the shape of a schema has. One that has the same part twice, as that has another, has very many. */
 const mostParts = 100_000
 
-/** A schema and all that it consists of, each once; the outer ones first. */
-export const allPartsOf = (ast: SchemaAST.AST): Iterable<SchemaAST.AST> => {
-  const found = new Set([ast])
+/** A schema and all that it consists of, each once, with the part and the step that lead to it; the outer ones first. */
+const foundIn = (ast: SchemaAST.AST): ReadonlyMap<SchemaAST.AST, Part | undefined> => {
+  const found = new Map<SchemaAST.AST, Part | undefined>([[ast, undefined]])
   let suspended = 0
-  for (const part of found) {
+  // The map grows while it is gone through.
+  for (const part of found.keys()) {
     if (part._tag === "Suspend" && ++suspended > mostSuspended) continue
-    for (const inside of partsOf(part)) found.add(inside)
+    for (const [step, inside] of partsOf(part)) {
+      if (!found.has(inside)) found.set(inside, [step, part])
+    }
   }
   return found
 }
 
+/** A schema and all that it consists of, each once; the outer ones first. */
+export const allPartsOf = (ast: SchemaAST.AST): Iterable<SchemaAST.AST> => foundIn(ast).keys()
+
+/** One of each class whose instances a value keeps. */
+const keptInstances: ReadonlyArray<object> = [
+  new Date(0),
+  new Map(),
+  new Set(),
+  new Error("kept"),
+  /kept/,
+  new ArrayBuffer(0),
+  new DataView(new ArrayBuffer(0)),
+  new Int8Array(),
+  new Uint8Array(),
+  new Uint8ClampedArray(),
+  new Int16Array(),
+  new Uint16Array(),
+  new Int32Array(),
+  new Uint32Array(),
+  new BigInt64Array(),
+  new BigUint64Array(),
+  new Float32Array(),
+  new Float64Array()
+]
+
+/** Whether Effect knows how values of a declared type become JSON. */
+const hasCodec = ({ annotations }: SchemaAST.Declaration): boolean =>
+  Predicate.isFunction(annotations?.["toCodecJson"]) || Predicate.isFunction(annotations?.["toCodec"])
+
+/**
+ * The class that a declaration of the program takes, such as `Schema.instanceOf(Float32Array)`, where it is one that a
+ * value keeps. What it takes is known to its function alone, which may throw.
+ */
+const keptClassOf = (part: SchemaAST.Declaration): string | undefined => {
+  if (hasCodec(part)) return undefined
+  // Without its checks: those are of a real value.
+  const takes = Schema.is(Schema.make(new SchemaAST.Declaration(part.typeParameters, part.run)))
+  const kept = keptInstances.find((instance) => Result.getOrElse(Result.try(() => takes(instance)), () => false))
+  return kept?.constructor.name
+}
+
 const isNativePart = (part: SchemaAST.AST): boolean =>
   part._tag === "Declaration"
-    ? nativeTypes.has(nameOf(part) ?? "")
+    ? nativeTypes.has(nameOf(part) ?? "") || keptClassOf(part) !== undefined
     : part._tag !== "Symbol" && part._tag !== "UniqueSymbol"
 
 /** Whether what a schema encodes to is kept by a value as it is. */
 export const isNative = (ast: SchemaAST.AST): boolean => [...allPartsOf(SchemaAST.toEncoded(ast))].every(isNativePart)
+
+/**
+ * Says which part of a schema no value can be stored by: one that the program declares, of a class that values do not
+ * keep, and without a codec. It would fail at the first `put`.
+ */
+export const withoutCodec = (ast: SchemaAST.AST): string | undefined => {
+  const found = foundIn(SchemaAST.toEncoded(ast))
+  if ([...found.keys()].every(isNativePart)) return undefined
+  const part = [...found.keys()].find((each) => each._tag === "Declaration" && !hasCodec(each))
+  if (part === undefined) return undefined
+  const steps: Array<string> = []
+  for (let at = found.get(part); at !== undefined; at = found.get(at[1])) steps.unshift(at[0])
+  const path = steps.join("").replace(/^\./, "")
+  const kept = part._tag === "Declaration" ? keptClassOf(part) : undefined
+  const place = path === "" ? "it" : `"${path}"`
+  return kept === undefined
+    ? `${place} is a declared schema without a codec (Schema.instanceOf, Schema.declare), whose values would come back ` +
+      "as something else; annotate it with toCodecJson, or use a Schema.Class or a Schema.Struct"
+    : `${place} (${kept}) cannot be stored beside parts that are stored as JSON, such as an Option; annotate it with ` +
+      "toCodecJson, or encode those parts by a transformation"
+}
 
 /** How many parts, and how many suspended schemas of them, are still looked into. */
 interface Budget {
@@ -87,7 +162,7 @@ const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST
   const withOption = (part: SchemaAST.AST): string => `${SchemaAST.isOptional(part) ? "?" : ""}${shape(part)}`
   switch (encoded._tag) {
     case "Declaration":
-      return `${nameOf(encoded) ?? "declaration"}(${encoded.typeParameters.map(shape).join()})`
+      return `${nameOf(encoded) ?? keptClassOf(encoded) ?? "declaration"}(${encoded.typeParameters.map(shape).join()})`
     case "Literal":
       return `literal ${typeof encoded.literal} ${JSON.stringify(String(encoded.literal))}`
     case "Enum":

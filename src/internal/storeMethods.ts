@@ -226,9 +226,11 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
         access.step(transaction, (reader): Result.Result<Step<Option.Option<unknown>>, UpdateError> => {
           const current = find(reader, bytes)
           if (Result.isFailure(current)) return Result.fail(current.failure)
-          const next = f(current.success)
-          const wrong = CallArguments.notAnOption(next)
-          if (wrong !== undefined) return Result.fail(new ValueEncoding({ key: keys.show(key), detail: wrong }))
+          const given = CallArguments.nextOf(f, current.success)
+          if (Result.isFailure(given)) {
+            return Result.fail(new ValueEncoding({ key: keys.show(key), detail: given.failure }))
+          }
+          const next = given.success
           if (Option.isSome(next)) {
             return Result.map(encode(key, next.value), (encoded) => ({ result: next, writes: write(bytes, encoded) }))
           }
