@@ -44,6 +44,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/blankConfig.ts"
@@ -59,6 +60,12 @@ import { type EngineFailure, type MapFull, OpenFailed } from "./StoreError.ts"
 import type { StoreOptions } from "./StoreOptions.ts"
 import type { StoreService } from "./StoreService.ts"
 
+/** Whether a close logs its error. What is neither left out nor `false`, from JavaScript, rather fails than hides it. */
+const isLenient = (options: unknown): boolean =>
+  options === undefined ||
+  (Predicate.isObject(options) && Object.keys(options).every((name) => name === "strict") &&
+    (options["strict"] === undefined || options["strict"] === false))
+
 const makeWithEngine = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
@@ -69,9 +76,7 @@ const makeWithEngine = Effect.fnUntraced(function*(
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
-    // What is neither left out nor false, from JavaScript, rather fails than hides an error.
-    const isLenient = closeOptions === undefined || closeOptions?.strict === undefined || closeOptions.strict === false
-    return isLenient ? OpenStores.releaseOrLog(hold) : hold.release
+    return isLenient(closeOptions) ? OpenStores.releaseOrLog(hold) : hold.release
   }
   return {
     ...StoreMethods.make(hold, access),

@@ -63,6 +63,12 @@ const fails = Effect.fnUntraced(function*(
   return failure
 })
 
+/** What a program without types takes for an effect. */
+const asEffect = (given: unknown): Effect.Effect<unknown> => {
+  const isAnything = (value: unknown): value is Effect.Effect<unknown> => value === given
+  return isAnything(given) ? given : Effect.void
+}
+
 describe("a migration", () => {
   it.effect("brings every record to the next version, and the indexes with it", () =>
     Effect.gen(function*() {
@@ -208,6 +214,13 @@ describe("a migration", () => {
         migrations: { 1: () => Effect.succeed(() => 1) }
       })
       yield* fails(path, unstorable, "Migration")
+      const noEffect = Collection.make("people", {
+        key: Schema.Int,
+        value: Schema.Unknown,
+        version: 2,
+        migrations: { 1: () => asEffect(Promise.resolve({ name: "Ada" })) }
+      })
+      assert.include((yield* fails(path, noEffect, "Migration")).message, "it gave no Effect")
       // Nothing has happened to the data
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(first, ({ getOrFail }) => getOrFail(0))), { name: "n0" })
     }))

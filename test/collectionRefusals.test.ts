@@ -160,6 +160,28 @@ describe("a definition is refused", () => {
       assert.include(failure.message, "the key of its index \"byAll\"")
     })))
 
+  it.effect.each<readonly [options: object, detail: string]>([
+    [{ vesion: 2 }, "there is no option \"vesion\""],
+    [{ version: "2" }, "its version"],
+    [{ version: null }, "its version"],
+    [{ indexes: null }, "its indexes"],
+    [{ migrations: null }, "its migrations"],
+    [{ migrations: { one: () => Effect.void } }, "its migration \"one\""],
+    [{ migrations: [() => Effect.void] }, "its migrations"],
+    [{ indexes: { a: { key: Schema.String, of: () => "a", uniqe: true } } }, "its index \"a\" has no option \"uniqe\""],
+    [{ indexes: { a: { key: Schema.String, of: () => "a", unique: "yes" } } }, "\"unique\" of its index \"a\""]
+  ])("when its options have what makes no sense: %j", ([options, detail]) =>
+    inStore(Effect.gen(function*() {
+      const unchecked: { readonly key: typeof Schema.String; readonly value: typeof Schema.String } = {
+        key: Schema.String,
+        value: Schema.String,
+        ...options
+      }
+      const failure = yield* Effect.flip(Collection.make("a", unchecked))
+      assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition", collection: "a" })
+      assert.include(failure.message, detail)
+    })))
+
   it.effect("when a part of its schema throws", () =>
     inStore(Effect.gen(function*() {
       const cause = new ReferenceError("Cannot access 'Later' before initialization")

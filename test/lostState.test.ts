@@ -25,7 +25,6 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { deepStrictEqual } from "node:assert"
 import { createSecretKey } from "node:crypto"
 import { BlockList } from "node:net"
 import { MIMEType } from "node:util"
@@ -106,8 +105,13 @@ describe("a value of Effect is refused, with its place and what to do", () => {
   })
 
   it("one of another copy of Effect, and of version 3", () => {
-    const third = Object.create({ [Symbol.for("effect/Either")]: {}, [Symbol.for("effect/Equal")]: () => true })
-    assert.include(detailOf({ third: Object.assign(third, { right: 1 }) }), "it has an Either of Effect at third")
+    class Right {
+      readonly right = 1
+      get [Symbol.for("effect/Either")](): object {
+        return {}
+      }
+    }
+    assert.include(detailOf({ third: new Right() }), "it has an Either of Effect at third")
   })
 
   it.effect("by put, update, putMany, in a transaction, and in a collection of anything", () =>
@@ -158,12 +162,11 @@ describe("what has its fields as its own properties comes back as a plain object
       return 1
     }
   }
-  class Empty {}
 
   it("an instance of Data.Class, of Schema.Class, and of a class that implements Equal", () => {
-    deepStrictEqual(
-      roundTrip([new Point({ x: 1 }), new User({ name: "Ada" }), new Version(), new Empty()]),
-      [{ x: 1 }, { name: "Ada" }, { major: 1 }, {}]
+    assert.deepStrictEqual(
+      roundTrip([new Point({ x: 1 }), new User({ name: "Ada" }), new Version()]),
+      [{ x: 1 }, { name: "Ada" }, { major: 1 }]
     )
   })
 })
@@ -202,7 +205,8 @@ describe("an object that hides its state is refused", () => {
     ["an Intl.NumberFormat", "new Intl.NumberFormat()"],
     ["an instance of A", "class A { get x() { return 1 } }; new A()"]
   ])("of another realm: %s", (name, code) => {
-    assert.isTrue(detailOf({ a: runInNewContext(code) }).startsWith(`it has ${name} at a`))
+    const value: unknown = runInNewContext(code)
+    assert.isTrue(detailOf({ a: value }).startsWith(`it has ${name} at a`))
   })
 })
 
@@ -218,7 +222,7 @@ describe("what another realm has made and this one keeps comes back", () => {
   it("plain objects, arrays, maps, sets, dates and instances with fields", () => {
     const code =
       `class A { x = 1; get y() { return 1 } }; [{}, { a: [1] }, new Map([[1, 2]]), new Set([1]), new Date(5), new A()]`
-    deepStrictEqual(
+    assert.deepStrictEqual(
       roundTrip(runInNewContext(code)),
       [{}, { a: [1] }, new Map([[1, 2]]), new Set([1]), new Date(5), { x: 1 }]
     )

@@ -18,6 +18,9 @@ const providedBy = (provider: ConfigProvider.ConfigProvider) =>
     StoreLive
   ).pipe(Effect.provideService(ConfigProvider.ConfigProvider, provider))
 
+const live = (entries: Readonly<Record<string, string>>) =>
+  Layer.provide(StoreLive, ConfigProvider.layer(ConfigProvider.fromUnknown(entries)))
+
 const provided = (entries: Readonly<Record<string, string>>) => providedBy(ConfigProvider.fromUnknown(entries))
 
 describe("options from configuration", () => {
@@ -131,8 +134,6 @@ describe("options from configuration", () => {
         STORE_MAP_SIZE: "2097152",
         STORE_MAX_MAP_SIZE: "10737418240"
       }
-      const live = (entries: Readonly<Record<string, string>>) =>
-        Layer.provide(StoreLive, ConfigProvider.layer(ConfigProvider.fromUnknown(entries)))
       for (
         const [interval, flushInterval] of [
           ["1000", 1000],

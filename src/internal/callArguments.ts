@@ -124,7 +124,7 @@ const problemIn = (what: string, value: unknown, checks: Checks): Problem | unde
 }
 
 /** Says what is wrong with an options object. A proxy or a getter may throw. */
-export const check = (
+const check = (
   what: string,
   value: unknown,
   checks: Checks
@@ -137,7 +137,7 @@ export const check = (
   )
 
 /** Refuses an argument of a call that may fail with a `KeyEncoding`. */
-export const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncoding =>
+const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncoding =>
   new KeyEncoding({
     reason: "Argument",
     key: name,

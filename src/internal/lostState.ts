@@ -17,6 +17,14 @@ export interface Lost {
 /** The tag of an object, as in `[object Map]`. */
 export const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
 
+/** Whether an object is an error, of any realm. */
+export const isError = (value: object): value is Error => value instanceof Error || tagOf(value) === "Error"
+
+const prototypeOf = (value: object): object | null => {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return typeof prototype === "object" ? prototype : null
+}
+
 /** What the prototypes of an object say about it. */
 interface Kind {
   /** The type of Effect that it is of, as in `Option`. */
@@ -69,7 +77,7 @@ const valueOfEffect = (effectType: string): Lost => {
 
 const kinds = new WeakMap<object, Kind>()
 
-const isGetter = ({ get }: PropertyDescriptor): boolean => get !== undefined
+const isGetter = (descriptor: PropertyDescriptor): boolean => Object.hasOwn(descriptor, "get")
 
 const noKind: Kind = { effectType: undefined, hasGetters: false }
 
@@ -78,7 +86,7 @@ const kindOf = (prototype: object | null): Kind => {
   if (prototype === null) return noKind
   const known = kinds.get(prototype)
   if (known !== undefined) return known
-  const before: object | null = Object.getPrototypeOf(prototype)
+  const before = prototypeOf(prototype)
   if (before === null) return noKind
   const inherited = kindOf(before)
   const kind: Kind = {
@@ -112,7 +120,7 @@ const ownEffectType = (value: object): string | undefined =>
 
 /** What of an object that is neither plain nor of a kind that is kept would be lost, if anything. */
 export const lostOf = (value: object): Lost | undefined => {
-  const { effectType = ownEffectType(value), hasGetters } = kindOf(Object.getPrototypeOf(value))
+  const { effectType = ownEffectType(value), hasGetters } = kindOf(prototypeOf(value))
   if (effectType !== undefined) return valueOfEffect(effectType)
   const tag = tagOf(value)
   if (tag !== "Object" && isOpaque(value, tag)) return { noun: tag }
@@ -127,7 +135,7 @@ export const lostOf = (value: object): Lost | undefined => {
 
 /** The same for an error: those of Effect have fields, and an error keeps none. */
 export const lostOfError = (value: object): Lost | undefined => {
-  const { effectType = ownEffectType(value) } = kindOf(Object.getPrototypeOf(value))
+  const { effectType = ownEffectType(value) } = kindOf(prototypeOf(value))
   return effectType === undefined ? undefined : {
     noun: `error of Effect (${nameOfClass(value) ?? effectType})`,
     remedy:

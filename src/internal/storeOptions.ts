@@ -88,8 +88,8 @@ const defaultTransactionRetry = Schedule.recurs(100)
 export const resolve = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<ResolvedOptions, OpenFailed> {
-  const given: unknown = options
-  if (!Predicate.isObject(given)) {
+  const unchecked: unknown = options
+  if (!Predicate.isObject(unchecked)) {
     return yield* new OpenFailed({ reason: "BadOption", path: "", option: "path", detail: "the options are no object" })
   }
   const path = Predicate.isString(options.path) ? options.path : typeof options.path

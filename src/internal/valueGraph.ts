@@ -3,7 +3,7 @@
  * refer to each other by index, and put together again.
  */
 import { types } from "node:util"
-import { type Lost, lostOf, lostOfError, tagOf } from "./lostState.ts"
+import { isError, type Lost, lostOf, lostOfError, tagOf } from "./lostState.ts"
 
 /** Thrown inside the codec only; its message is ready to be shown. */
 export class Refusal extends Error {}
@@ -182,11 +182,6 @@ export const takeApart = (root: unknown): Array<Node> => {
     } else if (types.isSet(value)) {
       const node = open(kinds.set)
       Set.prototype.forEach.call(value, (member) => node.push(slot(member)))
-    } else if (value instanceof Error || types.isNativeError(value)) {
-      refuseLost(lostOfError(value))
-      const texts: ReadonlyArray<unknown> = [value.name, value.message, value.stack]
-      const node = open(kinds.error, ...texts.map((text) => slot(typeof text === "string" ? text : "")))
-      if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
     } else if (types.isDate(value)) {
       open(kinds.date, value.getTime())
     } else if (types.isRegExp(value)) {
@@ -197,6 +192,11 @@ export const takeApart = (root: unknown): Array<Node> => {
       open(kinds.view, viewKindOf(value), new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
     } else if (types.isBoxedPrimitive(value)) {
       open(kinds.boxed).push(slot(value.valueOf()))
+    } else if (isError(value)) {
+      refuseLost(lostOfError(value))
+      const texts: ReadonlyArray<unknown> = [value.name, value.message, value.stack]
+      const node = open(kinds.error, ...texts.map((text) => slot(typeof text === "string" ? text : "")))
+      if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
     } else {
       refuseLost(lostOf(value))
       properties(open(kinds.object), value)
