@@ -256,7 +256,8 @@ export interface StoreService {
    * waits for a writer.
    *
    * Inside of another transaction on the same store it is a part of that one: its failure
-   * undoes what it has written, and no more.
+   * undoes what it has written, and no more. Where fibers beside it changed what it has read,
+   * it runs again, also when it failed: it may have failed because it saw two states.
    *
    * **Gotchas**
    *
