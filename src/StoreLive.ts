@@ -33,6 +33,7 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * | `STORE_MAP_SIZE` | `mapSize`, as in `64 MiB` |
  * | `STORE_MAX_MAP_SIZE` | `maxMapSize`, as in `1 GiB` |
  * | `STORE_DURABILITY` | `durability` |
+ * | `STORE_CLOSE_FAILURE` | `closeFailure`, `die` or `log` |
  * | `STORE_COMPRESSION` | `compression` |
  * | `STORE_CHECKSUMS` | `checksums` |
  * | `STORE_VERIFY` | `verify` |
@@ -56,6 +57,7 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   mapSize: optional(Config.ByteSize("STORE_MAP_SIZE")),
   maxMapSize: optional(Config.ByteSize("STORE_MAX_MAP_SIZE")),
   durability: optional(Config.Literals(["sync", "noSync"], "STORE_DURABILITY")),
+  closeFailure: optional(Config.Literals(["die", "log"], "STORE_CLOSE_FAILURE")),
   compression: optional(Config.Boolean("STORE_COMPRESSION")),
   checksums: optional(Config.Boolean("STORE_CHECKSUMS")),
   verify: optional(Config.Boolean("STORE_VERIFY")),

@@ -224,7 +224,7 @@ export interface StoreService {
   /** Commits what is pending: when it returns, all that was written before is on disk. */
   readonly flush: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** The figures of the store. */
+  /** The figures of the store. Commits nothing, whatever `autoFlushOnRead` says. */
   readonly stats: Effect.Effect<Stats, Closed | EngineFailure>
 
   /**
@@ -300,9 +300,12 @@ export interface StoreService {
    *
    * **Details**
    *
-   * It closes in any case. When the last commit fails, `strict` fails with its
-   * error; without it the error is logged, with the number of keys that were not
-   * written.
+   * It closes in any case. When the last commit fails, pending writes are lost. `strict`
+   * then fails with an error whose `lost` names the keys. Without `strict` the same error
+   * is a defect, or is logged with `closeFailure: "log"`.
+   *
+   * While the path has other holders nothing is lost: a commit that fails leaves its writes
+   * to them, and its error for their next `put`, `flush` or `close`; `strict` fails with it.
    */
   readonly close: {
     (options: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>

@@ -28,6 +28,7 @@ describe("options from configuration", () => {
         STORE_BATCH_SIZE: "10",
         STORE_BATCH_BYTES: "1 MiB",
         STORE_FLUSH_INTERVAL: "5 seconds",
+        STORE_CLOSE_FAILURE: "log",
         STORE_AUTO_FLUSH_ON_READ: "true",
         STORE_KEY_ENCODING: "latin1",
         STORE_KEY_ERRORS: "replace",

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService, TransactionConflict } from "../src/index.ts"
 import { start, temporaryFolder, turns } from "./harness.ts"
-import { below, contentOf, openSeeded } from "./transactions.ts"
+import { below, contentOf, leaving, openSeeded } from "./transactions.ts"
 
 /** Reads two keys, and lets a sibling change both in between the first time. Runs `end` when they differ. */
 const readingBoth = <A, E>(
@@ -34,11 +34,7 @@ const setBoth = (store: StoreService, value: number) =>
   store.withTransaction(Effect.all([store.put("a", value), store.put("b", value)]))
 
 /** A sibling: a transaction of a fiber that began in the outer transaction, not in the nested one. */
-const siblingOf = (store: StoreService, value: number) =>
-  Effect.map(
-    Effect.context(),
-    (context) => Effect.updateContext(setBoth(store, value), () => context)
-  )
+const siblingOf = (store: StoreService, value: number) => Effect.map(leaving, (leave) => leave(setBoth(store, value)))
 
 describe("a nested transaction that fails after a sibling changed what it has read", () => {
   it.effect.each<{ readonly how: string; readonly end: Effect.Effect<never, string> }>([
@@ -127,24 +123,27 @@ describe("a nested transaction", () => {
   it.effect.each<{ readonly how: string; readonly end: Effect.Effect<unknown, string> }>([
     { how: "fails", end: Effect.fail("no") },
     { how: "succeeds", end: Effect.void }
-  ])("that $how runs again when it has read a key twice with different values, though the first is back", ({ end }) =>
-    Effect.gen(function*() {
-      const { store } = yield* openSeeded()
-      yield* store.withTransaction(Effect.gen(function*() {
-        const seven = yield* siblingOf(store, 7)
-        const one = yield* siblingOf(store, 1)
-        const seen: Array<unknown> = []
-        const readTwice = Effect.gen(function*() {
-          seen.push(yield* store.getOrFail("a"))
-          if (seen.length === 1) yield* seven
-          seen.push(yield* store.getOrFail("a"))
-          if (seen.length === 2) yield* one
-          return yield* end
-        })
-        yield* Effect.exit(store.withTransaction(readTwice))
-        assert.deepStrictEqual(seen, [1, 7, 1, 1])
-      }))
-    }))
+  ])(
+    "that $how runs again when it has read a key twice with different values, though the first is back",
+    ({ end }) =>
+      Effect.gen(function*() {
+        const { store } = yield* openSeeded()
+        yield* store.withTransaction(Effect.gen(function*() {
+          const seven = yield* siblingOf(store, 7)
+          const one = yield* siblingOf(store, 1)
+          const seen: Array<unknown> = []
+          const readTwice = Effect.gen(function*() {
+            seen.push(yield* store.getOrFail("a"))
+            if (seen.length === 1) yield* seven
+            seen.push(yield* store.getOrFail("a"))
+            if (seen.length === 2) yield* one
+            return yield* end
+          })
+          yield* Effect.exit(store.withTransaction(readTwice))
+          assert.deepStrictEqual(seen, [1, 7, 1, 1])
+        }))
+      })
+  )
 
   it.effect("inside of a nested one: the one that has read what changed runs again, at its own level", () =>
     Effect.gen(function*() {
@@ -218,9 +217,7 @@ const runSibling = (store: StoreService, sibling: typeof Sibling.Type, index: nu
 const ordersOf = (indexes: ReadonlyArray<number>): ReadonlyArray<ReadonlyArray<number>> =>
   indexes.length === 0
     ? [[]]
-    : indexes.flatMap((first) =>
-      ordersOf(indexes.filter((index) => index !== first)).map((rest) => [first, ...rest])
-    )
+    : indexes.flatMap((first) => ordersOf(indexes.filter((index) => index !== first)).map((rest) => [first, ...rest]))
 
 describe("siblings at the same time in one transaction, some of which fail", () => {
   it.effect.prop(

@@ -15,6 +15,7 @@ import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
 import { shapeOf } from "./schemaShape.ts"
+import type { Holder } from "./storeAccess.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /** An index, made ready. */
@@ -57,9 +58,9 @@ const makeIndex = <Value, K extends KeySchema>(
   name: string,
   { key: schema, of, unique }: IndexDefinition<Value, K>,
   collection: string,
-  core: StoreCore
+  holder: Holder
 ): Result.Result<Index<Value, K>, string> =>
-  Result.map(makeKeyCodec(schema, core, `${collection}.${name}`), (key) => ({
+  Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
     name,
     database: `index/${collection}/${name}`,
     isUnique: unique === true,
@@ -104,7 +105,7 @@ export const make = Effect.fnUntraced(
   >(
     name: string,
     options: CollectionOptions<K, V, I, R>,
-    core: StoreCore
+    holder: Holder
   ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string, cause?: unknown) =>
@@ -122,13 +123,13 @@ export const make = Effect.fnUntraced(
       return yield* refuse("its version is to be a whole number from 1 on.")
     }
     const key = yield* Effect.mapError(
-      Effect.fromResult(makeKeyCodec(options.key, core, name)),
+      Effect.fromResult(makeKeyCodec(options.key, holder, name)),
       (detail) => refuse(`its key: ${detail}.`)
     )
     // A schema may have code of the program in it: a suspended one is a function.
     const [value, fingerprint] = yield* Effect.try({
       try: () => {
-        const codec = makeValueCodec(options.value, core, name)
+        const codec = makeValueCodec(options.value, holder.core, name)
         return [codec, fingerprintOf(options.key, codec.stored)] as const
       },
       catch: (cause) => refuse("its value: a part of its schema threw.", cause)
@@ -137,7 +138,7 @@ export const make = Effect.fnUntraced(
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {
       if (!isName(indexName)) return yield* refuse(`the name of an index is text of at most 255 bytes without "/".`)
-      const index = makeIndex(indexName, definition, name, core)
+      const index = makeIndex(indexName, definition, name, holder)
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }

@@ -133,7 +133,7 @@ export const make = (options: CommitterOptions): Committer => {
         onFailure: () => mapSize,
         onSuccess: (stats) => stats.fileBytes
       })
-      return Effect.fail(new MapFull({ limit: maxMapSize ?? mapSize, used, pending }))
+      return Effect.fail(new MapFull({ limit: maxMapSize ?? mapSize, used, pending, outcome: "pending" }))
     })
 
   const growTo = Effect.fnUntraced(function*(size: number) {

@@ -10,11 +10,12 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
-import { type ByteString, toBytes } from "../Key.ts"
+import { type ByteString, type KeyCodec, toBytes } from "../Key.ts"
 import { Closed, type EngineFailure, ReadOnly, type ValueDecoding } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
 import { decodingFailure } from "./decodingFailure.ts"
 import type { StoreCore } from "./storeCore.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
 import { blindUnit, type Unit } from "./unitCommits.ts"
 import { hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
@@ -22,6 +23,10 @@ import { hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
 /** A holder of an open store. */
 export interface Holder {
   readonly core: StoreCore
+  /** The options that this holder has given. Other holders may have given others, where that is allowed. */
+  readonly options: ResolvedOptions
+  /** Encodes keys, and shows them as this holder wants. */
+  readonly keys: KeyCodec
   readonly isClosed: () => boolean
   /** Calls back when the hold was given up; gives what takes that back. */
   readonly onReleased: (listener: () => void) => () => void
@@ -48,8 +53,8 @@ type StoreRead = <A, E, R>(
 export type StoreAccess = ReturnType<typeof make>
 
 /** Makes what the methods of one holder begin with. */
-export const make = ({ core, isClosed }: Holder) => {
-  const { buffer, keys, live, options, pending, units, values } = core
+export const make = ({ core, isClosed, keys, options }: Holder) => {
+  const { buffer, live, pending, units, values } = core
   const { path } = options
   const flushesFirst = options.autoFlushOnRead && !options.readOnly
 

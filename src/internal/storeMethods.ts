@@ -33,8 +33,8 @@ const write = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> 
 const hasValue = (key: ByteString, reader: Reader) => Effect.fromResult(reader.has(recordsName, key))
 
 /** Makes the methods of one holder. */
-export const make = ({ core }: Holder, access: StoreAccess) => {
-  const { buffer, environment, keys, options, values } = core
+export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
+  const { buffer, environment, values } = core
   const { path } = options
   const { decode } = access
 
@@ -147,12 +147,13 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
 
   const size = access.read((reader) => Effect.fromResult(reader.count(recordsName)))
 
+  // Observes only: a commit would change what it tells.
   const stats = access.enter(() =>
-    access.readLive((reader) =>
+    access.whenReadable(() =>
       Effect.fromResult(Result.flatMap(
         environment.stats(),
         (stored) =>
-          Result.map(reader.count(recordsName), (entries) => ({
+          Result.map(core.live.count(recordsName), (entries) => ({
             ...stored,
             entries,
             maxMapSize: Option.fromUndefinedOr(options.maxMapSize),

@@ -36,8 +36,8 @@ class Conflict {
 export type StoreTransactions = ReturnType<typeof make>
 
 /** Makes what runs the transactions of one holder. */
-export const make = ({ core }: Holder, { enter, refusal }: StoreAccess) => {
-  const { metrics, options: { path, transactionRetry } } = core
+export const make = ({ core, options: { path, transactionRetry } }: Holder, { enter, refusal }: StoreAccess) => {
+  const { metrics } = core
 
   const run = <A, E, R>(
     effect: Effect.Effect<A, E, R>,

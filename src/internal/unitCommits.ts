@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { Batch, Plan, Reader, Write } from "../Engine.ts"
-import type { EngineFailure } from "../StoreError.ts"
+import { type EngineFailure, MapFull } from "../StoreError.ts"
 import type { CommitError, Work } from "./committer.ts"
 import * as Generation from "./generation.ts"
 import type { OtherCommits } from "./otherCommits.ts"
@@ -52,6 +52,12 @@ const always = () => Result.succeed(true)
 
 /** A unit that goes by nothing. */
 export const blindUnit = (writes: WriteSet): Unit => ({ writes, holds: always, rank: 0 })
+
+/** What the failure of a commit is to the caller of a unit: other than pending writes, these were not made. */
+const ofUnit = ({ writes }: Unit) => (error: CommitError): CommitError =>
+  error._tag === "MapFull"
+    ? new MapFull({ limit: error.limit, used: error.used, pending: writes.size, outcome: "notMade" })
+    : error
 
 /** A unit that is to be committed. */
 interface Request {
@@ -199,7 +205,9 @@ export const make = (
       for (const request of requests) yield* run([request])
       return
     }
-    for (const { holds, outcome } of requests) Deferred.doneUnsafe(outcome, Exit.map(exit, () => holds))
+    for (const { holds, outcome, unit } of requests) {
+      Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: ofUnit(unit), onSuccess: () => holds }))
+    }
   })
 
   /** Takes those who wait, by their rank, as many as make a batch. */
