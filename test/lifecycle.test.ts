@@ -177,13 +177,14 @@ describe("the same path in one process", () => {
       yield* other.get("missing")
       assert.strictEqual(faulty.calls("commit"), 1)
 
+      let changes = 100
       const attemptsOf = (store: StoreService) =>
         Effect.gen(function*() {
           let attempts = 0
           const conflicting = store.withTransaction(Effect.gen(function*() {
             attempts++
             yield* store.get("a")
-            if (attempts < 3) yield* outside(plain.putMany({ a: `changed ${attempts}` }))
+            if (attempts < 3) yield* outside(plain.putMany({ a: changes++ }))
             yield* store.put("b", 1)
           }))
           const outside = yield* leaving
