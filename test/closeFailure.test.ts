@@ -28,14 +28,15 @@ const asMapFull = (error: unknown): MapFull => {
   return error
 }
 
-describe("a scope whose store cannot write what is pending", () => {
-  const useAndClose = <A, E>(options: Partial<StoreOptions>, use: (store: StoreService) => Effect.Effect<A, E>) =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      const exit = yield* Effect.exit(withStore({ ...small, ...options, path }, use))
-      return { exit, path }
-    })
+/** Opens a small store, uses it and closes its scope. */
+const useAndClose = <A, E>(options: Partial<StoreOptions>, use: (store: StoreService) => Effect.Effect<A, E>) =>
+  Effect.gen(function*() {
+    const path = yield* temporaryFolder
+    const exit = yield* Effect.exit(withStore({ ...small, ...options, path }, use))
+    return { exit, path }
+  })
 
+describe("a scope whose store cannot write what is pending", () => {
   it.effect("dies with the typed error, which names the keys that are lost", () =>
     Effect.gen(function*() {
       const { exit, path } = yield* useAndClose({}, (store) =>
@@ -199,8 +200,6 @@ describe("one of two holders that leaves", () => {
 })
 
 describe("the message of MapFull", () => {
-  const messageOf = (error: { readonly message: string }) => error.message
-
   it.effect("says of pending writes that they stay pending, of all others that they were not made", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ ...small, path: yield* temporaryFolder, closeFailure: "log" })
@@ -211,12 +210,12 @@ describe("the message of MapFull", () => {
       for (const call of notMade) {
         const error = asMapFull(yield* Effect.flip(call))
         assert.deepStrictEqual([error.outcome, error.pending], ["notMade", 2])
-        assert.match(messageOf(error), /^2 writes did not fit: .* None of them was made; /)
+        assert.match(error.message, /^2 writes did not fit: .* None of them was made; /)
       }
       yield* store.put("pending", large)
       const pending = asMapFull(yield* Effect.flip(store.flush))
       assert.strictEqual(pending.outcome, "pending")
-      assert.match(messageOf(pending), /^1 write did not fit: .* They stay pending and readable; /)
+      assert.match(pending.message, /^1 write did not fit: .* They stay pending and readable; /)
       // Neither the pending write nor this one fits
       const behind = asMapFull(yield* Effect.flip(store.putMany({ a: large })))
       assert.deepStrictEqual([behind.outcome, behind.pending], ["notMade", 1])

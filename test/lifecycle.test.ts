@@ -24,6 +24,8 @@ const refuses = (options: StoreOptions) =>
     return error.reason
   })
 
+const keyOf = (letter: string) => Redacted.make(letter.repeat(32))
+
 /** Two schedules that do the same are two objects. */
 const twice = (): Schedule.Schedule<unknown> => Schedule.recurs(3)
 
@@ -124,10 +126,9 @@ describe("the same path in one process", () => {
   it.effect("is refused with another encryption key, of which nothing is shown", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const key = (letter: string) => Redacted.make(letter.repeat(32))
-      yield* Store.make({ path, encryptionKey: key("a") })
-      yield* Store.make({ path, encryptionKey: key("a") })
-      for (const encryptionKey of [key("b"), undefined]) {
+      yield* Store.make({ path, encryptionKey: keyOf("a") })
+      yield* Store.make({ path, encryptionKey: keyOf("a") })
+      for (const encryptionKey of [keyOf("b"), undefined]) {
         const error = yield* Effect.flip(Effect.asVoid(Store.make({ path, encryptionKey })))
         assert.deepStrictEqual([error.reason, error.option], ["AlreadyOpen", "encryptionKey"])
         assert.notMatch(error.message, /aaa|bbb|redacted/)
@@ -143,7 +144,7 @@ describe("the same path in one process", () => {
           flushInterval: "3 seconds",
           resize: twice(),
           transactionRetry: twice(),
-          formatKey: (key) => `<${String(key)}>`
+          formatKey: (key) => typeof key === "string" ? key : "bytes"
         })
       const context = yield* Layer.build(Layer.fresh(layer()))
       yield* Context.get(context, Store).put("a", 1)

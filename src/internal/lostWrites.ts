@@ -14,11 +14,12 @@ const mostShown = 10
 export const withLostWrites =
   ({ core: { buffer, shownKeys }, keys, options: { path } }: Omit<Holder, "isClosed" | "onReleased">) =>
   (error: CommitError): CommitError => {
-    const showRecord = (key: ByteString): string => keys.show(toBytes(key))
     const shown: Array<string> = []
     let count = 0
     for (const [database, key] of buffer.filling().writes) {
-      const show = database === recordsName ? showRecord : shownKeys.get(database)
+      const show = database === recordsName
+        ? (record: ByteString): string => keys.show(toBytes(record))
+        : shownKeys.get(database)
       // The entries of indexes are lost with their records.
       if (show === undefined) continue
       count++

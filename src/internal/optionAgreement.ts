@@ -7,7 +7,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
-import * as Predicate from "effect/Predicate"
 import { OpenFailed } from "../StoreError.ts"
 import type { StoreOptions } from "../StoreOptions.ts"
 import { bytes } from "./quantity.ts"
@@ -16,16 +15,26 @@ import type { ResolvedOptions } from "./storeOptions.ts"
 /** An option that must be the same for all holders. */
 interface Common {
   readonly of: (options: ResolvedOptions) => unknown
-  /** Shows a value; there is none for secrets. */
-  readonly show: ((value: unknown) => string) | undefined
+  /** Shows its value; a secret has none. */
+  readonly show?: (options: ResolvedOptions) => string
 }
 
-const plain = (of: Common["of"]): Common => ({ of, show: (value) => value === undefined ? "not given" : String(value) })
+const notGiven = "not given"
+
+const plain = (of: (options: ResolvedOptions) => string | number | boolean | undefined): Common => ({
+  of,
+  show: (options) => `${of(options) ?? notGiven}`
+})
 
 const size = (of: (options: ResolvedOptions) => number | undefined): Common => ({
   of,
-  show: (value) => Predicate.isNumber(value) ? bytes(value) : "not given"
+  show: (options) => {
+    const value = of(options)
+    return value === undefined ? notGiven : bytes(value)
+  }
 })
+
+const intervalOf = ({ flushInterval }: ResolvedOptions): Duration.Duration => flushInterval ?? Duration.infinity
 
 /**
  * Every option, so that a new one has to be decided about. `undefined`: each holder has its own,
@@ -41,8 +50,8 @@ const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefin
   batchSize: plain((options) => options.batchSize),
   batchBytes: size((options) => options.batchBytes),
   flushInterval: {
-    of: (options) => options.flushInterval ?? Duration.infinity,
-    show: (value) => Duration.isDuration(value) ? Duration.format(value) : String(value)
+    of: intervalOf,
+    show: (options) => Duration.format(intervalOf(options))
   },
   autoFlushOnRead: undefined,
   keyEncoding: plain((options) => options.key.encoding),
@@ -55,22 +64,20 @@ const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefin
   transactionRetry: undefined,
   durability: plain((options) => options.durability),
   closeFailure: undefined,
-  fileMode: { of: (options) => options.fileMode, show: (value) => `0o${Number(value).toString(8)}` },
+  fileMode: { of: (options) => options.fileMode, show: (options) => `0o${options.fileMode.toString(8)}` },
   compression: plain((options) => options.compression),
   checksums: plain((options) => options.checksums),
   verify: undefined,
-  encryptionKey: { of: (options) => options.encryptionKey, show: undefined }
+  encryptionKey: { of: (options) => options.encryptionKey }
 }
 
 /** Refuses options that differ from those of an open store where they must not. */
 export const disagreement = (open: ResolvedOptions, given: ResolvedOptions): OpenFailed | undefined => {
   for (const [option, common] of Object.entries(commonOptions)) {
-    if (common === undefined) continue
-    const [there, here] = [common.of(open), common.of(given)]
-    if (Equal.equals(there, here)) continue
+    if (common === undefined || Equal.equals(common.of(open), common.of(given))) continue
     const difference = common.show === undefined
       ? "it is another one than that with which"
-      : `it is ${common.show(here)} here and ${common.show(there)} where`
+      : `it is ${common.show(given)} here and ${common.show(open)} where`
     return new OpenFailed({
       reason: "AlreadyOpen",
       path: given.path,
