@@ -217,20 +217,13 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   /** What is read while a commit runs, as the engine shows a transaction some time before its end is heard of here. */
   let before: SharedReader | undefined
-  /** Whether a plan runs. What it reads through the environment, such as definitions, is of its transaction too. */
-  let isDeciding = false
-  const view = (): Reader => isDeciding ? present : before?.reader ?? present
+  const view = (): Reader => before?.reader ?? present
 
   const commit = (opened: Files, plan: Plan): Effect.Effect<Outcome, EngineFailure> =>
     Effect.suspend(() => {
       let batch: Batch | undefined
       const decide: Decide = (transactionId) => {
-        isDeciding = true
-        try {
-          batch = decideBy(plan, present, transactionId)
-        } finally {
-          isDeciding = false
-        }
+        batch = decideBy(plan, present, transactionId)
         return batch
       }
       /** From here on the batch is read, and what was read before it is no longer held. */
