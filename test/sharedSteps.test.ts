@@ -68,16 +68,18 @@ describe("a step after another process has committed what this one has not seen"
       assert.isFalse(yield* users.has(0))
       yield* whileStanding(path, "keys", 3)
       assert.isFalse(yield* users.has(0), "it reads what it has read before, in the same turn of the event loop")
-      const [key, address, deleted, updated] = yield* Effect.all([
+      const [key, address, deleted, updated, thrown] = yield* Effect.all([
         Effect.result(users.insert(0, user())),
         Effect.result(users.put(9, userOf("0 1", 1))),
         Effect.result(users.deleteOrFail(2)),
-        users.update(1, Option.map((found) => userOf(found.name, 50)))
+        users.update(1, Option.map((found) => userOf(found.name, 50))),
+        users.update(1, (found) => Option.some(userOf(Option.getOrThrow(found).name, 51)))
       ], { concurrency: "unbounded" })
       assert.propertyVal(Result.getOrThrow(Result.flip(key)), "_tag", "KeyExists")
       assert.propertyVal(Result.getOrThrow(Result.flip(address)), "existingKey", "1")
       assert.isTrue(Result.isSuccess(deleted))
       assert.strictEqual(Option.getOrThrow(updated).age, 50)
+      assert.strictEqual(Option.getOrThrow(thrown).age, 51)
       assert.isTrue(yield* users.has(0), "what a step has found is seen from then on")
       assert.deepStrictEqual(yield* users.verify, [])
     }), minutes)
@@ -90,7 +92,16 @@ describe("a step after another process has committed what this one has not seen"
       yield* whileStanding(path, "counter", 5)
       yield* Effect.flatMap(store.get("counter"), (value) =>
         Effect.sync(() => assert.deepStrictEqual(value, Option.some(1))))
-      assert.deepStrictEqual(yield* store.update("counter", increment), Option.some(7))
+      const [missing, added] = yield* Effect.all([
+        Effect.exit(store.update("none", (value) =>
+          Option.some(Option.getOrThrow(value)))),
+        store.update("counter", (value) => {
+          if (Option.contains(value, 1)) throw new Error("that was long ago")
+          return increment(value)
+        })
+      ], { concurrency: "unbounded" })
+      assert.isTrue(Exit.hasDies(missing))
+      assert.deepStrictEqual(added, Option.some(7))
       yield* store.get("key 0")
       yield* whileStanding(path, "deletions", 1)
       const [gone, there] = yield* Effect.all(

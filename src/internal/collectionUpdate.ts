@@ -3,6 +3,7 @@
  * computed from what is there.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { UniqueViolation } from "../CollectionError.ts"
@@ -47,72 +48,86 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   { current, enterToWrite, removal }: Common
 ): Collection<K, V, I>["update"] => {
-  type Computed = {
-    /** What is there, from which the next was computed. */
-    readonly old: Uint8Array | undefined
-    readonly next: Option.Option<V["Type"]>
-    readonly record: NewRecord | undefined
-  }
   type Update = Parameters<Collection<K, V, I>["update"]>[1]
   type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
+  type ComputeError = KeyEncoding | ValueEncoding | ValueDecoding | EngineFailure
 
-  /** Computes what an update writes. It has succeeded at once unless a schema takes its time or fails. */
+  interface Next {
+    readonly value: Option.Option<V["Type"]>
+    readonly record: NewRecord | undefined
+  }
+
+  /** What comes of a stored record. */
+  interface Computed {
+    readonly old: Uint8Array | undefined
+    readonly next: Exit.Exit<Next, ComputeError>
+  }
+
+  /** Computes what an update writes. It has ended at once unless a schema takes its time. */
   const compute = (
     key: ByteString,
     old: Uint8Array | undefined,
     f: Update
-  ): Effect.Effect<Computed, KeyEncoding | ValueEncoding | ValueDecoding | EngineFailure, UpdateServices> =>
+  ): Effect.Effect<Next, ComputeError, UpdateServices> =>
     Settled.flatMap(
       old === undefined
         ? Effect.succeedNone
         : Settled.map(valueCodec.decode(old, () => keyCodec.show(key)), Option.some),
-      (found): Effect.Effect<Computed, KeyEncoding | ValueEncoding, UpdateServices> => {
-        const next = f(found)
-        return Option.isNone(next)
-          ? Effect.succeed({ old, next, record: undefined })
-          : Settled.map(writes.encode(key, next.value), (record) => ({ old, next, record }))
+      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding, UpdateServices> => {
+        const value = f(found)
+        return Option.isNone(value)
+          ? Effect.succeed({ value, record: undefined })
+          : Settled.map(writes.encode(key, value.value), (record) => ({ value, record }))
       }
     )
 
   const readRecord = (reader: Reader, key: ByteString) =>
     Result.map(reader.get(database, key), (record) => record === undefined ? undefined : copyOf(record))
 
-  type Updated = Option.Option<V["Type"]> | typeof overtaken
+  const computeFirst = Effect.fnUntraced(function*(key: ByteString, f: Update) {
+    const old = yield* access.read((reader) => Effect.fromResult(readRecord(reader, key)))
+    const computing = Effect.suspend(() => compute(key, old, f))
+    // What fails by a record that another process has written over is no failure: the step looks at that.
+    const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
+    const computed: Computed = { old, next }
+    return computed
+  })
 
-  /** The step that writes what was computed, if it was computed from what is there. */
+  type Updated = Exit.Exit<Option.Option<V["Type"]>, ComputeError> | typeof overtaken
+
+  /** The step that writes what was computed from what is there. */
   const writeComputed = (
     reader: Reader,
     key: ByteString,
-    { next, old, record }: Computed
-  ): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> =>
-    record === undefined
-      ? Result.map(removal(reader, key), (step) => ({ ...step, result: next }))
-      : Result.map(writes.toPut(reader, record, old), (all) => ({ result: next, writes: all }))
+    { next, old }: Computed
+  ): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> => {
+    if (Exit.isFailure(next)) return Result.succeed({ result: Exit.failCause(next.cause), writes: [] })
+    const { record, value } = next.value
+    const result = Exit.succeed(value)
+    return record === undefined
+      ? Result.map(removal(reader, key), (step) => ({ ...step, result }))
+      : Result.map(writes.toPut(reader, record, old), (all) => ({ result, writes: all }))
+  }
 
   const updateOnce = Effect.fnUntraced(function*(key: ByteString, f: Update) {
-    let computed: Computed = yield* compute(
-      key,
-      yield* access.read((reader) => Effect.fromResult(readRecord(reader, key))),
-      f
-    )
+    let computed = yield* computeFirst(key, f)
     return yield* enterToWrite((transaction) => {
       const step = (reader: Reader): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> => {
-        const present = reader.get(database, key)
+        const present = readRecord(reader, key)
         if (Result.isFailure(present)) return Result.fail(present.failure)
-        if (!isSameValue(present.success, computed.old)) {
+        const old = present.success
+        if (!isSameValue(old, computed.old)) {
           // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
-          const anew = shared && transaction === undefined
-            ? compute(key, present.success === undefined ? undefined : copyOf(present.success), f)
-            : undefined
-          if (anew === undefined || !Settled.isSucceeded(anew)) return Result.succeed({ result: overtaken, writes: [] })
-          computed = anew.value
+          const next = shared && transaction === undefined ? compute(key, old, f) : undefined
+          if (next === undefined || !Settled.isEnded(next)) return Result.succeed({ result: overtaken, writes: [] })
+          computed = { old, next }
         }
         return writeComputed(reader, key, computed)
       }
       return access.exactStep(
         transaction,
         current(step),
-        () => [database, key, computed.record === undefined ? null : computed.record.bytes]
+        () => [database, key, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
       )
     })
   })
@@ -122,11 +137,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const attempt = updateOnce(bytes, f)
     // In a shared store each attempt is a commit: fibers that overtake one another take turns.
     const nextAttempt = shared ? retryTurns.inTurn([addressOf(database, bytes)], attempt) : attempt
-    const goOn = (outcome: Updated): typeof nextAttemptUntilDone | Effect.Effect<Option.Option<V["Type"]>> =>
-      outcome === overtaken ? nextAttemptUntilDone : Effect.succeed(outcome)
+    const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
     const nextAttemptUntilDone: Effect.Effect<
       Option.Option<V["Type"]>,
-      Effect.Error<typeof attempt>,
+      Effect.Error<typeof attempt> | ComputeError,
       Effect.Services<typeof attempt>
     > = Effect.suspend(() => Effect.flatMap(nextAttempt, goOn))
     return Effect.flatMap(attempt, goOn)

@@ -13,6 +13,11 @@ export const isSucceeded = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): effect is Effect.Effect<A, E, R> & Exit.Success<A> => Exit.isExit(effect) && Exit.isSuccess(effect)
 
+/** Whether an effect has ended already. */
+export const isEnded = <A, E, R>(
+  effect: Effect.Effect<A, E, R>
+): effect is Effect.Effect<A, E, R> & Exit.Exit<A, E> => Exit.isExit(effect)
+
 /** Goes on with the value of an effect. */
 export const flatMap = <A, E, R, B, E2, R2>(
   effect: Effect.Effect<A, E, R>,

@@ -238,17 +238,14 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
 
   const update = (key: Key, f: Update) =>
     writeKey(key, (bytes, transaction) => {
-      // The function is run ahead of the transaction, which others wait for, and in it only where the value is another.
       const step = (options.shared ? updatingOnce : updating)(key, bytes, f)
-      return access.exactStep(
-        transaction,
-        step,
-        (reader) =>
-          Result.match(step(reader), {
-            onSuccess: ({ writes: [first] }) => first ?? [recordsName, bytes, null],
-            onFailure: () => [recordsName, bytes, null]
-          })
-      )
+      // Runs the function before the transaction, for which other processes wait: in it the function is run again
+      // only where the value is another. That also decides whether what failed by an older value fails.
+      const expected = (reader: Reader): Write => {
+        const taken = Result.flatMap(Result.try(() => step(reader)), (result) => result)
+        return Result.getOrUndefined(taken)?.writes[0] ?? [recordsName, bytes, null]
+      }
+      return access.exactStep(transaction, step, expected)
     })
 
   /** Values by structures that they define themselves, as by those that all have. */
