@@ -186,7 +186,7 @@ export type Problem =
  * collection and the writes to its indexes are one: both are on disk, or none.
  *
  * With the option `shared` of the store, `insert`, `update` and `deleteOrFail`, and all writes to a collection
- * that has a unique index, are decided inside of their commit and on disk when they return. So they are exact
+ * that has a unique index, are decided inside of their commit, visible and on disk when they return. So they are exact
  * across processes.
  *
  * @category models

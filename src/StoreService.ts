@@ -126,7 +126,7 @@ export interface StoreService {
    *
    * **Details**
    *
-   * With the option `shared` it is one step to all other processes too, and on disk when it returns.
+   * With the option `shared` it is one step to all other processes too, visible and on disk when it returns.
    *
    * **Gotchas**
    *
