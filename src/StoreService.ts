@@ -108,18 +108,30 @@ export interface StoreService {
    */
   readonly delete: (key: Key) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
 
-  /** Deletes a value, or fails with `KeyNotFound`. */
+  /**
+   * Deletes a value, or fails with `KeyNotFound`. Buffered as a put is.
+   *
+   * **Details**
+   *
+   * With the option `shared` it is decided inside of the commit, and on disk when it returns: of several
+   * processes that delete one key at the same time, one succeeds. `MapFull` is given in that case only.
+   */
   readonly deleteOrFail: (
     key: Key
-  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | EngineFailure>
+  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
    * Reads a value, computes the next and keeps it, as one step to all other fibers;
    * `none` deletes. Gives the next value. Buffered as a put is.
    *
+   * **Details**
+   *
+   * With the option `shared` it is one step to all other processes too, visible and on disk when it returns.
+   *
    * **Gotchas**
    *
-   * `f` may be called again when the update had to wait for room in the buffer.
+   * `f` may be called again: when the update had to wait for room in the buffer, or when another process or
+   * fiber has written the value meanwhile. With `shared` it is then called while no other process can commit.
    */
   readonly update: (
     key: Key,

@@ -15,6 +15,7 @@ import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
 import { shapeOf } from "./schemaShape.ts"
+import * as Settled from "./settled.ts"
 import type { Holder } from "./storeAccess.ts"
 import type { StoreCore } from "./storeCore.ts"
 
@@ -25,7 +26,7 @@ export interface Index<Value, K extends KeySchema> {
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** The keys that a record has in it, each once. */
+  /** The keys that a record has in it, each once. `of` runs when this is called: call it inside of an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
   /** Changes with what is stored in it. */
   readonly fingerprint: string
@@ -65,13 +66,12 @@ const makeIndex = <Value, K extends KeySchema>(
     database: `index/${collection}/${name}`,
     isUnique: unique === true,
     key,
-    keysOf: (value) =>
-      Effect.suspend(() => {
-        const given = of(value)
-        if (given === undefined) return Effect.succeed([])
-        const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
-        return Effect.map(Effect.forEach(keys, key.encode), (encoded) => [...new Set(encoded)])
-      }),
+    keysOf: (value) => {
+      const given = of(value)
+      if (given === undefined) return Effect.succeed([])
+      const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
+      return Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
+    },
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}`
   }))
 
@@ -182,10 +182,20 @@ export const findRecord = (
   return Result.map(value.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ key, encoded }))
 }
 
+type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
+
+/** The error of a collection that was opened by another definition since. */
+export const refusalOf = (
+  { name, signature }: Named,
+  { definitions, options: { path } }: StoreCore
+): Closed | undefined => definitions.get(name) === signature ? undefined : new Closed({ path, what: "Collection" })
+
 /** Runs an effect unless the collection was opened by another definition since. */
 export const ifCurrent = <A, E, R>(
-  { name, signature }: Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">,
-  { definitions, options: { path } }: StoreCore,
+  definition: Named,
+  core: StoreCore,
   use: () => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | Closed, R> =>
-  definitions.get(name) === signature ? use() : Effect.fail(new Closed({ path, what: "Collection" }))
+): Effect.Effect<A, E | Closed, R> => {
+  const refused = refusalOf(definition, core)
+  return refused === undefined ? use() : Effect.fail(refused)
+}

@@ -57,21 +57,43 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { database, indexes, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
-  const addEntries = Effect.fnUntraced(function*(key: ByteString, value: V["Type"], bytes: Uint8Array) {
-    const entries: Array<CollectionRecord.IndexEntry> = []
-    for (const index of indexes.values()) {
-      for (const indexKey of yield* index.keysOf(value)) {
-        yield* Effect.fromResult(index.key.checkLength(entryKey(index, indexKey, key)))
-        entries.push([index.name, indexKey])
+  type IndexServices = I[keyof I]["EncodingServices"]
+
+  const keysIn = (
+    index: Index<V["Type"], I[keyof I]>,
+    key: ByteString,
+    value: V["Type"]
+  ): Effect.Effect<ReadonlyArray<CollectionRecord.IndexEntry>, KeyEncoding, IndexServices> =>
+    Settled.flatMap(
+      index.keysOf(value),
+      (indexKeys) =>
+        Settled.all(indexKeys.map((indexKey) =>
+          Effect.fromResult(
+            Result.map(
+              index.key.checkLength(entryKey(index, indexKey, key)),
+              (): CollectionRecord.IndexEntry => [index.name, indexKey]
+            )
+          )
+        ))
+    )
+
+  const addEntries = (
+    key: ByteString,
+    value: V["Type"],
+    bytes: Uint8Array
+  ): Effect.Effect<NewRecord, KeyEncoding, IndexServices> =>
+    Settled.map(
+      Settled.all(Array.from(indexes.values(), (index) => keysIn(index, key, value))),
+      (found) => {
+        const entries = found.flat()
+        return { key, bytes: CollectionRecord.join(entries, bytes), entries }
       }
-    }
-    return { key, bytes: CollectionRecord.join(entries, bytes), entries }
-  })
+    )
 
   const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = (key, value) =>
     Settled.flatMap(
       valueCodec.encode(value, () => keyCodec.show(key)),
-      (bytes): Effect.Effect<NewRecord, KeyEncoding, I[keyof I]["EncodingServices"]> =>
+      (bytes): Effect.Effect<NewRecord, KeyEncoding, IndexServices> =>
         indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
     )
 

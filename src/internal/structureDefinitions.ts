@@ -129,7 +129,7 @@ export const make = (
           return writes.length === 0 ? undefined : { clear: [], writes }
         }),
       size: all.length,
-      isFreeing: false
+      isFreeing: () => false
     }
     return Effect.map(Effect.exit(committer.commit(work)), (exit) => {
       if (Exit.isSuccess(exit)) structures.refresh()

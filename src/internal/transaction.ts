@@ -14,7 +14,7 @@ import type { EngineFailure } from "../StoreError.ts"
 import { over } from "./overlay.ts"
 import { ReadSet } from "./readSet.ts"
 import type { OpenSnapshot, StoreCore } from "./storeCore.ts"
-import type { Unit } from "./unitCommits.ts"
+import { conditionalUnit, type Unit } from "./unitCommits.ts"
 import { freeze } from "./writeBuffer.ts"
 import { addressOf, WriteSet } from "./writeSet.ts"
 
@@ -157,7 +157,7 @@ export const begin = (core: StoreCore): RootTransaction => {
         ...Array.from(transaction.writes, ([database, key]) => addressOf(database, key))
       ])
     ],
-    toUnit: (rank) => ({ writes: transaction.writes, holds: (present) => reads.holds(present), rank })
+    toUnit: (rank) => conditionalUnit(transaction.writes, (present) => reads.holds(present), rank)
   }
 }
 
