@@ -39,7 +39,7 @@ export type Change<K, V, E = never, R = never> =
  */
 export interface ChangesOptions {
   /** Only changes of keys that begin with these bytes, and `Clear`. */
-  readonly prefix?: Key | undefined
+  readonly prefix?: Key
   /**
    * How many changes may wait, those of the last transaction not counted; beyond that
    * the subscriber fails with `ChangesMissed`. Default: 100,000.

@@ -10,6 +10,7 @@ import type * as Stream from "effect/Stream"
 import type { Change } from "./Change.ts"
 import type { CollectionFailed, KeyExists, UniqueViolation } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
+import type { ListOf } from "./Entries.ts"
 import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
 import type {
@@ -41,17 +42,17 @@ export interface CollectionRange<Key, Prefix = never>
   extends Pick<StreamRange, "reverse" | "offset" | "limit" | "snapshot">
 {
   /** Only keys that begin with this. */
-  readonly prefix?: Prefix | undefined
+  readonly prefix?: Prefix
   /** Only this key. */
-  readonly equals?: Key | undefined
+  readonly equals?: Key
   /** Only keys behind this one. */
-  readonly gt?: Key | undefined
+  readonly gt?: Key
   /** This key and those behind it. */
-  readonly gte?: Key | undefined
+  readonly gte?: Key
   /** Only keys before this one. */
-  readonly lt?: Key | undefined
+  readonly lt?: Key
   /** This key and those before it. */
-  readonly lte?: Key | undefined
+  readonly lte?: Key
 }
 
 /**
@@ -222,7 +223,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 
   /** Reads many values, all from the same state; `found` is keyed by the caller's own keys. */
   readonly getMany: (
-    keys: Iterable<K["Type"]>
+    keys: ListOf<K["Type"]>
   ) => Effect.Effect<
     { readonly found: ReadonlyMap<K["Type"], V["Type"]>; readonly missing: ReadonlyArray<K["Type"]> },
     ReadError | ValueDecoding,
@@ -282,7 +283,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 
   /** Deletes many values in one transaction, on disk when it returns. */
   readonly deleteMany: (
-    keys: Iterable<K["Type"]>
+    keys: ListOf<K["Type"]>
   ) => Effect.Effect<
     void,
     KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure | TransactionConflict,
@@ -322,7 +323,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 
   /** The changes that this process commits, as the store's `changes` gives them. */
   readonly changes: (
-    options?: { readonly prefix?: KeyPrefix<K["Encoded"]> | undefined; readonly capacity?: number | undefined }
+    options?: { readonly prefix?: KeyPrefix<K["Encoded"]>; readonly capacity?: number | undefined }
   ) => Stream.Stream<
     Change<K["Type"], V["Type"], ValueDecoding, V["DecodingServices"]>,
     KeyEncoding | ChangesMissed | Closed,

@@ -6,6 +6,14 @@
 import type { Key } from "./Key.ts"
 
 /**
+ * Several things. Text is iterable too, but one key; it is no object.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ListOf<A> = Iterable<A> & object
+
+/**
  * What `putMany` takes: pairs, a `Map`, or an object whose property names are the keys.
  *
  * @category models

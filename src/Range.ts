@@ -17,8 +17,13 @@ import type { KeyEncoding } from "./StoreError.ts"
  * Keys are in the order of their bytes. All that is given must hold: `prefix` and
  * ends together are where they overlap. Ends and prefix are keys and are encoded and
  * checked like keys; the empty prefix is that of all keys. `offset` and `limit`
- * count from the end at which reading begins, in whole numbers; what is below zero, or
- * no number, counts as zero.
+ * count from the end at which reading begins, in whole numbers.
+ *
+ * **Gotchas**
+ *
+ * What is not meant to choose keys must be left out: a property that is there and
+ * `undefined` is a `KeyEncoding`, so that a variable without a value never chooses
+ * all keys. So is a property that ranges do not have.
  *
  * **Example** (The last three keys of March)
  *
@@ -33,21 +38,21 @@ import type { KeyEncoding } from "./StoreError.ts"
  */
 export interface Range {
   /** Only keys that begin with these bytes. */
-  readonly prefix?: Key | undefined
+  readonly prefix?: Key
   /** Only keys behind this one. */
-  readonly gt?: Key | undefined
+  readonly gt?: Key
   /** This key and those behind it. */
-  readonly gte?: Key | undefined
+  readonly gte?: Key
   /** Only keys before this one. */
-  readonly lt?: Key | undefined
+  readonly lt?: Key
   /** This key and those before it. */
-  readonly lte?: Key | undefined
+  readonly lte?: Key
   /** Whether the range is read from its end. Default: `false`. */
   readonly reverse?: boolean | undefined
   /** How many keys are passed over. Default: none. */
-  readonly offset?: number | undefined
+  readonly offset?: number
   /** How many keys are given at the most. Default: all. */
-  readonly limit?: number | undefined
+  readonly limit?: number
 }
 
 /**

@@ -40,12 +40,14 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Engine } from "./Engine.ts"
+import * as BlankConfig from "./internal/blankConfig.ts"
 import * as OpenStores from "./internal/openStores.ts"
 import * as StoreAccess from "./internal/storeAccess.ts"
 import * as StoreInternals from "./internal/storeInternals.ts"
@@ -68,7 +70,9 @@ const makeWithEngine = Effect.fnUntraced(function*(
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
-    return closeOptions?.strict === true ? hold.release(true) : OpenStores.close(hold)
+    // From JavaScript, a value that is neither left out nor false fails and does not hide an error.
+    const isLenient = closeOptions === undefined || closeOptions?.strict === undefined || closeOptions.strict === false
+    return isLenient ? OpenStores.close(hold) : hold.release(true)
   }
   return {
     ...StoreMethods.make(hold, access),
@@ -104,11 +108,21 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
   static readonly layerWithEngine = (options: StoreOptions): Layer.Layer<Store, OpenFailed, Engine> =>
     Layer.effect(Store, makeWithEngine(options))
 
-  /** Provides a store with options from configuration. */
+  /**
+   * Provides a store with options from configuration. A value that is there and empty is not taken
+   * for one that is missing: an empty encryption key must not open a store without encryption.
+   */
   static readonly layerConfig = (
     options: Config.Wrap<StoreOptions>
   ): Layer.Layer<Store, OpenFailed | Config.ConfigError> =>
-    Layer.effect(Store, Effect.flatMap(Config.unwrap(options), make))
+    Layer.effect(
+      Store,
+      Effect.flatMap(
+        Effect.flatMap(ConfigProvider.ConfigProvider, (provider) =>
+          Config.unwrap(options).parse(BlankConfig.keeping(provider))),
+        make
+      )
+    )
 
   /** Provides a store in a temporary folder that is removed with its scope, for tests. */
   static readonly layerTemp = (options?: Omit<StoreOptions, "path" | "subdirectory">): Layer.Layer<Store, OpenFailed> =>

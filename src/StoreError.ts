@@ -167,6 +167,9 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
  * - `NotDecodable`: a stored key that is no text in `keyEncoding`, when text was asked for, or
  *   does not decode by the schema of its collection
  * - `Schema`: not a key of the schema of its collection, or one that has no order (`NaN`)
+ * - `Argument`: what chooses keys makes no sense: a range with an end that is `undefined`, with a
+ *   property that ranges do not have or with a limit that is no whole number; a list of keys that is
+ *   text or bytes. `key` names it
  *
  * @category errors
  * @since 0.1.0
@@ -179,7 +182,8 @@ export const KeyEncodingReason = Schema.Literals([
   "StringNotAllowed",
   "WrongType",
   "NotDecodable",
-  "Schema"
+  "Schema",
+  "Argument"
 ])
 
 /**
@@ -199,7 +203,7 @@ export type KeyEncodingReason = typeof KeyEncodingReason.Type
 export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/KeyEncoding")("KeyEncoding", {
   /** Why the key was refused. */
   reason: KeyEncodingReason,
-  /** The key as it is shown to a person. */
+  /** The key as it is shown to a person, or the name of the argument. */
   key: Schema.String,
   /** What is wrong with it and what to do. */
   detail: Schema.String,
@@ -208,7 +212,8 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
 }) {
   /** Shows the key, what is wrong with it and what to do. */
   override get message(): string {
-    return `Bad key ${this.key}${inCollection(this)}: ${this.detail}`
+    const what = this.reason === "Argument" ? "argument" : "key"
+    return `Bad ${what} ${this.key}${inCollection(this)}: ${this.detail}`
   }
 }
 

@@ -5,11 +5,38 @@
  */
 import * as Config from "effect/Config"
 import type * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { optional } from "./internal/blankConfig.ts"
 import { Store } from "./Store.ts"
 import type { OpenFailed } from "./StoreError.ts"
 
-/** An option that configuration may leave out. */
-const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
+/** A number in text, without a unit. */
+const plainNumber = /^\d+(\.\d+)?$/
+
+/** Text in which a number may stand without a unit, as the options take numbers. */
+const inUnit = (unit: string) =>
+  SchemaTransformation.transform({
+    decode: (text: string) => plainNumber.test(text.trim()) ? `${text.trim()} ${unit}` : text.trim(),
+    encode: (text: string) => text
+  })
+
+const Size = Schema.String.pipe(Schema.decodeTo(Schema.ByteSizeFromString, inUnit("bytes")))
+
+const Interval = Schema.String.pipe(
+  Schema.decodeTo(
+    Schema.String,
+    SchemaTransformation.transform({
+      decode: (text: string) => /^\s*infinity\s*$/i.test(text) ? "Infinity" : text,
+      encode: (text: string) => text
+    })
+  ),
+  Schema.decodeTo(Schema.DurationFromString, inUnit("millis"))
+)
+
+const size = (name: string) => Config.schema(Size, name)
+const interval = (name: string) => Config.schema(Interval, name)
+const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: string) => Config.Literals(all, name)
 
 /**
  * Provides a store whose options are read from configuration, by default from the
@@ -24,14 +51,14 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * | `STORE_READ_ONLY` | `readOnly` |
  * | `STORE_SHARED` | `shared` |
  * | `STORE_BATCH_SIZE` | `batchSize` |
- * | `STORE_BATCH_BYTES` | `batchBytes`, as in `4 MiB` |
- * | `STORE_FLUSH_INTERVAL` | `flushInterval`, as in `1 second` |
+ * | `STORE_BATCH_BYTES` | `batchBytes`, as in `4 MiB`, or a number of bytes |
+ * | `STORE_FLUSH_INTERVAL` | `flushInterval`, as in `1 second`, a number of milliseconds, or `infinity` |
  * | `STORE_AUTO_FLUSH_ON_READ` | `autoFlushOnRead` |
  * | `STORE_KEY_ENCODING` | `keyEncoding` |
  * | `STORE_KEY_ERRORS` | `keyErrors` |
  * | `STORE_KEY_NORMALIZATION` | `keyNormalization` |
- * | `STORE_MAP_SIZE` | `mapSize`, as in `64 MiB` |
- * | `STORE_MAX_MAP_SIZE` | `maxMapSize`, as in `1 GiB` |
+ * | `STORE_MAP_SIZE` | `mapSize`, as in `64 MiB`, or a number of bytes |
+ * | `STORE_MAX_MAP_SIZE` | `maxMapSize`, as in `1 GiB`, or a number of bytes |
  * | `STORE_DURABILITY` | `durability` |
  * | `STORE_CLOSE_FAILURE` | `closeFailure`, `die` or `log` |
  * | `STORE_COMPRESSION` | `compression` |
@@ -39,27 +66,30 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * | `STORE_VERIFY` | `verify` |
  * | `STORE_ENCRYPTION_KEY` | `encryptionKey` |
  *
+ * A variable that is there must have a value: an empty or a blank one is a `ConfigError` that
+ * names it.
+ *
  * @category layers
  * @since 0.1.0
  */
 export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = Store.layerConfig(Config.all({
-  path: Config.withDefault(Config.String("STORE_PATH"), "./data"),
-  subdirectory: optional(Config.Boolean("STORE_SUBDIRECTORY")),
-  readOnly: optional(Config.Boolean("STORE_READ_ONLY")),
-  shared: optional(Config.Boolean("STORE_SHARED")),
-  batchSize: optional(Config.Int("STORE_BATCH_SIZE")),
-  batchBytes: optional(Config.ByteSize("STORE_BATCH_BYTES")),
-  flushInterval: optional(Config.Duration("STORE_FLUSH_INTERVAL")),
-  autoFlushOnRead: optional(Config.Boolean("STORE_AUTO_FLUSH_ON_READ")),
-  keyEncoding: optional(Config.Literals(["utf8", "utf16le", "latin1", "ascii", "binary"], "STORE_KEY_ENCODING")),
-  keyErrors: optional(Config.Literals(["strict", "replace", "ignore"], "STORE_KEY_ERRORS")),
-  keyNormalization: optional(Config.Literals(["NFC", "NFD", "NFKC", "NFKD"], "STORE_KEY_NORMALIZATION")),
-  mapSize: optional(Config.ByteSize("STORE_MAP_SIZE")),
-  maxMapSize: optional(Config.ByteSize("STORE_MAX_MAP_SIZE")),
-  durability: optional(Config.Literals(["sync", "noSync"], "STORE_DURABILITY")),
-  closeFailure: optional(Config.Literals(["die", "log"], "STORE_CLOSE_FAILURE")),
-  compression: optional(Config.Boolean("STORE_COMPRESSION")),
-  checksums: optional(Config.Boolean("STORE_CHECKSUMS")),
-  verify: optional(Config.Boolean("STORE_VERIFY")),
-  encryptionKey: optional(Config.Redacted("STORE_ENCRYPTION_KEY"))
+  path: Config.map(optional("STORE_PATH", Config.String), (path) => path ?? "./data"),
+  subdirectory: optional("STORE_SUBDIRECTORY", Config.Boolean),
+  readOnly: optional("STORE_READ_ONLY", Config.Boolean),
+  shared: optional("STORE_SHARED", Config.Boolean),
+  batchSize: optional("STORE_BATCH_SIZE", Config.Int),
+  batchBytes: optional("STORE_BATCH_BYTES", size),
+  flushInterval: optional("STORE_FLUSH_INTERVAL", interval),
+  autoFlushOnRead: optional("STORE_AUTO_FLUSH_ON_READ", Config.Boolean),
+  keyEncoding: optional("STORE_KEY_ENCODING", literals("utf8", "utf16le", "latin1", "ascii", "binary")),
+  keyErrors: optional("STORE_KEY_ERRORS", literals("strict", "replace", "ignore")),
+  keyNormalization: optional("STORE_KEY_NORMALIZATION", literals("NFC", "NFD", "NFKC", "NFKD")),
+  mapSize: optional("STORE_MAP_SIZE", size),
+  maxMapSize: optional("STORE_MAX_MAP_SIZE", size),
+  durability: optional("STORE_DURABILITY", literals("sync", "noSync")),
+  closeFailure: optional("STORE_CLOSE_FAILURE", literals("die", "log")),
+  compression: optional("STORE_COMPRESSION", Config.Boolean),
+  checksums: optional("STORE_CHECKSUMS", Config.Boolean),
+  verify: optional("STORE_VERIFY", Config.Boolean),
+  encryptionKey: optional("STORE_ENCRYPTION_KEY", Config.Redacted)
 }))

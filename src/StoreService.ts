@@ -8,7 +8,7 @@ import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type { Change, ChangesOptions } from "./Change.ts"
-import type { Entries, Found } from "./Entries.ts"
+import type { Entries, Found, ListOf } from "./Entries.ts"
 import type * as StoreInternals from "./internal/storeInternals.ts"
 import type { Key } from "./Key.ts"
 import type { Range, StreamRange } from "./Range.ts"
@@ -160,11 +160,11 @@ export interface StoreService {
    */
   readonly getMany: {
     (
-      keys: Iterable<Key>,
+      keys: ListOf<Key>,
       options: { readonly decodeKeys: true }
     ): Effect.Effect<Found<string>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
     <K extends Key>(
-      keys: Iterable<K>,
+      keys: ListOf<K>,
       options?: { readonly decodeKeys?: false | undefined }
     ): Effect.Effect<Found<K>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
   }
@@ -224,7 +224,7 @@ export interface StoreService {
 
   /** Deletes many values in one transaction: all of them or none, on disk when it returns. */
   readonly deleteMany: (
-    keys: Iterable<Key>
+    keys: ListOf<Key>
   ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
 
   /** How many keys have a value, pending writes included. */

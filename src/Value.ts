@@ -11,11 +11,17 @@
  * own enumerable properties, and properties under symbols are left out. An error
  * keeps its name, message, stack and cause. A getter is read, once or twice.
  *
+ * Other than with `structuredClone`, an object that would come back empty or as something
+ * else is refused: values of Effect (`Option`, `Redacted`, `HashMap`, `Duration`, errors
+ * with fields ...), but for instances of `Data.Class` and `Schema.Class`, whose fields are
+ * their own properties; objects of the platform that hide their state (`URL`, `Blob`,
+ * `Intl.NumberFormat` ...), of any realm; and instances that have getters, but no
+ * properties of their own.
+ *
  * Other than with `structuredClone`, each view (`Uint8Array`, `DataView` ...) is stored
  * with its own bytes alone, never with the rest of the buffer that it looks into: a
  * small `Buffer` lies in a pool among the data of others. A resizable buffer comes
- * back with a fixed length. Objects of the platform that hide their state (`URL`,
- * `Blob`, `Intl.NumberFormat` ...) are refused, for they would come back empty.
+ * back with a fixed length.
  *
  * **Format**
  *

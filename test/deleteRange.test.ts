@@ -24,8 +24,8 @@ const Range = Schema.Struct({
   gte: Schema.optional(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 30 }))),
   lt: Schema.optional(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 30 }))),
   reverse: Schema.optional(Schema.Boolean),
-  offset: Schema.optional(between(0, 5)),
-  limit: Schema.optional(between(0, 12))
+  offset: Schema.optionalKey(between(0, 5)),
+  limit: Schema.optionalKey(between(0, 12))
 })
 
 describe("deleteRange", () => {

@@ -38,7 +38,7 @@ const byteKey: Arbitrary.Arbitrary<TestKey> = Arbitrary.map(
   (bytes) => Uint8Array.from(bytes)
 )
 
-const countArbitrary = Arbitrary.schema(Schema.UndefinedOr(between(-1, 8)))
+const countArbitrary = Arbitrary.schema(Schema.UndefinedOr(between(0, 8)))
 
 const scenarioOf = (key: Arbitrary.Arbitrary<TestKey>) => {
   const writes = Arbitrary.array(Arbitrary.all([key, Arbitrary.schema(Schema.Boolean)]), { maxLength: 15 })
@@ -52,7 +52,12 @@ const scenarioOf = (key: Arbitrary.Arbitrary<TestKey>) => {
       countArbitrary,
       countArbitrary
     ]),
-    ([ends, reverse, offset, limit]): TestRange => ({ ...Object.fromEntries(ends), reverse, offset, limit })
+    ([ends, reverse, offset, limit]): TestRange => ({
+      ...Object.fromEntries(ends),
+      reverse,
+      ...(offset === undefined ? {} : { offset }),
+      ...(limit === undefined ? {} : { limit })
+    })
   )
   return {
     stored: writes,

@@ -16,35 +16,16 @@ const collect = Stream.runCollect
 describe("offset and limit", () => {
   const keys = ["a", "b", "c", "d", "e"]
 
-  it.effect("that are no whole numbers count as the next smaller one, and NaN and what is below zero as zero", () =>
+  it.effect("may lie beyond the end, and be Infinity", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany(keys.map((key) => [key, key] as const))
-      const sane: ReadonlyArray<readonly [number | undefined, number]> = [
-        [undefined, 0],
-        [-1, 0],
-        [-Infinity, 0],
-        [NaN, 0],
-        [0.9, 0],
-        [2.9, 2],
-        [5, 5],
-        [Infinity, 5],
-        [Number.MAX_VALUE, 5]
-      ]
-      for (const [given, meant] of sane) {
-        assert.strictEqual(
-          (yield* collect(store.keys({ offset: given }))).join(""),
-          keys.slice(meant).join(""),
-          `${given}`
-        )
-        if (given === undefined) continue
-        assert.strictEqual(
-          (yield* collect(store.keys({ limit: given }))).join(""),
-          keys.slice(0, meant).join(""),
-          `${given}`
-        )
+      for (const count of [0, -0, 2, 5, Number.MAX_VALUE, Infinity]) {
+        assert.strictEqual((yield* collect(store.keys({ offset: count }))).join(""), keys.slice(count).join(""))
+        assert.strictEqual((yield* collect(store.keys({ limit: count }))).join(""), keys.slice(0, count).join(""))
       }
       assert.deepStrictEqual(yield* collect(store.keys({ offset: 1, limit: Infinity })), ["b", "c", "d", "e"])
+      assert.deepStrictEqual(yield* collect(store.keys({ offset: Infinity, limit: Infinity })), [])
     }).pipe(Effect.provide(Store.layerTemp())))
 
   it.effect("cut the range wherever its parts end, from either end", () =>
@@ -93,7 +74,7 @@ describe("a part of a stream is bounded", () => {
           return part
         }))
       yield* store.putMany(entries)
-      for (const [limit, most] of [[-1, 0], [0, 0], [NaN, 0], [1, 1], [256, 1], [300, 2]] as const) {
+      for (const [limit, most] of [[0, 0], [1, 1], [256, 1], [300, 2]] as const) {
         reads = 0
         yield* Stream.runDrain(store.keys({ limit }))
         assert.isAtMost(reads, most, `limit ${limit}`)

@@ -85,11 +85,11 @@ export type TestKey = string | Uint8Array
 
 /** A range whose ends are written like that. */
 export interface TestRange extends Range {
-  readonly prefix?: TestKey | undefined
-  readonly gt?: TestKey | undefined
-  readonly gte?: TestKey | undefined
-  readonly lt?: TestKey | undefined
-  readonly lte?: TestKey | undefined
+  readonly prefix?: TestKey
+  readonly gt?: TestKey
+  readonly gte?: TestKey
+  readonly lt?: TestKey
+  readonly lte?: TestKey
 }
 
 /** The records of a range as a reader expects them: sorted, those that fit, from one end, some of them. */
@@ -111,6 +111,6 @@ export const inRange = <A>(
     )
     .toSorted(([a], [b]) => Buffer.compare(a, b))
   if (range.reverse === true) wanted.reverse()
-  const start = Math.max(0, range.offset ?? 0)
-  return wanted.slice(start, start + Math.max(0, range.limit ?? Infinity))
+  const { limit = Infinity, offset = 0 } = range
+  return wanted.slice(offset, offset + limit)
 }

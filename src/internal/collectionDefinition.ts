@@ -77,12 +77,33 @@ const makeIndex = <Value, K extends KeySchema>(
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
+/** The compiler sees to it that none is missing. */
+const optionNames = { key: true, value: true, indexes: true, version: true, migrations: true } satisfies Record<
+  keyof CollectionOptions<KeySchema, ValueSchema, Record<string, KeySchema>, Record<number, unknown>>,
+  true
+>
+
+const indexOptionNames = { key: true, of: true, unique: true } satisfies Record<
+  keyof IndexDefinition<unknown, KeySchema>,
+  true
+>
+
+const unknownIn = (options: object, names: object): string | undefined =>
+  Object.keys(options).find((name) => !Object.hasOwn(names, name))
+
+const isVersion = (name: string): boolean => /^[1-9]\d*$/.test(name)
+
 /** What is not even of the right kind, in a program without types. */
 const wrongPartOf = (options: unknown): string | undefined => {
+  if (!Predicate.isObject(options)) return "its options are no object."
+  const unknownOption = unknownIn(options, optionNames)
+  if (unknownOption !== undefined) return `there is no option "${unknownOption}".`
   if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key is to be a schema."
   if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
   const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
   if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations are to be functions."
+  const noVersion = Object.keys(migrations).find((name) => !isVersion(name))
+  if (noVersion !== undefined) return `its migration "${noVersion}" is to have a version as its name, from 1 on.`
   if (!Predicate.isObject(indexes)) return "its indexes are to be an object."
   for (const [name, index] of Object.entries(indexes)) {
     if (!Predicate.hasProperty(index, "key") || !Schema.isSchema(index.key)) {
@@ -91,6 +112,11 @@ const wrongPartOf = (options: unknown): string | undefined => {
     if (!Predicate.hasProperty(index, "of") || !Predicate.isFunction(index.of)) {
       return `"of" of its index "${name}" is to be a function.`
     }
+    if ("unique" in index && index.unique !== undefined && !Predicate.isBoolean(index.unique)) {
+      return `"unique" of its index "${name}" is to be true or false.`
+    }
+    const unknownIndexOption = unknownIn(index, indexOptionNames)
+    if (unknownIndexOption !== undefined) return `its index "${name}" has no option "${unknownIndexOption}".`
   }
   return undefined
 }
@@ -118,7 +144,7 @@ export const make = Effect.fnUntraced(
     if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
     const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
-    const version = options.version ?? 1
+    const { version = 1 } = options
     if (!Number.isSafeInteger(version) || version < 1) {
       return yield* refuse("its version is to be a whole number from 1 on.")
     }

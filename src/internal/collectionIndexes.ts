@@ -73,6 +73,7 @@ export const make = <
   const reads = CollectionStreams.makeReads<IK, K, V>(
     {
       open,
+      name: `${name}.${index.name}`,
       database: index.database,
       codec: index.key,
       isPart: !index.isUnique,

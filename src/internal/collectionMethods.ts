@@ -19,6 +19,7 @@ import {
   type ReadOnly,
   type ValueDecoding
 } from "../StoreError.ts"
+import * as CallArguments from "./callArguments.ts"
 import * as ChangeStream from "./changeStream.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
@@ -113,6 +114,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     readKey(key, (reader, bytes) => reader.has(database, bytes), Effect.succeed)
 
   const getMany: Collection<K, V, I>["getMany"] = Effect.fnUntraced(function*(wanted) {
+    const noList = CallArguments.notAList("keys", wanted, name)
+    if (noList !== undefined) return yield* noList
     const named: Array<readonly [K["Type"], ByteString]> = []
     for (const key of wanted) named.push([key, yield* keyCodec.encode(key)])
     const records = yield* access.read((reader) =>
@@ -233,8 +236,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   })
 
   const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+    const noList = CallArguments.notAList("entries", entries, name)
+    if (noList !== undefined) return yield* noList
     const records: Array<NewRecord> = []
-    for (const [key, value] of entries) records.push(yield* encodeRecord(key, value))
+    for (const entry of entries) {
+      const noPair = CallArguments.notAPair(entry, name)
+      if (noPair !== undefined) return yield* noPair
+      records.push(yield* encodeRecord(...entry))
+    }
     if (!hasIndexes) {
       const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
       return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
@@ -247,6 +256,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   })
 
   const deleteMany: Collection<K, V, I>["deleteMany"] = Effect.fnUntraced(function*(unwanted) {
+    const noList = CallArguments.notAList("keys", unwanted, name)
+    if (noList !== undefined) return yield* noList
     const keys: Array<ByteString> = []
     for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
     if (!hasIndexes) {
@@ -274,6 +285,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const reads = CollectionStreams.makeReads<K, K, V>(
     {
       open,
+      name,
       database,
       codec: keyCodec,
       isPart: false,
@@ -285,12 +297,16 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   )
 
   const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>
-    Stream.runHead(reads.entries({ ...range, reverse, limit: 1 }))
+    Effect.andThen(
+      CallArguments.checked("the range", range, CallArguments.endChecks, name),
+      Effect.suspend(() => Stream.runHead(reads.entries({ ...range, reverse, limit: 1 })))
+    )
 
-  const changes: Collection<K, V, I>["changes"] = ({ capacity, prefix } = {}) =>
-    Stream.unwrap(
-      Effect.map(
-        CollectionStreams.toKeyRange(keyCodec, { prefix }, false),
+  const changes: Collection<K, V, I>["changes"] = (options = {}) => {
+    const subscribe = Effect.suspend(() => {
+      const { capacity, ...prefix } = options
+      return Effect.map(
+        CollectionStreams.toKeyRange(keyCodec, prefix, false),
         (range) =>
           ChangeStream.make(holder, access, {
             database,
@@ -300,7 +316,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
             decodeValue: (key, record) => ChangeStream.decodingOwn(decodeValue(key, record))
           })
       )
+    })
+    return Stream.unwrap(
+      Effect.andThen(
+        CallArguments.checked("the options of changes", options, CallArguments.typedChangesChecks, name),
+        subscribe
+      )
     )
+  }
 
   return {
     get,

@@ -183,7 +183,11 @@ export const make = <
         cause
       )
     const encoded = yield* Effect.mapError(Effect.fromResult(valueCodec.decodeRaw(record, show)), failed)
-    const migrated = yield* Effect.mapError(migration(encoded), failed)
+    const migrating = migration(encoded)
+    if (!Effect.isEffect(migrating)) {
+      return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
+    }
+    const migrated = yield* Effect.mapError(migrating, failed)
     if (from + 1 === definition.version) yield* Effect.mapError(valueCodec.decodeEncoded(migrated, show), failed)
     const bytes = yield* Effect.mapError(Effect.fromResult(valueCodec.encodeRaw(migrated, show)), failed)
     return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)

@@ -13,6 +13,7 @@ import type { ByteString } from "../Key.ts"
 import type { KeyPrefix, KeySchema } from "../KeySchema.ts"
 import { afterPrefix, intersect } from "../Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../StoreError.ts"
+import * as CallArguments from "./callArguments.ts"
 import type { KeyCodec } from "./collectionCodec.ts"
 import {
   type Converted,
@@ -91,6 +92,8 @@ const decodeAll = Effect.fnUntraced(function*<B, E, R>(
 /** What records are read from: those of a collection themselves, or those that an index leads to. */
 export interface Source<K extends KeySchema> {
   readonly open: OpenRecords
+  /** The name of the collection, or of the index as `collection.index`. */
+  readonly name: string
   readonly database: string
   /** The codec of the keys of ranges. */
   readonly codec: KeyCodec<K>
@@ -110,22 +113,31 @@ interface Finding {
 /** Nothing but the entries of the database. */
 const entriesThemselves: Finding = { values: false, resolve: itself }
 
+const checkedRange = <K extends KeySchema>({ codec, isPart, name }: Source<K>, range: TypedRange<K>) =>
+  Effect.andThen(
+    CallArguments.checked("the range", range, CallArguments.typedChecks, name),
+    Effect.suspend(() => toKeyRange(codec, range, isPart))
+  )
+
 /** A stream of a range of a database. */
 const make = <K extends KeySchema, B, E, R>(
-  { codec, database, isPart, open }: Source<K>,
+  source: Source<K>,
   { resolve, values }: Finding,
   range: TypedRange<K>,
-  decode: Decode<B, E, R>
+  decode: () => Decode<B, E, R>
 ): Stream.Stream<B, E | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> =>
   Stream.unwrap(
-    Effect.flatMap(toKeyRange(codec, range, isPart), (keyRange): Effect.Effect<
+    Effect.flatMap(checkedRange(source, range), (keyRange): Effect.Effect<
       Stream.Stream<B, E | Closed | EngineFailure, R>,
       Closed | EngineFailure,
       Scope.Scope
     > =>
       Effect.map(
-        open({ ...range, ...keyRange, database, values }, resolve),
-        (pull) => Stream.fromPull(Effect.succeed(converting(pull, (part) => decodeAll(part, decode))))
+        source.open({ ...range, ...keyRange, database: source.database, values }, resolve),
+        (pull) => {
+          const decodeRecord = decode()
+          return Stream.fromPull(Effect.succeed(converting(pull, (part) => decodeAll(part, decodeRecord))))
+        }
       ))
   )
 
@@ -174,7 +186,10 @@ export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends V
   function values(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
   function values(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
   function values(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
-    return make(source, source.records, range, (record) => tolerating(range.undecodable, decodeValue(record)))
+    return make(source, source.records, range, () => {
+      const { undecodable } = range
+      return (record) => tolerating(undecodable, decodeValue(record))
+    })
   }
 
   type Entry<A> = readonly [K["Type"], A]
@@ -190,25 +205,23 @@ export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends V
   function entries(
     range: Range = {}
   ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
-    return make(
-      source,
-      source.records,
-      range,
-      (record) =>
+    return make(source, source.records, range, () => {
+      const { undecodable } = range
+      return (record) =>
         Settled.flatMap(keyCodec.decode(record[0]), (key) =>
           Settled.map(
-            tolerating(range.undecodable, decodeValue(record)),
+            tolerating(undecodable, decodeValue(record)),
             (value) => value === undefined ? undefined : { item: [key, value.item] as const }
           ))
-    )
+    })
   }
 
   return {
     values,
     entries,
     keys: (range: Range = {}) =>
-      make(source, source.keys, range, ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))),
+      make(source, source.keys, range, () => ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))),
     count: (range: Range = {}) =>
-      Stream.runCount(make(source, entriesThemselves, range, () => Effect.succeed({ item: true })))
+      Stream.runCount(make(source, entriesThemselves, range, () => () => Effect.succeed({ item: true })))
   }
 }

@@ -12,7 +12,15 @@ import type { Collection } from "../CollectionService.ts"
 import type { Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import type { Closed, EngineFailure, KeyEncoding, ReadOnly, ValueDecoding, ValueEncoding } from "../StoreError.ts"
+import {
+  type Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  type ReadOnly,
+  type ValueDecoding,
+  ValueEncoding
+} from "../StoreError.ts"
+import * as CallArguments from "./callArguments.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import type { CollectionWrites, NewRecord } from "./collectionWrites.ts"
 import { copyOf, isSameValue } from "./engineBytes.ts"
@@ -44,7 +52,7 @@ const overtaken = Symbol("overtaken")
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   access: StoreAccess,
   { options: { shared }, retryTurns }: StoreCore,
-  { database, key: keyCodec, value: valueCodec }: Definition<K, V, I>,
+  { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   { current, enterToWrite, removal }: Common
 ): Collection<K, V, I>["update"] => {
@@ -75,6 +83,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         : Settled.map(valueCodec.decode(old, () => keyCodec.show(key)), Option.some),
       (found): Effect.Effect<Next, KeyEncoding | ValueEncoding, UpdateServices> => {
         const value = f(found)
+        const wrong = CallArguments.notAnOption(value)
+        if (wrong !== undefined) {
+          return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), detail: wrong, collection: name }))
+        }
         return Option.isNone(value)
           ? Effect.succeed({ value, record: undefined })
           : Settled.map(writes.encode(key, value.value), (record) => ({ value, record }))

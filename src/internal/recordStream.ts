@@ -43,12 +43,10 @@ interface Source {
   readonly check: Effect.Effect<void, Closed>
 }
 
-const toCount = (n: number): number => Math.max(0, Math.floor(n)) || 0
-
 /** Cuts parts as `offset` and `limit` want it. */
 const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
-  let passOver = toCount(offset)
-  let left = toCount(limit)
+  let passOver = offset
+  let left = limit
   return {
     isDone: () => left === 0,
     wanted: () => passOver + left,

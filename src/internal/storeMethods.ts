@@ -8,7 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
-import type { Entries, Found } from "../Entries.ts"
+import type { Entries, Found, ListOf } from "../Entries.ts"
 import type { ByteString, Key } from "../Key.ts"
 import {
   type Closed,
@@ -19,6 +19,7 @@ import {
   type ValueDecoding,
   ValueEncoding
 } from "../StoreError.ts"
+import * as CallArguments from "./callArguments.ts"
 import type { CommitError } from "./committer.ts"
 import { copyOf, isSameValue } from "./engineBytes.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
@@ -85,7 +86,14 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     })
 
   const has = (key: Key, hasOptions?: { readonly flush?: boolean | undefined }) =>
-    readKey(key, hasValue, hasOptions?.flush)
+    hasOptions === undefined
+      ? readKey(key, hasValue)
+      : access.enter(() =>
+        Effect.andThen(
+          CallArguments.checked("the options of has", hasOptions, CallArguments.hasChecks),
+          Effect.suspend(() => readKey(key, hasValue, hasOptions.flush))
+        )
+      )
 
   const readAll = <K extends Key>(
     reader: Reader,
@@ -109,10 +117,12 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   }
 
   const getAll = <K extends Key, N extends Key>(
-    wanted: Iterable<K>,
+    wanted: ListOf<K>,
     nameOf: (given: K, key: ByteString) => Result.Result<N, KeyEncoding>
   ) =>
     access.enter((): Effect.Effect<Found<N>, KeyEncoding | ValueDecoding | Closed | EngineFailure> => {
+      const noList = CallArguments.notAList("keys", wanted)
+      if (noList !== undefined) return Effect.fail(noList)
       const named: Array<readonly [N, ByteString]> = []
       for (const given of wanted) {
         const key = keys.encode(given)
@@ -131,20 +141,26 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   type GetManyError = KeyEncoding | ValueDecoding | Closed | EngineFailure
 
   function getMany(
-    wanted: Iterable<Key>,
+    wanted: ListOf<Key>,
     manyOptions: { readonly decodeKeys: true }
   ): Effect.Effect<Found<string>, GetManyError>
   function getMany<K extends Key>(
-    wanted: Iterable<K>,
+    wanted: ListOf<K>,
     manyOptions?: { readonly decodeKeys?: false | undefined }
   ): Effect.Effect<Found<K>, GetManyError>
   function getMany<K extends Key>(
-    wanted: Iterable<K>,
+    wanted: ListOf<K>,
     manyOptions?: { readonly decodeKeys?: boolean | undefined }
   ): Effect.Effect<Found<string> | Found<K>, GetManyError> {
-    return manyOptions?.decodeKeys === true
-      ? getAll(wanted, (_, key) => keys.decode(key))
-      : getAll(wanted, Result.succeed)
+    if (manyOptions === undefined) return getAll(wanted, Result.succeed)
+    return Effect.andThen(
+      CallArguments.checked("the options of getMany", manyOptions, CallArguments.getManyChecks),
+      Effect.suspend((): Effect.Effect<Found<string> | Found<K>, GetManyError> =>
+        manyOptions.decodeKeys === true
+          ? getAll(wanted, (_, key) => keys.decode(key))
+          : getAll(wanted, Result.succeed)
+      )
+    )
   }
 
   const size = access.read((reader) => Effect.fromResult(reader.count(recordsName)))
@@ -216,6 +232,8 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     const current = find(reader, bytes)
     if (Result.isFailure(current)) return Result.fail(current.failure)
     const next = f(current.success)
+    const wrong = CallArguments.notAnOption(next)
+    if (wrong !== undefined) return Result.fail(new ValueEncoding({ key: keys.show(key), detail: wrong }))
     if (Option.isSome(next)) {
       return Result.map(encode(key, next.value), (encoded) => ({ result: next, writes: write(bytes, encoded) }))
     }
@@ -276,6 +294,8 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
 
   const putMany = (entries: Entries) =>
     access.enterToWrite((transaction): Effect.Effect<void, KeyEncoding | ValueEncoding | CommitError | Closed> => {
+      const wrong = CallArguments.notEntries(entries)
+      if (wrong !== undefined) return Effect.fail(wrong)
       const writes = new WriteSet()
       // What a transaction defines would be known to it alone.
       const takeDefinitions = transaction === undefined ? core.beginUnit() : undefined
@@ -284,7 +304,10 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         definitions?.end(false)
         return Effect.fail(error)
       }
-      for (const [key, value] of isIterable(entries) ? entries : Object.entries(entries)) {
+      for (const entry of isIterable(entries) ? entries : Object.entries(entries)) {
+        const noPair = CallArguments.notAPair(entry)
+        if (noPair !== undefined) return fail(noPair)
+        const [key, value] = entry
         const bytes = keys.encode(key)
         if (Result.isFailure(bytes)) return fail(bytes.failure)
         const encoded = encode(key, value, definitions?.codec)
@@ -297,8 +320,10 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         : writeWithDefinitions(writes, definitions)
     })
 
-  const deleteMany = (unwanted: Iterable<Key>) =>
+  const deleteMany = (unwanted: ListOf<Key>) =>
     access.enterToWrite((transaction): Effect.Effect<void, KeyEncoding | CommitError | Closed> => {
+      const noList = CallArguments.notAList("keys", unwanted)
+      if (noList !== undefined) return Effect.fail(noList)
       const writes = new WriteSet()
       for (const key of unwanted) {
         const bytes = keys.encode(key)
@@ -316,6 +341,8 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
 
   const backup = (target: string, backupOptions?: { readonly compact?: boolean | undefined }) =>
     access.enter((): Effect.Effect<void, CommitError | Closed> => {
+      const problem = CallArguments.backupProblem(target, backupOptions)
+      if (problem !== undefined) return Effect.fail(CallArguments.badCall("backup", problem))
       const compact = backupOptions?.compact === true
       const copy = core.whileReadable(environment.backup(target, { compact }))
       return options.readOnly ? copy : Effect.andThen(core.pending.flush, copy)

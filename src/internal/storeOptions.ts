@@ -35,6 +35,47 @@ const mebibyte = 1024 * 1024
 const smallestMap = mebibyte / 4
 const encryptionKeyBytes = 32
 
+/** The compiler sees to it that none is missing. */
+const optionNames = {
+  path: true,
+  subdirectory: true,
+  readOnly: true,
+  shared: true,
+  batchSize: true,
+  batchBytes: true,
+  flushInterval: true,
+  autoFlushOnRead: true,
+  keyEncoding: true,
+  keyErrors: true,
+  keyNormalization: true,
+  formatKey: true,
+  mapSize: true,
+  maxMapSize: true,
+  resize: true,
+  transactionRetry: true,
+  durability: true,
+  closeFailure: true,
+  fileMode: true,
+  compression: true,
+  checksums: true,
+  verify: true,
+  encryptionKey: true
+} satisfies Record<keyof StoreOptions, true>
+
+/** An option that there is not, or that is `null`. One that is `undefined` is not given. */
+const strangeOption = (options: object): readonly [option: string, detail: string] | undefined => {
+  for (const option in options) {
+    if (!Object.hasOwn(optionNames, option)) {
+      const similar = Object.keys(optionNames).find((name) => name.toLowerCase() === option.toLowerCase())
+      return [option, `there is no such option${similar === undefined ? "" : `; is ${similar} meant?`}`]
+    }
+    if (Reflect.get(options, option) === null && option !== "path") {
+      return [option, "it is null; leave it out for its default"]
+    }
+  }
+  return undefined
+}
+
 /** Ten growths of at least twice the size reach a thousand times the map. */
 const defaultResize = Schedule.recurs(10)
 
@@ -48,8 +89,12 @@ const defaultTransactionRetry = Schedule.recurs(100)
 export const resolve = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<ResolvedOptions, OpenFailed> {
+  const given: unknown = options
+  if (!Predicate.isObject(given)) {
+    return yield* new OpenFailed({ reason: "BadOption", path: "", option: "path", detail: "the options are no object" })
+  }
   const path = Predicate.isString(options.path) ? options.path : typeof options.path
-  const refuse = (option: keyof StoreOptions, detail: string): OpenFailed =>
+  const refuse = (option: string, detail: string): OpenFailed =>
     new OpenFailed({ reason: "BadOption", path, option, detail })
 
   /** Reads an option; what is nothing that is wanted may throw when it is looked at. */
@@ -101,6 +146,10 @@ export const resolve = Effect.fnUntraced(function*(
       const given = options[option] ?? fallback
       return Schedule.isSchedule(given) ? Option.some(given) : Option.none()
     })
+
+  // One that throws as it is looked at is refused below.
+  const strange = Result.getOrUndefined(Result.try(() => strangeOption(options)))
+  if (strange !== undefined) return yield* refuse(...strange)
 
   yield* read(
     "path",

@@ -13,6 +13,7 @@ import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import { Closed, type EngineFailure, TransactionConflict } from "../StoreError.ts"
+import * as CallArguments from "./callArguments.ts"
 import type { CommitError } from "./committer.ts"
 import { withSpan } from "./privateSpan.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
@@ -130,11 +131,13 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
     options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
   ): Effect.Effect<A, E | TransactionError, R> =>
     Effect.withFiber((fiber) =>
-      enter((around): Effect.Effect<A, E | TransactionError, R> =>
-        around === undefined
+      enter((around): Effect.Effect<A, E | TransactionError, R> => {
+        const problem = CallArguments.transactionProblem(effect, options)
+        if (problem !== undefined) return Effect.fail(CallArguments.badCall("withTransaction", problem))
+        return around === undefined
           ? runOutermost(effect, fiber, options?.retry ?? transactionRetry)
           : runNested(effect, fiber, around, options?.retry ?? transactionRetry)
-      )
+      })
     )
 
   return { withTransaction }

@@ -3,6 +3,7 @@
  * refer to each other by index, and put together again.
  */
 import { types } from "node:util"
+import { type Lost, lostOf, lostOfError, tagOf } from "./lostState.ts"
 
 /** Thrown inside the codec only; its message is ready to be shown. */
 export class Refusal extends Error {}
@@ -48,16 +49,6 @@ const kinds = {
 
 const isList: (value: unknown) => value is ReadonlyArray<unknown> = Array.isArray
 
-const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
-
-/** Whether an object with this tag is made by the platform and keeps its state where nobody can read it. */
-const isOpaque = (value: object, tag: string): boolean => {
-  if (tag === "Object") return false
-  if (/ Iterator$|Generator$|^(Intl|Temporal|WebAssembly)\./.test(tag)) return true
-  const constructor: unknown = Reflect.get(globalThis, tag)
-  return typeof constructor === "function" && value instanceof constructor
-}
-
 /** The last step of the path to a slot. */
 const stepInto = (node: Node, at: number): string => {
   switch (node[0]) {
@@ -94,11 +85,12 @@ const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
 
 const maximumPlace = 200
 
-const refuse = (noun: string, place: string): never => {
+const refuse = ({ noun, remedy }: Lost, place: string): never => {
   const what = /^[aeio]/i.test(noun) ? `an ${noun}` : `a ${noun}`
   const path = place.replace(/^\./, "")
   const shown = path.length > maximumPlace ? `...${path.slice(-maximumPlace)}` : path
-  throw new Refusal(path === "" ? `it is ${what}` : `it has ${what} at ${shown}`)
+  const problem = path === "" ? `it is ${what}` : `it has ${what} at ${shown}`
+  throw new Refusal(remedy === undefined ? problem : `${problem}: ${remedy}`)
 }
 
 const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
@@ -156,7 +148,7 @@ export const takeApart = (root: unknown): Array<Node> => {
         return value === null ? null : reference(value)
       case "function":
       case "symbol":
-        return refuse(typeof value, placeOfNext())
+        return refuse({ noun: typeof value }, placeOfNext())
       default:
         return value
     }
@@ -169,8 +161,12 @@ export const takeApart = (root: unknown): Array<Node> => {
     }
   }
 
+  const refuseLost = (lost: Lost | undefined): void => {
+    if (lost !== undefined) refuse(lost, placeOfNode(nodes, nodes.length))
+  }
+
   const write = (value: object): void => {
-    if (types.isProxy(value)) refuse("Proxy", placeOfNode(nodes, nodes.length))
+    if (types.isProxy(value)) refuseLost({ noun: "Proxy" })
     if (isRecord(value)) {
       properties(open(kinds.object), value)
     } else if (Array.isArray(value)) {
@@ -186,7 +182,8 @@ export const takeApart = (root: unknown): Array<Node> => {
     } else if (types.isSet(value)) {
       const node = open(kinds.set)
       Set.prototype.forEach.call(value, (member) => node.push(slot(member)))
-    } else if (value instanceof Error) {
+    } else if (value instanceof Error || types.isNativeError(value)) {
+      refuseLost(lostOfError(value))
       const texts: ReadonlyArray<unknown> = [value.name, value.message, value.stack]
       const node = open(kinds.error, ...texts.map((text) => slot(typeof text === "string" ? text : "")))
       if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
@@ -201,8 +198,7 @@ export const takeApart = (root: unknown): Array<Node> => {
     } else if (types.isBoxedPrimitive(value)) {
       open(kinds.boxed).push(slot(value.valueOf()))
     } else {
-      const tag = tagOf(value)
-      if (isOpaque(value, tag)) refuse(tag, placeOfNode(nodes, nodes.length))
+      refuseLost(lostOf(value))
       properties(open(kinds.object), value)
     }
   }
