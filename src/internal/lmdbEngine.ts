@@ -46,6 +46,7 @@ import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./fileLimit.t
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { formatKey, formatVersion } from "./lmdbBatch.ts"
 import { failure, refuse } from "./lmdbErrors.ts"
+import { dictionaryOf, loadsDictionary } from "./lmdbDictionary.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { type Decide, decideBy, type Outcome, transact, type WritableFiles } from "./lmdbTransaction.ts"
@@ -89,7 +90,12 @@ interface Files extends Omit<WritableFiles, "databases" | "meta"> {
   readonly databases: ReadonlyMap<string, Records>
   /** `undefined` on a read-only file that was never written to. */
   readonly meta: Records | undefined
+  /** The dictionary of values that are compressed. */
+  readonly dictionary: Uint8Array
 }
+
+/** What is read from while no files are open. */
+const noFiles: Pick<Files, "databases" | "dictionary"> = { databases: new Map(), dictionary: new Uint8Array(0) }
 
 const isWritable = (files: Files): files is Files & { readonly meta: Records } => files.meta !== undefined
 
@@ -114,7 +120,7 @@ const namesIn = (root: RootDatabase): ReadonlyArray<string> =>
 /** Opens a database, or creates it. The declaration hides that one that a read-only file lacks is `undefined`. */
 const openDatabase = (root: RootDatabase, name: string): Records | undefined => {
   const options = { name, encoding: "binary" as const, keyEncoder }
-  return root.openDB(options)
+  return root.openDB(name === metaName ? { ...options, compression: loadsDictionary } : options)
 }
 
 const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = wantedMapSize): Files => {
@@ -151,6 +157,7 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
       root,
       databases,
       meta,
+      dictionary: dictionaryOf(meta),
       wantedMapSize,
       nativeMapSize,
       isPinned: false,
@@ -204,15 +211,15 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   const read = <A>(operation: string, call: () => A): Result.Result<A, EngineFailure> => run(operation, () => call())
 
-  const present = readPresent(() => files?.databases ?? new Map<string, Records>(), read)
+  const present = readPresent(() => files ?? noFiles, read)
 
   /** The databases whose records were counted before: they will be again. */
   const counted = new Set<string>()
 
-  const openReader = ({ databases, root }: Files): SharedReader => {
+  const openReader = ({ databases, dictionary, root }: Files): SharedReader => {
     const transaction = root.useReadTransaction()
     const counts = new Map(Array.from(counted, (name) => [name, countPresent(databases.get(name))]))
-    return share(transaction, readIn(() => databases, transaction, read, counts))
+    return share(transaction, readIn({ databases, dictionary }, transaction, read, counts))
   }
 
   /** What is read while a commit runs, as the engine shows a transaction some time before its end is heard of here. */
