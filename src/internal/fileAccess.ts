@@ -77,7 +77,7 @@ export const checkAccess = Effect.fnUntraced(function*(
 })
 
 /** More than the engine opens. */
-const manyFiles = 6
+export const manyFiles = 6
 
 /** Opens a file many times at once: the engine does not survive it when it may not open as many as it needs. */
 export const openMany = Effect.fnUntraced(function*(

@@ -40,8 +40,10 @@ import {
 } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
+import * as AddressSpace from "./addressSpace.ts"
 import * as DatabaseFile from "./databaseFile.ts"
-import { maxKeyBytes } from "./databaseLayout.ts"
+import { maxKeyBytes, maxValueBytes } from "./databaseLayout.ts"
+import * as FileIdentity from "./fileIdentity.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { formatKey, formatVersion } from "./lmdbBatch.ts"
@@ -173,6 +175,19 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
 // the engine
 // ---------------------------------------------------------------------------
 
+/** Fails where a map cannot have the size that it is opened with. */
+const checkMapSize = (mapSize: number, options: EngineOptions): Effect.Effect<void, OpenFailed> =>
+  Effect.suspend(() => {
+    const { path } = options
+    const unmappable = AddressSpace.refusal(mapSize)
+    if (unmappable === undefined) return Effect.void
+    return Effect.fail(
+      mapSize === options.mapSize
+        ? new OpenFailed({ reason: "BadOption", path, option: "mapSize", detail: unmappable })
+        : new OpenFailed({ reason: "Engine", path, detail: `${unmappable}, and the file is that long` })
+    )
+  })
+
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
@@ -182,10 +197,12 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const pages = Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
 
   let mapSize = mapSizeOf(pages, options)
+  yield* checkMapSize(mapSize, options)
   const start = yield* Effect.try({
     try: () => openFiles(options, mapSizeFor(mapSize, false)),
     catch: refuse(options)
   })
+  const identity = FileIdentity.of(file, DatabaseFile.lockFileOf(path, file, options.subdirectory))
   let files: Files | undefined = start
   let openSnapshots = 0
 
@@ -230,6 +247,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     Effect.suspend(() => {
       let batch: Batch | undefined
       const decide: Decide = (transactionId) => {
+        const refused = identity.refusal("commit")
+        if (refused !== undefined) throw refused
         batch = decideBy(plan, present, transactionId)
         return batch
       }
@@ -256,8 +275,17 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       })
     })
 
+  /** Says why the files cannot be opened again with another size: before they are closed, so that they can still be read. */
+  const refusalToResize = (size: number): EngineFailure | undefined => {
+    const given = files === undefined ? 0 : figure(files.root.getStats(), "mapSize")
+    const unmappable = AddressSpace.refusal(size, given)
+    if (unmappable === undefined) return identity.refusalToReopen("resize")
+    return AddressSpace.failure("resize", unmappable)
+  }
+
   const environment: Environment = {
     maxKeyBytes,
+    maxValueBytes: maxValueBytes(options.compression),
     databases: () => files === undefined ? [] : [...files.databases.keys()],
     openDatabase: (name) =>
       run("open a database", (opened) => {
@@ -296,6 +324,9 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     resize: (newMapSize, { useReserve }) =>
       Effect.uninterruptible(Effect.suspend(() => {
         const wantedMapSize = mapSizeFor(newMapSize, useReserve)
+        const isPinned = files !== undefined && openSnapshots > 0
+        const refused = isPinned ? undefined : refusalToResize(newMapSize)
+        if (refused !== undefined) return Effect.fail(refused)
         mapSize = newMapSize
         if (files !== undefined && openSnapshots > 0) {
           files = { ...files, wantedMapSize, isPinned: true }
@@ -305,6 +336,9 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           closeFiles,
           Effect.try({
             try: () => {
+              // Others ran while the files were closed.
+              const refusedAgain = refusalToResize(newMapSize)
+              if (refusedAgain !== undefined) throw refusedAgain
               files = openFiles(
                 options,
                 wantedMapSize,
