@@ -77,7 +77,7 @@ const refusalOf = (
     return refuse(operation, 0, `${detail}. ${consequences[what]}`)
   }
   // Readers go by the mode of the database: they do without the lock file then.
-  if (what === "database" && !present.isWritable) {
+  if (what === "database" && opened.isWritable && !present.isWritable) {
     const detail = `nobody may write to ${path} any more: its mode was changed while the store was open`
     return refuse(operation, noAccess, `${detail}. Close the store, or run chmod u+w on the file`)
   }

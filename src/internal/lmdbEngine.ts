@@ -364,7 +364,11 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       }),
     backup: (target, { compact }) =>
       Effect.suspend(() => Effect.fromResult(run("backup", (opened) => opened))).pipe(
-        Effect.flatMap(({ root }) => copyTo(root, file, target, { ...options, compact })),
+        Effect.flatMap(({ root }) => {
+          // The library copies what it has open, this package what is at the path.
+          const refused = options.encryptionKey === undefined ? undefined : identity.refusal("backup")
+          return refused === undefined ? copyTo(root, file, target, { ...options, compact }) : Effect.fail(refused)
+        }),
         Effect.provide(platform),
         Effect.uninterruptible
       )
