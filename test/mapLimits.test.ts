@@ -1,5 +1,5 @@
 /** Maps that have no place among the addresses of the process: an error each, and never a dead process. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { spawnSync } from "node:child_process"
@@ -11,6 +11,7 @@ import { temporaryFolder, withStore } from "./harness.ts"
 
 /** Only to end a hang. */
 const timeout = 300_000
+vi.setConfig({ testTimeout: timeout })
 
 const programs = {
   growUnderLimit: new URL("./programs/growUnderLimit.ts", import.meta.url).pathname,

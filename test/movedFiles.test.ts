@@ -1,5 +1,5 @@
 /** What becomes of an open store when its files are replaced, removed or renamed: it fails and stays alive, and no other file is written to. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -23,6 +23,7 @@ import { temporaryFolder, withLog, withStore } from "./harness.ts"
 
 /** Only to end a hang. */
 const timeout = 300_000
+vi.setConfig({ testTimeout: timeout })
 
 const failureOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.flatMap(

@@ -1,5 +1,5 @@
 /** Files that may only be read: by another user, on a volume that is mounted read-only, or because nobody writes to them any more. */
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { chmodSync, readdirSync, rmSync, statSync } from "node:fs"
@@ -20,6 +20,7 @@ const user = isRoot ? "65534" : ""
 
 /** Only to end a hang. */
 const timeout = 300_000
+vi.setConfig({ testTimeout: timeout })
 
 const run = (command: string, args: ReadonlyArray<string>): ReadonlyArray<string> => {
   const { status, stderr, stdout } = spawnSync(command, args, { encoding: "utf8", timeout })
