@@ -57,6 +57,10 @@ const expectValues = Effect.fnUntraced(function*(store: StoreService, values: Re
 /** Fields with such names that the definition of their structure is long enough to be compressed. */
 const longNames = Array.from({ length: 10 }, (_, number) => `${"field".repeat(20)}${number}`)
 
+const longKey = (number: number) => `${"k".repeat(1100)}${number}`
+
+const note = (number: number) => ({ name: `name ${number}`, text: `${number} lorem ipsum `.repeat(200) })
+
 const isCompressed = (path: string) => !readFileSync(join(path, "data.mdb")).includes("lorem ipsum ".repeat(200))
 
 describe("a store that was written with compression", () => {
@@ -118,22 +122,20 @@ describe("a store that was written with compression", () => {
         value: Schema.Struct({ name: Schema.String, text: Schema.String }),
         indexes: { byName: { key: Schema.String, of: ({ name }) => name, unique: true } }
       })
-      const key = (number: number) => `${"k".repeat(1100)}${number}`
-      const note = (number: number) => ({ name: `name ${number}`, text: `${number} lorem ipsum `.repeat(200) })
       const write = Effect.gen(function*() {
         const notes = yield* open
-        for (const number of [1, 2, 3]) yield* notes.put(key(number), note(number))
+        for (const number of [1, 2, 3]) yield* notes.put(longKey(number), note(number))
       })
       const read = Effect.gen(function*() {
         const notes = yield* open
         const { byName } = notes.indexes
-        assert.deepStrictEqual(yield* notes.getOrFail(key(2)), note(2))
+        assert.deepStrictEqual(yield* notes.getOrFail(longKey(2)), note(2))
         assert.deepStrictEqual(yield* byName.get("name 3"), Option.some(note(3)))
-        yield* notes.put(key(1), { ...note(1), name: "another name" })
-        yield* notes.delete(key(2))
+        yield* notes.put(longKey(1), { ...note(1), name: "another name" })
+        yield* notes.delete(longKey(2))
         yield* flush
         assert.deepStrictEqual(yield* notes.verify, [])
-        assert.deepStrictEqual(yield* all(byName.keys()), [key(1), key(3)])
+        assert.deepStrictEqual(yield* all(byName.keys()), [longKey(1), longKey(3)])
       })
       yield* at(path, write, { compression: true })
       yield* at(path, read)

@@ -68,7 +68,7 @@ describe("a value that is too long", () => {
             yield* store.put("a", 1)
             const error = yield* Effect.flip(store.put("a", new Uint8Array(2 * gibibyte)))
             assert.strictEqual(error._tag, "ValueEncoding")
-            assert.include(error.message, `a value may have ${2_147_479_528} at most`)
+            assert.include(error.message, "a value may have 2147479528 at most")
             // More than the codec can write
             const longer = yield* Effect.flip(store.put("a", new Uint8Array(4.5 * gibibyte)))
             assert.strictEqual(longer._tag, "ValueEncoding")

@@ -64,6 +64,12 @@ const withOpenStore = <A, E, R>(
     })
   )
 
+/** Enough records with the same fields to share a structure. */
+const many = (record: object) => Array.from({ length: 40 }, (_, number) => [`key ${number}`, record] as const)
+
+const fill = (store: StoreService, record: object) =>
+  Effect.andThen(Effect.forEach(many(record), ([key, value]) => store.put(key, value)), store.flush)
+
 /** What a store has that is opened anew. */
 const contentsOf = (path: string) =>
   withStore(
@@ -96,9 +102,6 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const [path, other] = [join(folder, "store"), join(folder, "other")]
-      const many = (record: object) => Array.from({ length: 40 }, (_, number) => [`key ${number}`, record] as const)
-      const fill = (store: StoreService, record: object) =>
-        Effect.andThen(Effect.forEach(many(record), ([key, value]) => store.put(key, value)), store.flush)
       yield* withStore({ path: other }, (store) => Effect.repeat(fill(store, { x: 1, y: 2 }), { times: 3 }))
       yield* withOpenStore(path, (store, file) =>
         Effect.gen(function*() {

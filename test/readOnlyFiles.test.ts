@@ -93,20 +93,20 @@ describe.skipIf(process.getuid === undefined)("a file that nobody may write to",
 
 const mayMount = spawnSync("unshare", ["-m", "true"], { timeout }).status === 0
 
+/** Runs a program with a folder mounted read-only over itself. */
+const runMounted = (folder: string, args: ReadonlyArray<string>) =>
+  run("unshare", [
+    "-m",
+    "sh",
+    "-c",
+    `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" "$0" && exec "$@"`,
+    folder,
+    process.execPath,
+    ...args
+  ])
+
 // Skipped where this process may not mount anything in a namespace of its own.
 describe.skipIf(!mayMount)("a volume that is mounted read-only", () => {
-  /** Runs a program with a folder mounted read-only over itself. */
-  const runMounted = (folder: string, args: ReadonlyArray<string>) =>
-    run("unshare", [
-      "-m",
-      "sh",
-      "-c",
-      `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" "$0" && exec "$@"`,
-      folder,
-      process.execPath,
-      ...args
-    ])
-
   it.effect("is Permission when it is opened for writing, new or not, and nothing is changed", () =>
     Effect.gen(function*() {
       const { file, folder, path } = yield* makeStore()
