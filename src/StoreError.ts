@@ -237,7 +237,7 @@ export class KeyNotFound extends Schema.TaggedError<KeyNotFound>("effect-lmdb/Ke
 
 /**
  * The value cannot be stored: it is or contains a function, a symbol, a promise
- * or another thing that has no bytes.
+ * or another thing that has no bytes, or it has more bytes than the engine can write.
  *
  * @category errors
  * @since 0.1.0
@@ -301,9 +301,10 @@ export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly
  *
  * **Details**
  *
- * - `BadOption`: an option makes no sense; the field `option` names it
+ * - `BadOption`: an option makes no sense, or a map of its size has no place; the field `option` names it
  * - `Missing`: nothing is there and `readOnly` forbids to create it, or a parent is no folder
- * - `Permission`: the folder or a file may not be read or written
+ * - `Permission`: the folder or a file may not be read or written, or the file system is read-only. A reader
+ *   has to write to the lock file, unless the mode of the database lets nobody write to it
  * - `NotADatabase`: the file is something else, or a database of stock LMDB
  * - `Truncated`: the file is shorter than its own header says
  * - `Encrypted`: the encryption key is missing, superfluous or wrong
@@ -361,7 +362,7 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
 }
 
 /**
- * The engine failed: input or output, a full disk, corruption, too many readers.
+ * The engine failed: input or output, a full disk, corruption, too many readers, files that were moved.
  *
  * **Details**
  *
@@ -369,6 +370,13 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
  * space left), or a negative code of LMDB as in its `lmdb.h` (-30796 corrupted,
  * -30790 readers full); 0 where the engine gave none. Writes that were pending
  * stay pending, unless the store was closing: `lost` then names their keys.
+ *
+ * A commit fails when the file of the store or its lock file was removed or renamed
+ * (`code` 2) or replaced (`code` 0) while the store was open. Nothing is written to the file that is
+ * there now. The store can still be read. Put the file back, or close the store and open it again.
+ *
+ * The map of a store cannot grow where the process has no addresses for it (`code` 12), as
+ * under `ulimit -v`.
  *
  * @category errors
  * @since 0.1.0

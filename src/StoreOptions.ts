@@ -29,7 +29,10 @@ export interface StoreOptions {
   readonly path: string
   /** Whether `path` is a folder. Default: `true`. */
   readonly subdirectory?: boolean | undefined
-  /** Whether writes are refused; nothing is created then. Default: `false`. */
+  /**
+   * Whether writes are refused; no database is created then. A reader has to write to the lock file, unless the mode
+   * of the database lets nobody write to it (`chmod a-w`). Default: `false`.
+   */
   readonly readOnly?: boolean | undefined
   /**
    * Whether several processes may have the store open for writing at the same time. Every one of them
@@ -98,7 +101,10 @@ export interface StoreOptions {
    * files. What is there keeps its permissions. Default: `0o600`, for the owner only.
    */
   readonly fileMode?: number | undefined
-  /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
+  /**
+   * Whether values of about 1000 bytes and more are compressed (LZ4). Values that were compressed can be
+   * read without this option too. Default: `false`.
+   */
   readonly compression?: boolean | undefined
   /**
    * Whether each value that is written gets a checksum (CRC-32, five bytes), so that a bit

@@ -143,6 +143,8 @@ export const makeKeyCodec = <K extends KeySchema>(
 export interface ValueCodec<V extends ValueSchema> {
   /** The schema whose encoded side is stored. */
   readonly stored: Schema.Constraint
+  /** The most bytes that a record may have, its entries in indexes included. */
+  readonly maxBytes: number
   readonly encode: (
     value: V["Type"],
     key: () => string
@@ -173,7 +175,7 @@ export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCod
 /** Makes the codec of values. */
 export const makeValueCodec = <V extends ValueSchema>(
   schema: V,
-  { values }: StoreCore,
+  { environment, values }: StoreCore,
   collection: string
 ): ValueCodec<V> => {
   const stored = storedSchema(schema)
@@ -215,6 +217,7 @@ export const makeValueCodec = <V extends ValueSchema>(
 
   return {
     stored,
+    maxBytes: environment.maxValueBytes,
     encodeRaw,
     decodeRaw,
     decodeEncoded,

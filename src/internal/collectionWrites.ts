@@ -8,7 +8,8 @@ import type { ValueSchema } from "../CollectionOptions.ts"
 import type { Reader, Write } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, type ValueEncoding } from "../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, ValueEncoding } from "../StoreError.ts"
+import { tooLong } from "../Value.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { keyOf } from "./engineBytes.ts"
@@ -81,19 +82,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     key: ByteString,
     value: V["Type"],
     bytes: Uint8Array
-  ): Effect.Effect<NewRecord, KeyEncoding, IndexServices> =>
-    Settled.map(
+  ): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
+    Settled.flatMap(
       Settled.all(Array.from(indexes.values(), (index) => keysIn(index, key, value))),
-      (found) => {
+      (found): Effect.Effect<NewRecord, ValueEncoding> => {
         const entries = found.flat()
-        return { key, bytes: CollectionRecord.join(entries, bytes), entries }
+        const record = CollectionRecord.join(entries, bytes)
+        if (record.length <= valueCodec.maxBytes) return Effect.succeed({ key, bytes: record, entries })
+        const detail = `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`
+        return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), collection: name, detail }))
       }
     )
 
   const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = (key, value) =>
     Settled.flatMap(
       valueCodec.encode(value, () => keyCodec.show(key)),
-      (bytes): Effect.Effect<NewRecord, KeyEncoding, IndexServices> =>
+      (bytes): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
         indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
     )
 

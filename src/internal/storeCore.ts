@@ -145,7 +145,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const core: StoreCore = {
     options,
     environment,
-    values: Value.make({ ...options, structures: definitions.structures }),
+    values: Value.make({ ...options, maxBytes: environment.maxValueBytes, structures: definitions.structures }),
     beginUnit: definitions.beginUnit,
     buffer,
     live: over(buffer, environment),
