@@ -20,7 +20,7 @@ type Counts = typeof Counts.Type
 /** Runs jobs, each in a process of its own, which begin together when all have opened the store. */
 const together = Effect.fnUntraced(function*(path: string, jobs: ReadonlyArray<readonly [job: string, times: number]>) {
   const outputs = yield* Effect.callback<ReadonlyArray<string>>((resume) => {
-    const outputs: Array<string> = jobs.map(() => "")
+    const printed: Array<string> = jobs.map(() => "")
     let ready = 0
     let ended = 0
     const children = jobs.map(([job, times], name) =>
@@ -30,15 +30,15 @@ const together = Effect.fnUntraced(function*(path: string, jobs: ReadonlyArray<r
     )
     for (const [name, child] of children.entries()) {
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
-        const before = outputs[name] ?? ""
-        outputs[name] = before + text
-        if (before.includes("\n") || !outputs[name].includes("\n")) return
+        const before = printed[name] ?? ""
+        printed[name] = before + text
+        if (before.includes("\n") || !printed[name].includes("\n")) return
         ready++
         if (ready === jobs.length) { for (const each of children) each.stdin.end("go\n") }
       })
       child.on("close", () => {
         ended++
-        if (ended === jobs.length) resume(Effect.succeed(outputs))
+        if (ended === jobs.length) resume(Effect.succeed(printed))
       })
     }
     return Effect.sync(() => {
@@ -85,18 +85,18 @@ describe("processes that share a store", () => {
     minutes
   )
 
-  it.effect("of four that insert the same 30 keys, each key is inserted once", () =>
+  it.effect("of three that insert the same 30 keys, each key is inserted once", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const counts = yield* together(path, below(4).map(() => ["keys", 30]))
-      assert.deepStrictEqual(sumOf(counts), { done: 30, KeyExists: 90 })
+      const counts = yield* together(path, below(3).map(() => ["keys", 30]))
+      assert.deepStrictEqual(sumOf(counts), { done: 30, KeyExists: 60 })
       const { users } = yield* openShared(path)
       assert.strictEqual(yield* users.size, 30)
       assert.deepStrictEqual(yield* users.verify, [])
     }), minutes)
 
   it.effect(
-    "lose nothing of a counter that three update, of the store and of a collection",
+    "lose nothing of a counter that two update, in the store and in a collection",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

@@ -143,6 +143,12 @@ describe("a step after another process has committed what this one has not seen"
   )
 })
 
+/** What came of a call that thirty fibers make at the same time. */
+const outcomesOf = <E extends { readonly _tag: string }>(call: Effect.Effect<void, E>) =>
+  Effect.replicateEffect(Effect.result(call), 30, { concurrency: "unbounded" }).pipe(
+    Effect.map((results) => results.map((result) => Result.isSuccess(result) ? "done" : result.failure._tag))
+  )
+
 describe("fibers that share a commit", () => {
   it.effect("a thousand insert with a few commits, and wait for the disk as often", () =>
     Effect.gen(function*() {
@@ -172,10 +178,6 @@ describe("fibers that share a commit", () => {
   it.effect("of thirty that insert one key, and thirty that delete it, one succeeds", () =>
     Effect.gen(function*() {
       const { plain } = yield* openCounted()
-      const outcomesOf = <E extends { readonly _tag: string }>(call: Effect.Effect<void, E>) =>
-        Effect.replicateEffect(Effect.result(call), 30, { concurrency: "unbounded" }).pipe(
-          Effect.map((results) => results.map((result) => Result.isSuccess(result) ? "done" : result.failure._tag))
-        )
       const inserted = yield* outcomesOf(plain.insert("a", 1))
       assert.deepStrictEqual(inserted, ["done", ...below(29).map(() => "KeyExists")])
       const deleted = yield* outcomesOf(plain.deleteOrFail("a"))

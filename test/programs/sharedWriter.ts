@@ -10,6 +10,7 @@ import { Effect, Option, Result } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
 import { openUsers, user, userOf } from "../collections.ts"
+import { increment } from "../transactions.ts"
 
 const [, , path = "", job = "", name = "", times = "0"] = process.argv
 
@@ -29,7 +30,6 @@ const keyOf = (number: number): number => 1000 * (1 + Number(name)) + number
 const jobs = Effect.gen(function*() {
   const store = yield* Store
   const users = yield* openUsers
-  const increment = (current: Option.Option<unknown>) => Option.some(1 + Number(Option.getOrElse(current, () => 0)))
   return {
     emails: (number: number) => users.insert(keyOf(number), userOf(`email ${number}`, number)),
     keys: (number: number) => users.insert(number, userOf(`${name} ${number}`, number)),
