@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config"
+import { testLimit } from "./test/timeLimits.ts"
 
 export default defineConfig({
   test: {
@@ -7,7 +8,7 @@ export default defineConfig({
     pool: "forks",
     // A test waits for the disk and for child processes as much as it computes
     maxWorkers: "100%",
-    testTimeout: 30_000,
-    hookTimeout: 60_000
+    testTimeout: testLimit,
+    hookTimeout: testLimit
   }
 })

@@ -116,12 +116,13 @@ export const make = Effect.fnUntraced(
   > {
     const internals = (yield* Store)[StoreInternals.TypeId]
     const { access, holder } = internals
-    const definition = yield* CollectionDefinition.make(name, options, holder.core)
+    const definition = yield* CollectionDefinition.make(name, options, holder)
     const writes = CollectionWrites.make(definition)
     const records = RecordStream.make(holder, access)
     const { open, rebuildIndexes } = CollectionOpen.make(internals, definition, options, writes)
     yield* open
     holder.core.definitions.set(name, definition.signature)
+    holder.core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
       holder.core.otherCommits.entryDeletions.set(definition.database, writes.entryDeletions)
     }

@@ -186,6 +186,10 @@ export type Problem =
  * that they are made in. Keys and values go through the schemas, both ways. A write to a
  * collection and the writes to its indexes are one: both are on disk, or none.
  *
+ * With the option `shared` of the store, `insert`, `update` and `deleteOrFail`, and all writes to a collection
+ * that has a unique index, are decided inside of their commit, visible and on disk when they return. So they are exact
+ * across processes.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -244,7 +248,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    *
    * **Gotchas**
    *
-   * `f` may be called again.
+   * `f` may be called again; with `shared` also while no other process can commit.
    */
   readonly update: (
     key: K["Type"],
@@ -258,12 +262,16 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   /** Deletes a value; deleting what is not there is fine. */
   readonly delete: (
     key: K["Type"]
-  ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | EngineFailure, K["EncodingServices"]>
+  ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure, K["EncodingServices"]>
 
   /** Deletes a value, or fails with `KeyNotFound`. */
   readonly deleteOrFail: (
     key: K["Type"]
-  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | EngineFailure, K["EncodingServices"]>
+  ) => Effect.Effect<
+    void,
+    KeyEncoding | KeyNotFound | ReadOnly | Closed | MapFull | EngineFailure,
+    K["EncodingServices"]
+  >
 
   /**
    * Keeps many values in one transaction, on disk when it returns. The last of equal keys

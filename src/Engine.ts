@@ -241,6 +241,9 @@ export interface Environment extends Reader {
   /** The longest key, in bytes. */
   readonly maxKeyBytes: number
 
+  /** The longest value, in bytes. */
+  readonly maxValueBytes: number
+
   /** The names of the databases that there are. */
   readonly databases: () => ReadonlyArray<string>
 

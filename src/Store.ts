@@ -15,9 +15,10 @@
  * - A commit that fails loses nothing: its writes stay pending and readable, and
  *   the next commit takes them along. Its error reaches whoever waits for it, or
  *   else the next `put`, `update`, `flush` or `close`.
- * - The scope of the store closes it and commits what is pending. All who open
- *   the same path in one process with the same options hold the same store; it
- *   closes with its last holder.
+ * - The scope of the store closes it and commits what is pending. When that fails, the
+ *   scope fails with a defect that names the keys that are lost (`closeFailure`).
+ * - All who open the same path in one process hold the same store; it closes with its
+ *   last holder. Options that decide about the file must then be the same.
  *
  * **Example** (Keeping a counter)
  *
@@ -70,13 +71,13 @@ const makeWithEngine = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
   const resolved = yield* resolve(options)
-  const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), OpenStores.releaseOrLog)
+  const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), OpenStores.close)
   const access = StoreAccess.make(hold)
   const transactions = StoreTransactions.make(hold, access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
-    return isLenient(closeOptions) ? OpenStores.releaseOrLog(hold) : hold.release
+    return isLenient(closeOptions) ? OpenStores.close(hold) : hold.release(true)
   }
   return {
     ...StoreMethods.make(hold, access),

@@ -12,19 +12,26 @@
  */
 import * as Schema from "effect/Schema"
 import { bytes, count } from "./internal/quantity.ts"
+import { LostWrites, showLost } from "./LostWrites.ts"
 
 const inCollection = ({ collection }: { readonly collection?: string | undefined }): string =>
   collection === undefined ? "" : ` in collection "${collection}"`
 
 /**
- * The pending writes do not fit into the file under `maxMapSize`.
+ * Writes do not fit into the file under `maxMapSize`.
  *
  * **Details**
  *
- * Nothing is lost: the writes stay pending and readable, and what is on disk is
- * as before. Delete pending or stored keys, `clear` the store, or open it again
- * with a larger `maxMapSize`; the next commit then takes the pending writes along.
- * From `putMany` and `deleteMany` it means that none of their writes was made.
+ * What is on disk is as before. What became of the writes is the field `outcome`:
+ *
+ * - `pending`: nothing is lost, they stay pending and readable. The next commit takes
+ *   them along. From `put` and `update` it is the error of earlier writes; their own
+ *   was not taken.
+ * - `notMade`: `putMany`, `deleteMany`, `deleteRange`, `clear`, a transaction or a write of a
+ *   collection made none of its writes. Other writes that are pending stay pending.
+ * - `lost`: the store closed. `lost` names the keys.
+ *
+ * Delete pending or stored keys, `clear` the store, or open it with a larger `maxMapSize`.
  *
  * Deletions made after a `MapFull` are there to make room: they may be committed
  * ahead of the values that wait, in as many transactions as it takes.
@@ -38,12 +45,26 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
   /** The length of the file, in bytes. */
   used: Schema.Number,
   /** How many writes did not fit. */
-  pending: Schema.Number
+  pending: Schema.Number,
+  /** What became of these writes. */
+  outcome: Schema.Literals(["pending", "notMade", "lost"]),
+  /** What is lost, with the outcome `lost`. */
+  lost: Schema.optional(LostWrites)
 }) {
-  /** Says the limit, the file's length, how many writes wait, and what to do. */
+  /** Says the limit, the file's length, how many writes did not fit, what became of them, and what to do. */
   override get message(): string {
-    return `${count(this.pending, "write")} did not fit: the limit of the map is ${bytes(this.limit)} and ` +
-      `the file has ${bytes(this.used)}. Nothing was lost; delete keys, clear the store or raise maxMapSize.`
+    const whatHappened = `${count(this.pending, "write")} did not fit: the limit of the map is ${
+      bytes(this.limit)
+    } and the file has ${bytes(this.used)}.`
+    const advice = "delete keys, clear the store or raise maxMapSize"
+    switch (this.outcome) {
+      case "pending":
+        return `${whatHappened} They stay pending and readable; ${advice}, and the next commit takes them along.`
+      case "notMade":
+        return `${whatHappened} None of them was made; ${advice}, and try again.`
+      case "lost":
+        return this.lost === undefined ? whatHappened : `${whatHappened} ${showLost(this.lost)}`
+    }
   }
 }
 
@@ -216,7 +237,7 @@ export class KeyNotFound extends Schema.TaggedError<KeyNotFound>("effect-lmdb/Ke
 
 /**
  * The value cannot be stored: it is or contains a function, a symbol, a promise
- * or another thing that has no bytes.
+ * or another thing that has no bytes, or it has more bytes than the engine can write.
  *
  * @category errors
  * @since 0.1.0
@@ -280,14 +301,15 @@ export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly
  *
  * **Details**
  *
- * - `BadOption`: an option makes no sense; the field `option` names it
+ * - `BadOption`: an option makes no sense, or a map of its size has no place; the field `option` names it
  * - `Missing`: nothing is there and `readOnly` forbids to create it, or a parent is no folder
- * - `Permission`: the folder or a file may not be read or written
+ * - `Permission`: the folder or a file may not be read or written, or the file system is read-only. A reader
+ *   has to write to the lock file, unless the mode of the database lets nobody write to it
  * - `NotADatabase`: the file is something else, or a database of stock LMDB
  * - `Truncated`: the file is shorter than its own header says
  * - `Encrypted`: the encryption key is missing, superfluous or wrong
  * - `UnsupportedFormat`: a later version of this package, or another program of the engine, wrote the file
- * - `AlreadyOpen`: open in this process with other options
+ * - `AlreadyOpen`: open in this process with another value of the option that the field `option` names
  * - `Engine`: the engine refused for another reason; `cause` has it
  *
  * @category errors
@@ -326,7 +348,7 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
   path: Schema.String,
   /** What is wrong and what to do. */
   detail: Schema.String,
-  /** The name of the option that makes no sense, with the reason `BadOption`. */
+  /** The name of the option that makes no sense (`BadOption`), or is another where the store is open (`AlreadyOpen`). */
   option: Schema.optional(Schema.String),
   /** What the operating system or the engine said, where it did. */
   cause: Schema.optional(Schema.Defect())
@@ -340,14 +362,21 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
 }
 
 /**
- * The engine failed: input or output, a full disk, corruption, too many readers.
+ * The engine failed: input or output, a full disk, corruption, too many readers, files that were moved.
  *
  * **Details**
  *
  * `code` is a positive `errno` of the operating system (5 input/output, 28 no
  * space left), or a negative code of LMDB as in its `lmdb.h` (-30796 corrupted,
  * -30790 readers full); 0 where the engine gave none. Writes that were pending
- * stay pending.
+ * stay pending, unless the store was closing: `lost` then names their keys.
+ *
+ * A commit fails when the file of the store or its lock file was removed or renamed
+ * (`code` 2) or replaced (`code` 0) while the store was open. Nothing is written to the file that is
+ * there now. The store can still be read. Put the file back, or close the store and open it again.
+ *
+ * The map of a store cannot grow where the process has no addresses for it (`code` 12), as
+ * under `ulimit -v`.
  *
  * @category errors
  * @since 0.1.0
@@ -361,11 +390,14 @@ export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmd
   detail: Schema.String,
   /** Whether the same call may succeed later, when space or readers are free again. */
   isRetryable: Schema.Boolean,
+  /** What is lost, where the last commit of a store that closed failed. */
+  lost: Schema.optional(LostWrites),
   /** What the engine threw. */
   cause: Schema.optional(Schema.Defect())
 }) {
-  /** Says what the engine was doing and what it said. */
+  /** Says what the engine was doing, what it said, and what is lost. */
   override get message(): string {
-    return `The engine failed to ${this.operation} (code ${this.code}): ${this.detail}`
+    const whatHappened = `The engine failed to ${this.operation} (code ${this.code}): ${this.detail}`
+    return this.lost === undefined ? whatHappened : `${whatHappened}. ${showLost(this.lost)}`
   }
 }

@@ -60,6 +60,7 @@ const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: st
  * | `STORE_MAP_SIZE` | `mapSize`, as in `64 MiB`, or a number of bytes |
  * | `STORE_MAX_MAP_SIZE` | `maxMapSize`, as in `1 GiB`, or a number of bytes |
  * | `STORE_DURABILITY` | `durability` |
+ * | `STORE_CLOSE_FAILURE` | `closeFailure`, `die` or `log` |
  * | `STORE_COMPRESSION` | `compression` |
  * | `STORE_CHECKSUMS` | `checksums` |
  * | `STORE_VERIFY` | `verify` |
@@ -86,6 +87,7 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   mapSize: optional("STORE_MAP_SIZE", size),
   maxMapSize: optional("STORE_MAX_MAP_SIZE", size),
   durability: optional("STORE_DURABILITY", literals("sync", "noSync")),
+  closeFailure: optional("STORE_CLOSE_FAILURE", literals("die", "log")),
   compression: optional("STORE_COMPRESSION", Config.Boolean),
   checksums: optional("STORE_CHECKSUMS", Config.Boolean),
   verify: optional("STORE_VERIFY", Config.Boolean),

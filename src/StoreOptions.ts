@@ -29,7 +29,10 @@ export interface StoreOptions {
   readonly path: string
   /** Whether `path` is a folder. Default: `true`. */
   readonly subdirectory?: boolean | undefined
-  /** Whether writes are refused; nothing is created then. Default: `false`. */
+  /**
+   * Whether writes are refused; no database is created then. A reader has to write to the lock file, unless the mode
+   * of the database lets nobody write to it (`chmod a-w`). Default: `false`.
+   */
   readonly readOnly?: boolean | undefined
   /**
    * Whether several processes may have the store open for writing at the same time. Every one of them
@@ -48,7 +51,9 @@ export interface StoreOptions {
    * Whether a read that the pending writes do not answer commits them first.
    *
    * Reads see pending writes in any case. A commit that fails does not fail the
-   * read: its error reaches the next `put`, `flush` or `close`. Default: `false`.
+   * read: its error reaches the next `put`, `flush` or `close`. `size`, `count` and streams
+   * are reads; `stats`, `changes` and the `verify` of a collection only observe, and commit
+   * nothing. Default: `false`.
    */
   readonly autoFlushOnRead?: boolean | undefined
   /** The encoding of string keys; `"binary"` refuses strings. Default: `"utf8"`. */
@@ -68,7 +73,8 @@ export interface StoreOptions {
   readonly maxMapSize?: ByteSize.Input | undefined
   /**
    * The schedule by which a batch is tried again after the map grew for it.
-   * Default: at once, at most ten times, each time at least twice the size.
+   * Default: at once, at most ten times, each time at least twice the size. Schedules cannot be
+   * compared: where a process opens a path twice, that of the first counts until the store closes.
    */
   readonly resize?: Schedule.Schedule<unknown> | undefined
   /**
@@ -83,12 +89,22 @@ export interface StoreOptions {
    */
   readonly durability?: "sync" | "noSync" | undefined
   /**
+   * What happens when the store closes and its last commit fails, so that pending writes are lost.
+   * `"die"`: the scope fails with a defect, the `MapFull` or `EngineFailure` whose `lost` names the
+   * keys, and a program that `NodeRuntime.runMain` runs exits with code 1. `"log"`: the error is
+   * logged and the scope closes as if nothing had happened. Default: `"die"`.
+   */
+  readonly closeFailure?: "die" | "log" | undefined
+  /**
    * The permissions of files that are created, as for `chmod`, less the mask of the process;
    * they must let their owner read and write. Folders can be entered by whoever may read the
    * files. What is there keeps its permissions. Default: `0o600`, for the owner only.
    */
   readonly fileMode?: number | undefined
-  /** Whether values of about 1000 bytes and more are compressed (LZ4). Default: `false`. */
+  /**
+   * Whether values of about 1000 bytes and more are compressed (LZ4). Values that were compressed can be
+   * read without this option too. Default: `false`.
+   */
   readonly compression?: boolean | undefined
   /**
    * Whether each value that is written gets a checksum (CRC-32, five bytes), so that a bit

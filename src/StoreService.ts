@@ -108,18 +108,30 @@ export interface StoreService {
    */
   readonly delete: (key: Key) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
 
-  /** Deletes a value, or fails with `KeyNotFound`. */
+  /**
+   * Deletes a value, or fails with `KeyNotFound`. Buffered as a put is.
+   *
+   * **Details**
+   *
+   * With the option `shared` it is decided inside of the commit, and on disk when it returns: of several
+   * processes that delete one key at the same time, one succeeds. `MapFull` is given in that case only.
+   */
   readonly deleteOrFail: (
     key: Key
-  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | EngineFailure>
+  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
    * Reads a value, computes the next and keeps it, as one step to all other fibers;
    * `none` deletes. Gives the next value. Buffered as a put is.
    *
+   * **Details**
+   *
+   * With the option `shared` it is one step to all other processes too, visible and on disk when it returns.
+   *
    * **Gotchas**
    *
-   * `f` may be called again when the update had to wait for room in the buffer.
+   * `f` may be called again: when the update had to wait for room in the buffer, or when another process or
+   * fiber has written the value meanwhile. With `shared` it is then called while no other process can commit.
    */
   readonly update: (
     key: Key,
@@ -224,7 +236,7 @@ export interface StoreService {
   /** Commits what is pending: when it returns, all that was written before is on disk. */
   readonly flush: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** The figures of the store. */
+  /** The figures of the store. Commits nothing, whatever `autoFlushOnRead` says. */
   readonly stats: Effect.Effect<Stats, Closed | EngineFailure>
 
   /**
@@ -256,7 +268,8 @@ export interface StoreService {
    * waits for a writer.
    *
    * Inside of another transaction on the same store it is a part of that one: its failure
-   * undoes what it has written, and no more.
+   * undoes what it has written, and no more. Where fibers beside it changed what it has read,
+   * it runs again, also when it failed: it may have failed because it saw two states.
    *
    * **Gotchas**
    *
@@ -299,9 +312,12 @@ export interface StoreService {
    *
    * **Details**
    *
-   * It closes in any case. When the last commit fails, `strict` fails with its
-   * error; without it the error is logged, with the number of keys that were not
-   * written.
+   * It closes in any case. When the last commit fails, pending writes are lost. `strict`
+   * then fails with an error whose `lost` names the keys. Without `strict` the same error
+   * is a defect, or is logged with `closeFailure: "log"`.
+   *
+   * While the path has other holders nothing is lost: a commit that fails leaves its writes
+   * to them, and its error for their next `put`, `flush` or `close`; `strict` fails with it.
    */
   readonly close: {
     (options: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>

@@ -87,6 +87,8 @@ export interface Codec {
 export interface CodecOptions {
   /** Whether values are encoded with a checksum. Those that have one are always checked. */
   readonly checksums?: boolean | undefined
+  /** The most bytes that a value may have, with its checksum. Default: as many as it has. */
+  readonly maxBytes?: number | undefined
   /** The structures that records share. */
   readonly structures?: RecordStructures.RecordStructures | undefined
 }
@@ -141,6 +143,10 @@ const failure = (what: string, cause: unknown): Failure => {
   return { detail: cause instanceof Error ? `${what}: ${cause.message}` : what, cause }
 }
 
+/** Says that a value has more bytes than can be stored. */
+export const tooLong = (length: number, maxBytes: number): string =>
+  `it has ${length} bytes when encoded, and a value may have ${maxBytes} at most; store it in parts`
+
 /**
  * Makes a codec. Each store has its own.
  *
@@ -148,7 +154,7 @@ const failure = (what: string, cause: unknown): Failure => {
  * @since 0.1.0
  */
 export const make = (
-  { checksums = false, structures = RecordStructures.make() }: CodecOptions = {}
+  { checksums = false, maxBytes = Infinity, structures = RecordStructures.make() }: CodecOptions = {}
 ): Codec => {
   // No records: a graph has none.
   const packr = new Packr({ useRecords: false, useBigIntExtension: true, copyBuffers: true })
@@ -186,6 +192,8 @@ export const make = (
 
   const encode = (writer: PlainWriter.PlainWriter, value: unknown): Uint8Array => {
     const bytes = writer.write(value) ?? packGraph(value)
+    const length = checksums ? checkedHead + bytes.length : bytes.length
+    if (length > maxBytes) throw new Refusal(tooLong(length, maxBytes))
     return checksums ? withChecksum(bytes) : bytes
   }
 

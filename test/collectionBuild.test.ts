@@ -71,7 +71,7 @@ describe("an index that is new", () => {
           assert.deepStrictEqual(yield* verify, [])
         })
       )
-    }), 5000)
+    }))
 
   it.effect("is built beside those that stay", () =>
     Effect.gen(function*() {

@@ -212,4 +212,6 @@ describe("a collection and its indexes agree with a Map after each step and when
   it.effect.prop("with small batches", workload, agrees({ batchSize: 7 }), { arbitrary })
 
   it.effect.prop("when every write starts a commit", workload, agrees({ batchSize: 1 }), { arbitrary })
+
+  it.effect.prop("when the store is shared", workload, agrees({ shared: true, batchSize: 7 }), { arbitrary })
 })

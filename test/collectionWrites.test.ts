@@ -45,8 +45,8 @@ const shown = (writes: Result.Result<ReadonlyArray<Write>, unknown>): ReadonlyAr
 /** What writes people, and one who is there. */
 const people = Effect.gen(function*() {
   const store = yield* Store
-  const { core } = store[StoreInternals.TypeId].holder
-  const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, core)
+  const { holder } = store[StoreInternals.TypeId]
+  const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, holder)
   const writes = CollectionWrites.make(definition)
   const encode = (key: string, name: string, ...tags: ReadonlyArray<string>) =>
     Effect.flatMap(definition.key.encode(key), (bytes) => writes.encode(bytes, { name, tags }))
@@ -114,9 +114,9 @@ describe("a record", () => {
   it.effect("of a collection without indexes is its value alone", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
-      const { core } = store[StoreInternals.TypeId].holder
+      const { holder } = store[StoreInternals.TypeId]
       const make = CollectionDefinition.make<typeof Schema.String, typeof Person, Record<"", never>, never>
-      const definition = yield* make("plain", { key: Schema.String, value: Person }, core)
+      const definition = yield* make("plain", { key: Schema.String, value: Person }, holder)
       const writes = CollectionWrites.make(definition)
       const key = yield* definition.key.encode("a")
       const record = yield* writes.encode(key, { name: "Ada", tags: [] })

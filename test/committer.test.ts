@@ -113,6 +113,7 @@ describe("pending writes that do not fit", () => {
       const error = yield* Effect.flip(store.flush)
       assert.propertyVal(error, "pending", 2)
       assert.deepStrictEqual(asked(), [["a", "b"]])
+      yield* faulty.heal
     }))
 
   it.effect("are MapFull with all of them when the last of the deletions that make room does not fit either", () =>

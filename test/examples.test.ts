@@ -8,8 +8,6 @@ import type { ChildProcessHandle } from "effect/process/ChildProcessSpawner"
 import * as Stream from "effect/Stream"
 import * as process from "node:process"
 
-const timeLimit = 60_000
-
 const start = Effect.fnUntraced(function*(
   example: string,
   args: ReadonlyArray<string>,
@@ -76,7 +74,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       for (const label of ["Load ", "Read", "Largest", "Names", "Update", "Delete"]) {
         assert.deepStrictEqual(linesWith(second, label), linesWith(first, label))
       }
-    }), timeLimit)
+    }))
 
   it.effect("the first program: Ctrl-C loses nothing that was put", () =>
     Effect.gen(function*() {
@@ -91,7 +89,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       const found = yield* runUntil("firstProgram", /^(\d+) readings on disk/, env)
       assert.strictEqual(put, 1000)
       assert.isAtLeast(found, put)
-    }), timeLimit)
+    }))
 
   it.effect("the first program is that of the README", () =>
     Effect.gen(function*() {

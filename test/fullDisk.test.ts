@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { hangLimit } from "./timeLimits.ts"
 
 const program = new URL("./programs/fullDisk.ts", import.meta.url).pathname
 
@@ -20,7 +21,7 @@ it("a full disk is an EngineFailure with its code: nothing is lost, and writing 
       program,
       join(folder, "store")
     ],
-    { encoding: "utf8", timeout: 30_000 }
+    { encoding: "utf8", timeout: hangLimit }
   )
   rmSync(folder, { recursive: true, force: true })
   assert.strictEqual(run.status, 0, run.stderr)

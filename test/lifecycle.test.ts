@@ -7,19 +7,27 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs"
 import { basename, dirname, join, relative } from "node:path"
 import * as process from "node:process"
-import { type OpenFailed, Store, type StoreOptions } from "../src/index.ts"
+import * as Engine from "../src/Engine.ts"
+import { Collection, type OpenFailed, Store, type StoreOptions, type StoreService } from "../src/index.ts"
 import { faults } from "./faultyEngine.ts"
 import { faultyStore, start, temporaryFolder, turns, withStore } from "./harness.ts"
+import { leaving } from "./transactions.ts"
 
 const refuses = (options: StoreOptions) =>
   Effect.map(Effect.flip(Effect.scoped(Store.make(options))), (error: OpenFailed) => {
     assert.strictEqual(error._tag, "OpenFailed")
     return error.reason
   })
+
+const keyOf = (letter: string) => Redacted.make(letter.repeat(32))
+
+/** Two schedules that do the same are two objects. */
+const twice = (): Schedule.Schedule<unknown> => Schedule.recurs(3)
 
 /** Opens a store whose scope is closed by hand. */
 const openScoped = Effect.fnUntraced(function*(options: StoreOptions) {
@@ -82,30 +90,123 @@ describe("the same path in one process", () => {
       yield* second.flush
     }))
 
-  it.effect.each<Partial<StoreOptions>>([
-    { batchSize: 2 },
-    { batchBytes: "1 MiB" },
-    { flushInterval: "2 seconds" },
-    { autoFlushOnRead: true },
-    { keyEncoding: "latin1" },
-    { keyErrors: "replace" },
-    { keyNormalization: "NFC" },
-    { mapSize: "32 MiB" },
-    { maxMapSize: "1 GiB" },
-    { durability: "noSync" },
-    { compression: true },
-    { readOnly: true },
-    { formatKey: () => "key" },
-    { resize: Schedule.recurs(1) }
-  ])("is refused as AlreadyOpen when an option differs: %o", (different) =>
+  it.effect.each<readonly [Partial<StoreOptions>, string]>([
+    [{ batchSize: 2 }, "batchSize: it is 2 here and 1000 where"],
+    [{ batchBytes: "1 MiB" }, "batchBytes: it is 1,048,576 bytes here and 4,194,304 bytes where"],
+    [{ flushInterval: "2 seconds" }, "flushInterval: it is 2s here and 1s where"],
+    [{ flushInterval: "Infinity" }, "flushInterval: it is Infinity here and 1s where"],
+    [{ keyEncoding: "latin1" }, "keyEncoding: it is latin1 here and utf8 where"],
+    [{ keyErrors: "replace" }, "keyErrors: it is replace here and strict where"],
+    [{ keyNormalization: "NFC" }, "keyNormalization: it is NFC here and not given where"],
+    [{ mapSize: "32 MiB" }, "mapSize: it is 33,554,432 bytes here and 67,108,864 bytes where"],
+    [{ maxMapSize: "1 GiB" }, "maxMapSize: it is 1,073,741,824 bytes here and not given where"],
+    [{ durability: "noSync" }, "durability: it is noSync here and sync where"],
+    [{ compression: true }, "compression: it is true here and false where"],
+    [{ checksums: true }, "checksums: it is true here and false where"],
+    [{ fileMode: 0o640 }, "fileMode: it is 0o640 here and 0o600 where"],
+    [{ readOnly: true }, "readOnly: it is true here and false where"],
+    [{ shared: true }, "shared: it is true here and false where"]
+  ])(
+    "is refused as AlreadyOpen when an option of all holders differs: %o",
+    ([different, message]) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ path })
+        const error = yield* Effect.flip(Effect.asVoid(Store.make({ path, ...different })))
+        assert.strictEqual(error.reason, "AlreadyOpen")
+        assert.deepStrictEqual([error.option], Object.keys(different))
+        assert.include(error.message, `option ${message} this process has the same store open`)
+        yield* store.put("a", 1)
+        yield* store.close({ strict: true })
+        // After the last holder has gone the other options are fine
+        yield* withStore({ path, ...different }, (other) => other.get("a"))
+      })
+  )
+
+  it.effect("is refused with another encryption key, of which nothing is shown", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const store = yield* Store.make({ path })
-      assert.strictEqual(yield* refuses({ path, ...different }), "AlreadyOpen")
-      yield* store.put("a", 1)
-      yield* store.close({ strict: true })
-      // After the last holder has gone the other options are fine
-      yield* withStore({ path, ...different }, (other) => other.get("a"))
+      yield* Store.make({ path, encryptionKey: keyOf("a") })
+      yield* Store.make({ path, encryptionKey: keyOf("a") })
+      for (const encryptionKey of [keyOf("b"), undefined]) {
+        const error = yield* Effect.flip(Effect.asVoid(Store.make({ path, encryptionKey })))
+        assert.deepStrictEqual([error.reason, error.option], ["AlreadyOpen", "encryptionKey"])
+        assert.notMatch(error.message, /aaa|bbb|redacted/)
+      }
+    }))
+
+  it.effect("is the same store when equal options are written twice, schedules and functions too", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const layer = () =>
+        Store.layer({
+          path,
+          flushInterval: "3 seconds",
+          resize: twice(),
+          transactionRetry: twice(),
+          formatKey: (key) => typeof key === "string" ? key : "bytes"
+        })
+      const context = yield* Layer.build(Layer.fresh(layer()))
+      yield* Context.get(context, Store).put("a", 1)
+      const found = Effect.flatMap(Store, (store) => store.getOrFail("a"))
+      assert.strictEqual(yield* Effect.provide(found, layer()), 1)
+    }))
+
+  it.effect("has for each holder the options that are its own", () =>
+    Effect.gen(function*() {
+      const { faulty, open, path, store: plain } = yield* faultyStore({ flushInterval: "Infinity" })
+      const other = yield* Effect.provideService(
+        Store.makeWithEngine({
+          path,
+          flushInterval: "Infinity",
+          formatKey: () => "hidden",
+          autoFlushOnRead: true,
+          transactionRetry: Schedule.recurs(0),
+          resize: twice(),
+          verify: true,
+          closeFailure: "log"
+        }),
+        Engine.Engine,
+        faulty.engine
+      )
+      assert.include((yield* Effect.flip(plain.getOrFail("a"))).message, "\"a\"")
+      assert.strictEqual((yield* Effect.flip(other.getOrFail("a"))).message, "Key not found: hidden")
+
+      yield* plain.put("a", 1)
+      yield* plain.get("missing")
+      assert.strictEqual(faulty.calls("commit"), 0)
+      yield* other.get("missing")
+      assert.strictEqual(faulty.calls("commit"), 1)
+
+      let changes = 100
+      const attemptsOf = (store: StoreService) =>
+        Effect.gen(function*() {
+          let attempts = 0
+          const conflicting = store.withTransaction(Effect.gen(function*() {
+            attempts++
+            yield* store.get("a")
+            if (attempts < 3) yield* outside(plain.putMany({ a: changes++ }))
+            yield* store.put("b", 1)
+          }))
+          const outside = yield* leaving
+          yield* Effect.ignore(conflicting)
+          return attempts
+        })
+      assert.deepStrictEqual([yield* attemptsOf(other), yield* attemptsOf(plain)], [1, 3])
+      yield* Effect.asVoid(open)
+    }))
+
+  it.effect("has for each holder its own formatKey in the errors of collections", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const messageWith = (options: Partial<StoreOptions>) =>
+        Effect.gen(function*() {
+          const ages = yield* Collection.make("ages", { key: Schema.String, value: Schema.Int })
+          return (yield* Effect.flip(ages.getOrFail("Anna"))).message
+        }).pipe(Effect.provide(Store.layer({ ...options, path })))
+      yield* Store.make({ path })
+      assert.include(yield* messageWith({}), "\"Anna\"")
+      assert.include(yield* messageWith({ formatKey: () => "hidden" }), ": hidden")
     }))
 
   it.effect("under other spellings is the same store", () =>

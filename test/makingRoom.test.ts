@@ -27,7 +27,12 @@ describe("making room", () => {
   it.effect("a value that moves to another key is not lost when the batch does not fit and the process dies", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity" })
+      const store = yield* Store.make({
+        path,
+        maxMapSize: "1 MiB",
+        flushInterval: "Infinity",
+        closeFailure: "log"
+      })
       yield* store.putMany({ source: text(400_000) })
       yield* store.put("target", text(700_000))
       yield* store.delete("source")

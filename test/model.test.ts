@@ -33,6 +33,8 @@ describe("a store agrees with a Map after each step and after it is opened again
     { arbitrary }
   )
 
+  it.effect.prop("when it is shared", workload, agrees({ shared: true, batchSize: 5 }), { arbitrary })
+
   it.effect.prop("under a limit", workload, agrees({ maxMapSize: "64 MiB", batchSize: 3 }), { arbitrary })
 
   it.effect.prop("while the map grows", workload, agrees({ mapSize: "256 KiB", batchSize: 10 }), { arbitrary })

@@ -172,6 +172,9 @@ describe("what is shown to the outside", () => {
               path: join(folder, "store"),
               batchSize: 2,
               mapSize: "256 KiB",
+              // Keys that are lost when the store closes are named, as this shows them
+              formatKey: () => "hidden",
+              closeFailure: "log",
               encryptionKey: Redacted.make("SECRET".padEnd(32, "x"))
             })
             yield* store.putMany({ "SECRET stored": "SECRET".repeat(100_000) })

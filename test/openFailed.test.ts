@@ -156,13 +156,17 @@ describe("a path that cannot be", () => {
       const folder = yield* temporaryFolder
       symlinkSync(join(folder, "loop"), join(folder, "loop"))
       symlinkSync(join(folder, "nowhere"), join(folder, "dangling"))
-      yield* refused({ path: join(folder, "loop") })
+      const loop = yield* refused({ path: join(folder, "loop") })
+      assert.strictEqual(loop.reason, "Missing")
+      assert.include(loop.detail, "circle")
       assert.strictEqual((yield* refused({ path: join(folder, "dangling"), readOnly: true })).reason, "Missing")
     }))
 
   it.effect("a name that is too long", () =>
     Effect.gen(function*() {
-      yield* refused({ path: join(yield* temporaryFolder, "n".repeat(300)) })
+      const error = yield* refused({ path: join(yield* temporaryFolder, "n".repeat(300)) })
+      assert.strictEqual(error.reason, "BadOption")
+      assert.strictEqual(error.option, "path")
     }))
 
   it.effect.skipIf(!existsSync("/proc/self/stat"))(

@@ -6,12 +6,14 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { EngineFull } from "../src/Engine.ts"
-import { Store, type StoreOptions } from "../src/index.ts"
-import { faultyStore, temporaryFolder, until, withStore } from "./harness.ts"
+import { Collection, Store, type StoreOptions } from "../src/index.ts"
+import { faultyStore, start, temporaryFolder, until, withStore } from "./harness.ts"
 
 const mebibyte = 1024 * 1024
 
@@ -81,6 +83,8 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["keyEncoding", "UTF8"],
     ["keyErrors", "surrogateescape"],
     ["keyNormalization", "nfc"],
+    ["closeFailure", "throw"],
+    ["closeFailure", true],
     ["durability", "always"],
     ["durability", true],
     ["encryptionKey", Redacted.make("too short")],
@@ -162,7 +166,9 @@ describe("an option that makes no sense is a BadOption that names it", () => {
         mapSize: undefined,
         maxMapSize: undefined,
         resize: undefined,
+        transactionRetry: undefined,
         durability: undefined,
+        closeFailure: undefined,
         compression: undefined,
         checksums: undefined,
         verify: undefined,
@@ -301,8 +307,7 @@ describe("each option has its effect", () => {
         store.has("missing"),
         store.getMany(["pending", "missing"]),
         store.size,
-        Effect.flip(store.getOrFail("missing")),
-        store.stats
+        Effect.flip(store.getOrFail("missing"))
       ]
       for (const [index, read] of reads.entries()) {
         yield* store.put("pending", index)
@@ -314,6 +319,27 @@ describe("each option has its effect", () => {
         yield* read
         assert.strictEqual(faulty.calls("commit"), index + 1)
       }
+    }))
+
+  it.effect("autoFlushOnRead: what only observes commits nothing, and tells of what is pending", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ autoFlushOnRead: true })
+      const ages = yield* Effect.provideService(
+        Collection.make("ages", { key: Schema.String, value: Schema.Int }),
+        Store,
+        store
+      )
+      const commits = faulty.calls("commit")
+      yield* store.put("a", 1)
+      yield* ages.put("Anna", 20)
+      const { entries, pending } = yield* store.stats
+      assert.deepStrictEqual([entries, pending], [1, 2])
+      const watching = yield* start(Stream.runCollect(Stream.take(store.changes(), 1)))
+      assert.deepStrictEqual(yield* ages.verify, [])
+      assert.strictEqual((yield* store.stats).pending, 2)
+      assert.strictEqual(faulty.calls("commit"), commits)
+      yield* store.flush
+      assert.lengthOf(yield* Fiber.join(watching), 1)
     }))
 
   it.effect("keyEncoding, keyErrors and keyNormalization: the bytes of a key", () =>

@@ -44,7 +44,7 @@ const openShared = Effect.gen(function*() {
       })
   }))
   const collection = yield* Effect.provideService(openAges, Store, store)
-  const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].holder.core)
+  const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].holder)
   const writes = CollectionWrites.make(definition)
 
   /** What a transaction of another process does: it goes by what is there. */

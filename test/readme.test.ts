@@ -5,15 +5,13 @@ import * as Snippets from "./snippets.ts"
 
 const snippets = Snippets.fromMarkdown(readFileSync(new URL("../README.md", import.meta.url), "utf8"))
 
-const timeLimit = 20_000
-
 layer(Snippets.Workshop.layer(snippets), { concurrent: true, excludeTestServices: true })("README.md", (it) => {
   it.effect("its snippets type-check", () =>
     Effect.gen(function*() {
       const workshop = yield* Snippets.Workshop
       const { exitCode, printed } = yield* workshop.check
       assert.strictEqual(exitCode, 0, printed.join("\n"))
-    }), timeLimit)
+    }))
 
   it.effect.each(snippets.filter((snippet) => snippet.isRun))(
     "the snippet at line $line runs and prints what it says",
@@ -23,7 +21,6 @@ layer(Snippets.Workshop.layer(snippets), { concurrent: true, excludeTestServices
         const { errors, exitCode, printed } = yield* workshop.run(snippet)
         assert.strictEqual(exitCode, 0, errors)
         if (snippet.prints.length > 0) assert.deepStrictEqual(printed, snippet.prints)
-      }),
-    timeLimit
+      })
   )
 })

@@ -228,6 +228,8 @@ const work = Effect.gen(function*() {
   yield* Effect.exit(failing(store.put(`${secret} late`, secret)))
   yield* Effect.exit(store.backup(join(folder, "copy")))
   yield* Fiber.interrupt(watching)
+  // Keys that are lost when the store closes are named
+  yield* faulty.heal
 }).pipe(Effect.scoped)
 
 describe("logs and spans", () => {

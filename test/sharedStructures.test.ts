@@ -220,8 +220,7 @@ describe("records with fields in common", () => {
         for (const [key, value] of all) {
           assert.deepStrictEqual(value, shapedRecord(Number(key.slice("record ".length))))
         }
-      }),
-    60_000
+      })
   )
 })
 

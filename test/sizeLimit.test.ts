@@ -19,7 +19,12 @@ const lengthOf = (path: string): number => statSync(join(path, "data.mdb")).size
 /** A store with a limit of 1 MiB where commits begin only when asked for. */
 const limited = Effect.fnUntraced(function*(options: Partial<StoreOptions> = {}) {
   const path = yield* temporaryFolder
-  const defaults: Partial<StoreOptions> = { maxMapSize: "1 MiB", batchBytes: "64 MiB", batchSize: 1_000_000 }
+  const defaults: Partial<StoreOptions> = {
+    maxMapSize: "1 MiB",
+    batchBytes: "64 MiB",
+    batchSize: 1_000_000,
+    closeFailure: "log"
+  }
   const open = Store.make({ ...defaults, ...options, path })
   return { path, open, store: yield* open }
 })
@@ -237,7 +242,13 @@ describe("maxMapSize", () => {
       Effect.gen(function*() {
         for (const limit of [256 * kibibyte, 300_001, mebibyte]) {
           const path = yield* temporaryFolder
-          const open = Store.make({ path, maxMapSize: limit, batchBytes: "64 MiB", durability: "noSync" })
+          const open = Store.make({
+            path,
+            maxMapSize: limit,
+            batchBytes: "64 MiB",
+            durability: "noSync",
+            closeFailure: "log"
+          })
           const isKept = Effect.sync(() => assert.isAtMost(lengthOf(path), limit))
           yield* Workload.run(steps, open, () => isKept)
           yield* withStore({ path, maxMapSize: limit }, (store) =>
@@ -313,7 +324,13 @@ describe("a file that is as long as the limit it is opened with", () => {
         }
       }))
     const limit = lengthOf(path) + pages * 4096
-    const store = yield* Store.make({ path, mapSize: limit, maxMapSize: limit, flushInterval: "Infinity" })
+    const store = yield* Store.make({
+      path,
+      mapSize: limit,
+      maxMapSize: limit,
+      flushInterval: "Infinity",
+      closeFailure: "log"
+    })
     for (const key of yield* Stream.runCollect(store.keys())) yield* store.delete(key)
     return { limit, path, store }
   })

@@ -31,9 +31,11 @@ describe("options from configuration", () => {
         STORE_PATH: path,
         STORE_SUBDIRECTORY: "false",
         STORE_READ_ONLY: "false",
+        STORE_SHARED: "true",
         STORE_BATCH_SIZE: "10",
         STORE_BATCH_BYTES: "1 MiB",
         STORE_FLUSH_INTERVAL: "5 seconds",
+        STORE_CLOSE_FAILURE: "log",
         STORE_AUTO_FLUSH_ON_READ: "true",
         STORE_KEY_ENCODING: "latin1",
         STORE_KEY_ERRORS: "replace",
@@ -58,6 +60,7 @@ describe("options from configuration", () => {
     ["STORE_FLUSH_INTERVAL", "soon"],
     ["STORE_MAP_SIZE", "big"],
     ["STORE_READ_ONLY", "perhaps"],
+    ["STORE_SHARED", "sometimes"],
     ["STORE_KEY_ENCODING", "utf7"],
     ["STORE_DURABILITY", "never"]
   ])("StoreLive: %s=%s is a ConfigError that names it", ([name, value]) =>

@@ -18,6 +18,7 @@ import { count } from "./quantity.ts"
 import { isNative } from "./schemaShape.ts"
 import * as Settled from "./settled.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
+import type { Holder } from "./storeAccess.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /**
@@ -71,7 +72,7 @@ const isShort = (key: unknown): boolean => {
 }
 
 /** Shows a key, or what was given as one: a value of any size, that may throw as it is looked at. */
-const makeShow = ({ keys }: StoreCore) => (key: unknown): string => {
+const makeShow = ({ keys }: Holder) => (key: unknown): string => {
   if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
   const text = Result.getOrElse(Result.try(() => isShort(key) ? Formatter.format(key) : ""), () => "")
   if (text === "") return keys.show(key)
@@ -81,12 +82,12 @@ const makeShow = ({ keys }: StoreCore) => (key: unknown): string => {
 /** Makes the codec of keys, or says why the schema has no order. */
 export const makeKeyCodec = <K extends KeySchema>(
   schema: K,
-  core: StoreCore,
+  holder: Holder,
   collection: string
 ): Result.Result<KeyCodec<K>, string> =>
   Result.map(OrderedKeySchema.make(schema), (ordered) => {
-    const { maxKeyBytes } = core.environment
-    const showKey = makeShow(core)
+    const { maxKeyBytes } = holder.core.environment
+    const showKey = makeShow(holder)
     const encodeBySchema = Schema.encodeUnknownEffect(schema)
     const decodeBySchema = Schema.decodeUnknownEffect(schema)
 
@@ -142,6 +143,8 @@ export const makeKeyCodec = <K extends KeySchema>(
 export interface ValueCodec<V extends ValueSchema> {
   /** The schema whose encoded side is stored. */
   readonly stored: Schema.Constraint
+  /** The most bytes that a record may have, its entries in indexes included. */
+  readonly maxBytes: number
   readonly encode: (
     value: V["Type"],
     key: () => string
@@ -172,7 +175,7 @@ export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCod
 /** Makes the codec of values. */
 export const makeValueCodec = <V extends ValueSchema>(
   schema: V,
-  { values }: StoreCore,
+  { environment, values }: StoreCore,
   collection: string
 ): ValueCodec<V> => {
   const stored = storedSchema(schema)
@@ -214,6 +217,7 @@ export const makeValueCodec = <V extends ValueSchema>(
 
   return {
     stored,
+    maxBytes: environment.maxValueBytes,
     encodeRaw,
     decodeRaw,
     decodeEncoded,

@@ -15,6 +15,8 @@ import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
+import * as Settled from "./settled.ts"
+import type { Holder } from "./storeAccess.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /** An index, made ready. */
@@ -24,7 +26,7 @@ export interface Index<Value, K extends KeySchema> {
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** The keys that a record has in it, each once. */
+  /** The keys that a record has in it, each once. `of` runs when this is called: call it inside of an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
   /** Changes with what is stored in it. */
   readonly fingerprint: string
@@ -57,20 +59,19 @@ const makeIndex = <Value, K extends KeySchema>(
   name: string,
   { key: schema, of, unique }: IndexDefinition<Value, K>,
   collection: string,
-  core: StoreCore
+  holder: Holder
 ): Result.Result<Index<Value, K>, string> =>
-  Result.map(makeKeyCodec(schema, core, `${collection}.${name}`), (key) => ({
+  Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
     name,
     database: `index/${collection}/${name}`,
     isUnique: unique === true,
     key,
-    keysOf: (value) =>
-      Effect.suspend(() => {
-        const given = of(value)
-        if (given === undefined) return Effect.succeed([])
-        const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
-        return Effect.map(Effect.forEach(keys, key.encode), (encoded) => [...new Set(encoded)])
-      }),
+    keysOf: (value) => {
+      const given = of(value)
+      if (given === undefined) return Effect.succeed([])
+      const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
+      return Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
+    },
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}`
   }))
 
@@ -130,7 +131,7 @@ export const make = Effect.fnUntraced(
   >(
     name: string,
     options: CollectionOptions<K, V, I, R>,
-    core: StoreCore
+    holder: Holder
   ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string, cause?: unknown) =>
@@ -148,7 +149,7 @@ export const make = Effect.fnUntraced(
       return yield* refuse("its version is to be a whole number from 1 on.")
     }
     const key = yield* Effect.mapError(
-      Effect.fromResult(makeKeyCodec(options.key, core, name)),
+      Effect.fromResult(makeKeyCodec(options.key, holder, name)),
       (detail) => refuse(`its key: ${detail}.`)
     )
     // A schema may have code of the program in it: a suspended one is a function.
@@ -156,7 +157,7 @@ export const make = Effect.fnUntraced(
       try: () => {
         const problem = withoutCodec(options.value.ast)
         if (problem !== undefined) return problem
-        const codec = makeValueCodec(options.value, core, name)
+        const codec = makeValueCodec(options.value, holder.core, name)
         return [codec, fingerprintOf(options.key, codec.stored)] as const
       },
       catch: (cause) => refuse("its value: a part of its schema threw.", cause)
@@ -167,7 +168,7 @@ export const make = Effect.fnUntraced(
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {
       if (!isName(indexName)) return yield* refuse(`the name of an index is text of at most 255 bytes without "/".`)
-      const index = makeIndex(indexName, definition, name, core)
+      const index = makeIndex(indexName, definition, name, holder)
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
@@ -211,10 +212,20 @@ export const findRecord = (
   return Result.map(value.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ key, encoded }))
 }
 
+type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
+
+/** The error of a collection that was opened by another definition since. */
+export const refusalOf = (
+  { name, signature }: Named,
+  { definitions, options: { path } }: StoreCore
+): Closed | undefined => definitions.get(name) === signature ? undefined : new Closed({ path, what: "Collection" })
+
 /** Runs an effect unless the collection was opened by another definition since. */
 export const ifCurrent = <A, E, R>(
-  { name, signature }: Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">,
-  { definitions, options: { path } }: StoreCore,
+  definition: Named,
+  core: StoreCore,
   use: () => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | Closed, R> =>
-  definitions.get(name) === signature ? use() : Effect.fail(new Closed({ path, what: "Collection" }))
+): Effect.Effect<A, E | Closed, R> => {
+  const refused = refusalOf(definition, core)
+  return refused === undefined ? use() : Effect.fail(refused)
+}

@@ -17,25 +17,22 @@ import {
   type KeyEncoding,
   KeyNotFound,
   type ReadOnly,
-  type ValueDecoding,
-  ValueEncoding
+  type ValueDecoding
 } from "../StoreError.ts"
 import * as CallArguments from "./callArguments.ts"
 import * as ChangeStream from "./changeStream.ts"
-import { type Definition, findRecord, ifCurrent } from "./collectionDefinition.ts"
+import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
 import * as CollectionStreams from "./collectionStreams.ts"
+import * as CollectionUpdate from "./collectionUpdate.ts"
 import type { CollectionWrites, NewRecord } from "./collectionWrites.ts"
 import type { CommitError } from "./committer.ts"
-import { copyOf, ownBytes } from "./engineBytes.ts"
+import { copyOf } from "./engineBytes.ts"
 import * as RecordStream from "./recordStream.ts"
 import * as Settled from "./settled.ts"
-import type { Step } from "./storeAccess.ts"
 import type { StoreInternals } from "./storeInternals.ts"
 import type { Transaction } from "./transaction.ts"
+import type { Step } from "./unitCommits.ts"
 import { fromWrites, WriteSet } from "./writeSet.ts"
-
-const isSame = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
-  a === undefined || b === undefined ? a === b : Buffer.compare(ownBytes(a), ownBytes(b)) === 0
 
 const anything = () => Result.void
 
@@ -49,6 +46,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
   const { buffer } = holder.core
   const hasIndexes = indexes.size > 0
+  const { shared } = holder.core.options
+  /** Whether all writes of a record are exact across processes: what is unique is so by them. */
+  const isAlwaysExact = shared && [...indexes.values()].some(({ isUnique }) => isUnique)
 
   /** Begins a write, unless the collection was opened by another definition since. */
   const enterToWrite = <A, E, R>(
@@ -140,19 +140,32 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // writing
   // ---------------------------------------------------------------------------
 
+  /** A step that may be run when another definition has opened the collection since it was asked for. */
+  const current =
+    <A, E>(step: (reader: Reader) => Result.Result<Step<A>, E>) =>
+    (reader: Reader): Result.Result<Step<A>, E | Closed> => {
+      const refused = refusalOf(definition, holder.core)
+      return refused === undefined ? step(reader) : Result.fail(refused)
+    }
+
   /** Keeps a record; `check` says whether what is there may be written over. */
   const putRecord = <E>(
     transaction: Transaction | undefined,
     record: NewRecord,
-    check: (old: Uint8Array | undefined) => Result.Result<void, E>
-  ): Effect.Effect<void, E | UniqueViolation | CommitError | Closed> =>
-    access.step(transaction, (reader): Result.Result<Step<void>, E | UniqueViolation | EngineFailure> => {
+    check: (old: Uint8Array | undefined) => Result.Result<void, E>,
+    isExact: boolean
+  ): Effect.Effect<void, E | UniqueViolation | CommitError | Closed> => {
+    const step = (reader: Reader): Result.Result<Step<void>, E | UniqueViolation | EngineFailure> => {
       const old = reader.get(database, record.key)
       if (Result.isFailure(old)) return Result.fail(old.failure)
       const allowed = check(old.success)
       if (Result.isFailure(allowed)) return Result.fail(allowed.failure)
       return Result.map(writes.toPut(reader, record, old.success), (all) => ({ result: undefined, writes: all }))
-    })
+    }
+    return isExact
+      ? access.exactStep(transaction, current(step), () => [database, record.key, record.bytes])
+      : access.step(transaction, step)
+  }
 
   const encodeRecord = (key: K["Type"], value: V["Type"]) => withKey(key, (bytes) => writes.encode(bytes, value))
 
@@ -160,7 +173,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     Effect.flatMap(encodeRecord(key, value), (record) =>
       enterToWrite((transaction) =>
         hasIndexes
-          ? putRecord(transaction, record, anything)
+          ? putRecord(transaction, record, anything, isAlwaysExact)
           : access.write(transaction, [[database, record.key, record.bytes]])
       ))
 
@@ -169,10 +182,15 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       encodeRecord(key, value),
       (record) =>
         enterToWrite((transaction) =>
-          putRecord(transaction, record, (old) =>
-            old === undefined
-              ? Result.void
-              : Result.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })))
+          putRecord(
+            transaction,
+            record,
+            (old) =>
+              old === undefined
+                ? Result.void
+                : Result.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })),
+            shared
+          )
         )
     )
 
@@ -183,14 +201,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         ? Result.succeed({ result: false, writes: [] })
         : Result.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
 
-  const removeRecord = (transaction: Transaction | undefined, key: ByteString) =>
-    access.removingStep(transaction, (reader) => removal(reader, key))
+  const removeRecord = (
+    transaction: Transaction | undefined,
+    key: ByteString,
+    isExact: boolean
+  ): Effect.Effect<boolean, CommitError | Closed> => {
+    const step = (reader: Reader) => removal(reader, key)
+    return isExact
+      ? access.exactRemovingStep(transaction, current(step), () => [database, key, null])
+      : access.removingStep(transaction, step)
+  }
 
   const deleteKey: Collection<K, V, I>["delete"] = (key) =>
     withKey(key, (bytes) =>
       enterToWrite((transaction) =>
         hasIndexes
-          ? Effect.asVoid(removeRecord(transaction, bytes))
+          ? Effect.asVoid(removeRecord(transaction, bytes, isAlwaysExact))
           : access.remove(transaction, [[database, bytes, null]])
       ))
 
@@ -198,48 +224,16 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     withKey(key, (bytes) =>
       enterToWrite((transaction) =>
         Effect.flatMap(
-          removeRecord(transaction, bytes),
+          removeRecord(transaction, bytes, shared),
           (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(bytes))
         )
       ))
 
-  /** Signals that a record was written over while its next value was computed. */
-  const overtaken = Symbol("overtaken")
-
-  const update: Collection<K, V, I>["update"] = (key, f) =>
-    withKey(key, (bytes) => {
-      // A schema may take its time, and need services: between reading and writing others may write.
-      const attempt = Effect.gen(function*() {
-        const old = yield* access.read((reader) =>
-          Effect.fromResult(
-            Result.map(reader.get(database, bytes), (record) => record === undefined ? undefined : copyOf(record))
-          )
-        )
-        const current = old === undefined ? Option.none<V["Type"]>() : Option.some(yield* decodeValue(bytes, old))
-        const given = CallArguments.nextOf(f, current)
-        if (Result.isFailure(given)) {
-          return yield* new ValueEncoding({ key: keyCodec.show(bytes), detail: given.failure, collection: name })
-        }
-        const next = given.success
-        const record = Option.isNone(next) ? undefined : yield* writes.encode(bytes, next.value)
-        const isDone = yield* enterToWrite((transaction) =>
-          access.step(transaction, (reader): Result.Result<Step<boolean>, UniqueViolation | EngineFailure> => {
-            const present = reader.get(database, bytes)
-            if (Result.isFailure(present)) return Result.fail(present.failure)
-            if (!isSame(present.success, old)) return Result.succeed({ result: false, writes: [] })
-            if (record === undefined) return Result.map(removal(reader, bytes), (step) => ({ ...step, result: true }))
-            return Result.map(writes.toPut(reader, record, old), (all) => ({ result: true, writes: all }))
-          })
-        )
-        return isDone ? next : overtaken
-      })
-      const attemptUntilDone: Effect.Effect<
-        Option.Option<V["Type"]>,
-        Effect.Error<typeof attempt>,
-        Effect.Services<typeof attempt>
-      > = Effect.flatMap(attempt, (outcome) => outcome === overtaken ? attemptUntilDone : Effect.succeed(outcome))
-      return attemptUntilDone
-    })
+  const update = CollectionUpdate.make(access, holder.core, definition, writes, {
+    current,
+    enterToWrite,
+    removal
+  })
 
   const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
     const noList = CallArguments.notAList("entries", entries, name)
@@ -256,7 +250,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
     yield* transactions.withTransaction(
       enterToWrite((transaction) =>
-        Effect.forEach(records, (record) => putRecord(transaction, record, anything), { discard: true })
+        Effect.forEach(records, (record) => putRecord(transaction, record, anything, false), { discard: true })
       )
     )
   })
@@ -271,7 +265,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
     }
     yield* transactions.withTransaction(
-      enterToWrite((transaction) => Effect.forEach(keys, (key) => removeRecord(transaction, key), { discard: true }))
+      enterToWrite((transaction) =>
+        Effect.forEach(keys, (key) => removeRecord(transaction, key, false), { discard: true })
+      )
     )
   })
 

@@ -35,6 +35,9 @@ const partRecords = 1024
 const partBytes = 1024 * 1024
 const recordsBetweenLogs = 10_000
 
+/** How many records an index is built of before other fibers have their turn. */
+const recordsBetweenTurns = 64
+
 /** The fingerprints of indexes, by their names. */
 const Fingerprints = Schema.Array(Schema.Tuple([Schema.String, Schema.String]))
 
@@ -242,7 +245,9 @@ export const make = <
     { building, ...descriptor }: Descriptor
   ) {
     const { records, rest } = yield* readPart(transaction, building?.to)
-    for (const [key, record] of records) {
+    for (const [number, [key, record]] of records.entries()) {
+      // Each write of another fiber makes this transaction run again: let the writes that are under way be made.
+      if (number % recordsBetweenTurns === 0) yield* Effect.yieldNow
       const value = yield* valueCodec.decode(record, () => keyCodec.show(key))
       const encoded = yield* writes.encode(key, value)
       transaction.write(yield* Effect.fromResult(writes.toPut(transaction.reader, encoded, record)))

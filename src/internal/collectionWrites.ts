@@ -8,7 +8,8 @@ import type { ValueSchema } from "../CollectionOptions.ts"
 import type { Reader, Write } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, type ValueEncoding } from "../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, ValueEncoding } from "../StoreError.ts"
+import { tooLong } from "../Value.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { keyOf } from "./engineBytes.ts"
@@ -57,21 +58,46 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { database, indexes, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
-  const addEntries = Effect.fnUntraced(function*(key: ByteString, value: V["Type"], bytes: Uint8Array) {
-    const entries: Array<CollectionRecord.IndexEntry> = []
-    for (const index of indexes.values()) {
-      for (const indexKey of yield* index.keysOf(value)) {
-        yield* Effect.fromResult(index.key.checkLength(entryKey(index, indexKey, key)))
-        entries.push([index.name, indexKey])
+  type IndexServices = I[keyof I]["EncodingServices"]
+
+  const keysIn = (
+    index: Index<V["Type"], I[keyof I]>,
+    key: ByteString,
+    value: V["Type"]
+  ): Effect.Effect<ReadonlyArray<CollectionRecord.IndexEntry>, KeyEncoding, IndexServices> =>
+    Settled.flatMap(
+      index.keysOf(value),
+      (indexKeys) =>
+        Settled.all(indexKeys.map((indexKey) =>
+          Effect.fromResult(
+            Result.map(
+              index.key.checkLength(entryKey(index, indexKey, key)),
+              (): CollectionRecord.IndexEntry => [index.name, indexKey]
+            )
+          )
+        ))
+    )
+
+  const addEntries = (
+    key: ByteString,
+    value: V["Type"],
+    bytes: Uint8Array
+  ): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
+    Settled.flatMap(
+      Settled.all(Array.from(indexes.values(), (index) => keysIn(index, key, value))),
+      (found): Effect.Effect<NewRecord, ValueEncoding> => {
+        const entries = found.flat()
+        const record = CollectionRecord.join(entries, bytes)
+        if (record.length <= valueCodec.maxBytes) return Effect.succeed({ key, bytes: record, entries })
+        const detail = `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`
+        return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), collection: name, detail }))
       }
-    }
-    return { key, bytes: CollectionRecord.join(entries, bytes), entries }
-  })
+    )
 
   const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = (key, value) =>
     Settled.flatMap(
       valueCodec.encode(value, () => keyCodec.show(key)),
-      (bytes): Effect.Effect<NewRecord, KeyEncoding, I[keyof I]["EncodingServices"]> =>
+      (bytes): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
         indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
     )
 

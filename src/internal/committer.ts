@@ -50,8 +50,8 @@ export interface Work {
   readonly plan: Plan
   /** How many writes it may have, for the message when it does not fit. */
   readonly size: number
-  /** Whether it may use the pages that are held back, because it only deletes. */
-  readonly isFreeing: boolean
+  /** Whether it may use the pages that are held back, because its plan only deletes. */
+  readonly isFreeing: () => boolean
 }
 
 /** Brings batches to the engine. */
@@ -77,7 +77,7 @@ const fewPages = 16
 const noWork: Work = {
   plan: () => Result.succeed({ clear: [], writes: [] }),
   size: 0,
-  isFreeing: true
+  isFreeing: () => true
 }
 
 /** By the database and the key of the first write. */
@@ -106,7 +106,7 @@ export const make = (options: CommitterOptions): Committer => {
       }))
     },
     size: writes.length,
-    isFreeing: hasOnlyDeletions(writes)
+    isFreeing: () => hasOnlyDeletions(writes)
   })
 
   const resizeTo = (size: number, useReserve: boolean): Effect.Effect<void, EngineFailure> =>
@@ -133,7 +133,7 @@ export const make = (options: CommitterOptions): Committer => {
         onFailure: () => mapSize,
         onSuccess: (stats) => stats.fileBytes
       })
-      return Effect.fail(new MapFull({ limit: maxMapSize ?? mapSize, used, pending }))
+      return Effect.fail(new MapFull({ limit: maxMapSize ?? mapSize, used, pending, outcome: "pending" }))
     })
 
   const growTo = Effect.fnUntraced(function*(size: number) {
@@ -300,7 +300,7 @@ export const make = (options: CommitterOptions): Committer => {
       Effect.catchTag(
         commitAged(work),
         "MapFull",
-        (full) => work.isFreeing ? commitInReserve(work) : Effect.fail(full)
+        (full) => work.isFreeing() ? commitInReserve(work) : Effect.fail(full)
       ),
     commitPending: (pending) =>
       Effect.catchTag(commitAged(workOf(Generation.take(pending), pending)), "MapFull", (full) => {

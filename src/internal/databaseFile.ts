@@ -17,7 +17,7 @@ import type { OpenFailed } from "../StoreError.ts"
 import { type PageRow, type Tree, treeAt, viewOf } from "./databaseLayout.ts"
 import * as DatabasePages from "./databasePages.ts"
 import * as DatabaseWalk from "./databaseWalk.ts"
-import { checkAccess, folderMode, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
+import { checkAccess, folderMode, isWritableByAnybody, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import { pageSize as supportedPageSize } from "./fileLimit.ts"
 import * as LockFile from "./lockFile.ts"
 
@@ -299,6 +299,13 @@ const inspect = Effect.fnUntraced(function*(
   )
 })
 
+// A reader goes by that: it needs no lock file then. So the user root, who may write in any case, does not either.
+const frozen = "its mode lets nobody write to it; run chmod u+w on it, or open it with readOnly: true"
+
+/** Where the lock file of a database is. */
+export const lockFileOf = (path: Path.Path, file: string, subdirectory: boolean): string =>
+  subdirectory ? path.join(path.dirname(file), "lock.mdb") : `${file}-lock`
+
 /**
  * Sees to it that the engine can open a database file: makes missing folders, makes
  * the lock file, and looks at what is there. Gives what the file says of itself, none
@@ -321,8 +328,12 @@ export const prepare = Effect.fnUntraced(function*(
   const isNew = Option.isNone(info) || Number(info.value.size) === 0
   if (isNew && readOnly) return yield* refuse(file, "Missing", "there is no database at this path")
   const header = isNew ? Option.none() : Option.some(yield* inspect(file, opening))
-  if (Option.isSome(info)) yield* checkAccess(file, access)
-  const lock = subdirectory ? path.join(folder, "lock.mdb") : `${file}-lock`
-  yield* LockFile.prepare(lock, { fileMode, readOnly, isNew })
+  if (Option.isSome(info)) {
+    yield* checkAccess(file, access)
+    if (!readOnly && !isWritableByAnybody(info.value.mode)) return yield* refuse(file, "Permission", frozen)
+  }
+  const lock = lockFileOf(path, file, subdirectory)
+  const databaseMode = Option.match(info, { onNone: () => undefined, onSome: ({ mode }) => isNew ? undefined : mode })
+  yield* LockFile.prepare(lock, file, { fileMode, readOnly, databaseMode })
   return header
 })

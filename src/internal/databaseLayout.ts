@@ -26,6 +26,18 @@ const databaseBytes = 48
 /** The longest key that LMDB allows for pages of this size. */
 export const maxKeyBytes = 1978
 
+/**
+ * The longest value: with the head of its first page it fills as many pages as the system writes in one call. The engine writes a
+ * value in one, and takes one that is cut short for an error of the disk.
+ */
+const longestValue = 0x7fff_f000 - headerBytes
+
+/** The longest value that the library can decompress: it wants room for twice as many bytes, counted in 31 bits. */
+const longestCompressed = 0x3fff_ffff
+
+/** The longest value, in bytes. */
+export const maxValueBytes = (isCompressed: boolean): number => isCompressed ? longestCompressed : longestValue
+
 /** Stands for no page: the root of an empty tree. */
 const noPage = 0xffff_ffff_ffff_ffffn
 

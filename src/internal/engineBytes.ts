@@ -2,6 +2,7 @@
  * The bytes that a reader gives: of its memory, which may be longer, only the first
  * `length` count, and only until more is read.
  */
+import { Buffer } from "node:buffer"
 import { type ByteString, fromBytes } from "../Key.ts"
 
 /** The bytes that count, as long as nothing else is read. */
@@ -12,3 +13,7 @@ export const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(ownBytes
 
 /** The bytes that count, as a key. */
 export const keyOf = (bytes: Uint8Array): ByteString => fromBytes(ownBytes(bytes))
+
+/** Whether two values that were read are the same; `undefined` stands for none. */
+export const isSameValue = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : Buffer.compare(ownBytes(a), ownBytes(b)) === 0

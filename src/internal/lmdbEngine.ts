@@ -40,11 +40,14 @@ import {
 } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
+import * as AddressSpace from "./addressSpace.ts"
 import * as DatabaseFile from "./databaseFile.ts"
-import { maxKeyBytes } from "./databaseLayout.ts"
+import { maxKeyBytes, maxValueBytes } from "./databaseLayout.ts"
+import * as FileIdentity from "./fileIdentity.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./fileLimit.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { formatKey, formatVersion } from "./lmdbBatch.ts"
+import { dictionaryOf, loadsDictionary } from "./lmdbDictionary.ts"
 import { failure, refuse } from "./lmdbErrors.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
@@ -89,7 +92,12 @@ interface Files extends Omit<WritableFiles, "databases" | "meta"> {
   readonly databases: ReadonlyMap<string, Records>
   /** `undefined` on a read-only file that was never written to. */
   readonly meta: Records | undefined
+  /** The dictionary of values that are compressed. */
+  readonly dictionary: Uint8Array
 }
+
+/** What is read from while no files are open. */
+const noFiles: Pick<Files, "databases" | "dictionary"> = { databases: new Map(), dictionary: new Uint8Array(0) }
 
 const isWritable = (files: Files): files is Files & { readonly meta: Records } => files.meta !== undefined
 
@@ -114,7 +122,7 @@ const namesIn = (root: RootDatabase): ReadonlyArray<string> =>
 /** Opens a database, or creates it. The declaration hides that one that a read-only file lacks is `undefined`. */
 const openDatabase = (root: RootDatabase, name: string): Records | undefined => {
   const options = { name, encoding: "binary" as const, keyEncoder }
-  return root.openDB(options)
+  return root.openDB(name === metaName ? { ...options, compression: loadsDictionary } : options)
 }
 
 const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = wantedMapSize): Files => {
@@ -151,6 +159,7 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
       root,
       databases,
       meta,
+      dictionary: dictionaryOf(meta),
       wantedMapSize,
       nativeMapSize,
       isPinned: false,
@@ -166,6 +175,19 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
 // the engine
 // ---------------------------------------------------------------------------
 
+/** Fails where a map cannot have the size that it is opened with. */
+const checkMapSize = (mapSize: number, options: EngineOptions): Effect.Effect<void, OpenFailed> =>
+  Effect.suspend(() => {
+    const { path } = options
+    const unmappable = AddressSpace.refusal(mapSize)
+    if (unmappable === undefined) return Effect.void
+    return Effect.fail(
+      mapSize === options.mapSize
+        ? new OpenFailed({ reason: "BadOption", path, option: "mapSize", detail: unmappable })
+        : new OpenFailed({ reason: "Engine", path, detail: `${unmappable}, and the file is that long` })
+    )
+  })
+
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
@@ -175,10 +197,12 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const pages = Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
 
   let mapSize = mapSizeOf(pages, options)
+  yield* checkMapSize(mapSize, options)
   const start = yield* Effect.try({
     try: () => openFiles(options, mapSizeFor(mapSize, false)),
     catch: refuse(options)
   })
+  const identity = FileIdentity.of(file, DatabaseFile.lockFileOf(path, file, options.subdirectory))
   let files: Files | undefined = start
   let openSnapshots = 0
 
@@ -204,15 +228,15 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   const read = <A>(operation: string, call: () => A): Result.Result<A, EngineFailure> => run(operation, () => call())
 
-  const present = readPresent(() => files?.databases ?? new Map<string, Records>(), read)
+  const present = readPresent(() => files ?? noFiles, read)
 
   /** The databases whose records were counted before: they will be again. */
   const counted = new Set<string>()
 
-  const openReader = ({ databases, root }: Files): SharedReader => {
+  const openReader = ({ databases, dictionary, root }: Files): SharedReader => {
     const transaction = root.useReadTransaction()
     const counts = new Map(Array.from(counted, (name) => [name, countPresent(databases.get(name))]))
-    return share(transaction, readIn(() => databases, transaction, read, counts))
+    return share(transaction, readIn({ databases, dictionary }, transaction, read, counts))
   }
 
   /** What is read while a commit runs, as the engine shows a transaction some time before its end is heard of here. */
@@ -223,6 +247,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     Effect.suspend(() => {
       let batch: Batch | undefined
       const decide: Decide = (transactionId) => {
+        const refused = identity.refusal("commit")
+        if (refused !== undefined) throw refused
         batch = decideBy(plan, present, transactionId)
         return batch
       }
@@ -249,8 +275,17 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       })
     })
 
+  /** Says why the files cannot be opened again with another size: before they are closed, so that they can still be read. */
+  const refusalToResize = (size: number): EngineFailure | undefined => {
+    const given = files === undefined ? 0 : figure(files.root.getStats(), "mapSize")
+    const unmappable = AddressSpace.refusal(size, given)
+    if (unmappable === undefined) return identity.refusalToReopen("resize")
+    return AddressSpace.failure("resize", unmappable)
+  }
+
   const environment: Environment = {
     maxKeyBytes,
+    maxValueBytes: maxValueBytes(options.compression),
     databases: () => files === undefined ? [] : [...files.databases.keys()],
     openDatabase: (name) =>
       run("open a database", (opened) => {
@@ -289,6 +324,9 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     resize: (newMapSize, { useReserve }) =>
       Effect.uninterruptible(Effect.suspend(() => {
         const wantedMapSize = mapSizeFor(newMapSize, useReserve)
+        const isPinned = files !== undefined && openSnapshots > 0
+        const refused = isPinned ? undefined : refusalToResize(newMapSize)
+        if (refused !== undefined) return Effect.fail(refused)
         mapSize = newMapSize
         if (files !== undefined && openSnapshots > 0) {
           files = { ...files, wantedMapSize, isPinned: true }
@@ -298,6 +336,9 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           closeFiles,
           Effect.try({
             try: () => {
+              // Others ran while the files were closed.
+              const refusedAgain = refusalToResize(newMapSize)
+              if (refusedAgain !== undefined) throw refusedAgain
               files = openFiles(
                 options,
                 wantedMapSize,
@@ -323,7 +364,11 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       }),
     backup: (target, { compact }) =>
       Effect.suspend(() => Effect.fromResult(run("backup", (opened) => opened))).pipe(
-        Effect.flatMap(({ root }) => copyTo(root, file, target, { ...options, compact })),
+        Effect.flatMap(({ root }) => {
+          // The library copies what it has open, this package what is at the path.
+          const refused = options.encryptionKey === undefined ? undefined : identity.refusal("backup")
+          return refused === undefined ? copyTo(root, file, target, { ...options, compact }) : Effect.fail(refused)
+        }),
         Effect.provide(platform),
         Effect.uninterruptible
       )

@@ -3,6 +3,7 @@
  */
 import type { KeyRange, RangePart, RangeRequest } from "../Engine.ts"
 import { ByteString } from "../Key.ts"
+import { expand } from "./compressedValue.ts"
 
 const nothing: RangePart = { records: [], rest: undefined }
 
@@ -33,11 +34,19 @@ const behind = (key: ByteString, { from, reverse, to }: RangeRequest): KeyRange 
   return reverse ? { from, to: bound } : { from: bound, to }
 }
 
-/** Reads a part of a range of a database, in a read transaction or as of now. */
+/** How a range is read. */
+interface RangeOptions<T> {
+  /** The read transaction; `undefined` reads as of now. */
+  readonly transaction: T | undefined
+  /** The dictionary of values that are compressed. */
+  readonly dictionary: Uint8Array
+}
+
+/** Reads a part of a range of a database. */
 export const readRange = <T>(
   records: Readable<T> | undefined,
   request: RangeRequest,
-  transaction: T | undefined
+  { dictionary, transaction }: RangeOptions<T>
 ): RangePart => {
   if (records === undefined) return nothing
   const { maxBytes, maxRecords, reverse, values } = request
@@ -56,7 +65,8 @@ export const readRange = <T>(
     for (const key of records.getKeys(options)) part.push([key, noBytes])
   } else {
     let bytes = 0
-    for (const { key, value } of records.getRange(options)) {
+    for (const { key, value: stored } of records.getRange(options)) {
+      const value = expand(stored, dictionary)
       part.push([key, value])
       bytes += value.length
       if (bytes >= maxBytes) return { records: part, rest: behind(key, request) }

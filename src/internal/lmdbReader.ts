@@ -3,9 +3,10 @@
  * in a read transaction that stays as it is.
  */
 import * as Result from "effect/Result"
-import type { Reader } from "../Engine.ts"
+import type { RangePart, RangeRequest, Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { EngineFailure } from "../StoreError.ts"
+import { expand } from "./compressedValue.ts"
 import { figure } from "./lmdbFigures.ts"
 import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
 
@@ -18,33 +19,56 @@ interface ReadableDatabase<T> extends Readable<T> {
 /** Runs a call of the library, whose every error is an `EngineFailure`. */
 type Run = <A>(operation: string, call: () => A) => Result.Result<A, EngineFailure>
 
-type Databases<T> = () => ReadonlyMap<string, ReadableDatabase<T>>
+/** What is read from. */
+interface Readables<T> {
+  readonly databases: ReadonlyMap<string, ReadableDatabase<T>>
+  /** The dictionary of values that are compressed. */
+  readonly dictionary: Uint8Array
+}
+
+const getFrom = <T>(
+  { databases, dictionary }: Readables<T>,
+  name: string,
+  key: ByteString,
+  options?: { readonly transaction: T }
+): Uint8Array | undefined => {
+  const value = databases.get(name)?.getBinaryFast(key, options)
+  return value === undefined ? undefined : expand(value, dictionary)
+}
 
 /** How many records a database has at present. */
 export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
   database === undefined ? 0 : figure(database.getStats(), "entryCount")
 
+const readRangeFrom = <T>(
+  { databases, dictionary }: Readables<T>,
+  name: string,
+  request: RangeRequest,
+  transaction?: T
+): RangePart => readRange(databases.get(name), request, { dictionary, transaction })
+
 /** Reads what there is at present; inside of a write transaction what that has written. */
-export const readPresent = <T>(databases: Databases<T>, run: Run): Reader => ({
-  get: (name, key) => run("get", () => databases().get(name)?.getBinaryFast(key)),
-  has: (name, key) => run("has", () => databases().get(name)?.getBinaryFast(key) !== undefined),
-  read: (name, request) => run("read", () => readRange(databases().get(name), request, undefined)),
-  count: (name) => run("count", () => countPresent(databases().get(name)))
+export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
+  get: (name, key) => run("get", () => getFrom(files(), name, key)),
+  has: (name, key) => run("has", () => files().databases.get(name)?.getBinaryFast(key) !== undefined),
+  read: (name, request) => run("read", () => readRangeFrom(files(), name, request)),
+  count: (name) => run("count", () => countPresent(files().databases.get(name)))
 })
 
 /**
  * Reads what there was when a read transaction began. The library counts records one by
  * one then, so that `counts`, which has those that are known, keeps them.
  */
-export const readIn = <T>(databases: Databases<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
+export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
   const options = { transaction }
+  const { databases } = files
   return {
-    get: (name, key) => run("get", () => databases().get(name)?.getBinaryFast(key, options)),
-    has: (name, key) => run("has", () => databases().get(name)?.getBinaryFast(key, options) !== undefined),
-    read: (name, request) => run("read", () => readRange(databases().get(name), request, transaction)),
+    get: (name, key) => run("get", () => getFrom(files, name, key, options)),
+    has: (name, key) => run("has", () => databases.get(name)?.getBinaryFast(key, options) !== undefined),
+    read: (name, request) => run("read", () => readRangeFrom(files, name, request, transaction)),
     count: (name) =>
       run("count", () => {
-        const count = counts.get(name) ?? countRecords(databases().get(name), transaction)
+        const count = counts.get(name) ?? countRecords(databases.get(name), transaction)
         counts.set(name, count)
         return count
       })

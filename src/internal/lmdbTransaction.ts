@@ -8,6 +8,7 @@
  */
 import * as Result from "effect/Result"
 import { type Batch, EngineFull, type Plan, type Reader } from "../Engine.ts"
+import * as AddressSpace from "./addressSpace.ts"
 import * as DiskRoom from "./diskRoom.ts"
 import { mapSizeFor, pageSize } from "./fileLimit.ts"
 import {
@@ -64,6 +65,16 @@ export const decideBy = (plan: Plan, present: Reader, transactionId: number): Ba
   return decided.success
 }
 
+/**
+ * The length that a batch may give the file, in bytes, where the engine could not make its map large enough. It does
+ * that by itself in the transaction, to twice the length, and ends the process where it fails.
+ */
+const unmappableEnd = (files: WritableFiles, batch: Batch, before: object): number | undefined => {
+  if (!AddressSpace.isLimited()) return undefined
+  const end = (pagesOf(before) + DiskRoom.mostPagesOf(files, batch)) * pageSize
+  return end > figure(before, "mapSize") && !AddressSpace.hasRoomFor(2 * end) ? end : undefined
+}
+
 /** Runs a transaction, and undoes it unless it stays within the native map. */
 const within = (
   files: WritableFiles,
@@ -87,6 +98,10 @@ const within = (
     if (batch === undefined) return abort
     const refused = DiskRoom.refusal(file, files, batch)
     if (refused !== undefined) throw refused
+    const end = unmappableEnd(files, batch, before)
+    // A resize gives the addresses of the present map back. It cannot while others use them.
+    if (end !== undefined && !isLimitSeen) throw AddressSpace.failure("commit", AddressSpace.noRoomFor(2 * end))
+    if (end !== undefined) return refuse(Math.max(mapSize + 1, end))
     const mustEstimate = !isLimitSeen && present > wantedMapSize
     if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
     const result = write(batch)

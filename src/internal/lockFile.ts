@@ -9,7 +9,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { OpenFailed } from "../StoreError.ts"
-import { checkAccess, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
+import { checkAccess, isWritableByAnybody, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import { pageSize } from "./fileLimit.ts"
 
 /** Each open snapshot has a slot in the table of readers, as long as no other shares its moment. */
@@ -44,25 +44,44 @@ const make = Effect.fnUntraced(function*(
   )
 })
 
-/** Sees to it that the engine can open the lock file of a database. */
+/** How a database is opened. */
+interface Opening {
+  readonly readOnly: boolean
+  /** The mode of a new file. */
+  readonly fileMode: number
+  /** The mode of the file of the database; `undefined` where there is no database yet. */
+  readonly databaseMode: number | undefined
+}
+
+const mayWrite = (path: string) =>
+  Effect.match(checkAccess(path, { writable: true }), { onFailure: () => false, onSuccess: () => true })
+
+/**
+ * Fails unless a database can be read without its lock file. The engine reads without it where it may not write there, and
+ * is then in no table of readers: a process that writes would use the pages of its snapshots again.
+ */
+const checkUnlocked = (
+  lock: string,
+  database: string,
+  { databaseMode }: Opening
+): Effect.Effect<void, OpenFailed> =>
+  databaseMode === undefined || !isWritableByAnybody(databaseMode) ? Effect.void : Effect.fail(refuse(
+    lock,
+    "Permission",
+    "a reader has to write to the lock file, or its snapshots would change while it reads. Let this user write to it " +
+      `(and to its folder where it is missing); or, when nobody writes to the store any more, run chmod a-w ${database}`
+  ))
+
+/** Sees to it that the engine can open the lock file of a database, or can do without. */
 export const prepare = Effect.fnUntraced(function*(
   lock: string,
-  { fileMode, isNew, readOnly }: {
-    readonly readOnly: boolean
-    /** The mode of a new file. */
-    readonly fileMode: number
-    /** Whether there is no database yet. */
-    readonly isNew: boolean
-  }
+  database: string,
+  opening: Opening
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
-  if (isNew || Option.isNone(yield* lookAt(lock))) {
-    const isWritable = Effect.match(checkAccess(path.dirname(lock), { writable: true }), {
-      onFailure: () => false,
-      onSuccess: () => true
-    })
-    // Where it may not write, the engine reads without a lock file.
-    if (readOnly && !(yield* isWritable)) return
+  const { databaseMode, fileMode, readOnly } = opening
+  if (databaseMode === undefined || Option.isNone(yield* lookAt(lock))) {
+    if (readOnly && !(yield* mayWrite(path.dirname(lock)))) return yield* checkUnlocked(lock, database, opening)
     yield* make(lock, fileMode)
   }
   const info = yield* lookAt(lock)
@@ -72,5 +91,6 @@ export const prepare = Effect.fnUntraced(function*(
   if (info.value.type !== "File") {
     return yield* refuse(lock, "Engine", `a lock file is wanted, this is a ${info.value.type.toLowerCase()}`)
   }
-  if (!readOnly) yield* checkAccess(lock, { writable: true })
+  if (!readOnly) return yield* checkAccess(lock, { writable: true })
+  if (!(yield* mayWrite(lock))) yield* checkUnlocked(lock, database, opening)
 })

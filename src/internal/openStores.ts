@@ -6,6 +6,7 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
+import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,11 +17,14 @@ import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../Engine.ts"
+import * as Key from "../Key.ts"
 import { OpenFailed } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
+import { withLostWrites } from "./lostWrites.ts"
+import { disagreement } from "./optionAgreement.ts"
 import type { Holder } from "./storeAccess.ts"
 import * as StoreCore from "./storeCore.ts"
-import { isSame, type ResolvedOptions } from "./storeOptions.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
 
 /** A store that is open, and who holds it. */
 interface OpenStore {
@@ -91,43 +95,61 @@ const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn
 const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
   const engine = yield* Engine
   const open = slot.open ?? (yield* openNew(options))
-  if (open.engine !== engine || !isSame(open.core.options, options)) {
+  if (open.engine !== engine) {
     return yield* new OpenFailed({
       reason: "AlreadyOpen",
       path: options.path,
-      detail: "the same path is open in this process with other options"
+      detail: "the same path is open in this process on another engine"
     })
   }
+  const different = disagreement(open.core.options, options)
+  if (different !== undefined) return yield* different
   slot.open = open
   open.holders++
   return open.core
 })
 
-/** Gives up one hold: the last one closes the store, every other one commits what is pending. */
-const leave = Effect.fnUntraced(function*(slot: Slot): Effect.fn.Return<void, CommitError> {
-  const { open } = slot
-  if (open === undefined) return
-  open.holders--
-  if (open.holders > 0) {
-    // It is closed by the last holder alone.
-    const flush = Effect.catchTag(open.core.pending.flush, "Closed", () => Effect.void)
-    return yield* open.core.options.readOnly ? Effect.void : flush
-  }
-  yield* Effect.ensuring(
-    open.core.finish,
+/** What a hold is made of. */
+type Held = Pick<Holder, "core" | "keys" | "options">
+
+/** Commits what is pending for a holder that leaves others behind: they keep what could not be committed. */
+const commitFor = ({ core: { pending }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
+  if (options.readOnly) return Effect.void
+  // It is closed by the last holder alone.
+  return isStrict ? Effect.catchTag(pending.flush, "Closed", () => Effect.void) : pending.flushQuietly
+}
+
+/** Makes the last commit and closes the store. */
+const finish = ({ core, scope }: OpenStore, slot: Slot): Effect.Effect<void, CommitError> =>
+  Effect.ensuring(
+    core.finish,
     Effect.andThen(
-      Scope.close(open.scope, Exit.void),
+      Scope.close(scope, Exit.void),
       Effect.sync(() => {
         slot.open = undefined
       })
     )
   )
-}, (effect) => Effect.withSpan(effect, "Store.close"))
+
+/** Gives up one hold: the last one closes the store, every other one commits what is pending. */
+const leave = (slot: Slot, held: Held, isStrict: boolean): Effect.Effect<void, CommitError> =>
+  Effect.suspend(() => {
+    const { open } = slot
+    if (open === undefined) return Effect.void
+    open.holders--
+    return open.holders > 0
+      ? Effect.withSpan(commitFor(held, isStrict), "Store.close")
+      // The span ends before the error has keys in it.
+      : Effect.mapError(Effect.withSpan(finish(open, slot), "Store.close"), withLostWrites(held))
+  })
 
 /** One hold on an open store. */
 export interface Hold extends Holder {
-  /** Gives the hold up; later calls wait for the first. */
-  readonly release: Effect.Effect<void, CommitError>
+  /**
+   * Gives the hold up; later calls wait for the first. Fails when the last commit of the store fails.
+   * While there are other holders, only a strict call fails: the error of their writes is left for them.
+   */
+  readonly release: (isStrict: boolean) => Effect.Effect<void, CommitError>
 }
 
 /** Opens the store at a path, or joins those who hold it already. */
@@ -137,7 +159,13 @@ export const hold = Effect.fnUntraced(
     const { join } = yield* Path.Path
     const path = yield* canonicalPath(options.path)
     const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
-    const core = yield* withSlot(file, (slot) => enter(slot, { ...options, path }))
+    const own: ResolvedOptions = { ...options, path }
+    const core = yield* withSlot(file, (slot) => enter(slot, own))
+    const held: Held = {
+      core,
+      options: own,
+      keys: Key.make({ ...own.key, maxBytes: core.environment.maxKeyBytes })
+    }
     const released = yield* Deferred.make<void>()
     const listeners = new Set<() => void>()
     let isClosed = false
@@ -145,31 +173,44 @@ export const hold = Effect.fnUntraced(
       for (const listener of listeners) listener()
     })
     return {
-      core,
+      ...held,
       isClosed: () => isClosed,
       onReleased: (listener) => {
         listeners.add(listener)
         return () => void listeners.delete(listener)
       },
-      release: Effect.uninterruptible(Effect.suspend(() => {
-        if (isClosed) return Deferred.await(released)
-        isClosed = true
-        return Effect.ensuring(withSlot(file, leave), Effect.andThen(tell, Deferred.succeed(released, undefined)))
-      }))
+      release: (isStrict) =>
+        Effect.uninterruptible(Effect.suspend(() => {
+          if (isClosed) return Deferred.await(released)
+          isClosed = true
+          return Effect.ensuring(
+            withSlot(file, (slot) => leave(slot, held, isStrict)),
+            Effect.andThen(tell, Deferred.succeed(released, undefined))
+          )
+        }))
     }
   },
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
 )
 
-const lastWords = ({ buffer, isOpen, options }: StoreCore.StoreCore): string => {
-  const count = buffer.size()
-  return isOpen()
-    ? `A commit of the store at ${options.path} failed; its writes stay pending with its other holders`
-    : `The last commit of the store at ${options.path} failed; ${count} ${
-      count === 1 ? "key was" : "keys were"
-    } not written`
-}
+/** Whether the fiber is being interrupted, asked where it cannot be. */
+const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)), Exit.isFailure)
 
-/** Gives a hold up, and logs the error of its last commit. */
-export const releaseOrLog = ({ core, release }: Hold): Effect.Effect<void> =>
-  Effect.catchCause(release, (cause) => Effect.suspend(() => Effect.logError(lastWords(core), cause)))
+/**
+ * Gives a hold up, at the end of its scope or before. Where that loses writes, it dies or logs, as the
+ * option `closeFailure` says.
+ */
+export const close = (
+  { options, release }: Hold,
+  ending: Exit.Exit<unknown, unknown> = Exit.void
+): Effect.Effect<void> => {
+  const log = (cause: Cause.Cause<CommitError>) =>
+    Effect.logError(`The store at ${options.path} closed and its last commit failed`, cause)
+  const closing = options.closeFailure === "log"
+    ? Effect.catchCause(release(false), log)
+    : Effect.tapCause(release(false), (cause) =>
+      Effect.flatMap(isInterrupted, (interrupted) =>
+        // Of a fiber that is interrupted Effect reports no defect, so nobody would see this one.
+        interrupted || Exit.hasInterrupts(ending) ? log(cause) : Effect.void))
+  return Effect.uninterruptible(Effect.orDie(closing))
+}

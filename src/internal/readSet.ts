@@ -65,20 +65,23 @@ export class ReadSet {
   readonly #existence = new Map<string, Map<ByteString, boolean>>()
   readonly #counts = new Map<string, number>()
   readonly #ranges: Array<RangeRead> = []
+  /** Whether the same thing was read twice with different results: then it never holds. */
+  #isTorn = false
 
   /** Takes down what was read under a key. */
   addValue(database: string, key: ByteString, bytes: Uint8Array | undefined): void {
-    addTo(this.#values, database, key, fingerprint(bytes))
+    this.#add(this.#values, database, key, fingerprint(bytes))
   }
 
   /** Takes down whether there was a value. */
   addExistence(database: string, key: ByteString, exists: boolean): void {
-    addTo(this.#existence, database, key, exists)
+    this.#add(this.#existence, database, key, exists)
   }
 
   /** Takes down how many records there were. */
   addCount(database: string, count: number): void {
-    if (!this.#counts.has(database)) this.#counts.set(database, count)
+    if ((this.#counts.get(database) ?? count) !== count) this.#isTorn = true
+    this.#counts.set(database, count)
   }
 
   /** Takes down a part of a range. */
@@ -101,6 +104,7 @@ export class ReadSet {
 
   /** Whether all of it would be read again. */
   holds(present: Reader): Result.Result<boolean, EngineFailure> {
+    if (this.#isTorn) return Result.succeed(false)
     for (const [database, keys] of this.#values) {
       for (const [key, was] of keys) {
         const is = present.get(database, key)
@@ -124,13 +128,13 @@ export class ReadSet {
     }
     return Result.succeed(true)
   }
-}
 
-const addTo = <A>(databases: Map<string, Map<ByteString, A>>, database: string, key: ByteString, value: A): void => {
-  const keys = databases.get(database)
-  if (keys === undefined) databases.set(database, new Map([[key, value]]))
-  // What was read first is what a decision may rest on.
-  else if (!keys.has(key)) keys.set(key, value)
+  #add<A>(databases: Map<string, Map<ByteString, A>>, database: string, key: ByteString, value: A): void {
+    const keys = databases.get(database)
+    if (keys === undefined) databases.set(database, new Map([[key, value]]))
+    else if (!keys.has(key)) keys.set(key, value)
+    else if (keys.get(key) !== value) this.#isTorn = true
+  }
 }
 
 const digestOf = (present: Reader, { database, range, values }: RangeRead): Result.Result<string, EngineFailure> => {

@@ -10,28 +10,26 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../Engine.ts"
-import { type ByteString, toBytes } from "../Key.ts"
+import { type ByteString, type KeyCodec, toBytes } from "../Key.ts"
 import { Closed, type EngineFailure, ReadOnly, type ValueDecoding } from "../StoreError.ts"
 import type { CommitError } from "./committer.ts"
 import { decodingFailure } from "./decodingFailure.ts"
 import type { StoreCore } from "./storeCore.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
-import { blindUnit, type Unit } from "./unitCommits.ts"
+import { blindUnit, type Step, stepUnit, type Unit } from "./unitCommits.ts"
 import { hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
 
 /** A holder of an open store. */
 export interface Holder {
   readonly core: StoreCore
+  /** The options that this holder has given. Other holders may have given others, where that is allowed. */
+  readonly options: ResolvedOptions
+  /** Encodes keys, and shows them as this holder wants. */
+  readonly keys: KeyCodec
   readonly isClosed: () => boolean
   /** Calls back when the hold was given up; gives what takes that back. */
   readonly onReleased: (listener: () => void) => () => void
-}
-
-/** What a step of reading and writing comes to. */
-export interface Step<A> {
-  readonly result: A
-  /** What is written, as one. */
-  readonly writes: ReadonlyArray<Write>
 }
 
 /** What came of an attempt, or what it has to wait for before the next. */
@@ -48,8 +46,8 @@ type StoreRead = <A, E, R>(
 export type StoreAccess = ReturnType<typeof make>
 
 /** Makes what the methods of one holder begin with. */
-export const make = ({ core, isClosed }: Holder) => {
-  const { buffer, keys, live, options, pending, units, values } = core
+export const make = ({ core, isClosed, keys, options }: Holder) => {
+  const { buffer, live, pending, units, values } = core
   const { path } = options
   const flushesFirst = options.autoFlushOnRead && !options.readOnly
 
@@ -176,6 +174,40 @@ export const make = ({ core, isClosed }: Holder) => {
         return result
       })))
 
+  /** Reads and writes in one step to all other fibers. */
+  const step = <A, E>(
+    transaction: Transaction | undefined,
+    take: (reader: Reader) => Result.Result<Step<A>, E>
+  ): Effect.Effect<A, E | CommitError | Closed> =>
+    transaction === undefined
+      ? attemptUntilDone((): Attempt<A, E | CommitError | Closed> => {
+        const unreported = pending.takeUnreported()
+        return unreported === undefined
+          ? attemptLive(take, pending.awaitRoom)
+          : { result: Result.fail(unreported) }
+      })
+      : stepInside(transaction, take)
+
+  /** The same for a step that writes nothing but deletions. */
+  const removingStep = <A, E>(
+    transaction: Transaction | undefined,
+    take: (reader: Reader) => Result.Result<Step<A>, E>
+  ): Effect.Effect<A, E | Closed> =>
+    transaction === undefined
+      ? attemptUntilDone(() => attemptLive(take, pending.awaitCommitting))
+      : stepInside(transaction, take)
+
+  /** Reads and writes inside of a transaction of the engine, which the steps of other fibers share. */
+  const commitStep = <A, E>(
+    take: (reader: Reader) => Result.Result<Step<A>, E>,
+    expected: (reader: Reader) => Write
+  ): Effect.Effect<A, E | CommitError | Closed> =>
+    Effect.flatMap(
+      // Only the reading holds the environment open: a commit may have to resize it.
+      whenReadable(() => again(() => Effect.sync(() => stepUnit(take, expected(live))))),
+      (unit) => Effect.flatMap(units.commitUnit(unit, refusal), unit.outcome)
+    )
+
   const read: StoreRead = (use, flush, isPending) =>
     enter((transaction) =>
       transaction === undefined
@@ -231,28 +263,30 @@ export const make = ({ core, isClosed }: Holder) => {
     ): Effect.Effect<void, Closed> =>
       transaction === undefined ? bufferDeletion(writes) : writeInside(transaction, () => transaction.write(writes)),
 
-    /** Reads and writes in one step to all other fibers. `step` may be called again. */
-    step: <A, E>(
-      transaction: Transaction | undefined,
-      step: (reader: Reader) => Result.Result<Step<A>, E>
-    ): Effect.Effect<A, E | CommitError | Closed> =>
-      transaction === undefined
-        ? attemptUntilDone((): Attempt<A, E | CommitError | Closed> => {
-          const unreported = pending.takeUnreported()
-          return unreported === undefined
-            ? attemptLive(step, pending.awaitRoom)
-            : { result: Result.fail(unreported) }
-        })
-        : stepInside(transaction, step),
+    /** Reads and writes in one step to all other fibers. `take` may be called again. */
+    step,
 
     /** The same for a step that writes nothing but deletions. */
-    removingStep: <A, E>(
+    removingStep,
+
+    /**
+     * Reads and writes in one step to all other fibers, and in a shared store to all other processes as well. It is
+     * then on disk when it returns. `expected` says what it will write to its record, by what is read now.
+     */
+    exactStep: <A, E>(
       transaction: Transaction | undefined,
-      step: (reader: Reader) => Result.Result<Step<A>, E>
-    ): Effect.Effect<A, E | Closed> =>
-      transaction === undefined
-        ? attemptUntilDone(() => attemptLive(step, pending.awaitCommitting))
-        : stepInside(transaction, step),
+      take: (reader: Reader) => Result.Result<Step<A>, E>,
+      expected: (reader: Reader) => Write
+    ): Effect.Effect<A, E | CommitError | Closed> =>
+      options.shared && transaction === undefined ? commitStep(take, expected) : step(transaction, take),
+
+    /** The same for a step that writes nothing but deletions. */
+    exactRemovingStep: <A, E>(
+      transaction: Transaction | undefined,
+      take: (reader: Reader) => Result.Result<Step<A>, E>,
+      expected: (reader: Reader) => Write
+    ): Effect.Effect<A, E | CommitError | Closed> =>
+      options.shared && transaction === undefined ? commitStep(take, expected) : removingStep(transaction, take),
 
     /** Makes a unit outside of transactions; `false` where what it goes by does not hold. */
     commitUnit: (unit: Unit): Effect.Effect<boolean, CommitError | Closed> => units.commitUnit(unit, refusal),

@@ -10,8 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
 import { Engine, type Environment, type Reader } from "../Engine.ts"
-import type { KeyCodec } from "../Key.ts"
-import * as Key from "../Key.ts"
+import type { ByteString } from "../Key.ts"
 import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import type { Codec } from "../Value.ts"
 import * as Value from "../Value.ts"
@@ -40,9 +39,9 @@ export interface OpenSnapshot {
 
 /** An open store, below its holders. */
 export interface StoreCore {
+  /** The options of the holder that opened it. Where holders may differ, each goes by its own. */
   readonly options: ResolvedOptions
   readonly environment: Environment
-  readonly keys: KeyCodec
   readonly values: Codec
   readonly beginUnit: StructureDefinitions.StructureDefinitions["beginUnit"]
   readonly buffer: WriteBuffer.WriteBuffer
@@ -56,6 +55,8 @@ export interface StoreCore {
   readonly retryTurns: RetryTurns.RetryTurns
   /** By which definition each collection was opened last. */
   readonly definitions: Map<string, string>
+  /** How the keys of the records of a collection are shown, by its database. */
+  readonly shownKeys: Map<string, (key: ByteString) => string>
   /** Whether the environment is not closed, nor about to be. */
   readonly isOpen: () => boolean
   /** Whether the environment can be read; it cannot for a moment while it is resized. */
@@ -144,8 +145,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const core: StoreCore = {
     options,
     environment,
-    keys: Key.make({ ...options.key, maxBytes: environment.maxKeyBytes }),
-    values: Value.make({ ...options, structures: definitions.structures }),
+    values: Value.make({ ...options, maxBytes: environment.maxValueBytes, structures: definitions.structures }),
     beginUnit: definitions.beginUnit,
     buffer,
     live: over(buffer, environment),
@@ -156,6 +156,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     metrics,
     retryTurns,
     definitions: new Map(),
+    shownKeys: new Map(),
     isOpen: () => isOpen,
     isReadable: committer.isReadable,
     whileReadable: lock.withRead,

@@ -21,10 +21,12 @@ import {
 } from "../StoreError.ts"
 import * as CallArguments from "./callArguments.ts"
 import type { CommitError } from "./committer.ts"
-import type { Holder, Step, StoreAccess } from "./storeAccess.ts"
+import { copyOf, isSameValue } from "./engineBytes.ts"
+import type { Holder, StoreAccess } from "./storeAccess.ts"
 import { recordsName } from "./storeCore.ts"
 import type { UnitDefinitions } from "./structureDefinitions.ts"
 import type { Transaction } from "./transaction.ts"
+import { conditionalUnit, type Step } from "./unitCommits.ts"
 import { WriteSet } from "./writeSet.ts"
 
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
@@ -34,8 +36,8 @@ const write = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> 
 const hasValue = (key: ByteString, reader: Reader) => Effect.fromResult(reader.has(recordsName, key))
 
 /** Makes the methods of one holder. */
-export const make = ({ core }: Holder, access: StoreAccess) => {
-  const { buffer, environment, keys, options, values } = core
+export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
+  const { buffer, environment, values } = core
   const { path } = options
   const { decode } = access
 
@@ -163,12 +165,13 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
 
   const size = access.read((reader) => Effect.fromResult(reader.count(recordsName)))
 
+  // Observes only: a commit would change what it tells.
   const stats = access.enter(() =>
-    access.readLive((reader) =>
+    access.whenReadable(() =>
       Effect.fromResult(Result.flatMap(
         environment.stats(),
         (stored) =>
-          Result.map(reader.count(recordsName), (entries) => ({
+          Result.map(core.live.count(recordsName), (entries) => ({
             ...stored,
             entries,
             maxMapSize: Option.fromUndefinedOr(options.maxMapSize),
@@ -210,33 +213,61 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
     writeKey(
       key,
       (bytes, transaction) =>
-        access.removingStep(transaction, (reader): Result.Result<Step<void>, EngineFailure | KeyNotFound> =>
-          Result.flatMap(reader.has(recordsName, bytes), (exists) =>
-            exists
-              ? Result.succeed({ result: undefined, writes: write(bytes, null) })
-              : Result.fail(new KeyNotFound({ key: keys.show(key) }))))
+        access.exactRemovingStep(
+          transaction,
+          (reader): Result.Result<Step<void>, EngineFailure | KeyNotFound> =>
+            Result.flatMap(reader.has(recordsName, bytes), (exists) =>
+              exists
+                ? Result.succeed({ result: undefined, writes: write(bytes, null) })
+                : Result.fail(new KeyNotFound({ key: keys.show(key) }))),
+          () => [recordsName, bytes, null]
+        )
     )
 
   type UpdateError = ValueEncoding | ValueDecoding | EngineFailure
+  type Update = (current: Option.Option<unknown>) => Option.Option<unknown>
+  type UpdateStep = (reader: Reader) => Result.Result<Step<Option.Option<unknown>>, UpdateError>
 
-  const update = (key: Key, f: (current: Option.Option<unknown>) => Option.Option<unknown>) =>
-    writeKey(
-      key,
-      (bytes, transaction) =>
-        access.step(transaction, (reader): Result.Result<Step<Option.Option<unknown>>, UpdateError> => {
-          const current = find(reader, bytes)
-          if (Result.isFailure(current)) return Result.fail(current.failure)
-          const given = CallArguments.nextOf(f, current.success)
-          if (Result.isFailure(given)) {
-            return Result.fail(new ValueEncoding({ key: keys.show(key), detail: given.failure }))
-          }
-          const next = given.success
-          if (Option.isSome(next)) {
-            return Result.map(encode(key, next.value), (encoded) => ({ result: next, writes: write(bytes, encoded) }))
-          }
-          return Result.succeed({ result: next, writes: Option.isNone(current.success) ? [] : write(bytes, null) })
-        })
-    )
+  const updating = (key: Key, bytes: ByteString, f: Update): UpdateStep => (reader) => {
+    const current = find(reader, bytes)
+    if (Result.isFailure(current)) return Result.fail(current.failure)
+    const given = CallArguments.nextOf(f, current.success)
+    if (Result.isFailure(given)) {
+      return Result.fail(new ValueEncoding({ key: keys.show(key), detail: given.failure }))
+    }
+    const next = given.success
+    if (Option.isSome(next)) {
+      return Result.map(encode(key, next.value), (encoded) => ({ result: next, writes: write(bytes, encoded) }))
+    }
+    return Result.succeed({ result: next, writes: Option.isNone(current.success) ? [] : write(bytes, null) })
+  }
+
+  /** The same, but what was computed is not computed again from the same bytes. */
+  const updatingOnce = (key: Key, bytes: ByteString, f: Update): UpdateStep => {
+    const compute = updating(key, bytes, f)
+    let last: { readonly from: Uint8Array | undefined; readonly taken: ReturnType<UpdateStep> } | undefined
+    return (reader) => {
+      const stored = reader.get(recordsName, bytes)
+      if (Result.isFailure(stored)) return Result.fail(stored.failure)
+      if (last === undefined || !isSameValue(last.from, stored.success)) {
+        const from = stored.success === undefined ? undefined : copyOf(stored.success)
+        last = { from, taken: compute(reader) }
+      }
+      return last.taken
+    }
+  }
+
+  const update = (key: Key, f: Update) =>
+    writeKey(key, (bytes, transaction) => {
+      const step = (options.shared ? updatingOnce : updating)(key, bytes, f)
+      // Runs the function before the transaction, for which other processes wait: in it the function is run again
+      // only where the value is another. That also decides whether what failed by an older value fails.
+      const expected = (reader: Reader): Write => {
+        const taken = Result.flatMap(Result.try(() => step(reader)), (result) => result)
+        return Result.getOrUndefined(taken)?.writes[0] ?? [recordsName, bytes, null]
+      }
+      return access.exactStep(transaction, step, expected)
+    })
 
   /** Values by structures that they define themselves, as by those that all have. */
   const withoutDefinitions = (writes: WriteSet, { codec }: UnitDefinitions): WriteSet => {
@@ -254,7 +285,7 @@ export const make = ({ core }: Holder, access: StoreAccess) => {
   ): Effect.Effect<void, CommitError | Closed> => {
     for (const definition of definitions.writes()) writes.set(...definition)
     return Effect.onExit(
-      access.commitUnit({ writes, holds: definitions.holds, rank: 0 }),
+      access.commitUnit(conditionalUnit(writes, definitions.holds)),
       (exit) => Effect.sync(() => definitions.end(Exit.isSuccess(exit) && exit.value))
     ).pipe(
       Effect.flatMap((isMade) =>

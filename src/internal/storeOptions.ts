@@ -4,7 +4,6 @@
 import * as ByteSize from "effect/ByteSize"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
@@ -29,6 +28,7 @@ export interface ResolvedOptions extends EngineOptions {
   readonly checksums: boolean
   readonly resize: Schedule.Schedule<unknown>
   readonly transactionRetry: Schedule.Schedule<unknown>
+  readonly closeFailure: "die" | "log"
 }
 
 const mebibyte = 1024 * 1024
@@ -54,6 +54,7 @@ const optionNames = {
   resize: true,
   transactionRetry: true,
   durability: true,
+  closeFailure: true,
   fileMode: true,
   compression: true,
   checksums: true,
@@ -115,7 +116,7 @@ export const resolve = Effect.fnUntraced(function*(
     })
 
   const oneOf = <A extends string, F extends A | undefined>(
-    option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability",
+    option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability" | "closeFailure",
     allowed: ReadonlyArray<A>,
     fallback: F
   ): Effect.Effect<A | F, OpenFailed> =>
@@ -224,6 +225,7 @@ export const resolve = Effect.fnUntraced(function*(
     resize: yield* schedule("resize", defaultResize),
     transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
     durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
+    closeFailure: yield* oneOf("closeFailure", ["die", "log"], "die"),
     fileMode,
     compression: yield* flag("compression", false),
     checksums: yield* flag("checksums", false),
@@ -231,6 +233,3 @@ export const resolve = Effect.fnUntraced(function*(
     encryptionKey
   }
 })
-
-/** Whether two stores may share one core: every option is the same, functions and schedules by identity. */
-export const isSame: (a: ResolvedOptions, b: ResolvedOptions) => boolean = Equal.equals

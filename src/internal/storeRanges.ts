@@ -39,7 +39,7 @@ const bytesOf: Project<Uint8Array, never> = (key) => Result.succeed(toBytes(key)
 
 /** Makes the methods of one holder. */
 export const make = (holder: Holder, access: StoreAccess) => {
-  const { keys } = holder.core
+  const { keys } = holder
   const { decode } = access
   const open = RecordStream.make(holder, access)
 

@@ -6,6 +6,7 @@
  * the effect runs again. So whatever order transactions are committed in, it is as if
  * they had run in that order one after the other.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
@@ -36,8 +37,8 @@ class Conflict {
 export type StoreTransactions = ReturnType<typeof make>
 
 /** Makes what runs the transactions of one holder. */
-export const make = ({ core }: Holder, { enter, refusal }: StoreAccess) => {
-  const { metrics, options: { path, transactionRetry } } = core
+export const make = ({ core, options: { path, transactionRetry } }: Holder, { enter, refusal }: StoreAccess) => {
+  const { metrics } = core
 
   const run = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
@@ -105,11 +106,23 @@ export const make = ({ core }: Holder, { enter, refusal }: StoreAccess) => {
   ): Effect.Effect<A, E | TransactionError, R> =>
     retrying((): Effect.Effect<A, E | EngineFailure | Closed | Conflict, R> => {
       const transaction = around.nest()
-      return Effect.tap(run(effect, fiber, transaction), (): Effect.Effect<void, EngineFailure | Closed | Conflict> => {
+      const conflict = Effect.suspend(() => Effect.fail(new Conflict([])))
+      const join = Effect.suspend((): Effect.Effect<void, EngineFailure | Closed | Conflict> => {
         if (!around.isOpen()) return Effect.fail(new Closed({ path, what: "Transaction" }))
         const joined = transaction.join()
         if (Result.isFailure(joined)) return Effect.fail(joined.failure)
-        return joined.success ? Effect.void : Effect.fail(new Conflict([]))
+        return joined.success ? Effect.void : conflict
+      })
+      /** Ends as the effect did, unless what it has read no longer holds: siblings may have written between two reads. */
+      const failWith = (cause: Cause.Cause<E>): Effect.Effect<never, E | EngineFailure | Conflict> => {
+        if (!around.isOpen()) return Effect.failCause(cause)
+        const holds = transaction.holds()
+        if (Result.isFailure(holds)) return Effect.failCause(Cause.combine(cause, Cause.fail(holds.failure)))
+        return holds.success ? Effect.failCause(cause) : conflict
+      }
+      return Effect.matchCauseEffect(run(effect, fiber, transaction), {
+        onFailure: failWith,
+        onSuccess: (result) => Effect.as(join, result)
       })
     }, retry)
 

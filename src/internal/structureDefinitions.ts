@@ -129,7 +129,7 @@ export const make = (
           return writes.length === 0 ? undefined : { clear: [], writes }
         }),
       size: all.length,
-      isFreeing: false
+      isFreeing: () => false
     }
     return Effect.map(Effect.exit(committer.commit(work)), (exit) => {
       if (Exit.isSuccess(exit)) structures.refresh()
@@ -167,7 +167,7 @@ export const make = (
     })
     ofUnit.refresh()
     return {
-      codec: Value.make({ checksums, structures: ofUnit }),
+      codec: Value.make({ checksums, maxBytes: environment.maxValueBytes, structures: ofUnit }),
       // The values have the numbers already: one that is there twice is defined twice.
       writes: () => all.slice(first).map((names, index) => definitionOf(names, first + index)),
       holds: (present) => Result.map(readFrom(present, first), (others) => others.length === 0),

@@ -14,7 +14,7 @@ import type { EngineFailure } from "../StoreError.ts"
 import { over } from "./overlay.ts"
 import { ReadSet } from "./readSet.ts"
 import type { OpenSnapshot, StoreCore } from "./storeCore.ts"
-import type { Unit } from "./unitCommits.ts"
+import { conditionalUnit, type Unit } from "./unitCommits.ts"
 import { freeze } from "./writeBuffer.ts"
 import { addressOf, WriteSet } from "./writeSet.ts"
 
@@ -38,6 +38,11 @@ export interface Transaction {
 
 /** A transaction inside of another. */
 interface NestedTransaction extends Transaction {
+  /**
+   * Whether it would read the same again now. `false` where fibers beside this one have
+   * written what it has read.
+   */
+  readonly holds: () => Result.Result<boolean, EngineFailure>
   /**
    * Hands what it has written to the one around it; `false` where that would be read
    * otherwise by now, because of what fibers beside this one have written.
@@ -108,12 +113,14 @@ const make = (
         plain: over(writes, plain)
       }
       const nested = make(around, transaction.isOpen)
+      const holds = () => reads.holds(around.plain)
       return {
         ...nested,
+        holds,
         join: () =>
-          Result.map(reads.holds(around.plain), (holds) => {
-            if (holds) writes.addAll(nested.writes)
-            return holds
+          Result.map(holds(), (isValid) => {
+            if (isValid) writes.addAll(nested.writes)
+            return isValid
           })
       }
     },
@@ -150,7 +157,7 @@ export const begin = (core: StoreCore): RootTransaction => {
         ...Array.from(transaction.writes, ([database, key]) => addressOf(database, key))
       ])
     ],
-    toUnit: (rank) => ({ writes: transaction.writes, holds: (present) => reads.holds(present), rank })
+    toUnit: (rank) => conditionalUnit(transaction.writes, (present) => reads.holds(present), rank)
   }
 }
 

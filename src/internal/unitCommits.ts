@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { Batch, Plan, Reader, Write } from "../Engine.ts"
-import type { EngineFailure } from "../StoreError.ts"
+import { type EngineFailure, MapFull } from "../StoreError.ts"
 import type { CommitError, Work } from "./committer.ts"
 import * as Generation from "./generation.ts"
 import type { OtherCommits } from "./otherCommits.ts"
@@ -22,18 +22,29 @@ import { fromWrites, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
 
 /** Writes that are made as one. */
 export interface Unit {
+  /** What it is expected to write: where the transaction decides otherwise, the same records all the same. */
   readonly writes: WriteSet
-  /** Whether what the writes go by still holds. */
-  readonly holds: (present: Reader) => Result.Result<boolean, EngineFailure>
+  /**
+   * Decides inside of the transaction what it writes; `undefined` where it writes nothing, because what it goes by
+   * does not hold. It is run again when the transaction is tried again: only the last run counts.
+   */
+  readonly decide: (present: Reader) => Result.Result<WriteSet | undefined, EngineFailure>
   /** Units of a higher rank are looked at first. */
   readonly rank: number
+}
+
+/** What a step of reading and writing comes to. */
+export interface Step<A> {
+  readonly result: A
+  /** What is written, as one. */
+  readonly writes: ReadonlyArray<Write>
 }
 
 /** Commits of units. */
 export interface UnitCommits {
   /**
-   * Commits a unit, after the writes that are pending; `false` when what it goes by does
-   * not hold any more. Whether it is refused is asked in the same step in which it is taken:
+   * Commits a unit, after the writes that are pending; `false` when it was decided inside of
+   * the transaction that it writes nothing. Whether it is refused is asked in the same step in which it is taken:
    * between two steps of its caller the store may close, and nobody would commit it.
    */
   readonly commitUnit: <E>(
@@ -48,10 +59,55 @@ export interface UnitCommits {
   readonly finish: Effect.Effect<void>
 }
 
-const always = () => Result.succeed(true)
-
 /** A unit that goes by nothing. */
-export const blindUnit = (writes: WriteSet): Unit => ({ writes, holds: always, rank: 0 })
+export const blindUnit = (writes: WriteSet): Unit => ({ writes, decide: () => Result.succeed(writes), rank: 0 })
+
+/** A unit that is made if a condition holds inside of the transaction. */
+export const conditionalUnit = (
+  writes: WriteSet,
+  holds: (present: Reader) => Result.Result<boolean, EngineFailure>,
+  rank = 0
+): Unit => ({ writes, decide: (present) => Result.map(holds(present), (isMade) => isMade ? writes : undefined), rank })
+
+/** A unit that is one step of reading and writing. */
+export interface StepUnit<A, E> extends Unit {
+  /** What the last run of the step came to, once the unit was committed. */
+  readonly outcome: () => Exit.Exit<A, E>
+}
+
+/**
+ * A unit that reads and writes inside of the transaction, where no process can write meanwhile. A step that fails
+ * or throws writes nothing, and is no failure of the transaction, which others share.
+ */
+export const stepUnit = <A, E>(
+  step: (present: Reader) => Result.Result<Step<A>, E>,
+  expected: Write
+): StepUnit<A, E> => {
+  let outcome: Exit.Exit<A, E> = Exit.die(new Error("the step was not run"))
+  return {
+    writes: fromWrites([expected]),
+    decide: (present) => {
+      const run = Result.try(() => step(present))
+      if (Result.isFailure(run)) {
+        outcome = Exit.die(run.failure)
+        return Result.succeed(undefined)
+      }
+      const taken = run.success
+      outcome = Result.isFailure(taken) ? Exit.fail(taken.failure) : Exit.succeed(taken.success.result)
+      return Result.succeed(
+        Result.isFailure(taken) || taken.success.writes.length === 0 ? undefined : fromWrites(taken.success.writes)
+      )
+    },
+    rank: 0,
+    outcome: () => outcome
+  }
+}
+
+/** What the failure of a commit is to the caller of a unit: other than pending writes, these were not made. */
+const ofUnit = ({ writes }: Unit) => (error: CommitError): CommitError =>
+  error._tag === "MapFull"
+    ? new MapFull({ limit: error.limit, used: error.used, pending: writes.size, outcome: "notMade" })
+    : error
 
 /** A unit that is to be committed. */
 interface Request {
@@ -60,8 +116,8 @@ interface Request {
   isBegun: boolean
   /** Whether its caller still wants to know. */
   isAwaited: boolean
-  /** What came of the last look at it. */
-  holds: boolean
+  /** What it writes, as the last look at it decided; `undefined` where it writes nothing. */
+  made: WriteSet | undefined
 }
 
 /** Units that are being committed. */
@@ -72,7 +128,7 @@ interface Group {
 
 const noWrites = new WriteSet()
 
-/** Decides which units of a group hold, behind pending writes of which some are made with them. */
+/** Decides what the units of a group write, behind pending writes of which some are made with them. */
 const decide = (
   requests: ReadonlyArray<Request>,
   pending: WriteSet,
@@ -85,12 +141,12 @@ const decide = (
   let made = new WriteSet()
   const seen = over(made, over(pending, present))
   for (const request of requests) {
-    const holds = request.unit.holds(seen)
-    if (Result.isFailure(holds)) return Result.fail(holds.failure)
-    request.holds = holds.success
-    if (!request.holds) continue
-    if (isSingle) made = request.unit.writes
-    else made.addAll(request.unit.writes)
+    const decided = request.unit.decide(seen)
+    if (Result.isFailure(decided)) return Result.fail(decided.failure)
+    request.made = decided.success
+    if (request.made === undefined) continue
+    if (isSingle) made = request.made
+    else made.addAll(request.made)
   }
   if (withThem.size === 0) {
     return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made.toArray() })
@@ -117,11 +173,11 @@ const workOf = (
         (made) => decide(requests, before, made, present)
       ))
   }
-  const sets = requests.map(({ unit }) => unit.writes)
   return {
     plan,
-    size: sets.reduce((size, writes) => size + writes.size, withThem.size),
-    isFreeing: sets.every(hasOnlyDeletions) && hasOnlyDeletions(withThem)
+    size: requests.reduce((size, { unit }) => size + unit.writes.size, withThem.size),
+    isFreeing: () =>
+      hasOnlyDeletions(withThem) && requests.every(({ made }) => made === undefined || hasOnlyDeletions(made))
   }
 }
 
@@ -199,7 +255,9 @@ export const make = (
       for (const request of requests) yield* run([request])
       return
     }
-    for (const { holds, outcome } of requests) Deferred.doneUnsafe(outcome, Exit.map(exit, () => holds))
+    for (const { made, outcome, unit } of requests) {
+      Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: ofUnit(unit), onSuccess: () => made !== undefined }))
+    }
   })
 
   /** Takes those who wait, by their rank, as many as make a batch. */
@@ -253,7 +311,7 @@ export const make = (
           outcome: Deferred.makeUnsafe(),
           isBegun: false,
           isAwaited: true,
-          holds: false
+          made: unit.writes
         }
         waiting.push(request)
         requestGroup()

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import { hangLimit } from "../timeLimits.ts"
 import { ownFault } from "./badCollections.ts"
 import type { Recorder } from "./section.ts"
 
@@ -54,14 +55,14 @@ export const attempt = <A, E extends Failure, R>(
   call: () => Effect.Effect<A, E, R>
 ): Effect.Effect<Option.Option<A>, never, R> =>
   Effect.suspend(call).pipe(
-    Effect.timeoutOption("10 seconds"),
+    Effect.timeoutOption(hangLimit),
     Effect.exit,
     Effect.timed,
     Effect.map(([duration, exit]) => {
       recorder.count("calls")
       // Who holds the event loop holds the clock as well, and ends in something after all
       const milliseconds = Duration.toMillis(duration)
-      recorder.expect(milliseconds < 10_000, `${what}: it took ${milliseconds} ms`)
+      recorder.expect(milliseconds < hangLimit, `${what}: it took ${milliseconds} ms`)
       return expectEnd(recorder, what, exit)
     })
   )

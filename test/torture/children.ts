@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as process from "node:process"
+import { hangLimit } from "../timeLimits.ts"
 
 /** How a child process ended. */
 export interface Ending {
@@ -32,7 +33,7 @@ export interface Watch {
 const anyProgram = (
   command: string,
   args: ReadonlyArray<string>,
-  { onLine, onStart, silence = 60_000 }: Watch
+  { onLine, onStart, silence = hangLimit }: Watch
 ): Effect.Effect<Ending> =>
   Effect.callback<Ending>((resume) => {
     const child = spawn(command, args, {

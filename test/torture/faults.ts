@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from "node:util"
 import { Engine } from "../../src/Engine.ts"
 import { Store } from "../../src/index.ts"
 import { temporaryFolder } from "../harness.ts"
+import { hangLimit } from "../timeLimits.ts"
 import * as FailingEngine from "./failingEngine.ts"
 import type { Model, Scenario, Step } from "./faultScenarios.ts"
 import { record, type Recorder, type Report } from "./section.ts"
@@ -131,7 +132,7 @@ export const everyCall = Effect.fnUntraced(function*<Subject>(
     say("opening")
     const run = Effect.asVoid(runWith(scenario, { ...variant, call }, recorder, say))
     yield* Effect.timeoutOrElse(run, {
-      duration: "20 seconds",
+      duration: hangLimit,
       orElse: () =>
         Effect.sync(() => recorder.lose(`${JSON.stringify({ ...variant, call })}, ${last}: nothing comes any more`))
     })

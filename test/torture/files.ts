@@ -20,9 +20,6 @@ const programs = {
   openCorrupted: new URL("../programs/openCorrupted.ts", import.meta.url)
 }
 
-/** After how many milliseconds an opening is taken to hang. */
-const silence = 10_000
-
 /** What came of one file, as the child said it. */
 interface Outcome {
   readonly number: number
@@ -57,9 +54,7 @@ interface Work {
 
 /** Opens the files from one number to another in a child. */
 const openAll = Effect.fnUntraced(function*(work: Work, first: number, last: number) {
-  return yield* Children.run(programs.openCorrupted, { ...work, folder: yield* temporaryFolder, first, last }, {
-    silence
-  })
+  return yield* Children.run(programs.openCorrupted, { ...work, folder: yield* temporaryFolder, first, last })
 }, Effect.scoped)
 
 /** Opens a file alone that a child died of: it may have died of an earlier one, which left its memory in disorder. */

@@ -13,6 +13,7 @@ import { join } from "node:path"
 import { Collection, Store, type StoreService } from "../../src/index.ts"
 import { start, temporaryFolder, turns } from "../harness.ts"
 import * as SpyEngine from "../spyEngine.ts"
+import { hangLimit } from "../timeLimits.ts"
 import type { Random } from "./random.ts"
 import { record, type Recorder, type Report } from "./section.ts"
 
@@ -209,7 +210,7 @@ const callIn = Effect.fnUntraced(function*(
   yield* people.putMany([1, 2, 3].map((key) => [key, person(random)] as const))
   const goOn = yield* reach(state, spied)
   const calls = chosen.map((each) => callOf(each, { store, people, folder: path, random }))
-  const fibers = yield* Effect.forEach(calls, ([, call]) => start(Effect.timeoutOption(call, "10 seconds")))
+  const fibers = yield* Effect.forEach(calls, ([, call]) => start(Effect.timeoutOption(call, hangLimit)))
   yield* turns(random.below(4))
   const interrupted = random.oneIn(3) ? fibers[random.below(fibers.length)] : undefined
   if (interrupted !== undefined) yield* start(Fiber.interrupt(interrupted))
@@ -218,7 +219,7 @@ const callIn = Effect.fnUntraced(function*(
     expectEnd(recorder, `${calls[index]?.[0]} while ${state}`, yield* Fiber.await(fiber))
   }
   const what = `${calls.map(([name]) => name).join()} while ${state}`
-  const isClosed = yield* Effect.timeoutOption(store.close(), "10 seconds")
+  const isClosed = yield* Effect.timeoutOption(store.close(), hangLimit)
   recorder.expect(Option.isSome(isClosed), `${what}: it cannot be closed`)
   yield* expectNoProblems(recorder, what, path)
 }, Effect.scoped)
@@ -231,7 +232,7 @@ const whileOpening = Effect.fnUntraced(function*(random: Random, recorder: Recor
   yield* turns(random.below(10))
   for (const fiber of fibers) if (random.oneIn(3)) yield* start(Fiber.interrupt(fiber))
   for (const fiber of fibers) {
-    const exit = yield* Effect.exit(Effect.timeoutOption(Fiber.await(fiber), "10 seconds"))
+    const exit = yield* Effect.exit(Effect.timeoutOption(Fiber.await(fiber), hangLimit))
     recorder.count("openings")
     recorder.expect(Exit.isSuccess(exit) && Option.isSome(exit.value), "an opening does not end")
     if (Exit.isSuccess(exit) && Option.isSome(exit.value)) {
