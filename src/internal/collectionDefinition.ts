@@ -13,13 +13,17 @@ import type { Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
+import * as Catalog from "./catalog.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
+import { databaseOf } from "./openDefinitions.ts"
 import { shapeOf } from "./schemaShape.ts"
 import type { StoreCore } from "./storeCore.ts"
 
 /** An index, made ready. */
 export interface Index<Value, K extends KeySchema> {
   readonly name: string
+  /** The name under which records and the catalog have it. */
+  readonly place: string
   /** The name of its database. */
   readonly database: string
   readonly isUnique: boolean
@@ -55,13 +59,14 @@ const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
 
 const makeIndex = <Value, K extends KeySchema>(
   name: string,
-  { key: schema, of, unique }: IndexDefinition<Value, K>,
+  { key: schema, of, unique, version = 1 }: IndexDefinition<Value, K>,
   collection: string,
   core: StoreCore
 ): Result.Result<Index<Value, K>, string> =>
   Result.map(makeKeyCodec(schema, core, `${collection}.${name}`), (key) => ({
     name,
-    database: `index/${collection}/${name}`,
+    place: name,
+    database: Catalog.indexDatabaseOf(collection, name),
     isUnique: unique === true,
     key,
     keysOf: (value) =>
@@ -71,8 +76,12 @@ const makeIndex = <Value, K extends KeySchema>(
         const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
         return Effect.map(Effect.forEach(keys, key.encode), (encoded) => [...new Set(encoded)])
       }),
-    fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}`
+    // Version 1 is that of all indexes that were stored before there were versions.
+    fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
+
+const isVersion = (version: unknown): boolean =>
+  Predicate.isNumber(version) && Number.isSafeInteger(version) && version >= 1
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
@@ -89,6 +98,9 @@ const wrongPartOf = (options: unknown): string | undefined => {
     }
     if (!Predicate.hasProperty(index, "of") || !Predicate.isFunction(index.of)) {
       return `"of" of its index "${name}" is to be a function.`
+    }
+    if (Predicate.hasProperty(index, "version") && index.version !== undefined && !isVersion(index.version)) {
+      return `the version of its index "${name}" must be a whole number from 1 on.`
     }
   }
   return undefined
@@ -118,7 +130,7 @@ export const make = Effect.fnUntraced(
     const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
     const version = options.version ?? 1
-    if (!Number.isSafeInteger(version) || version < 1) {
+    if (!isVersion(version)) {
       return yield* refuse("its version is to be a whole number from 1 on.")
     }
     const key = yield* Effect.mapError(
@@ -141,23 +153,45 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
-    const signature = [
-      version,
-      fingerprint,
-      ...Array.from(indexes.values(), (index) => [index.name, index.fingerprint])
-    ]
-    return {
-      name,
-      database: `collection/${name}`,
-      version,
-      fingerprint,
-      signature: JSON.stringify(signature),
-      key,
-      value,
-      indexes
-    }
+    return withSignature({ name, database: databaseOf(name), version, fingerprint, key, value, indexes })
   }
 )
+
+const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  definition: Omit<Definition<K, V, I>, "signature">
+): Definition<K, V, I> => ({
+  ...definition,
+  signature: JSON.stringify([
+    definition.version,
+    definition.fingerprint,
+    ...Array.from(definition.indexes.values(), (index) => [index.name, index.fingerprint, index.place])
+  ])
+})
+
+/** The same definition with its indexes in the places in which they are stored. */
+export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  definition: Definition<K, V, I>,
+  stored: ReadonlyArray<Catalog.StoredIndex>
+): Definition<K, V, I> => {
+  const places = new Map(stored.map((index) => [index[0], Catalog.placeOf(index)]))
+  const indexes = Array.from(definition.indexes, ([name, index]) => {
+    const place = places.get(name) ?? name
+    return [name, { ...index, place, database: Catalog.indexDatabaseOf(definition.name, place) }] as const
+  })
+  return withSignature({ ...definition, indexes: new Map(indexes) })
+}
+
+/** The indexes of a definition as the catalog knows them. */
+export const storedIndexesOf = (
+  { indexes }: {
+    readonly indexes: ReadonlyMap<string, Pick<Index<unknown, KeySchema>, "name" | "place" | "fingerprint">>
+  }
+): ReadonlyArray<Catalog.StoredIndex> =>
+  Array.from(
+    indexes.values(),
+    ({ fingerprint, name, place }): Catalog.StoredIndex =>
+      place === name ? [name, fingerprint] : [name, fingerprint, place]
+  )
 
 /** A value in its encoded form, and its key. */
 export interface Found {
@@ -187,4 +221,4 @@ export const ifCurrent = <A, E, R>(
   { definitions, options: { path } }: StoreCore,
   use: () => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
-  definitions.get(name) === signature ? use() : Effect.fail(new Closed({ path, what: "Collection" }))
+  definitions.isCurrent(name, signature) ? use() : Effect.fail(new Closed({ path, what: "Collection" }))
