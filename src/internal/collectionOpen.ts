@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../CollectionError.ts"
 import * as Catalog from "./catalog.ts"
+import * as IndexRepair from "./indexRepair.ts"
 import * as IndexSample from "./indexSample.ts"
 import { duplicateKeys, type IndexError, inTransaction, type Maintained } from "./maintenance.ts"
 import { count } from "./quantity.ts"
@@ -79,19 +80,45 @@ const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyA
   }
 }
 
-/** Lets only this definition write from here on, also while the work is not finished. */
-const takeOver = <R>(
-  { internals: { holder: { core } }, signatureWith, wanted: { name } }: Maintained<R>,
-  places: ReadonlyArray<Catalog.StoredIndex>
-): () => void => {
-  const guard = core.otherCommits.guards.get(name)
-  core.otherCommits.guards.delete(name)
-  const undo = core.definitions.take(name, signatureWith(places))
-  return () => {
-    undo()
-    if (guard !== undefined) core.otherCommits.guards.set(name, guard)
-  }
+/** How far the opening of a collection has come. */
+interface Opening {
+  /** Whether something was written. */
+  hasChanged: boolean
+  /** Whether this opening has begun to build the indexes that are being built. */
+  hasBegun: boolean
+  isExamined: boolean
+  distrusted: ReadonlySet<string>
+  damaged: ReadonlySet<string>
+  /** Lets the definition write again that could before. */
+  undo: () => void
 }
+
+/**
+ * Lets only this definition write from here on, also while the work is not finished. Gives
+ * whether that took its time, in which what is stored may have changed.
+ */
+const takeOver = Effect.fnUntraced(function*<R>(
+  { database, internals: { holder: { core } }, signatureWith, wanted: { name } }: Maintained<R>,
+  opening: Opening,
+  places: ReadonlyArray<Catalog.StoredIndex>
+) {
+  const { buffer, definitions, otherCommits: { guards }, pending } = core
+  const signature = signatureWith(places)
+  if (definitions.isCurrent(name, signature)) return false
+  const guard = guards.get(name)
+  const undo = definitions.take(name, signature)
+  if (guard === undefined) return false
+  opening.undo = () => {
+    undo()
+    guards.set(name, guard)
+  }
+  // Where another process has taken the collection over, what this one wrote to it by an earlier definition is left out here.
+  yield* pending.flushQuietly
+  if (Array.from(buffer.entriesOf(database)).length > 0) yield* pending.flush
+  guards.delete(name)
+  definitions.take(name, signature)
+  return true
+})
 
 /** Does a step in a transaction, unless what is stored is not what the step comes after any more. */
 const runStep = <R>(
@@ -129,58 +156,104 @@ const makeProgressLog = (collection: string) => {
   }
 }
 
-/** Looks whether the indexes are what their functions give; gives those that are to be built again. */
+/** Looks whether the indexes are what their functions give. */
 const examine = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   indexes: ReadonlyArray<Catalog.StoredIndex>
 ) {
   const { name } = collection.wanted
-  const { unsteady, wrong } = yield* IndexSample.check(collection, indexes)
+  const findings = yield* IndexSample.check(collection, indexes)
+  const { changed, unsteady } = findings
   if (unsteady.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes whose "of" gives other keys each time for the same value, so that they ` +
         `cannot be right: ${named(unsteady)}. Let "of" give keys that come from the value alone`
     )
   }
-  return wrong
+  if (changed.size > 0) {
+    yield* Effect.logWarning(
+      `The collection "${name}" has indexes whose entries are not what "of" gives for a record, so that they must be ` +
+        `built again: ${named(changed)}. Give an index another "version" when its "of" is changed`
+    )
+  }
+  return findings
+})
+
+/** Makes damaged indexes exact. What is in the way of that can be repaired only in a collection that is open. */
+const mend = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  indexes: ReadonlyArray<Catalog.StoredIndex>,
+  damaged: ReadonlySet<string>
+) {
+  if (damaged.size === 0) return
+  const { wanted } = collection
+  yield* Effect.logWarning(
+    `The collection "${wanted.name}" has indexes that lack entries of records, or have entries that no record has: ` +
+      `${named(damaged)}. They are corrected`
+  )
+  const unmended = (why: string) =>
+    Effect.logError(
+      `The indexes of the collection "${wanted.name}" could not all be corrected, because ${why}. ` +
+        "rebuildIndexes says which"
+    )
+  yield* IndexRepair.repair({ ...collection, wanted: { ...wanted, indexes } }).pipe(
+    Effect.catchTags({
+      DuplicateKeys: ({ count: records }) => unmended(`${count(records, "record")} cannot be in a unique index`),
+      ValueDecoding: () => unmended("a value does not decode"),
+      KeyEncoding: () => unmended("a record has no key in an index")
+    })
+  )
+})
+
+/** Ends the work, where the indexes are what their functions give; gives whether it has. */
+const end = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  opening: Opening,
+  indexes: ReadonlyArray<Catalog.StoredIndex>
+) {
+  // Those that were just built are right.
+  if (!opening.isExamined && !opening.hasBegun) {
+    const { changed, damaged } = yield* examine(collection, indexes)
+    Object.assign(opening, { distrusted: changed, damaged })
+  }
+  opening.isExamined = true
+  if (opening.distrusted.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
+  yield* mend(collection, indexes, opening.damaged)
+  return true
+})
+
+/** Does a step; gives what it came to, where it was done. */
+const takeStep = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  opening: Opening,
+  stored: Catalog.Descriptor | undefined,
+  step: Exclude<Upgrade.Step, { readonly _tag: "Done" }>
+) {
+  if (yield* takeOver(collection, opening, placesAfter(collection.wanted, step))) return undefined
+  const progress = yield* runStep(collection, stored, step)
+  if (progress === undefined) return undefined
+  opening.hasChanged = true
+  if (step._tag === "Store" && step.descriptor.building?.to === undefined) {
+    opening.hasBegun = step.descriptor.building !== undefined
+    opening.distrusted = none
+  }
+  return progress
 })
 
 /** Brings the collection to what the program wants; gives the places of its indexes. */
-const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
-  const { name } = collection.wanted
-  const log = makeProgressLog(name)
-  let hasChanged = false
-  let hasBegun = false
-  let isExamined = false
-  let distrusted = none
+const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
+  const log = makeProgressLog(collection.wanted.name)
   for (;;) {
     const stored = yield* readCatalog(collection)
-    const step: Upgrade.Step = yield* Upgrade.nextStep(collection, stored, { hasBegun, distrusted })
+    const step: Upgrade.Step = yield* Upgrade.nextStep(collection, stored, opening)
     yield* openDatabases(collection, Upgrade.databasesFor(collection.wanted, step))
     if (step._tag === "Done") {
-      if (!isExamined && !hasBegun) distrusted = yield* examine(collection, step.indexes)
-      isExamined = true
-      if (distrusted.size > 0) {
-        yield* Effect.logWarning(
-          `Building indexes of the collection "${name}" again, whose entries are not what "of" gives for a record: ` +
-            `${named(distrusted)}. Give an index another "version" when its "of" is changed`
-        )
-        continue
-      }
-      takeOver(collection, step.indexes)
+      if (!(yield* end(collection, opening, step.indexes))) continue
       yield* log.end
       return step.indexes
     }
-    const undo = takeOver(collection, placesAfter(collection.wanted, step))
-    const progress = yield* Effect.onError(runStep(collection, stored, step), () =>
-      // Nothing has changed yet: what was open before may still write.
-      Effect.sync(() => hasChanged ? undefined : undo()))
+    const progress = yield* takeStep(collection, opening, stored, step)
     if (progress === undefined) continue
-    hasChanged = true
-    if (step._tag === "Store" && step.descriptor.building?.to === undefined) {
-      hasBegun = step.descriptor.building !== undefined
-      distrusted = none
-    }
     yield* log.add(progress)
     const { failed } = progress
     if (failed !== undefined) {
@@ -211,46 +284,51 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
     return yield* refuse("Index", "its indexes are not built, and the store is read-only: open it for writing once.")
   }
   const places = Catalog.withPlaces(indexes, stored.indexes, none)
-  const wrong = yield* examine(collection, places)
-  return wrong.size === 0 ? places : yield* refuse(
+  const { changed, damaged } = yield* examine(collection, places)
+  if (damaged.size > 0) {
+    yield* Effect.logWarning(
+      `The collection "${name}" has indexes that lack entries of records, or have entries that no record has: ` +
+        `${named(damaged)}. They are corrected when it is opened for writing`
+    )
+  }
+  return changed.size === 0 ? places : yield* refuse(
     "Index",
-    `the entries of its indexes ${named(wrong)} are not what "of" gives for a record, and the store is read-only: ` +
+    `the entries of its indexes ${named(changed)} are not what "of" gives for a record, and the store is read-only: ` +
       "open it for writing once."
   )
 })
 
-/**
- * Where another process has taken the collection over, what this one wrote to it by an
- * earlier definition must not be committed by a later one: it is left out before.
- */
-const endEarlier = <R>({ internals: { access, holder: { core } }, wanted: { name } }: Maintained<R>) =>
-  Effect.gen(function*() {
-    if (!core.otherCommits.guards.has(name)) return
-    yield* access.read((reader) => Effect.fromResult(core.otherCommits.look(reader)), false)
-    if (core.definitions.isGivenUp(name)) yield* core.pending.flushQuietly
-  })
+/** Opens the collection of a store that can be written to. */
+const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
+  const { internals: { holder: { core: { otherCommits, values } } }, wanted } = collection
+  yield* openDatabases(collection, [Catalog.catalogName, collection.database])
+  // Where nothing has changed yet, what was open before may still write.
+  const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
+  const indexes = yield* Effect.onError(work(collection, opening), () => undo)
+  otherCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, values))
+  return indexes
+})
 
 /** Opens a collection, whatever becomes of a transaction around it; gives the places of its indexes. */
-export const open = <R>(collection: Maintained<R>) => {
-  const { internals: { holder: { core } }, wanted } = collection
-  const { readOnly } = core.options
-  const opening = Effect.gen(function*() {
-    if (readOnly) {
-      const places = yield* check(collection)
-      takeOver(collection, places)
-      return places
-    }
-    yield* endEarlier(collection)
-    yield* openDatabases(collection, [Catalog.catalogName, collection.database])
-    const places = yield* work(collection)
-    const opened = { ...wanted, indexes: places }
-    core.otherCommits.guards.set(wanted.name, Catalog.makeGuard(opened, core.values))
-    return places
-  }).pipe(
-    Effect.catchTags({
-      ValueDecoding: (error) => Effect.fail(failedIndex(collection, error)),
-      KeyEncoding: (error) => Effect.fail(failedIndex(collection, error))
-    })
+export const open = <R>(collection: Maintained<R>) =>
+  Transaction.outside(
+    collection.internals.holder.core,
+    Effect.suspend(() => {
+      const opening: Opening = {
+        hasChanged: false,
+        hasBegun: false,
+        isExamined: false,
+        distrusted: none,
+        damaged: none,
+        undo: () => undefined
+      }
+      return collection.internals.holder.core.options.readOnly
+        ? Effect.tap(check(collection), (places) => takeOver(collection, opening, places))
+        : openToWrite(collection, opening)
+    }).pipe(
+      Effect.catchTags({
+        ValueDecoding: (error) => Effect.fail(failedIndex(collection, error)),
+        KeyEncoding: (error) => Effect.fail(failedIndex(collection, error))
+      })
+    )
   )
-  return Transaction.outside(core, opening)
-}

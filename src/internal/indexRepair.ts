@@ -69,7 +69,8 @@ const repairEntry = Effect.fnUntraced(function*<R>(
   if (present !== undefined) {
     const holder = index.isUnique ? keyOf(present) : key
     if (holder === key) return undefined
-    if (yield* hasKey(collection, transaction, index, indexKey, holder)) return holder
+    // A damaged entry may lead to no key at all.
+    if (holder !== "" && (yield* hasKey(collection, transaction, index, indexKey, holder))) return holder
   }
   transaction.write([[index.database, entry, CollectionRecord.entryValueOf(index, key)]])
   return undefined

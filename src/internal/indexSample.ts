@@ -35,8 +35,10 @@ interface Sample {
 
 /** What was found. */
 export interface Findings {
-  /** The indexes whose entries are not what their functions give. */
-  readonly wrong: ReadonlySet<string>
+  /** The indexes whose functions give other keys than those that records were written with. */
+  readonly changed: ReadonlySet<string>
+  /** The indexes that lack an entry which a record has, or have one that no record has. */
+  readonly damaged: ReadonlySet<string>
   /** The indexes whose functions give other keys for the same value each time. */
   readonly unsteady: ReadonlySet<string>
 }
@@ -123,7 +125,7 @@ const missingOf = <R>(
       if (value === undefined) missing.add(index.name)
       else if (index.isUnique && keyOf(value) !== key) {
         // Building the index again does not help where two records have the same key.
-        const other = yield* reader.get(database, keyOf(value))
+        const other = keyOf(value) === "" ? undefined : yield* reader.get(database, keyOf(value))
         const others = other === undefined ? [] : CollectionRecord.entriesOf(other).map(CollectionRecord.nameOf)
         if (!others.includes(CollectionRecord.nameOf([place, indexKey]))) missing.add(index.name)
       }
@@ -182,10 +184,12 @@ const compare = Effect.fnUntraced(function*<R>(
   stored: ReadonlyArray<Catalog.StoredIndex>,
   { records, stray }: Sample
 ) {
-  const wrong = new Set<string>(stray)
+  const changed = new Set<string>()
+  const damaged = new Set<string>(stray)
   const unsteady = new Set<string>()
   const names = new Set(stored.map(([name]) => name))
   for (const { key, missing, record } of records) {
+    for (const name of missing) damaged.add(name)
     const entries = CollectionRecord.entriesOf(record)
     // What does not decode, or has no key, is for the one who reads it to tell of.
     const given = yield* Effect.option(Effect.all([keysOf(key, record, names), keysOf(key, record, names)]))
@@ -197,17 +201,19 @@ const compare = Effect.fnUntraced(function*<R>(
       )
       const present = entries.filter(([place]) => place === Catalog.placeOf(index)).map(([, indexKey]) => indexKey)
       if (!sameKeys(keys ?? [], again ?? [])) unsteady.add(index[0])
-      else if (missing.has(index[0]) || !sameKeys(keys ?? [], present)) wrong.add(index[0])
+      else if (!sameKeys(keys ?? [], present)) changed.add(index[0])
     }
   }
-  for (const name of unsteady) wrong.delete(name)
-  return { wrong, unsteady }
+  for (const name of unsteady) changed.delete(name)
+  // What is built again is no longer damaged.
+  for (const name of changed) damaged.delete(name)
+  return { changed, damaged, unsteady }
 })
 
 /** Compares a few records with their entries in the indexes. */
 export const check = <R>(collection: Maintained<R>, stored: ReadonlyArray<Catalog.StoredIndex>) =>
   stored.length === 0
-    ? Effect.succeed<Findings>({ wrong: new Set(), unsteady: new Set() })
+    ? Effect.succeed<Findings>({ changed: new Set(), damaged: new Set(), unsteady: new Set() })
     : collection.internals.access.read(
       (reader) => Effect.fromResult(readSample(collection, reader, stored)),
       false

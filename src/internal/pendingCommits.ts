@@ -160,7 +160,7 @@ export const make = (
       isRetryable: false
     })
     if (generation.waiting.size === 0) unreported = error
-    yield* Effect.logError(`A commit of the store at ${options.path} was not complete`, error)
+    yield* Effect.logError(`A commit of the store at ${options.path} was not complete`, Cause.fail(error))
     yield* tellWaiting(generation, Exit.fail(error))
   })
 

@@ -202,22 +202,57 @@ const migrate = Effect.fnUntraced(function*<R>(
   return { work: `Migrating from version ${version}`, records: part.records.length }
 })
 
-/** The entries of a record that are built, and what of them another record has already. */
+/** The places of the indexes of a collection while some are built. */
+interface Places {
+  readonly built: ReadonlySet<string>
+  /** The places of those that are built, by their names. */
+  readonly building: ReadonlyMap<string, string>
+  /** The names of those that are built again, by the places in which they are in use. */
+  readonly again: ReadonlyMap<string, string>
+}
+
+const placesOf = ({ indexes }: Catalog.Descriptor, building: Catalog.Building): Places => {
+  const built = new Set(indexes.map(Catalog.placeOf))
+  const unbuilt = building.indexes.filter((index) => !built.has(Catalog.placeOf(index)))
+  const again = indexes.filter((index) => Catalog.hasAll(unbuilt, [index]))
+  return {
+    built,
+    building: new Map(unbuilt.map((index) => [index[0], Catalog.placeOf(index)])),
+    again: new Map(again.map((index) => [Catalog.placeOf(index), index[0]]))
+  }
+}
+
+/** The keys of a record in the indexes that are built. Where its value does not decode, it keeps those that it has. */
+const keysToBuild = <R>(
+  { keysOf }: Maintained<R>,
+  { again, building }: Places,
+  key: ByteString,
+  record: Uint8Array
+) => {
+  const keys = keysOf(key, record, new Set(building.keys()))
+  return again.size < building.size ? keys : Effect.catchTag(keys, "ValueDecoding", () =>
+    Effect.succeed(
+      CollectionRecord.entriesOf(record).flatMap(([place, indexKey]) => {
+        const name = again.get(place)
+        return name === undefined ? [] : [[name, indexKey] as const]
+      })
+    ))
+}
+
+/** Enters a record into the indexes that are built; gives what of them another record has already. */
 const enter = Effect.fnUntraced(function*<R>(
-  { database, indexes, keysOf, wanted: { name } }: Maintained<R>,
+  collection: Maintained<R>,
   { reader, write }: Transaction,
-  { built, building }: {
-    readonly built: ReadonlySet<string>
-    /** The places of indexes, by their names. */
-    readonly building: ReadonlyMap<string, string>
-  },
+  places: Places,
   key: ByteString,
   record: Uint8Array
 ) {
+  const { database, indexes, wanted: { name } } = collection
+  const { building, built } = places
   const before = CollectionRecord.entriesOf(record)
   const entries = before.filter(([place]) => built.has(place))
   const duplicates: Array<Catalog.StoredDuplicate> = []
-  for (const [indexName, indexKey] of yield* keysOf(key, record, new Set(building.keys()))) {
+  for (const [indexName, indexKey] of yield* keysToBuild(collection, places, key, record)) {
     const index = indexes.get(indexName)
     const place = building.get(indexName)
     if (index === undefined || place === undefined) continue
@@ -243,14 +278,7 @@ const build = Effect.fnUntraced(function*<R>(
   building: Catalog.Building
 ) {
   const { building: _, ...others } = descriptor
-  const built = new Set(descriptor.indexes.map(Catalog.placeOf))
-  const places = {
-    built,
-    building: new Map(
-      building.indexes.filter((index) => !built.has(Catalog.placeOf(index)))
-        .map((index) => [index[0], Catalog.placeOf(index)])
-    )
-  }
+  const places = placesOf(descriptor, building)
   const part = yield* readPart(transaction.reader, collection.database, building.to)
   const found: Array<Catalog.StoredDuplicate> = []
   for (const [key, record] of part.records) found.push(...(yield* enter(collection, transaction, places, key, record)))
