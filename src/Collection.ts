@@ -96,9 +96,11 @@ type NoMigrations = Record<number, never>
  *
  * **Gotchas**
  *
- * When it is opened again in the same process with another version, other schemas or
- * indexes, the earlier one may not write any more, nor read its indexes (`Closed`). Between processes nobody
- * sees to that: let no program of an older version write while one of a newer version does.
+ * When it is opened again with another version, other schemas or indexes, the earlier one may
+ * not write any more, nor read its indexes (`Closed`). When another process does that, this one
+ * learns of it at its next commit: its pending writes to the collection are lost then, which
+ * the log and the next `flush` or `put` say (`EngineFailure`). Until then it may read what the other has
+ * migrated already: let no program of an older version run beside a newer one.
  *
  * @category constructors
  * @since 0.1.0

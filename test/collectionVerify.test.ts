@@ -200,6 +200,25 @@ const changed = <A, E>(
     return yield* at(path, Effect.flatMap(people(of), use))
   })
 
+/** Opens the people by a function that gives other keys later, as one does that goes by what is around it. */
+const changing = <A, E>(
+  of: Parameters<typeof people>[0],
+  use: (collection: Effect.Success<ReturnType<typeof people>>) => Effect.Effect<A, E>
+) => {
+  let isChanged = false
+  return changed(
+    {
+      age: (person) => isChanged && of.age !== undefined ? of.age(person) : person.age,
+      name: (person) => isChanged && of.name !== undefined ? of.name(person) : person.name
+    },
+    (collection) =>
+      Effect.suspend(() => {
+        isChanged = true
+        return use(collection)
+      })
+  )
+}
+
 describe("a function that changed", () => {
   it.effect("and gives other keys has its index built again when the collection is opened, and the log says so", () =>
     withLog((log) =>
@@ -225,25 +244,6 @@ describe("a function that changed", () => {
         assert.strictEqual(yield* indexes.byAge.count(), 0)
         assert.strictEqual(yield* indexes.byName.count(), 4)
       })))
-
-  /** Opens the people by a function that gives other keys later, as one does that goes by what is around it. */
-  const changing = <A, E>(
-    of: Parameters<typeof people>[0],
-    use: (collection: Effect.Success<ReturnType<typeof people>>) => Effect.Effect<A, E>
-  ) => {
-    let isChanged = false
-    return changed(
-      {
-        age: (person) => isChanged && of.age !== undefined ? of.age(person) : person.age,
-        name: (person) => isChanged && of.name !== undefined ? of.name(person) : person.name
-      },
-      (collection) =>
-        Effect.suspend(() => {
-          isChanged = true
-          return use(collection)
-        })
-    )
-  }
 
   it.effect("and gives other keys while the collection is open is told by verify, and right after rebuildIndexes", () =>
     changing({ name: ({ age }) => `p${age + 1}` }, ({ indexes, rebuildIndexes, verify }) =>

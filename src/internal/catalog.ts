@@ -91,7 +91,7 @@ export const indexDatabaseOf = (collection: string, place: string): string => `i
 export const placeOf = ([name, , place]: StoredIndex): string => place ?? name
 
 /** Whether two are the same index, whatever their places. */
-export const isSameIndex = ([a, fingerprint]: StoredIndex, [b, other]: StoredIndex): boolean =>
+const isSameIndex = ([a, fingerprint]: StoredIndex, [b, other]: StoredIndex): boolean =>
   a === b && fingerprint === other
 
 /** Whether the first has every index of the second. */

@@ -24,7 +24,7 @@ export type EntryDeletions = (
 ) => Result.Result<ReadonlyArray<Write>, EngineFailure>
 
 /** Whether a collection is still as this process opened it. */
-export type Guard = (present: Reader) => Result.Result<boolean, EngineFailure>
+type Guard = (present: Reader) => Result.Result<boolean, EngineFailure>
 
 /** What is known of the commits of other processes. */
 export interface OtherCommits {
@@ -81,7 +81,8 @@ export const make = (definitions: OpenDefinitions): OtherCommits => {
       if (records === 0) continue
       leftOut.set(name, Math.max(records, leftOut.get(name) ?? 0))
       writes.removeAll(databaseOf(name))
-      for (const [database] of [...writes]) if (database.startsWith(`index/${name}/`)) writes.removeAll(database)
+      const databases = new Set(Array.from(writes, ([database]) => database))
+      for (const database of databases) if (database.startsWith(`index/${name}/`)) writes.removeAll(database)
     }
   }
 

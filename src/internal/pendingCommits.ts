@@ -155,8 +155,8 @@ export const make = (
       operation: "commit",
       code: 0,
       detail:
-        `${lost.join(" and ")} could not be made and are lost: another process has begun to bring the collection ` +
-        "to another version or to other indexes. Start this process again with the program that the other one runs",
+        `not made, and lost: ${lost.join(" and ")}. Another process has begun to bring the collection to another ` +
+        "version or to other indexes; start this process again with the program that the other one runs",
       isRetryable: false
     })
     if (generation.waiting.size === 0) unreported = error
