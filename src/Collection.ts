@@ -51,7 +51,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CollectionFailed } from "./CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
-import type { Collection, WriteServices } from "./CollectionService.ts"
+import type { Collection, MaintenanceServices } from "./CollectionService.ts"
 import { storedSchema } from "./internal/collectionCodec.ts"
 import * as CollectionDefinition from "./internal/collectionDefinition.ts"
 import * as CollectionIndexes from "./internal/collectionIndexes.ts"
@@ -59,9 +59,12 @@ import * as CollectionMethods from "./internal/collectionMethods.ts"
 import * as CollectionOpen from "./internal/collectionOpen.ts"
 import * as CollectionVerify from "./internal/collectionVerify.ts"
 import * as CollectionWrites from "./internal/collectionWrites.ts"
+import * as IndexRepair from "./internal/indexRepair.ts"
+import * as Maintenance from "./internal/maintenance.ts"
 import { withSpan } from "./internal/privateSpan.ts"
 import * as RecordStream from "./internal/recordStream.ts"
 import * as StoreInternals from "./internal/storeInternals.ts"
+import * as Transaction from "./internal/transaction.ts"
 import type { KeySchema } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
@@ -93,9 +96,11 @@ type NoMigrations = Record<number, never>
  *
  * **Gotchas**
  *
- * When it is opened again in the same process with another version, other schemas or
- * indexes, the earlier one may not write any more, nor read its indexes (`Closed`). Between processes nobody
- * sees to that: let no program of an older version write while one of a newer version does.
+ * When it is opened again with another version, other schemas or indexes, the earlier one may
+ * not write any more, nor read its indexes (`Closed`). When another process does that, this one
+ * learns of it at its next commit: its pending writes to the collection are lost then, which
+ * the log and the next `flush` or `put` say (`EngineFailure`). Until then it may read what the other has
+ * migrated already: let no program of an older version run beside a newer one.
  *
  * @category constructors
  * @since 0.1.0
@@ -112,16 +117,22 @@ export const make = Effect.fnUntraced(
   ): Effect.fn.Return<
     Collection<K, V, I>,
     OpenError,
-    Store | R[keyof R] | WriteServices<K, V, I> | V["DecodingServices"]
+    Store | R[keyof R] | MaintenanceServices<K, V, I>
   > {
     const internals = (yield* Store)[StoreInternals.TypeId]
     const { access, holder } = internals
-    const definition = yield* CollectionDefinition.make(name, options, holder)
+    const unplaced = yield* CollectionDefinition.make(name, options, holder)
+    const maintain = (made: CollectionDefinition.Definition<K, V, I>) =>
+      Maintenance.make(
+        internals,
+        made,
+        options,
+        (indexes) => CollectionDefinition.withPlaces(made, indexes).signature
+      )
+    const places = yield* CollectionOpen.open(maintain(unplaced))
+    const definition = CollectionDefinition.withPlaces(unplaced, places)
     const writes = CollectionWrites.make(definition)
     const records = RecordStream.make(holder, access)
-    const { open, rebuildIndexes } = CollectionOpen.make(internals, definition, options, writes)
-    yield* open
-    holder.core.definitions.set(name, definition.signature)
     holder.core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
       holder.core.otherCommits.entryDeletions.set(definition.database, writes.entryDeletions)
@@ -139,7 +150,7 @@ export const make = Effect.fnUntraced(
       name,
       indexes,
       ...CollectionMethods.make(internals, definition, writes, records),
-      rebuildIndexes,
+      rebuildIndexes: Transaction.outside(holder.core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }
   },
@@ -175,7 +186,7 @@ export interface ServiceClass<
   R extends Record<number, unknown>
 > extends Context.ServiceClass<Self, `effect-lmdb/Collection/${Name}`, Collection<K, V, I>> {
   /** Opens the collection on the store of the context. */
-  readonly layer: Layer.Layer<Self, OpenError, Store | R[keyof R] | WriteServices<K, V, I> | V["DecodingServices"]>
+  readonly layer: Layer.Layer<Self, OpenError, Store | R[keyof R] | MaintenanceServices<K, V, I>>
 }
 
 /**

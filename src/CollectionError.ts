@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
 
 /**
@@ -52,16 +53,80 @@ export class UniqueViolation extends Schema.TaggedError<UniqueViolation>("effect
 }
 
 /**
+ * Records of a collection that have the same key in a unique index.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const DuplicateKey = Schema.Struct({
+  /** The name of the index. */
+  index: Schema.String,
+  /** The key that the records have in the index. */
+  indexKey: Schema.Unknown,
+  /** The keys of the records; first that of the record which the index leads to. */
+  keys: Schema.Array(Schema.Unknown)
+})
+
+/**
+ * Records that have the same key in a unique index, as a type.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DuplicateKey = typeof DuplicateKey.Type
+
+const shown = 3
+
+const showKey = (key: unknown): string => {
+  const text = Formatter.format(key)
+  return text.length > 50 ? `${text.slice(0, 47)}...` : text
+}
+
+/**
+ * A unique index cannot be built, or not be made exact, because records have the same key in it.
+ *
+ * **Details**
+ *
+ * The index that was there is still in place. Other writers refuse a second record with the
+ * same key, so duplicates come from data that is older than the index, or from another
+ * program. To repair them, delete all records of a group but one, or put them with other keys.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class DuplicateKeys extends Schema.TaggedError<DuplicateKeys>("effect-lmdb/DuplicateKeys")("DuplicateKeys", {
+  /** The name of the collection. */
+  collection: Schema.String,
+  /** The first 100 of these records, in groups that have the same key. */
+  duplicates: Schema.Array(DuplicateKey),
+  /** How many records have a key that another record has already. */
+  count: Schema.Number
+}) {
+  /** Shows the first groups and says how to repair them. */
+  override get message(): string {
+    const groups = this.duplicates.slice(0, shown).map(({ index, indexKey, keys }) =>
+      `${keys.map(showKey).join(" and ")} all have ${showKey(indexKey)} in the unique index "${index}"`
+    )
+    const more = this.duplicates.length > shown ? ", and so on" : ""
+    const records = `${this.count.toLocaleString("en-US")} record${this.count === 1 ? "" : "s"}`
+    return `In collection "${this.collection}", ${records} cannot be in a unique index: the keys ${
+      groups.join("; the keys ")
+    }${more}. Of each group, delete all records but one, or put them with other keys.`
+  }
+}
+
+/**
  * Why a collection could not be opened.
  *
  * **Details**
  *
  * - `BadDefinition`: its name, its version or a schema makes no sense; `detail` says what
- * - `NewerVersion`: a later version of the program wrote it
- * - `ChangedSchema`: a schema is another than the one it was written with, under the same version
+ * - `NewerVersion`: a later version of the program wrote it, or has begun to migrate it
+ * - `ChangedSchema`: a schema is another than the one it was written with, or is being migrated to, under the same version
  * - `MissingMigration`: there is no migration from the version that it has
  * - `Migration`: a migration failed on a record; what was migrated before stays, and is not done again
- * - `Index`: an index could not be built, because a record has no key there or a unique index is violated
+ * - `Index`: an index could not be built, because a record has no key there, or because records have the same key in a
+ *   unique index: then `duplicates` lists them. What indexes there were are still in place
  * - `TooManyDatabases`: each collection and each index needs one, and a store has 1,000 at the most
  *
  * @category errors
@@ -100,6 +165,8 @@ export class CollectionFailed extends Schema.TaggedError<CollectionFailed>("effe
     collection: Schema.String,
     /** What is wrong and what to do. */
     detail: Schema.String,
+    /** The records that have the same key in a unique index, where that is the reason. */
+    duplicates: Schema.optional(DuplicateKeys),
     /** What failed, where something did. */
     cause: Schema.optional(Schema.Defect())
   }

@@ -38,6 +38,17 @@ export interface IndexDefinition<Value, Key extends KeySchema> {
   readonly of: (value: Value) => IndexKeys<Key["Type"]>
   /** Whether no two records may have the same key. Default: `false`. */
   readonly unique?: boolean | undefined
+  /**
+   * The version of `of`, a whole number from 1 on. Default: 1. An index with another version
+   * is built again when the collection is opened.
+   *
+   * **Gotchas**
+   *
+   * Raise it whenever `of` gives other keys for the same value: what a function gives cannot
+   * be seen from outside. When a collection is opened, a few records are compared with their
+   * entries, which finds most changes, but not one that concerns few records.
+   */
+  readonly version?: number | undefined
 }
 
 /**

@@ -8,7 +8,7 @@ import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import type { Change } from "./Change.ts"
-import type { CollectionFailed, KeyExists, UniqueViolation } from "./CollectionError.ts"
+import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { ListOf } from "./Entries.ts"
 import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
@@ -331,13 +331,26 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Builds all indexes anew, part by part, each part in a transaction. Until it is done
-   * they lack some records.
+   * Compares every record with its entries in the indexes and every entry with its record, and
+   * corrects what is wrong, part by part, each part in a transaction.
+   *
+   * **Details**
+   *
+   * The indexes can be used meanwhile, also by writers. Where records have the same key in a
+   * unique index, it fails with `DuplicateKeys`, which lists them; the index still leads to one
+   * of them, and everything else in it is exact.
    */
   readonly rebuildIndexes: Effect.Effect<
     void,
-    WriteError | ValueDecoding | UniqueViolation | TransactionConflict | CollectionFailed,
-    WriteServices<K, V, I> | V["DecodingServices"]
+    | KeyEncoding
+    | ValueDecoding
+    | DuplicateKeys
+    | ReadOnly
+    | Closed
+    | MapFull
+    | EngineFailure
+    | TransactionConflict,
+    MaintenanceServices<K, V, I>
   >
 
   /**
@@ -375,3 +388,15 @@ export type WriteServices<K extends KeySchema, V extends ValueSchema, I extends 
   | K["EncodingServices"]
   | V["EncodingServices"]
   | I[keyof I]["EncodingServices"]
+
+/**
+ * The services that opening a collection and correcting its indexes need.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type MaintenanceServices<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> =
+  | K["DecodingServices"]
+  | V["DecodingServices"]
+  | I[keyof I]["EncodingServices"]
+  | I[keyof I]["DecodingServices"]

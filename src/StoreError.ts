@@ -77,8 +77,8 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
  * A fiber that was forked inside of a transaction belongs to it, and may outlive it:
  * what it asks of the store then fails with `what: "Transaction"`.
  *
- * A collection that was opened again in the process, with other schemas or indexes, is
- * written to by that definition alone: writes of an earlier one fail with
+ * A collection that was opened again, with other schemas or indexes, in this process or in
+ * another one, is written to by that definition alone: writes of an earlier one fail with
  * `what: "Collection"`, since they would lack in the indexes or be of another version.
  *
  * @category errors

@@ -97,14 +97,13 @@ describe("an index that is new", () => {
       for (let attempt = 0; attempt < 2; attempt++) {
         const failure = yield* at(path, Effect.flip(openUsers))
         assert.include(failure, { _tag: "CollectionFailed", reason: "Index", collection: "users" })
-        assert.include(failure.message, "key 7 has \"u7@example.com\" in the unique index \"byEmail\"")
-        assert.include(failure._tag === "CollectionFailed" ? failure.cause : {}, {
-          _tag: "UniqueViolation",
-          collection: "users",
-          index: "byEmail",
-          key: "5000",
-          existingKey: "7"
-        })
+        assert.include(failure.message, "7 and 5000 all have \"u7@example.com\" in the unique index \"byEmail\"")
+        assert.include(failure.message, "not unique can open")
+        const duplicates = failure._tag === "CollectionFailed" ? failure.duplicates : undefined
+        assert.deepStrictEqual(duplicates?.duplicates, [
+          { index: "byEmail", indexKey: "u7@example.com", keys: [7, 5000] }
+        ])
+        assert.strictEqual(duplicates?.count, 1)
       }
       const corrected = withIndexes({ byEmail: { ...byEmail, unique: false }, byAge })
       yield* at(

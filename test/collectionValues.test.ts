@@ -263,7 +263,7 @@ describe("a schema that needs services", () => {
     inStore(Effect.gen(function*() {
       type Made = Effect.Success<typeof secrets>
       type Services<F extends (...args: never) => unknown> = Effect.Services<ReturnType<F>>
-      expectTypeOf<Effect.Services<typeof secrets>>().toEqualTypeOf<Store | Cipher | Decipher | Names>()
+      expectTypeOf<Effect.Services<typeof secrets>>().toEqualTypeOf<Store | Decipher | Names>()
       expectTypeOf<Services<Made["put"]>>().toEqualTypeOf<Cipher | Names>()
       expectTypeOf<Services<Made["insert"]>>().toEqualTypeOf<Cipher | Names>()
       expectTypeOf<Services<Made["putMany"]>>().toEqualTypeOf<Cipher | Names>()
@@ -276,7 +276,7 @@ describe("a schema that needs services", () => {
       expectTypeOf<Services<Made["count"]>>().toEqualTypeOf<never>()
       expectTypeOf<Services<Made["indexes"]["byName"]["get"]>>().toEqualTypeOf<Decipher | Names>()
       expectTypeOf<Services<Made["indexes"]["byName"]["has"]>>().toEqualTypeOf<Names>()
-      expectTypeOf<Effect.Services<Made["rebuildIndexes"]>>().toEqualTypeOf<Cipher | Decipher | Names>()
+      expectTypeOf<Effect.Services<Made["rebuildIndexes"]>>().toEqualTypeOf<Decipher | Names>()
 
       const collection = yield* Collection.make("plain", { key: Schema.Int, value: User })
       expectTypeOf(collection.get(1)).toEqualTypeOf<
@@ -309,7 +309,7 @@ describe("a schema that needs services", () => {
 
   it.effect("is a requirement of the layer of a service", () => {
     expectTypeOf<typeof Secrets.layer>().toExtend<
-      Layer.Layer<Secrets, Collection.OpenError, Store | Cipher | Decipher | Names>
+      Layer.Layer<Secrets, Collection.OpenError, Store | Decipher | Names>
     >()
     return Effect.void
   })

@@ -10,8 +10,8 @@ import { Buffer } from "node:buffer"
 import { Collection, type Engine, Store } from "../src/index.ts"
 import * as CollectionRecord from "../src/internal/collectionRecord.ts"
 import { ByteString } from "../src/Key.ts"
-import { all, at, inStore, openUsers, recordsOf, tamper, userOf } from "./collections.ts"
-import { start, temporaryFolder } from "./harness.ts"
+import { all, at, damage, flush, inStore, openUsers, recordsOf, userOf } from "./collections.ts"
+import { start, temporaryFolder, withLog } from "./harness.ts"
 
 describe("damage", () => {
   const someUsers = Effect.fnUntraced(function*() {
@@ -31,11 +31,11 @@ describe("damage", () => {
     writes: ReadonlyArray<Engine.Write>,
     expected: ReadonlyArray<Collection.Problem>
   ) {
-    yield* tamper(path, writes)
     yield* at(
       path,
       Effect.gen(function*() {
         const collection = yield* openUsers
+        yield* damage(writes)
         assert.deepStrictEqual(yield* collection.verify, expected)
         yield* collection.rebuildIndexes
         assert.deepStrictEqual(yield* collection.verify, [])
@@ -75,11 +75,11 @@ describe("damage", () => {
         { _tag: "StrayEntry", key: "1", index: "byAge", indexKey: "7" }
       ])
       // The record itself is gone
-      yield* tamper(path, [["collection/users", bob, null]])
       yield* at(
         path,
         Effect.gen(function*() {
           const { indexes, rebuildIndexes, verify } = yield* openUsers
+          yield* damage([["collection/users", bob, null]])
           assert.deepStrictEqual((yield* verify).map(({ _tag, key }) => [_tag, key]), [
             ["StrayEntry", "2"],
             ["StrayEntry", "2"]
@@ -97,14 +97,14 @@ describe("damage", () => {
   it.effect("of bytes that are no entry is found and mended", () =>
     Effect.gen(function*() {
       const path = yield* someUsers()
-      yield* tamper(path, [
-        ["index/users/byAge", ByteString("\xff\xfe"), Buffer.alloc(0)],
-        ["index/users/byEmail", ByteString("\x01"), Buffer.from("nobody")]
-      ])
       yield* at(
         path,
         Effect.gen(function*() {
           const { indexes, rebuildIndexes, verify } = yield* openUsers
+          yield* damage([
+            ["index/users/byAge", ByteString("\xff\xfe"), Buffer.alloc(0)],
+            ["index/users/byEmail", ByteString("\x01"), Buffer.from("nobody")]
+          ])
           assert.deepStrictEqual((yield* verify).map(({ _tag, key }) => [_tag, key]), [
             // The bytes of a key that no record has
             ["StrayEntry", "6 bytes"],
@@ -128,10 +128,14 @@ describe("damage", () => {
       })
       yield* at(path, Effect.flatMap(numbers, ({ put }) => put(1, 5)))
       const [[entry, noBytes] = yield* Effect.die("there is one")] = yield* recordsOf(path, "index/numbers/own")
-      yield* tamper(path, [["index/numbers/next", entry, noBytes]])
-      assert.deepStrictEqual(yield* at(path, Effect.flatMap(numbers, ({ verify }) => verify)), [
-        { _tag: "StrayEntry", key: "1", index: "next", indexKey: "5" }
-      ])
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { verify } = yield* numbers
+          yield* damage([["index/numbers/next", entry, noBytes]])
+          assert.deepStrictEqual(yield* verify, [{ _tag: "StrayEntry", key: "1", index: "next", indexKey: "5" }])
+        })
+      )
     }))
 
   it.effect("of the entries that a record says it has is found, and mended when it is written again", () =>
@@ -141,21 +145,26 @@ describe("damage", () => {
       const [, age] = CollectionRecord.entriesOf(bytes).find(([index]) => index === "byAge") ??
         (yield* Effect.die("there is one"))
       const change = (entries: ReadonlyArray<CollectionRecord.IndexEntry>) =>
-        tamper(path, [["collection/users", ada, CollectionRecord.join(entries, CollectionRecord.valueOf(bytes))]])
-      const problems = at(path, Effect.flatMap(openUsers, ({ verify }) => verify))
+        damage([["collection/users", ada, CollectionRecord.join(entries, CollectionRecord.valueOf(bytes))]])
       const entries = CollectionRecord.entriesOf(bytes)
 
-      // Nothing is wrong with an index that there is no more
-      yield* change([...entries, ["gone", age]])
-      assert.deepStrictEqual(yield* problems, [])
-      yield* change([...entries, ["byAge", ByteString(`${age.slice(0, -1)}\x01`)]])
-      assert.deepStrictEqual((yield* problems).map(({ _tag, key }) => [_tag, key]), [["StrayEntry", "1"]])
-      // The index has it, and the record does not know
-      yield* change(entries.filter(([index]) => index !== "byAge"))
-      const about = { key: "1", index: "byAge", indexKey: "36" }
-      assert.deepStrictEqual(yield* problems, [{ _tag: "MissingEntry", ...about }, { _tag: "StrayEntry", ...about }])
-      yield* at(path, Effect.flatMap(openUsers, ({ put }) => put(1, userOf("Ada", 36))))
-      assert.deepStrictEqual(yield* problems, [])
+      yield* at(
+        path,
+        Effect.gen(function*() {
+          const { put, verify } = yield* openUsers
+          // Nothing is wrong with an index that there is no more
+          yield* change([...entries, ["gone", age]])
+          assert.deepStrictEqual(yield* verify, [])
+          yield* change([...entries, ["byAge", ByteString(`${age.slice(0, -1)}\x01`)]])
+          assert.deepStrictEqual((yield* verify).map(({ _tag, key }) => [_tag, key]), [["StrayEntry", "1"]])
+          // The index has it, and the record does not know
+          yield* change(entries.filter(([index]) => index !== "byAge"))
+          const about = { key: "1", index: "byAge", indexKey: "36" }
+          assert.deepStrictEqual(yield* verify, [{ _tag: "MissingEntry", ...about }, { _tag: "StrayEntry", ...about }])
+          yield* Effect.andThen(put(1, userOf("Ada", 36)), flush)
+          assert.deepStrictEqual(yield* verify, [])
+        })
+      )
     }))
 })
 
@@ -191,9 +200,53 @@ const changed = <A, E>(
     return yield* at(path, Effect.flatMap(people(of), use))
   })
 
+/** Opens the people by a function that gives other keys later, as one does that goes by what is around it. */
+const changing = <A, E>(
+  of: Parameters<typeof people>[0],
+  use: (collection: Effect.Success<ReturnType<typeof people>>) => Effect.Effect<A, E>
+) => {
+  let isChanged = false
+  return changed(
+    {
+      age: (person) => isChanged && of.age !== undefined ? of.age(person) : person.age,
+      name: (person) => isChanged && of.name !== undefined ? of.name(person) : person.name
+    },
+    (collection) =>
+      Effect.suspend(() => {
+        isChanged = true
+        return use(collection)
+      })
+  )
+}
+
 describe("a function that changed", () => {
-  it.effect("and gives other keys is told by verify, and right after rebuildIndexes", () =>
-    changed({ name: ({ age }) => `p${age + 1}` }, ({ indexes, rebuildIndexes, verify }) =>
+  it.effect("and gives other keys has its index built again when the collection is opened, and the log says so", () =>
+    withLog((log) =>
+      changed({ name: ({ age }) => `p${age + 1}` }, ({ indexes, verify }) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(yield* verify, [])
+          // Each has the key now that another had before
+          assert.deepStrictEqual(yield* all(indexes.byName.keys()), [0, 1, 2, 3])
+          assert.deepStrictEqual(yield* indexes.byName.get("p3"), Option.some({ name: "p2", age: 2 }))
+          const warnings = log.filter(({ level }) => level === "WARN").map(({ text }) => text)
+          assert.lengthOf(warnings, 1)
+          assert.include(warnings[0], "\"people\"")
+          assert.include(warnings[0], "\"byName\"")
+          assert.notInclude(warnings[0], "\"byAge\"")
+          assert.include(warnings[0], "\"version\"")
+        }))
+    ))
+
+  it.effect("and gives no keys any more has its index built again", () =>
+    changed({ age: () => undefined }, ({ indexes, verify }) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* verify, [])
+        assert.strictEqual(yield* indexes.byAge.count(), 0)
+        assert.strictEqual(yield* indexes.byName.count(), 4)
+      })))
+
+  it.effect("and gives other keys while the collection is open is told by verify, and right after rebuildIndexes", () =>
+    changing({ name: ({ age }) => `p${age + 1}` }, ({ indexes, rebuildIndexes, verify }) =>
       Effect.gen(function*() {
         const missing = Array.from({ length: 4 }, (_, key) => `MissingEntry ${key} "p${key + 1}"`)
         const stray = Array.from({ length: 4 }, (_, key) => `StrayEntry ${key} "p${key}"`)
@@ -208,17 +261,8 @@ describe("a function that changed", () => {
         assert.deepStrictEqual(yield* indexes.byName.get("p3"), Option.some({ name: "p2", age: 2 }))
       })))
 
-  it.effect("and gives no keys any more is told by verify", () =>
-    changed({ age: () => undefined }, ({ verify }) =>
-      Effect.gen(function*() {
-        assert.deepStrictEqual(
-          yield* verify,
-          named(4).map(([key]) => ({ _tag: "StrayEntry", key: `${key}`, index: "byAge", indexKey: `${key}` }))
-        )
-      })))
-
   it.effect("and gives what is no key is told by verify, which looks at the other indexes too", () =>
-    changed({ age: ({ age }) => age === 2 ? Number.NaN : age, name: ({ name }) => name === "p2" ? "new" : name }, ({
+    changing({ age: ({ age }) => age === 2 ? Number.NaN : age, name: ({ name }) => name === "p2" ? "new" : name }, ({
       verify
     }) =>
       Effect.gen(function*() {
@@ -292,11 +336,18 @@ describe("verify", () => {
       yield* at(path, Effect.flatMap(people({}), ({ putMany }) => putMany(named(2))))
       const [[first, bytes] = yield* Effect.die("there is one")] = yield* recordsOf(path, "collection/people")
       const noValue = CollectionRecord.join(CollectionRecord.entriesOf(bytes), Buffer.of(1, 0xc1))
-      yield* tamper(path, [
+      const writes: ReadonlyArray<Engine.Write> = [
         ["collection/people", first, noValue],
         ["collection/people", ByteString("\xff"), CollectionRecord.valueOf(bytes)]
-      ])
-      const problems = yield* at(path, Effect.flatMap(people({}), ({ verify }) => verify))
+      ]
+      const problems = yield* at(
+        path,
+        Effect.gen(function*() {
+          const { verify } = yield* people({})
+          yield* damage(writes)
+          return yield* verify
+        })
+      )
       assert.deepStrictEqual(problems.map(({ _tag, key }) => [_tag, key]), [
         ["Undecodable", "0"],
         ["Undecodable", "1 byte"],

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { Collection, Engine, LmdbEngine, type OpenFailed, Store, type StoreOptions } from "../src/index.ts"
+import * as StoreInternals from "../src/internal/storeInternals.ts"
 import { structuresName } from "../src/internal/structureDefinitions.ts"
 import type { ByteString } from "../src/Key.ts"
 import { openWith } from "./streaming.ts"
@@ -124,6 +125,13 @@ export const tamper = (path: string, writes: ReadonlyArray<Engine.Write>): Effec
     for (const [database] of writes) yield* Effect.fromResult(environment.openDatabase(database))
     yield* environment.commit(() => Result.succeed({ clear: [], writes }))
   }))
+
+/** Writes to the databases of a store that is open, below it. */
+export const damage = (writes: ReadonlyArray<Engine.Write>) =>
+  Effect.flatMap(Store, (store) => {
+    const { betweenCommits, environment } = store[StoreInternals.TypeId].holder.core
+    return betweenCommits(environment.commit(() => Result.succeed({ clear: [], writes })))
+  })
 
 /** The users on a store of their own, and the batches that reached its engine. */
 export const watchedUsers = Effect.fnUntraced(function*(options: Options = {}) {

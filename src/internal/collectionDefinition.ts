@@ -13,7 +13,9 @@ import type { Reader } from "../Engine.ts"
 import type { ByteString } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../StoreError.ts"
+import * as Catalog from "./catalog.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./collectionCodec.ts"
+import { databaseOf } from "./openDefinitions.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import * as Settled from "./settled.ts"
 import type { Holder } from "./storeAccess.ts"
@@ -22,6 +24,8 @@ import type { StoreCore } from "./storeCore.ts"
 /** An index, made ready. */
 export interface Index<Value, K extends KeySchema> {
   readonly name: string
+  /** The name under which records and the catalog have it. */
+  readonly place: string
   /** The name of its database. */
   readonly database: string
   readonly isUnique: boolean
@@ -57,13 +61,14 @@ const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
 
 const makeIndex = <Value, K extends KeySchema>(
   name: string,
-  { key: schema, of, unique }: IndexDefinition<Value, K>,
+  { key: schema, of, unique, version = 1 }: IndexDefinition<Value, K>,
   collection: string,
   holder: Holder
 ): Result.Result<Index<Value, K>, string> =>
   Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
     name,
-    database: `index/${collection}/${name}`,
+    place: name,
+    database: Catalog.indexDatabaseOf(collection, name),
     isUnique: unique === true,
     key,
     keysOf: (value) => {
@@ -72,8 +77,12 @@ const makeIndex = <Value, K extends KeySchema>(
       const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
       return Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
     },
-    fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}`
+    // Version 1 is that of all indexes that were stored before there were versions.
+    fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
+
+const isVersion = (version: unknown): boolean =>
+  Predicate.isNumber(version) && Number.isSafeInteger(version) && version >= 1
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
@@ -83,7 +92,7 @@ const optionNames = { key: true, value: true, indexes: true, version: true, migr
   true
 >
 
-const indexOptionNames = { key: true, of: true, unique: true } satisfies Record<
+const indexOptionNames = { key: true, of: true, unique: true, version: true } satisfies Record<
   keyof IndexDefinition<unknown, KeySchema>,
   true
 >
@@ -91,7 +100,7 @@ const indexOptionNames = { key: true, of: true, unique: true } satisfies Record<
 const unknownIn = (options: object, names: object): string | undefined =>
   Object.keys(options).find((name) => !Object.hasOwn(names, name))
 
-const isVersion = (name: string): boolean => /^[1-9]\d*$/.test(name)
+const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
 
 /** What is not even of the right kind, in a program without types. */
 const wrongPartOf = (options: unknown): string | undefined => {
@@ -102,7 +111,7 @@ const wrongPartOf = (options: unknown): string | undefined => {
   if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
   const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
   if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations are to be functions."
-  const noVersion = Object.keys(migrations).find((name) => !isVersion(name))
+  const noVersion = Object.keys(migrations).find((name) => !isVersionName(name))
   if (noVersion !== undefined) return `its migration "${noVersion}" is to have a version as its name, from 1 on.`
   if (!Predicate.isObject(indexes)) return "its indexes are to be an object."
   for (const [name, index] of Object.entries(indexes)) {
@@ -117,6 +126,9 @@ const wrongPartOf = (options: unknown): string | undefined => {
     }
     const unknownIndexOption = unknownIn(index, indexOptionNames)
     if (unknownIndexOption !== undefined) return `its index "${name}" has no option "${unknownIndexOption}".`
+    if (Predicate.hasProperty(index, "version") && index.version !== undefined && !isVersion(index.version)) {
+      return `the version of its index "${name}" must be a whole number from 1 on.`
+    }
   }
   return undefined
 }
@@ -145,7 +157,7 @@ export const make = Effect.fnUntraced(
     const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
     const { version = 1 } = options
-    if (!Number.isSafeInteger(version) || version < 1) {
+    if (!isVersion(version)) {
       return yield* refuse("its version is to be a whole number from 1 on.")
     }
     const key = yield* Effect.mapError(
@@ -172,23 +184,45 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
-    const signature = [
-      version,
-      fingerprint,
-      ...Array.from(indexes.values(), (index) => [index.name, index.fingerprint])
-    ]
-    return {
-      name,
-      database: `collection/${name}`,
-      version,
-      fingerprint,
-      signature: JSON.stringify(signature),
-      key,
-      value,
-      indexes
-    }
+    return withSignature({ name, database: databaseOf(name), version, fingerprint, key, value, indexes })
   }
 )
+
+const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  definition: Omit<Definition<K, V, I>, "signature">
+): Definition<K, V, I> => ({
+  ...definition,
+  signature: JSON.stringify([
+    definition.version,
+    definition.fingerprint,
+    ...Array.from(definition.indexes.values(), (index) => [index.name, index.fingerprint, index.place])
+  ])
+})
+
+/** The same definition with its indexes in the places in which they are stored. */
+export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  definition: Definition<K, V, I>,
+  stored: ReadonlyArray<Catalog.StoredIndex>
+): Definition<K, V, I> => {
+  const places = new Map(stored.map((index) => [index[0], Catalog.placeOf(index)]))
+  const indexes = Array.from(definition.indexes, ([name, index]) => {
+    const place = places.get(name) ?? name
+    return [name, { ...index, place, database: Catalog.indexDatabaseOf(definition.name, place) }] as const
+  })
+  return withSignature({ ...definition, indexes: new Map(indexes) })
+}
+
+/** The indexes of a definition as the catalog knows them. */
+export const storedIndexesOf = (
+  { indexes }: {
+    readonly indexes: ReadonlyMap<string, Pick<Index<unknown, KeySchema>, "name" | "place" | "fingerprint">>
+  }
+): ReadonlyArray<Catalog.StoredIndex> =>
+  Array.from(
+    indexes.values(),
+    ({ fingerprint, name, place }): Catalog.StoredIndex =>
+      place === name ? [name, fingerprint] : [name, fingerprint, place]
+  )
 
 /** A value in its encoded form, and its key. */
 export interface Found {
@@ -218,7 +252,7 @@ type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>,
 export const refusalOf = (
   { name, signature }: Named,
   { definitions, options: { path } }: StoreCore
-): Closed | undefined => definitions.get(name) === signature ? undefined : new Closed({ path, what: "Collection" })
+): Closed | undefined => definitions.isCurrent(name, signature) ? undefined : new Closed({ path, what: "Collection" })
 
 /** Runs an effect unless the collection was opened by another definition since. */
 export const ifCurrent = <A, E, R>(

@@ -1,386 +1,334 @@
 /**
- * Brings what is stored of a collection to what the program wants: its version by
- * migrations, its indexes by building them.
- *
- * The database `collections` says of each collection what it is at present, and how far
- * work on it has come. A part of the work and what is said of it are one transaction: who
- * is killed in the middle goes on from there, and of two who open it at once one goes on
- * from where the other is.
+ * Opens a collection: brings what is stored to what its definition says, step by step, and
+ * looks whether its indexes are what their functions give.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import { CollectionFailed, type CollectionFailedReason, type UniqueViolation } from "../CollectionError.ts"
-import type { CollectionOptions, Migration, ValueSchema } from "../CollectionOptions.ts"
-import type { Reader } from "../Engine.ts"
-import { ByteString, fromBytes } from "../Key.ts"
-import type { KeySchema } from "../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
-import type { Definition } from "./collectionDefinition.ts"
-import * as CollectionRecord from "./collectionRecord.ts"
-import type { CollectionWrites } from "./collectionWrites.ts"
-import { engineFailureIn } from "./decodingFailure.ts"
+import { CollectionFailed, type DuplicateKeys } from "../CollectionError.ts"
+import * as Catalog from "./catalog.ts"
+import * as IndexRepair from "./indexRepair.ts"
+import * as IndexSample from "./indexSample.ts"
+import { duplicateKeys, type IndexError, inTransaction, type Maintained } from "./maintenance.ts"
 import { count } from "./quantity.ts"
-import type { StoreInternals } from "./storeInternals.ts"
 import * as Transaction from "./transaction.ts"
+import * as Upgrade from "./upgrade.ts"
 
-const descriptorsName = "collections"
-
-/** The fingerprint of a version that no program has opened. */
-const unknown = ""
-
-const partRecords = 1024
-const partBytes = 1024 * 1024
 const recordsBetweenLogs = 10_000
 
-/** How many records an index is built of before other fibers have their turn. */
-const recordsBetweenTurns = 64
+const none: ReadonlySet<string> = new Set()
 
-/** The fingerprints of indexes, by their names. */
-const Fingerprints = Schema.Array(Schema.Tuple([Schema.String, Schema.String]))
+const named = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
 
-type Fingerprints = typeof Fingerprints.Type
+const failedIndex = <R>({ wanted: { name } }: Maintained<R>, cause: IndexError) =>
+  new CollectionFailed({ reason: "Index", collection: name, detail: cause.message, cause })
 
-const isSame = (a: Fingerprints, b: Fingerprints): boolean => {
-  const others = new Map(b)
-  return a.length === b.length && a.every(([name, fingerprint]) => others.get(name) === fingerprint)
+const failedUnique = <R>({ wanted: { name } }: Maintained<R>, duplicates: DuplicateKeys) =>
+  new CollectionFailed({
+    reason: "Index",
+    collection: name,
+    detail: `${duplicates.message} A program in whose definition the index is not unique can open the collection.`,
+    duplicates,
+    cause: duplicates
+  })
+
+/** Opens or creates the databases that there are to be, while no commit runs. */
+const openDatabases = <R>(
+  { internals: { access, holder: { core } }, wanted: { name } }: Maintained<R>,
+  names: ReadonlyArray<string>
+) =>
+  Effect.suspend(() => {
+    const { betweenCommits, environment } = core
+    const present = new Set(environment.databases())
+    const missing = names.filter((database) => !present.has(database))
+    if (missing.length === 0) return Effect.void
+    const open = Effect.forEach(missing, (database) => Effect.fromResult(environment.openDatabase(database)), {
+      discard: true
+    })
+    return betweenCommits(access.enter(() => open)).pipe(
+      Effect.catchTag("EngineFailure", (failure) =>
+        // MDB_DBS_FULL
+        Effect.fail(
+          failure.code === -30791
+            ? new CollectionFailed({
+              reason: "TooManyDatabases",
+              collection: name,
+              detail: "the store has as many databases as it can have.",
+              cause: failure
+            })
+            : failure
+        ))
+    )
+  })
+
+/** Reads what is stored about a collection, pending writes included. */
+const readCatalog = <R>({ internals: { access, holder: { core } }, wanted: { name } }: Maintained<R>) =>
+  access.read((reader) => Effect.fromResult(Catalog.read(reader, name, core.values)), false)
+
+const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
+  JSON.stringify(a) === JSON.stringify(b)
+
+/** The places that the indexes will have after a step. */
+const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyArray<Catalog.StoredIndex> => {
+  switch (step._tag) {
+    case "Done":
+      return step.indexes
+    case "Build":
+      return step.building.indexes
+    case "Migrate":
+      return indexes
+    case "Store":
+      return step.descriptor.building?.indexes ?? step.descriptor.indexes
+  }
 }
 
-/** What is stored about a collection. */
-const Descriptor = Schema.Struct({
-  version: Schema.Number,
-  fingerprint: Schema.String,
-  /** The indexes that are built. */
-  indexes: Fingerprints,
-  /** The last key that the migration from `version` has come to. */
-  migratedTo: Schema.optionalKey(Schema.String),
-  /** The indexes that there are when those that are being built are, and the last key that they were built to. */
-  building: Schema.optionalKey(Schema.Struct({ indexes: Fingerprints, to: Schema.optionalKey(Schema.String) }))
+/** How far the opening of a collection has come. */
+interface Opening {
+  /** Whether something was written. */
+  hasChanged: boolean
+  /** Whether this opening has begun to build the indexes that are being built. */
+  hasBegun: boolean
+  isExamined: boolean
+  distrusted: ReadonlySet<string>
+  damaged: ReadonlySet<string>
+  /** Lets the definition write again that could before. */
+  undo: () => void
+}
+
+/**
+ * Lets only this definition write from here on, also while the work is not finished. Gives
+ * whether that took its time, in which what is stored may have changed.
+ */
+const takeOver = Effect.fnUntraced(function*<R>(
+  { database, internals: { holder: { core } }, signatureWith, wanted: { name } }: Maintained<R>,
+  opening: Opening,
+  places: ReadonlyArray<Catalog.StoredIndex>
+) {
+  const { buffer, definitions, otherCommits: { guards }, pending } = core
+  const signature = signatureWith(places)
+  if (definitions.isCurrent(name, signature)) return false
+  const guard = guards.get(name)
+  const undo = definitions.take(name, signature)
+  if (guard === undefined) return false
+  opening.undo = () => {
+    undo()
+    guards.set(name, guard)
+  }
+  // Where another process has taken the collection over, what this one wrote to it by an earlier definition is left out here.
+  yield* pending.flushQuietly
+  if (Array.from(buffer.entriesOf(database)).length > 0) yield* pending.flush
+  guards.delete(name)
+  definitions.take(name, signature)
+  return true
 })
 
-type Descriptor = typeof Descriptor.Type
-
-const decodeDescriptor = Schema.decodeUnknownOption(Descriptor)
-
-/** What a part of the work came to. */
-interface Progress {
-  readonly isDone: boolean
-  /** What was worked on, for the log. */
-  readonly work: string
-  readonly records: number
-}
-
-type IndexError = ValueDecoding | ValueEncoding | KeyEncoding | UniqueViolation
-
-/** Makes what opens a collection. */
-export const make = <
-  K extends KeySchema,
-  V extends ValueSchema,
-  I extends Record<string, KeySchema>,
-  R extends Record<number, unknown>
->(
-  { access, holder: { core }, transactions }: StoreInternals,
-  definition: Definition<K, V, I>,
-  options: CollectionOptions<K, V, I, R>,
-  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>
-) => {
-  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
-  const { environment, options: { readOnly }, values } = core
-  const migrations: Readonly<Record<number, Migration<unknown, R[keyof R]>>> = options.migrations ?? {}
-  const descriptorKey = fromBytes(Buffer.from(name))
-
-  const refuse = (reason: CollectionFailedReason, detail: string, cause?: unknown) =>
-    new CollectionFailed({ reason, collection: name, detail, ...(cause === undefined ? {} : { cause }) })
-
-  const openDatabases = core.betweenCommits(access.enter(() => {
-    const names = [descriptorsName, database, ...Array.from(indexes.values(), (index) => index.database)]
-    return Effect.fromResult(Result.all(names.map(environment.openDatabase)))
-  })).pipe(
-    Effect.catchTag("EngineFailure", (failure) =>
-      // MDB_DBS_FULL
-      Effect.fail(
-        failure.code === -30791
-          ? refuse("TooManyDatabases", "the store has as many databases as it can have.", failure)
-          : failure
-      ))
-  )
-
-  // ---------------------------------------------------------------------------
-  // what is stored about it
-  // ---------------------------------------------------------------------------
-
-  const readDescriptor = (
-    reader: Reader
-  ): Effect.Effect<Option.Option<Descriptor>, CollectionFailed | EngineFailure> =>
-    Effect.suspend((): Effect.Effect<Option.Option<Descriptor>, CollectionFailed | EngineFailure> => {
-      const bytes = reader.get(descriptorsName, descriptorKey)
-      if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
-      if (bytes.success === undefined) return Effect.succeedNone
-      const decoded = values.decode(bytes.success, bytes.success.length)
-      const failure = Result.isFailure(decoded) ? engineFailureIn(decoded.failure) : undefined
-      if (failure !== undefined) return Effect.fail(failure)
-      const stored = Option.flatMap(Result.getSuccess(decoded), decodeDescriptor)
-      return Option.isSome(stored)
-        ? Effect.succeed(stored)
-        : Effect.fail(refuse("NewerVersion", "what is stored about it is not known to this version of the package."))
-    })
-
-  const writeDescriptor = (transaction: Transaction.Transaction, descriptor: Descriptor) =>
-    Effect.sync(() => {
-      const bytes = Result.getOrThrow(values.encode(descriptor))
-      transaction.write([[descriptorsName, descriptorKey, bytes]])
-    })
-
-  const wanted: Fingerprints = Array.from(indexes.values(), (index) => [index.name, index.fingerprint])
-
-  /** From the first change on only this definition may write, also when the work is not finished. */
-  const takeOver = (): void => {
-    core.definitions.set(name, definition.signature)
-  }
-
-  const readPart = ({ reader }: Transaction.Transaction, after: string | undefined) =>
-    Effect.fromResult(reader.read(database, {
-      from: after === undefined ? undefined : { key: ByteString(after), inclusive: false },
-      to: undefined,
-      reverse: false,
-      values: true,
-      maxRecords: partRecords,
-      maxBytes: partBytes
+/** Does a step in a transaction, unless what is stored is not what the step comes after any more. */
+const runStep = <R>(
+  collection: Maintained<R>,
+  stored: Catalog.Descriptor | undefined,
+  step: Exclude<Upgrade.Step, { readonly _tag: "Done" }>
+) =>
+  inTransaction(collection, (transaction) =>
+    Effect.gen(function*() {
+      const { values } = collection.internals.holder.core
+      const present = yield* Effect.fromResult(Catalog.read(transaction.reader, collection.wanted.name, values))
+      return isSame(present, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
     }))
 
-  // ---------------------------------------------------------------------------
-  // a part of the work
-  // ---------------------------------------------------------------------------
-
-  /** The migration that begins with a version, for data that has this one or an earlier one. */
-  const migrationFrom = (
-    from: number,
-    version: number
-  ): Effect.Effect<Migration<unknown, R[keyof R]>, CollectionFailed> => {
-    const migration = migrations[from]
-    return migration === undefined
-      ? Effect.fail(
-        refuse("MissingMigration", `it has version ${version}, and there is no migration from version ${from}.`)
-      )
-      : Effect.succeed(migration)
+/** Tells the log how the work goes on. */
+const makeProgressLog = (collection: string) => {
+  let records = 0
+  let logged = 0
+  const log = (work: string) => {
+    logged = records
+    return Effect.logInfo(`${work} of the collection "${collection}": ${count(records, "record")}`)
   }
-
-  const migrateRecord = Effect.fnUntraced(function*(
-    from: number,
-    migration: Migration<unknown, R[keyof R]>,
-    key: ByteString,
-    record: Uint8Array
-  ) {
-    const show = () => keyCodec.show(key)
-    const failed = (cause: unknown) =>
-      refuse(
-        "Migration",
-        `the migration from version ${from} failed at key ${show()}: ${
-          Predicate.isError(cause) ? cause.message : String(cause)
-        }`,
-        cause
-      )
-    const encoded = yield* Effect.mapError(Effect.fromResult(valueCodec.decodeRaw(record, show)), failed)
-    const migrating = migration(encoded)
-    if (!Effect.isEffect(migrating)) {
-      return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
-    }
-    const migrated = yield* Effect.mapError(migrating, failed)
-    if (from + 1 === definition.version) yield* Effect.mapError(valueCodec.decodeEncoded(migrated, show), failed)
-    const bytes = yield* Effect.mapError(Effect.fromResult(valueCodec.encodeRaw(migrated, show)), failed)
-    return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
-  })
-
-  /** Of a version before the present one nothing is known but that migrations lead to it. */
-  const fingerprintAt = (version: number): string => version === definition.version ? definition.fingerprint : unknown
-
-  const migratePart = Effect.fnUntraced(function*(transaction: Transaction.Transaction, descriptor: Descriptor) {
-    const { migratedTo, version, ...rest } = descriptor
-    const migration = yield* migrationFrom(version, version)
-    takeOver()
-    const { records, rest: behind } = yield* readPart(transaction, migratedTo)
-    for (const [key, record] of records) {
-      transaction.write([[database, key, yield* migrateRecord(version, migration, key, record)]])
-    }
-    const last = records.at(-1)
-    yield* writeDescriptor(
-      transaction,
-      behind !== undefined && last !== undefined
-        ? { ...descriptor, migratedTo: last[0] }
-        // What the indexes are of may be another now.
-        : {
-          ...rest,
-          version: version + 1,
-          fingerprint: fingerprintAt(version + 1),
-          indexes: [],
-          building: { indexes: [] }
-        }
-    )
-    return { isDone: false, work: `Migrating from version ${version}`, records: records.length }
-  })
-
-  /** Drops the indexes that are not wanted, and empties those that are to be built. */
-  const beginIndexes = Effect.fnUntraced(
-    function*(transaction: Transaction.Transaction, before: Descriptor) {
-      takeOver()
-      const { building: _, ...descriptor } = before
-      const built = descriptor.indexes.filter(([index, fingerprint]) => indexes.get(index)?.fingerprint === fingerprint)
-      const isBuilt = new Set(built.map(([index]) => `index/${name}/${index}`))
-      for (const stored of environment.databases()) {
-        if (stored.startsWith(`index/${name}/`) && !isBuilt.has(stored)) transaction.writes.clear(stored)
-      }
-      yield* writeDescriptor(transaction, {
-        ...descriptor,
-        indexes: built,
-        ...(isSame(built, wanted) ? {} : { building: { indexes: wanted } })
-      })
-      return { isDone: false, work: "Building indexes", records: 0 }
-    }
-  )
-
-  const buildPart = Effect.fnUntraced(function*(
-    transaction: Transaction.Transaction,
-    { building, ...descriptor }: Descriptor
-  ) {
-    const { records, rest } = yield* readPart(transaction, building?.to)
-    for (const [number, [key, record]] of records.entries()) {
-      // Each write of another fiber makes this transaction run again: let the writes that are under way be made.
-      if (number % recordsBetweenTurns === 0) yield* Effect.yieldNow
-      const value = yield* valueCodec.decode(record, () => keyCodec.show(key))
-      const encoded = yield* writes.encode(key, value)
-      transaction.write(yield* Effect.fromResult(writes.toPut(transaction.reader, encoded, record)))
-    }
-    const last = records.at(-1)
-    yield* writeDescriptor(
-      transaction,
-      rest !== undefined && last !== undefined
-        ? { ...descriptor, building: { indexes: wanted, to: last[0] } }
-        : { ...descriptor, indexes: wanted }
-    )
-    return { isDone: false, work: "Building indexes", records: records.length }
-  })
-
-  const done: Progress = { isDone: true, work: "", records: 0 }
-
-  const checkVersion = Effect.fnUntraced(function*({ fingerprint, version }: Descriptor) {
-    if (version > definition.version) {
-      return yield* refuse("NewerVersion", `it has version ${version}, the program knows ${definition.version}.`)
-    }
-    // A missing one is found before the first has changed anything.
-    for (let from = version; from < definition.version; from++) yield* migrationFrom(from, version)
-    if (version === definition.version && fingerprint !== definition.fingerprint && fingerprint !== unknown) {
-      return yield* refuse(
-        "ChangedSchema",
-        `its schemas are not those of version ${version}; give a new version and a migration.`
-      )
-    }
-  })
-
-  type Services = V["EncodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
-  type Part<R2> = Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R2>
-  type Migrate<R2> = (transaction: Transaction.Transaction, descriptor: Descriptor) => Part<R2>
-
-  const workOn = Effect.fnUntraced(function*<R2>(
-    transaction: Transaction.Transaction,
-    migrate: Migrate<R2>
-  ): Effect.fn.Return<Progress, CollectionFailed | IndexError | EngineFailure, R2 | Services> {
-    const stored = yield* readDescriptor(transaction.reader)
-    if (Option.isNone(stored)) {
-      yield* writeDescriptor(transaction, {
-        version: definition.version,
-        fingerprint: definition.fingerprint,
-        indexes: wanted
-      })
-      return done
-    }
-    const descriptor = stored.value
-    yield* checkVersion(descriptor)
-    if (descriptor.version < definition.version) return yield* migrate(transaction, descriptor)
-    if (descriptor.fingerprint === unknown) {
-      yield* writeDescriptor(transaction, { ...descriptor, fingerprint: definition.fingerprint })
-      return { ...done, isDone: false }
-    }
-    if (descriptor.building === undefined && isSame(descriptor.indexes, wanted)) return done
-    // Another program may have begun to build others.
-    return descriptor.building !== undefined && wanted.length > 0 && isSame(descriptor.building.indexes, wanted)
-      ? yield* buildPart(transaction, descriptor)
-      : yield* beginIndexes(transaction, descriptor)
-  })
-
-  // ---------------------------------------------------------------------------
-  // all of it
-  // ---------------------------------------------------------------------------
-
-  const inTransaction = <A, E, R2>(use: (transaction: Transaction.Transaction) => Effect.Effect<A, E, R2>) =>
-    transactions.withTransaction(
-      access.enterToWrite((transaction) =>
-        transaction === undefined ? Effect.die("a transaction was begun") : use(transaction)
-      )
-    )
-
-  const log = (what: string, records: number) =>
-    Effect.logInfo(`${what} of the collection "${name}": ${count(records, "record")}`)
-
-  const work = Effect.fnUntraced(function*<R2>(migrate: Migrate<R2>) {
-    let records = 0
-    let logged = 0
-    for (;;) {
-      const progress = yield* inTransaction((transaction) => workOn(transaction, migrate))
-      if (progress.isDone) {
-        return records > logged
-          ? yield* Effect.logInfo(`The collection "${name}" is up to date: ${count(records, "record")}`)
-          : undefined
-      }
-      if (records === 0 && progress.records > 0) yield* log(progress.work, progress.records)
-      records += progress.records
-      if (records - logged >= recordsBetweenLogs) {
-        logged = records
-        yield* log(progress.work, records)
-      }
-    }
-  })
-
-  /** A read-only store is as it is. */
-  const check = Effect.gen(function*() {
-    const stored = yield* access.read(readDescriptor)
-    if (Option.isNone(stored)) return
-    yield* checkVersion(stored.value)
-    if (stored.value.version < definition.version) {
-      return yield* refuse("Migration", `it has version ${stored.value.version}, and the store is read-only.`)
-    }
-    if (!isSame(stored.value.indexes, wanted)) {
-      return yield* refuse("Index", "its indexes are not built, and the store is read-only.")
-    }
-  })
-
-  const failedIndex = (error: IndexError) => Effect.fail(refuse("Index", error.message, error))
-
   return {
-    /** Brings the collection to what the program wants, whatever becomes of a transaction around it. */
-    open: Transaction.outside(core, Effect.andThen(openDatabases, readOnly ? check : work(migratePart))).pipe(
-      Effect.catchTags({
-        ValueDecoding: failedIndex,
-        ValueEncoding: failedIndex,
-        KeyEncoding: failedIndex,
-        UniqueViolation: failedIndex
-      })
-    ),
-
-    /** Builds all indexes anew. */
-    rebuildIndexes: Transaction.outside(
-      core,
-      Effect.andThen(
-        inTransaction((transaction) =>
-          Effect.flatMap(readDescriptor(transaction.reader), (stored) =>
-            Option.isSome(stored)
-              ? beginIndexes(transaction, { ...stored.value, indexes: [] })
-              : Effect.void)
-        ),
-        // A collection that was opened has been migrated.
-        work(() => Effect.succeed(done))
-      )
+    add: (progress: Upgrade.Progress) =>
+      Effect.suspend(() => {
+        const isFirst = records === 0 && progress.records > 0
+        records += progress.records
+        return isFirst || records - logged >= recordsBetweenLogs ? log(progress.work) : Effect.void
+      }),
+    end: Effect.suspend(() =>
+      records > logged
+        ? Effect.logInfo(`The collection "${collection}" is up to date: ${count(records, "record")}`)
+        : Effect.void
     )
   }
 }
+
+/** Looks whether the indexes are what their functions give. */
+const examine = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  indexes: ReadonlyArray<Catalog.StoredIndex>
+) {
+  const { name } = collection.wanted
+  const findings = yield* IndexSample.check(collection, indexes)
+  const { changed, unsteady } = findings
+  if (unsteady.size > 0) {
+    yield* Effect.logWarning(
+      `The collection "${name}" has indexes whose "of" gives other keys each time for the same value, so that they ` +
+        `cannot be right: ${named(unsteady)}. Let "of" give keys that come from the value alone`
+    )
+  }
+  if (changed.size > 0) {
+    yield* Effect.logWarning(
+      `The collection "${name}" has indexes whose entries are not what "of" gives for a record, so that they must be ` +
+        `built again: ${named(changed)}. Give an index another "version" when its "of" is changed`
+    )
+  }
+  return findings
+})
+
+/** Makes damaged indexes exact. What is in the way of that can be repaired only in a collection that is open. */
+const mend = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  indexes: ReadonlyArray<Catalog.StoredIndex>,
+  damaged: ReadonlySet<string>
+) {
+  if (damaged.size === 0) return
+  const { wanted } = collection
+  yield* Effect.logWarning(
+    `The collection "${wanted.name}" has indexes that lack entries of records, or have entries that no record has: ` +
+      `${named(damaged)}. They are corrected`
+  )
+  const unmended = (why: string) =>
+    Effect.logError(
+      `The indexes of the collection "${wanted.name}" could not all be corrected, because ${why}. ` +
+        "rebuildIndexes says which"
+    )
+  yield* IndexRepair.repair({ ...collection, wanted: { ...wanted, indexes } }).pipe(
+    Effect.catchTags({
+      DuplicateKeys: ({ count: records }) => unmended(`${count(records, "record")} cannot be in a unique index`),
+      ValueDecoding: () => unmended("a value does not decode"),
+      KeyEncoding: () => unmended("a record has no key in an index")
+    })
+  )
+})
+
+/** Ends the work, where the indexes are what their functions give; gives whether it has. */
+const end = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  opening: Opening,
+  indexes: ReadonlyArray<Catalog.StoredIndex>
+) {
+  // Those that were just built are right.
+  if (!opening.isExamined && !opening.hasBegun) {
+    const { changed, damaged } = yield* examine(collection, indexes)
+    Object.assign(opening, { distrusted: changed, damaged })
+  }
+  opening.isExamined = true
+  if (opening.distrusted.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
+  yield* mend(collection, indexes, opening.damaged)
+  return true
+})
+
+/** Does a step; gives what it came to, where it was done. */
+const takeStep = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  opening: Opening,
+  stored: Catalog.Descriptor | undefined,
+  step: Exclude<Upgrade.Step, { readonly _tag: "Done" }>
+) {
+  if (yield* takeOver(collection, opening, placesAfter(collection.wanted, step))) return undefined
+  const progress = yield* runStep(collection, stored, step)
+  if (progress === undefined) return undefined
+  opening.hasChanged = true
+  if (step._tag === "Store" && step.descriptor.building?.to === undefined) {
+    opening.hasBegun = step.descriptor.building !== undefined
+    opening.distrusted = none
+  }
+  return progress
+})
+
+/** Brings the collection to what the program wants; gives the places of its indexes. */
+const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
+  const log = makeProgressLog(collection.wanted.name)
+  for (;;) {
+    const stored = yield* readCatalog(collection)
+    const step: Upgrade.Step = yield* Upgrade.nextStep(collection, stored, opening)
+    yield* openDatabases(collection, Upgrade.databasesFor(collection.wanted, step))
+    if (step._tag === "Done") {
+      if (!(yield* end(collection, opening, step.indexes))) continue
+      yield* log.end
+      return step.indexes
+    }
+    const progress = yield* takeStep(collection, opening, stored, step)
+    if (progress === undefined) continue
+    yield* log.add(progress)
+    const { failed } = progress
+    if (failed !== undefined) {
+      const duplicates = yield* duplicateKeys(collection, failed.duplicates ?? [], failed.duplicateCount ?? 0)
+      return yield* failedUnique(collection, duplicates)
+    }
+  }
+})
+
+/** A read-only store is as it is. */
+const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
+  const { indexes, name, version } = collection.wanted
+  const refuse = (reason: "Migration" | "Index", detail: string) =>
+    new CollectionFailed({ reason, collection: name, detail })
+  const stored = yield* readCatalog(collection)
+  if (stored === undefined) return indexes
+  yield* Catalog.check(collection.wanted, stored)
+  if (stored.version < version) {
+    const started = stored.migratedTo === undefined
+      ? ""
+      : `, a migration to version ${stored.version + 1} has started`
+    return yield* refuse(
+      "Migration",
+      `it has version ${stored.version}${started}, and the store is read-only: open it for writing once.`
+    )
+  }
+  if (!Catalog.hasSame(stored.indexes, indexes)) {
+    return yield* refuse("Index", "its indexes are not built, and the store is read-only: open it for writing once.")
+  }
+  const places = Catalog.withPlaces(indexes, stored.indexes, none)
+  const { changed, damaged } = yield* examine(collection, places)
+  if (damaged.size > 0) {
+    yield* Effect.logWarning(
+      `The collection "${name}" has indexes that lack entries of records, or have entries that no record has: ` +
+        `${named(damaged)}. They are corrected when it is opened for writing`
+    )
+  }
+  return changed.size === 0 ? places : yield* refuse(
+    "Index",
+    `the entries of its indexes ${named(changed)} are not what "of" gives for a record, and the store is read-only: ` +
+      "open it for writing once."
+  )
+})
+
+/** Opens the collection of a store that can be written to. */
+const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
+  const { internals: { holder: { core: { otherCommits, values } } }, wanted } = collection
+  yield* openDatabases(collection, [Catalog.catalogName, collection.database])
+  // Where nothing has changed yet, what was open before may still write.
+  const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
+  const indexes = yield* Effect.onError(work(collection, opening), () => undo)
+  otherCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, values))
+  return indexes
+})
+
+/** Opens a collection, whatever becomes of a transaction around it; gives the places of its indexes. */
+export const open = <R>(collection: Maintained<R>) =>
+  Transaction.outside(
+    collection.internals.holder.core,
+    Effect.suspend(() => {
+      const opening: Opening = {
+        hasChanged: false,
+        hasBegun: false,
+        isExamined: false,
+        distrusted: none,
+        damaged: none,
+        undo: () => undefined
+      }
+      return collection.internals.holder.core.options.readOnly
+        ? Effect.tap(check(collection), (places) => takeOver(collection, opening, places))
+        : openToWrite(collection, opening)
+    }).pipe(
+      Effect.catchTags({
+        ValueDecoding: (error) => Effect.fail(failedIndex(collection, error)),
+        KeyEncoding: (error) => Effect.fail(failedIndex(collection, error))
+      })
+    )
+  )

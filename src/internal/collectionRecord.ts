@@ -9,11 +9,23 @@
 import { Buffer } from "node:buffer"
 import { ByteString } from "../Key.ts"
 
-/** The place of a record in an index. */
-export type IndexEntry = readonly [index: string, key: ByteString]
+/** An entry of a record in an index: where the catalog has the index, and the key there. */
+export type IndexEntry = readonly [place: string, key: ByteString]
 
-/** One name for a place in an index. No name of an index has the character between them. */
-export const nameOf = ([index, key]: IndexEntry): string => `${index}\0${key}`
+/** One name for an entry. No place of an index has the character between them. */
+export const nameOf = ([place, key]: IndexEntry): string => `${place}\0${key}`
+
+/** Whether two lists of entries are the same, whatever their order. */
+export const hasSameEntries = (a: ReadonlyArray<IndexEntry>, b: ReadonlyArray<IndexEntry>): boolean => {
+  const names = new Set(a.map(nameOf))
+  return a.length === b.length && b.every((entry) => names.has(nameOf(entry)))
+}
+
+const noBytes = new Uint8Array(0)
+
+/** What an index keeps under an entry: a unique one the key of the record, which another has in the entry itself. */
+export const entryValueOf = ({ isUnique }: { readonly isUnique: boolean }, key: ByteString): Uint8Array =>
+  isUnique ? Buffer.from(key, "latin1") : noBytes
 
 // The bytes of a value begin with another one (`Value.ts`).
 const indexedFormat = 4

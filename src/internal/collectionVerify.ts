@@ -92,14 +92,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         continue
       }
       const wanted = new Set(indexKeys.success)
-      for (const [indexName, indexKey] of entries) {
-        if (indexName === index.name && !wanted.has(indexKey)) {
+      for (const [place, indexKey] of entries) {
+        if (place === index.place && !wanted.has(indexKey)) {
           problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
         }
       }
       for (const indexKey of indexKeys.success) {
         const isThere = yield* readFrom(snapshot, (reader) => isEntered(reader, key, index, indexKey))
-        if (!isThere || !entered.has(CollectionRecord.nameOf([index.name, indexKey]))) {
+        if (!isThere || !entered.has(CollectionRecord.nameOf([index.place, indexKey]))) {
           problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
         }
       }
@@ -117,8 +117,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
             ? undefined
             : yield* readFrom(snapshot, (reader) => reader.get(database, key))
           const isBacked = key !== undefined && record !== undefined &&
-            CollectionRecord.entriesOf(record).some(([name, indexKey]) =>
-              name === index.name && entryKey(index, indexKey, key) === entry[0]
+            CollectionRecord.entriesOf(record).some(([place, indexKey]) =>
+              place === index.place && entryKey(index, indexKey, key) === entry[0]
             )
           if (!isBacked) {
             problems.push({

@@ -23,13 +23,9 @@ export interface NewRecord {
   readonly entries: ReadonlyArray<CollectionRecord.IndexEntry>
 }
 
-const noBytes = new Uint8Array(0)
-
 /** Where an index has a record: a unique one under its key, another under that and the record's own. */
-export const entryKey = (index: Pick<Index<unknown, KeySchema>, "isUnique">, indexKey: ByteString, key: ByteString) =>
+export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
-
-const bytesOf = (key: ByteString): Uint8Array => Buffer.from(key, "latin1")
 
 /** What a collection writes. */
 export type CollectionWrites<V extends ValueSchema, R> = {
@@ -58,6 +54,8 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { database, indexes, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
+  const byPlace = new Map(Array.from(indexes.values(), (index) => [index.place, index]))
+
   type IndexServices = I[keyof I]["EncodingServices"]
 
   const keysIn = (
@@ -72,7 +70,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           Effect.fromResult(
             Result.map(
               index.key.checkLength(entryKey(index, indexKey, key)),
-              (): CollectionRecord.IndexEntry => [index.name, indexKey]
+              (): CollectionRecord.IndexEntry => [index.place, indexKey]
             )
           )
         ))
@@ -122,11 +120,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const isKept = new Set(kept.map(CollectionRecord.nameOf))
     const writes: Array<Write> = []
     for (const entry of entries) {
-      const [indexName, indexKey] = entry
-      const index = indexes.get(indexName)
+      const [place, indexKey] = entry
+      const index = byPlace.get(place)
       if (index === undefined || isKept.has(CollectionRecord.nameOf(entry))) continue
       if (index.isUnique) {
-        // While an index is built anew, another record may have the key by now.
+        // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
         const holder = holderOf(reader, index, indexKey)
         if (Result.isFailure(holder)) return Result.fail(holder.failure)
         if (holder.success !== key) continue
@@ -140,8 +138,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const deletions = toDeleteEntries(reader, key, old === undefined ? [] : CollectionRecord.entriesOf(old), entries)
     if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
     const writes: Array<Write> = [[database, key, bytes], ...deletions.success]
-    for (const [indexName, indexKey] of entries) {
-      const index = indexes.get(indexName)
+    for (const [place, indexKey] of entries) {
+      const index = byPlace.get(place)
       if (index === undefined) continue
       if (index.isUnique) {
         const holder = holderOf(reader, index, indexKey)
@@ -150,7 +148,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           return Result.fail(
             new UniqueViolation({
               collection: name,
-              index: indexName,
+              index: index.name,
               indexKey: index.key.show(indexKey),
               key: keyCodec.show(key),
               existingKey: keyCodec.show(holder.success)
@@ -158,7 +156,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           )
         }
       }
-      writes.push([index.database, entryKey(index, indexKey, key), index.isUnique ? bytesOf(key) : noBytes])
+      writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
     }
     return Result.succeed(writes)
   }

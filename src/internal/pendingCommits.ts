@@ -15,11 +15,12 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
 import type { Write } from "../Engine.ts"
-import { Closed } from "../StoreError.ts"
+import { Closed, EngineFailure } from "../StoreError.ts"
 import type { CommitError, Committer } from "./committer.ts"
 import type { Generation } from "./generation.ts"
 import type { Metrics } from "./metrics.ts"
 import type { OtherCommits } from "./otherCommits.ts"
+import { count } from "./quantity.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 import type { WriteBuffer } from "./writeBuffer.ts"
 
@@ -118,26 +119,50 @@ export const make = (
     )
   )
 
-  const settle: PendingCommits["settle"] = (generation, exit, isReported) =>
-    Effect.suspend(() => {
-      const isHeard = isReported || generation.waiting.size > 0
-      if (Exit.isSuccess(exit)) {
-        buffer.forget()
-        unreported = undefined
-      } else {
-        buffer.giveBack()
-        startTimer()
-      }
-      return Exit.isFailure(exit) && !isHeard ? leave(exit.cause) : Effect.void
-    }).pipe(
-      Effect.andThen(updateGauges),
-      Effect.andThen(Effect.sync(() => {
+  /** Tells those who wait what became of a commit. */
+  const tellWaiting = (generation: Generation, exit: Exit.Exit<void, CommitError>) =>
+    Effect.andThen(
+      updateGauges,
+      Effect.sync(() => {
         endLater(generation.settled, exit)
         queueMicrotask(() => {
           for (const resume of generation.waiting) resume(exit)
         })
-      }))
+      })
     )
+
+  const settle: PendingCommits["settle"] = (generation, exit, isReported) =>
+    Effect.suspend(() => {
+      const leftOut = otherCommits.takeLeftOut()
+      const isHeard = isReported || generation.waiting.size > 0
+      if (Exit.isSuccess(exit)) {
+        buffer.forget()
+        unreported = undefined
+        return leftOut.size > 0 ? reportLeftOut(generation, leftOut) : tellWaiting(generation, exit)
+      }
+      buffer.giveBack()
+      startTimer()
+      return Effect.andThen(isHeard ? Effect.void : leave(exit.cause), tellWaiting(generation, exit))
+    })
+
+  /** Tells what a commit had to leave out: those who wait, or else the next put, and the log. */
+  const reportLeftOut = Effect.fnUntraced(function*(generation: Generation, leftOut: ReadonlyMap<string, number>) {
+    const lost = Array.from(
+      leftOut,
+      ([name, records]) => `${count(records, "pending write")} to the collection "${name}"`
+    )
+    const error = new EngineFailure({
+      operation: "commit",
+      code: 0,
+      detail:
+        `not made, and lost: ${lost.join(" and ")}. Another process has begun to bring the collection to another ` +
+        "version or to other indexes; start this process again with the program that the other one runs",
+      isRetryable: false
+    })
+    if (generation.waiting.size === 0) unreported = error
+    yield* Effect.logError(`A commit of the store at ${options.path} was not complete`, Cause.fail(error))
+    yield* tellWaiting(generation, Exit.fail(error))
+  })
 
   const observe: PendingCommits["observe"] = (commit, writes) =>
     Effect.gen(function*() {
@@ -274,7 +299,11 @@ export const make = (
         isEnded = true
         stopTimer()
       }),
-      oneCommit.withPermit(commitPending(true))
+      // What a commit had to leave out is not pending any more: if no caller has heard of that, the close is the last to tell.
+      Effect.andThen(
+        oneCommit.withPermit(commitPending(true)),
+        Effect.suspend(() => unreported === undefined ? Effect.void : Effect.fail(unreported))
+      )
     ),
     observe,
     withGeneration,

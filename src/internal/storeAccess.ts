@@ -17,8 +17,8 @@ import { decodingFailure } from "./decodingFailure.ts"
 import type { StoreCore } from "./storeCore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 import { currentOf, type Transaction } from "./transaction.ts"
-import { blindUnit, type Step, stepUnit, type Unit } from "./unitCommits.ts"
-import { hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
+import { conditionalUnit, type Step, stepUnit, type Unit } from "./unitCommits.ts"
+import { fromWrites, hasOnlyDeletions, type WriteSet } from "./writeSet.ts"
 
 /** A holder of an open store. */
 export interface Holder {
@@ -47,7 +47,7 @@ export type StoreAccess = ReturnType<typeof make>
 
 /** Makes what the methods of one holder begin with. */
 export const make = ({ core, isClosed, keys, options }: Holder) => {
-  const { buffer, live, pending, units, values } = core
+  const { buffer, definitions, live, pending, units, values } = core
   const { path } = options
   const flushesFirst = options.autoFlushOnRead && !options.readOnly
 
@@ -107,20 +107,39 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
   const again = <A, E>(next: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed> =>
     Effect.suspend((): Effect.Effect<A, E | Closed> => refusal() ?? next())
 
+  const taken = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Collection" })))
+
+  /** Whether no collection that is written to was taken over since a call began, after this many takeovers. */
+  const isPermitted = (writes: ReadonlyArray<Write>, since: number): boolean =>
+    since === definitions.takeovers() || definitions.permits(fromWrites(writes), since)
+
+  /** Waits, and writes unless one of the collections was taken over meanwhile. */
+  const writeAfter = <E, E2>(
+    wait: Effect.Effect<void, E>,
+    writes: ReadonlyArray<Write>,
+    write: (writes: ReadonlyArray<Write>) => Effect.Effect<void, E2>
+  ): Effect.Effect<void, E | E2 | Closed> => {
+    const since = definitions.takeovers()
+    return Effect.andThen(
+      wait,
+      again((): Effect.Effect<void, E2 | Closed> => isPermitted(writes, since) ? write(writes) : taken)
+    )
+  }
+
   const bufferValue = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError | Closed> => {
     const unreported = pending.takeUnreported()
     if (unreported !== undefined) return Effect.fail(unreported)
     // Nobody sees the unit yet: who wrote now would go by something older, and be seen before it although he comes after.
-    if (units.isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferValue(writes)))
-    if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitRoom, again(() => bufferValue(writes)))
+    if (units.isInUnit(writes)) return writeAfter(units.awaitUnit, writes, bufferValue)
+    if (!buffer.accepts(writes)) return writeAfter(pending.awaitRoom, writes, bufferValue)
     pending.write(writes)
     return pending.giveWay() ?? Effect.void
   }
 
   /** A deletion is always taken, at most after the commit that runs: when nothing fits any more it is the way out. */
   const bufferDeletion = (writes: ReadonlyArray<Write>): Effect.Effect<void, Closed> => {
-    if (units.isInUnit(writes)) return Effect.andThen(units.awaitUnit, again(() => bufferDeletion(writes)))
-    if (!buffer.accepts(writes)) return Effect.andThen(pending.awaitCommitting, again(() => bufferDeletion(writes)))
+    if (units.isInUnit(writes)) return writeAfter(units.awaitUnit, writes, bufferDeletion)
+    if (!buffer.accepts(writes)) return writeAfter(pending.awaitCommitting, writes, bufferDeletion)
     pending.write(writes)
     return Effect.void
   }
@@ -138,13 +157,21 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
       }
     )
 
+  /** The same for attempts that are told how many collections had been taken over when the call began. */
+  const attemptLiveUntilDone = <A, E>(attempt: (since: number) => Attempt<A, E>): Effect.Effect<A, E | Closed> => {
+    const since = definitions.takeovers()
+    return attemptUntilDone(() => attempt(since))
+  }
+
   const attemptLive = <A, E, W>(
     step: (reader: Reader) => Result.Result<Step<A>, E>,
-    awaitRoom: Effect.Effect<void, W>
-  ): Attempt<A, E | W> => {
-    const taken = step(live)
-    if (Result.isFailure(taken)) return { result: Result.fail(taken.failure) }
-    const { result, writes } = taken.success
+    awaitRoom: Effect.Effect<void, W>,
+    since: number
+  ): Attempt<A, E | W | Closed> => {
+    const stepped = step(live)
+    if (Result.isFailure(stepped)) return { result: Result.fail(stepped.failure) }
+    const { result, writes } = stepped.success
+    if (!isPermitted(writes, since)) return { result: Result.fail(new Closed({ path, what: "Collection" })) }
     if (writes.length === 0) return { result: Result.succeed(result) }
     if (units.isInUnit(writes)) return { wait: units.awaitUnit }
     if (!buffer.accepts(writes)) {
@@ -180,10 +207,10 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     take: (reader: Reader) => Result.Result<Step<A>, E>
   ): Effect.Effect<A, E | CommitError | Closed> =>
     transaction === undefined
-      ? attemptUntilDone((): Attempt<A, E | CommitError | Closed> => {
+      ? attemptLiveUntilDone((since): Attempt<A, E | CommitError | Closed> => {
         const unreported = pending.takeUnreported()
         return unreported === undefined
-          ? attemptLive(take, pending.awaitRoom)
+          ? attemptLive(take, pending.awaitRoom, since)
           : { result: Result.fail(unreported) }
       })
       : stepInside(transaction, take)
@@ -194,7 +221,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     take: (reader: Reader) => Result.Result<Step<A>, E>
   ): Effect.Effect<A, E | Closed> =>
     transaction === undefined
-      ? attemptUntilDone(() => attemptLive(take, pending.awaitCommitting))
+      ? attemptLiveUntilDone((since) => attemptLive(take, pending.awaitCommitting, since))
       : stepInside(transaction, take)
 
   /** Reads and writes inside of a transaction of the engine, which the steps of other fibers share. */
@@ -207,6 +234,16 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
       whenReadable(() => again(() => Effect.sync(() => stepUnit(take, expected(live))))),
       (unit) => Effect.flatMap(units.commitUnit(unit, refusal), unit.outcome)
     )
+
+  /** Commits writes that go by nothing but the definitions of their collections. */
+  const commitAll = (writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
+    const since = definitions.takeovers()
+    const holds = () => Result.succeed(definitions.permits(writes, since))
+    return Effect.flatMap(
+      units.commitUnit(conditionalUnit(writes, holds), refusal),
+      (isMade) => isMade ? Effect.void : taken
+    )
+  }
 
   const read: StoreRead = (use, flush, isPending) =>
     enter((transaction) =>
@@ -295,7 +332,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
       if (writes.isEmpty) return Effect.void
       return transaction === undefined
-        ? Effect.asVoid(units.commitUnit(blindUnit(writes), refusal))
+        ? commitAll(writes)
         : writeInside(transaction, () => transaction.writes.addAll(writes))
     },
 

@@ -18,6 +18,7 @@ import * as Changes from "./changes.ts"
 import type { CommitError } from "./committer.ts"
 import * as Committer from "./committer.ts"
 import * as Metrics from "./metrics.ts"
+import * as OpenDefinitions from "./openDefinitions.ts"
 import * as OtherCommits from "./otherCommits.ts"
 import { over } from "./overlay.ts"
 import * as PendingCommits from "./pendingCommits.ts"
@@ -54,7 +55,7 @@ export interface StoreCore {
   readonly metrics: Metrics.Metrics
   readonly retryTurns: RetryTurns.RetryTurns
   /** By which definition each collection was opened last. */
-  readonly definitions: Map<string, string>
+  readonly definitions: OpenDefinitions.OpenDefinitions
   /** How the keys of the records of a collection are shown, by its database. */
   readonly shownKeys: Map<string, (key: ByteString) => string>
   /** Whether the environment is not closed, nor about to be. */
@@ -100,7 +101,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const buffer = WriteBuffer.make(options)
   const metrics = Metrics.make(options.path)
   const changes = Changes.make(options.path)
-  const otherCommits = OtherCommits.make()
+  const openDefinitions = OpenDefinitions.make()
+  const otherCommits = OtherCommits.make(openDefinitions)
   const committer = Committer.make({
     ...options,
     environment,
@@ -155,7 +157,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     otherCommits,
     metrics,
     retryTurns,
-    definitions: new Map(),
+    definitions: openDefinitions,
     shownKeys: new Map(),
     isOpen: () => isOpen,
     isReadable: committer.isReadable,

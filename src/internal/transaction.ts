@@ -134,6 +134,7 @@ const make = (
 /** Begins a transaction. */
 export const begin = (core: StoreCore): RootTransaction => {
   const reads = new ReadSet()
+  const takeovers = core.definitions.takeovers()
   let snapshot: OpenSnapshot | undefined
   const open = (): Result.Result<Reader, EngineFailure> => {
     if (snapshot !== undefined) return Result.succeed(snapshot.reader)
@@ -157,7 +158,14 @@ export const begin = (core: StoreCore): RootTransaction => {
         ...Array.from(transaction.writes, ([database, key]) => addressOf(database, key))
       ])
     ],
-    toUnit: (rank) => conditionalUnit(transaction.writes, (present) => reads.holds(present), rank)
+    toUnit: (rank) =>
+      conditionalUnit(
+        transaction.writes,
+        // Where a collection was taken over meanwhile, its next run is refused.
+        (present) =>
+          core.definitions.permits(transaction.writes, takeovers) ? reads.holds(present) : Result.succeed(false),
+        rank
+      )
   }
 }
 
