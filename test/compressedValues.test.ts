@@ -1,5 +1,5 @@
 /** What was written with compression is read with any options, and nothing is compressed without it. */
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -19,7 +19,6 @@ import { temporaryFolder, withStore } from "./harness.ts"
 import * as Random from "./torture/random.ts"
 
 // Only to end a hang.
-vi.setConfig({ testTimeout: 300_000 })
 
 const encryptionKey = Redacted.make("0123456789abcdef".repeat(2))
 

@@ -1,5 +1,5 @@
 /** Values that the engine cannot write are refused when they are put, and nothing else suffers from them. */
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -10,7 +10,6 @@ import { temporaryFolder, withStore } from "./harness.ts"
 import { openWith } from "./streaming.ts"
 
 // Only to end a hang.
-vi.setConfig({ testTimeout: 300_000 })
 
 const gibibyte = 2 ** 30
 

@@ -1,5 +1,5 @@
 /** Maps that have no place among the addresses of the process: an error each, and never a dead process. */
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { spawnSync } from "node:child_process"
@@ -8,10 +8,7 @@ import { join } from "node:path"
 import * as process from "node:process"
 import { Store } from "../src/index.ts"
 import { temporaryFolder, withStore } from "./harness.ts"
-
-/** Only to end a hang. */
-const timeout = 300_000
-vi.setConfig({ testTimeout: timeout })
+import { hangLimit } from "./timeLimits.ts"
 
 const programs = {
   growUnderLimit: new URL("./programs/growUnderLimit.ts", import.meta.url).pathname,
@@ -72,7 +69,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
           const { signal, status, stderr, stdout } = spawnSync(
             process.execPath,
             [programs.growUnderLimit, join(folder, "store"), "900", snapshot],
-            { encoding: "utf8", timeout }
+            { encoding: "utf8", timeout: hangLimit }
           )
           assert.deepStrictEqual([status, signal], [0, null], stderr)
           const { error, ...rest } = Schema.decodeUnknownSync(Report)(stdout)
@@ -89,7 +86,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
         const { status, stderr, stdout } = spawnSync(
           "prlimit",
           [`--as=${1700 * 1024 * 1024}`, process.execPath, programs.openAs, "", path, "mapSize=1 GiB"],
-          { encoding: "utf8", timeout }
+          { encoding: "utf8", timeout: hangLimit }
         )
         assert.strictEqual(status, 0, stderr)
         assert.deepStrictEqual(stdout.trim().split("\n"), ["OpenFailed BadOption"])

@@ -1,5 +1,5 @@
 /** What becomes of an open store when its files are replaced, removed or renamed: it fails and stays alive, and no other file is written to. */
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -20,10 +20,7 @@ import { join } from "node:path"
 import * as process from "node:process"
 import { EngineFailure, type StoreService } from "../src/index.ts"
 import { temporaryFolder, withLog, withStore } from "./harness.ts"
-
-/** Only to end a hang. */
-const timeout = 300_000
-vi.setConfig({ testTimeout: timeout })
+import { hangLimit } from "./timeLimits.ts"
 
 const failureOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.flatMap(
@@ -55,7 +52,7 @@ const withOpenStore = <A, E, R>(
 ) =>
   withLog((log) =>
     Effect.gen(function*() {
-      yield* withStore({ path, mapSize: "1 MiB", flushInterval: "Infinity" }, (store) =>
+      yield* withStore({ path, mapSize: "1 MiB", flushInterval: "Infinity", closeFailure: "log" }, (store) =>
         Effect.gen(function*() {
           yield* store.putMany({ a: { n: 1 } })
           yield* use(store, join(path, "data.mdb"))
@@ -253,7 +250,7 @@ describe.skipIf(process.platform === "win32")("the lock file of an open store", 
           for (let round = 0; round < 2; round++) {
             const { status, stderr, stdout } = spawnSync(process.execPath, [reader, "", path], {
               encoding: "utf8",
-              timeout
+              timeout: hangLimit
             })
             assert.strictEqual(status, 0, stderr)
             assert.strictEqual(stdout.trim(), "101 records")

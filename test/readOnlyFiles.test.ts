@@ -1,5 +1,5 @@
 /** Files that may only be read: by another user, on a volume that is mounted read-only, or because nobody writes to them any more. */
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import { chmodSync, readdirSync, rmSync, statSync } from "node:fs"
@@ -7,6 +7,7 @@ import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreOptions } from "../src/index.ts"
 import { temporaryFolder, withStore } from "./harness.ts"
+import { hangLimit } from "./timeLimits.ts"
 
 const programs = {
   openAs: new URL("./programs/openAs.ts", import.meta.url).pathname,
@@ -18,12 +19,8 @@ const isRoot = process.getuid?.() === 0
 /** A process of this user may write to everything where it is root: then the programs are run as another. */
 const user = isRoot ? "65534" : ""
 
-/** Only to end a hang. */
-const timeout = 300_000
-vi.setConfig({ testTimeout: timeout })
-
 const run = (command: string, args: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const { status, stderr, stdout } = spawnSync(command, args, { encoding: "utf8", timeout })
+  const { status, stderr, stdout } = spawnSync(command, args, { encoding: "utf8", timeout: hangLimit })
   assert.strictEqual(status, 0, stderr)
   return stdout.trim().split("\n")
 }
@@ -91,7 +88,7 @@ describe.skipIf(process.getuid === undefined)("a file that nobody may write to",
     }))
 })
 
-const mayMount = spawnSync("unshare", ["-m", "true"], { timeout }).status === 0
+const mayMount = spawnSync("unshare", ["-m", "true"], { timeout: hangLimit }).status === 0
 
 /** Runs a program with a folder mounted read-only over itself. */
 const runMounted = (folder: string, args: ReadonlyArray<string>) =>
