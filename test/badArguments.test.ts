@@ -61,7 +61,6 @@ const inStore = <A, E>(
 
 const badRanges: ReadonlyArray<readonly [name: string, range: unknown]> = [
   ["prefix", { prefix: undefined }],
-  ["prefix", { prefix: null }],
   ["gt", { gt: undefined }],
   ["gte", { gte: undefined, lt: "b" }],
   ["lt", { lt: undefined }],
@@ -113,6 +112,10 @@ describe("a range that would choose everything, or something else, is refused", 
     inStore((store, collection) =>
       Effect.gen(function*() {
         yield* isBadArgument(store.deleteRange(untyped(undefined)), "the range")
+        for (const range of [{ prefix: null }, { gte: null }]) {
+          assert.include(yield* errorOf(store.deleteRange(untyped(range))), { reason: "WrongType" })
+          assert.include(yield* errorOf(collection.count(untyped(range))), { reason: "Schema" })
+        }
         const throwing = {
           get prefix(): never {
             throw new Error("no")

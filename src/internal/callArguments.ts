@@ -35,10 +35,10 @@ const kindOf = (value: unknown): string => {
 // What a value must be
 // -----------------------------------------------------------------------------
 
-/** Anything but `undefined` and `null`; the codec of keys looks at the rest. */
+/** Anything but `undefined`; the codec of keys looks at the rest. */
 const given: Check = (value) =>
-  value === undefined || value === null
-    ? `it is ${value}; leave it out where it is not meant to choose any keys, or check where the ${value} comes from`
+  value === undefined
+    ? "it is undefined; leave it out where it is not meant to choose any keys, or check where the undefined comes from"
     : undefined
 
 /** A whole number, or `Infinity`. */
