@@ -59,9 +59,6 @@ export interface UnitCommits {
   readonly finish: Effect.Effect<void>
 }
 
-/** A unit that goes by nothing. */
-export const blindUnit = (writes: WriteSet): Unit => ({ writes, decide: () => Result.succeed(writes), rank: 0 })
-
 /** A unit that is made if a condition holds inside of the transaction. */
 export const conditionalUnit = (
   writes: WriteSet,
