@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config"
-import { testLimit } from "./test/timeLimits.ts"
+import { testLimit } from "./test/support/timeLimits.ts"
 
 export default defineConfig({
   test: {

@@ -52,19 +52,19 @@ import * as Stream from "effect/Stream"
 import type { CollectionFailed } from "./CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
 import type { Collection, MaintenanceServices } from "./CollectionService.ts"
-import { storedSchema } from "./internal/collectionCodec.ts"
-import * as CollectionDefinition from "./internal/collectionDefinition.ts"
-import * as CollectionIndexes from "./internal/collectionIndexes.ts"
-import * as CollectionMethods from "./internal/collectionMethods.ts"
-import * as CollectionOpen from "./internal/collectionOpen.ts"
-import * as CollectionVerify from "./internal/collectionVerify.ts"
-import * as CollectionWrites from "./internal/collectionWrites.ts"
-import * as IndexRepair from "./internal/indexRepair.ts"
-import * as Maintenance from "./internal/maintenance.ts"
+import * as CollectionDefinition from "./internal/collection/collectionDefinition.ts"
+import * as CollectionOpen from "./internal/collection/collectionOpen.ts"
+import * as CollectionVerify from "./internal/collection/collectionVerify.ts"
+import * as CollectionWrites from "./internal/collection/collectionWrites.ts"
+import * as IndexReads from "./internal/collection/indexReads.ts"
+import * as IndexRepair from "./internal/collection/indexRepair.ts"
+import * as IndexWrites from "./internal/collection/indexWrites.ts"
+import * as Maintenance from "./internal/collection/maintenance.ts"
+import { storedSchema } from "./internal/collection/typedCodecs.ts"
 import { withSpan } from "./internal/privateSpan.ts"
-import * as RecordStream from "./internal/recordStream.ts"
-import * as StoreInternals from "./internal/storeInternals.ts"
-import * as Transaction from "./internal/transaction.ts"
+import * as RecordStream from "./internal/store/recordStream.ts"
+import * as StoreInternals from "./internal/store/storeInternals.ts"
+import * as Transaction from "./internal/transaction/transaction.ts"
 import type { KeySchema } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
@@ -131,7 +131,7 @@ export const make = Effect.fnUntraced(
       )
     const places = yield* CollectionOpen.open(maintain(unplaced))
     const definition = CollectionDefinition.withPlaces(unplaced, places)
-    const writes = CollectionWrites.make(definition)
+    const writes = IndexWrites.make(definition)
     const records = RecordStream.make(holder, access)
     holder.core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
@@ -140,7 +140,7 @@ export const make = Effect.fnUntraced(
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),
-        (index) => [index.name, CollectionIndexes.make(definition, index, holder, access, records)]
+        (index) => [index.name, IndexReads.make(definition, index, holder, access, records)]
       )
     )
     const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
@@ -149,7 +149,7 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...CollectionMethods.make(internals, definition, writes, records),
+      ...CollectionWrites.make(internals, definition, writes, records),
       rebuildIndexes: Transaction.outside(holder.core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }

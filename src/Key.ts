@@ -30,7 +30,6 @@ import * as Brand from "effect/Brand"
 import * as Result from "effect/Result"
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
-import { count } from "./internal/quantity.ts"
 import {
   encodings,
   isAscii,
@@ -38,7 +37,8 @@ import {
   replacementCharacter,
   type TextEncoding,
   toBuffer
-} from "./internal/textEncoding.ts"
+} from "./internal/key/textEncoding.ts"
+import { count } from "./internal/quantity.ts"
 import type { KeyEncodingReason } from "./StoreError.ts"
 import { KeyEncoding } from "./StoreError.ts"
 

@@ -8,7 +8,7 @@
  */
 import type * as Layer from "effect/Layer"
 import type { Engine } from "./Engine.ts"
-import * as LmdbEngine from "./internal/lmdbEngine.ts"
+import * as LmdbEngine from "./internal/lmdb/lmdbEngine.ts"
 
 /**
  * Provides LMDB as the engine of a store.

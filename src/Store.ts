@@ -48,14 +48,14 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { Engine } from "./Engine.ts"
-import * as BlankConfig from "./internal/blankConfig.ts"
-import * as OpenStores from "./internal/openStores.ts"
-import * as StoreAccess from "./internal/storeAccess.ts"
-import * as StoreInternals from "./internal/storeInternals.ts"
-import * as StoreMethods from "./internal/storeMethods.ts"
-import { resolve } from "./internal/storeOptions.ts"
-import * as StoreRanges from "./internal/storeRanges.ts"
-import * as StoreTransactions from "./internal/storeTransactions.ts"
+import * as BlankConfig from "./internal/store/blankConfig.ts"
+import * as RangeMethods from "./internal/store/rangeMethods.ts"
+import * as RecordMethods from "./internal/store/recordMethods.ts"
+import * as StoreAccess from "./internal/store/storeAccess.ts"
+import * as StoreInternals from "./internal/store/storeInternals.ts"
+import { resolve } from "./internal/store/storeOptions.ts"
+import * as StoreRegistry from "./internal/store/storeRegistry.ts"
+import * as TransactionMethods from "./internal/store/transactionMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import { type EngineFailure, type MapFull, OpenFailed } from "./StoreError.ts"
 import type { StoreOptions } from "./StoreOptions.ts"
@@ -71,17 +71,17 @@ const makeWithEngine = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
   const resolved = yield* resolve(options)
-  const hold = yield* Effect.acquireRelease(OpenStores.hold(resolved), OpenStores.close)
+  const hold = yield* Effect.acquireRelease(StoreRegistry.hold(resolved), StoreRegistry.close)
   const access = StoreAccess.make(hold)
-  const transactions = StoreTransactions.make(hold, access)
+  const transactions = TransactionMethods.make(hold, access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
-    return isLenient(closeOptions) ? OpenStores.close(hold) : hold.release(true)
+    return isLenient(closeOptions) ? StoreRegistry.close(hold) : hold.release(true)
   }
   return {
-    ...StoreMethods.make(hold, access),
-    ...StoreRanges.make(hold, access),
+    ...RecordMethods.make(hold, access),
+    ...RangeMethods.make(hold, access),
     ...transactions,
     close,
     [StoreInternals.TypeId]: { holder: hold, access, transactions }

@@ -7,7 +7,7 @@ import * as Config from "effect/Config"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { optional } from "./internal/blankConfig.ts"
+import { optional } from "./internal/store/blankConfig.ts"
 import { Store } from "./Store.ts"
 import type { OpenFailed } from "./StoreError.ts"
 

@@ -9,7 +9,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type { Change, ChangesOptions } from "./Change.ts"
 import type { Entries, Found, ListOf } from "./Entries.ts"
-import type * as StoreInternals from "./internal/storeInternals.ts"
+import type * as StoreInternals from "./internal/store/storeInternals.ts"
 import type { Key } from "./Key.ts"
 import type { Range, StreamRange } from "./Range.ts"
 import type {

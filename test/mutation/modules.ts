@@ -4,56 +4,77 @@
  * reaches it until one fails.
  */
 export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
-  ["src/Key.ts", ["Key"]],
-  ["src/internal/textEncoding.ts", ["Key"]],
-  ["src/Value.ts", ["Value", "valueSizes", "checksums", "recordStructures"]],
-  ["src/internal/plainWriter.ts", ["plainWriter", "recordStructures"]],
-  ["src/internal/plainReader.ts", ["plainReader", "recordStructures"]],
-  ["src/internal/messagePack.ts", ["messagePack"]],
-  ["src/internal/recordStructures.ts", ["recordStructures"]],
-  ["src/internal/structureDefinitions.ts", ["sharedStructures"]],
-  ["src/internal/diskRoom.ts", ["diskRoom"]],
-  ["src/internal/valueGraph.ts", ["Value"]],
-  ["src/internal/writeBuffer.ts", ["writeBuffer", "makingRoom", "rangeReader"]],
-  ["src/internal/generation.ts", ["makingRoom", "writeBuffer", "commitFailure"]],
-  ["src/internal/writeSet.ts", ["writeSet", "rangeReader"]],
-  ["src/internal/rwLock.ts", ["rwLock"]],
-  ["src/internal/committer.ts", [
-    "committer",
-    "growth",
-    "makingRoom",
-    "commitFailure",
-    "closingWrites",
-    "observation",
-    "otherCommits",
-    "changes"
+  ["src/Key.ts", ["key/keyCodec"]],
+  ["src/internal/key/textEncoding.ts", ["key/keyCodec"]],
+  ["src/internal/value/valueCodec.ts", [
+    "value/valueCodec",
+    "value/valueSizes",
+    "lmdb/checksums",
+    "value/recordStructures"
   ]],
-  ["src/internal/pendingCommits.ts", [
-    "pendingCommits",
-    "unitCommits",
-    "committer",
-    "commitFailure",
-    "writeBuffer",
-    "observation"
+  ["src/internal/value/plainWriter.ts", ["value/plainWriter", "value/recordStructures"]],
+  ["src/internal/value/plainReader.ts", ["value/plainReader", "value/recordStructures"]],
+  ["src/internal/value/messagePack.ts", ["value/messagePack"]],
+  ["src/internal/value/recordStructures.ts", ["value/recordStructures"]],
+  ["src/internal/commit/structureTable.ts", ["commit/structureTable"]],
+  ["src/internal/lmdb/diskSpace.ts", ["lmdb/diskSpace"]],
+  ["src/internal/value/valueGraph.ts", ["value/valueCodec"]],
+  ["src/internal/buffer/writeBuffer.ts", ["buffer/writeBuffer", "lmdb/reclaim", "reader/rangeReader"]],
+  ["src/internal/buffer/memtable.ts", ["lmdb/reclaim", "buffer/writeBuffer", "commit/commitFailure"]],
+  ["src/internal/buffer/writeSet.ts", ["buffer/writeSet", "reader/rangeReader"]],
+  ["src/internal/lmdb/readersWriterLock.ts", ["lmdb/readersWriterLock"]],
+  ["src/internal/commit/committer.ts", [
+    "commit/committer",
+    "lmdb/growth",
+    "lmdb/reclaim",
+    "commit/commitFailure",
+    "store/closingWrites",
+    "store/observation",
+    "commit/foreignCommits",
+    "store/changes"
   ]],
-  ["src/internal/unitCommits.ts", ["unitCommits", "committer", "transactionCommit", "closingWrites", "commitFailure"]],
-  ["src/Range.ts", ["keyRange", "range"]],
-  ["src/internal/overlay.ts", ["rangeReader", "transactionNesting"]],
-  ["src/internal/rangeReader.ts", ["rangeReader"]],
-  ["src/internal/recordStream.ts", ["rangeCut", "recordStream", "rangeFailures", "collectionUndecodable"]],
-  ["src/internal/storeRanges.ts", ["rangeCut", "rangeFailures", "changes", "deleteRange"]],
-  ["src/internal/lmdbRange.ts", ["engineRange"]],
-  ["src/internal/collectionWrites.ts", [
-    "collectionWrites",
-    "collectionUnique",
-    "collectionIndexes",
-    "collectionVerify"
+  ["src/internal/commit/commitQueue.ts", [
+    "commit/commitQueue",
+    "commit/groupCommit",
+    "commit/committer",
+    "commit/commitFailure",
+    "buffer/writeBuffer",
+    "store/observation"
   ]],
-  ["src/internal/collectionIndexes.ts", ["collectionIndexes", "collectionUnique", "collectionUndecodable"]],
-  ["src/internal/collectionRecord.ts", ["collectionRecord"]],
-  ["src/internal/collectionVerify.ts", ["collectionVerify"]],
-  ["src/internal/orderedBytes.ts", ["orderedKey"]],
-  ["src/internal/orderedTuples.ts", ["orderedKey"]],
-  ["src/internal/keySchema.ts", ["orderedKey"]],
-  ["src/internal/otherCommits.ts", ["otherCommits"]]
+  ["src/internal/commit/groupCommit.ts", [
+    "commit/groupCommit",
+    "commit/committer",
+    "transaction/commit",
+    "store/closingWrites",
+    "commit/commitFailure"
+  ]],
+  ["src/Range.ts", ["key/keyRange", "store/range/range"]],
+  ["src/internal/reader/overlay.ts", ["reader/rangeReader", "transaction/nesting"]],
+  ["src/internal/reader/rangeReader.ts", ["reader/rangeReader"]],
+  ["src/internal/store/recordStream.ts", [
+    "store/range/offsetAndLimit",
+    "store/range/recordStream",
+    "store/range/rangeFailures",
+    "collection/undecodable"
+  ]],
+  ["src/internal/store/rangeMethods.ts", [
+    "store/range/offsetAndLimit",
+    "store/range/rangeFailures",
+    "store/changes",
+    "store/deleteRange"
+  ]],
+  ["src/internal/lmdb/lmdbRange.ts", ["backend/engineRange"]],
+  ["src/internal/collection/indexWrites.ts", [
+    "collection/writes",
+    "collection/unique",
+    "collection/indexes",
+    "collection/collectionVerify"
+  ]],
+  ["src/internal/collection/indexReads.ts", ["collection/indexes", "collection/unique", "collection/undecodable"]],
+  ["src/internal/collection/collectionRecord.ts", ["collection/record"]],
+  ["src/internal/collection/collectionVerify.ts", ["collection/collectionVerify"]],
+  ["src/internal/key/orderedScalars.ts", ["key/orderedKey"]],
+  ["src/internal/key/orderedTuples.ts", ["key/orderedKey"]],
+  ["src/internal/key/orderedKeyCodec.ts", ["key/orderedKey"]],
+  ["src/internal/commit/foreignCommits.ts", ["commit/foreignCommits"]]
 ])

@@ -7,7 +7,7 @@
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { listing } from "../people.ts"
+import { listing } from "../support/fixtures/people.ts"
 
 const [, , path = "", enough = ""] = process.argv
 let migrated = 0

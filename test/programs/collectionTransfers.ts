@@ -7,7 +7,7 @@
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { transfer } from "../accounts.ts"
+import { transfer } from "../support/fixtures/accounts.ts"
 
 const [, , path = "", name = "", times = "0"] = process.argv
 

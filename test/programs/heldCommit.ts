@@ -7,8 +7,8 @@
 import { Effect } from "effect"
 import { existsSync, writeSync } from "node:fs"
 import * as process from "node:process"
-import { openWith } from "../streaming.ts"
-import { below } from "../transactions.ts"
+import { below } from "../support/fixtures/transactions.ts"
+import { openWith } from "../support/streaming.ts"
 
 const [, , path = "", key = "", signal = ""] = process.argv
 

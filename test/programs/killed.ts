@@ -22,7 +22,7 @@ import { existsSync, writeSync } from "node:fs"
 import * as process from "node:process"
 import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
-import * as Collections from "../torture/killCollections.ts"
+import * as KillCollections from "../torture/killCollections.ts"
 import { lifeOfBackup, markOf, operationsOf, perform } from "../torture/killOperations.ts"
 import * as Say from "../torture/say.ts"
 
@@ -50,7 +50,7 @@ const say = (about: string, what: unknown = "") => Effect.sync(() => write(about
 
 let isWorked = false
 
-const sayWork = (work: Collections.Work): void => {
+const sayWork = (work: KillCollections.Work): void => {
   isWorked = true
   write("work", work)
 }
@@ -67,23 +67,25 @@ const recordsOfStore = (store: StoreService) =>
     }))
 
 /** The same with those of the collections, and what is wrong with these. */
-const lookAt = Effect.fnUntraced(function*(store: StoreService, collections: Collections.Collections, number: number) {
-  const { accounts, journal } = collections
-  const records = [
-    ...(yield* recordsOfStore(store)),
-    ...(yield* Collections.recordsOf(accounts, number)),
-    ...(yield* Collections.recordsOf(journal, number))
-  ]
-  return {
-    records,
-    problems: [...(yield* Collections.problemsOf(accounts)), ...(yield* Collections.problemsOf(journal))]
+const lookAt = Effect.fnUntraced(
+  function*(store: StoreService, collections: KillCollections.Collections, number: number) {
+    const { accounts, journal } = collections
+    const records = [
+      ...(yield* recordsOfStore(store)),
+      ...(yield* KillCollections.recordsOf(accounts, number)),
+      ...(yield* KillCollections.recordsOf(journal, number))
+    ]
+    return {
+      records,
+      problems: [...(yield* KillCollections.problemsOf(accounts)), ...(yield* KillCollections.problemsOf(journal))]
+    }
   }
-})
+)
 
 const lookAtBackup = Effect.fnUntraced(function*(name: string) {
   const number = lifeOfBackup(name)
   const store = yield* Store.make({ path: `${backups}/${name}`, readOnly: true })
-  const open = Collections.openAll(number, () => undefined)
+  const open = KillCollections.openAll(number, () => undefined)
   return yield* lookAt(store, yield* Effect.provideService(open, Store, store), number)
 }, Effect.scoped)
 
@@ -93,17 +95,17 @@ const sayBackup = (name: string) =>
     : say("backup", { name })
 
 /** Looks at the archive after something was done to it, and makes it where it is not there. */
-const sayArchive = Effect.fnUntraced(function*(archive: Collections.Opened) {
+const sayArchive = Effect.fnUntraced(function*(archive: KillCollections.Opened) {
   const size = yield* archive.size
   yield* say("archive", size)
-  if (size > 0 && isWorked) yield* say("problems", yield* Collections.archiveProblemsOf(archive, life.number))
+  if (size > 0 && isWorked) yield* say("problems", yield* KillCollections.archiveProblemsOf(archive, life.number))
   if (size > 0) return
-  yield* Collections.fillArchive(archive, life.number)
+  yield* KillCollections.fillArchive(archive, life.number)
   yield* say("archive", yield* archive.size)
 })
 
-const live = (store: StoreService, collections: Collections.Collections, lane: number) => {
-  const places = Collections.placesOf(store, collections)
+const live = (store: StoreService, collections: KillCollections.Collections, lane: number) => {
+  const places = KillCollections.placesOf(store, collections)
   return Effect.forEach(operationsOf(life, lane), (operation, index) =>
     Effect.andThen(
       perform({ store, places, lane, lanes: life.lanes, backups }, operation),
@@ -114,8 +116,8 @@ const live = (store: StoreService, collections: Collections.Collections, lane: n
 const program = Effect.gen(function*() {
   const store = yield* Store.make({ path, mapSize: "256 KiB", batchSize, flushInterval })
   const open = Effect.all([
-    Collections.open("archive", life.number, sayWork),
-    Collections.openAll(life.number, sayWork)
+    KillCollections.open("archive", life.number, sayWork),
+    KillCollections.openAll(life.number, sayWork)
   ])
   const [archive, collections] = yield* Effect.provideService(open, Store, store)
   const { problems, records } = yield* lookAt(store, collections, life.number)

@@ -7,7 +7,7 @@
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { centsUntil } from "../prices.ts"
+import { centsUntil } from "../support/fixtures/prices.ts"
 
 const [, , path = "", bad = ""] = process.argv
 

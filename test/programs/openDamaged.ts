@@ -10,20 +10,20 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import * as Damages from "../damage.ts"
+import * as Damage from "../support/damage.ts"
 import { say } from "../torture/say.ts"
 
 const [, , file = "", folder = "", json = "[]"] = process.argv
 const whole = new Uint8Array(readFileSync(file))
-const damages = Damages.fromJson(json)
+const damages = Damage.fromJson(json)
 
 /** `right` where the database opens and all of its records are as they were. */
 const open = (path: string, readOnly: boolean) =>
   Store.make({ path, readOnly, durability: "noSync" }).pipe(
     Effect.flatMap((store) =>
       Effect.gen(function*() {
-        const { found, missing } = yield* store.getMany(Damages.records.map(([key]) => key))
-        const isRight = missing.length === 0 && Damages.records.every(([key, value]) => found.get(key) === value)
+        const { found, missing } = yield* store.getMany(Damage.records.map(([key]) => key))
+        const isRight = missing.length === 0 && Damage.records.every(([key, value]) => found.get(key) === value)
         if (!readOnly) {
           yield* store.putMany({ more: 1 })
           yield* store.delete("more")
@@ -45,7 +45,7 @@ const program = Effect.forEach(damages, (damage, index) =>
     for (const readOnly of "cutAt" in damage ? [true, false] : [false]) {
       const path = join(folder, `${index} ${readOnly}`)
       mkdirSync(path)
-      writeFileSync(join(path, "data.mdb"), Damages.apply(whole, damage))
+      writeFileSync(join(path, "data.mdb"), Damage.apply(whole, damage))
       outcomes.push(yield* open(path, readOnly))
       rmSync(path, { recursive: true })
     }

@@ -7,7 +7,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { openAges } from "../ages.ts"
+import { openAges } from "../support/fixtures/ages.ts"
 
 const [, , path = "", key = "", age = ""] = process.argv
 

@@ -7,7 +7,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { shapedRecord } from "../shapes.ts"
+import { shapedRecord } from "../support/fixtures/shapes.ts"
 
 const [, , path = "", first = "0", count = "0"] = process.argv
 

@@ -9,8 +9,8 @@
 import { Effect, Option, Result } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { openUsers, user, userOf } from "../collections.ts"
-import { increment } from "../transactions.ts"
+import { openUsers, user, userOf } from "../support/fixtures/collections.ts"
+import { increment } from "../support/fixtures/transactions.ts"
 
 const [, , path = "", job = "", name = "", times = "0"] = process.argv
 

@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { hangLimit } from "../timeLimits.ts"
+import { hangLimit } from "../support/timeLimits.ts"
 import { ownFault } from "./badCollections.ts"
 import type { Recorder } from "./section.ts"
 

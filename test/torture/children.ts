@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as process from "node:process"
-import { hangLimit } from "../timeLimits.ts"
+import { hangLimit } from "../support/timeLimits.ts"
 
 /** How a child process ended. */
 export interface Ending {

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Engine from "../../src/Engine.ts"
 import { EngineFailure } from "../../src/index.ts"
-import * as LmdbEngine from "../../src/internal/lmdbEngine.ts"
+import * as LmdbEngine from "../../src/internal/lmdb/lmdbEngine.ts"
 
 /** What fails, and how. */
 export interface Fault {

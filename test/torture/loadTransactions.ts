@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Store } from "../../src/index.ts"
-import { temporaryFolder } from "../harness.ts"
+import { temporaryFolder } from "../support/harness.ts"
 import * as Bank from "./bank.ts"
 import * as Children from "./children.ts"
 import * as Random from "./random.ts"

@@ -10,7 +10,7 @@ import { rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreService } from "../../src/index.ts"
-import { temporaryFolder } from "../harness.ts"
+import { temporaryFolder } from "../support/harness.ts"
 import * as Random from "./random.ts"
 import { record, type RoundOptions, type Section } from "./section.ts"
 

@@ -1,0 +1,233 @@
+/**
+ * The catalog of a store: what the database `collections` says of each collection.
+ *
+ * It says which version and which indexes a collection has, and how far the work on it has
+ * come. A part of the work and what is said of it are one transaction: after a crash the
+ * work goes on from there, and of two processes that work on a collection each goes on from
+ * where the other is.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { CollectionFailed } from "../../CollectionError.ts"
+import type { Reader, Write } from "../../Engine.ts"
+import { type ByteString, fromBytes } from "../../Key.ts"
+import type { EngineFailure } from "../../StoreError.ts"
+import { ownBytes } from "../engineBytes.ts"
+import { engineFailureIn } from "../value/decodingFailure.ts"
+import type { Codec } from "../value/valueCodec.ts"
+
+/** The name of the database. */
+export const catalogName = "collections"
+
+/** The fingerprint of a version that no program has opened. */
+export const unknownFingerprint = ""
+
+/**
+ * An index that is stored: its name, its fingerprint, and its place where that is not its
+ * name. Two places of one name let an index be built while the one before it is in use.
+ */
+const StoredIndex = Schema.Tuple([Schema.String, Schema.String, Schema.optionalKey(Schema.String)])
+
+/** An index that is stored. */
+export type StoredIndex = typeof StoredIndex.Type
+
+/** A record that cannot be in a unique index, because another one has its key there. */
+const StoredDuplicate = Schema.Struct({
+  index: Schema.String,
+  indexKey: Schema.String,
+  key: Schema.String,
+  holder: Schema.String
+})
+
+/** A record that cannot be in a unique index. */
+export type StoredDuplicate = typeof StoredDuplicate.Type
+
+const Building = Schema.Struct({
+  /** The indexes that there are when those that are being built are. */
+  indexes: Schema.Array(StoredIndex),
+  /** The last key that they are built to. */
+  to: Schema.optionalKey(Schema.String),
+  /** The first duplicates that were found, and how many there were. */
+  duplicates: Schema.optionalKey(Schema.Array(StoredDuplicate)),
+  duplicateCount: Schema.optionalKey(Schema.Number)
+})
+
+/** What is stored about the building of indexes. */
+export type Building = typeof Building.Type
+
+const Descriptor = Schema.Struct({
+  version: Schema.Number,
+  fingerprint: Schema.String,
+  /** The indexes that are built. */
+  indexes: Schema.Array(StoredIndex),
+  /** The last key that the migration from `version` has come to. Until its first part is done there is none. */
+  migratedTo: Schema.optionalKey(Schema.String),
+  /** The fingerprint of the version that this migration leads to. */
+  migratingTo: Schema.optionalKey(Schema.String),
+  building: Schema.optionalKey(Building)
+})
+
+/** What is stored about a collection. */
+export type Descriptor = typeof Descriptor.Type
+
+const decodeDescriptor = Schema.decodeUnknownOption(Descriptor)
+
+/** What of a definition the catalog is compared with. */
+export interface Wanted {
+  readonly name: string
+  readonly version: number
+  readonly fingerprint: string
+  readonly indexes: ReadonlyArray<StoredIndex>
+}
+
+const keyOf = (name: string): ByteString => fromBytes(Buffer.from(name))
+
+/** The database of the entries of an index in a place. */
+export const indexDatabaseOf = (collection: string, place: string): string => `index/${collection}/${place}`
+
+/** The place of an index that is stored. */
+export const placeOf = ([name, , place]: StoredIndex): string => place ?? name
+
+/** Whether two are the same index, whatever their places. */
+const isSameIndex = ([a, fingerprint]: StoredIndex, [b, other]: StoredIndex): boolean =>
+  a === b && fingerprint === other
+
+/** Whether the first has every index of the second. */
+export const hasAll = (stored: ReadonlyArray<StoredIndex>, wanted: ReadonlyArray<StoredIndex>): boolean =>
+  wanted.every((index) => stored.some((other) => isSameIndex(index, other)))
+
+/** Whether two have the same indexes, whatever their places. */
+export const hasSame = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
+  a.length === b.length && hasAll(a, b)
+
+const hasSamePlaces = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
+  hasSame(a, b) && a.every((index) => b.some((other) => index[0] === other[0] && placeOf(index) === placeOf(other)))
+
+/** The names of the databases of indexes that are stored. */
+export const databasesOf = (collection: string, indexes: ReadonlyArray<StoredIndex>): ReadonlyArray<string> =>
+  indexes.map((index) => indexDatabaseOf(collection, placeOf(index)))
+
+/** The place of an index that is not built yet: the one that is not in use. */
+const freePlaceOf = (name: string, built: ReadonlyArray<StoredIndex>): StoredIndex[2] =>
+  built.some((index) => placeOf(index) === name) ? `${name}/2` : undefined
+
+/** The indexes of a definition with their places: those that are built where they are, but for some, and others in a free place. */
+export const withPlaces = (
+  wanted: ReadonlyArray<StoredIndex>,
+  built: ReadonlyArray<StoredIndex>,
+  distrusted: ReadonlySet<string>
+): ReadonlyArray<StoredIndex> =>
+  wanted.map(([name, fingerprint]): StoredIndex => {
+    const found = distrusted.has(name) ? undefined : built.find((index) => isSameIndex(index, [name, fingerprint]))
+    if (found !== undefined) return found
+    const place = freePlaceOf(name, built)
+    return place === undefined ? [name, fingerprint] : [name, fingerprint, place]
+  })
+
+const notKnown = (collection: string) =>
+  new CollectionFailed({
+    reason: "NewerVersion",
+    collection,
+    detail: "what is stored about it is not known to this version of the package."
+  })
+
+const decode = (
+  bytes: Uint8Array,
+  collection: string,
+  values: Codec
+): Result.Result<Descriptor, CollectionFailed | EngineFailure> => {
+  const decoded = values.decode(bytes, bytes.length)
+  const failure = Result.isFailure(decoded) ? engineFailureIn(decoded.failure) : undefined
+  if (failure !== undefined) return Result.fail(failure)
+  return Result.fromOption(
+    Option.flatMap(Result.getSuccess(decoded), decodeDescriptor),
+    () => notKnown(collection)
+  )
+}
+
+/** Reads what is stored about a collection. */
+export const read = (
+  reader: Reader,
+  collection: string,
+  values: Codec
+): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
+  Result.flatMap(
+    reader.get(catalogName, keyOf(collection)),
+    (bytes): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
+      bytes === undefined ? Result.succeed(undefined) : decode(bytes, collection, values)
+  )
+
+/** The write that stores what there is to say about a collection. */
+export const toWrite = (collection: string, descriptor: Descriptor, values: Codec): Write => [
+  catalogName,
+  keyOf(collection),
+  Result.getOrThrow(values.encode(descriptor))
+]
+
+/** Fails where a program may not open a collection, whatever it would do to it. */
+export const check = (
+  { fingerprint, name, version }: Wanted,
+  stored: Descriptor
+): Effect.Effect<void, CollectionFailed> => {
+  const refuse = (reason: "NewerVersion" | "ChangedSchema", detail: string) =>
+    Effect.fail(new CollectionFailed({ reason, collection: name, detail }))
+  const next = stored.version + 1
+  if (stored.version > version) {
+    return refuse("NewerVersion", `it has version ${stored.version}, the program knows ${version}.`)
+  }
+  if (stored.migratedTo !== undefined) {
+    if (stored.version === version) {
+      return refuse(
+        "NewerVersion",
+        `a migration to version ${next} has started, and the program knows ${version}; ` +
+          `deploy a program of version ${next} again, which goes on with the migration, or restore a backup.`
+      )
+    }
+    const target = stored.migratingTo ?? unknownFingerprint
+    if (next === version && target !== unknownFingerprint && target !== fingerprint) {
+      return refuse(
+        "ChangedSchema",
+        `a migration to version ${next} has started with other schemas of version ${next}; ` +
+          `go on with those schemas, or restore a backup. Schemas that are corrected need version ${next + 1}.`
+      )
+    }
+  }
+  if (
+    stored.version === version && stored.fingerprint !== fingerprint && stored.fingerprint !== unknownFingerprint
+  ) {
+    return refuse(
+      "ChangedSchema",
+      `its schemas are not those of version ${version}; give a new version and a migration.`
+    )
+  }
+  return Effect.void
+}
+
+/**
+ * Makes what tells, inside of a transaction, whether a collection is still as a definition
+ * found it: no other process has begun to migrate it, or to build other indexes.
+ */
+export const makeGuard = (
+  wanted: Wanted,
+  values: Codec
+): (present: Reader) => Result.Result<boolean, EngineFailure> => {
+  let known: Uint8Array | undefined
+  const isSame = ({ building, fingerprint, indexes, migratedTo, version }: Descriptor): boolean =>
+    version === wanted.version && migratedTo === undefined && building === undefined &&
+    (fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint) && hasSamePlaces(indexes, wanted.indexes)
+  return (present) =>
+    Result.flatMap(present.get(catalogName, keyOf(wanted.name)), (bytes) => {
+      if (bytes === undefined) return Result.succeed(false)
+      const own = Buffer.from(ownBytes(bytes))
+      if (known !== undefined && Buffer.compare(own, known) === 0) return Result.succeed(true)
+      const decoded = decode(own, wanted.name, values)
+      if (Result.isFailure(decoded)) {
+        return decoded.failure._tag === "EngineFailure" ? Result.fail(decoded.failure) : Result.succeed(false)
+      }
+      if (!isSame(decoded.success)) return Result.succeed(false)
+      known = own
+      return Result.succeed(true)
+    })
+}

@@ -1,0 +1,265 @@
+/**
+ * What a collection is, made ready: its names, its codecs, and the fingerprints of its
+ * schemas.
+ */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import { CollectionFailed } from "../../CollectionError.ts"
+import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../CollectionOptions.ts"
+import type { Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../../StoreError.ts"
+import * as Settled from "../settled.ts"
+import type { StoreCore } from "../store/openStore.ts"
+import type { Holder } from "../store/storeAccess.ts"
+import { databaseOf } from "../transaction/openDefinitions.ts"
+import * as Catalog from "./catalog.ts"
+import { shapeOf, withoutCodec } from "./schemaShape.ts"
+import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
+
+/** An index, made ready. */
+export interface Index<Value, K extends KeySchema> {
+  readonly name: string
+  /** The name under which records and the catalog have it. */
+  readonly place: string
+  /** The name of its database. */
+  readonly database: string
+  readonly isUnique: boolean
+  readonly key: KeyCodec<K>
+  /** The keys that a record has in it, each once. `of` runs when this is called: call it inside of an effect. */
+  readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
+  /** Changes with what is stored in it. */
+  readonly fingerprint: string
+}
+
+/** A collection, made ready. */
+export interface Definition<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
+  readonly name: string
+  /** The name of its database. */
+  readonly database: string
+  readonly version: number
+  /** Changes with what the schemas of keys and values are encoded to. */
+  readonly fingerprint: string
+  /** Changes with all that is stored: with the version, the schemas and the indexes. */
+  readonly signature: string
+  readonly key: KeyCodec<K>
+  readonly value: ValueCodec<V>
+  readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
+}
+
+/** No `/`, which parts the names of a database, nor the character that parts names from keys. */
+const isName = (name: unknown): name is string =>
+  typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
+
+/** What stands for the encoded side of schemas. */
+const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
+  createHash("sha256").update(schemas.map(({ ast }) => shapeOf(ast)).join("\n")).digest("hex")
+
+const makeIndex = <Value, K extends KeySchema>(
+  name: string,
+  { key: schema, of, unique, version = 1 }: IndexDefinition<Value, K>,
+  collection: string,
+  holder: Holder
+): Result.Result<Index<Value, K>, string> =>
+  Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
+    name,
+    place: name,
+    database: Catalog.indexDatabaseOf(collection, name),
+    isUnique: unique === true,
+    key,
+    keysOf: (value) => {
+      const given = of(value)
+      if (given === undefined) return Effect.succeed([])
+      const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
+      return Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
+    },
+    // Version 1 is that of all indexes that were stored before there were versions.
+    fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
+  }))
+
+const isVersion = (version: unknown): boolean =>
+  Predicate.isNumber(version) && Number.isSafeInteger(version) && version >= 1
+
+const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
+
+/** The compiler sees to it that none is missing. */
+const optionNames = { key: true, value: true, indexes: true, version: true, migrations: true } satisfies Record<
+  keyof CollectionOptions<KeySchema, ValueSchema, Record<string, KeySchema>, Record<number, unknown>>,
+  true
+>
+
+const indexOptionNames = { key: true, of: true, unique: true, version: true } satisfies Record<
+  keyof IndexDefinition<unknown, KeySchema>,
+  true
+>
+
+const unknownIn = (options: object, names: object): string | undefined =>
+  Object.keys(options).find((name) => !Object.hasOwn(names, name))
+
+const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
+
+/** What is not even of the right kind, in a program without types. */
+const wrongPartOf = (options: unknown): string | undefined => {
+  if (!Predicate.isObject(options)) return "its options are no object."
+  const unknownOption = unknownIn(options, optionNames)
+  if (unknownOption !== undefined) return `there is no option "${unknownOption}".`
+  if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key is to be a schema."
+  if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
+  const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
+  if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations are to be functions."
+  const noVersion = Object.keys(migrations).find((name) => !isVersionName(name))
+  if (noVersion !== undefined) return `its migration "${noVersion}" is to have a version as its name, from 1 on.`
+  if (!Predicate.isObject(indexes)) return "its indexes are to be an object."
+  for (const [name, index] of Object.entries(indexes)) {
+    if (!Predicate.hasProperty(index, "key") || !Schema.isSchema(index.key)) {
+      return `the key of its index "${name}" is to be a schema.`
+    }
+    if (!Predicate.hasProperty(index, "of") || !Predicate.isFunction(index.of)) {
+      return `"of" of its index "${name}" is to be a function.`
+    }
+    if ("unique" in index && index.unique !== undefined && !Predicate.isBoolean(index.unique)) {
+      return `"unique" of its index "${name}" is to be true or false.`
+    }
+    const unknownIndexOption = unknownIn(index, indexOptionNames)
+    if (unknownIndexOption !== undefined) return `its index "${name}" has no option "${unknownIndexOption}".`
+    if (Predicate.hasProperty(index, "version") && index.version !== undefined && !isVersion(index.version)) {
+      return `the version of its index "${name}" must be a whole number from 1 on.`
+    }
+  }
+  return undefined
+}
+
+/** Makes a collection ready, or says what of it makes no sense. */
+export const make = Effect.fnUntraced(
+  function*<
+    K extends KeySchema,
+    V extends ValueSchema,
+    I extends Record<string, KeySchema>,
+    R extends Record<number, unknown>
+  >(
+    name: string,
+    options: CollectionOptions<K, V, I, R>,
+    holder: Holder
+  ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
+    const shown = Predicate.isString(name) ? name : typeof name
+    const refuse = (detail: string, cause?: unknown) =>
+      new CollectionFailed({
+        reason: "BadDefinition",
+        collection: shown,
+        detail,
+        ...(cause === undefined ? {} : { cause })
+      })
+    if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
+    const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
+    if (wrong !== undefined) return yield* refuse(wrong)
+    const { version = 1 } = options
+    if (!isVersion(version)) {
+      return yield* refuse("its version is to be a whole number from 1 on.")
+    }
+    const key = yield* Effect.mapError(
+      Effect.fromResult(makeKeyCodec(options.key, holder, name)),
+      (detail) => refuse(`its key: ${detail}.`)
+    )
+    // A schema may have code of the program in it: a suspended one is a function.
+    const made = yield* Effect.try({
+      try: () => {
+        const problem = withoutCodec(options.value.ast)
+        if (problem !== undefined) return problem
+        const codec = makeValueCodec(options.value, holder.core, name)
+        return [codec, fingerprintOf(options.key, codec.stored)] as const
+      },
+      catch: (cause) => refuse("its value: a part of its schema threw.", cause)
+    })
+    if (Predicate.isString(made)) return yield* refuse(`its value: ${made}.`)
+    const [value, fingerprint] = made
+    const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
+    const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
+    for (const [indexName, definition] of Object.entries(definitions)) {
+      if (!isName(indexName)) return yield* refuse(`the name of an index is text of at most 255 bytes without "/".`)
+      const index = makeIndex(indexName, definition, name, holder)
+      if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
+      indexes.set(indexName, index.success)
+    }
+    return withSignature({ name, database: databaseOf(name), version, fingerprint, key, value, indexes })
+  }
+)
+
+const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  definition: Omit<Definition<K, V, I>, "signature">
+): Definition<K, V, I> => ({
+  ...definition,
+  signature: JSON.stringify([
+    definition.version,
+    definition.fingerprint,
+    ...Array.from(definition.indexes.values(), (index) => [index.name, index.fingerprint, index.place])
+  ])
+})
+
+/** The same definition with its indexes in the places in which they are stored. */
+export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  definition: Definition<K, V, I>,
+  stored: ReadonlyArray<Catalog.StoredIndex>
+): Definition<K, V, I> => {
+  const places = new Map(stored.map((index) => [index[0], Catalog.placeOf(index)]))
+  const indexes = Array.from(definition.indexes, ([name, index]) => {
+    const place = places.get(name) ?? name
+    return [name, { ...index, place, database: Catalog.indexDatabaseOf(definition.name, place) }] as const
+  })
+  return withSignature({ ...definition, indexes: new Map(indexes) })
+}
+
+/** The indexes of a definition as the catalog knows them. */
+export const storedIndexesOf = (
+  { indexes }: {
+    readonly indexes: ReadonlyMap<string, Pick<Index<unknown, KeySchema>, "name" | "place" | "fingerprint">>
+  }
+): ReadonlyArray<Catalog.StoredIndex> =>
+  Array.from(
+    indexes.values(),
+    ({ fingerprint, name, place }): Catalog.StoredIndex =>
+      place === name ? [name, fingerprint] : [name, fingerprint, place]
+  )
+
+/** A value in its encoded form, and its key. */
+export interface Found {
+  readonly key: ByteString
+  readonly encoded: unknown
+}
+
+/** Finds a value in its encoded form: the memory that the engine reads into is used again at once. */
+export const findRecord = (
+  { database, key: keyCodec, value }: {
+    readonly database: string
+    readonly key: Pick<KeyCodec<KeySchema>, "show">
+    readonly value: Pick<ValueCodec<ValueSchema>, "decodeRaw">
+  },
+  reader: Reader,
+  key: ByteString
+): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
+  const record = reader.get(database, key)
+  if (Result.isFailure(record)) return Result.fail(record.failure)
+  if (record.success === undefined) return Result.succeed(undefined)
+  return Result.map(value.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ key, encoded }))
+}
+
+type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
+
+/** The error of a collection that was opened by another definition since. */
+export const refusalOf = (
+  { name, signature }: Named,
+  { definitions, options: { path } }: StoreCore
+): Closed | undefined => definitions.isCurrent(name, signature) ? undefined : new Closed({ path, what: "Collection" })
+
+/** Runs an effect unless the collection was opened by another definition since. */
+export const ifCurrent = <A, E, R>(
+  definition: Named,
+  core: StoreCore,
+  use: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed, R> => {
+  const refused = refusalOf(definition, core)
+  return refused === undefined ? use() : Effect.fail(refused)
+}

@@ -1,0 +1,162 @@
+/**
+ * The update of a record of a collection: reads it, computes the next, and keeps that if it was
+ * computed from what is there.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { UniqueViolation } from "../../CollectionError.ts"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { Collection } from "../../CollectionService.ts"
+import type { Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import {
+  type Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  type ReadOnly,
+  type ValueDecoding,
+  ValueEncoding
+} from "../../StoreError.ts"
+import { addressOf } from "../buffer/writeSet.ts"
+import type { Step } from "../commit/groupCommit.ts"
+import { copyOf, isSameValue } from "../engineBytes.ts"
+import * as CallArguments from "../key/callArguments.ts"
+import * as Settled from "../settled.ts"
+import type { StoreCore } from "../store/openStore.ts"
+import type { StoreAccess } from "../store/storeAccess.ts"
+import type { Transaction } from "../transaction/transaction.ts"
+import type { Definition } from "./collectionDefinition.ts"
+import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
+
+type ReadAndWrite<A, E> = (reader: Reader) => Result.Result<Step<A>, E>
+
+/** What the other methods of the collection have in common with it. */
+interface Common {
+  /** A step that may be run when another definition has opened the collection since it was asked for. */
+  readonly current: <A, E>(step: ReadAndWrite<A, E>) => ReadAndWrite<A, E | Closed>
+  /** Begins a write. */
+  readonly enterToWrite: <A, E, R>(
+    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | Closed | ReadOnly, R>
+  /** The step that deletes a record, where there is one. */
+  readonly removal: (reader: Reader, key: ByteString) => Result.Result<Step<boolean>, EngineFailure>
+}
+
+/** Signals that a record was written over while its next value was computed. */
+const overtaken = Symbol("overtaken")
+
+/** Makes the method of a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  access: StoreAccess,
+  { options: { shared }, retryTurns }: StoreCore,
+  { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
+  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
+  { current, enterToWrite, removal }: Common
+): Collection<K, V, I>["update"] => {
+  type Update = Parameters<Collection<K, V, I>["update"]>[1]
+  type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
+  type ComputeError = KeyEncoding | ValueEncoding | ValueDecoding | EngineFailure
+
+  interface Next {
+    readonly value: Option.Option<V["Type"]>
+    readonly record: NewRecord | undefined
+  }
+
+  /** What comes of a stored record. */
+  interface Computed {
+    readonly old: Uint8Array | undefined
+    readonly next: Exit.Exit<Next, ComputeError>
+  }
+
+  /** Computes what an update writes. It has ended at once unless a schema takes its time. */
+  const compute = (
+    key: ByteString,
+    old: Uint8Array | undefined,
+    f: Update
+  ): Effect.Effect<Next, ComputeError, UpdateServices> =>
+    Settled.flatMap(
+      old === undefined
+        ? Effect.succeedNone
+        : Settled.map(valueCodec.decode(old, () => keyCodec.show(key)), Option.some),
+      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding, UpdateServices> => {
+        const given = CallArguments.nextOf(f, found)
+        if (Result.isFailure(given)) {
+          return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), detail: given.failure, collection: name }))
+        }
+        const value = given.success
+        return Option.isNone(value)
+          ? Effect.succeed({ value, record: undefined })
+          : Settled.map(writes.encode(key, value.value), (record) => ({ value, record }))
+      }
+    )
+
+  const readRecord = (reader: Reader, key: ByteString) =>
+    Result.map(reader.get(database, key), (record) => record === undefined ? undefined : copyOf(record))
+
+  const computeFirst = Effect.fnUntraced(function*(key: ByteString, f: Update) {
+    const old = yield* access.read((reader) => Effect.fromResult(readRecord(reader, key)))
+    const computing = Effect.suspend(() => compute(key, old, f))
+    // What fails by a record that another process has written over is no failure: the step looks at that.
+    const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
+    const computed: Computed = { old, next }
+    return computed
+  })
+
+  type Updated = Exit.Exit<Option.Option<V["Type"]>, ComputeError> | typeof overtaken
+
+  /** The step that writes what was computed from what is there. */
+  const writeComputed = (
+    reader: Reader,
+    key: ByteString,
+    { next, old }: Computed
+  ): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> => {
+    if (Exit.isFailure(next)) return Result.succeed({ result: Exit.failCause(next.cause), writes: [] })
+    const { record, value } = next.value
+    const result = Exit.succeed(value)
+    return record === undefined
+      ? Result.map(removal(reader, key), (step) => ({ ...step, result }))
+      : Result.map(writes.toPut(reader, record, old), (all) => ({ result, writes: all }))
+  }
+
+  const updateOnce = Effect.fnUntraced(function*(key: ByteString, f: Update) {
+    let computed = yield* computeFirst(key, f)
+    return yield* enterToWrite((transaction) => {
+      const step = (reader: Reader): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> => {
+        const present = readRecord(reader, key)
+        if (Result.isFailure(present)) return Result.fail(present.failure)
+        const old = present.success
+        if (!isSameValue(old, computed.old)) {
+          // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
+          const next = shared && transaction === undefined ? compute(key, old, f) : undefined
+          if (next === undefined || !Settled.isEnded(next)) return Result.succeed({ result: overtaken, writes: [] })
+          computed = { old, next }
+        }
+        return writeComputed(reader, key, computed)
+      }
+      return access.exactStep(
+        transaction,
+        current(step),
+        () => [database, key, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
+      )
+    })
+  })
+
+  /** Attempts until none is overtaken. A schema may take its time: between reading and writing others may write. */
+  const updateUntilDone = (bytes: ByteString, f: Update) => {
+    const attempt = updateOnce(bytes, f)
+    // In a shared store each attempt is a commit: fibers that overtake one another take turns.
+    const nextAttempt = shared ? retryTurns.inTurn([addressOf(database, bytes)], attempt) : attempt
+    const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
+    const nextAttemptUntilDone: Effect.Effect<
+      Option.Option<V["Type"]>,
+      Effect.Error<typeof attempt> | ComputeError,
+      Effect.Services<typeof attempt>
+    > = Effect.suspend(() => Effect.flatMap(nextAttempt, goOn))
+    return Effect.flatMap(attempt, goOn)
+  }
+
+  return (key, f) => Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone(bytes, f)))
+}

@@ -1,0 +1,150 @@
+/**
+ * Looks whether the records of a collection and the entries of its indexes are what
+ * they should be.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { Collection, Problem } from "../../CollectionService.ts"
+import type { Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import { Closed, type EngineFailure } from "../../StoreError.ts"
+import { keyOf } from "../engineBytes.ts"
+import * as RangeReader from "../reader/rangeReader.ts"
+import type { OpenSnapshot } from "../store/openStore.ts"
+import type { StoreInternals } from "../store/storeInternals.ts"
+import type { Definition, Index } from "./collectionDefinition.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
+import { recordKeyOf } from "./indexReads.ts"
+import { entryKey } from "./indexWrites.ts"
+
+/** Makes what verifies a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access, holder: { core } }: StoreInternals,
+  { database, indexes, key: keyCodec, value: valueCodec }: Definition<K, V, I>
+): Collection<K, V, I>["verify"] => {
+  /** Reads a snapshot, unless the store was closed since. */
+  const readFrom = <A>(
+    { isReleased, reader }: OpenSnapshot,
+    read: (reader: Reader) => Result.Result<A, EngineFailure>
+  ): Effect.Effect<A, Closed | EngineFailure> =>
+    Effect.suspend((): Effect.Effect<A, Closed | EngineFailure> =>
+      isReleased()
+        ? Effect.fail(new Closed({ path: core.options.path, what: "Store" }))
+        : Effect.fromResult(read(reader))
+    )
+
+  /** Reads a database part by part, and lets others run in between. */
+  const forEachRecord = Effect.fnUntraced(function*<E, R>(
+    snapshot: OpenSnapshot,
+    name: string,
+    use: (record: RangeReader.Part[number]) => Effect.Effect<void, E, R>
+  ) {
+    const read = RangeReader.make(snapshot.reader, name, {
+      from: undefined,
+      to: undefined,
+      reverse: false,
+      values: true
+    })
+    const readPart = access.whenReadable(() => readFrom(snapshot, read))
+    for (;;) {
+      yield* Effect.yieldNow
+      const part = yield* readPart
+      if (part === undefined) return
+      yield* Effect.forEach(part, use, { discard: true })
+    }
+  })
+
+  /** Whether an index has a record under a key. */
+  const isEntered = (
+    reader: Reader,
+    key: ByteString,
+    index: Index<V["Type"], I[keyof I]>,
+    indexKey: ByteString
+  ): Result.Result<boolean, EngineFailure> =>
+    Result.map(
+      reader.get(index.database, entryKey(index, indexKey, key)),
+      (value) => value !== undefined && (!index.isUnique || keyOf(value) === key)
+    )
+
+  const verifyRecord = Effect.fnUntraced(function*(
+    problems: Array<Problem>,
+    [key, record]: RangeReader.Part[number],
+    snapshot: OpenSnapshot
+  ) {
+    const shown = keyCodec.show(key)
+    const undecodable = (error: { readonly message: string }) => {
+      problems.push({ _tag: "Undecodable", key: shown, detail: error.message })
+    }
+    yield* Effect.match(keyCodec.decode(key), { onFailure: undecodable, onSuccess: () => undefined })
+    const value = yield* Effect.result(valueCodec.decode(record, () => shown))
+    if (Result.isFailure(value)) {
+      if (value.failure._tag === "EngineFailure") return yield* value.failure
+      return undecodable(value.failure)
+    }
+    const entries = CollectionRecord.entriesOf(record)
+    const entered = new Set(entries.map(CollectionRecord.nameOf))
+    for (const index of indexes.values()) {
+      const indexKeys = yield* Effect.result(index.keysOf(value.success))
+      if (Result.isFailure(indexKeys)) {
+        undecodable(indexKeys.failure)
+        continue
+      }
+      const wanted = new Set(indexKeys.success)
+      for (const [place, indexKey] of entries) {
+        if (place === index.place && !wanted.has(indexKey)) {
+          problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
+        }
+      }
+      for (const indexKey of indexKeys.success) {
+        const isThere = yield* readFrom(snapshot, (reader) => isEntered(reader, key, index, indexKey))
+        if (!isThere || !entered.has(CollectionRecord.nameOf([index.place, indexKey]))) {
+          problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
+        }
+      }
+    }
+  })
+
+  const verify = Effect.fnUntraced(function*(snapshot: OpenSnapshot) {
+    const problems: Array<Problem> = []
+    yield* forEachRecord(snapshot, database, (record) => verifyRecord(problems, record, snapshot))
+    for (const index of indexes.values()) {
+      yield* forEachRecord(snapshot, index.database, (entry) =>
+        Effect.gen(function*() {
+          const key = Result.getOrUndefined(recordKeyOf(index, entry))
+          const record = key === undefined
+            ? undefined
+            : yield* readFrom(snapshot, (reader) => reader.get(database, key))
+          const isBacked = key !== undefined && record !== undefined &&
+            CollectionRecord.entriesOf(record).some(([place, indexKey]) =>
+              place === index.place && entryKey(index, indexKey, key) === entry[0]
+            )
+          if (!isBacked) {
+            problems.push({
+              _tag: "StrayEntry",
+              key: key === undefined ? "" : keyCodec.show(key),
+              index: index.name,
+              indexKey: index.key.show(entry[0])
+            })
+          }
+        }))
+    }
+    return problems
+  })
+
+  return Effect.scoped(Effect.flatMap(
+    access.enter(() =>
+      Effect.andThen(
+        core.beforeSnapshot,
+        access.whenReadable(() =>
+          Effect.acquireRelease(
+            Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
+            (snapshot) => Effect.sync(snapshot.release)
+          )
+        )
+      )
+    ),
+    verify
+  ))
+}

@@ -1,0 +1,347 @@
+/**
+ * The methods of a collection that read and write its records.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { KeyExists, type UniqueViolation } from "../../CollectionError.ts"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { Collection, ReadOne } from "../../CollectionService.ts"
+import type { Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import {
+  Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  KeyNotFound,
+  type ReadOnly,
+  type ValueDecoding
+} from "../../StoreError.ts"
+import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
+import type { CommitError } from "../commit/committer.ts"
+import type { Step } from "../commit/groupCommit.ts"
+import { copyOf } from "../engineBytes.ts"
+import * as CallArguments from "../key/callArguments.ts"
+import * as Settled from "../settled.ts"
+import * as ChangeStream from "../store/changeStream.ts"
+import * as RecordStream from "../store/recordStream.ts"
+import type { StoreInternals } from "../store/storeInternals.ts"
+import type { Transaction } from "../transaction/transaction.ts"
+import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
+import * as CollectionUpdate from "./collectionUpdate.ts"
+import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
+import * as TypedRanges from "./typedRanges.ts"
+
+const anything = () => Result.void
+
+/** Makes the methods of a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access, holder, transactions }: StoreInternals,
+  definition: Definition<K, V, I>,
+  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
+  open: RecordStream.OpenRecords
+): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
+  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
+  const { buffer } = holder.core
+  const hasIndexes = indexes.size > 0
+  const { shared } = holder.core.options
+  /** Whether all writes of a record are exact across processes: what is unique is so by them. */
+  const isAlwaysExact = shared && [...indexes.values()].some(({ isUnique }) => isUnique)
+
+  /** Begins a write, unless the collection was opened by another definition since. */
+  const enterToWrite = <A, E, R>(
+    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
+    access.enterToWrite((transaction) => ifCurrent(definition, holder.core, () => use(transaction)))
+
+  const notFound = (key: ByteString) => new KeyNotFound({ key: keyCodec.show(key), collection: name })
+
+  // ---------------------------------------------------------------------------
+  // reading
+  // ---------------------------------------------------------------------------
+
+  const isPending = (key: ByteString): boolean => buffer.get(database, key) !== undefined
+
+  const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.show(key))
+
+  /** Begins a call with the bytes of a key. */
+  const withKey = <A, E, R>(
+    key: K["Type"],
+    use: (bytes: ByteString) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | KeyEncoding, R | K["EncodingServices"]> =>
+    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), use))
+
+  /** Reads by a key, and goes on with what was found. */
+  const readKey = <F, E, A, E2, R>(
+    key: K["Type"],
+    find: (reader: Reader, bytes: ByteString) => Result.Result<F, E>,
+    use: (found: F, bytes: ByteString) => Effect.Effect<A, E2, R>
+  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | K["EncodingServices"]> =>
+    Effect.withFiber((fiber) =>
+      Settled.flatMap(keyCodec.encode(key), (bytes) =>
+        access.find(
+          fiber,
+          (reader) => find(reader, bytes),
+          (found) => use(found, bytes),
+          () => isPending(bytes)
+        ))
+    )
+
+  const findEncoded = (reader: Reader, key: ByteString) => findRecord(definition, reader, key)
+
+  const decodeEncoded = (key: ByteString, encoded: unknown) =>
+    valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
+
+  const get: Collection<K, V, I>["get"] = (key) =>
+    readKey(
+      key,
+      findEncoded,
+      (found, bytes) =>
+        found === undefined ? Effect.succeedNone : Settled.map(decodeEncoded(bytes, found.encoded), Option.some)
+    )
+
+  const getOrFail: Collection<K, V, I>["getOrFail"] = (key) =>
+    readKey(
+      key,
+      findEncoded,
+      (found, bytes): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+        found === undefined ? Effect.fail(notFound(bytes)) : decodeEncoded(bytes, found.encoded)
+    )
+
+  const has: Collection<K, V, I>["has"] = (key) =>
+    readKey(key, (reader, bytes) => reader.has(database, bytes), Effect.succeed)
+
+  const getMany: Collection<K, V, I>["getMany"] = Effect.fnUntraced(function*(wanted) {
+    const noList = CallArguments.notAList("keys", wanted, name)
+    if (noList !== undefined) return yield* noList
+    const named: Array<readonly [K["Type"], ByteString]> = []
+    for (const key of wanted) named.push([key, yield* keyCodec.encode(key)])
+    const records = yield* access.read((reader) =>
+      Effect.fromResult(Result.all(named.map(([, key]) =>
+        Result.map(
+          reader.get(database, key),
+          (record) => record === undefined ? undefined : copyOf(record)
+        )
+      )))
+    )
+    const found = new Map<K["Type"], V["Type"]>()
+    const missing: Array<K["Type"]> = []
+    for (const [at, [name_, key]] of named.entries()) {
+      const record = records[at]
+      if (record === undefined) missing.push(name_)
+      else if (!found.has(name_)) found.set(name_, yield* decodeValue(key, record))
+    }
+    return { found, missing }
+  })
+
+  // ---------------------------------------------------------------------------
+  // writing
+  // ---------------------------------------------------------------------------
+
+  /** A step that may be run when another definition has opened the collection since it was asked for. */
+  const current =
+    <A, E>(step: (reader: Reader) => Result.Result<Step<A>, E>) =>
+    (reader: Reader): Result.Result<Step<A>, E | Closed> => {
+      const refused = refusalOf(definition, holder.core)
+      return refused === undefined ? step(reader) : Result.fail(refused)
+    }
+
+  /** Keeps a record; `check` says whether what is there may be written over. */
+  const putRecord = <E>(
+    transaction: Transaction | undefined,
+    record: NewRecord,
+    check: (old: Uint8Array | undefined) => Result.Result<void, E>,
+    isExact: boolean
+  ): Effect.Effect<void, E | UniqueViolation | CommitError | Closed> => {
+    const step = (reader: Reader): Result.Result<Step<void>, E | UniqueViolation | EngineFailure> => {
+      const old = reader.get(database, record.key)
+      if (Result.isFailure(old)) return Result.fail(old.failure)
+      const allowed = check(old.success)
+      if (Result.isFailure(allowed)) return Result.fail(allowed.failure)
+      return Result.map(writes.toPut(reader, record, old.success), (all) => ({ result: undefined, writes: all }))
+    }
+    return isExact
+      ? access.exactStep(transaction, current(step), () => [database, record.key, record.bytes])
+      : access.step(transaction, step)
+  }
+
+  const encodeRecord = (key: K["Type"], value: V["Type"]) => withKey(key, (bytes) => writes.encode(bytes, value))
+
+  const put: Collection<K, V, I>["put"] = (key, value) =>
+    Effect.flatMap(encodeRecord(key, value), (record) =>
+      enterToWrite((transaction) =>
+        hasIndexes
+          ? putRecord(transaction, record, anything, isAlwaysExact)
+          : access.write(transaction, [[database, record.key, record.bytes]])
+      ))
+
+  const insert: Collection<K, V, I>["insert"] = (key, value) =>
+    Effect.flatMap(
+      encodeRecord(key, value),
+      (record) =>
+        enterToWrite((transaction) =>
+          putRecord(
+            transaction,
+            record,
+            (old) =>
+              old === undefined
+                ? Result.void
+                : Result.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })),
+            shared
+          )
+        )
+    )
+
+  /** The step that deletes a record, where there is one. */
+  const removal = (reader: Reader, key: ByteString): Result.Result<Step<boolean>, EngineFailure> =>
+    Result.flatMap(reader.get(database, key), (old): Result.Result<Step<boolean>, EngineFailure> =>
+      old === undefined
+        ? Result.succeed({ result: false, writes: [] })
+        : Result.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
+
+  const removeRecord = (
+    transaction: Transaction | undefined,
+    key: ByteString,
+    isExact: boolean
+  ): Effect.Effect<boolean, CommitError | Closed> => {
+    const step = (reader: Reader) => removal(reader, key)
+    return isExact
+      ? access.exactRemovingStep(transaction, current(step), () => [database, key, null])
+      : access.removingStep(transaction, step)
+  }
+
+  const deleteKey: Collection<K, V, I>["delete"] = (key) =>
+    withKey(key, (bytes) =>
+      enterToWrite((transaction) =>
+        hasIndexes
+          ? Effect.asVoid(removeRecord(transaction, bytes, isAlwaysExact))
+          : access.remove(transaction, [[database, bytes, null]])
+      ))
+
+  const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
+    withKey(key, (bytes) =>
+      enterToWrite((transaction) =>
+        Effect.flatMap(
+          removeRecord(transaction, bytes, shared),
+          (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(bytes))
+        )
+      ))
+
+  const update = CollectionUpdate.make(access, holder.core, definition, writes, {
+    current,
+    enterToWrite,
+    removal
+  })
+
+  const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+    const noList = CallArguments.notAList("entries", entries, name)
+    if (noList !== undefined) return yield* noList
+    const records: Array<NewRecord> = []
+    for (const entry of entries) {
+      const noPair = CallArguments.notAPair(entry, name)
+      if (noPair !== undefined) return yield* noPair
+      records.push(yield* encodeRecord(...entry))
+    }
+    if (!hasIndexes) {
+      const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
+      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
+    }
+    yield* transactions.withTransaction(
+      enterToWrite((transaction) =>
+        Effect.forEach(records, (record) => putRecord(transaction, record, anything, false), { discard: true })
+      )
+    )
+  })
+
+  const deleteMany: Collection<K, V, I>["deleteMany"] = Effect.fnUntraced(function*(unwanted) {
+    const noList = CallArguments.notAList("keys", unwanted, name)
+    if (noList !== undefined) return yield* noList
+    const keys: Array<ByteString> = []
+    for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
+    if (!hasIndexes) {
+      const all = fromWrites(keys.map((key) => [database, key, null]))
+      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
+    }
+    yield* transactions.withTransaction(
+      enterToWrite((transaction) =>
+        Effect.forEach(keys, (key) => removeRecord(transaction, key, false), { discard: true })
+      )
+    )
+  })
+
+  const clear = enterToWrite((transaction) => {
+    const all = new WriteSet()
+    all.clear(database)
+    for (const index of indexes.values()) all.clear(index.database)
+    return access.writeAll(transaction, all)
+  })
+
+  // ---------------------------------------------------------------------------
+  // ranges
+  // ---------------------------------------------------------------------------
+
+  const reads = TypedRanges.makeReads<K, K, V>(
+    {
+      open,
+      name,
+      database,
+      codec: keyCodec,
+      isPart: false,
+      keys: { values: false, resolve: RecordStream.itself },
+      records: { values: true, resolve: RecordStream.itself }
+    },
+    keyCodec,
+    ([key, record]) => decodeValue(key, record)
+  )
+
+  const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>
+    Effect.andThen(
+      CallArguments.checked("the range", range, CallArguments.endChecks, name),
+      Effect.suspend(() => Stream.runHead(reads.entries({ ...range, reverse, limit: 1 })))
+    )
+
+  const changes: Collection<K, V, I>["changes"] = (options = {}) => {
+    const subscribe = Effect.suspend(() => {
+      const { capacity, ...prefix } = options
+      return Effect.map(
+        TypedRanges.toKeyRange(keyCodec, prefix, false),
+        (range) =>
+          ChangeStream.make(holder, access, {
+            database,
+            range,
+            capacity,
+            decodeKey: keyCodec.decode,
+            decodeValue: (key, record) => ChangeStream.decodingOwn(decodeValue(key, record))
+          })
+      )
+    })
+    return Stream.unwrap(
+      Effect.andThen(
+        CallArguments.checked("the options of changes", options, CallArguments.typedChangesChecks, name),
+        subscribe
+      )
+    )
+  }
+
+  return {
+    get,
+    getOrFail,
+    has,
+    getMany,
+    put,
+    insert,
+    update,
+    delete: deleteKey,
+    deleteOrFail,
+    putMany,
+    deleteMany,
+    clear,
+    ...reads,
+    first: readOne(false),
+    last: readOne(true),
+    size: access.read((reader) => Effect.fromResult(reader.count(database))),
+    changes
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * The indexes of a collection, for those who read.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { CollectionIndex } from "../../CollectionService.ts"
+import type { Reader } from "../../Engine.ts"
+import { ByteString } from "../../Key.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import { afterPrefix } from "../../Range.ts"
+import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../../StoreError.ts"
+import { copyOf, keyOf } from "../engineBytes.ts"
+import * as Settled from "../settled.ts"
+import type { OpenRecords, StoredRecord } from "../store/recordStream.ts"
+import type { Holder, StoreAccess } from "../store/storeAccess.ts"
+import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
+import type { KeyCodec } from "./typedCodecs.ts"
+import * as TypedRanges from "./typedRanges.ts"
+
+/** The key of the record that an entry of an index leads to. */
+export const recordKeyOf = (
+  index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "endOf"> },
+  [entry, value]: StoredRecord
+): Result.Result<ByteString, KeyEncoding | undefined> =>
+  Result.filterOrFail(
+    index.isUnique
+      ? Result.succeed(keyOf(value))
+      : Result.map(index.key.endOf(entry), (end) => ByteString(entry.slice(end))),
+    (key) => key !== "",
+    () => undefined
+  )
+
+/** Makes an index for those who read. */
+export const make = <
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  IK extends KeySchema
+>(
+  definition: Definition<K, V, I>,
+  index: Index<V["Type"], IK>,
+  { core }: Holder,
+  access: StoreAccess,
+  openRecords: OpenRecords
+): CollectionIndex<IK, K, V> => {
+  const { database, key: keyCodec, name, value: valueCodec } = definition
+
+  /** An index is that of the definition by which the collection was opened last. */
+  const checked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.suspend(() => ifCurrent(definition, core, () => effect))
+
+  const open: OpenRecords = (options, resolve) => checked(openRecords(options, resolve))
+
+  /** The key that an entry leads to. An entry that cannot be read leads to none; `verify` tells of it. */
+  const resolveKey = (entry: StoredRecord): Result.Result<StoredRecord | undefined> => {
+    const key = Result.getOrUndefined(recordKeyOf(index, entry))
+    return Result.succeed(key === undefined ? undefined : [key, entry[1]])
+  }
+
+  const resolveRecord = (
+    entry: StoredRecord,
+    reader: Reader
+  ): Result.Result<StoredRecord | undefined, EngineFailure> => {
+    const key = Result.getOrUndefined(recordKeyOf(index, entry))
+    if (key === undefined) return Result.succeed(undefined)
+    return Result.map(reader.get(database, key), (record) => record === undefined ? undefined : [key, copyOf(record)])
+  }
+
+  const decodeValue = ([key, record]: StoredRecord) => valueCodec.decode(record, () => keyCodec.show(key))
+
+  const reads = TypedRanges.makeReads<IK, K, V>(
+    {
+      open,
+      name: `${name}.${index.name}`,
+      database: index.database,
+      codec: index.key,
+      isPart: !index.isUnique,
+      // A unique index has the records' own keys in its values.
+      keys: { values: index.isUnique, resolve: resolveKey },
+      records: { values: index.isUnique, resolve: resolveRecord }
+    },
+    keyCodec,
+    decodeValue
+  )
+
+  /** The first entry of an index key. */
+  const findEntry = (reader: Reader, indexKey: ByteString): Result.Result<StoredRecord | undefined, EngineFailure> => {
+    if (index.isUnique) {
+      return Result.map(
+        reader.get(index.database, indexKey),
+        (value) => value === undefined ? undefined : [indexKey, value]
+      )
+    }
+    const part = (from: ByteString, inclusive: boolean): Result.Result<StoredRecord | undefined, EngineFailure> =>
+      Result.flatMap(
+        reader.read(index.database, {
+          from: { key: from, inclusive },
+          to: afterPrefix(indexKey),
+          reverse: false,
+          values: false,
+          maxRecords: 1,
+          maxBytes: Infinity
+        }),
+        ({ records: [first], rest }) =>
+          // What the engine gave may be deleted by a pending write: then what follows is looked at.
+          first === undefined && rest?.from !== undefined
+            ? part(rest.from.key, rest.from.inclusive)
+            : Result.succeed(first)
+      )
+    return part(indexKey, true)
+  }
+
+  /** Finds the first record that an index key leads to. */
+  const findFirst = (
+    reader: Reader,
+    indexKey: ByteString
+  ): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
+    const entry = findEntry(reader, indexKey)
+    if (Result.isFailure(entry)) return Result.fail(entry.failure)
+    const key = entry.success === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry.success))
+    return key === undefined ? Result.succeed(undefined) : findRecord(definition, reader, key)
+  }
+
+  /** Reads by an index key, and goes on with what was found. */
+  const readKey = <F, E, A, E2, R>(
+    key: IK["Type"],
+    find: (reader: Reader, indexKey: ByteString) => Result.Result<F, E>,
+    use: (found: F, indexKey: ByteString) => Effect.Effect<A, E2, R>
+  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | IK["EncodingServices"]> =>
+    Effect.withFiber((fiber) =>
+      Settled.flatMap(index.key.encode(key), (indexKey) =>
+        ifCurrent(definition, core, () =>
+          access.find(
+            fiber,
+            (reader) => find(reader, indexKey),
+            (found) => use(found, indexKey)
+          )))
+    )
+
+  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
+
+  return {
+    get: (key) =>
+      readKey(
+        key,
+        findFirst,
+        (found) => found === undefined ? Effect.succeedNone : Settled.map(decodeFound(found), Option.some)
+      ),
+    getOrFail: (key) =>
+      readKey(
+        key,
+        findFirst,
+        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+          found === undefined
+            ? Effect.fail(new KeyNotFound({ key: index.key.show(indexKey), collection: `${name}.${index.name}` }))
+            : decodeFound(found)
+      ),
+    has: (key) =>
+      readKey(
+        key,
+        (reader, indexKey) => Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined),
+        Effect.succeed
+      ),
+    ...reads
+  }
+}

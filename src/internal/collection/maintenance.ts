@@ -1,0 +1,164 @@
+/**
+ * What the work on a collection as a whole needs to know of it: the work on its versions
+ * and its indexes, which knows records as bytes, not as the types of its schemas.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { DuplicateKeys } from "../../CollectionError.ts"
+import type { CollectionOptions, Migration, ValueSchema } from "../../CollectionOptions.ts"
+import type { MaintenanceServices } from "../../CollectionService.ts"
+import type { RangePart, Reader } from "../../Engine.ts"
+import { ByteString } from "../../Key.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import type { EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { StoreInternals } from "../store/storeInternals.ts"
+import type * as Transaction from "../transaction/transaction.ts"
+import * as Catalog from "./catalog.ts"
+import { type Definition, storedIndexesOf } from "./collectionDefinition.ts"
+import { recordKeyOf } from "./indexReads.ts"
+import { entryKey } from "./indexWrites.ts"
+import type { KeyCodec, ValueCodec } from "./typedCodecs.ts"
+
+/** An index, without the types of its schemas. */
+export interface MaintainedIndex {
+  readonly name: string
+  readonly isUnique: boolean
+  readonly key: Pick<KeyCodec<KeySchema>, "endOf">
+}
+
+/** What can keep a record from being in an index. */
+export type IndexError = ValueDecoding | KeyEncoding
+
+/** A collection, without the types of its schemas. */
+export interface Maintained<R> {
+  readonly internals: StoreInternals
+  readonly wanted: Catalog.Wanted
+  readonly database: string
+  readonly indexes: ReadonlyMap<string, MaintainedIndex>
+  readonly migrations: Readonly<Record<number, Migration<unknown, R>>>
+  readonly raw: Pick<ValueCodec<ValueSchema>, "encodeRaw" | "decodeRaw">
+  readonly show: (key: ByteString) => string
+  /** Fails where the encoded form of a value is not one of the schema. */
+  readonly check: (encoded: unknown, key: ByteString) => Effect.Effect<unknown, ValueDecoding, R>
+  /** The keys that a record has in some indexes, by the names of these. */
+  readonly keysOf: (
+    key: ByteString,
+    record: Uint8Array,
+    names: ReadonlySet<string>
+  ) => Effect.Effect<ReadonlyArray<readonly [index: string, indexKey: ByteString]>, IndexError | EngineFailure, R>
+  /** A key of a record as the program has it; as it is shown where it does not decode. */
+  readonly decodeKey: (key: ByteString) => Effect.Effect<unknown, never, R>
+  /** A key in an index as the program has it; as it is shown where it does not decode. */
+  readonly decodeIndexKey: (index: string, key: ByteString) => Effect.Effect<unknown, never, R>
+  /** The signature of the definition with its indexes in these places. */
+  readonly signatureWith: (stored: ReadonlyArray<Catalog.StoredIndex>) => string
+}
+
+const decoded = <K extends KeySchema>(codec: KeyCodec<K>, key: ByteString) =>
+  Effect.match(codec.decode(key), { onFailure: (): unknown => codec.show(key), onSuccess: (value): unknown => value })
+
+/** Leaves the types of a collection out. */
+export const make = <
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  R extends Record<number, unknown>
+>(
+  internals: StoreInternals,
+  definition: Definition<K, V, I>,
+  options: CollectionOptions<K, V, I, R>,
+  signatureWith: (stored: ReadonlyArray<Catalog.StoredIndex>) => string
+): Maintained<R[keyof R] | MaintenanceServices<K, V, I>> => {
+  const { database, fingerprint, indexes, key: keyCodec, name, value: valueCodec, version } = definition
+  const keysOf = Effect.fnUntraced(function*(key: ByteString, record: Uint8Array, names: ReadonlySet<string>) {
+    const value = yield* valueCodec.decode(record, () => keyCodec.show(key))
+    const found: Array<readonly [string, ByteString]> = []
+    for (const index of indexes.values()) {
+      if (!names.has(index.name)) continue
+      for (const indexKey of yield* index.keysOf(value)) {
+        yield* Effect.fromResult(index.key.checkLength(entryKey(index, indexKey, key)))
+        found.push([index.name, indexKey])
+      }
+    }
+    return found
+  })
+  return {
+    internals,
+    wanted: { name, version, fingerprint, indexes: storedIndexesOf(definition) },
+    database,
+    indexes,
+    migrations: options.migrations ?? {},
+    raw: valueCodec,
+    show: keyCodec.show,
+    check: (encoded, key) => valueCodec.decodeEncoded(encoded, () => keyCodec.show(key)),
+    keysOf,
+    decodeKey: (key) => decoded(keyCodec, key),
+    decodeIndexKey: (index, key) => {
+      const codec = indexes.get(index)?.key
+      return codec === undefined ? Effect.succeed(undefined) : decoded(codec, key)
+    },
+    signatureWith
+  }
+}
+
+/** Records and bytes of a part, which take some tenths of a second at the most. */
+const partRecords = 1024
+const partBytes = 1024 * 1024
+
+/** Reads the part of a database that comes after a key. */
+export const readPart = (
+  reader: Reader,
+  database: string,
+  after: string | undefined
+): Effect.Effect<RangePart, EngineFailure> =>
+  Effect.fromResult(reader.read(database, {
+    from: after === undefined ? undefined : { key: ByteString(after), inclusive: false },
+    to: undefined,
+    reverse: false,
+    values: true,
+    maxRecords: partRecords,
+    maxBytes: partBytes
+  }))
+
+/** The key that a part was read to, where something comes after it. All records of a part may be deleted by pending writes. */
+export const readTo = ({ rest }: RangePart): ByteString | undefined => rest?.from?.key
+
+/** Runs an effect in a transaction of its own. */
+export const inTransaction = <R, A, E, R2>(
+  { internals: { access, transactions } }: Maintained<R>,
+  use: (transaction: Transaction.Transaction) => Effect.Effect<A, E, R2>
+) =>
+  transactions.withTransaction(
+    access.enterToWrite((transaction) =>
+      transaction === undefined ? Effect.die("a transaction was begun") : use(transaction)
+    )
+  )
+
+/** The key of the record that an entry of an index leads to, where it leads to one. */
+export const leadsTo = (index: MaintainedIndex, entry: RangePart["records"][number]): ByteString | undefined =>
+  Result.getOrUndefined(recordKeyOf(index, entry))
+
+/** How many duplicates are listed. */
+export const maxDuplicates = 100
+
+/** Makes the error that lists duplicates. */
+export const duplicateKeys = Effect.fnUntraced(function*<R>(
+  { decodeIndexKey, decodeKey, wanted: { name } }: Maintained<R>,
+  found: ReadonlyArray<Catalog.StoredDuplicate>,
+  count: number
+) {
+  const groups = new Map<string, { readonly first: Catalog.StoredDuplicate; readonly keys: Array<string> }>()
+  for (const duplicate of found) {
+    const id = `${duplicate.index}\0${duplicate.indexKey}`
+    const group = groups.get(id) ?? { first: duplicate, keys: [duplicate.holder] }
+    if (!group.keys.includes(duplicate.key)) group.keys.push(duplicate.key)
+    groups.set(id, group)
+  }
+  const duplicates = yield* Effect.forEach(groups.values(), ({ first, keys }) =>
+    Effect.all({
+      index: Effect.succeed(first.index),
+      indexKey: decodeIndexKey(first.index, ByteString(first.indexKey)),
+      keys: Effect.forEach(keys, (key) => decodeKey(ByteString(key)))
+    }))
+  return new DuplicateKeys({ collection: name, duplicates, count })
+})

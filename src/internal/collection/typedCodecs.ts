@@ -1,0 +1,237 @@
+/**
+ * Keys and values of a collection, through their schemas, to bytes and back.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Formatter from "effect/Formatter"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { ByteString } from "../../Key.ts"
+import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
+import {
+  type EngineFailure,
+  KeyEncoding,
+  type KeyEncodingReason,
+  ValueDecoding,
+  ValueEncoding
+} from "../../StoreError.ts"
+import * as OrderedKeyCodec from "../key/orderedKeyCodec.ts"
+import { count } from "../quantity.ts"
+import * as Settled from "../settled.ts"
+import type { StoreCore } from "../store/openStore.ts"
+import type { Holder } from "../store/storeAccess.ts"
+import { decodingFailure } from "../value/decodingFailure.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
+import { isNative } from "./schemaShape.ts"
+import { isSparse, takesHoles } from "./sparseArrays.ts"
+
+/**
+ * Runs a schema, of whatever kind its failure is: a value of a program without types may
+ * throw as it is looked at, and so may a transformation.
+ */
+const bySchema = <A, E, R>(
+  run: () => Effect.Effect<A, Schema.SchemaError, R>,
+  refuse: (detail: string, cause: unknown) => E
+): Effect.Effect<A, E, R> => {
+  const refuseAny = (cause: unknown): E => refuse(Predicate.isError(cause) ? cause.message : "it cannot be read", cause)
+  const started = Result.try(run)
+  if (Result.isFailure(started)) return Effect.fail(refuseAny(started.failure))
+  const effect = started.success
+  return Settled.isSucceeded(effect)
+    ? effect
+    : Effect.catchDefect(Effect.mapError(effect, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
+}
+
+/** Turns keys into bytes and back. */
+export interface KeyCodec<K extends KeySchema> {
+  readonly encode: (key: K["Type"]) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
+  readonly encodePrefix: (prefix: KeyPrefix<K["Encoded"]>) => Effect.Effect<ByteString, KeyEncoding>
+  readonly decode: (bytes: ByteString) => Effect.Effect<K["Type"], KeyEncoding, K["DecodingServices"]>
+  /** Where the key ends with which the bytes begin. */
+  readonly endOf: (bytes: ByteString) => Result.Result<number, KeyEncoding>
+  /** Shows a key in a message. */
+  readonly show: (bytes: ByteString) => string
+  /** Refuses bytes that are too long for the engine. */
+  readonly checkLength: (bytes: ByteString) => Result.Result<ByteString, KeyEncoding>
+}
+
+const longestShown = 50
+
+// A value of a program without types may throw as it is looked at.
+const isBytes = (key: unknown): key is Uint8Array =>
+  Result.getOrElse(Result.try(() => key instanceof Uint8Array), () => false)
+
+/** Of more elements no more than the kind is shown. */
+const mostShownElements = 8
+
+/** Neither is a text of more characters formatted, only to be cut, nor a number of more bits. */
+const longestFormatted = 10_000
+
+const isShort = (key: unknown): boolean => {
+  if (Predicate.isString(key)) return key.length <= longestFormatted
+  if (Predicate.isBigInt(key)) return BigInt.asIntN(longestFormatted, key) === key
+  if (!Predicate.isObjectKeyword(key)) return true
+  return key instanceof Date || DateTime.isDateTime(key) ||
+    (Array.isArray(key) && key.length <= mostShownElements && key.every(isShort))
+}
+
+/** Shows a key, or what was given as one: a value of any size, that may throw as it is looked at. */
+const makeShow = ({ keys }: Holder) => (key: unknown): string => {
+  if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
+  const text = Result.getOrElse(Result.try(() => isShort(key) ? Formatter.format(key) : ""), () => "")
+  if (text === "") return keys.show(key)
+  return text.length > longestShown ? `${text.slice(0, longestShown - 3)}...` : text
+}
+
+/** Makes the codec of keys, or says why the schema has no order. */
+export const makeKeyCodec = <K extends KeySchema>(
+  schema: K,
+  holder: Holder,
+  collection: string
+): Result.Result<KeyCodec<K>, string> =>
+  Result.map(OrderedKeyCodec.make(schema), (ordered) => {
+    const { maxKeyBytes } = holder.core.environment
+    const showKey = makeShow(holder)
+    const encodeBySchema = Schema.encodeUnknownEffect(schema)
+    const decodeBySchema = Schema.decodeUnknownEffect(schema)
+
+    const refuse = (reason: KeyEncodingReason, key: unknown, detail: string) =>
+      new KeyEncoding({ reason, key: showKey(key), detail, collection })
+
+    const refuseStored = (bytes: ByteString, detail: string) => refuse("NotDecodable", show(bytes), detail)
+
+    const show = (bytes: ByteString): string =>
+      Result.match(ordered.decodePart(bytes, 0), {
+        onSuccess: ({ value }) => showKey(value),
+        onFailure: () => count(bytes.length, "byte")
+      })
+
+    const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
+      bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
+        new KeyEncoding({
+          reason: "TooLong",
+          key: show(bytes),
+          detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`,
+          collection
+        })
+      )
+
+    const orderedBytes = (key: unknown, bytes: Result.Result<ByteString, string>) =>
+      Effect.fromResult(
+        Result.flatMap(Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)), checkLength)
+      )
+
+    return {
+      encode: (key) =>
+        Settled.flatMap(
+          bySchema(() => encodeBySchema(key), (detail) => refuse("Schema", key, detail)),
+          (encoded) => orderedBytes(key, ordered.encode(encoded))
+        ),
+      encodePrefix: (prefix) => orderedBytes(prefix, ordered.encodePrefix(prefix)),
+      decode: (bytes) =>
+        Settled.flatMap(
+          Effect.fromResult(Result.mapError(ordered.decode(bytes), (detail) => refuseStored(bytes, detail))),
+          (encoded) => bySchema(() => decodeBySchema(encoded), (detail) => refuseStored(bytes, detail))
+        ),
+      endOf: (bytes) =>
+        Result.mapBoth(ordered.decodePart(bytes, 0), {
+          onSuccess: ({ end }) => end,
+          onFailure: (detail) => refuseStored(bytes, detail)
+        }),
+      show,
+      checkLength
+    }
+  })
+
+/** Turns values into bytes and back. Keys are there for messages. */
+export interface ValueCodec<V extends ValueSchema> {
+  /** The schema whose encoded side is stored. */
+  readonly stored: Schema.Constraint
+  /** The most bytes that a record may have, its entries in indexes included. */
+  readonly maxBytes: number
+  readonly encode: (
+    value: V["Type"],
+    key: () => string
+  ) => Effect.Effect<Uint8Array, ValueEncoding, V["EncodingServices"]>
+  /** Decodes a record, its entries in indexes included. */
+  readonly decode: (
+    record: Uint8Array,
+    key: () => string
+  ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
+  /** Encodes what is in the encoded form of the schema already. */
+  readonly encodeRaw: (value: unknown, key: () => string) => Result.Result<Uint8Array, ValueEncoding>
+  /** Decodes a record to the encoded form of the schema, at once. */
+  readonly decodeRaw: (record: Uint8Array, key: () => string) => Result.Result<unknown, ValueDecoding | EngineFailure>
+  /** Decodes the encoded form of the schema. */
+  readonly decodeEncoded: (
+    encoded: unknown,
+    key: () => string
+  ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+}
+
+/**
+ * The schema whose encoded side is stored. Of the classes of Effect (Option, DateTime,
+ * Duration, ...) a value would keep no more than the fields: they are stored as JSON.
+ */
+export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCodecJson<S> =>
+  isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
+
+/** Makes the codec of values. */
+export const makeValueCodec = <V extends ValueSchema>(
+  schema: V,
+  { environment, values }: StoreCore,
+  collection: string
+): ValueCodec<V> => {
+  const stored = storedSchema(schema)
+  const encodeBySchema = Schema.encodeUnknownEffect(stored)
+  const decodeBySchema = Schema.decodeUnknownEffect(stored)
+  const mayHang = takesHoles(stored.ast)
+  const detailOfSparse = "an array is longer than what is in it"
+
+  const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
+    Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: key(), collection, ...failure }))
+
+  const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) => {
+    const bytes = CollectionRecord.valueOf(record)
+    return Result.mapError(values.decode(bytes, bytes.length), decodingFailure(() => ({ key: key(), collection })))
+  }
+
+  const bySchemaOf = <A, E, R>(
+    value: unknown,
+    run: () => Effect.Effect<A, Schema.SchemaError, R>,
+    refuse: (failure: { readonly detail: string; readonly cause?: unknown }) => E
+  ): Effect.Effect<A, E, R> =>
+    mayHang && isSparse(value)
+      ? Effect.fail(refuse({ detail: detailOfSparse }))
+      : bySchema(run, (detail, cause) => refuse({ detail, cause }))
+
+  const encodeTyped = (value: V["Type"], key: () => string) =>
+    bySchemaOf(
+      value,
+      () => encodeBySchema(value),
+      (failure) => new ValueEncoding({ key: key(), collection, ...failure })
+    )
+
+  const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
+    bySchemaOf(
+      encoded,
+      () => decodeBySchema(encoded),
+      (failure) => new ValueDecoding({ key: key(), collection, ...failure })
+    )
+
+  return {
+    stored,
+    maxBytes: environment.maxValueBytes,
+    encodeRaw,
+    decodeRaw,
+    decodeEncoded,
+    encode: (value, key) =>
+      Settled.flatMap(encodeTyped(value, key), (encoded) => Effect.fromResult(encodeRaw(encoded, key))),
+    decode: (record, key) => {
+      const encoded = decodeRaw(record, key)
+      return Result.isFailure(encoded) ? Effect.fail(encoded.failure) : decodeEncoded(encoded.success, key)
+    }
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * Streams of a collection and of its indexes: ranges of typed keys, and records decoded
+ * part by part.
+ */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { CollectionRange, Undecodable } from "../../CollectionService.ts"
+import type { Bound, KeyRange } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
+import { afterPrefix, intersect } from "../../Range.ts"
+import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import * as CallArguments from "../key/callArguments.ts"
+import * as Settled from "../settled.ts"
+import {
+  type Converted,
+  converting,
+  itself,
+  type OpenRecords,
+  type Resolve,
+  type StoredRecord
+} from "../store/recordStream.ts"
+import type { KeyCodec } from "./typedCodecs.ts"
+
+/** A range of typed keys. */
+export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Encoded"]>> & {
+  readonly undecodable?: Undecodable | undefined
+}
+
+const at = (bytes: ByteString): Bound => ({ key: bytes, inclusive: true })
+
+const before = (bytes: ByteString): Bound => ({ key: bytes, inclusive: false })
+
+const startingWith = (bytes: ByteString): KeyRange => ({ from: at(bytes), to: afterPrefix(bytes) })
+
+/**
+ * Turns a range of typed keys into one of bytes. With `isPart` other bytes follow those
+ * of a key, as in an index.
+ */
+export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
+  codec: KeyCodec<K>,
+  range: TypedRange<K>,
+  isPart: boolean
+): Effect.fn.Return<KeyRange, KeyEncoding, K["EncodingServices"]> {
+  let result: KeyRange = { from: undefined, to: undefined }
+  const encode = (key: K["Type"]) => codec.encode(key)
+  /** The end of all bytes that begin with those of a key, or the key itself where nothing follows. */
+  const behind = (bytes: ByteString): Bound | undefined => isPart ? afterPrefix(bytes) : at(bytes)
+  if (range.equals !== undefined) {
+    const bytes = yield* encode(range.equals)
+    result = intersect(result, { from: at(bytes), to: behind(bytes) })
+  }
+  if (range.prefix !== undefined) {
+    result = intersect(result, startingWith(yield* codec.encodePrefix(range.prefix)))
+  }
+  if (range.gte !== undefined) result = intersect(result, { from: at(yield* encode(range.gte)), to: undefined })
+  if (range.lt !== undefined) result = intersect(result, { from: undefined, to: before(yield* encode(range.lt)) })
+  if (range.lte !== undefined) result = intersect(result, { from: undefined, to: behind(yield* encode(range.lte)) })
+  if (range.gt !== undefined) {
+    const bytes = yield* encode(range.gt)
+    const after = isPart ? afterPrefix(bytes) : before(bytes)
+    result = intersect(result, {
+      from: after === undefined ? undefined : { key: after.key, inclusive: isPart },
+      to: undefined
+    })
+  }
+  return result
+})
+
+/** Makes what a stream gives of a record; `undefined` leaves it out. */
+type Decode<B, E, R> = (record: StoredRecord) => Effect.Effect<{ readonly item: B } | undefined, E, R>
+
+const decodeAll = Effect.fnUntraced(function*<B, E, R>(
+  part: ReadonlyArray<StoredRecord>,
+  decode: Decode<B, E, R>
+): Effect.fn.Return<Converted<B, E>, never, R> {
+  const items: Array<B> = []
+  for (const record of part) {
+    const effect = decode(record)
+    const result: Result.Result<{ readonly item: B } | undefined, E> = Settled.isSucceeded(effect)
+      ? Result.succeed(effect.value)
+      : yield* Effect.result(effect)
+    if (Result.isFailure(result)) return { items, failed: { error: result.failure } }
+    if (result.success !== undefined) items.push(result.success.item)
+  }
+  return { items }
+})
+
+/** What records are read from: those of a collection themselves, or those that an index leads to. */
+export interface Source<K extends KeySchema> {
+  readonly open: OpenRecords
+  /** The name of the collection, or of the index as `collection.index`. */
+  readonly name: string
+  readonly database: string
+  /** The codec of the keys of ranges. */
+  readonly codec: KeyCodec<K>
+  /** Whether other bytes follow those of a key. */
+  readonly isPart: boolean
+  /** How keys are found, and whether the values of the database are read for it. */
+  readonly keys: Finding
+  /** How records are found. */
+  readonly records: Finding
+}
+
+interface Finding {
+  readonly values: boolean
+  readonly resolve: Resolve<StoredRecord>
+}
+
+/** Nothing but the entries of the database. */
+const entriesThemselves: Finding = { values: false, resolve: itself }
+
+const checkedRange = <K extends KeySchema>({ codec, isPart, name }: Source<K>, range: TypedRange<K>) =>
+  Effect.andThen(
+    CallArguments.checked("the range", range, CallArguments.typedChecks, name),
+    Effect.suspend(() => toKeyRange(codec, range, isPart))
+  )
+
+/** A stream of a range of a database. */
+const make = <K extends KeySchema, B, E, R>(
+  source: Source<K>,
+  { resolve, values }: Finding,
+  range: TypedRange<K>,
+  decode: () => Decode<B, E, R>
+): Stream.Stream<B, E | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> =>
+  Stream.unwrap(
+    Effect.flatMap(checkedRange(source, range), (keyRange): Effect.Effect<
+      Stream.Stream<B, E | Closed | EngineFailure, R>,
+      Closed | EngineFailure,
+      Scope.Scope
+    > =>
+      Effect.map(
+        source.open({ ...range, ...keyRange, database: source.database, values }, resolve),
+        (pull) => {
+          const decodeRecord = decode()
+          return Stream.fromPull(Effect.succeed(converting(pull, (part) => decodeAll(part, decodeRecord))))
+        }
+      ))
+  )
+
+/** A value, or what is given in its place. */
+type Tolerated<V> = V | Result.Result<V, ValueDecoding>
+
+/** Decodes a value in the way that is wanted; `undefined` leaves it out. */
+const tolerating = <V, R>(
+  undecodable: Undecodable | undefined,
+  decoded: Effect.Effect<V, ValueDecoding | EngineFailure, R>
+): Effect.Effect<{ readonly item: Tolerated<V> } | undefined, ValueDecoding | EngineFailure, R> => {
+  if (undecodable !== "result" && Settled.isSucceeded(decoded)) return Effect.succeed({ item: decoded.value })
+  switch (undecodable) {
+    case "skip":
+      return Effect.catchTag(
+        Effect.map(decoded, (item) => ({ item })),
+        "ValueDecoding",
+        () => Effect.succeed(undefined)
+      )
+    case "result":
+      return Effect.catchTag(
+        Effect.map(decoded, (item) => ({ item: Result.succeed(item) })),
+        "ValueDecoding",
+        (error) => Effect.succeed({ item: Result.fail(error) })
+      )
+    default:
+      return Effect.map(decoded, (item) => ({ item }))
+  }
+}
+
+/** Makes what reads ranges of a source of records: the streams, and how many there are. */
+export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
+  source: Source<RK>,
+  keyCodec: KeyCodec<K>,
+  decodeValue: (
+    record: StoredRecord
+  ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
+) => {
+  type Range = TypedRange<RK>
+  type ReadError = KeyEncoding | Closed | EngineFailure
+  type ValueServices = RK["EncodingServices"] | V["DecodingServices"]
+  type Value = V["Type"]
+  type Decoded = Result.Result<Value, ValueDecoding>
+
+  function values(range: Range & { readonly undecodable: "skip" }): Stream.Stream<Value, ReadError, ValueServices>
+  function values(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
+  function values(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
+  function values(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
+    return make(source, source.records, range, () => {
+      const { undecodable } = range
+      return (record) => tolerating(undecodable, decodeValue(record))
+    })
+  }
+
+  type Entry<A> = readonly [K["Type"], A]
+  type EntryServices = ValueServices | K["DecodingServices"]
+
+  function entries(
+    range: Range & { readonly undecodable: "skip" }
+  ): Stream.Stream<Entry<Value>, ReadError, EntryServices>
+  function entries(
+    range: Range & { readonly undecodable: "result" }
+  ): Stream.Stream<Entry<Decoded>, ReadError, EntryServices>
+  function entries(range?: Range): Stream.Stream<Entry<Value>, ReadError | ValueDecoding, EntryServices>
+  function entries(
+    range: Range = {}
+  ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
+    return make(source, source.records, range, () => {
+      const { undecodable } = range
+      return (record) =>
+        Settled.flatMap(keyCodec.decode(record[0]), (key) =>
+          Settled.map(
+            tolerating(undecodable, decodeValue(record)),
+            (value) => value === undefined ? undefined : { item: [key, value.item] as const }
+          ))
+    })
+  }
+
+  return {
+    values,
+    entries,
+    keys: (range: Range = {}) =>
+      make(source, source.keys, range, () => ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))),
+    count: (range: Range = {}) =>
+      Stream.runCount(make(source, entriesThemselves, range, () => () => Effect.succeed({ item: true })))
+  }
+}

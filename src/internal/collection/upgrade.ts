@@ -1,0 +1,325 @@
+/**
+ * Brings what is stored of a collection to the version and the indexes of a definition,
+ * step by step: which step comes next, and what it does in its transaction.
+ *
+ * From the first part of a migration on no program of an earlier version opens the
+ * collection. Indexes are built beside those that are in use, and take their places in the
+ * transaction of the last part: until then a program with other indexes can open the
+ * collection, which gives the building up, and a building that fails leaves what there was.
+ */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { CollectionFailed } from "../../CollectionError.ts"
+import type { Migration } from "../../CollectionOptions.ts"
+import type { ByteString } from "../../Key.ts"
+import type { EngineFailure } from "../../StoreError.ts"
+import { keyOf } from "../engineBytes.ts"
+import type { Transaction } from "../transaction/transaction.ts"
+import * as Catalog from "./catalog.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
+import { entryKey } from "./indexWrites.ts"
+import { type IndexError, type Maintained, maxDuplicates, readPart, readTo } from "./maintenance.ts"
+
+/** A step of the work on a collection. */
+export type Step =
+  | { readonly _tag: "Done"; readonly indexes: ReadonlyArray<Catalog.StoredIndex> }
+  /** Stores something about the collection, and deletes the entries in indexes that are not in use. */
+  | { readonly _tag: "Store"; readonly descriptor: Catalog.Descriptor }
+  | { readonly _tag: "Migrate"; readonly descriptor: Catalog.Descriptor }
+  | { readonly _tag: "Build"; readonly descriptor: Catalog.Descriptor; readonly building: Catalog.Building }
+
+/** What a step came to. */
+export interface Progress {
+  /** What was worked on, for the log. */
+  readonly work: string
+  readonly records: number
+  /** What a building that has failed says. */
+  readonly failed?: Catalog.Building
+}
+
+/** What is known besides what is stored. */
+export interface Circumstances {
+  /** Whether this program has begun to build the indexes that are being built. */
+  readonly hasBegun: boolean
+  /** The indexes that are stored, but not as they should be. */
+  readonly distrusted: ReadonlySet<string>
+}
+
+const refuse = <R>(
+  { wanted: { name } }: Maintained<R>,
+  reason: "MissingMigration" | "Migration",
+  detail: string,
+  cause?: unknown
+) => new CollectionFailed({ reason, collection: name, detail, ...(cause === undefined ? {} : { cause }) })
+
+/** The migration that begins with a version, for data that has this one or an earlier one. */
+const migrationFrom = <R>(
+  collection: Maintained<R>,
+  from: number,
+  version: number
+): Effect.Effect<Migration<unknown, R>, CollectionFailed> => {
+  const migration = collection.migrations[from]
+  return migration === undefined
+    ? Effect.fail(
+      refuse(
+        collection,
+        "MissingMigration",
+        `it has version ${version}, and there is no migration from version ${from}.`
+      )
+    )
+    : Effect.succeed(migration)
+}
+
+/** Whether this program goes on with a building, instead of giving it up. */
+const goesOn = (
+  { indexes }: Catalog.Wanted,
+  { indexes: built }: Catalog.Descriptor,
+  building: Catalog.Building,
+  { hasBegun }: Circumstances
+): boolean =>
+  // Indexes that are there and are built again have another `of`, which the program that has begun may know better.
+  Catalog.hasSame(building.indexes, indexes) && (hasBegun || !Catalog.hasAll(built, indexes))
+
+const nextIndexStep = (
+  wanted: Catalog.Wanted,
+  descriptor: Catalog.Descriptor,
+  circumstances: Circumstances
+): Step => {
+  const { building, ...others } = descriptor
+  const { distrusted } = circumstances
+  if (building !== undefined && goesOn(wanted, descriptor, building, circumstances)) {
+    return { _tag: "Build", descriptor, building }
+  }
+  const indexes = Catalog.withPlaces(wanted.indexes, others.indexes, distrusted)
+  if (distrusted.size > 0 || !Catalog.hasAll(others.indexes, wanted.indexes)) {
+    return { _tag: "Store", descriptor: { ...others, building: { indexes } } }
+  }
+  return building === undefined && Catalog.hasSame(others.indexes, wanted.indexes)
+    ? { _tag: "Done", indexes: others.indexes }
+    : { _tag: "Store", descriptor: { ...others, indexes } }
+}
+
+/** The step that comes next, by what is stored. */
+export const nextStep = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  stored: Catalog.Descriptor | undefined,
+  circumstances: Circumstances
+): Effect.fn.Return<Step, CollectionFailed> {
+  const { fingerprint, indexes, version } = collection.wanted
+  if (stored === undefined) return { _tag: "Store", descriptor: { version, fingerprint, indexes } }
+  yield* Catalog.check(collection.wanted, stored)
+  // A missing one is found before the first has changed anything.
+  for (let from = stored.version; from < version; from++) yield* migrationFrom(collection, from, stored.version)
+  if (stored.version < version) return { _tag: "Migrate", descriptor: stored }
+  if (stored.fingerprint === Catalog.unknownFingerprint && fingerprint !== Catalog.unknownFingerprint) {
+    return { _tag: "Store", descriptor: { ...stored, fingerprint } }
+  }
+  return nextIndexStep(collection.wanted, stored, circumstances)
+})
+
+/** The databases that a step writes to and that may not be there yet. */
+export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): ReadonlyArray<string> => {
+  if (step._tag === "Done" || step._tag === "Build") {
+    return Catalog.databasesOf(name, step._tag === "Done" ? step.indexes : step.building.indexes)
+  }
+  const { building, indexes: built } = step.descriptor
+  return Catalog.databasesOf(name, building?.indexes ?? (step._tag === "Store" ? built : indexes))
+}
+
+/** Deletes the entries in indexes of a collection that are not in use. */
+const clearUnused = <R>(
+  { internals: { holder: { core: { environment } } }, wanted: { name } }: Maintained<R>,
+  transaction: Transaction,
+  used: ReadonlyArray<Catalog.StoredIndex>
+): void => {
+  const databases = new Set(Catalog.databasesOf(name, used))
+  for (const stored of environment.databases()) {
+    if (stored.startsWith(`index/${name}/`) && !databases.has(stored)) transaction.writes.clear(stored)
+  }
+}
+
+const writeDescriptor = <R>(
+  { internals: { holder: { core: { values } } }, wanted: { name } }: Maintained<R>,
+  transaction: Transaction,
+  descriptor: Catalog.Descriptor
+): void => transaction.write([Catalog.toWrite(name, descriptor, values)])
+
+const store = <R>(collection: Maintained<R>, transaction: Transaction, descriptor: Catalog.Descriptor): Progress => {
+  const { building, indexes } = descriptor
+  clearUnused(collection, transaction, building?.to === undefined ? indexes : [...indexes, ...building.indexes])
+  writeDescriptor(collection, transaction, descriptor)
+  return { work: "Building indexes", records: 0 }
+}
+
+const migrateRecord = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  from: number,
+  migration: Migration<unknown, R>,
+  key: ByteString,
+  record: Uint8Array
+) {
+  const { check, raw, wanted } = collection
+  const show = () => collection.show(key)
+  const failed = (cause: unknown) =>
+    refuse(
+      collection,
+      "Migration",
+      `the migration from version ${from} failed at key ${show()}: ${
+        Predicate.isError(cause) ? cause.message : String(cause)
+      }`,
+      cause
+    )
+  const encoded = yield* Effect.mapError(Effect.fromResult(raw.decodeRaw(record, show)), failed)
+  const migrating = migration(encoded)
+  if (!Effect.isEffect(migrating)) {
+    return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
+  }
+  const migrated = yield* Effect.mapError(migrating, failed)
+  if (from + 1 === wanted.version) yield* Effect.mapError(check(migrated, key), failed)
+  const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated, show)), failed)
+  return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
+})
+
+const migrate = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  transaction: Transaction,
+  descriptor: Catalog.Descriptor
+) {
+  const { migratedTo, migratingTo: _, version, ...others } = descriptor
+  const { database, wanted } = collection
+  const migration = yield* migrationFrom(collection, version, version)
+  const part = yield* readPart(transaction.reader, database, migratedTo)
+  for (const [key, record] of part.records) {
+    transaction.write([[database, key, yield* migrateRecord(collection, version, migration, key, record)]])
+  }
+  const to = readTo(part)
+  // Of a version before the wanted one nothing is known but that migrations lead to it.
+  const fingerprint = version + 1 === wanted.version ? wanted.fingerprint : Catalog.unknownFingerprint
+  writeDescriptor(
+    collection,
+    transaction,
+    to !== undefined
+      ? { ...descriptor, migratedTo: to, migratingTo: fingerprint }
+      // What the indexes are of may be another now.
+      : { ...others, version: version + 1, fingerprint, indexes: [], building: { indexes: [] } }
+  )
+  return { work: `Migrating from version ${version}`, records: part.records.length }
+})
+
+/** The places of the indexes of a collection while some are built. */
+interface Places {
+  readonly built: ReadonlySet<string>
+  /** The places of those that are built, by their names. */
+  readonly building: ReadonlyMap<string, string>
+  /** The names of those that are built again, by the places in which they are in use. */
+  readonly again: ReadonlyMap<string, string>
+}
+
+const placesOf = ({ indexes }: Catalog.Descriptor, building: Catalog.Building): Places => {
+  const built = new Set(indexes.map(Catalog.placeOf))
+  const unbuilt = building.indexes.filter((index) => !built.has(Catalog.placeOf(index)))
+  const again = indexes.filter((index) => Catalog.hasAll(unbuilt, [index]))
+  return {
+    built,
+    building: new Map(unbuilt.map((index) => [index[0], Catalog.placeOf(index)])),
+    again: new Map(again.map((index) => [Catalog.placeOf(index), index[0]]))
+  }
+}
+
+/** The keys of a record in the indexes that are built. Where its value does not decode, it keeps those that it has. */
+const keysToBuild = <R>(
+  { keysOf }: Maintained<R>,
+  { again, building }: Places,
+  key: ByteString,
+  record: Uint8Array
+) => {
+  const keys = keysOf(key, record, new Set(building.keys()))
+  return again.size < building.size ? keys : Effect.catchTag(keys, "ValueDecoding", () =>
+    Effect.succeed(
+      CollectionRecord.entriesOf(record).flatMap(([place, indexKey]) => {
+        const name = again.get(place)
+        return name === undefined ? [] : [[name, indexKey] as const]
+      })
+    ))
+}
+
+/** Enters a record into the indexes that are built; gives what of them another record has already. */
+const enter = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  { reader, write }: Transaction,
+  places: Places,
+  key: ByteString,
+  record: Uint8Array
+) {
+  const { database, indexes, wanted: { name } } = collection
+  const { building, built } = places
+  const before = CollectionRecord.entriesOf(record)
+  const entries = before.filter(([place]) => built.has(place))
+  const duplicates: Array<Catalog.StoredDuplicate> = []
+  for (const [indexName, indexKey] of yield* keysToBuild(collection, places, key, record)) {
+    const index = indexes.get(indexName)
+    const place = building.get(indexName)
+    if (index === undefined || place === undefined) continue
+    const entryDatabase = Catalog.indexDatabaseOf(name, place)
+    const holder = index.isUnique ? yield* Effect.fromResult(reader.get(entryDatabase, indexKey)) : undefined
+    if (holder !== undefined) {
+      duplicates.push({ index: indexName, indexKey, key, holder: keyOf(holder) })
+      continue
+    }
+    entries.push([place, indexKey])
+    write([[entryDatabase, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)]])
+  }
+  if (!CollectionRecord.hasSameEntries(before, entries)) {
+    write([[database, key, CollectionRecord.join(entries, CollectionRecord.valueOf(record))]])
+  }
+  return duplicates
+})
+
+/** How many records an index is built of before other fibers have their turn. */
+const recordsBetweenTurns = 64
+
+const build = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  transaction: Transaction,
+  descriptor: Catalog.Descriptor,
+  building: Catalog.Building
+) {
+  const { building: _, ...others } = descriptor
+  const places = placesOf(descriptor, building)
+  const part = yield* readPart(transaction.reader, collection.database, building.to)
+  const found: Array<Catalog.StoredDuplicate> = []
+  for (const [number, [key, record]] of part.records.entries()) {
+    // Each write of another fiber makes this transaction run again: let the writes that are under way be made.
+    if (number % recordsBetweenTurns === 0) yield* Effect.yieldNow
+    found.push(...(yield* enter(collection, transaction, places, key, record)))
+  }
+  const progress: Progress = { work: "Building indexes", records: part.records.length }
+  const duplicateCount = (building.duplicateCount ?? 0) + found.length
+  const duplicates = [...(building.duplicates ?? []), ...found].slice(0, maxDuplicates)
+  const next = duplicateCount === 0 ? building : { ...building, duplicates, duplicateCount }
+  const to = readTo(part)
+  if (to !== undefined) {
+    writeDescriptor(collection, transaction, { ...descriptor, building: { ...next, to } })
+    return progress
+  }
+  const indexes = duplicateCount === 0 ? building.indexes : descriptor.indexes
+  clearUnused(collection, transaction, indexes)
+  writeDescriptor(collection, transaction, { ...others, indexes })
+  return duplicateCount === 0 ? progress : { ...progress, failed: next }
+})
+
+/** Does a step in a transaction. */
+export const run = <R>(
+  collection: Maintained<R>,
+  transaction: Transaction,
+  step: Exclude<Step, { readonly _tag: "Done" }>
+): Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R> => {
+  switch (step._tag) {
+    case "Store":
+      return Effect.sync(() => store(collection, transaction, step.descriptor))
+    case "Migrate":
+      return migrate(collection, transaction, step.descriptor)
+    case "Build":
+      return build(collection, transaction, step.descriptor, step.building)
+  }
+}

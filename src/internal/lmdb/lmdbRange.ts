@@ -1,0 +1,81 @@
+/**
+ * Reads ranges in the way of the library.
+ */
+import type { KeyRange, RangePart, RangeRequest } from "../../Engine.ts"
+import { ByteString } from "../../Key.ts"
+import { expand } from "./compressedValue.ts"
+
+const nothing: RangePart = { records: [], rest: undefined }
+
+const noBytes = new Uint8Array(0)
+
+const firstKey = ByteString("\0")
+
+/** What is read from: a database of the library. `T` is a read transaction of it. */
+export interface Readable<T> {
+  readonly getKeys: (options: LmdbRange<T>) => Iterable<ByteString>
+  readonly getCount: (options: { start: ByteString; transaction: T }) => number
+  readonly getRange: (options: LmdbRange<T>) => Iterable<{ readonly key: ByteString; readonly value: Uint8Array }>
+}
+
+interface LmdbRange<T> {
+  start?: ByteString
+  exclusiveStart?: boolean
+  end?: ByteString
+  inclusiveEnd?: boolean
+  reverse: boolean
+  limit: number
+  transaction?: T
+}
+
+/** What of a range lies behind a key. */
+const behind = (key: ByteString, { from, reverse, to }: RangeRequest): KeyRange => {
+  const bound = { key, inclusive: false }
+  return reverse ? { from, to: bound } : { from: bound, to }
+}
+
+/** How a range is read. */
+interface RangeOptions<T> {
+  /** The read transaction; `undefined` reads as of now. */
+  readonly transaction: T | undefined
+  /** The dictionary of values that are compressed. */
+  readonly dictionary: Uint8Array
+}
+
+/** Reads a part of a range of a database. */
+export const readRange = <T>(
+  records: Readable<T> | undefined,
+  request: RangeRequest,
+  { dictionary, transaction }: RangeOptions<T>
+): RangePart => {
+  if (records === undefined) return nothing
+  const { maxBytes, maxRecords, reverse, values } = request
+  // Without these the library leaves out keys at either end. There is no key before this one.
+  const from = request.from ?? { key: firstKey, inclusive: true }
+  const [start, end] = reverse ? [request.to, from] : [from, request.to]
+  const options = {
+    reverse,
+    limit: maxRecords,
+    ...(start === undefined ? {} : { start: start.key, exclusiveStart: !start.inclusive }),
+    ...(end === undefined ? {} : { end: end.key, inclusiveEnd: end.inclusive }),
+    ...(transaction === undefined ? {} : { transaction })
+  }
+  const part: Array<readonly [ByteString, Uint8Array]> = []
+  if (!values) {
+    for (const key of records.getKeys(options)) part.push([key, noBytes])
+  } else {
+    let bytes = 0
+    for (const { key, value: stored } of records.getRange(options)) {
+      const value = expand(stored, dictionary)
+      part.push([key, value])
+      bytes += value.length
+      if (bytes >= maxBytes) return { records: part, rest: behind(key, request) }
+    }
+  }
+  const last = part.at(-1)
+  return { records: part, rest: last === undefined || part.length < maxRecords ? undefined : behind(last[0], request) }
+}
+
+/** How many records there are in a read transaction. The library counts them one by one. */
+export const countRecords = <T>(records: Readable<T> | undefined, transaction: T): number =>
+  records === undefined ? 0 : records.getCount({ start: firstKey, transaction })

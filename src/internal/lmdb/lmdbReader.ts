@@ -1,0 +1,100 @@
+/**
+ * Reads the databases of a file in the way of the library: as they are at present, or
+ * in a read transaction that stays as it is.
+ */
+import * as Result from "effect/Result"
+import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { EngineFailure } from "../../StoreError.ts"
+import { expand } from "./compressedValue.ts"
+import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
+import { figure } from "./pageCount.ts"
+
+/** A database of the library. `T` is a read transaction of it. */
+interface ReadableDatabase<T> extends Readable<T> {
+  readonly getBinaryFast: (key: ByteString, options?: { readonly transaction: T }) => Uint8Array | undefined
+  readonly getStats: () => object
+}
+
+/** Runs a call of the library, whose every error is an `EngineFailure`. */
+type Run = <A>(operation: string, call: () => A) => Result.Result<A, EngineFailure>
+
+/** What is read from. */
+interface Readables<T> {
+  readonly databases: ReadonlyMap<string, ReadableDatabase<T>>
+  /** The dictionary of values that are compressed. */
+  readonly dictionary: Uint8Array
+}
+
+const getFrom = <T>(
+  { databases, dictionary }: Readables<T>,
+  name: string,
+  key: ByteString,
+  options?: { readonly transaction: T }
+): Uint8Array | undefined => {
+  const value = databases.get(name)?.getBinaryFast(key, options)
+  return value === undefined ? undefined : expand(value, dictionary)
+}
+
+/** How many records a database has at present. */
+export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
+  database === undefined ? 0 : figure(database.getStats(), "entryCount")
+
+const readRangeFrom = <T>(
+  { databases, dictionary }: Readables<T>,
+  name: string,
+  request: RangeRequest,
+  transaction?: T
+): RangePart => readRange(databases.get(name), request, { dictionary, transaction })
+
+/** Reads what there is at present; inside of a write transaction what that has written. */
+export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
+  get: (name, key) => run("get", () => getFrom(files(), name, key)),
+  has: (name, key) => run("has", () => files().databases.get(name)?.getBinaryFast(key) !== undefined),
+  read: (name, request) => run("read", () => readRangeFrom(files(), name, request)),
+  count: (name) => run("count", () => countPresent(files().databases.get(name)))
+})
+
+/**
+ * Reads what there was when a read transaction began. The library counts records one by
+ * one then, so that `counts`, which has those that are known, keeps them.
+ */
+export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
+  const options = { transaction }
+  const { databases } = files
+  return {
+    get: (name, key) => run("get", () => getFrom(files, name, key, options)),
+    has: (name, key) => run("has", () => databases.get(name)?.getBinaryFast(key, options) !== undefined),
+    read: (name, request) => run("read", () => readRangeFrom(files, name, request, transaction)),
+    count: (name) =>
+      run("count", () => {
+        const count = counts.get(name) ?? countRecords(databases.get(name), transaction)
+        counts.set(name, count)
+        return count
+      })
+  }
+}
+
+/** A reader of a read transaction that several share. */
+export interface SharedReader {
+  readonly reader: Reader
+  /** Joins those who share it. */
+  readonly share: () => void
+  /** Gives it up for one of those who share it: the last one ends the transaction. */
+  readonly release: () => void
+}
+
+/** Shares a read transaction, at first with its maker alone. */
+export const share = (transaction: { readonly done: () => void }, reader: Reader): SharedReader => {
+  let users = 1
+  return {
+    reader,
+    share: () => {
+      users++
+    },
+    release: () => {
+      users--
+      if (users === 0) transaction.done()
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * What all holders of one open store share.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Tracer from "effect/Tracer"
+import { Engine, type Environment, type Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
+import * as WriteBuffer from "../buffer/writeBuffer.ts"
+import * as ChangeFeed from "../commit/changeFeed.ts"
+import * as CommitQueue from "../commit/commitQueue.ts"
+import type { CommitError } from "../commit/committer.ts"
+import * as Committer from "../commit/committer.ts"
+import * as ForeignCommits from "../commit/foreignCommits.ts"
+import * as GroupCommit from "../commit/groupCommit.ts"
+import * as Metrics from "../commit/metrics.ts"
+import * as StructureTable from "../commit/structureTable.ts"
+import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
+import { over } from "../reader/overlay.ts"
+import * as OpenDefinitions from "../transaction/openDefinitions.ts"
+import * as RetryQueue from "../transaction/retryQueue.ts"
+import type { Codec } from "../value/valueCodec.ts"
+import * as ValueCodec from "../value/valueCodec.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
+
+/** The store as it was at one moment, pending writes included. */
+export interface OpenSnapshot {
+  readonly reader: Reader
+  /** Whether it was given up, by its reader or because the store closed. */
+  readonly isReleased: () => boolean
+  /** Gives the snapshot up; only the first call does anything. */
+  readonly release: () => void
+}
+
+/** An open store, below its holders. */
+export interface StoreCore {
+  /** The options of the holder that opened it. Where holders may differ, each goes by its own. */
+  readonly options: ResolvedOptions
+  readonly environment: Environment
+  readonly values: Codec
+  readonly beginUnit: StructureTable.StructureDefinitions["beginUnit"]
+  readonly buffer: WriteBuffer.WriteBuffer
+  /** Reads the store as it is at present, pending writes included. */
+  readonly live: Reader
+  readonly pending: CommitQueue.PendingCommits
+  readonly units: GroupCommit.UnitCommits
+  readonly changes: ChangeFeed.Changes
+  readonly otherCommits: ForeignCommits.OtherCommits
+  readonly metrics: Metrics.Metrics
+  readonly retryTurns: RetryQueue.RetryTurns
+  /** By which definition each collection was opened last. */
+  readonly definitions: OpenDefinitions.OpenDefinitions
+  /** How the keys of the records of a collection are shown, by its database. */
+  readonly shownKeys: Map<string, (key: ByteString) => string>
+  /** Whether the environment is not closed, nor about to be. */
+  readonly isOpen: () => boolean
+  /** Whether the environment can be read; it cannot for a moment while it is resized. */
+  readonly isReadable: () => boolean
+  /** Runs an effect as soon as and as long as the environment can be read. */
+  readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Runs an effect while no commit runs. */
+  readonly betweenCommits: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** What must happen before a snapshot is opened: the first of a row lets the limit be seen again. */
+  readonly beforeSnapshot: Effect.Effect<void>
+  /** Opens a snapshot; it is given up when the store closes. */
+  readonly openSnapshot: () => Result.Result<OpenSnapshot, EngineFailure>
+  /** How many snapshots are open. */
+  readonly openSnapshots: () => number
+  /** Makes the last commit and waits for whoever uses the environment. */
+  readonly finish: Effect.Effect<void, CommitError>
+}
+
+/** The database of the records that are put into the store itself. */
+export const recordsName = "records"
+
+/** Opens the environment of a store and what works on it, until the scope closes. */
+export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
+  const engine = yield* Engine
+  const environment = yield* engine.open(options)
+  // What runs in the background is no part of the span in which the store was opened.
+  const fork = yield* Effect.updateContext(
+    FiberSet.makeRuntime<never, void, never>(),
+    (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
+  )
+  const lock = yield* ReadersWriterLock.make
+  const oneCommit = yield* Semaphore.make(1)
+  const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
+    Result.flatMap(
+      Result.all([StructureTable.structuresName, recordsName].map(environment.openDatabase)),
+      environment.stats
+    )
+  ).pipe(
+    Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
+  )
+  const buffer = WriteBuffer.make(options)
+  const metrics = Metrics.make(options.path)
+  const changes = ChangeFeed.make(options.path)
+  const openDefinitions = OpenDefinitions.make()
+  const otherCommits = ForeignCommits.make(openDefinitions)
+  const committer = Committer.make({
+    ...options,
+    environment,
+    lock,
+    mapSize,
+    pages: fileBytes / pageSize,
+    metrics,
+    otherCommits,
+    onWritten: buffer.written,
+    onCommitted: changes.publish
+  })
+  yield* Metric.update(metrics.mapSize, mapSize)
+  const context: CommitQueue.CommitContext = { options, buffer, committer, metrics, otherCommits, oneCommit, fork }
+  const definitions = StructureTable.make({ ...context, environment, checksums: options.checksums })
+  const pending = CommitQueue.make(context)
+  const units = GroupCommit.make(context, pending)
+  const retryTurns = RetryQueue.make(fork)
+  const snapshots = new Set<OpenSnapshot>()
+  let isOpen = true
+
+  const openSnapshot = (): Result.Result<OpenSnapshot, EngineFailure> =>
+    Result.map(environment.snapshot(), (stored) => {
+      const snapshot: OpenSnapshot = {
+        reader: over(buffer.freeze(), stored),
+        isReleased: () => !snapshots.has(snapshot),
+        release: () => {
+          if (snapshots.delete(snapshot)) stored.release()
+        }
+      }
+      snapshots.add(snapshot)
+      return snapshot
+    })
+
+  // Behind whoever uses the environment.
+  const shut = lock.withWrite(Effect.sync(() => {
+    isOpen = false
+    for (const snapshot of snapshots) snapshot.release()
+    changes.end()
+    retryTurns.end()
+  }))
+
+  const core: StoreCore = {
+    options,
+    environment,
+    values: ValueCodec.make({ ...options, maxBytes: environment.maxValueBytes, structures: definitions.structures }),
+    beginUnit: definitions.beginUnit,
+    buffer,
+    live: over(buffer, environment),
+    pending,
+    units,
+    changes,
+    otherCommits,
+    metrics,
+    retryTurns,
+    definitions: openDefinitions,
+    shownKeys: new Map(),
+    isOpen: () => isOpen,
+    isReadable: committer.isReadable,
+    whileReadable: lock.withRead,
+    betweenCommits: (effect) => oneCommit.withPermit(effect),
+    beforeSnapshot: Effect.suspend(() =>
+      environment.mustResize() ? oneCommit.withPermit(committer.restoreLimit) : Effect.void
+    ),
+    openSnapshot,
+    openSnapshots: () => snapshots.size,
+    finish: Effect.uninterruptible(Effect.ensuring(Effect.andThen(units.finish, pending.finish), shut))
+  }
+  return core
+})

@@ -1,0 +1,235 @@
+/**
+ * Checks the options of a store and fills in the defaults.
+ */
+import * as ByteSize from "effect/ByteSize"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type { EngineOptions } from "../../Engine.ts"
+import type { KeyOptions } from "../../Key.ts"
+import { OpenFailed } from "../../StoreError.ts"
+import type { StoreOptions } from "../../StoreOptions.ts"
+import { ownerOnly } from "../lmdb/file/fileAccess.ts"
+
+/** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
+export interface ResolvedOptions extends EngineOptions {
+  /** Whether other processes may have the store open for writing as well. */
+  readonly shared: boolean
+  readonly batchSize: number
+  readonly batchBytes: number
+  /** `undefined` when no time limit is wanted. */
+  readonly flushInterval: Duration.Duration | undefined
+  readonly autoFlushOnRead: boolean
+  readonly key: Omit<KeyOptions, "maxBytes">
+  readonly checksums: boolean
+  readonly resize: Schedule.Schedule<unknown>
+  readonly transactionRetry: Schedule.Schedule<unknown>
+  readonly closeFailure: "die" | "log"
+}
+
+const mebibyte = 1024 * 1024
+const smallestMap = mebibyte / 4
+const encryptionKeyBytes = 32
+
+/** The compiler sees to it that none is missing. */
+const optionNames = {
+  path: true,
+  subdirectory: true,
+  readOnly: true,
+  shared: true,
+  batchSize: true,
+  batchBytes: true,
+  flushInterval: true,
+  autoFlushOnRead: true,
+  keyEncoding: true,
+  keyErrors: true,
+  keyNormalization: true,
+  formatKey: true,
+  mapSize: true,
+  maxMapSize: true,
+  resize: true,
+  transactionRetry: true,
+  durability: true,
+  closeFailure: true,
+  fileMode: true,
+  compression: true,
+  checksums: true,
+  verify: true,
+  encryptionKey: true
+} satisfies Record<keyof StoreOptions, true>
+
+/** An option that there is not, or that is `null`. One that is `undefined` is not given. */
+const strangeOption = (options: object): readonly [option: string, detail: string] | undefined => {
+  for (const option in options) {
+    if (!Object.hasOwn(optionNames, option)) {
+      const similar = Object.keys(optionNames).find((name) => name.toLowerCase() === option.toLowerCase())
+      return [option, `there is no such option${similar === undefined ? "" : `; is ${similar} meant?`}`]
+    }
+    if (Reflect.get(options, option) === null && option !== "path") {
+      return [option, "it is null; leave it out for its default"]
+    }
+  }
+  return undefined
+}
+
+/** Ten growths of at least twice the size reach a thousand times the map. */
+const defaultResize = Schedule.recurs(10)
+
+/**
+ * At once: whoever was in conflict lost to a transaction that was committed, so that
+ * one is made each time. Whoever has lost often is looked at first.
+ */
+const defaultTransactionRetry = Schedule.recurs(100)
+
+/** Checks options and fills in what was not given; fails with the first option that makes no sense. */
+export const resolve = Effect.fnUntraced(function*(
+  options: StoreOptions
+): Effect.fn.Return<ResolvedOptions, OpenFailed> {
+  const unchecked: unknown = options
+  if (!Predicate.isObject(unchecked)) {
+    return yield* new OpenFailed({ reason: "BadOption", path: "", option: "path", detail: "the options are no object" })
+  }
+  const path = Predicate.isString(options.path) ? options.path : typeof options.path
+  const refuse = (option: string, detail: string): OpenFailed =>
+    new OpenFailed({ reason: "BadOption", path, option, detail })
+
+  /** Reads an option; what is nothing that is wanted may throw when it is looked at. */
+  const read = <A>(option: keyof StoreOptions, wanted: string, look: () => Option.Option<A>) =>
+    Effect.suspend(() =>
+      Option.match(Result.getOrElse(Result.try(look), () => Option.none<A>()), {
+        onNone: () => Effect.fail(refuse(option, `${wanted} is wanted`)),
+        onSome: (value) => Effect.succeed(value)
+      })
+    )
+
+  const flag = <F extends boolean | undefined>(
+    option: "subdirectory" | "readOnly" | "shared" | "autoFlushOnRead" | "compression" | "checksums" | "verify",
+    fallback: F
+  ) =>
+    read<boolean | F>(option, "true or false", () => {
+      const value = options[option] ?? fallback
+      return value === fallback ? Option.some(fallback) : Option.filter(Option.some(value), Predicate.isBoolean)
+    })
+
+  const oneOf = <A extends string, F extends A | undefined>(
+    option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability" | "closeFailure",
+    allowed: ReadonlyArray<A>,
+    fallback: F
+  ): Effect.Effect<A | F, OpenFailed> =>
+    read<A | F>(option, `one of ${allowed.join(", ")}`, () => {
+      const value = options[option]
+      return value === undefined
+        ? Option.some(fallback)
+        : Option.fromUndefinedOr(allowed.find((each) => each === value))
+    })
+
+  const size = <F extends number | undefined>(
+    option: "batchBytes" | "mapSize" | "maxMapSize",
+    least: number,
+    fallback: F
+  ): Effect.Effect<number | F, OpenFailed> =>
+    read<number | F>(option, `a size of at least ${ByteSize.format(ByteSize.bytes(least))}`, () => {
+      const input = options[option]
+      if (input === undefined) return Option.some(fallback)
+      return ByteSize.fromInput(input).pipe(
+        Option.flatMap(ByteSize.toNumber),
+        Option.filter((bytes) => bytes >= least)
+      )
+    })
+
+  const schedule = (option: "resize" | "transactionRetry", fallback: Schedule.Schedule<unknown>) =>
+    read(option, "a Schedule", () => {
+      const given = options[option] ?? fallback
+      return Schedule.isSchedule(given) ? Option.some(given) : Option.none()
+    })
+
+  // One that throws as it is looked at is refused below.
+  const strange = Result.getOrUndefined(Result.try(() => strangeOption(options)))
+  if (strange !== undefined) return yield* refuse(...strange)
+
+  yield* read(
+    "path",
+    "the path of a folder or file",
+    () =>
+      Predicate.isString(options.path) && options.path !== "" && !options.path.includes("\0")
+        ? Option.some(path)
+        : Option.none()
+  )
+
+  const batchSize = yield* read(
+    "batchSize",
+    "a whole number of at least 1",
+    () =>
+      Option.some(options.batchSize ?? 1000).pipe(
+        Option.filter((count) => Number.isSafeInteger(count) && count >= 1)
+      )
+  )
+
+  const fileMode = yield* read(
+    "fileMode",
+    "the permissions of a file from 0o600 to 0o777, with 0o600 among them,",
+    () =>
+      Option.filter(
+        Option.some(options.fileMode ?? ownerOnly),
+        (mode) => Number.isInteger(mode) && mode >= ownerOnly && mode <= 0o777 && (mode & ownerOnly) === ownerOnly
+      )
+  )
+
+  const interval = yield* read(
+    "flushInterval",
+    "a duration of more than zero, or an infinite one,",
+    () => Option.filter(Duration.fromInput(options.flushInterval ?? "1 second"), Duration.isPositive)
+  )
+
+  const formatKey = yield* read("formatKey", "a function", () => {
+    const format = options.formatKey
+    return format === undefined || Predicate.isFunction(format) ? Option.some(format) : Option.none()
+  })
+
+  const encryptionKey = yield* read("encryptionKey", `a Redacted string of ${encryptionKeyBytes} bytes`, () => {
+    const key = options.encryptionKey
+    if (key === undefined) return Option.some(key)
+    const secret = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
+    return Predicate.isString(secret) && new TextEncoder().encode(secret).length === encryptionKeyBytes
+      ? Option.some(key)
+      : Option.none()
+  })
+
+  const maxMapSize = yield* size("maxMapSize", smallestMap, undefined)
+  const mapSize = yield* size("mapSize", smallestMap, Math.min(64 * mebibyte, maxMapSize ?? Infinity))
+  if (maxMapSize !== undefined && maxMapSize < mapSize) {
+    return yield* refuse("maxMapSize", `it is smaller than mapSize, which is ${mapSize} bytes`)
+  }
+
+  return {
+    path,
+    subdirectory: yield* flag("subdirectory", true),
+    readOnly: yield* flag("readOnly", false),
+    shared: yield* flag("shared", false),
+    batchSize,
+    batchBytes: yield* size("batchBytes", 1, 4 * mebibyte),
+    flushInterval: Duration.isFinite(interval) ? interval : undefined,
+    autoFlushOnRead: yield* flag("autoFlushOnRead", false),
+    key: {
+      encoding: yield* oneOf("keyEncoding", ["utf8", "utf16le", "latin1", "ascii", "binary"], "utf8"),
+      errors: yield* oneOf("keyErrors", ["strict", "replace", "ignore"], "strict"),
+      normalization: yield* oneOf("keyNormalization", ["NFC", "NFD", "NFKC", "NFKD"], undefined),
+      format: formatKey
+    },
+    mapSize,
+    maxMapSize,
+    resize: yield* schedule("resize", defaultResize),
+    transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
+    durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
+    closeFailure: yield* oneOf("closeFailure", ["die", "log"], "die"),
+    fileMode,
+    compression: yield* flag("compression", false),
+    checksums: yield* flag("checksums", false),
+    verify: yield* flag("verify", undefined),
+    encryptionKey
+  }
+})

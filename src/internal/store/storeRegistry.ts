@@ -1,0 +1,216 @@
+/**
+ * The stores that are open in this process, by their file.
+ *
+ * The engine must not open one file twice in a process, so all who open a path
+ * hold the same store: it closes with its last holder.
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import type * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { Engine } from "../../Engine.ts"
+import * as Key from "../../Key.ts"
+import { OpenFailed } from "../../StoreError.ts"
+import type { CommitError } from "../commit/committer.ts"
+import { withLostWrites } from "./lostWrites.ts"
+import * as OpenStore from "./openStore.ts"
+import { disagreement } from "./optionAgreement.ts"
+import type { Holder } from "./storeAccess.ts"
+import type { ResolvedOptions } from "./storeOptions.ts"
+
+/** A store that is open, and who holds it. */
+interface OpenStore {
+  readonly core: OpenStore.StoreCore
+  readonly engine: Engine["Service"]
+  readonly scope: Scope.Closeable
+  holders: number
+}
+
+/** What is known of a file while anybody opens, holds or closes the store there. */
+interface Slot {
+  /** Opening and closing follow one another. */
+  readonly turn: Semaphore.Semaphore
+  users: number
+  open: OpenStore | undefined
+}
+
+const slots = new Map<string, Slot>()
+
+const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const slot = slots.get(file) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
+      slots.set(file, slot)
+      slot.users++
+      return slot
+    }),
+    (slot) => slot.turn.withPermit(use(slot)),
+    (slot) =>
+      Effect.sync(() => {
+        slot.users--
+        if (slot.users === 0 && slot.open === undefined) slots.delete(file)
+      })
+  )
+
+/** As many links as systems follow before they call it a loop. */
+const mostLinks = 40
+
+/** The one name of a path: by its nearest part that exists, and by where links lead that lead nowhere yet. */
+const canonicalPath: (
+  path: string,
+  links?: number
+) => Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function*(given: string, links = 0) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const absolute = path.resolve(given)
+    const parent = path.dirname(absolute)
+    const real = yield* Effect.option(fs.realPath(absolute))
+    if (Option.isSome(real)) return real.value
+    const target = links < mostLinks ? yield* Effect.option(fs.readLink(absolute)) : Option.none()
+    if (Option.isSome(target)) return yield* canonicalPath(path.resolve(parent, target.value), links + 1)
+    if (parent === absolute) return absolute
+    return path.join(yield* canonicalPath(parent, links), path.basename(absolute))
+  }
+)
+
+const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
+  const engine = yield* Engine
+  const scope = yield* Scope.make()
+  const core = yield* OpenStore.make(options).pipe(
+    Scope.provide(scope),
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+  )
+  return { core, engine, scope, holders: 0 }
+}, (effect, options) => Effect.withSpan(effect, "Store.open", { attributes: { path: options.path } }))
+
+const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
+  const engine = yield* Engine
+  const open = slot.open ?? (yield* openNew(options))
+  if (open.engine !== engine) {
+    return yield* new OpenFailed({
+      reason: "AlreadyOpen",
+      path: options.path,
+      detail: "the same path is open in this process on another engine"
+    })
+  }
+  const different = disagreement(open.core.options, options)
+  if (different !== undefined) return yield* different
+  slot.open = open
+  open.holders++
+  return open.core
+})
+
+/** What a hold is made of. */
+type Held = Pick<Holder, "core" | "keys" | "options">
+
+/** Commits what is pending for a holder that leaves others behind: they keep what could not be committed. */
+const commitFor = ({ core: { pending }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
+  if (options.readOnly) return Effect.void
+  // It is closed by the last holder alone.
+  return isStrict ? Effect.catchTag(pending.flush, "Closed", () => Effect.void) : pending.flushQuietly
+}
+
+/** Makes the last commit and closes the store. */
+const finish = ({ core, scope }: OpenStore, slot: Slot): Effect.Effect<void, CommitError> =>
+  Effect.ensuring(
+    core.finish,
+    Effect.andThen(
+      Scope.close(scope, Exit.void),
+      Effect.sync(() => {
+        slot.open = undefined
+      })
+    )
+  )
+
+/** Gives up one hold: the last one closes the store, every other one commits what is pending. */
+const leave = (slot: Slot, held: Held, isStrict: boolean): Effect.Effect<void, CommitError> =>
+  Effect.suspend(() => {
+    const { open } = slot
+    if (open === undefined) return Effect.void
+    open.holders--
+    return open.holders > 0
+      ? Effect.withSpan(commitFor(held, isStrict), "Store.close")
+      // The span ends before the error has keys in it.
+      : Effect.mapError(Effect.withSpan(finish(open, slot), "Store.close"), withLostWrites(held))
+  })
+
+/** One hold on an open store. */
+export interface Hold extends Holder {
+  /**
+   * Gives the hold up; later calls wait for the first. Fails when the last commit of the store fails.
+   * While there are other holders, only a strict call fails: the error of their writes is left for them.
+   */
+  readonly release: (isStrict: boolean) => Effect.Effect<void, CommitError>
+}
+
+/** Opens the store at a path, or joins those who hold it already. */
+export const hold = Effect.fnUntraced(
+  function*(options: ResolvedOptions): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
+    const { fileName } = yield* Engine
+    const { join } = yield* Path.Path
+    const path = yield* canonicalPath(options.path)
+    const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
+    const own: ResolvedOptions = { ...options, path }
+    const core = yield* withSlot(file, (slot) => enter(slot, own))
+    const held: Held = {
+      core,
+      options: own,
+      keys: Key.make({ ...own.key, maxBytes: core.environment.maxKeyBytes })
+    }
+    const released = yield* Deferred.make<void>()
+    const listeners = new Set<() => void>()
+    let isClosed = false
+    const tell = Effect.sync(() => {
+      for (const listener of listeners) listener()
+    })
+    return {
+      ...held,
+      isClosed: () => isClosed,
+      onReleased: (listener) => {
+        listeners.add(listener)
+        return () => void listeners.delete(listener)
+      },
+      release: (isStrict) =>
+        Effect.uninterruptible(Effect.suspend(() => {
+          if (isClosed) return Deferred.await(released)
+          isClosed = true
+          return Effect.ensuring(
+            withSlot(file, (slot) => leave(slot, held, isStrict)),
+            Effect.andThen(tell, Deferred.succeed(released, undefined))
+          )
+        }))
+    }
+  },
+  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
+)
+
+/** Whether the fiber is being interrupted, asked where it cannot be. */
+const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)), Exit.isFailure)
+
+/**
+ * Gives a hold up, at the end of its scope or before. Where that loses writes, it dies or logs, as the
+ * option `closeFailure` says.
+ */
+export const close = (
+  { options, release }: Hold,
+  ending: Exit.Exit<unknown, unknown> = Exit.void
+): Effect.Effect<void> => {
+  const log = (cause: Cause.Cause<CommitError>) =>
+    Effect.logError(`The store at ${options.path} closed and its last commit failed`, cause)
+  const closing = options.closeFailure === "log"
+    ? Effect.catchCause(release(false), log)
+    : Effect.tapCause(release(false), (cause) =>
+      Effect.flatMap(isInterrupted, (interrupted) =>
+        // Of a fiber that is interrupted Effect reports no defect, so nobody would see this one.
+        interrupted || Exit.hasInterrupts(ending) ? log(cause) : Effect.void))
+  return Effect.uninterruptible(Effect.orDie(closing))
+}

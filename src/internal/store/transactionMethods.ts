@@ -1,0 +1,144 @@
+/**
+ * Runs effects as transactions, for one holder of a store.
+ *
+ * A transaction reads a snapshot and keeps its writes to itself. When its effect has
+ * succeeded, the writes are committed if all that it has read is still as it was; else
+ * the effect runs again. So whatever order transactions are committed in, it is as if
+ * they had run in that order one after the other.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import * as Result from "effect/Result"
+import type * as Schedule from "effect/Schedule"
+import { Closed, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
+import type { CommitError } from "../commit/committer.ts"
+import * as CallArguments from "../key/callArguments.ts"
+import { withSpan } from "../privateSpan.ts"
+import * as Transaction from "../transaction/transaction.ts"
+import type { Holder, StoreAccess } from "./storeAccess.ts"
+
+/** What a transaction fails with besides what its effect does. */
+export type TransactionError = TransactionConflict | CommitError | Closed
+
+/** Says that an attempt was in conflict. */
+class Conflict {
+  readonly _tag = "Conflict"
+  /** The keys that it has read or written, by their names. */
+  readonly addresses: ReadonlyArray<string>
+
+  constructor(addresses: ReadonlyArray<string>) {
+    this.addresses = addresses
+  }
+}
+
+/** What runs the transactions of one holder. */
+export type StoreTransactions = ReturnType<typeof make>
+
+/** Makes what runs the transactions of one holder. */
+export const make = ({ core, options: { path, transactionRetry } }: Holder, { enter, refusal }: StoreAccess) => {
+  const { metrics } = core
+
+  const run = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    transaction: Transaction.Transaction
+  ): Effect.Effect<A, E, R> =>
+    Effect.provideContext(effect, Transaction.enter(fiber, core, transaction)).pipe(
+      Effect.ensuring(Effect.sync(transaction.end))
+    )
+
+  const commit = (
+    transaction: Transaction.RootTransaction,
+    rank: number
+  ): Effect.Effect<void, CommitError | Closed | Conflict> => {
+    if (transaction.writes.isEmpty) return Effect.void
+    return Effect.flatMap(core.units.commitUnit(transaction.toUnit(rank), refusal), (holds) =>
+      holds
+        ? Effect.void
+        : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))
+  }
+
+  /** Runs attempts until one is not in conflict, or the schedule ends. */
+  const retrying = <A, E, R>(
+    makeAttempt: (number: number) => Effect.Effect<A, E | Conflict, R>,
+    schedule: Schedule.Schedule<unknown>
+  ): Effect.Effect<A, E | TransactionConflict, R> =>
+    Effect.suspend(() => {
+      let attempts = 0
+      const attempt = Effect.suspend(() => makeAttempt(attempts++))
+      return Effect.retry(attempt, { schedule, while: (error) => error instanceof Conflict }).pipe(
+        Effect.catch((error): Effect.Effect<never, E | TransactionConflict> =>
+          Effect.fail(error instanceof Conflict ? new TransactionConflict({ path, attempts }) : error)
+        )
+      )
+    })
+
+  const runOutermost = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    retry: Schedule.Schedule<unknown>
+  ): Effect.Effect<A, E | TransactionError, R> =>
+    Effect.suspend(() => {
+      let addresses: ReadonlyArray<string> = []
+      const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
+        Effect.suspend(() => {
+          const transaction = Transaction.begin(core)
+          return Effect.tap(run(effect, fiber, transaction), () => commit(transaction, number))
+        })
+      const attemptInTurn = (number: number) =>
+        (number === 0 ? attempt(number) : core.retryTurns.inTurn(addresses, attempt(number))).pipe(
+          Effect.tapError((error) =>
+            Effect.sync(() => {
+              if (error instanceof Conflict) addresses = error.addresses
+            })
+          )
+        )
+      return Effect.andThen(core.beforeSnapshot, retrying(attemptInTurn, retry))
+    }).pipe((made) => withSpan(made, "Store.withTransaction", { path }))
+
+  const runNested = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber.Fiber<unknown, unknown>,
+    around: Transaction.Transaction,
+    retry: Schedule.Schedule<unknown>
+  ): Effect.Effect<A, E | TransactionError, R> =>
+    retrying((): Effect.Effect<A, E | EngineFailure | Closed | Conflict, R> => {
+      const transaction = around.nest()
+      const conflict = Effect.suspend(() => Effect.fail(new Conflict([])))
+      const join = Effect.suspend((): Effect.Effect<void, EngineFailure | Closed | Conflict> => {
+        if (!around.isOpen()) return Effect.fail(new Closed({ path, what: "Transaction" }))
+        const joined = transaction.join()
+        if (Result.isFailure(joined)) return Effect.fail(joined.failure)
+        return joined.success ? Effect.void : conflict
+      })
+      /** Ends as the effect did, unless what it has read no longer holds: siblings may have written between two reads. */
+      const failWith = (cause: Cause.Cause<E>): Effect.Effect<never, E | EngineFailure | Conflict> => {
+        if (!around.isOpen()) return Effect.failCause(cause)
+        const holds = transaction.holds()
+        if (Result.isFailure(holds)) return Effect.failCause(Cause.combine(cause, Cause.fail(holds.failure)))
+        return holds.success ? Effect.failCause(cause) : conflict
+      }
+      return Effect.matchCauseEffect(run(effect, fiber, transaction), {
+        onFailure: failWith,
+        onSuccess: (result) => Effect.as(join, result)
+      })
+    }, retry)
+
+  const withTransaction = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+  ): Effect.Effect<A, E | TransactionError, R> =>
+    Effect.withFiber((fiber) =>
+      enter((around): Effect.Effect<A, E | TransactionError, R> => {
+        const problem = CallArguments.transactionProblem(effect, options)
+        if (problem !== undefined) return Effect.fail(CallArguments.badCall("withTransaction", problem))
+        return around === undefined
+          ? runOutermost(effect, fiber, options?.retry ?? transactionRetry)
+          : runNested(effect, fiber, around, options?.retry ?? transactionRetry)
+      })
+    )
+
+  return { withTransaction }
+}

@@ -1,0 +1,112 @@
+/** The named databases of an environment. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type { Plan, Write } from "../../src/Engine.ts"
+import { recordsName } from "../../src/internal/store/openStore.ts"
+import { bytes, countOf, key, keysIn, mebibyte, open } from "../support/environment.ts"
+import { temporaryFolder } from "../support/harness.ts"
+
+const put = (database: string, name: string, length = 1): Write => [database, key(name), bytes(length)]
+
+const plan = (writes: ReadonlyArray<Write>, ...clear: ReadonlyArray<string>): Plan => () =>
+  Result.succeed({ clear, writes })
+
+describe("databases", () => {
+  it.effect("have keys of their own, and are written to and cleared in one transaction", () =>
+    Effect.gen(function*() {
+      const { environment } = yield* open()
+      for (const name of ["one", "other"]) Result.getOrThrow(environment.openDatabase(name))
+      yield* environment.commit(plan([put("one", "a", 1), put("other", "a", 2), put("other", "b", 3)]))
+      assert.strictEqual(Result.getOrThrow(environment.get("one", key("a")))?.length, 1)
+      assert.strictEqual(Result.getOrThrow(environment.get("other", key("a")))?.length, 2)
+      assert.isFalse(Result.getOrThrow(environment.has("one", key("b"))))
+      assert.deepStrictEqual(["one", "other", recordsName].map((name) => countOf(environment, name)), [1, 2, 0])
+      assert.deepStrictEqual(keysIn(environment, "other"), ["a", "b"])
+      yield* environment.commit(plan([put("one", "c"), put("other", "d")], "other"))
+      assert.deepStrictEqual(keysIn(environment, "one"), ["a", "c"])
+      assert.deepStrictEqual(keysIn(environment, "other"), ["d"])
+    }))
+
+  it.effect("are undone together when a transaction does not fit", () =>
+    Effect.gen(function*() {
+      const { environment } = yield* open()
+      Result.getOrThrow(environment.openDatabase("other"))
+      yield* environment.commit(plan([put(recordsName, "a"), put("other", "a")]))
+      const full = environment.commit(plan([put(recordsName, "b"), put("other", "large", 2 * mebibyte)], "other"))
+      assert.propertyVal(yield* Effect.flip(full), "_tag", "EngineFull")
+      yield* environment.resize(mebibyte, { useReserve: false })
+      assert.deepStrictEqual(keysIn(environment), ["a"])
+      assert.deepStrictEqual(keysIn(environment, "other"), ["a"])
+    }))
+
+  it.effect("that do not exist are empty, and cannot be written to", () =>
+    Effect.gen(function*() {
+      const { environment } = yield* open()
+      assert.strictEqual(countOf(environment, "missing"), 0)
+      assert.deepStrictEqual(keysIn(environment, "missing"), [])
+      assert.isUndefined(Result.getOrThrow(environment.get("missing", key("a"))))
+      assert.isFalse(Result.getOrThrow(environment.has("missing", key("a"))))
+      for (
+        const bad of [plan([put(recordsName, "a"), put("missing", "a")]), plan([put(recordsName, "a")], "missing")]
+      ) {
+        assert.propertyVal(yield* Effect.flip(environment.commit(bad)), "_tag", "EngineFailure")
+      }
+      assert.strictEqual(countOf(environment), 0)
+    }))
+
+  it.effect("keep their names and records through a resize and when they are opened again, also read-only", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const names = [recordsName, "größe", "日本", "😀", "with space", "meta2", "x".repeat(500)].toSorted()
+      const written = yield* Effect.scoped(Effect.gen(function*() {
+        const { environment } = yield* open({ path })
+        for (const name of names) Result.getOrThrow(environment.openDatabase(name))
+        // That it is there already is nothing to it
+        for (const name of names) Result.getOrThrow(environment.openDatabase(name))
+        assert.deepStrictEqual(environment.databases().toSorted(), names)
+        yield* environment.commit(plan(names.map((name) => put(name, name.slice(0, 5)))))
+        yield* environment.resize(2 * mebibyte, { useReserve: false })
+        assert.deepStrictEqual(environment.databases().toSorted(), names)
+        yield* environment.commit(plan(names.map((name) => put(name, "after"))))
+        return names.map((name) => keysIn(environment, name))
+      }))
+      for (const readOnly of [true, false]) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const { environment } = yield* open({ path, readOnly })
+          assert.deepStrictEqual(environment.databases().toSorted(), names)
+          assert.deepStrictEqual(names.map((name) => keysIn(environment, name)), written)
+          Result.getOrThrow(environment.openDatabase("new"))
+          assert.strictEqual(environment.databases().includes("new"), !readOnly)
+          assert.strictEqual(countOf(environment, "new"), 0)
+        }))
+      }
+    }))
+
+  it.effect("are all in a snapshot as they were, also those that were made, cleared or resized later", () =>
+    Effect.gen(function*() {
+      const { environment } = yield* open()
+      Result.getOrThrow(environment.openDatabase("other"))
+      yield* environment.commit(plan([put(recordsName, "a", 1), put("other", "a", 2), put("other", "b", 3)]))
+      const snapshot = Result.getOrThrow(environment.snapshot())
+      Result.getOrThrow(environment.openDatabase("later"))
+      yield* environment.commit(plan([put(recordsName, "a", 9), put("other", "c"), put("later", "a")], "other"))
+      const assertUnchanged = () => {
+        assert.strictEqual(Result.getOrThrow(snapshot.get(recordsName, key("a")))?.length, 1)
+        assert.strictEqual(Result.getOrThrow(snapshot.get("other", key("b")))?.length, 3)
+        assert.isTrue(Result.getOrThrow(snapshot.has("other", key("a"))))
+        assert.isFalse(Result.getOrThrow(snapshot.has("other", key("c"))))
+        assert.deepStrictEqual(keysIn(snapshot, "other"), ["a", "b"])
+        const counts = [recordsName, "other", "later"].map((name) => Result.getOrThrow(snapshot.count(name)))
+        assert.deepStrictEqual(counts, [1, 2, 0])
+        assert.isUndefined(Result.getOrThrow(snapshot.get("later", key("a"))))
+        assert.deepStrictEqual(keysIn(snapshot, "later"), [])
+      }
+      assertUnchanged()
+      yield* environment.resize(2 * mebibyte, { useReserve: false })
+      yield* environment.commit(plan([put("later", "b")], recordsName))
+      assertUnchanged()
+      snapshot.release()
+      assert.deepStrictEqual([recordsName, "other", "later"].map((name) => countOf(environment, name)), [0, 1, 2])
+    }))
+})

@@ -1,0 +1,445 @@
+/** Record structures that the values of a store share, on disk: who defines them, and who finds them. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { spawn, spawnSync } from "node:child_process"
+import { join } from "node:path"
+import * as process from "node:process"
+import { Collection, type Engine, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
+import { structuresName } from "../../src/internal/commit/structureTable.ts"
+import { recordsName } from "../../src/internal/store/openStore.ts"
+import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
+import { ByteString } from "../../src/Key.ts"
+import { faults } from "../support/engines/faultyEngine.ts"
+import { recordsOf, tamper } from "../support/fixtures/collections.ts"
+import { shapedRecord } from "../support/fixtures/shapes.ts"
+import { faultyStore, start, temporaryFolder, until, withStore } from "../support/harness.ts"
+import { openWith } from "../support/streaming.ts"
+
+/** Of so many records the first half is written before their structure is defined, and the other behind it. */
+const many = 1000
+
+/** The first byte of a value with records of structures, and of one without. */
+const structured = 5
+const plain = 1
+
+const record = (index: number): unknown => ({ id: index, name: `name ${index}`, tags: ["a", "b"] })
+
+const keyOf = (index: number): string => `key ${index}`
+
+const indices = (count: number): ReadonlyArray<number> => Array.from({ length: count }, (_, index) => index)
+
+const putFrom = Effect.fnUntraced(function*(store: StoreService, first: number, end: number) {
+  for (let index = first; index < end; index++) yield* store.put(keyOf(index), record(index))
+  yield* store.flush
+})
+
+const putAll = (store: StoreService) => Effect.andThen(putFrom(store, 0, many / 2), putFrom(store, many / 2, many))
+
+const assertAll = Effect.fnUntraced(function*(store: StoreService, count: number) {
+  const expected = new Map(indices(count).map((index) => [keyOf(index), record(index)] as const))
+  for (const [key, value] of expected) assert.deepStrictEqual(yield* store.getOrFail(key), value)
+  assert.deepStrictEqual(new Map(yield* Stream.runCollect(store.entries())), expected)
+  assert.deepStrictEqual((yield* store.getMany(expected.keys())).found, expected)
+})
+
+/** How many values of a closed store have which first byte. */
+const formatsIn = Effect.fnUntraced(function*(path: string) {
+  const formats = (yield* recordsOf(path, recordsName)).map(([, value]) => value[0])
+  return {
+    plain: formats.filter((format) => format === plain).length,
+    structured: formats.filter((format) => format === structured).length
+  }
+})
+
+const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresName), (records) => records.length)
+
+/** What a process does that defines a structure under the first number. */
+const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
+  Result.succeed({
+    clear: [],
+    writes: [[
+      structuresName,
+      ByteString("\0\0"),
+      Result.getOrThrow(ValueCodec.make({ checksums: true }).encode(names))
+    ]]
+  })
+
+/** Opens a store in which another process commits a plan just before the first commit. */
+const openBehind = (plan: Engine.Plan, options: Partial<StoreOptions> = {}) => {
+  let isFirst = true
+  return openWith({ flushInterval: "Infinity", ...options }, (environment) => ({
+    commit: (own) => {
+      if (!isFirst) return environment.commit(own)
+      isFirst = false
+      return Effect.andThen(environment.commit(plan), environment.commit(own))
+    }
+  }))
+}
+
+const program = new URL("../programs/shapes.ts", import.meta.url).pathname
+
+/** Has another process put records of many shapes. */
+const putShapes = (path: string, first: number, count: number) =>
+  Effect.callback<string>((resume) => {
+    const child = spawn(process.execPath, [program, path, String(first), String(count)])
+    let errors = ""
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text
+    })
+    child.on("close", () => resume(Effect.succeed(errors)))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+
+describe("records with fields in common", () => {
+  it.effect("are written by a structure, once it is defined, and read in this process and the next", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => Effect.andThen(putAll(store), assertAll(store, many)))
+      assert.strictEqual(yield* definitionsIn(path), 1)
+      const formats = yield* formatsIn(path)
+      assert.isAtLeast(formats.structured, many / 2)
+      assert.isAbove(formats.plain, 0)
+      yield* withStore({ path, readOnly: true }, (store) => assertAll(store, many))
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          yield* assertAll(store, many)
+          yield* putAll(store)
+          yield* assertAll(store, many)
+        }))
+      assert.deepStrictEqual(yield* formatsIn(path), { plain: 0, structured: many })
+      assert.strictEqual(yield* definitionsIn(path), 1)
+    }))
+
+  it.effect("keep their structures when all records are cleared, and in a copy", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const [path, copy] = [join(folder, "store"), join(folder, "copy")]
+      yield* withStore({ path, checksums: true }, (store) =>
+        Effect.gen(function*() {
+          yield* putAll(store)
+          yield* store.clear
+          yield* putAll(store)
+          yield* assertAll(store, many)
+          yield* store.backup(copy, { compact: true })
+        }))
+      assert.strictEqual(yield* definitionsIn(path), 1)
+      yield* withStore({ path: copy, readOnly: true }, (store) => assertAll(store, many))
+    }))
+
+  it.effect("are read in transactions, snapshots and updates as all others", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* temporaryFolder })
+      yield* putAll(store)
+      yield* store.withTransaction(Effect.gen(function*() {
+        yield* assertAll(store, many)
+        yield* store.put(keyOf(many), record(many))
+        yield* assertAll(store, many + 1)
+      }))
+      yield* store.update(keyOf(0), (value) => value)
+      yield* assertAll(store, many + 1)
+    }))
+
+  it.effect("are read and updated by a process that was open before another defined their structures", () =>
+    Effect.gen(function*() {
+      for (const options of [{}, { checksums: true }, { compression: true }]) {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ ...options, path })
+        assert.strictEqual(spawnSync(process.execPath, [program, path, "0", "3000"], { encoding: "utf8" }).stderr, "")
+        const number = 2999
+        // What another process commits is seen in a later turn of the event loop.
+        yield* Effect.repeat(Effect.tap(store.has(`record ${number}`), Effect.yieldNow), {
+          until: (isThere) => isThere
+        })
+        yield* store.update(`record ${number}`, (value) => value)
+        for (let back = 0; back < 50; back++) {
+          assert.deepStrictEqual(yield* store.getOrFail(`record ${number - back}`), shapedRecord(number - back))
+        }
+        yield* store.flush
+        assert.deepStrictEqual(yield* store.getOrFail(`record ${number}`), shapedRecord(number))
+      }
+    }))
+
+  it.effect("of a collection are written by structures too, also behind the entries of indexes", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const Item = Schema.Struct({ id: Schema.Int, name: Schema.String })
+      const open = Collection.make("items", {
+        key: Schema.Int,
+        value: Item,
+        indexes: { byName: { key: Schema.String, of: (item) => item.name } }
+      })
+      const indexed = 4
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const items = yield* open
+          for (const id of indices(many)) {
+            yield* items.put(id, { id, name: `name ${id}` })
+            if (id === many / 2 - 1) yield* store.flush
+          }
+          yield* store.flush
+        }).pipe(Effect.provideService(Store, store), Effect.scoped))
+      const bytesOf = (value: Buffer): number => value[0] === indexed ? value[5 + value.readUInt32LE(1)] ?? -1 : -1
+      const formats = (yield* recordsOf(path, "collection/items")).map(([, value]) => bytesOf(value))
+      assert.isAtLeast(formats.filter((format) => format === structured).length, many / 2)
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const items = yield* open
+          assert.deepStrictEqual(yield* items.verify, [])
+          for (const id of indices(many)) assert.deepStrictEqual(yield* items.getOrFail(id), { id, name: `name ${id}` })
+          const found = yield* items.indexes.byName.getOrFail("name 7")
+          assert.deepStrictEqual(found, { id: 7, name: "name 7" })
+        }).pipe(Effect.provideService(Store, store), Effect.scoped))
+    }))
+
+  it.effect(
+    "are read by a process that was open before their structures were defined, and written by many at once",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ path, durability: "noSync" })
+        const reader = yield* Store.make({ path, durability: "noSync" })
+        const each = 4000
+        const writers = yield* Effect.all(
+          [0, 1, 2].map((number) => putShapes(path, number * each, each)),
+          { concurrency: "unbounded" }
+        ).pipe(start)
+        const own = indices(each).map((index) => index + 3 * each)
+        for (const number of own) {
+          yield* store.put(`record ${number}`, shapedRecord(number))
+          if (number % 100 === 0) {
+            const found = yield* store.get(`record ${number % (3 * each)}`)
+            if (found._tag === "Some") assert.deepStrictEqual(found.value, shapedRecord(number % (3 * each)))
+          }
+        }
+        yield* store.flush
+        assert.deepStrictEqual(yield* Fiber.join(writers), ["", "", ""])
+        // What other processes committed while a commit ran here is seen behind it.
+        yield* Effect.repeat(Effect.tap(reader.size, Effect.yieldNow), { until: (size) => size === 4 * each })
+        const all = yield* Stream.runCollect(reader.entries())
+        assert.strictEqual(all.length, 4 * each)
+        for (const [key, value] of all) {
+          assert.deepStrictEqual(value, shapedRecord(Number(key.slice("record ".length))))
+        }
+      })
+  )
+})
+
+/** Records of five structures, of which some come later. */
+const mixedValue = (index: number): unknown => {
+  if (index < 200) return { a: index, b: [{ c: index, d: "x" }] }
+  return index % 2 === 0 ? { e: index, f: { g: index } } : { h: [index], i: null, j: "text" }
+}
+
+describe("putMany", () => {
+  const entries = indices(many).map((index) => [keyOf(index), record(index)] as const)
+
+  it.effect("defines the structures of its records in its own transaction", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      yield* store.putMany(entries)
+      assert.strictEqual(faulty.batches().length, 1)
+      assert.strictEqual(faulty.batches()[0]?.filter(([database]) => database === structuresName).length, 1)
+      yield* assertAll(store, many)
+      yield* store.put(keyOf(0), record(0))
+      yield* store.flush
+      assert.strictEqual(faulty.batches()[1]?.[0]?.[2]?.[0], structured)
+      yield* store.close()
+      const formats = yield* formatsIn(path)
+      assert.isAbove(formats.structured, 0.9 * many)
+      assert.strictEqual(formats.plain + formats.structured, many)
+      yield* withStore({ path }, (again) => assertAll(again, many))
+    }))
+
+  it.effect("defines several, behind those that are defined, also where one comes up in its midst", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const mixed = new Map(indices(many).map((index) => [`mixed ${index}`, mixedValue(index)] as const))
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          yield* store.putMany(entries)
+          yield* store.putMany(mixed)
+          assert.deepStrictEqual((yield* store.getMany(mixed.keys())).found, mixed)
+          yield* store.put("behind", mixedValue(999))
+          yield* store.put("before", record(0))
+          yield* store.flush
+        }))
+      assert.strictEqual(yield* definitionsIn(path), 6)
+      const formats = new Map(
+        yield* recordsOf(path, recordsName).pipe(
+          Effect.map((records) => records.map(([key, value]) => [String(key), value[0]] as const))
+        )
+      )
+      assert.strictEqual(formats.get("behind"), structured)
+      assert.strictEqual(formats.get("before"), structured)
+      assert.isAbove([...formats.values()].filter((format) => format === structured).length, 1.8 * many)
+      yield* withStore({ path, readOnly: true }, (store) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual((yield* store.getMany(mixed.keys())).found, mixed)
+          assert.deepStrictEqual((yield* store.getMany(entries.map(([key]) => key))).found, new Map(entries))
+        }))
+    }))
+
+  it.effect("is read right when another process defines others first", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* openBehind(defineFirst("other", "names"), { checksums: true })
+      yield* store.putMany(entries)
+      yield* assertAll(store, many)
+      yield* putAll(store)
+      yield* assertAll(store, many)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 2)
+      yield* withStore({ path }, (again) => assertAll(again, many))
+    }))
+
+  it.effect("that fails leaves nothing, also of its definitions, and the next has them", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      yield* faulty.fail("commit", faults.diskFull)
+      assert.strictEqual((yield* Effect.flip(store.putMany(entries)))._tag, "EngineFailure")
+      const bad = [...entries, ["bad", () => 1] as const]
+      assert.strictEqual((yield* Effect.flip(store.putMany(bad)))._tag, "ValueEncoding")
+      assert.strictEqual(yield* store.size, 0)
+      yield* store.putMany(entries)
+      yield* assertAll(store, many)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 1)
+    }))
+
+  it.effect("in a transaction has no definitions to take back with it", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const store = yield* Store.make({ path })
+      const undone = store.withTransaction(Effect.andThen(
+        Effect.andThen(store.putMany(entries), assertAll(store, many)),
+        Effect.fail("undone")
+      ))
+      assert.strictEqual(yield* Effect.flip(undone), "undone")
+      yield* store.withTransaction(Effect.andThen(store.putMany(entries), assertAll(store, many)))
+      yield* assertAll(store, many)
+    }))
+})
+
+describe("the definition of a structure", () => {
+  it.effect("is on disk before the first value that refers to it, and in a transaction of its own", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const held = yield* faulty.holdCommit
+      for (let index = 0; index < 900; index++) yield* store.put(keyOf(index), record(index))
+      yield* held.isWanted
+      assert.deepStrictEqual(faulty.batches(), [])
+      yield* held.release
+      yield* until(() => faulty.batches().length === 1)
+      yield* store.flush
+      const [definition, records] = faulty.batches()
+      assert.deepStrictEqual(definition?.map(([database]) => database), [structuresName])
+      assert.isTrue(records?.every(([database, , value]) => database === recordsName && value?.[0] === plain))
+      yield* store.put("next", record(0))
+      yield* store.flush
+      assert.strictEqual(faulty.batches()[2]?.[0]?.[2]?.[0], structured)
+    }))
+
+  it.effect("is not made again where another process has made it in the meantime", () =>
+    Effect.gen(function*() {
+      for (const [names, definitions] of [[["id", "name", "tags"], 1], [["other", "names"], 2]] as const) {
+        const { path, store } = yield* openBehind(defineFirst(...names))
+        yield* putAll(store)
+        yield* putAll(store)
+        yield* assertAll(store, many)
+        yield* store.close()
+        assert.strictEqual(yield* definitionsIn(path), definitions)
+        assert.deepStrictEqual(yield* formatsIn(path), { plain: 0, structured: many })
+      }
+    }))
+
+  it.effect("keeps nobody from writing when it fails, and nobody hears of it", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      yield* faulty.fail("commit", faults.diskFull)
+      for (let index = 0; index < 900; index++) yield* store.put(keyOf(index), record(index))
+      yield* until(() => faulty.batches().length === 1)
+      yield* store.flush
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch[0]?.[0]), [structuresName, recordsName])
+      yield* assertAll(store, 900)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 0)
+      assert.deepStrictEqual(yield* formatsIn(path), { plain: 900, structured: 0 })
+    }))
+
+  it.effect("that is damaged makes the values that refer to it a typed error, and no others", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => Effect.andThen(putAll(store), putAll(store)))
+      const [definition] = yield* recordsOf(path, structuresName)
+      const [key, value] = definition ?? assert.fail("there is none")
+      const damaged = Uint8Array.from(value)
+      damaged[damaged.length - 1] = 0x62
+      yield* tamper(path, [[structuresName, key, damaged], [recordsName, ByteString("other"), Uint8Array.of(plain, 7)]])
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const failure = yield* Effect.flip(store.get(keyOf(0)))
+          assert.strictEqual(failure._tag, "ValueDecoding")
+          assert.match(failure.message, /structure/)
+          assert.strictEqual(yield* store.getOrFail("other"), 7)
+          // What is written now has a definition of its own.
+          yield* putAll(store)
+          yield* putAll(store)
+          yield* store.delete("other")
+          yield* assertAll(store, many)
+        }))
+      assert.strictEqual(yield* definitionsIn(path), 2)
+    }))
+
+  it.effect("that cannot be looked up is the engine's failure, and leaves nothing out", () =>
+    Effect.gen(function*() {
+      let isFailing = false
+      let engine: Engine.Environment | undefined
+      const { store } = yield* openWith({}, (environment) => {
+        engine = environment
+        return {
+          get: (database, key) =>
+            isFailing && database === structuresName ? Result.fail(faults.readersFull) : environment.get(database, key)
+        }
+      })
+      const items = yield* Effect.provideService(
+        Collection.make("items", { key: Schema.Int, value: Schema.Struct({ a: Schema.Int, b: Schema.Int }) }),
+        Store,
+        store
+      )
+      yield* items.put(1, { a: 0, b: 0 })
+      yield* store.flush
+      const below = engine ?? assert.fail("it is not open")
+      const all = { from: undefined, to: undefined, reverse: false, values: false, maxRecords: 1, maxBytes: 1 }
+      const [item] = Result.getOrThrow(below.read("collection/items", all)).records
+      // What another process writes
+      const foreign = Uint8Array.of(structured, 0x40, 1, 2)
+      const definition = Result.getOrThrow(ValueCodec.make({ checksums: true }).encode(["a", "b"]))
+      yield* below.commit(() =>
+        Result.succeed({
+          clear: [],
+          writes: [
+            [structuresName, ByteString("\0\0"), definition],
+            [recordsName, ByteString("key"), foreign],
+            ["collection/items", item?.[0] ?? ByteString(""), foreign]
+          ]
+        })
+      )
+      isFailing = true
+      const failures = yield* Effect.all([
+        Effect.flip(store.get("key")),
+        Effect.flip(store.getMany(["key"])),
+        Effect.flip(Stream.runCollect(store.entries())),
+        Effect.flip(items.get(1)),
+        Effect.flip(Stream.runCollect(items.values({ undecodable: "skip" }))),
+        Effect.flip(Stream.runCollect(items.values({ undecodable: "result" }))),
+        Effect.flip(items.verify)
+      ])
+      for (const failure of failures) assert.strictEqual(failure, faults.readersFull)
+      isFailing = false
+      assert.deepStrictEqual(yield* store.getOrFail("key"), { a: 1, b: 2 })
+      assert.deepStrictEqual(yield* items.getOrFail(1), { a: 1, b: 2 })
+    }))
+})

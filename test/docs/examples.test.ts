@@ -1,0 +1,102 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as ChildProcess from "effect/process/ChildProcess"
+import type { ChildProcessHandle } from "effect/process/ChildProcessSpawner"
+import * as Stream from "effect/Stream"
+import * as process from "node:process"
+
+const start = Effect.fnUntraced(function*(
+  example: string,
+  args: ReadonlyArray<string>,
+  env: { readonly [name: string]: string }
+) {
+  const path = yield* Path.Path
+  const file = yield* path.fromFileUrl(new URL(`../examples/${example}.ts`, import.meta.url))
+  return yield* ChildProcess.make(process.execPath, [file, ...args], {
+    env: { FORCE_COLOR: "0", ...env },
+    extendEnv: true
+  })
+})
+
+const linesOf = (program: ChildProcessHandle) => Stream.splitLines(Stream.decodeText(program.stdout))
+
+/** Runs an example to its end; gives the lines that it printed. */
+const run = Effect.fnUntraced(function*(example: string, ...args: ReadonlyArray<string>) {
+  const program = yield* start(example, args, {})
+  const [exitCode, lines, errors] = yield* Effect.all(
+    [program.exitCode, Stream.runCollect(linesOf(program)), Stream.mkString(Stream.decodeText(program.stderr))],
+    { concurrency: "unbounded" }
+  )
+  assert.strictEqual(exitCode, 0, errors)
+  return lines
+}, Effect.scoped)
+
+/** Runs an example until it prints a line that matches and presses Ctrl-C; gives that line's first group. */
+const runUntil = Effect.fnUntraced(function*(
+  example: string,
+  pattern: RegExp,
+  env: { readonly [name: string]: string }
+) {
+  const program = yield* start(example, [], env)
+  const found = yield* Stream.runHead(Stream.filter(linesOf(program), (line) => pattern.test(line)))
+  yield* program.kill({ killSignal: "SIGINT" })
+  const [, group] = pattern.exec(yield* Effect.fromOption(found)) ?? []
+  return Number(group)
+}, Effect.scoped)
+
+const linesWith = (lines: ReadonlyArray<string>, label: string): ReadonlyArray<string> =>
+  lines.filter((line) => line.startsWith(label)).map((line) => line.slice(label.length).trim())
+
+layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
+  it.effect("cities: a second run finds the records of the first and ends the same", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const folder = path.join(yield* fs.makeTempDirectoryScoped(), "cities")
+
+      const first = yield* run("cities", "--path", folder)
+      assert.deepStrictEqual(linesWith(first, "Open"), ["a new store"])
+      assert.deepStrictEqual(linesWith(first, "Load "), ["25 %", "50 %", "75 %", "100 %"])
+      assert.match(linesWith(first, "Loaded").join(), /^135,233 records in [\d.]+ s: [\d,]+ a second$/)
+      assert.match(linesWith(first, "Read").join(), /Tokyo, JP .* 8,336,599 people/)
+      assert.match(linesWith(first, "Update").join(), /Reykjavík, IS .* 118,919 people/)
+      assert.match(linesWith(first, "Delete").join(), /^33 /)
+      assert.match(linesWith(first, "Names").join(), /^that begin with Reyk: .*Reykjavík/)
+      assert.match(linesWith(first, "Count").join(), /^\d+ of the 135,233 are in Iceland$/)
+      assert.match(linesWith(first, "Stats").join(), /^135,200 cities, /)
+      assert.isTrue(yield* fs.exists(path.join(folder, "data.mdb")))
+
+      const second = yield* run("cities", "--path", folder)
+      assert.deepStrictEqual(linesWith(second, "Open"), ["135,200 records of an earlier run, loaded anew"])
+      for (const label of ["Load ", "Read", "Largest", "Names", "Update", "Delete"]) {
+        assert.deepStrictEqual(linesWith(second, label), linesWith(first, label))
+      }
+    }))
+
+  it.effect("the first program: Ctrl-C loses nothing that was put", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const env = {
+        STORE_PATH: yield* fs.makeTempDirectoryScoped(),
+        // Nothing is committed before the end
+        STORE_BATCH_SIZE: "1000000",
+        STORE_FLUSH_INTERVAL: "1 hour"
+      }
+      const put = yield* runUntil("firstProgram", /^(\d+) readings$/, env)
+      const found = yield* runUntil("firstProgram", /^(\d+) readings on disk/, env)
+      assert.strictEqual(put, 1000)
+      assert.isAtLeast(found, put)
+    }))
+
+  it.effect("the first program is that of the README", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
+      const example = yield* read("../examples/firstProgram.ts")
+      assert.include(yield* read("../../README.md"), example.replace("../../src/index.ts", "effect-lmdb"))
+    }))
+})

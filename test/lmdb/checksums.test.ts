@@ -1,0 +1,116 @@
+/** Checksums of values: what they find, and that they are of no other effect. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { Collection, Store } from "../../src/index.ts"
+import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
+import { temporaryFolder, withStore } from "../support/harness.ts"
+
+const text = "y".repeat(10_000)
+
+/** Where a text stands in a file. */
+const placesOf = (file: Uint8Array, wanted: string): { readonly start: number; readonly end: number } => {
+  const start = Buffer.from(file).indexOf(wanted, 0, "latin1")
+  assert.isAtLeast(start, 0)
+  return { start, end: start + wanted.length }
+}
+
+/** Stores a value, flips one bit after the other in it, and gives what is read then. */
+const readDamaged = Effect.fnUntraced(function*(options: { readonly checksums: boolean }) {
+  const path = yield* temporaryFolder
+  yield* withStore({ path, ...options }, (store) => store.putMany({ text, other: 1 }))
+  const file = join(path, "data.mdb")
+  const whole = readFileSync(file)
+  const { end, start } = placesOf(whole, text)
+  return yield* Effect.forEach([start, start + 1, start + 4999, end - 1], (place, index) => {
+    const damaged = Buffer.from(whole)
+    damaged[place] = (damaged[place] ?? 0) ^ (1 << (2 * index))
+    writeFileSync(file, damaged)
+    return withStore({ path, readOnly: true }, (store) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* store.getOrFail("other"), 1)
+        return yield* Effect.result(store.getOrFail("text"))
+      }))
+  })
+})
+
+describe("checksums", () => {
+  it.effect("make a flipped bit a ValueDecoding, which without them gives another value", () =>
+    Effect.gen(function*() {
+      for (const result of yield* readDamaged({ checksums: true })) {
+        assert(Result.isFailure(result))
+        assert.propertyVal(result.failure, "_tag", "ValueDecoding")
+        assert.include(result.failure.message, "do not match their checksum")
+      }
+      for (const result of yield* readDamaged({ checksums: false })) {
+        assert.isTrue(Result.isFailure(result) || result.success !== text)
+      }
+    }))
+
+  it.effect("may be turned on and off: each value is read as it was written", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const value = { of: "every", kind: new Map([["a", new Set([1n])]]), at: new Date(0) }
+      for (const checksums of [false, true, false]) {
+        yield* withStore({ path, checksums }, (store) =>
+          Effect.gen(function*() {
+            yield* store.putMany([[`checksums ${checksums}`, value], ["last", checksums]])
+            assert.deepStrictEqual(yield* store.getOrFail(`checksums ${checksums}`), value)
+          }))
+      }
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const { found } = yield* store.getMany(["checksums false", "checksums true", "last"])
+          assert.deepStrictEqual([...found.values()], [value, value, false])
+        }))
+    }))
+
+  it.effect("are there for the records of collections too", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const notes = Collection.make("notes", {
+        key: Schema.Int,
+        value: Schema.Struct({ text: Schema.String }),
+        indexes: { byLength: { key: Schema.Int, of: (note: { readonly text: string }) => note.text.length } }
+      })
+      yield* withStore({ path, checksums: true }, (store) =>
+        Effect.gen(function*() {
+          const collection = yield* Effect.provideService(notes, Store, store)
+          yield* collection.put(1, { text })
+          assert.deepStrictEqual(yield* collection.indexes.byLength.get(text.length), Option.some({ text }))
+        }))
+      const file = join(path, "data.mdb")
+      const bytes = readFileSync(file)
+      const { start } = placesOf(bytes, text)
+      bytes[start + 77] = 0
+      writeFileSync(file, bytes)
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const collection = yield* Effect.provideService(notes, Store, store)
+          assert.propertyVal(yield* Effect.flip(collection.get(1)), "_tag", "ValueDecoding")
+        }))
+    }))
+
+  it.effect.prop(
+    "find every change of bytes that one value can have, and no other",
+    { value: Schema.Json, place: Schema.Int, xor: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 255 })) },
+    ({ place, value, xor }) =>
+      Effect.sync(() => {
+        const codec = ValueCodec.make({ checksums: true })
+        const bytes = Result.getOrThrow(codec.encode(value))
+        assert.deepStrictEqual(Result.getOrThrow(codec.decode(bytes)), Result.getOrThrow(codec.decode(bytes)))
+        const damaged = bytes.slice()
+        const at = Math.abs(place) % bytes.length
+        damaged[at] = (damaged[at] ?? 0) ^ xor
+        assert.isTrue(Result.isFailure(codec.decode(damaged)))
+        for (let length = 0; length < bytes.length; length++) {
+          assert.isTrue(Result.isFailure(codec.decode(bytes.slice(0, length))))
+        }
+      }),
+    { arbitrary: { runs: 100, seed: "checksums" } }
+  )
+})

@@ -1,0 +1,175 @@
+/** What a batch may take of a disk is known before it is written: the engine cannot be told of a disk that is full. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { open as openLmdb } from "lmdb"
+import { existsSync, statfsSync } from "node:fs"
+import { join } from "node:path"
+import type { Batch, Write } from "../../src/Engine.ts"
+import { mostPagesOf, refusal, refusalWith } from "../../src/internal/lmdb/diskSpace.ts"
+import { type Target, writeAll } from "../../src/internal/lmdb/lmdbBatch.ts"
+import { pagesOf } from "../../src/internal/lmdb/pageCount.ts"
+import { recordsName } from "../../src/internal/store/openStore.ts"
+import { ByteString } from "../../src/Key.ts"
+import { bytes, countOf, key, open } from "../support/environment.ts"
+import { temporaryFolder, writing } from "../support/harness.ts"
+
+const whole = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+/** A write: the number of its key, how long the key is, and how long the value; none below 0. */
+const Change = Schema.Tuple([whole(0, 400), whole(4, 1900), whole(-2000, 20_000)])
+
+/** Several like it, one behind the other: a tree grows by many. */
+const Round = Schema.Struct({ changes: Schema.Array(Change), copies: whole(1, 60), clears: Schema.Boolean })
+
+const keyCodec = {
+  writeKey: (name: string, target: Buffer, start: number) => start + target.write(name, start, "latin1"),
+  readKey: (source: Buffer, start: number, end: number) => source.toString("latin1", start, end)
+}
+
+/** The databases that are written to. */
+const names = [recordsName, ...Array.from({ length: 300 }, (_, index) => `other ${index}`)]
+
+/** A file of the library, as the engine has it. */
+const openTarget = Effect.gen(function*() {
+  const path = yield* temporaryFolder
+  const root = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      openLmdb({ path: join(path, "file"), noSubdir: true, noSync: true, maxDbs: 400, keyEncoder: keyCodec })
+    ),
+    (database) => Effect.promise(() => database.close())
+  )
+  const options = { encoding: "binary" as const, keyEncoder: keyCodec }
+  const meta = root.openDB<Uint8Array, string>({ ...options, name: "meta" })
+  const databases = new Map(names.map((name) => [name, root.openDB<Uint8Array, string>({ ...options, name })]))
+  const target: Target = { databases, meta }
+  const commit = (batch: Batch) => Effect.promise(() => meta.childTransaction(() => writeAll(target, batch)))
+  return { commit, target, pages: () => pagesOf(meta.getStats()) }
+})
+
+describe("the pages that a batch may take", () => {
+  it.effect.prop(
+    "are no fewer than it takes",
+    { rounds: Schema.Array(Round) },
+    ({ rounds }) =>
+      Effect.scoped(Effect.gen(function*() {
+        const { commit, pages, target } = yield* openTarget
+        for (const { changes, clears, copies } of rounds) {
+          const writes = new Map<string, Write>()
+          for (const [number, length, size] of changes) {
+            for (let copy = 0; copy < copies; copy++) {
+              const name = ByteString(`${number * 7919 % 401} ${copy}`.padEnd(length, "k"))
+              writes.set(name, [recordsName, name, size < 0 ? null : bytes(size)])
+            }
+          }
+          const batch: Batch = { clear: clears ? [recordsName] : [], writes: [...writes.values()] }
+          const most = mostPagesOf(target, batch)
+          const before = pages()
+          yield* commit(batch)
+          assert.isAtMost(pages() - before, most)
+        }
+      })),
+    { arbitrary: { runs: 60 } }
+  )
+
+  it.effect("are no fewer where there are many databases, each with its first page", () =>
+    Effect.gen(function*() {
+      const { commit, pages, target } = yield* openTarget
+      for (const count of [1, 50, 301]) {
+        const writes = names.slice(0, count).map((name): Write => [name, key(`key ${count}`), bytes(20)])
+        const most = mostPagesOf(target, { clear: [], writes })
+        const before = pages()
+        yield* commit({ clear: [], writes })
+        assert.isAtMost(pages() - before, most)
+      }
+    }))
+
+  it.effect("are about as many as it takes, where it takes many", () =>
+    Effect.gen(function*() {
+      const { commit, pages, target } = yield* openTarget
+      for (const [round, size] of [60, 60, 60, 900, 900].entries()) {
+        const writes = Array.from(
+          { length: 20_000 },
+          (_, index): Write => [recordsName, key(`key ${index * 7919 % 60_013} ${round}`), bytes(size)]
+        )
+        const batch = { clear: [], writes }
+        const most = mostPagesOf(target, batch)
+        const before = pages()
+        yield* commit(batch)
+        const taken = pages() - before
+        assert.isAtMost(taken, most)
+        assert.isAtMost(most, 100 + 12 * taken)
+      }
+    }))
+})
+
+const batchOf = (...sizes: ReadonlyArray<number>): Batch => ({
+  clear: [],
+  writes: sizes.map((size, index): Write => [recordsName, key(`key ${index}`), bytes(size)])
+})
+
+describe("a batch for which the disk has no room", () => {
+  // Nobody reads the bytes of a batch that is refused.
+  const large = new Uint8Array(2 ** 30)
+
+  it.effect("is refused by the engine with the code of a full disk, and nothing is written", () =>
+    Effect.gen(function*() {
+      const { environment, lengthOf, path } = yield* open()
+      yield* environment.commit(writing([key("kept"), bytes(10)]))
+      const before = lengthOf()
+      const { blocks, bsize } = statfsSync(path)
+      const count = Math.ceil(blocks * bsize / large.length) + 1
+      const writes = Array.from({ length: count }, (_, index) => [key(`large ${index}`), large] as const)
+      const failure = yield* Effect.flip(environment.commit(writing([key("small"), bytes(1)], ...writes)))
+      assert(failure._tag === "EngineFailure")
+      assert.strictEqual(failure.code, 28)
+      assert.isTrue(failure.isRetryable)
+      assert.match(failure.detail, /^No space left on device: the commit may take \d+ bytes, \d+ are free$/)
+      assert.strictEqual(lengthOf(), before)
+      assert.strictEqual(countOf(environment), 1)
+      yield* environment.commit(writing([key("small"), bytes(1)]))
+      assert.strictEqual(countOf(environment), 2)
+    }))
+
+  it.effect("is not known where the disk does not say how much is free", () =>
+    Effect.gen(function*() {
+      const { target } = yield* openTarget
+      const batch: Batch = { clear: [], writes: [[recordsName, key("a"), large]] }
+      assert.isUndefined(refusal(join(yield* temporaryFolder, "missing"), target, batch))
+      // A file system of the kernel has no blocks.
+      if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, batch))
+    }))
+
+  it.effect("is refused only where the engine could not say so: where its values are large, or what it frees", () =>
+    Effect.gen(function*() {
+      const { commit, pages, target } = yield* openTarget
+      const isRefused = (batch: Batch) => refusalWith(0, target, batch) !== undefined
+      assert.isFalse(isRefused(batchOf(...Array.from({ length: 1000 }, () => 100))))
+      assert.isFalse(isRefused(batchOf(10_000, 10, 10_000)))
+      assert.isTrue(isRefused(batchOf(10, 1_000_000, 10)))
+      assert.isFalse(isRefused(batchOf(99_000)))
+      const before = pages()
+      yield* commit(batchOf(...Array.from({ length: 60 }, () => 1_000_000)))
+      assert.isAbove(pages(), before + 14_000)
+      // The position in the file has more digits. Of 24 pages and of 25 the bytes have five digits, and six.
+      assert.isFalse(isRefused(batchOf(98_000)))
+      assert.isTrue(isRefused(batchOf(99_000)))
+      assert.isFalse(isRefused({ clear: [], writes: [[recordsName, key("none"), null]] }))
+      assert.isTrue(isRefused({ clear: [recordsName], writes: [] }))
+    }))
+
+  it.effect("is one whose pages, and a mebibyte for others, are more than are free", () =>
+    Effect.gen(function*() {
+      const { target } = yield* openTarget
+      for (const batch of [batchOf(1_000_000), batchOf(...Array.from({ length: 7 }, () => 1_000_000))]) {
+        const needed = mostPagesOf(target, batch) * 4096 + 1_048_576
+        assert.isUndefined(refusalWith(needed, target, batch))
+        const refused = refusalWith(needed - 1, target, batch)
+        assert.strictEqual(
+          refused?.detail,
+          `No space left on device: the commit may take ${needed} bytes, ${needed - 1} are free`
+        )
+        assert.strictEqual(refused?.operation, "commit")
+      }
+    }))
+})

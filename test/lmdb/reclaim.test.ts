@@ -1,0 +1,281 @@
+/** What a batch that does not fit leaves on disk, and which deletions may go ahead of it. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { cpSync } from "node:fs"
+import { join } from "node:path"
+import { EngineFull, type Write } from "../../src/Engine.ts"
+import { Store } from "../../src/index.ts"
+import * as Memtable from "../../src/internal/buffer/memtable.ts"
+import * as WriteBuffer from "../../src/internal/buffer/writeBuffer.ts"
+import { addressOf, fromWrites } from "../../src/internal/buffer/writeSet.ts"
+import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
+import { ByteString } from "../../src/Key.ts"
+import { faultyStore, temporaryFolder, withStore } from "../support/harness.ts"
+
+const text = (length: number): string => "x".repeat(length)
+
+/** Opens what a crash at this moment would leave. */
+const afterCrash = Effect.fnUntraced(function*(path: string, keys: ReadonlyArray<string>) {
+  const copy = join(yield* temporaryFolder, "copy")
+  cpSync(path, copy, { recursive: true })
+  const { missing } = yield* withStore({ path: copy }, (store) => store.getMany(keys))
+  return missing
+})
+
+describe("making room", () => {
+  it.effect("a value that moves to another key is not lost when the batch does not fit and the process dies", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const store = yield* Store.make({
+        path,
+        maxMapSize: "1 MiB",
+        flushInterval: "Infinity",
+        closeFailure: "log"
+      })
+      yield* store.putMany({ source: text(400_000) })
+      yield* store.put("target", text(700_000))
+      yield* store.delete("source")
+      assert.strictEqual((yield* Effect.flip(store.flush))._tag, "MapFull")
+      assert.deepStrictEqual(yield* afterCrash(path, ["source", "target"]), ["target"])
+    }))
+
+  it.effect("a deletion made after MapFull goes ahead, and the value that waited follows", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity" })
+      yield* store.putMany({ large: text(600_000) })
+      yield* store.put("waiting", text(500_000))
+      assert.strictEqual((yield* Effect.flip(store.flush))._tag, "MapFull")
+      yield* store.delete("large")
+      yield* store.flush
+      assert.deepStrictEqual(yield* afterCrash(path, ["large", "waiting"]), ["large"])
+    }))
+})
+
+describe("deletions that make room", () => {
+  const records = "records"
+  const [a, b, c] = [ByteString("a"), ByteString("b"), ByteString("c")]
+
+  it("are known as such until a value takes their place, also when a failed commit gives them back", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    buffer.write([[records, a, null]], true)
+    buffer.write([[records, b, null]], true)
+    buffer.write([[records, c, null]], false)
+    const generation = buffer.rotate()
+    buffer.write([[records, b, Uint8Array.of(1)]], true)
+    buffer.giveBack()
+    assert.deepStrictEqual([...buffer.filling().freeing], [addressOf(records, a)])
+    assert.deepStrictEqual(Array.from(buffer.filling().writes, ([, key]) => key), [a, b, c])
+    assert.strictEqual(generation?.freeing.has(addressOf(records, b)), true)
+  })
+
+  it("and writes that are on disk already leave the generation that is being committed, with their bytes", () => {
+    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    buffer.write([[records, a, Uint8Array.of(1, 2)]], false)
+    buffer.write([[records, b, null]], true)
+    buffer.rotate()
+    assert.strictEqual(buffer.bytes(), 4)
+    buffer.written({ clear: [], writes: [[records, a, null], [records, c, null]] })
+    assert.strictEqual(buffer.bytes(), 1)
+    assert.strictEqual(buffer.size(), 1)
+    buffer.written({ clear: [records], writes: [] })
+    assert.strictEqual(buffer.size(), 0)
+    assert.isUndefined(buffer.get(records, a))
+  })
+})
+
+const write = (name: string, isDeletion: boolean): Write => [
+  "records",
+  ByteString(name),
+  isDeletion ? null : Uint8Array.of(1)
+]
+
+const deleting = (...names: ReadonlyArray<string>) => names.map((name) => write(name, true))
+
+const putting = (...names: ReadonlyArray<string>) => names.map((name) => write(name, false))
+
+const namesOf = (groups: ReadonlyArray<ReadonlyArray<Write>>) =>
+  groups.map((group) => group.map(([, key]) => String(key)).toSorted())
+
+const aheadOf = (buffer: WriteBuffer.WriteBuffer) => namesOf(Memtable.deletionsAhead(buffer.filling()))
+
+const makeBuffer = () => WriteBuffer.make({ batchSize: 100, batchBytes: 10_000 })
+
+interface ModelGeneration {
+  readonly writes: Map<string, { readonly isDeletion: boolean; readonly isFreeing: boolean }>
+  readonly groups: Array<ReadonlySet<string>>
+}
+
+const emptyModel = (): ModelGeneration => ({ writes: new Map(), groups: [] })
+
+/** Joins groups as long as any two have a name in common. */
+const joined = (groups: ReadonlyArray<ReadonlySet<string>>): ReadonlyArray<ReadonlySet<string>> => {
+  for (const [index, one] of groups.entries()) {
+    const other = groups.findIndex((group, at) => at > index && [...group].some((name) => one.has(name)))
+    if (other >= 0) {
+      const rest = groups.filter((_, at) => at !== index && at !== other)
+      return joined([new Set([...one, ...groups[other] ?? []]), ...rest])
+    }
+  }
+  return groups
+}
+
+const aheadOfModel = ({ groups, writes }: ModelGeneration): ReadonlyArray<ReadonlyArray<string>> => {
+  const hasOnlyDeletions = [...writes.values()].every(({ isDeletion }) => isDeletion)
+  const isAhead = (name: string): boolean => {
+    const found = writes.get(name)
+    return found !== undefined && found.isDeletion && (hasOnlyDeletions || found.isFreeing)
+  }
+  return joined([...groups, ...Array.from(writes.keys(), (name) => new Set([name]))])
+    .map((group) => [...group].toSorted())
+    .filter((group) => group.every(isAhead))
+}
+
+const Name = Schema.Literals(["a", "b", "c", "d", "e", "f", "g", "h"])
+
+const Step = Schema.Union([
+  Schema.Struct({
+    writes: Schema.Array(Schema.Tuple([Name, Schema.Literals([true, true, true, false])])).check(
+      Schema.isBetweenLength(1, 3)
+    ),
+    freeing: Schema.Boolean
+  }),
+  Schema.Literals(["commit", "fail"])
+])
+
+describe("deletions that belong together", () => {
+  it("go ahead as a whole, or not at all when one of them is none or not there to make room", () => {
+    const buffer = makeBuffer()
+    buffer.write(putting("value"), true)
+    buffer.write(deleting("a", "b"), true)
+    buffer.write([...deleting("c"), ...putting("d")], true)
+    buffer.write(deleting("e", "f"), false)
+    buffer.write(deleting("g"), true)
+    assert.deepStrictEqual(aheadOf(buffer), [["a", "b"], ["g"]])
+    buffer.write(putting("b"), true)
+    assert.deepStrictEqual(aheadOf(buffer), [["g"]])
+    buffer.write(deleting("b"), false)
+    assert.deepStrictEqual(aheadOf(buffer), [["g"]])
+    buffer.write(deleting("b"), true)
+    assert.deepStrictEqual(aheadOf(buffer), [["a", "b"], ["g"]])
+  })
+
+  it("become one group with all that share a key with them", () => {
+    const buffer = makeBuffer()
+    buffer.write(putting("value"), true)
+    buffer.write(deleting("a", "b"), true)
+    buffer.write(deleting("c", "d"), true)
+    assert.deepStrictEqual(aheadOf(buffer), [["a", "b"], ["c", "d"]])
+    buffer.write(deleting("b", "c"), true)
+    assert.deepStrictEqual(aheadOf(buffer), [["a", "b", "c", "d"]])
+    buffer.write(putting("d", "e"), true)
+    assert.deepStrictEqual(aheadOf(buffer), [])
+  })
+
+  it("all go ahead, those that belong to no group each by itself, where there is nothing else", () => {
+    const buffer = makeBuffer()
+    buffer.write(deleting("a", "b"), false)
+    buffer.write(deleting("c"), false)
+    assert.deepStrictEqual(aheadOf(buffer), [["a", "b"], ["c"]])
+  })
+
+  it("are apart from what of their group is on disk already", () => {
+    const buffer = makeBuffer()
+    buffer.write([...deleting("a", "b"), ...putting("c")], true)
+    const generation = buffer.rotate()
+    assert(generation !== undefined)
+    assert.deepStrictEqual(Memtable.deletionsAhead(generation), [])
+    buffer.written({ clear: [], writes: [["records", ByteString("c"), null]] })
+    buffer.written({ clear: [], writes: [["records", ByteString("b"), null]] })
+    assert.deepStrictEqual(namesOf(Memtable.deletionsAhead(generation)), [["a"]])
+  })
+
+  it.effect.prop(
+    "are found whatever was written, committed and given back",
+    { steps: Schema.Array(Step).check(Schema.isBetweenLength(1, 20)) },
+    ({ steps }) =>
+      Effect.sync(() => {
+        const buffer = makeBuffer()
+        let filling = emptyModel()
+        let committing: ModelGeneration | undefined
+        for (const step of steps) {
+          if (typeof step === "object") {
+            const group = new Map(step.writes)
+            buffer.write(Array.from(group, ([name, isDeletion]) => write(name, isDeletion)), step.freeing)
+            for (const [name, isDeletion] of group) filling.writes.set(name, { isDeletion, isFreeing: step.freeing })
+            filling.groups.push(new Set(group.keys()))
+          } else if (committing === undefined) {
+            if (buffer.rotate() === undefined) continue
+            committing = filling
+            filling = emptyModel()
+          } else {
+            if (step === "commit") buffer.forget()
+            else {
+              buffer.giveBack()
+              for (const [name, newer] of filling.writes) committing.writes.set(name, newer)
+              committing.groups.push(...filling.groups)
+              filling = committing
+            }
+            committing = undefined
+          }
+          assert.sameDeepMembers([...aheadOf(buffer)], [...aheadOfModel(filling)])
+        }
+      }),
+    { arbitrary: { runs: 300, size: 30, seed: "groups" } }
+  )
+
+  it.effect.prop(
+    "are all taken along by whoever writes over one of them, as far as they are not on disk",
+    {
+      groups: Schema.Array(Schema.Array(Name).check(Schema.isBetweenLength(1, 3))),
+      onDisk: Schema.Array(Name),
+      touched: Schema.Array(Name)
+    },
+    ({ groups, onDisk, touched }) =>
+      Effect.sync(() => {
+        const generation = Memtable.make()
+        for (const group of groups) Memtable.add(generation, putting(...new Set(group)), false)
+        for (const name of onDisk) generation.writes.remove("records", ByteString(name))
+        const expected = joined(groups.map((group) => new Set(group)))
+          .filter((group) => group.size > 1 && touched.some((name) => group.has(name)))
+          .flatMap((group) => [...group].filter((name) => !onDisk.some((other) => other === name)))
+        const taken = Memtable.groupsOf(generation, fromWrites(deleting(...touched)))
+        assert.sameDeepMembers([...taken], putting(...expected))
+      }),
+    { arbitrary: { runs: 300, size: 10, seed: "taken along" } }
+  )
+
+  it.effect("are in one transaction, however few fit", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB", maxMapSize: "1 MiB", flushInterval: "Infinity" })
+      const { access } = store[StoreInternals.TypeId]
+      const groups = ["a", "b", "c", "d", "e"].map((name) => [`${name}1`, `${name}2`])
+      yield* store.putMany(groups.flat().map((name) => [name, 1] as const))
+      for (const group of groups) {
+        yield* access.enterToWrite((transaction) => access.remove(transaction, deleting(...group)))
+      }
+      // At first as one with all else, then again when freed pages have come of age, then as deletions, and then by halves
+      const full = new EngineFull({ mapSize: 1_048_576, needed: 1_048_577 })
+      for (const attempt of [1, 4, 5, 6, 9]) yield* faulty.fail("commit", full, attempt)
+      const before = faulty.batches().length
+      yield* store.flush
+      assert.deepStrictEqual(
+        faulty.batches().slice(before).map((batch) => batch.map(([, key]) => String(key))),
+        [
+          groups.flat(),
+          [],
+          [],
+          groups.flat(),
+          groups.flat(),
+          ["a1", "a2", "b1", "b2"],
+          ["a1", "a2"],
+          ["b1", "b2"],
+          ["c1", "c2", "d1", "d2", "e1", "e2"],
+          ["c1", "c2"],
+          ["d1", "d2", "e1", "e2"]
+        ]
+      )
+      assert.strictEqual(yield* store.size, 0)
+    }))
+})

@@ -1,0 +1,54 @@
+/** What tests of the engine need: an environment that no store is on. */
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { statSync } from "node:fs"
+import { join } from "node:path"
+import { Engine, type EngineOptions, type Environment, type RangeRequest, type Reader } from "../../src/Engine.ts"
+import * as LmdbEngine from "../../src/internal/lmdb/lmdbEngine.ts"
+import { recordsName } from "../../src/internal/store/openStore.ts"
+import { ByteString } from "../../src/Key.ts"
+import { temporaryFolder } from "./harness.ts"
+
+export const mebibyte = 1024 * 1024
+
+/** Opens an environment in a folder of its own. */
+export const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> = {}) {
+  const path = yield* temporaryFolder
+  const engine = yield* Effect.provide(Engine, LmdbEngine.layer)
+  const environment = yield* engine.open({
+    path,
+    subdirectory: true,
+    readOnly: false,
+    mapSize: mebibyte,
+    maxMapSize: undefined,
+    durability: "sync",
+    compression: false,
+    verify: undefined,
+    fileMode: 0o600,
+    encryptionKey: undefined,
+    ...options
+  })
+  Result.getOrThrow(environment.openDatabase(recordsName))
+  return { environment, lengthOf: () => statSync(join(path, "data.mdb")).size, path, engine }
+})
+
+export const key = (text: string): ByteString => ByteString(text)
+
+export const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill)
+
+/** How many records a database has. */
+export const countOf = (environment: Environment, database = recordsName): number =>
+  Result.getOrThrow(environment.count(database))
+
+const everything: RangeRequest = {
+  from: undefined,
+  to: undefined,
+  reverse: false,
+  values: false,
+  maxRecords: 1000,
+  maxBytes: mebibyte
+}
+
+/** The keys of a database, in their order. */
+export const keysIn = (reader: Reader, database = recordsName): ReadonlyArray<string> =>
+  Result.getOrThrow(reader.read(database, everything)).records.map(([name]) => name)
