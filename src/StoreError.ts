@@ -401,3 +401,11 @@ export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmd
     return this.lost === undefined ? whatHappened : `${whatHappened}. ${showLost(this.lost)}`
   }
 }
+
+/**
+ * What a commit of pending writes, of `putMany` or of a transaction can fail with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type CommitError = MapFull | EngineFailure

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Plan, Write } from "../../src/Engine.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import { bytes, countOf, key, keysIn, mebibyte, open } from "../support/environment.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
@@ -21,7 +21,7 @@ describe("databases", () => {
       assert.strictEqual(Result.getOrThrow(environment.get("one", key("a")))?.length, 1)
       assert.strictEqual(Result.getOrThrow(environment.get("other", key("a")))?.length, 2)
       assert.isFalse(Result.getOrThrow(environment.has("one", key("b"))))
-      assert.deepStrictEqual(["one", "other", recordsName].map((name) => countOf(environment, name)), [1, 2, 0])
+      assert.deepStrictEqual(["one", "other", recordsDatabase].map((name) => countOf(environment, name)), [1, 2, 0])
       assert.deepStrictEqual(keysIn(environment, "other"), ["a", "b"])
       yield* environment.commit(plan([put("one", "c"), put("other", "d")], "other"))
       assert.deepStrictEqual(keysIn(environment, "one"), ["a", "c"])
@@ -32,8 +32,8 @@ describe("databases", () => {
     Effect.gen(function*() {
       const { environment } = yield* open()
       Result.getOrThrow(environment.openDatabase("other"))
-      yield* environment.commit(plan([put(recordsName, "a"), put("other", "a")]))
-      const full = environment.commit(plan([put(recordsName, "b"), put("other", "large", 2 * mebibyte)], "other"))
+      yield* environment.commit(plan([put(recordsDatabase, "a"), put("other", "a")]))
+      const full = environment.commit(plan([put(recordsDatabase, "b"), put("other", "large", 2 * mebibyte)], "other"))
       assert.propertyVal(yield* Effect.flip(full), "_tag", "EngineFull")
       yield* environment.resize(mebibyte, { useReserve: false })
       assert.deepStrictEqual(keysIn(environment), ["a"])
@@ -48,7 +48,10 @@ describe("databases", () => {
       assert.isUndefined(Result.getOrThrow(environment.get("missing", key("a"))))
       assert.isFalse(Result.getOrThrow(environment.has("missing", key("a"))))
       for (
-        const bad of [plan([put(recordsName, "a"), put("missing", "a")]), plan([put(recordsName, "a")], "missing")]
+        const bad of [
+          plan([put(recordsDatabase, "a"), put("missing", "a")]),
+          plan([put(recordsDatabase, "a")], "missing")
+        ]
       ) {
         assert.propertyVal(yield* Effect.flip(environment.commit(bad)), "_tag", "EngineFailure")
       }
@@ -58,7 +61,7 @@ describe("databases", () => {
   it.effect("keep their names and records through a resize and when they are opened again, also read-only", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const names = [recordsName, "größe", "日本", "😀", "with space", "meta2", "x".repeat(500)].toSorted()
+      const names = [recordsDatabase, "größe", "日本", "😀", "with space", "meta2", "x".repeat(500)].toSorted()
       const written = yield* Effect.scoped(Effect.gen(function*() {
         const { environment } = yield* open({ path })
         for (const name of names) Result.getOrThrow(environment.openDatabase(name))
@@ -87,26 +90,26 @@ describe("databases", () => {
     Effect.gen(function*() {
       const { environment } = yield* open()
       Result.getOrThrow(environment.openDatabase("other"))
-      yield* environment.commit(plan([put(recordsName, "a", 1), put("other", "a", 2), put("other", "b", 3)]))
+      yield* environment.commit(plan([put(recordsDatabase, "a", 1), put("other", "a", 2), put("other", "b", 3)]))
       const snapshot = Result.getOrThrow(environment.snapshot())
       Result.getOrThrow(environment.openDatabase("later"))
-      yield* environment.commit(plan([put(recordsName, "a", 9), put("other", "c"), put("later", "a")], "other"))
+      yield* environment.commit(plan([put(recordsDatabase, "a", 9), put("other", "c"), put("later", "a")], "other"))
       const assertUnchanged = () => {
-        assert.strictEqual(Result.getOrThrow(snapshot.get(recordsName, key("a")))?.length, 1)
+        assert.strictEqual(Result.getOrThrow(snapshot.get(recordsDatabase, key("a")))?.length, 1)
         assert.strictEqual(Result.getOrThrow(snapshot.get("other", key("b")))?.length, 3)
         assert.isTrue(Result.getOrThrow(snapshot.has("other", key("a"))))
         assert.isFalse(Result.getOrThrow(snapshot.has("other", key("c"))))
         assert.deepStrictEqual(keysIn(snapshot, "other"), ["a", "b"])
-        const counts = [recordsName, "other", "later"].map((name) => Result.getOrThrow(snapshot.count(name)))
+        const counts = [recordsDatabase, "other", "later"].map((name) => Result.getOrThrow(snapshot.count(name)))
         assert.deepStrictEqual(counts, [1, 2, 0])
         assert.isUndefined(Result.getOrThrow(snapshot.get("later", key("a"))))
         assert.deepStrictEqual(keysIn(snapshot, "later"), [])
       }
       assertUnchanged()
       yield* environment.resize(2 * mebibyte, { useReserve: false })
-      yield* environment.commit(plan([put("later", "b")], recordsName))
+      yield* environment.commit(plan([put("later", "b")], recordsDatabase))
       assertUnchanged()
       snapshot.release()
-      assert.deepStrictEqual([recordsName, "other", "later"].map((name) => countOf(environment, name)), [0, 1, 2])
+      assert.deepStrictEqual([recordsDatabase, "other", "later"].map((name) => countOf(environment, name)), [0, 1, 2])
     }))
 })

@@ -6,20 +6,20 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { existsSync } from "node:fs"
 import type { Environment, Plan, Write } from "../../src/Engine.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import { type ByteString, fromBytes } from "../../src/Key.ts"
 import { EngineFailure } from "../../src/StoreError.ts"
 import { bytes, countOf, key, keysIn, mebibyte, open } from "../support/environment.ts"
 import { writing } from "../support/harness.ts"
 
 const lengthAt = (environment: Environment, text: string): number | undefined =>
-  Result.getOrThrow(environment.get(recordsName, key(text)))?.length
+  Result.getOrThrow(environment.get(recordsDatabase, key(text)))?.length
 
 const statsOf = (environment: Environment) => Result.getOrThrow(environment.stats())
 
-const has = (environment: Environment, name: ByteString) => Result.getOrThrow(environment.has(recordsName, name))
+const has = (environment: Environment, name: ByteString) => Result.getOrThrow(environment.has(recordsDatabase, name))
 
-const clearing = (...writes: ReadonlyArray<Write>): Plan => () => Result.succeed({ clear: [recordsName], writes })
+const clearing = (...writes: ReadonlyArray<Write>): Plan => () => Result.succeed({ clear: [recordsDatabase], writes })
 
 describe("the size of the map", () => {
   it.effect("is a limit: a batch that does not fit is EngineFull, and neither file nor data change", () =>
@@ -128,7 +128,7 @@ describe("a commit", () => {
       const { engine, environment, path } = yield* open()
       for (let round = 0; round < 20; round++) {
         yield* environment.commit(clearing())
-        yield* environment.commit(clearing([recordsName, key(`key ${round}`), bytes(5000)]))
+        yield* environment.commit(clearing([recordsDatabase, key(`key ${round}`), bytes(5000)]))
         assert.strictEqual(countOf(environment), 1)
         yield* environment.commit(clearing())
         assert.strictEqual(countOf(environment), 0)
@@ -167,9 +167,9 @@ describe("a commit", () => {
       const seen: Array<unknown> = []
       const look: Plan = (present) => {
         seen.push(
-          Result.getOrThrow(present.get(recordsName, key("a")))?.length,
-          Result.getOrThrow(present.has(recordsName, key("b"))),
-          Result.getOrThrow(present.count(recordsName)),
+          Result.getOrThrow(present.get(recordsDatabase, key("a")))?.length,
+          Result.getOrThrow(present.has(recordsDatabase, key("b"))),
+          Result.getOrThrow(present.count(recordsDatabase)),
           keysIn(present)
         )
         return Result.succeed(undefined)
@@ -180,9 +180,9 @@ describe("a commit", () => {
       assert.strictEqual(yield* Effect.flip(environment.commit(() => Result.fail(failure))), failure)
       assert.strictEqual(lengthOf(), before)
       yield* environment.commit((present) =>
-        Result.map(present.get(recordsName, key("a")), (a) => ({
-          clear: [recordsName],
-          writes: [[recordsName, key("b"), bytes(1 + (a?.length ?? 0))]]
+        Result.map(present.get(recordsDatabase, key("a")), (a) => ({
+          clear: [recordsDatabase],
+          writes: [[recordsDatabase, key("b"), bytes(1 + (a?.length ?? 0))]]
         }))
       )
       assert.deepStrictEqual(keysIn(environment), ["b"])
@@ -204,9 +204,12 @@ describe("a commit", () => {
       let runs = 0
       const remove: Plan = (present) => {
         runs++
-        return Result.map(present.has(recordsName, key("key 0")), (isThere) =>
+        return Result.map(present.has(recordsDatabase, key("key 0")), (isThere) =>
           isThere
-            ? { clear: [], writes: [[recordsName, key("key 0"), null], [recordsName, key("runs"), bytes(runs)]] }
+            ? {
+              clear: [],
+              writes: [[recordsDatabase, key("key 0"), null], [recordsDatabase, key("runs"), bytes(runs)]]
+            }
             : undefined)
       }
       yield* environment.commit(remove)
@@ -240,7 +243,7 @@ describe("keys", () => {
       ]
       yield* environment.commit(writing(...keys.map((name, index) => [name, bytes(index + 1)] as const)))
       for (const [index, name] of keys.entries()) {
-        assert.strictEqual(Result.getOrThrow(environment.get(recordsName, name))?.length, index + 1)
+        assert.strictEqual(Result.getOrThrow(environment.get(recordsDatabase, name))?.length, index + 1)
         assert.isTrue(has(environment, name))
       }
       assert.strictEqual(countOf(environment), keys.length)
@@ -259,7 +262,7 @@ describe("keys", () => {
         // All or nothing
         assert.isUndefined(lengthAt(environment, "b"))
         assert.isTrue(
-          Result.match(environment.get(recordsName, bad), {
+          Result.match(environment.get(recordsDatabase, bad), {
             onFailure: () => true,
             onSuccess: (value) => value === undefined
           })
@@ -275,9 +278,9 @@ describe("reading", () => {
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("a"), bytes(5000, 7)], [key("b"), bytes(10, 9)]))
-      const a = Result.getOrThrow(environment.get(recordsName, key("a")))
+      const a = Result.getOrThrow(environment.get(recordsDatabase, key("a")))
       assert.deepStrictEqual(a?.slice(0, a.length), bytes(5000, 7))
-      const b = Result.getOrThrow(environment.get(recordsName, key("b")))
+      const b = Result.getOrThrow(environment.get(recordsDatabase, key("b")))
       assert.deepStrictEqual(b?.slice(0, b.length), bytes(10, 9))
     }))
 
@@ -300,8 +303,8 @@ describe("reading", () => {
     Effect.gen(function*() {
       const { environment } = yield* Effect.scoped(open())
       const calls: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        Effect.suspend(() => Effect.fromResult(environment.get(recordsName, key("a")))),
-        Effect.suspend(() => Effect.fromResult(environment.has(recordsName, key("a")))),
+        Effect.suspend(() => Effect.fromResult(environment.get(recordsDatabase, key("a")))),
+        Effect.suspend(() => Effect.fromResult(environment.has(recordsDatabase, key("a")))),
         Effect.suspend(() => Effect.fromResult(environment.stats())),
         environment.commit(writing([key("a"), bytes(1)])),
         environment.backup("unused", { compact: false })

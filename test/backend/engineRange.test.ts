@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { RangePart, RangeRequest } from "../../src/Engine.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import type { ByteString } from "../../src/Key.ts"
 import { contains } from "../../src/Range.ts"
 import { bytes, key, keysIn, open } from "../support/environment.ts"
@@ -68,12 +68,12 @@ describe("a part of a range", () => {
         const later = new Map([...keys, key("later")].map((name) => [name, bytes(name === "later" ? 1 : 99)]))
         for (const request of requests) {
           for (const [reader, model] of [[snapshot, records], [environment, later]] as const) {
-            const part = Result.getOrThrow(reader.read(recordsName, request))
+            const part = Result.getOrThrow(reader.read(recordsDatabase, request))
             assert.deepStrictEqual(plain(part), plain(expectedOf(model, request)))
           }
         }
-        assert.deepStrictEqual(snapshot.count(recordsName), Result.succeed(records.size))
-        assert.deepStrictEqual(environment.count(recordsName), Result.succeed(later.size))
+        assert.deepStrictEqual(snapshot.count(recordsDatabase), Result.succeed(records.size))
+        assert.deepStrictEqual(environment.count(recordsDatabase), Result.succeed(later.size))
         snapshot.release()
       }).pipe(Effect.scoped),
     { arbitrary: { runs: 8, size: 30, seed: "parts" } }

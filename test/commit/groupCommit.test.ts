@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { EngineFull, type Write } from "../../src/Engine.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
 import type { EngineFailure } from "../../src/StoreError.ts"
@@ -76,7 +76,7 @@ describe("a putMany beside pending writes", () => {
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       const { access } = store[StoreInternals.TypeId]
-      const group = ["record", "index"].map((key): Write => [recordsName, ByteString(key), Uint8Array.of(1)])
+      const group = ["record", "index"].map((key): Write => [recordsDatabase, ByteString(key), Uint8Array.of(1)])
       yield* access.enterToWrite((transaction) => access.write(transaction, group))
       yield* faulty.fail("commit", full)
       yield* store.putMany({ record: "new" })

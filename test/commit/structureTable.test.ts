@@ -9,8 +9,7 @@ import { spawn, spawnSync } from "node:child_process"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Collection, type Engine, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
-import { structuresName } from "../../src/internal/commit/structureTable.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
+import { recordsDatabase, structuresDatabase } from "../../src/internal/databases.ts"
 import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
@@ -48,21 +47,21 @@ const assertAll = Effect.fnUntraced(function*(store: StoreService, count: number
 
 /** How many values of a closed store have which first byte. */
 const formatsIn = Effect.fnUntraced(function*(path: string) {
-  const formats = (yield* recordsOf(path, recordsName)).map(([, value]) => value[0])
+  const formats = (yield* recordsOf(path, recordsDatabase)).map(([, value]) => value[0])
   return {
     plain: formats.filter((format) => format === plain).length,
     structured: formats.filter((format) => format === structured).length
   }
 })
 
-const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresName), (records) => records.length)
+const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresDatabase), (records) => records.length)
 
 /** What a process does that defines a structure under the first number. */
 const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
   Result.succeed({
     clear: [],
     writes: [[
-      structuresName,
+      structuresDatabase,
       ByteString("\0\0"),
       Result.getOrThrow(ValueCodec.make({ checksums: true }).encode(names))
     ]]
@@ -242,7 +241,7 @@ describe("putMany", () => {
       const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
       yield* store.putMany(entries)
       assert.strictEqual(faulty.batches().length, 1)
-      assert.strictEqual(faulty.batches()[0]?.filter(([database]) => database === structuresName).length, 1)
+      assert.strictEqual(faulty.batches()[0]?.filter(([database]) => database === structuresDatabase).length, 1)
       yield* assertAll(store, many)
       yield* store.put(keyOf(0), record(0))
       yield* store.flush
@@ -269,7 +268,7 @@ describe("putMany", () => {
         }))
       assert.strictEqual(yield* definitionsIn(path), 6)
       const formats = new Map(
-        yield* recordsOf(path, recordsName).pipe(
+        yield* recordsOf(path, recordsDatabase).pipe(
           Effect.map((records) => records.map(([key, value]) => [String(key), value[0]] as const))
         )
       )
@@ -335,8 +334,8 @@ describe("the definition of a structure", () => {
       yield* until(() => faulty.batches().length === 1)
       yield* store.flush
       const [definition, records] = faulty.batches()
-      assert.deepStrictEqual(definition?.map(([database]) => database), [structuresName])
-      assert.isTrue(records?.every(([database, , value]) => database === recordsName && value?.[0] === plain))
+      assert.deepStrictEqual(definition?.map(([database]) => database), [structuresDatabase])
+      assert.isTrue(records?.every(([database, , value]) => database === recordsDatabase && value?.[0] === plain))
       yield* store.put("next", record(0))
       yield* store.flush
       assert.strictEqual(faulty.batches()[2]?.[0]?.[2]?.[0], structured)
@@ -362,7 +361,7 @@ describe("the definition of a structure", () => {
       for (let index = 0; index < 900; index++) yield* store.put(keyOf(index), record(index))
       yield* until(() => faulty.batches().length === 1)
       yield* store.flush
-      assert.deepStrictEqual(faulty.batches().map((batch) => batch[0]?.[0]), [structuresName, recordsName])
+      assert.deepStrictEqual(faulty.batches().map((batch) => batch[0]?.[0]), [structuresDatabase, recordsDatabase])
       yield* assertAll(store, 900)
       yield* store.close()
       assert.strictEqual(yield* definitionsIn(path), 0)
@@ -373,11 +372,15 @@ describe("the definition of a structure", () => {
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => Effect.andThen(putAll(store), putAll(store)))
-      const [definition] = yield* recordsOf(path, structuresName)
+      const [definition] = yield* recordsOf(path, structuresDatabase)
       const [key, value] = definition ?? assert.fail("there is none")
       const damaged = Uint8Array.from(value)
       damaged[damaged.length - 1] = 0x62
-      yield* tamper(path, [[structuresName, key, damaged], [recordsName, ByteString("other"), Uint8Array.of(plain, 7)]])
+      yield* tamper(path, [[structuresDatabase, key, damaged], [
+        recordsDatabase,
+        ByteString("other"),
+        Uint8Array.of(plain, 7)
+      ]])
       yield* withStore({ path }, (store) =>
         Effect.gen(function*() {
           const failure = yield* Effect.flip(store.get(keyOf(0)))
@@ -401,7 +404,9 @@ describe("the definition of a structure", () => {
         engine = environment
         return {
           get: (database, key) =>
-            isFailing && database === structuresName ? Result.fail(faults.readersFull) : environment.get(database, key)
+            isFailing && database === structuresDatabase
+              ? Result.fail(faults.readersFull)
+              : environment.get(database, key)
         }
       })
       const items = yield* Effect.provideService(
@@ -421,8 +426,8 @@ describe("the definition of a structure", () => {
         Result.succeed({
           clear: [],
           writes: [
-            [structuresName, ByteString("\0\0"), definition],
-            [recordsName, ByteString("key"), foreign],
+            [structuresDatabase, ByteString("\0\0"), definition],
+            [recordsDatabase, ByteString("key"), foreign],
             ["collection/items", item?.[0] ?? ByteString(""), foreign]
           ]
         })

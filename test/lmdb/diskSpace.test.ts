@@ -6,10 +6,10 @@ import { open as openLmdb } from "lmdb"
 import { existsSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import type { Batch, Write } from "../../src/Engine.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import { mostPagesOf, refusal, refusalWith } from "../../src/internal/lmdb/diskSpace.ts"
 import { type Target, writeAll } from "../../src/internal/lmdb/lmdbBatch.ts"
 import { pagesOf } from "../../src/internal/lmdb/pageCount.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
 import { ByteString } from "../../src/Key.ts"
 import { bytes, countOf, key, open } from "../support/environment.ts"
 import { temporaryFolder, writing } from "../support/harness.ts"
@@ -28,7 +28,7 @@ const keyCodec = {
 }
 
 /** The databases that are written to. */
-const names = [recordsName, ...Array.from({ length: 300 }, (_, index) => `other ${index}`)]
+const names = [recordsDatabase, ...Array.from({ length: 300 }, (_, index) => `other ${index}`)]
 
 /** A file of the library, as the engine has it. */
 const openTarget = Effect.gen(function*() {
@@ -59,10 +59,10 @@ describe("the pages that a batch may take", () => {
           for (const [number, length, size] of changes) {
             for (let copy = 0; copy < copies; copy++) {
               const name = ByteString(`${number * 7919 % 401} ${copy}`.padEnd(length, "k"))
-              writes.set(name, [recordsName, name, size < 0 ? null : bytes(size)])
+              writes.set(name, [recordsDatabase, name, size < 0 ? null : bytes(size)])
             }
           }
-          const batch: Batch = { clear: clears ? [recordsName] : [], writes: [...writes.values()] }
+          const batch: Batch = { clear: clears ? [recordsDatabase] : [], writes: [...writes.values()] }
           const most = mostPagesOf(target, batch)
           const before = pages()
           yield* commit(batch)
@@ -90,7 +90,7 @@ describe("the pages that a batch may take", () => {
       for (const [round, size] of [60, 60, 60, 900, 900].entries()) {
         const writes = Array.from(
           { length: 20_000 },
-          (_, index): Write => [recordsName, key(`key ${index * 7919 % 60_013} ${round}`), bytes(size)]
+          (_, index): Write => [recordsDatabase, key(`key ${index * 7919 % 60_013} ${round}`), bytes(size)]
         )
         const batch = { clear: [], writes }
         const most = mostPagesOf(target, batch)
@@ -105,7 +105,7 @@ describe("the pages that a batch may take", () => {
 
 const batchOf = (...sizes: ReadonlyArray<number>): Batch => ({
   clear: [],
-  writes: sizes.map((size, index): Write => [recordsName, key(`key ${index}`), bytes(size)])
+  writes: sizes.map((size, index): Write => [recordsDatabase, key(`key ${index}`), bytes(size)])
 })
 
 describe("a batch for which the disk has no room", () => {
@@ -134,7 +134,7 @@ describe("a batch for which the disk has no room", () => {
   it.effect("is not known where the disk does not say how much is free", () =>
     Effect.gen(function*() {
       const { target } = yield* openTarget
-      const batch: Batch = { clear: [], writes: [[recordsName, key("a"), large]] }
+      const batch: Batch = { clear: [], writes: [[recordsDatabase, key("a"), large]] }
       assert.isUndefined(refusal(join(yield* temporaryFolder, "missing"), target, batch))
       // A file system of the kernel has no blocks.
       if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, batch))
@@ -154,8 +154,8 @@ describe("a batch for which the disk has no room", () => {
       // The position in the file has more digits. Of 24 pages and of 25 the bytes have five digits, and six.
       assert.isFalse(isRefused(batchOf(98_000)))
       assert.isTrue(isRefused(batchOf(99_000)))
-      assert.isFalse(isRefused({ clear: [], writes: [[recordsName, key("none"), null]] }))
-      assert.isTrue(isRefused({ clear: [recordsName], writes: [] }))
+      assert.isFalse(isRefused({ clear: [], writes: [[recordsDatabase, key("none"), null]] }))
+      assert.isTrue(isRefused({ clear: [recordsDatabase], writes: [] }))
     }))
 
   it.effect("is one whose pages, and a mebibyte for others, are more than are free", () =>

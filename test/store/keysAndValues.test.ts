@@ -10,8 +10,8 @@ import {
   type StoreOptions,
   type StoreService
 } from "../../src/index.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import * as LmdbEngine from "../../src/internal/lmdb/lmdbEngine.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
 import { ByteString } from "../../src/Key.ts"
 import { temporaryFolder, withStore, writing } from "../support/harness.ts"
 
@@ -80,7 +80,7 @@ const writeRaw = (path: string, key: string, value: Uint8Array) =>
       fileMode: 0o600,
       encryptionKey: undefined
     })
-    yield* Effect.fromResult(environment.openDatabase(recordsName))
+    yield* Effect.fromResult(environment.openDatabase(recordsDatabase))
     yield* environment.commit(writing([ByteString(key), value]))
   }).pipe(Effect.scoped, Effect.provide(LmdbEngine.layer))
 

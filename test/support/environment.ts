@@ -4,8 +4,8 @@ import * as Result from "effect/Result"
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { Engine, type EngineOptions, type Environment, type RangeRequest, type Reader } from "../../src/Engine.ts"
+import { recordsDatabase } from "../../src/internal/databases.ts"
 import * as LmdbEngine from "../../src/internal/lmdb/lmdbEngine.ts"
-import { recordsName } from "../../src/internal/store/openStore.ts"
 import { ByteString } from "../../src/Key.ts"
 import { temporaryFolder } from "./harness.ts"
 
@@ -28,7 +28,7 @@ export const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> 
     encryptionKey: undefined,
     ...options
   })
-  Result.getOrThrow(environment.openDatabase(recordsName))
+  Result.getOrThrow(environment.openDatabase(recordsDatabase))
   return { environment, lengthOf: () => statSync(join(path, "data.mdb")).size, path, engine }
 })
 
@@ -37,7 +37,7 @@ export const key = (text: string): ByteString => ByteString(text)
 export const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill)
 
 /** How many records a database has. */
-export const countOf = (environment: Environment, database = recordsName): number =>
+export const countOf = (environment: Environment, database = recordsDatabase): number =>
   Result.getOrThrow(environment.count(database))
 
 const everything: RangeRequest = {
@@ -50,5 +50,5 @@ const everything: RangeRequest = {
 }
 
 /** The keys of a database, in their order. */
-export const keysIn = (reader: Reader, database = recordsName): ReadonlyArray<string> =>
+export const keysIn = (reader: Reader, database = recordsDatabase): ReadonlyArray<string> =>
   Result.getOrThrow(reader.read(database, everything)).records.map(([name]) => name)

@@ -9,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Exit from "effect/Exit"
 import type { Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import type { CommitError } from "../commit/committer.ts"
+import type { CommitError } from "../../StoreError.ts"
 import { addressOf, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
 
 type Address = readonly [database: string, key: ByteString]

@@ -14,12 +14,10 @@ import { CollectionFailed } from "../../CollectionError.ts"
 import type { Reader, Write } from "../../Engine.ts"
 import { type ByteString, fromBytes } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import { catalogDatabase, indexDatabase } from "../databases.ts"
 import { ownBytes } from "../engineBytes.ts"
 import { engineFailureIn } from "../value/decodingFailure.ts"
 import type { Codec } from "../value/valueCodec.ts"
-
-/** The name of the database. */
-export const catalogName = "collections"
 
 /** The fingerprint of a version that no program has opened. */
 export const unknownFingerprint = ""
@@ -84,9 +82,6 @@ export interface Wanted {
 
 const keyOf = (name: string): ByteString => fromBytes(Buffer.from(name))
 
-/** The database of the entries of an index in a place. */
-export const indexDatabaseOf = (collection: string, place: string): string => `index/${collection}/${place}`
-
 /** The place of an index that is stored. */
 export const placeOf = ([name, , place]: StoredIndex): string => place ?? name
 
@@ -107,7 +102,7 @@ const hasSamePlaces = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredInd
 
 /** The names of the databases of indexes that are stored. */
 export const databasesOf = (collection: string, indexes: ReadonlyArray<StoredIndex>): ReadonlyArray<string> =>
-  indexes.map((index) => indexDatabaseOf(collection, placeOf(index)))
+  indexes.map((index) => indexDatabase(collection, placeOf(index)))
 
 /** The place of an index that is not built yet: the one that is not in use. */
 const freePlaceOf = (name: string, built: ReadonlyArray<StoredIndex>): StoredIndex[2] =>
@@ -154,14 +149,14 @@ export const read = (
   values: Codec
 ): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
   Result.flatMap(
-    reader.get(catalogName, keyOf(collection)),
+    reader.get(catalogDatabase, keyOf(collection)),
     (bytes): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
       bytes === undefined ? Result.succeed(undefined) : decode(bytes, collection, values)
   )
 
 /** The write that stores what there is to say about a collection. */
 export const toWrite = (collection: string, descriptor: Descriptor, values: Codec): Write => [
-  catalogName,
+  catalogDatabase,
   keyOf(collection),
   Result.getOrThrow(values.encode(descriptor))
 ]
@@ -218,7 +213,7 @@ export const makeGuard = (
     version === wanted.version && migratedTo === undefined && building === undefined &&
     (fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint) && hasSamePlaces(indexes, wanted.indexes)
   return (present) =>
-    Result.flatMap(present.get(catalogName, keyOf(wanted.name)), (bytes) => {
+    Result.flatMap(present.get(catalogDatabase, keyOf(wanted.name)), (bytes) => {
       if (bytes === undefined) return Result.succeed(false)
       const own = Buffer.from(ownBytes(bytes))
       if (known !== undefined && Buffer.compare(own, known) === 0) return Result.succeed(true)

@@ -13,10 +13,10 @@ import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../../StoreError.ts"
+import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import type { StoreCore } from "../store/openStore.ts"
 import type { Holder } from "../store/storeAccess.ts"
-import { databaseOf } from "../transaction/openDefinitions.ts"
 import * as Catalog from "./catalog.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
@@ -68,7 +68,7 @@ const makeIndex = <Value, K extends KeySchema>(
   Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
     name,
     place: name,
-    database: Catalog.indexDatabaseOf(collection, name),
+    database: indexDatabase(collection, name),
     isUnique: unique === true,
     key,
     keysOf: (value) => {
@@ -184,7 +184,7 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
-    return withSignature({ name, database: databaseOf(name), version, fingerprint, key, value, indexes })
+    return withSignature({ name, database: collectionDatabase(name), version, fingerprint, key, value, indexes })
   }
 )
 
@@ -207,7 +207,7 @@ export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends
   const places = new Map(stored.map((index) => [index[0], Catalog.placeOf(index)]))
   const indexes = Array.from(definition.indexes, ([name, index]) => {
     const place = places.get(name) ?? name
-    return [name, { ...index, place, database: Catalog.indexDatabaseOf(definition.name, place) }] as const
+    return [name, { ...index, place, database: indexDatabase(definition.name, place) }] as const
   })
   return withSignature({ ...definition, indexes: new Map(indexes) })
 }

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
+import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
@@ -301,7 +302,7 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 /** Opens the collection of a store that can be written to. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
   const { internals: { holder: { core: { otherCommits, values } } }, wanted } = collection
-  yield* openDatabases(collection, [Catalog.catalogName, collection.database])
+  yield* openDatabases(collection, [catalogDatabase, collection.database])
   // Where nothing has changed yet, what was open before may still write.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)

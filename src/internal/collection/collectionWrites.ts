@@ -13,6 +13,7 @@ import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
   Closed,
+  type CommitError,
   type EngineFailure,
   type KeyEncoding,
   KeyNotFound,
@@ -20,7 +21,6 @@ import {
   type ValueDecoding
 } from "../../StoreError.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
-import type { CommitError } from "../commit/committer.ts"
 import type { Step } from "../commit/groupCommit.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"

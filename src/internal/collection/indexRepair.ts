@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type { RangePart } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import { indexDatabase } from "../databases.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
 import { count } from "../quantity.ts"
 import type { Transaction } from "../transaction/transaction.ts"
@@ -39,7 +40,7 @@ const placedIndexesOf = <R>({ indexes, wanted }: Maintained<R>): ReadonlyMap<str
     const index = indexes.get(stored[0])
     if (index === undefined) return []
     const place = Catalog.placeOf(stored)
-    return [[index.name, { ...index, place, database: Catalog.indexDatabaseOf(wanted.name, place) }]]
+    return [[index.name, { ...index, place, database: indexDatabase(wanted.name, place) }]]
   }))
 
 /** Whether a record has a key in an index by its value, whatever it says of its entries. */

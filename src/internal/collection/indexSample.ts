@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import type { Reader } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import { indexDatabase } from "../databases.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
@@ -121,7 +122,7 @@ const missingOf = <R>(
     for (const [place, indexKey] of CollectionRecord.entriesOf(record)) {
       const index = indexes.get(names.get(place) ?? "")
       if (index === undefined) continue
-      const value = yield* reader.get(Catalog.indexDatabaseOf(name, place), entryKey(index, indexKey, key))
+      const value = yield* reader.get(indexDatabase(name, place), entryKey(index, indexKey, key))
       if (value === undefined) missing.add(index.name)
       else if (index.isUnique && keyOf(value) !== key) {
         // Building the index again does not help where two records have the same key.
@@ -165,7 +166,7 @@ const readSample = <R>(
     }
     const stray = new Set<string>()
     for (const index of stored) {
-      const database = Catalog.indexDatabaseOf(collection.wanted.name, Catalog.placeOf(index))
+      const database = indexDatabase(collection.wanted.name, Catalog.placeOf(index))
       for (const entry of yield* readSome(reader, database, 0)) {
         if (!(yield* isBacked(collection, reader, index, entry))) stray.add(index[0])
       }

@@ -13,6 +13,7 @@ import { CollectionFailed } from "../../CollectionError.ts"
 import type { Migration } from "../../CollectionOptions.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import { indexDatabase, indexDatabases } from "../databases.ts"
 import { keyOf } from "../engineBytes.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
@@ -134,7 +135,7 @@ const clearUnused = <R>(
 ): void => {
   const databases = new Set(Catalog.databasesOf(name, used))
   for (const stored of environment.databases()) {
-    if (stored.startsWith(`index/${name}/`) && !databases.has(stored)) transaction.writes.clear(stored)
+    if (stored.startsWith(indexDatabases(name)) && !databases.has(stored)) transaction.writes.clear(stored)
   }
 }
 
@@ -260,7 +261,7 @@ const enter = Effect.fnUntraced(function*<R>(
     const index = indexes.get(indexName)
     const place = building.get(indexName)
     if (index === undefined || place === undefined) continue
-    const entryDatabase = Catalog.indexDatabaseOf(name, place)
+    const entryDatabase = indexDatabase(name, place)
     const holder = index.isUnique ? yield* Effect.fromResult(reader.get(entryDatabase, indexKey)) : undefined
     if (holder !== undefined) {
       duplicates.push({ index: indexName, indexKey, key, holder: keyOf(holder) })

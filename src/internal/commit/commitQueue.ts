@@ -15,17 +15,15 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
 import type { Write } from "../../Engine.ts"
-import { Closed, EngineFailure } from "../../StoreError.ts"
+import { Closed, type CommitError, EngineFailure } from "../../StoreError.ts"
 import type { Generation } from "../buffer/memtable.ts"
 import type { WriteBuffer } from "../buffer/writeBuffer.ts"
+import type { Fork } from "../fork.ts"
 import { count } from "../quantity.ts"
 import type { ResolvedOptions } from "../store/storeOptions.ts"
-import type { CommitError, Committer } from "./committer.ts"
+import type { Committer } from "./committer.ts"
 import type { OtherCommits } from "./foreignCommits.ts"
 import type { Metrics } from "./metrics.ts"
-
-/** Runs an effect in the background of a store. */
-export type Fork = (effect: Effect.Effect<void>) => Fiber.Fiber<void>
 
 /** What commits work with. */
 export interface CommitContext {

@@ -12,15 +12,13 @@ import * as Order from "effect/Order"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type { Batch, EngineFull, Environment, Plan, Write } from "../../Engine.ts"
+import type { CommitError } from "../../StoreError.ts"
 import { type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { addressOf, hasOnlyDeletions } from "../buffer/writeSet.ts"
 import type { RwLock } from "../lmdb/readersWriterLock.ts"
 import type { OtherCommits } from "./foreignCommits.ts"
 import type { Metrics } from "./metrics.ts"
-
-/** What a commit can fail with. */
-export type CommitError = MapFull | EngineFailure
 
 /** What the committer works with. */
 export interface CommitterOptions {

@@ -14,7 +14,8 @@ import type { Reader, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { fromWrites, type PendingWrite, type WriteSet } from "../buffer/writeSet.ts"
-import { databaseOf, type OpenDefinitions } from "../transaction/openDefinitions.ts"
+import { collectionDatabase, indexDatabases } from "../databases.ts"
+import { type OpenDefinitions } from "../transaction/openDefinitions.ts"
 
 /** The writes that delete the entries of the record that is there, unless what is written over it keeps them. */
 export type EntryDeletions = (
@@ -77,12 +78,12 @@ export const make = (definitions: OpenDefinitions): OtherCommits => {
   const withoutGivenUp = (writes: WriteSet): void => {
     for (const name of guards.keys()) {
       if (!definitions.isGivenUp(name)) continue
-      const records = writes.entriesOf(databaseOf(name)).size
+      const records = writes.entriesOf(collectionDatabase(name)).size
       if (records === 0) continue
       leftOut.set(name, Math.max(records, leftOut.get(name) ?? 0))
-      writes.removeAll(databaseOf(name))
+      writes.removeAll(collectionDatabase(name))
       const databases = new Set(Array.from(writes, ([database]) => database))
-      for (const database of databases) if (database.startsWith(`index/${name}/`)) writes.removeAll(database)
+      for (const database of databases) if (database.startsWith(indexDatabases(name))) writes.removeAll(database)
     }
   }
 

@@ -13,13 +13,11 @@ import type * as Semaphore from "effect/Semaphore"
 import type { Environment, Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import { structuresDatabase } from "../databases.ts"
+import type { Fork } from "../fork.ts"
 import * as RecordStructures from "../value/recordStructures.ts"
 import * as ValueCodec from "../value/valueCodec.ts"
-import type { Fork } from "./commitQueue.ts"
 import type { Committer } from "./committer.ts"
-
-/** The database of the definitions. */
-export const structuresName = "structures"
 
 /** What definitions are kept with. */
 interface DefinitionOptions {
@@ -53,7 +51,7 @@ const readFrom = (
 ): Result.Result<ReadonlyArray<RecordStructures.Names>, EngineFailure> => {
   const found: Array<RecordStructures.Names> = []
   while (from + found.length < RecordStructures.mostStructures) {
-    const bytes = reader.get(structuresName, keyOf(from + found.length))
+    const bytes = reader.get(structuresDatabase, keyOf(from + found.length))
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
     if (bytes.success === undefined) break
     found.push(namesIn(bytes.success))
@@ -62,7 +60,7 @@ const readFrom = (
 }
 
 const definitionOf = (names: RecordStructures.Names, number: number): Write => [
-  structuresName,
+  structuresDatabase,
   keyOf(number),
   Result.getOrThrow(codec.encode(names))
 ]
@@ -145,7 +143,7 @@ export const make = (
   const structures = RecordStructures.make({
     read: (from) =>
       // A store that is only read may have been opened before there was anything.
-      Result.flatMap(environment.openDatabase(structuresName), () => readFrom(environment, from)),
+      Result.flatMap(environment.openDatabase(structuresDatabase), () => readFrom(environment, from)),
     want: (names) => {
       wanted.push(names)
       if (!isInUnit) requestDefinitions()

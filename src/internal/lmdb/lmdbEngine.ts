@@ -40,6 +40,7 @@ import {
 } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
+import { metaDatabase } from "../databases.ts"
 import * as AddressSpace from "./addressSpace.ts"
 import * as FileCheck from "./file/fileCheck.ts"
 import * as FileIdentity from "./file/fileIdentity.ts"
@@ -53,12 +54,6 @@ import { countPresent, readIn, readPresent, share, type SharedReader } from "./l
 import { type Decide, decideBy, type Outcome, transact, type WritableFiles } from "./lmdbTransaction.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./mapSize.ts"
 import { figure, pagesOf, usedBytesOf } from "./pageCount.ts"
-
-/**
- * What the file says of itself. No data is kept in the unnamed database: clearing it
- * drops the named ones, and clearing it while it is empty corrupts the list of free pages.
- */
-const metaName = "meta"
 
 /** Enough for the named databases of hundreds of collections. */
 const maxDatabases = 1024
@@ -122,7 +117,7 @@ const namesIn = (root: RootDatabase): ReadonlyArray<string> =>
 /** Opens a database, or creates it. The declaration hides that one that a read-only file lacks is `undefined`. */
 const openDatabase = (root: RootDatabase, name: string): Records | undefined => {
   const options = { name, encoding: "binary" as const, keyEncoder }
-  return root.openDB(name === metaName ? { ...options, compression: loadsDictionary } : options)
+  return root.openDB(name === metaDatabase ? { ...options, compression: loadsDictionary } : options)
 }
 
 const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = wantedMapSize): Files => {
@@ -144,12 +139,12 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
     ...(options.encryptionKey === undefined ? {} : { encryptionKey: Redacted.value(options.encryptionKey) })
   })
   try {
-    const meta = openDatabase(root, metaName)
+    const meta = openDatabase(root, metaDatabase)
     if (meta !== undefined) checkFormat(meta, options)
     const databases = new Map<string, Records>()
     // All of them: one that is opened later cannot be read in a transaction that is older.
     for (const name of namesIn(root)) {
-      const database = name === metaName ? undefined : openDatabase(root, name)
+      const database = name === metaDatabase ? undefined : openDatabase(root, name)
       if (database !== undefined) databases.set(name, database)
     }
     const figures = root.getStats()

@@ -2,9 +2,8 @@
  * Says which writes are lost when a store closes and its last commit failed.
  */
 import { type ByteString, toBytes } from "../../Key.ts"
-import { EngineFailure, MapFull } from "../../StoreError.ts"
-import type { CommitError } from "../commit/committer.ts"
-import { recordsName } from "./openStore.ts"
+import { type CommitError, EngineFailure, MapFull } from "../../StoreError.ts"
+import { recordsDatabase } from "../databases.ts"
 import type { Holder } from "./storeAccess.ts"
 
 /** A message stays readable with this many keys in it. */
@@ -17,7 +16,7 @@ export const withLostWrites =
     const shown: Array<string> = []
     let count = 0
     for (const [database, key] of buffer.filling().writes) {
-      const show = database === recordsName
+      const show = database === recordsDatabase
         ? (record: ByteString): string => keys.show(toBytes(record))
         : shownKeys.get(database)
       // The entries of indexes are lost with their records.

@@ -11,16 +11,16 @@ import * as Semaphore from "effect/Semaphore"
 import * as Tracer from "effect/Tracer"
 import { Engine, type Environment, type Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
+import { type CommitError, type EngineFailure, OpenFailed } from "../../StoreError.ts"
 import * as WriteBuffer from "../buffer/writeBuffer.ts"
 import * as ChangeFeed from "../commit/changeFeed.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
-import type { CommitError } from "../commit/committer.ts"
 import * as Committer from "../commit/committer.ts"
 import * as ForeignCommits from "../commit/foreignCommits.ts"
 import * as GroupCommit from "../commit/groupCommit.ts"
 import * as Metrics from "../commit/metrics.ts"
 import * as StructureTable from "../commit/structureTable.ts"
+import { recordsDatabase, structuresDatabase } from "../databases.ts"
 import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
 import { over } from "../reader/overlay.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
@@ -76,9 +76,6 @@ export interface StoreCore {
   readonly finish: Effect.Effect<void, CommitError>
 }
 
-/** The database of the records that are put into the store itself. */
-export const recordsName = "records"
-
 /** Opens the environment of a store and what works on it, until the scope closes. */
 export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const engine = yield* Engine
@@ -92,7 +89,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const oneCommit = yield* Semaphore.make(1)
   const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
     Result.flatMap(
-      Result.all([StructureTable.structuresName, recordsName].map(environment.openDatabase)),
+      Result.all([structuresDatabase, recordsDatabase].map(environment.openDatabase)),
       environment.stats
     )
   ).pipe(

@@ -8,12 +8,11 @@ import type { Change, ChangesOptions } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import { type ByteString, toBytes } from "../../Key.ts"
 import { type Range, type StreamRange, toKeyRange } from "../../Range.ts"
-import type { ChangesMissed, Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { ChangesMissed, Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
-import type { CommitError } from "../commit/committer.ts"
+import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as ChangeStream from "./changeStream.ts"
-import { recordsName } from "./openStore.ts"
 import * as RecordStream from "./recordStream.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 
@@ -63,7 +62,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
         Effect.flatMap(checkedRange(range, checks), (keyRange) => {
           const project = projectOf()
           return Effect.map(
-            open({ ...range, ...keyRange, database: recordsName, values }, RecordStream.itself),
+            open({ ...range, ...keyRange, database: recordsDatabase, values }, RecordStream.itself),
             (pull) =>
               Stream.fromPull(
                 Effect.succeed(RecordStream.converting(pull, (part) => Effect.succeed(projectAll(part, project))))
@@ -117,7 +116,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
         Stream.runCollect(stream(range, false, () => Result.succeed, CallArguments.rangeChecks)),
         (unwanted) => {
           const writes = new WriteSet()
-          for (const key of unwanted) writes.set(recordsName, key, null)
+          for (const key of unwanted) writes.set(recordsDatabase, key, null)
           return Effect.as(access.writeAll(transaction, writes), unwanted.length)
         }
       )
@@ -137,7 +136,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
       const { capacity, decodeKeys, ...range } = options
       return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
         ChangeStream.make(holder, access, {
-          database: recordsName,
+          database: recordsDatabase,
           range: keyRange,
           capacity,
           decodeKey: (key): Effect.Effect<string | Uint8Array, KeyEncoding> =>

@@ -12,6 +12,7 @@ import type { Entries, Found, ListOf } from "../../Entries.ts"
 import type { ByteString, Key } from "../../Key.ts"
 import {
   type Closed,
+  type CommitError,
   type EngineFailure,
   type KeyEncoding,
   KeyNotFound,
@@ -20,20 +21,19 @@ import {
   ValueEncoding
 } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
-import type { CommitError } from "../commit/committer.ts"
 import { conditionalUnit, type Step } from "../commit/groupCommit.ts"
 import type { UnitDefinitions } from "../commit/structureTable.ts"
+import { recordsDatabase } from "../databases.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import type { Transaction } from "../transaction/transaction.ts"
-import { recordsName } from "./openStore.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
 
-const write = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> => [[recordsName, key, value]]
+const write = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> => [[recordsDatabase, key, value]]
 
-const hasValue = (key: ByteString, reader: Reader) => Effect.fromResult(reader.has(recordsName, key))
+const hasValue = (key: ByteString, reader: Reader) => Effect.fromResult(reader.has(recordsDatabase, key))
 
 /** Makes the methods of one holder. */
 export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
@@ -45,14 +45,14 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   // reading
   // ---------------------------------------------------------------------------
 
-  const isPending = (key: ByteString): boolean => buffer.get(recordsName, key) !== undefined
+  const isPending = (key: ByteString): boolean => buffer.get(recordsDatabase, key) !== undefined
 
   /** Reads and decodes; `none` tells a missing value from a stored `undefined`. */
   const find = (
     reader: Reader,
     key: ByteString
   ): Result.Result<Option.Option<unknown>, ValueDecoding | EngineFailure> => {
-    const bytes = reader.get(recordsName, key)
+    const bytes = reader.get(recordsDatabase, key)
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
     return bytes.success === undefined ? Result.succeedNone : Result.map(decode(key, bytes.success), Option.some)
   }
@@ -102,7 +102,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     const found = new Map<K, unknown>()
     const missing: Array<K> = []
     for (const [name, key] of wanted) {
-      const bytes = reader.get(recordsName, key)
+      const bytes = reader.get(recordsDatabase, key)
       if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
       if (bytes.success === undefined) {
         missing.push(name)
@@ -163,7 +163,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     )
   }
 
-  const size = access.read((reader) => Effect.fromResult(reader.count(recordsName)))
+  const size = access.read((reader) => Effect.fromResult(reader.count(recordsDatabase)))
 
   // Observes only: a commit would change what it tells.
   const stats = access.enter(() =>
@@ -171,7 +171,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       Effect.fromResult(Result.flatMap(
         environment.stats(),
         (stored) =>
-          Result.map(core.live.count(recordsName), (entries) => ({
+          Result.map(core.live.count(recordsDatabase), (entries) => ({
             ...stored,
             entries,
             maxMapSize: Option.fromUndefinedOr(options.maxMapSize),
@@ -216,11 +216,11 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         access.exactRemovingStep(
           transaction,
           (reader): Result.Result<Step<void>, EngineFailure | KeyNotFound> =>
-            Result.flatMap(reader.has(recordsName, bytes), (exists) =>
+            Result.flatMap(reader.has(recordsDatabase, bytes), (exists) =>
               exists
                 ? Result.succeed({ result: undefined, writes: write(bytes, null) })
                 : Result.fail(new KeyNotFound({ key: keys.show(key) }))),
-          () => [recordsName, bytes, null]
+          () => [recordsDatabase, bytes, null]
         )
     )
 
@@ -247,7 +247,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     const compute = updating(key, bytes, f)
     let last: { readonly from: Uint8Array | undefined; readonly taken: ReturnType<UpdateStep> } | undefined
     return (reader) => {
-      const stored = reader.get(recordsName, bytes)
+      const stored = reader.get(recordsDatabase, bytes)
       if (Result.isFailure(stored)) return Result.fail(stored.failure)
       if (last === undefined || !isSameValue(last.from, stored.success)) {
         const from = stored.success === undefined ? undefined : copyOf(stored.success)
@@ -264,7 +264,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       // only where the value is another. That also decides whether what failed by an older value fails.
       const expected = (reader: Reader): Write => {
         const taken = Result.flatMap(Result.try(() => step(reader)), (result) => result)
-        return Result.getOrUndefined(taken)?.writes[0] ?? [recordsName, bytes, null]
+        return Result.getOrUndefined(taken)?.writes[0] ?? [recordsDatabase, bytes, null]
       }
       return access.exactStep(transaction, step, expected)
     })
@@ -272,9 +272,9 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   /** Values by structures that they define themselves, as by those that all have. */
   const withoutDefinitions = (writes: WriteSet, { codec }: UnitDefinitions): WriteSet => {
     const encoded = new WriteSet()
-    for (const [key, bytes] of writes.entriesOf(recordsName)) {
+    for (const [key, bytes] of writes.entriesOf(recordsDatabase)) {
       const value = bytes === null ? Result.succeed(null) : Result.flatMap(codec.decode(bytes), values.encode)
-      encoded.set(recordsName, key, Result.getOrThrow(value))
+      encoded.set(recordsDatabase, key, Result.getOrThrow(value))
     }
     return encoded
   }
@@ -314,7 +314,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         if (Result.isFailure(bytes)) return fail(bytes.failure)
         const encoded = encode(key, value, definitions?.codec)
         if (Result.isFailure(encoded)) return fail(encoded.failure)
-        writes.set(recordsName, bytes.success, encoded.success)
+        writes.set(recordsDatabase, bytes.success, encoded.success)
         definitions ??= takeDefinitions?.()
       }
       return definitions === undefined
@@ -330,14 +330,14 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       for (const key of unwanted) {
         const bytes = keys.encode(key)
         if (Result.isFailure(bytes)) return Effect.fail(bytes.failure)
-        writes.set(recordsName, bytes.success, null)
+        writes.set(recordsDatabase, bytes.success, null)
       }
       return access.writeAll(transaction, writes)
     })
 
   const clear = access.enterToWrite((transaction) => {
     const writes = new WriteSet()
-    writes.clear(recordsName)
+    writes.clear(recordsDatabase)
     return access.writeAll(transaction, writes)
   })
 

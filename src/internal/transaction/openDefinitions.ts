@@ -8,6 +8,7 @@
  * when it is committed.
  */
 import type { WriteSet } from "../buffer/writeSet.ts"
+import { collectionDatabase } from "../databases.ts"
 
 /** The definitions by which collections may be written. */
 export interface OpenDefinitions {
@@ -25,9 +26,6 @@ export interface OpenDefinitions {
   readonly permits: (writes: WriteSet, takeovers: number) => boolean
 }
 
-/** The name of the database of the records of a collection. */
-export const databaseOf = (collection: string): string => `collection/${collection}`
-
 /** No definition has this signature. */
 const givenUp = ""
 
@@ -44,7 +42,7 @@ export const make = (): OpenDefinitions => {
     signatures.set(name, signature)
     if (before === undefined) return
     count++
-    lastOf.set(databaseOf(name), count)
+    lastOf.set(collectionDatabase(name), count)
   }
 
   return {

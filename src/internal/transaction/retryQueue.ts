@@ -12,7 +12,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { Fork } from "../commit/commitQueue.ts"
+import type { Fork } from "../fork.ts"
 
 /** The turn of a transaction that runs again. */
 interface Turn {
