@@ -135,7 +135,7 @@ export const make = Effect.fnUntraced(
     const records = RecordStream.make(holder, access)
     holder.core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
-      holder.core.otherCommits.entryDeletions.set(definition.database, writes.entryDeletions)
+      holder.core.foreignCommits.entryDeletions.set(definition.database, writes.entryDeletions)
     }
     const indexes = Object.fromEntries(
       Array.from(

@@ -26,62 +26,62 @@ describe("the buffer", () => {
   assert(a !== undefined && b !== undefined && c !== undefined && d !== undefined)
 
   it("counts distinct keys and the bytes of keys and values, over both generations", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([write(a, bytes(10))], false)
     buffer.write([write(a, bytes(20))], false)
     buffer.write([write(b, null)], false)
-    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 22])
-    assert.isDefined(buffer.rotate())
+    assert.deepStrictEqual([buffer.size, buffer.bytes], [2, 22])
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(a, bytes(5))], false)
     buffer.write([write(c, bytes(1))], false)
-    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [3, 30])
+    assert.deepStrictEqual([buffer.size, buffer.bytes], [3, 30])
     assert.deepStrictEqual(lengths(buffer), [
       ["b", undefined],
       ["a", 5],
       ["c", 1]
     ])
-    buffer.forget()
-    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [2, 8])
+    buffer.discard()
+    assert.deepStrictEqual([buffer.size, buffer.bytes], [2, 8])
   })
 
   it("gives the writes of a failed commit back under the newer ones", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
     buffer.write([write(b, bytes(2))], false)
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(c, bytes(3))], false)
     buffer.write([write(a, bytes(4))], false)
-    buffer.giveBack()
+    buffer.restore()
     assert.deepStrictEqual(lengths(buffer), [
       ["a", 4],
       ["b", 2],
       ["c", 3]
     ])
-    assert.strictEqual(buffer.bytes(), 1 + 4 + 1 + 2 + 1 + 3)
-    assert.isUndefined(buffer.committing())
+    assert.strictEqual(buffer.bytes, 1 + 4 + 1 + 2 + 1 + 3)
+    assert.isUndefined(buffer.flushing)
   })
 
   it("tells a deletion from a key without a pending write", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(a, null)], false)
     assert.isNull(buffer.get(records, a))
     assert.isUndefined(buffer.get(records, b))
   })
 
   it("is empty after a commit, and has nothing to commit when it is empty", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
-    assert.isUndefined(buffer.rotate())
-    assert.isUndefined(buffer.committing())
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
+    assert.isUndefined(buffer.seal(0))
+    assert.isUndefined(buffer.flushing)
   })
 
   it("accepts two batches, then only what takes the place of another value and fits in", () => {
-    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(10))], false)
-    assert.isTrue(buffer.isFull())
+    assert.isTrue(buffer.isFull)
     assert.isFalse(buffer.accepts([write(b, bytes(1))]))
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     assert.isTrue(buffer.accepts([write(b, bytes(1))]))
     buffer.write([write(b, bytes(10))], false)
     assert.isFalse(buffer.accepts([write(c, bytes(1))]))
@@ -92,43 +92,43 @@ describe("the buffer", () => {
   })
 
   it("accepts nothing beside two batches that are committed as one after a failure", () => {
-    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(10))], false)
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(b, bytes(10))], false)
-    buffer.giveBack()
+    buffer.restore()
     assert.isFalse(buffer.accepts([write(c, bytes(1))]))
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     assert.isFalse(buffer.accepts([write(c, bytes(1))]))
     assert.isTrue(buffer.accepts([write(c, null)]))
-    buffer.forget()
+    buffer.discard()
     assert.isTrue(buffer.accepts([write(c, bytes(1))]))
   })
 
   it("is full with batchSize keys or batchBytes bytes, those of the keys included", () => {
-    const buffer = WriteBuffer.make({ batchSize: 3, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 3, batchBytes: 100 })
     buffer.write([write(a, bytes(98))], false)
-    assert.isFalse(buffer.isFull())
+    assert.isFalse(buffer.isFull)
     buffer.write([write(a, bytes(99))], false)
-    assert.isTrue(buffer.isFull())
+    assert.isTrue(buffer.isFull)
     buffer.write([write(a, null), write(b, null)], false)
-    assert.isFalse(buffer.isFull())
+    assert.isFalse(buffer.isFull)
     buffer.write([write(c, null)], false)
-    assert.isTrue(buffer.isFull())
+    assert.isTrue(buffer.isFull)
   })
 
   it("has room beside a batch that is being committed for less than the bytes of two, both together", () => {
     for (const [committing, isAccepted] of [[149, true], [150, false]] as const) {
-      const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+      const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
       buffer.write([write(a, bytes(committing - 1))], false)
-      assert.isDefined(buffer.rotate())
+      assert.isDefined(buffer.seal(0))
       buffer.write([write(b, bytes(49))], false)
       assert.strictEqual(buffer.accepts([write(c, bytes(1))]), isAccepted)
     }
   })
 
   it("accepts what does not make it larger, however large it is", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(5000))], false)
     assert.isTrue(buffer.accepts([write(a, bytes(4999))]))
     assert.isTrue(buffer.accepts([write(a, bytes(5000))]))
@@ -136,36 +136,36 @@ describe("the buffer", () => {
   })
 
   it("knows of a generation that it hands out to be committed that this was asked for", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
-    assert.isFalse(buffer.filling().isRequested)
-    assert.strictEqual(buffer.rotate()?.isRequested, true)
-    assert.isFalse(buffer.filling().isRequested)
+    assert.strictEqual(buffer.active.state._tag, "Active")
+    assert.strictEqual(buffer.seal(0)?.state._tag, "Flushing")
+    assert.strictEqual(buffer.active.state._tag, "Active")
   })
 
   it("keeps what it has where nothing is being committed that could be given back", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
-    buffer.giveBack()
+    buffer.restore()
     assert.deepStrictEqual(lengths(buffer), [["a", 1]])
   })
 
   it("accepts a value larger than a batch as a batch of its own", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     assert.isTrue(buffer.accepts([write(a, bytes(5000))]))
     buffer.write([write(a, bytes(5000))], false)
     assert.isFalse(buffer.accepts([write(b, bytes(1))]))
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     assert.isTrue(buffer.accepts([write(b, bytes(5000))]))
     buffer.write([write(b, bytes(5000))], false)
     assert.isFalse(buffer.accepts([write(c, bytes(1))]))
   })
 
   it("accepts a deletion whatever is pending, but not beside a full generation that waits", () => {
-    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
     assert.isTrue(buffer.accepts([write(b, null)]))
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(b, bytes(1))], false)
     assert.isFalse(buffer.accepts([write(c, null)]))
     assert.isTrue(buffer.accepts([write(b, null)]))
@@ -177,60 +177,60 @@ describe("a group of writes", () => {
   assert(a !== undefined && b !== undefined && c !== undefined)
 
   it("is taken as a whole: all of its values take the place of others and fit in, or there is room for all", () => {
-    const buffer = WriteBuffer.make({ batchSize: 2, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 2, batchBytes: 100 })
     buffer.write([write(a, bytes(10)), write(b, bytes(10))], false)
-    assert.isTrue(buffer.isFull())
+    assert.isTrue(buffer.isFull)
     assert.isTrue(buffer.accepts([write(a, bytes(10)), write(b, bytes(87))]))
     assert.isFalse(buffer.accepts([write(a, bytes(10)), write(b, bytes(88))]))
     // What one grows by another may make room for
     assert.isTrue(buffer.accepts([write(a, null), write(b, bytes(20))]))
     assert.isFalse(buffer.accepts([write(a, bytes(10)), write(c, bytes(1))]))
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     assert.isTrue(buffer.accepts([write(a, bytes(10)), write(c, bytes(1))]))
   })
 
   it("waits as a value does unless it has nothing but deletions", () => {
-    const buffer = WriteBuffer.make({ batchSize: 1, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
     assert.isTrue(buffer.accepts([write(b, null), write(c, null)]))
     assert.isFalse(buffer.accepts([write(b, null), write(c, bytes(1))]))
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(b, bytes(1))], false)
     assert.isFalse(buffer.accepts([write(b, null), write(c, null)]))
   })
 
   it("may write to several databases, which have keys of their own", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(1)), write(a, bytes(2), "other"), write(b, null, "other")], false)
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(a, bytes(3), "other"), write(c, bytes(4), "third")], false)
-    assert.deepStrictEqual([buffer.size(), buffer.bytes()], [4, 2 + 3 + 1 + 4 + 5])
+    assert.deepStrictEqual([buffer.size, buffer.bytes], [4, 2 + 3 + 1 + 4 + 5])
     assert.deepStrictEqual(lengths(buffer), [["a", 1]])
     assert.deepStrictEqual([...buffer.entriesOf("other")], [[b, null], [a, bytes(3)]])
     assert.deepStrictEqual(buffer.get("other", a), bytes(3))
     assert.isUndefined(buffer.get("third", a))
-    buffer.giveBack()
+    buffer.restore()
     assert.deepStrictEqual(lengths(buffer), [["a", 1]])
     assert.deepStrictEqual(new Map(buffer.entriesOf("other")), new Map([[a, bytes(3)], [b, null]]))
     assert.deepStrictEqual([...buffer.entriesOf("third")], [[c, bytes(4)]])
   })
 
   it("that is frozen stays what it was", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 100 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     const everything = { from: undefined, to: undefined }
     buffer.write([write(b, bytes(2)), write(a, bytes(1))], false)
-    assert.isDefined(buffer.rotate())
+    assert.isDefined(buffer.seal(0))
     buffer.write([write(a, null)], false)
     const frozen = buffer.freeze()
     assert.strictEqual(buffer.freeze(), frozen)
     const expected = [[a, null], [b, bytes(2)]] as const
     assert.deepStrictEqual(frozen.range(records, everything), expected)
     const changes = [
-      () => buffer.written({ clear: [], writes: [[records, b, null]] }),
-      () => buffer.giveBack(),
+      () => buffer.applied({ clear: [], writes: [[records, b, null]] }),
+      () => buffer.restore(),
       () => buffer.write([write(c, bytes(3))], false),
-      () => void buffer.rotate(),
-      () => buffer.forget()
+      () => void buffer.seal(0),
+      () => buffer.discard()
     ]
     for (const change of changes) {
       const before = buffer.freeze()

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { addressOf, fromWrites, type PendingWrite, WriteSet } from "../../src/internal/buffer/writeSet.ts"
+import { fromWrites, type PendingWrite, qualifiedKey, WriteSet } from "../../src/internal/buffer/writeSet.ts"
 import { ByteString } from "../../src/Key.ts"
 
 const databases = ["one", "two"] as const
@@ -147,7 +147,7 @@ describe("a set of writes", () => {
 describe("the name of a key of a database", () => {
   it("is that of no other, in no other database", () => {
     const addresses = [["one", "a"], ["one", "b"], ["two", "a"], ["onea", ""], ["on", "ea"]] as const
-    const given = addresses.map(([database, key]) => addressOf(database, ByteString(key)))
+    const given = addresses.map(([database, key]) => qualifiedKey(database, ByteString(key)))
     assert.strictEqual(new Set(given).size, addresses.length)
   })
 })

@@ -13,7 +13,8 @@ type Side = "read" | "write"
 
 const sides: ReadonlyArray<Side> = ["read", "write"]
 
-const withSide = (lock: ReadersWriterLock.RwLock, side: Side) => side === "read" ? lock.withRead : lock.withWrite
+const withSide = (lock: ReadersWriterLock.ReadersWriterLock, side: Side) =>
+  side === "read" ? lock.withRead : lock.withWrite
 
 /** Starts a fiber and runs it until it waits for something. */
 const start = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { startImmediately: true })
@@ -21,7 +22,7 @@ const start = <A, E>(effect: Effect.Effect<A, E>) => Effect.forkChild(effect, { 
 const pause = (times: number) => Effect.repeat(Effect.yieldNow, { times })
 
 /** Fails unless a reader and a writer get the lock at once. */
-const assertFree = Effect.fnUntraced(function*(lock: ReadersWriterLock.RwLock) {
+const assertFree = Effect.fnUntraced(function*(lock: ReadersWriterLock.ReadersWriterLock) {
   for (const side of sides) {
     const fiber = yield* start(withSide(lock, side)(Effect.void))
     assert.deepStrictEqual(fiber.pollUnsafe(), Exit.void, `the lock is not free for a ${side}`)
@@ -29,7 +30,7 @@ const assertFree = Effect.fnUntraced(function*(lock: ReadersWriterLock.RwLock) {
 })
 
 /** Somebody under the lock until `leave` is done. */
-const occupy = Effect.fnUntraced(function*(lock: ReadersWriterLock.RwLock, side: Side) {
+const occupy = Effect.fnUntraced(function*(lock: ReadersWriterLock.ReadersWriterLock, side: Side) {
   const leave = yield* Deferred.make<void>()
   const fiber = yield* start(withSide(lock, side)(Deferred.await(leave)))
   return { fiber, leave: Effect.andThen(Deferred.succeed(leave, undefined), Fiber.await(fiber)) }

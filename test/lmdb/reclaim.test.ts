@@ -8,7 +8,7 @@ import { EngineFull, type Write } from "../../src/Engine.ts"
 import { Store } from "../../src/index.ts"
 import * as Memtable from "../../src/internal/buffer/memtable.ts"
 import * as WriteBuffer from "../../src/internal/buffer/writeBuffer.ts"
-import { addressOf, fromWrites } from "../../src/internal/buffer/writeSet.ts"
+import { fromWrites, qualifiedKey } from "../../src/internal/buffer/writeSet.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faultyStore, temporaryFolder, withStore } from "../support/harness.ts"
@@ -58,29 +58,29 @@ describe("deletions that make room", () => {
   const [a, b, c] = [ByteString("a"), ByteString("b"), ByteString("c")]
 
   it("are known as such until a value takes their place, also when a failed commit gives them back", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([[records, a, null]], true)
     buffer.write([[records, b, null]], true)
     buffer.write([[records, c, null]], false)
-    const generation = buffer.rotate()
+    const generation = buffer.seal(0)
     buffer.write([[records, b, Uint8Array.of(1)]], true)
-    buffer.giveBack()
-    assert.deepStrictEqual([...buffer.filling().freeing], [addressOf(records, a)])
-    assert.deepStrictEqual(Array.from(buffer.filling().writes, ([, key]) => key), [a, b, c])
-    assert.strictEqual(generation?.freeing.has(addressOf(records, b)), true)
+    buffer.restore()
+    assert.deepStrictEqual([...buffer.active.freeing], [qualifiedKey(records, a)])
+    assert.deepStrictEqual(Array.from(buffer.active.writes, ([, key]) => key), [a, b, c])
+    assert.strictEqual(generation?.freeing.has(qualifiedKey(records, b)), true)
   })
 
   it("and writes that are on disk already leave the generation that is being committed, with their bytes", () => {
-    const buffer = WriteBuffer.make({ batchSize: 10, batchBytes: 1000 })
+    const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([[records, a, Uint8Array.of(1, 2)]], false)
     buffer.write([[records, b, null]], true)
-    buffer.rotate()
-    assert.strictEqual(buffer.bytes(), 4)
-    buffer.written({ clear: [], writes: [[records, a, null], [records, c, null]] })
-    assert.strictEqual(buffer.bytes(), 1)
-    assert.strictEqual(buffer.size(), 1)
-    buffer.written({ clear: [records], writes: [] })
-    assert.strictEqual(buffer.size(), 0)
+    buffer.seal(0)
+    assert.strictEqual(buffer.bytes, 4)
+    buffer.applied({ clear: [], writes: [[records, a, null], [records, c, null]] })
+    assert.strictEqual(buffer.bytes, 1)
+    assert.strictEqual(buffer.size, 1)
+    buffer.applied({ clear: [records], writes: [] })
+    assert.strictEqual(buffer.size, 0)
     assert.isUndefined(buffer.get(records, a))
   })
 })
@@ -98,9 +98,9 @@ const putting = (...names: ReadonlyArray<string>) => names.map((name) => write(n
 const namesOf = (groups: ReadonlyArray<ReadonlyArray<Write>>) =>
   groups.map((group) => group.map(([, key]) => String(key)).toSorted())
 
-const aheadOf = (buffer: WriteBuffer.WriteBuffer) => namesOf(Memtable.deletionsAhead(buffer.filling()))
+const aheadOf = (buffer: WriteBuffer.WriteBuffer) => namesOf(Memtable.deletionsAhead(buffer.active))
 
-const makeBuffer = () => WriteBuffer.make({ batchSize: 100, batchBytes: 10_000 })
+const makeBuffer = () => new WriteBuffer.WriteBuffer({ batchSize: 100, batchBytes: 10_000 })
 
 interface ModelGeneration {
   readonly writes: Map<string, { readonly isDeletion: boolean; readonly isFreeing: boolean }>
@@ -183,11 +183,11 @@ describe("deletions that belong together", () => {
   it("are apart from what of their group is on disk already", () => {
     const buffer = makeBuffer()
     buffer.write([...deleting("a", "b"), ...putting("c")], true)
-    const generation = buffer.rotate()
+    const generation = buffer.seal(0)
     assert(generation !== undefined)
     assert.deepStrictEqual(Memtable.deletionsAhead(generation), [])
-    buffer.written({ clear: [], writes: [["records", ByteString("c"), null]] })
-    buffer.written({ clear: [], writes: [["records", ByteString("b"), null]] })
+    buffer.applied({ clear: [], writes: [["records", ByteString("c"), null]] })
+    buffer.applied({ clear: [], writes: [["records", ByteString("b"), null]] })
     assert.deepStrictEqual(namesOf(Memtable.deletionsAhead(generation)), [["a"]])
   })
 
@@ -206,13 +206,13 @@ describe("deletions that belong together", () => {
             for (const [name, isDeletion] of group) filling.writes.set(name, { isDeletion, isFreeing: step.freeing })
             filling.groups.push(new Set(group.keys()))
           } else if (committing === undefined) {
-            if (buffer.rotate() === undefined) continue
+            if (buffer.seal(0) === undefined) continue
             committing = filling
             filling = emptyModel()
           } else {
-            if (step === "commit") buffer.forget()
+            if (step === "commit") buffer.discard()
             else {
-              buffer.giveBack()
+              buffer.restore()
               for (const [name, newer] of filling.writes) committing.writes.set(name, newer)
               committing.groups.push(...filling.groups)
               filling = committing

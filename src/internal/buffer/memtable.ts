@@ -1,109 +1,143 @@
 /**
- * Writes that are committed together, and which of them may be committed ahead of
- * the others to make room.
+ * A memtable: the in-memory table of writes that one commit takes to LMDB.
  *
- * A group of writes is only right as a whole: a record and the entries of its
- * indexes. Groups that write to the same key become one.
+ * New writes go into the active memtable of a store. A commit seals it, so that it changes
+ * no more, and writes it to LMDB. Writes that one call makes, such as a record and its index
+ * entries, are a group: a commit writes all of a group or nothing of it. Groups that write to
+ * the same key become one group.
+ *
+ * ```text
+ *             request          seal            enterTransaction
+ *   Active ────────────▶ Requested ─────▶ Flushing ─────────▶ InTransaction
+ *      ▲                                     │                     │
+ *      │ restore (its writes go under those  │                     │ applied: readers find
+ *      │ of the active memtable)             │                     │ its writes in LMDB
+ *      └──────────────── Failed ◀────────────┴─────────────────────┤
+ *                            end                                   ▼ end
+ *                                                              Committed
+ * ```
+ *
+ * `request` and `end` are functions of `commitQueue.ts`, `seal` and `restore` of
+ * `writeBuffer.ts`, and `enterTransaction` of this module.
  */
 import * as Deferred from "effect/Deferred"
 import type * as Exit from "effect/Exit"
 import type { Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { CommitError } from "../../StoreError.ts"
-import { addressOf, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
+import { hasOnlyDeletions, qualifiedKey, WriteSet } from "./writeSet.ts"
 
 type Address = readonly [database: string, key: ByteString]
 
-/** The keys of a group, by their names. */
-type Group = Map<string, Address>
+/** The keys of a group, by their qualified keys. */
+type KeyGroup = Map<string, Address>
 
-/** Writes that are committed together. */
-export interface Generation {
-  /** The latest write of each key. */
+/** Where a memtable is in its life. */
+type State =
+  /** It takes writes. */
+  | { readonly _tag: "Active" }
+  /** It takes writes, and a commit that will seal it waits for its turn. */
+  | { readonly _tag: "Requested" }
+  /** A commit has sealed it. */
+  | { readonly _tag: "Flushing" }
+  /** LMDB's write transaction has begun, and with it the part of the commit that needs the main thread. */
+  | { readonly _tag: "InTransaction" }
+  /** Its writes are on disk. */
+  | { readonly _tag: "Committed" }
+  /** Its commit failed, and its writes are in the active memtable again. */
+  | { readonly _tag: "Failed" }
+
+/** Writes that one commit takes to LMDB. */
+export interface Memtable {
+  state: State
+  /** The latest write of each key that LMDB does not have yet. */
   writes: WriteSet
-  /** All of them, as they were given to a commit. */
-  taken: ReadonlyArray<Write> | undefined
+  /** All writes, as the commit was given them. */
+  flushed: ReadonlyArray<Write> | undefined
   /** The group of a key, for keys that have one. */
-  readonly groups: Map<string, Group>
-  /** Deletions made since a commit did not fit: they may be committed ahead of the rest, to make room. */
+  readonly groups: Map<string, KeyGroup>
+  /** Deletions that came after a commit that did not fit: a commit may write them before the rest, to make room. */
   readonly freeing: Set<string>
-  /** How often others were known to have committed in between when its first write was made. */
-  since: number
-  /** Whether its commit was asked for or has begun. */
-  isRequested: boolean
-  /** Whether its commit has got its transaction, and so the main thread that it needs for that. */
-  isInTransaction: boolean
-  /** Fibers that wait for its commit and hand its error on. */
-  readonly waiting: Set<(exit: Exit.Exit<void, CommitError>) => void>
-  /** Done when its commit has begun: another generation is filling. */
-  readonly begun: Deferred.Deferred<void>
-  /** Done when its commit is: with its result. */
-  readonly settled: Deferred.Deferred<void, CommitError>
+  /** The count of foreign commits when the first write came. */
+  seenForeign: number
+  /** Callbacks of the fibers that wait for the commit and report its error. */
+  readonly waiters: Set<(exit: Exit.Exit<void, CommitError>) => void>
+  /** Completes when a commit seals the memtable: another one is active then. */
+  readonly sealed: Deferred.Deferred<void>
+  /** Completes with the result of the commit. */
+  readonly ended: Deferred.Deferred<void, CommitError>
 }
 
-/** Makes a generation without writes. */
-export const make = (): Generation => ({
+/** Makes an empty memtable. */
+export const make = (seenForeign = 0): Memtable => ({
+  state: { _tag: "Active" },
   writes: new WriteSet(),
-  taken: undefined,
+  flushed: undefined,
   groups: new Map(),
   freeing: new Set(),
-  since: 0,
-  isRequested: false,
-  isInTransaction: false,
-  waiting: new Set(),
-  begun: Deferred.makeUnsafe(),
-  settled: Deferred.makeUnsafe()
+  seenForeign,
+  waiters: new Set(),
+  sealed: Deferred.makeUnsafe(),
+  ended: Deferred.makeUnsafe()
 })
 
-/** Makes one group of some keys, and of all groups that they belong to. */
-const join = ({ groups }: Generation, addresses: ReadonlyArray<Address>): void => {
-  const joined: Group = new Map()
+/** Whether a commit has been asked for: it waits for its turn, runs, or has ended. */
+export const isRequested = (self: Memtable): boolean => self.state._tag !== "Active"
+
+/** Notes that LMDB's write transaction has begun. */
+export const enterTransaction = (self: Memtable): void => {
+  self.state = { _tag: "InTransaction" }
+}
+
+/** Makes one group of some keys and of all groups that they belong to. */
+const join = ({ groups }: Memtable, addresses: ReadonlyArray<Address>): void => {
+  const joined: KeyGroup = new Map()
   for (const address of addresses) {
-    const name = addressOf(...address)
+    const name = qualifiedKey(...address)
     joined.set(name, address)
     for (const [other, otherAddress] of groups.get(name) ?? []) joined.set(other, otherAddress)
   }
   for (const name of joined.keys()) groups.set(name, joined)
 }
 
-/** Takes writes that belong together. Deletions that are `freeing` may be committed ahead of the rest. */
-export const add = (generation: Generation, group: ReadonlyArray<Write>, freeing: boolean): void => {
+/** Adds the writes of one call. `isFreeing`: a commit may write its deletions before the rest. */
+export const add = (self: Memtable, group: ReadonlyArray<Write>, isFreeing: boolean): void => {
   for (const [database, key, write] of group) {
-    generation.writes.set(database, key, write)
-    if (freeing && write === null) generation.freeing.add(addressOf(database, key))
-    else if (generation.freeing.size > 0) generation.freeing.delete(addressOf(database, key))
+    self.writes.set(database, key, write)
+    if (isFreeing && write === null) self.freeing.add(qualifiedKey(database, key))
+    else if (self.freeing.size > 0) self.freeing.delete(qualifiedKey(database, key))
   }
-  if (group.length > 1) join(generation, group.map(([database, key]): Address => [database, key]))
+  if (group.length > 1) join(self, group.map(([database, key]): Address => [database, key]))
 }
 
 /** Gives all writes to a commit. */
-export const take = (generation: Generation): ReadonlyArray<Write> => {
-  generation.taken = generation.writes.toArray()
-  return generation.taken
+export const flush = (self: Memtable): ReadonlyArray<Write> => {
+  self.flushed = self.writes.toArray()
+  return self.flushed
 }
 
-/** Takes all writes out, because they are on disk. */
-export const removeAll = (generation: Generation): void => {
-  generation.writes = new WriteSet()
+/** Removes all writes, because LMDB has them. */
+export const removeAll = (self: Memtable): void => {
+  self.writes = new WriteSet()
 }
 
-/** Puts older writes under those of a generation: they come first and lose. */
-export const addUnder = (older: Generation, generation: Generation): void => {
-  generation.since = older.since
+/** Adds the writes of an older memtable, except those of keys that this one has. */
+export const addOlder = (self: Memtable, older: Memtable): void => {
+  self.seenForeign = older.seenForeign
   for (const [database, key] of older.writes) {
-    const name = addressOf(database, key)
-    if (older.freeing.has(name) && generation.writes.get(database, key) === undefined) generation.freeing.add(name)
+    const name = qualifiedKey(database, key)
+    if (older.freeing.has(name) && self.writes.get(database, key) === undefined) self.freeing.add(name)
   }
-  generation.writes.addUnder(older.writes)
-  for (const group of new Set(older.groups.values())) join(generation, [...group.values()])
+  self.writes.addUnder(older.writes)
+  for (const group of new Set(older.groups.values())) join(self, [...group.values()])
 }
 
-/** The writes of all groups that have one of these keys. */
-export const groupsOf = ({ groups, writes }: Generation, touched: WriteSet): WriteSet => {
+/** Finds the writes of all groups that have one of these keys. */
+export const groupsOf = ({ groups, writes }: Memtable, touched: WriteSet): WriteSet => {
   const found = new WriteSet()
   if (groups.size === 0) return found
   for (const [database, key] of touched) {
-    for (const address of groups.get(addressOf(database, key))?.values() ?? []) {
+    for (const address of groups.get(qualifiedKey(database, key))?.values() ?? []) {
       const write = writes.get(...address)
       if (write !== undefined) found.set(...address, write)
     }
@@ -112,22 +146,21 @@ export const groupsOf = ({ groups, writes }: Generation, touched: WriteSet): Wri
 }
 
 /**
- * The deletions that may be committed ahead of the rest, in groups: those that were
- * made to make room, or all where there is nothing else.
+ * Finds the deletions that a commit may write before the rest, in groups: those that came
+ * after a commit that did not fit, or all where there is nothing but deletions.
  */
-export const deletionsAhead = (generation: Generation): ReadonlyArray<ReadonlyArray<Write>> => {
-  const { freeing, groups, writes } = generation
+export const deletionsAhead = ({ freeing, groups, writes }: Memtable): ReadonlyArray<ReadonlyArray<Write>> => {
   const isAllAhead = hasOnlyDeletions(writes)
   if (!isAllAhead && freeing.size === 0) return []
-  const isAhead = (address: Address): boolean => isAllAhead || freeing.has(addressOf(...address))
-  const seen = new Set<Group>()
+  const isAhead = (address: Address): boolean => isAllAhead || freeing.has(qualifiedKey(...address))
+  const seen = new Set<KeyGroup>()
   const ahead: Array<ReadonlyArray<Write>> = []
   for (const [database, key] of writes) {
-    const name = addressOf(database, key)
-    const group: Group = groups.get(name) ?? new Map([[name, [database, key]]])
+    const name = qualifiedKey(database, key)
+    const group: KeyGroup = groups.get(name) ?? new Map([[name, [database, key]]])
     if (seen.has(group)) continue
     seen.add(group)
-    // What of a group is on disk already is no longer among the writes.
+    // LMDB may have a part of the group already.
     const addresses = [...group.values()].filter((address) => writes.get(...address) !== undefined)
     if (addresses.every(isAhead)) ahead.push(addresses.map(([owner, member]): Write => [owner, member, null]))
   }

@@ -1,145 +1,154 @@
 /**
- * The pending writes of a store, in two generations.
+ * The write buffer of a store: the writes that LMDB does not have yet.
  *
- * New writes go into the generation that is filling. When a commit begins, that
- * generation becomes the committing one and an empty one takes its place, so that
- * writing goes on meanwhile. A commit that fails gives its writes back, under the
- * newer ones of the same key.
+ * It has at most two memtables. New writes go into the active one. A commit seals the active
+ * memtable, which is flushing from then on, and an empty one becomes active, so that fibers
+ * keep writing during the commit. After a commit that failed, its writes go back into the
+ * active memtable, under the newer writes of the same keys.
  *
- * A `Ref` holds which generations there are. The writes inside one are mutable
- * for speed: every function here is synchronous, and what runs between two
- * suspensions of a fiber is one step to all others.
+ * A `Ref` holds the two memtables. The writes inside a memtable are mutable for speed: every
+ * method is synchronous, and no other fiber runs before it returns.
  */
 import * as Ref from "effect/Ref"
-import type { Batch, Write } from "../../Engine.ts"
+import type { Batch, KeyRange, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import * as Memtable from "./memtable.ts"
-import { hasOnlyDeletions, inRange, type PendingEntry, type Writes, WriteSet } from "./writeSet.ts"
+import { freeze, hasOnlyDeletions, inRange, type PendingEntry, type PendingWrite, type Writes } from "./writeSet.ts"
 
-interface Generations {
-  readonly filling: Memtable.Generation
-  readonly committing: Memtable.Generation | undefined
+interface Memtables {
+  /** Takes new writes. */
+  readonly active: Memtable.Memtable
+  /** Belongs to the commit that runs, if any. */
+  readonly flushing: Memtable.Memtable | undefined
 }
 
-/** How many writes may wait. */
+/** When a memtable is full. */
 export interface Limits {
-  /** How many distinct keys make a generation full. */
+  /** How many distinct keys fill a memtable. */
   readonly batchSize: number
-  /** How many bytes make a generation full. */
+  /** How many bytes of keys and encoded values fill a memtable. */
   readonly batchBytes: number
 }
 
-/** The two generations and what can be done with them. */
-export interface WriteBuffer extends Writes {
-  /** The generation that takes new writes. */
-  readonly filling: () => Memtable.Generation
-  /** The generation that is being committed, if any. */
-  readonly committing: () => Memtable.Generation | undefined
-  /** Whether the filling generation has what starts a commit. */
-  readonly isFull: () => boolean
-  /**
-   * Whether writes that belong together may be taken without waiting. Two batches may
-   * be in memory; a value that takes the place of another in the filling one only has
-   * to fit in. A deletion waits only while a full generation waits for its commit.
-   */
-  readonly accepts: (group: ReadonlyArray<Write>) => boolean
-  /** Takes writes that belong together. Deletions that are `freeing` may be committed ahead of the rest. */
-  readonly write: (group: ReadonlyArray<Write>, freeing: boolean) => void
-  /**
-   * Takes what a batch writes to out of the committing generation: it is on disk, or out
-   * of date.
-   */
-  readonly written: (batch: Batch) => void
-  /**
-   * Makes the filling generation the committing one and gives it; `undefined` when
-   * it is empty. There must be no committing one.
-   */
-  readonly rotate: () => Memtable.Generation | undefined
-  /** Forgets the committing generation: its writes are on disk. */
-  readonly forget: () => void
-  /** Gives the writes of the committing generation back, under the newer ones. */
-  readonly giveBack: () => void
-  /** How many distinct keys are pending. */
-  readonly size: () => number
-  /** The encoded size of all pending writes, in bytes. */
-  readonly bytes: () => number
-  /** The pending writes as they are now, for good. */
-  readonly freeze: () => Writes
-}
-
-/** The two generations as one. */
-const entriesOfBoth = function*({ committing, filling }: Generations, database: string): Generator<PendingEntry> {
-  const newer = filling.writes.entriesOf(database)
-  if (committing !== undefined) {
-    for (const entry of committing.writes.entriesOf(database)) {
+/** The pending writes of both memtables; a write of the active one hides an older write of the same key. */
+const entriesOfBoth = function*({ active, flushing }: Memtables, database: string): Generator<PendingEntry> {
+  const newer = active.writes.entriesOf(database)
+  if (flushing !== undefined) {
+    for (const entry of flushing.writes.entriesOf(database)) {
       if (!newer.has(entry[0])) yield entry
     }
   }
   yield* newer
 }
 
-/** Writes that do not change: each database is sorted once, so that each part of a range finds its own. */
-const makeFrozen = (set: WriteSet): Writes => {
-  const sorted = new Map<string, ReadonlyArray<PendingEntry>>()
-  const sortedOf = (database: string): ReadonlyArray<PendingEntry> => {
-    const entries = sorted.get(database) ?? set.range(database, { from: undefined, to: undefined })
-    sorted.set(database, entries)
-    return entries
+/** The write buffer of a store. */
+export class WriteBuffer implements Writes {
+  readonly #limits: Limits
+  readonly #memtables = Ref.makeUnsafe<Memtables>({ active: Memtable.make(), flushing: undefined })
+  /** A copy of the pending writes, until the next write. */
+  #frozen: Writes | undefined
+
+  constructor(limits: Limits) {
+    this.#limits = limits
   }
-  return {
-    get: (database, key) => set.get(database, key),
-    isCleared: (database) => set.isCleared(database),
-    entriesOf: sortedOf,
-    range: (database, range) => {
-      const entries = sortedOf(database)
-      const { from, to } = range
-      const near = entries.slice(
-        from === undefined ? 0 : indexOf(entries, from.key),
-        // An end that belongs to the range stands at its own index.
-        to === undefined ? undefined : indexOf(entries, to.key) + 1
-      )
-      return inRange(near, range)
+
+  get #current(): Memtables {
+    return Ref.getUnsafe(this.#memtables)
+  }
+
+  #replace(memtables: Memtables): void {
+    this.#frozen = undefined
+    this.#memtables.ref.current = memtables
+  }
+
+  /** The memtable that takes new writes. */
+  get active(): Memtable.Memtable {
+    return this.#current.active
+  }
+
+  /** The memtable of the commit that runs, if any. */
+  get flushing(): Memtable.Memtable | undefined {
+    return this.#current.flushing
+  }
+
+  // ---------------------------------------------------------------------------
+  // reading
+  // ---------------------------------------------------------------------------
+
+  get(database: string, key: ByteString): PendingWrite | undefined {
+    const { active, flushing } = this.#current
+    const write = active.writes.get(database, key)
+    return write === undefined && flushing !== undefined ? flushing.writes.get(database, key) : write
+  }
+
+  /** A buffer never clears a database: a batch does. */
+  isCleared(): boolean {
+    return false
+  }
+
+  entriesOf(database: string): Iterable<PendingEntry> {
+    return entriesOfBoth(this.#current, database)
+  }
+
+  range(database: string, range: KeyRange): ReadonlyArray<PendingEntry> {
+    return inRange(entriesOfBoth(this.#current, database), range)
+  }
+
+  /** Copies the pending writes, so that later writes do not change the copy. */
+  freeze(): Writes {
+    if (this.#frozen === undefined) {
+      const { active, flushing } = this.#current
+      this.#frozen = freeze(flushing === undefined ? [active.writes] : [flushing.writes, active.writes])
     }
-  }
-}
-
-/** Where a key is, or would be, among sorted entries. */
-const indexOf = (sorted: ReadonlyArray<PendingEntry>, key: ByteString): number => {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((sorted[middle]?.[0] ?? key) < key) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-/** Writes that belong together as they are now, for good; the later sets come over the earlier. */
-export const freeze = (sets: Iterable<WriteSet>): Writes => {
-  const copy = new WriteSet()
-  for (const set of sets) copy.addAll(set)
-  return makeFrozen(copy)
-}
-
-/** Makes an empty buffer. */
-export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
-  const generations = Ref.makeUnsafe<Generations>({ filling: Memtable.make(), committing: undefined })
-  const current = (): Generations => Ref.getUnsafe(generations)
-  let frozen: Writes | undefined
-  const replace = (next: Generations): void => {
-    frozen = undefined
-    generations.ref.current = next
+    return this.#frozen
   }
 
-  const isFull = (): boolean => {
-    const { filling: { writes } } = current()
-    return writes.size >= batchSize || writes.bytes >= batchBytes
+  /** How many distinct keys are pending. */
+  get size(): number {
+    const { active, flushing } = this.#current
+    if (flushing === undefined) return active.writes.size
+    let distinct = flushing.writes.size
+    for (const [database, key] of active.writes) {
+      if (flushing.writes.get(database, key) === undefined) distinct++
+    }
+    return distinct
   }
 
-  /** How many bytes more there are with a group, or `undefined` where it has keys that are not in the filling generation. */
-  const growthOf = (group: ReadonlyArray<Write>): number | undefined => {
-    const { filling: { writes } } = current()
+  /** The size of all pending writes, in bytes of keys and encoded values. */
+  get bytes(): number {
+    const { active, flushing } = this.#current
+    return active.writes.bytes + (flushing?.writes.bytes ?? 0)
+  }
+
+  // ---------------------------------------------------------------------------
+  // writing
+  // ---------------------------------------------------------------------------
+
+  /** Whether the active memtable is full, which starts a commit. */
+  get isFull(): boolean {
+    const { writes } = this.#current.active
+    return writes.size >= this.#limits.batchSize || writes.bytes >= this.#limits.batchBytes
+  }
+
+  #hasRoom(): boolean {
+    if (this.isFull) return false
+    const { active, flushing } = this.#current
+    if (flushing === undefined) return true
+    const { batchBytes, batchSize } = this.#limits
+    return active.writes.size + flushing.writes.size < 2 * batchSize &&
+      // One value may be larger than a batch: it is a batch of its own then.
+      (active.writes.size === 0 || active.writes.bytes + flushing.writes.bytes < 2 * batchBytes)
+  }
+
+  /** A deletion waits only while a full memtable waits for its commit. */
+  #acceptsDeletions(): boolean {
+    const { active, flushing } = this.#current
+    return !this.isFull || (flushing === undefined && !Memtable.isRequested(active))
+  }
+
+  /** By how many bytes a group enlarges the active memtable; `undefined` where it has keys that are new there. */
+  #growthOf(group: ReadonlyArray<Write>): number | undefined {
+    const { writes } = this.#current.active
     let growth = 0
     for (const [database, key, write] of group) {
       const replaced = writes.get(database, key)
@@ -149,84 +158,67 @@ export const make = ({ batchBytes, batchSize }: Limits): WriteBuffer => {
     return growth
   }
 
-  const hasRoom = (): boolean => {
-    const { committing, filling } = current()
-    if (isFull()) return false
-    if (committing === undefined) return true
-    return filling.writes.size + committing.writes.size < 2 * batchSize &&
-      // One value may be larger than a batch: it is then a batch of its own.
-      (filling.writes.size === 0 || filling.writes.bytes + committing.writes.bytes < 2 * batchBytes)
+  /**
+   * Whether the writes of one call can be taken without waiting. At most two batches are in
+   * memory. Values that replace others in the active memtable only have to fit in.
+   */
+  accepts(group: ReadonlyArray<Write>): boolean {
+    if (this.#hasRoom() || (this.#acceptsDeletions() && hasOnlyDeletions(group))) return true
+    const growth = this.#growthOf(group)
+    return growth !== undefined &&
+      (growth <= 0 || this.#current.active.writes.bytes + growth < this.#limits.batchBytes)
   }
 
-  const acceptsDeletions = (): boolean => {
-    const { committing, filling } = current()
-    return !isFull() || (committing === undefined && !filling.isRequested)
+  /** Takes the writes of one call. `isFreeing`: a commit may write its deletions before the rest. */
+  write(group: ReadonlyArray<Write>, isFreeing: boolean): void {
+    this.#frozen = undefined
+    Memtable.add(this.#current.active, group, isFreeing)
   }
 
-  const size = (): number => {
-    const { committing, filling } = current()
-    if (committing === undefined) return filling.writes.size
-    let distinct = committing.writes.size
-    for (const [database, key] of filling.writes) {
-      if (committing.writes.get(database, key) === undefined) distinct++
+  // ---------------------------------------------------------------------------
+  // commits
+  // ---------------------------------------------------------------------------
+
+  /**
+   * Seals the active memtable for a commit and makes an empty one active. Gives `undefined`
+   * when nothing is pending. No memtable may be flushing.
+   */
+  seal(seenForeign: number): Memtable.Memtable | undefined {
+    const { active } = this.#current
+    if (active.writes.size === 0) {
+      active.seenForeign = seenForeign
+      return undefined
     }
-    return distinct
+    active.state = { _tag: "Flushing" }
+    this.#replace({ active: Memtable.make(seenForeign), flushing: active })
+    return active
   }
 
-  return {
-    filling: () => current().filling,
-    committing: () => current().committing,
-    get: (database, key) => {
-      const { committing, filling } = current()
-      const write = filling.writes.get(database, key)
-      return write === undefined && committing !== undefined ? committing.writes.get(database, key) : write
-    },
-    isCleared: () => false,
-    entriesOf: (database) => entriesOfBoth(current(), database),
-    range: (database, range) => inRange(entriesOfBoth(current(), database), range),
-    isFull,
-    accepts: (group) => {
-      if (hasRoom() || (acceptsDeletions() && hasOnlyDeletions(group))) return true
-      const growth = growthOf(group)
-      return growth !== undefined && (growth <= 0 || current().filling.writes.bytes + growth < batchBytes)
-    },
-    write: (group, freeing) => {
-      frozen = undefined
-      Memtable.add(current().filling, group, freeing)
-    },
-    written: ({ clear, writes }) => {
-      const { committing } = current()
-      if (committing === undefined) return
-      frozen = undefined
-      // What was taken as a whole need not be taken out one by one.
-      if (writes === committing.taken) return Memtable.removeAll(committing)
-      for (const database of clear) committing.writes.removeAll(database)
-      for (const [database, key] of writes) committing.writes.remove(database, key)
-    },
-    rotate: () => {
-      const { filling } = current()
-      if (filling.writes.size === 0) return undefined
-      filling.isRequested = true
-      replace({ filling: Memtable.make(), committing: filling })
-      return filling
-    },
-    forget: () => replace({ filling: current().filling, committing: undefined }),
-    giveBack: () => {
-      const { committing, filling } = current()
-      if (committing !== undefined) Memtable.addUnder(committing, filling)
-      replace({ filling, committing: undefined })
-    },
-    size,
-    bytes: () => {
-      const { committing, filling } = current()
-      return filling.writes.bytes + (committing?.writes.bytes ?? 0)
-    },
-    freeze: () => {
-      if (frozen === undefined) {
-        const { committing, filling } = current()
-        frozen = freeze(committing === undefined ? [filling.writes] : [committing.writes, filling.writes])
-      }
-      return frozen
+  /** Removes the keys of a batch from the flushing memtable: LMDB has them, or a later value of them. */
+  applied({ clear, writes }: Batch): void {
+    const { flushing } = this.#current
+    if (flushing === undefined) return
+    this.#frozen = undefined
+    // The whole memtable was committed, which is the usual case.
+    if (writes === flushing.flushed) return Memtable.removeAll(flushing)
+    for (const database of clear) flushing.writes.removeAll(database)
+    for (const [database, key] of writes) flushing.writes.remove(database, key)
+  }
+
+  /** Discards the flushing memtable: its writes are on disk. */
+  discard(): void {
+    const { active, flushing } = this.#current
+    if (flushing !== undefined) flushing.state = { _tag: "Committed" }
+    this.#replace({ active, flushing: undefined })
+  }
+
+  /** Moves the writes of the flushing memtable back into the active one, under the newer writes. */
+  restore(): void {
+    const { active, flushing } = this.#current
+    if (flushing !== undefined) {
+      flushing.state = { _tag: "Failed" }
+      Memtable.addOlder(active, flushing)
     }
+    this.#replace({ active, flushing: undefined })
   }
 }

@@ -24,8 +24,8 @@ export interface Writes {
   readonly range: (database: string, range: KeyRange) => ReadonlyArray<PendingEntry>
 }
 
-/** One name for a key of a database. No name of a database has the character between them. */
-export const addressOf = (database: string, key: ByteString): string => `${database}\0${key}`
+/** One name for a key of a database. No name of a database contains the character U+0000 between them. */
+export const qualifiedKey = (database: string, key: ByteString): string => `${database}\0${key}`
 
 /** Whether nothing is written but deletions. */
 export const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
@@ -204,7 +204,51 @@ export class WriteSet implements Writes, Iterable<Write> {
   }
 }
 
-/** A set of these writes. */
+/** Where a key is, or would be, among sorted entries. */
+const indexOf = (sorted: ReadonlyArray<PendingEntry>, key: ByteString): number => {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((sorted[middle]?.[0] ?? key) < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Writes that do not change. Each database is sorted once, so that each part of a range finds its own by binary search. */
+const makeFrozen = (set: WriteSet): Writes => {
+  const sorted = new Map<string, ReadonlyArray<PendingEntry>>()
+  const sortedOf = (database: string): ReadonlyArray<PendingEntry> => {
+    const entries = sorted.get(database) ?? set.range(database, { from: undefined, to: undefined })
+    sorted.set(database, entries)
+    return entries
+  }
+  return {
+    get: (database, key) => set.get(database, key),
+    isCleared: (database) => set.isCleared(database),
+    entriesOf: sortedOf,
+    range: (database, range) => {
+      const entries = sortedOf(database)
+      const { from, to } = range
+      const near = entries.slice(
+        from === undefined ? 0 : indexOf(entries, from.key),
+        // An end that belongs to the range is at its own index.
+        to === undefined ? undefined : indexOf(entries, to.key) + 1
+      )
+      return inRange(near, range)
+    }
+  }
+}
+
+/** Copies sets of writes into one that does not change; later sets win over earlier ones. */
+export const freeze = (sets: Iterable<WriteSet>): Writes => {
+  const copy = new WriteSet()
+  for (const set of sets) copy.addAll(set)
+  return makeFrozen(copy)
+}
+
+/** Makes a set of some writes. */
 export const fromWrites = (writes: Iterable<Write>): WriteSet => {
   const set = new WriteSet()
   for (const [database, key, write] of writes) set.set(database, key, write)

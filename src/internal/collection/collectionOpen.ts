@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
+import * as CommitQueue from "../commit/commitQueue.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
 import * as Transaction from "../transaction/transaction.ts"
@@ -103,7 +104,7 @@ const takeOver = Effect.fnUntraced(function*<R>(
   opening: Opening,
   places: ReadonlyArray<Catalog.StoredIndex>
 ) {
-  const { buffer, definitions, otherCommits: { guards }, pending } = core
+  const { buffer, definitions, foreignCommits: { guards }, queue } = core
   const signature = signatureWith(places)
   if (definitions.isCurrent(name, signature)) return false
   const guard = guards.get(name)
@@ -114,8 +115,8 @@ const takeOver = Effect.fnUntraced(function*<R>(
     guards.set(name, guard)
   }
   // Where another process has taken the collection over, what this one wrote to it by an earlier definition is left out here.
-  yield* pending.flushQuietly
-  if (Array.from(buffer.entriesOf(database)).length > 0) yield* pending.flush
+  yield* CommitQueue.flushQuietly(queue)
+  if (Array.from(buffer.entriesOf(database)).length > 0) yield* CommitQueue.flush(queue)
   guards.delete(name)
   definitions.take(name, signature)
   return true
@@ -301,12 +302,12 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 
 /** Opens the collection of a store that can be written to. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { holder: { core: { otherCommits, values } } }, wanted } = collection
+  const { internals: { holder: { core: { foreignCommits, values } } }, wanted } = collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   // Where nothing has changed yet, what was open before may still write.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)
-  otherCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, values))
+  foreignCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, values))
   return indexes
 })
 

@@ -20,13 +20,14 @@ import {
   type ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
-import { addressOf } from "../buffer/writeSet.ts"
+import { qualifiedKey } from "../buffer/writeSet.ts"
 import type { Step } from "../commit/groupCommit.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
 import type { StoreCore } from "../store/openStore.ts"
 import type { StoreAccess } from "../store/storeAccess.ts"
+import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
@@ -51,7 +52,7 @@ const overtaken = Symbol("overtaken")
 /** Makes the method of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   access: StoreAccess,
-  { options: { shared }, retryTurns }: StoreCore,
+  { options: { shared }, retryQueue }: StoreCore,
   { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   { current, enterToWrite, removal }: Common
@@ -148,7 +149,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const updateUntilDone = (bytes: ByteString, f: Update) => {
     const attempt = updateOnce(bytes, f)
     // In a shared store each attempt is a commit: fibers that overtake one another take turns.
-    const nextAttempt = shared ? retryTurns.inTurn([addressOf(database, bytes)], attempt) : attempt
+    const nextAttempt = shared ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, bytes)], attempt) : attempt
     const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
     const nextAttemptUntilDone: Effect.Effect<
       Option.Option<V["Type"]>,

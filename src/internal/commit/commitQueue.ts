@@ -1,13 +1,25 @@
 /**
- * Commits of pending writes: when they begin, and who hears of their errors.
+ * The commit queue of a store: when a commit begins, what it takes, and which fibers get its
+ * error.
  *
- * A commit of pending writes runs in a fiber of its own, so that whoever asked for
- * it can be interrupted without harm. Commits follow one another under a
- * semaphore. A commit that nobody waited for and that failed leaves its error for
- * the next put.
+ * A store has one queue. Writes wait in the active memtable, atomic batches wait in the queue.
+ * One commit runs at a time, under a permit, in a fiber of its own, so that the fibers that
+ * asked for it can be interrupted. It takes the batches that wait, and the pending writes before
+ * them.
+ *
+ * ```text
+ *   put ──offer──▶ active memtable ─┐  full, flushInterval over, flush
+ *                                   ├──request──▶ schedule ──▶ runNext ──▶ GroupCommit.commit ─┐
+ *   putMany, transaction ──submit───┘                            │  (batches wait)             ├──▶ end
+ *                                                                └──────▶ flushMemtable ───────┘
+ * ```
+ *
+ * `memtable.ts` draws the states of a memtable, `mapGrowth.ts` what happens when a commit does
+ * not fit. A commit that failed and that no fiber waited for leaves its error for the next write.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -16,296 +28,433 @@ import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
 import type { Write } from "../../Engine.ts"
 import { Closed, type CommitError, EngineFailure } from "../../StoreError.ts"
-import type { Generation } from "../buffer/memtable.ts"
+import * as Memtable from "../buffer/memtable.ts"
 import type { WriteBuffer } from "../buffer/writeBuffer.ts"
+import { hasOnlyDeletions } from "../buffer/writeSet.ts"
 import type { Fork } from "../fork.ts"
 import { count } from "../quantity.ts"
-import type { ResolvedOptions } from "../store/storeOptions.ts"
-import type { Committer } from "./committer.ts"
-import type { OtherCommits } from "./foreignCommits.ts"
+import * as Committer from "./committer.ts"
+import type { ForeignCommits } from "./foreignCommits.ts"
+import * as GroupCommit from "./groupCommit.ts"
 import type { Metrics } from "./metrics.ts"
 
-/** What commits work with. */
-export interface CommitContext {
-  readonly options: ResolvedOptions
+/** What a queue works with. */
+export interface CommitQueueOptions {
+  readonly path: string
+  /** How long a write may stay pending; `undefined`: until another reason starts a commit. */
+  readonly flushInterval: Duration.Duration | undefined
+  /** How many bytes of atomic batches one commit takes. */
+  readonly batchBytes: number
   readonly buffer: WriteBuffer
-  readonly committer: Committer
+  readonly committer: Committer.Committer
+  readonly foreignCommits: ForeignCommits
   readonly metrics: Metrics
-  readonly otherCommits: OtherCommits
-  /** Its permit is held by the commit that runs. */
-  readonly oneCommit: Semaphore.Semaphore
+  /** The running commit holds the only permit. */
+  readonly permit: Semaphore.Semaphore
   readonly fork: Fork
 }
 
-/** Commits of pending writes. */
-export interface PendingCommits {
-  /** Takes writes that belong together into the buffer and sees to their commit. */
-  readonly write: (group: ReadonlyArray<Write>) => void
-  /**
-   * What a writer does behind some writes while a commit waits for the main thread to write
-   * its batch: else a loop of puts would fill the next batch first, and wait for the disk then.
-   */
-  readonly giveWay: () => Effect.Effect<void> | undefined
-  /** Gives, once, the error of a commit that nobody waited for. */
-  readonly takeUnreported: () => CommitError | undefined
-  /** Waits for the commit that makes room in the buffer, or for one to begin; fails as the former does. */
-  readonly awaitRoom: Effect.Effect<void, CommitError | Closed>
-  /** Commits what is pending: all of it is on disk when it returns. */
-  readonly flush: Effect.Effect<void, CommitError | Closed>
-  /** The same, but an error is left for the next put. */
-  readonly flushQuietly: Effect.Effect<void>
-  /** Waits for the commit that runs or was asked for; an error is left for the next put. */
-  readonly awaitCommitting: Effect.Effect<void>
-  /** Makes the last commit. */
-  readonly finish: Effect.Effect<void, CommitError>
-
-  /** Watches a commit of some writes. */
-  readonly observe: (commit: Effect.Effect<void, CommitError>, writes: number) => Effect.Effect<void, CommitError>
-  /** Takes the pending writes out of the buffer for a commit that cannot be interrupted; `oneCommit` is held. */
-  readonly withGeneration: <A, E>(
-    use: (generation: Generation | undefined) => Effect.Effect<A, E>
-  ) => Effect.Effect<A, E>
-  /** Commits the writes of a generation that was taken out. */
-  readonly commitWrites: (generation: Generation) => Effect.Effect<void, CommitError>
-  /** Ends the commit of a generation; `isReported` says whether somebody gets its error. */
-  readonly settle: (
-    generation: Generation,
-    exit: Exit.Exit<void, CommitError>,
-    isReported: boolean
-  ) => Effect.Effect<void>
+/** Atomic batches whose writes no reader sees yet. */
+interface Group {
+  readonly submissions: ReadonlyArray<GroupCommit.Submission>
+  readonly ended: Deferred.Deferred<void>
 }
 
-/** Whether a commit did not fit. */
-export const isMapFull = (exit: Exit.Exit<unknown, CommitError>): boolean =>
-  Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), (error) => error._tag === "MapFull")
+/** Whether a commit waits for the permit. */
+type Schedule =
+  | { readonly _tag: "Idle" }
+  /** `gathers`: it lets the other fibers of the present turn run first, so that they share it. */
+  | { readonly _tag: "Scheduled"; readonly gathers: boolean }
+
+/** The commit queue of a store. */
+export interface CommitQueue {
+  readonly options: CommitQueueOptions
+  schedule: Schedule
+  /** The batches that no commit has taken. */
+  readonly waiting: Array<GroupCommit.Submission>
+  /** The batches of the commit that runs. */
+  group: Group | undefined
+  /** Starts a commit when `flushInterval` is over. */
+  timer: Fiber.Fiber<void> | undefined
+  /** The error of a commit that no fiber waited for. */
+  unreported: CommitError | undefined
+  writesSinceYield: number
+  isClosed: boolean
+}
+
+/** How many writes a fiber makes between two yields to a commit: a yield costs as much as some writes. */
+const writesBetweenYields = 8
+
+/** Makes an empty queue. */
+export const make = (options: CommitQueueOptions): CommitQueue => ({
+  options,
+  schedule: { _tag: "Idle" },
+  waiting: [],
+  group: undefined,
+  timer: undefined,
+  unreported: undefined,
+  writesSinceYield: 0,
+  isClosed: false
+})
+
+// ---------------------------------------------------------------------------
+// ending a commit
+// ---------------------------------------------------------------------------
 
 /**
- * Ends a wait when the present step is done. Whoever waits runs on at once then: a writer
- * would fill the next batch before the commit of this one goes on.
+ * Completes a deferred after the present turn. The fibers that wait run at once when it
+ * completes: a writer would fill the next batch before the commit of this one goes on.
  */
-const endLater = <A, E>(wait: Deferred.Deferred<A, E>, exit: Exit.Exit<A, E>): void =>
-  queueMicrotask(() => Deferred.doneUnsafe(wait, exit))
+const completeLater = <A, E>(deferred: Deferred.Deferred<A, E>, exit: Exit.Exit<A, E>): void =>
+  queueMicrotask(() => Deferred.doneUnsafe(deferred, exit))
 
-/** So often a writer gives way: each time costs as much as some writes. */
-const writesBetweenTurns = 8
-
-/** Makes what commits the pending writes of a store. */
-export const make = (
-  { buffer, committer, fork, metrics, oneCommit, options, otherCommits }: CommitContext
-): PendingCommits => {
-  let unreported: CommitError | undefined
-  let timer: Fiber.Fiber<void> | undefined
-  let hasNoRoom = false
-  let writesSinceTurn = 0
-  let isEnded = false
-
-  // ---------------------------------------------------------------------------
-  // a commit
-  // ---------------------------------------------------------------------------
-
-  /** Logs an error that nobody waits for and keeps it for the next put. */
-  const leave = (cause: Cause.Cause<CommitError>): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      unreported = Option.getOrUndefined(Cause.findErrorOption(cause))
-      return Effect.logWarning(`A commit of the store at ${options.path} failed; its writes stay pending`, cause)
-    })
-
-  const updateGauges = Effect.suspend(() =>
-    Effect.andThen(
-      Metric.update(metrics.pendingWrites, buffer.size()),
-      Metric.update(metrics.pendingBytes, buffer.bytes())
-    )
-  )
-
-  /** Tells those who wait what became of a commit. */
-  const tellWaiting = (generation: Generation, exit: Exit.Exit<void, CommitError>) =>
-    Effect.andThen(
-      updateGauges,
-      Effect.sync(() => {
-        endLater(generation.settled, exit)
-        queueMicrotask(() => {
-          for (const resume of generation.waiting) resume(exit)
-        })
-      })
-    )
-
-  const settle: PendingCommits["settle"] = (generation, exit, isReported) =>
-    Effect.suspend(() => {
-      const leftOut = otherCommits.takeLeftOut()
-      const isHeard = isReported || generation.waiting.size > 0
-      if (Exit.isSuccess(exit)) {
-        buffer.forget()
-        unreported = undefined
-        return leftOut.size > 0 ? reportLeftOut(generation, leftOut) : tellWaiting(generation, exit)
-      }
-      buffer.giveBack()
-      startTimer()
-      return Effect.andThen(isHeard ? Effect.void : leave(exit.cause), tellWaiting(generation, exit))
-    })
-
-  /** Tells what a commit had to leave out: those who wait, or else the next put, and the log. */
-  const reportLeftOut = Effect.fnUntraced(function*(generation: Generation, leftOut: ReadonlyMap<string, number>) {
-    const lost = Array.from(
-      leftOut,
-      ([name, records]) => `${count(records, "pending write")} to the collection "${name}"`
-    )
-    const error = new EngineFailure({
-      operation: "commit",
-      code: 0,
-      detail:
-        `not made, and lost: ${lost.join(" and ")}. Another process has begun to bring the collection to another ` +
-        "version or to other indexes; start this process again with the program that the other one runs",
-      isRetryable: false
-    })
-    if (generation.waiting.size === 0) unreported = error
-    yield* Effect.logError(`A commit of the store at ${options.path} was not complete`, Cause.fail(error))
-    yield* tellWaiting(generation, Exit.fail(error))
+/** Logs an error that no fiber waits for, and keeps it for the next write. */
+const reportLater = (self: CommitQueue, cause: Cause.Cause<CommitError>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    self.unreported = Option.getOrUndefined(Cause.findErrorOption(cause))
+    return Effect.logWarning(`A commit of the store at ${self.options.path} failed; its writes stay pending`, cause)
   })
 
-  const observe: PendingCommits["observe"] = (commit, writes) =>
-    Effect.gen(function*() {
-      const [duration, exit] = yield* Effect.timed(Effect.exit(commit))
-      yield* Metric.update(metrics.commitDuration, duration)
-      // Deletions that follow a commit that did not fit are there to make room.
-      hasNoRoom = isMapFull(exit)
-      yield* exit
-    }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }, { captureStackTrace: false }))
+const updateGauges = ({ options: { buffer, metrics } }: CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    Effect.andThen(Metric.update(metrics.pendingWrites, buffer.size), Metric.update(metrics.pendingBytes, buffer.bytes))
+  )
 
-  const withGeneration: PendingCommits["withGeneration"] = (use) =>
-    Effect.uninterruptible(Effect.suspend(() => {
-      const generation = buffer.rotate()
-      // Nothing was written to it yet.
-      buffer.filling().since = otherCommits.count()
-      if (generation !== undefined) {
-        stopTimer()
-        endLater(generation.begun, Exit.void)
-      }
-      return use(generation)
-    }))
-
-  const commitWrites = (generation: Generation): Effect.Effect<void, CommitError> =>
-    Effect.suspend(() =>
-      observe(
-        committer.commitPending(generation),
-        generation.writes.size
-      )
-    )
-
-  const commitPending = (isReported: boolean): Effect.Effect<void, CommitError> =>
-    withGeneration((generation) =>
-      generation === undefined
-        ? Effect.void
-        : Effect.onExit(commitWrites(generation), (exit) => settle(generation, exit, isReported))
-    )
-
-  // ---------------------------------------------------------------------------
-  // when it begins
-  // ---------------------------------------------------------------------------
-
-  /** Has a generation committed, unless that was asked for: as soon as no other commit runs, and then behind a delay. */
-  const requestCommit = (generation: Generation, delay: Effect.Effect<void> = Effect.void): void => {
-    if (generation.isRequested || generation.writes.size === 0) return
-    generation.isRequested = true
-    const commit = Effect.suspend(() => generation === buffer.filling() ? commitPending(false) : Effect.void)
-    fork(Effect.ignoreCause(oneCommit.withPermit(Effect.andThen(delay, commit))))
-  }
-
-  const stopTimer = (): void => {
-    timer?.interruptUnsafe()
-    timer = undefined
-  }
-
-  const startTimer = (): void => {
-    if (timer !== undefined || options.flushInterval === undefined || buffer.filling().writes.size === 0) return
-    timer = fork(Effect.andThen(
-      Effect.sleep(options.flushInterval),
-      Effect.sync(() => {
-        timer = undefined
-        requestCommit(buffer.filling())
-      })
-    ))
-  }
-
-  /** Sees to it that a generation is committed, and waits for it. */
-  const awaitCommit = (generation: Generation): Effect.Effect<void, CommitError | Closed> =>
-    Effect.callback((resume) => {
-      // Between two steps of a caller the store may close: nobody commits then what its last commit gave back.
-      if (isEnded) return resume(Effect.fail(new Closed({ path: options.path, what: "Store" })))
-      // The fiber may have yielded since it was told to wait.
-      if (Deferred.isDoneUnsafe(generation.settled)) return resume(Deferred.await(generation.settled))
-      // Known before the commit begins: it may fail at once, and then somebody hears of it.
-      generation.waiting.add(resume)
-      // Whoever writes and waits in the same turn shares the commit.
-      requestCommit(generation, Effect.yieldNow)
-      return Effect.sync(() => {
-        generation.waiting.delete(resume)
+/** Gives the result of a commit to the fibers that wait for it. */
+const notifyWaiters = (
+  self: CommitQueue,
+  memtable: Memtable.Memtable,
+  exit: Exit.Exit<void, CommitError>
+): Effect.Effect<void> =>
+  Effect.andThen(
+    updateGauges(self),
+    Effect.sync(() => {
+      completeLater(memtable.ended, exit)
+      queueMicrotask(() => {
+        for (const resume of memtable.waiters) resume(exit)
       })
     })
+  )
 
-  /** The same for those who do not hand its error on: it stays for the next put. */
-  const awaitCommitQuietly = (generation: Generation): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      if (isEnded) return Effect.void
-      requestCommit(generation)
-      return Effect.ignore(Deferred.await(generation.settled))
-    })
+/** Reports the writes that a commit left out: to the fibers that wait, or else to the next write, and to the log. */
+const reportLeftOut = Effect.fnUntraced(function*(
+  self: CommitQueue,
+  memtable: Memtable.Memtable,
+  leftOut: ReadonlyMap<string, number>
+) {
+  const lost = Array.from(
+    leftOut,
+    ([name, records]) => `${count(records, "pending write")} to the collection "${name}"`
+  )
+  const error = new EngineFailure({
+    operation: "commit",
+    code: 0,
+    detail: `not made, and lost: ${lost.join(" and ")}. Another process has begun to bring the collection to another ` +
+      "version or to other indexes; start this process again with the program that the other one runs",
+    isRetryable: false
+  })
+  if (memtable.waiters.size === 0) self.unreported = error
+  yield* Effect.logError(`A commit of the store at ${self.options.path} was not complete`, Cause.fail(error))
+  yield* notifyWaiters(self, memtable, Exit.fail(error))
+})
 
-  const pendingGeneration = (): Generation | undefined => {
-    const filling = buffer.filling()
-    return filling.writes.size > 0 ? filling : buffer.committing()
+/** Ends the commit of a memtable; `isReported` says whether a fiber gets its error. */
+const end = (
+  self: CommitQueue,
+  memtable: Memtable.Memtable,
+  exit: Exit.Exit<void, CommitError>,
+  isReported: boolean
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { buffer, foreignCommits } = self.options
+    const leftOut = foreignCommits.takeLeftOut()
+    if (Exit.isSuccess(exit)) {
+      buffer.discard()
+      self.unreported = undefined
+      return leftOut.size > 0 ? reportLeftOut(self, memtable, leftOut) : notifyWaiters(self, memtable, exit)
+    }
+    buffer.restore()
+    startTimer(self)
+    const isHeard = isReported || memtable.waiters.size > 0
+    return Effect.andThen(isHeard ? Effect.void : reportLater(self, exit.cause), notifyWaiters(self, memtable, exit))
+  })
+
+// ---------------------------------------------------------------------------
+// running a commit
+// ---------------------------------------------------------------------------
+
+/** Seals the active memtable, if it has writes. */
+const seal = (self: CommitQueue): Memtable.Memtable | undefined => {
+  const memtable = self.options.buffer.seal(self.options.foreignCommits.count)
+  if (memtable !== undefined) {
+    stopTimer(self)
+    completeLater(memtable.sealed, Exit.void)
   }
-
-  return {
-    write: (group) => {
-      buffer.write(group, hasNoRoom)
-      startTimer()
-      if (buffer.isFull()) requestCommit(buffer.filling())
-    },
-    giveWay: () => {
-      const committing = buffer.committing()
-      if (committing === undefined || committing.isInTransaction) return undefined
-      writesSinceTurn = (writesSinceTurn + 1) % writesBetweenTurns
-      return writesSinceTurn === 0 ? Effect.yieldNow : undefined
-    },
-    takeUnreported: () => {
-      const error = unreported
-      unreported = undefined
-      return error
-    },
-    awaitRoom: Effect.suspend((): Effect.Effect<void, CommitError | Closed> => {
-      const committing = buffer.committing()
-      const filling = buffer.filling()
-      if (committing !== undefined) return awaitCommit(committing)
-      // The fiber may have yielded since it was told that there is no room.
-      if (!buffer.isFull()) return Effect.void
-      return filling.isRequested ? Deferred.await(filling.begun) : awaitCommit(filling)
-    }),
-    flush: Effect.suspend(() => {
-      const generation = pendingGeneration()
-      return generation === undefined ? Effect.void : awaitCommit(generation)
-    }),
-    flushQuietly: Effect.suspend(() => {
-      const generation = pendingGeneration()
-      return generation === undefined ? Effect.void : awaitCommitQuietly(generation)
-    }),
-    awaitCommitting: Effect.suspend(() => {
-      const generation = buffer.committing() ?? buffer.filling()
-      return generation.isRequested ? awaitCommitQuietly(generation) : Effect.void
-    }),
-    finish: Effect.andThen(
-      Effect.sync(() => {
-        isEnded = true
-        stopTimer()
-      }),
-      // What a commit had to leave out is not pending any more: if no caller has heard of that, the close is the last to tell.
-      Effect.andThen(
-        oneCommit.withPermit(commitPending(true)),
-        Effect.suspend(() => unreported === undefined ? Effect.void : Effect.fail(unreported))
-      )
-    ),
-    observe,
-    withGeneration,
-    commitWrites,
-    settle
-  }
+  return memtable
 }
+
+/** Commits the pending writes. The permit must be held. */
+const flushMemtable = (self: CommitQueue, isReported: boolean): Effect.Effect<void, CommitError> =>
+  Effect.uninterruptible(Effect.suspend(() => {
+    const memtable = seal(self)
+    return memtable === undefined ? Effect.void : Effect.onExit(
+      Committer.commitMemtable(self.options.committer, memtable),
+      (exit) => end(self, memtable, exit, isReported)
+    )
+  }))
+
+/** Takes the batches of the highest priority, up to the bytes of one commit, and at least one. */
+const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<GroupCommit.Submission> => {
+  waiting.sort((a, b) => b.batch.priority - a.batch.priority)
+  let bytes = 0
+  let number = 0
+  for (const { batch } of waiting) {
+    if (number > 0 && bytes + batch.writes.bytes > options.batchBytes) break
+    bytes += batch.writes.bytes
+    number++
+  }
+  const taken = waiting.splice(0, number)
+  for (const submission of taken) submission.state = { _tag: "Taken", writes: submission.batch.writes }
+  return taken
+}
+
+/** Commits what waits: the batches with the pending writes before them, or else the pending writes if asked for. */
+const runNext = (self: CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const ended = Deferred.makeUnsafe<void>()
+    // From here on, a write to a key of one of these batches comes after it.
+    self.group = { submissions: self.waiting, ended }
+    const run = Effect.suspend(() => {
+      self.schedule = { _tag: "Idle" }
+      const submissions = takeSubmissions(self)
+      self.group = { submissions, ended }
+      if (submissions.length > 0) return GroupCommit.commit(groupContextOf(self), submissions)
+      return self.options.buffer.active.state._tag === "Requested"
+        ? Effect.ignoreCause(flushMemtable(self, false))
+        : Effect.void
+    })
+    const gathers = self.schedule._tag === "Scheduled" && self.schedule.gathers
+    return Effect.ensuring(
+      gathers ? Effect.andThen(Effect.yieldNow, run) : run,
+      Effect.sync(() => {
+        self.group = undefined
+        Deferred.doneUnsafe(ended, Exit.void)
+        if (self.waiting.length > 0) schedule(self, true)
+      })
+    )
+  })
+
+const groupContextOf = (self: CommitQueue): GroupCommit.GroupContext => ({
+  committer: self.options.committer,
+  foreignCommits: self.options.foreignCommits,
+  seal: () => seal(self),
+  end: (memtable, exit, isReported) => end(self, memtable, exit, isReported)
+})
+
+// ---------------------------------------------------------------------------
+// starting a commit
+// ---------------------------------------------------------------------------
+
+/** Starts a commit as soon as no other runs. What is asked for before it begins shares it. */
+const schedule = (self: CommitQueue, gathers: boolean): void => {
+  if (self.schedule._tag === "Scheduled") {
+    if (gathers) self.schedule = { _tag: "Scheduled", gathers }
+    return
+  }
+  self.schedule = { _tag: "Scheduled", gathers }
+  const { fork, permit } = self.options
+  fork(Effect.uninterruptible(permit.withPermit(runNext(self))))
+}
+
+/** Asks for the commit of a memtable, once. */
+const request = (self: CommitQueue, memtable: Memtable.Memtable, gathers = false): void => {
+  if (Memtable.isRequested(memtable) || memtable.writes.size === 0) return
+  memtable.state = { _tag: "Requested" }
+  schedule(self, gathers)
+}
+
+const stopTimer = (self: CommitQueue): void => {
+  self.timer?.interruptUnsafe()
+  self.timer = undefined
+}
+
+const startTimer = (self: CommitQueue): void => {
+  const { buffer, flushInterval, fork } = self.options
+  if (self.timer !== undefined || flushInterval === undefined || buffer.active.writes.size === 0) return
+  self.timer = fork(Effect.andThen(
+    Effect.sleep(flushInterval),
+    Effect.sync(() => {
+      self.timer = undefined
+      request(self, buffer.active)
+    })
+  ))
+}
+
+// ---------------------------------------------------------------------------
+// waiting for a commit
+// ---------------------------------------------------------------------------
+
+const closed = (self: CommitQueue): Effect.Effect<never, Closed> =>
+  Effect.fail(new Closed({ path: self.options.path, what: "Store" }))
+
+/** Waits for the commit of a memtable, which it asks for, and fails as it does. */
+const awaitCommit = (self: CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void, CommitError | Closed> =>
+  Effect.callback((resume) => {
+    // The store may close between two steps of a fiber: no commit would take what the last one restored.
+    if (self.isClosed) return resume(closed(self))
+    // The fiber may have yielded since it was told to wait.
+    if (Deferred.isDoneUnsafe(memtable.ended)) return resume(Deferred.await(memtable.ended))
+    // Registered before the commit begins: it may fail at once, and its error is reported then.
+    memtable.waiters.add(resume)
+    request(self, memtable, true)
+    return Effect.sync(() => {
+      memtable.waiters.delete(resume)
+    })
+  })
+
+/** Waits for the commit of a memtable, and leaves its error for the next write. */
+const awaitCommitQuietly = (self: CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (self.isClosed) return Effect.void
+    request(self, memtable)
+    return Effect.ignore(Deferred.await(memtable.ended))
+  })
+
+/** Waits until the buffer has room for a value, and fails as the commit that makes the room. */
+const awaitRoom = (self: CommitQueue): Effect.Effect<void, CommitError | Closed> =>
+  Effect.suspend((): Effect.Effect<void, CommitError | Closed> => {
+    const { active, flushing, isFull } = self.options.buffer
+    if (flushing !== undefined) return awaitCommit(self, flushing)
+    // The fiber may have yielded since it was told that there is no room.
+    if (!isFull) return Effect.void
+    return Memtable.isRequested(active) ? Deferred.await(active.sealed) : awaitCommit(self, active)
+  })
+
+/** Waits for the commit that runs or was asked for, and leaves its error for the next write. */
+const awaitRoomForDeletions = (self: CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { active, flushing } = self.options.buffer
+    const memtable = flushing ?? active
+    return Memtable.isRequested(memtable) ? awaitCommitQuietly(self, memtable) : Effect.void
+  })
+
+const pendingMemtable = ({ options: { buffer } }: CommitQueue): Memtable.Memtable | undefined =>
+  buffer.active.writes.size > 0 ? buffer.active : buffer.flushing
+
+/** Commits the pending writes: they are on disk when it returns. */
+export const flush = (self: CommitQueue): Effect.Effect<void, CommitError | Closed> =>
+  Effect.suspend(() => {
+    const memtable = pendingMemtable(self)
+    return memtable === undefined ? Effect.void : awaitCommit(self, memtable)
+  })
+
+/** Commits the pending writes, and leaves an error for the next write. */
+export const flushQuietly = (self: CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const memtable = pendingMemtable(self)
+    return memtable === undefined ? Effect.void : awaitCommitQuietly(self, memtable)
+  })
+
+// ---------------------------------------------------------------------------
+// writing
+// ---------------------------------------------------------------------------
+
+/** Gives, once, the error of a commit that no fiber waited for. */
+export const takeUnreported = (self: CommitQueue): CommitError | undefined => {
+  const error = self.unreported
+  self.unreported = undefined
+  return error
+}
+
+/** Whether a batch that writes to one of these keys is being committed. */
+const isInFlight = ({ group }: CommitQueue, writes: ReadonlyArray<Write>): boolean =>
+  group !== undefined && group.submissions.length > 0 &&
+  writes.some(([database, key]) => group.submissions.some(({ batch }) => batch.writes.touches(database, key)))
+
+const awaitGroup = (self: CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() => self.group === undefined ? Effect.void : Deferred.await(self.group.ended))
+
+const offerOr = <E>(
+  self: CommitQueue,
+  writes: ReadonlyArray<Write>,
+  awaitSpace: (self: CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, E>
+): Effect.Effect<void, E> | undefined => {
+  // Buffered now, this later write would be visible before the batch and committed after it.
+  if (isInFlight(self, writes)) return awaitGroup(self)
+  const { buffer, committer } = self.options
+  if (!buffer.accepts(writes)) return awaitSpace(self, writes)
+  buffer.write(writes, committer.hasNoRoom)
+  startTimer(self)
+  if (buffer.isFull) request(self, buffer.active)
+  return undefined
+}
+
+const awaitSpaceFor = (self: CommitQueue, writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError | Closed> =>
+  hasOnlyDeletions(writes) ? awaitRoomForDeletions(self) : awaitRoom(self)
+
+/**
+ * Takes the writes of one call into the buffer, or gives what the caller has to wait for before
+ * it offers them again.
+ */
+export const offer = (
+  self: CommitQueue,
+  writes: ReadonlyArray<Write>
+): Effect.Effect<void, CommitError | Closed> | undefined => offerOr(self, writes, awaitSpaceFor)
+
+/**
+ * Takes the deletions of one call in the same way. They wait at most for the commit that runs,
+ * and do not fail as it does: when nothing fits any more, deletions are the way out.
+ */
+export const offerDeletions = (
+  self: CommitQueue,
+  writes: ReadonlyArray<Write>
+): Effect.Effect<void> | undefined => offerOr(self, writes, awaitRoomForDeletions)
+
+/**
+ * Gives, after some writes, a yield to a commit that waits for the main thread to write its
+ * batch. Without it, a loop of puts would fill the next batch first, and wait for the disk then.
+ */
+export const yieldToCommit = (self: CommitQueue): Effect.Effect<void> | undefined => {
+  const { flushing } = self.options.buffer
+  if (flushing === undefined || flushing.state._tag === "InTransaction") return undefined
+  self.writesSinceYield = (self.writesSinceYield + 1) % writesBetweenYields
+  return self.writesSinceYield === 0 ? Effect.yieldNow : undefined
+}
+
+/**
+ * Commits an atomic batch after the pending writes. Gives `false` when it decided to write nothing,
+ * because its precondition does not hold. Calls `refusal` in the step in which it takes the batch: between two steps of its fiber
+ * the store may close, and no commit would take it.
+ */
+export const submit = <E>(
+  self: CommitQueue,
+  batch: GroupCommit.AtomicBatch,
+  refusal: () => Effect.Effect<never, E> | undefined
+): Effect.Effect<boolean, CommitError | E> =>
+  Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
+    const refused = refusal()
+    if (refused !== undefined) return refused
+    const submission = GroupCommit.submissionOf(batch)
+    self.waiting.push(submission)
+    schedule(self, true)
+    return Effect.onInterrupt(Deferred.await(submission.outcome), () => {
+      submission.isAwaited = false
+      if (submission.state._tag === "Taken") return Effect.ignore(Deferred.await(submission.outcome))
+      self.waiting.splice(self.waiting.indexOf(submission), 1)
+      Deferred.doneUnsafe(submission.outcome, Exit.succeed(false))
+      return Effect.void
+    })
+  })
+
+/** Waits for all submitted batches, and makes the last commit. */
+export const close: (self: CommitQueue) => Effect.Effect<void, CommitError> = Effect.fnUntraced(
+  function*(self) {
+    const submissions = [...self.group?.submissions ?? [], ...self.waiting]
+    for (const { outcome } of submissions) yield* Effect.exit(Deferred.await(outcome))
+    self.isClosed = true
+    stopTimer(self)
+    yield* self.options.permit.withPermit(flushMemtable(self, true))
+    // A commit may have left out writes. If no fiber has got that error, the close reports it.
+    if (self.unreported !== undefined) return yield* self.unreported
+  }
+)

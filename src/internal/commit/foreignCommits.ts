@@ -1,13 +1,12 @@
 /**
- * What other processes commit between the commits of this one, and what that does to
- * writes that are pending meanwhile.
+ * Repairs pending writes after other processes have committed.
  *
- * A put to a record deletes those entries in the indexes that the record had when it was
- * put. Where another process has committed another record since, that one's entries have
- * to go instead, and which these are is only known inside of the transaction. Where another
- * process has begun to migrate a collection or to build other indexes for it, this process
- * may not write to it any more. The numbers of transactions follow one another: a process
- * that is alone knows it by them, and looks at nothing.
+ * A put to a collection deletes the index entries that the stored record had when the put was
+ * buffered. If another process has replaced that record since, the entries of its record have
+ * to go instead, and only LMDB's write transaction shows which these are. If another process has
+ * begun to migrate a collection or to build other indexes for it, this process may not write to
+ * it any more. LMDB numbers its transactions without gaps, so a process whose number follows its
+ * last one knows that no other process has committed, and repairs nothing.
  */
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../../Engine.ts"
@@ -15,9 +14,9 @@ import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { fromWrites, type PendingWrite, type WriteSet } from "../buffer/writeSet.ts"
 import { collectionDatabase, indexDatabases } from "../databases.ts"
-import { type OpenDefinitions } from "../transaction/openDefinitions.ts"
+import type { OpenDefinitions } from "../transaction/openDefinitions.ts"
 
-/** The writes that delete the entries of the record that is there, unless what is written over it keeps them. */
+/** Finds the writes that delete the index entries of the stored record, except those that `write` keeps. */
 export type EntryDeletions = (
   present: Reader,
   key: ByteString,
@@ -28,100 +27,98 @@ export type EntryDeletions = (
 type Guard = (present: Reader) => Result.Result<boolean, EngineFailure>
 
 /** What is known of the commits of other processes. */
-export interface OtherCommits {
-  /** By the databases of the records that are in indexes. */
-  readonly entryDeletions: Map<string, EntryDeletions>
-  /** By the names of the collections that are open. */
-  readonly guards: Map<string, Guard>
-  /** Gives up the collections that another process has taken over. */
-  readonly look: (present: Reader) => Result.Result<void, EngineFailure>
-  /** How often others are known to have committed in between, or may have. */
-  readonly count: () => number
-  /** Takes down a transaction of this process. */
-  readonly committed: (transactionId: number) => void
+export class ForeignCommits {
+  /** By the databases of the records that have index entries. */
+  readonly entryDeletions = new Map<string, EntryDeletions>()
+  /** By the names of the open collections. */
+  readonly guards = new Map<string, Guard>()
+  readonly #definitions: OpenDefinitions
+  #leftOut = new Map<string, number>()
+  #last: number | undefined
+  #count = 0
+
+  constructor(definitions: OpenDefinitions) {
+    this.#definitions = definitions
+  }
+
+  /** How many gaps between transactions of this process others have committed in, or may have. */
+  get count(): number {
+    return this.#count
+  }
+
+  #isNext(transactionId: number): boolean {
+    return this.#last !== undefined && transactionId === this.#last + 1
+  }
+
+  #countBefore(transactionId: number): number {
+    return this.#isNext(transactionId) ? this.#count : this.#count + 1
+  }
+
+  /** Notes a transaction of this process. */
+  committed(transactionId: number): void {
+    this.#count = this.#countBefore(transactionId)
+    this.#last = transactionId
+  }
+
   /**
-   * Pending writes as they are right inside of a transaction; `since` is the count when the
-   * first of them was made. Those to a collection that another process has taken over are left out.
+   * Repairs pending writes. Call it inside LMDB's write transaction; `seen` is the count when the
+   * first of the writes was buffered. Leaves out the writes to a collection that another process
+   * has taken over.
    */
-  readonly complete: <W extends Iterable<Write>>(
+  repair<W extends Iterable<Write>>(
     writes: W,
-    since: number,
+    seen: number,
     present: Reader,
     transactionId: number
-  ) => Result.Result<W | WriteSet, EngineFailure>
-  /** Gives, once, how many records were left out of the commit that was made last, by the names of their collections. */
-  readonly takeLeftOut: () => ReadonlyMap<string, number>
-}
+  ): Result.Result<W | WriteSet, EngineFailure> {
+    const checked = this.#isNext(transactionId) || this.guards.size === 0 ? Result.void : this.#checkGuards(present)
+    if (Result.isFailure(checked)) return Result.fail(checked.failure)
+    return this.guards.size === 0 || this.#countBefore(transactionId) === seen
+      ? Result.succeed(writes)
+      : this.#repaired(writes, present)
+  }
 
-/** Makes what is known when a file is opened. */
-export const make = (definitions: OpenDefinitions): OtherCommits => {
-  const entryDeletions = new Map<string, EntryDeletions>()
-  const guards = new Map<string, Guard>()
-  let leftOut = new Map<string, number>()
-  let last: number | undefined
-  let count = 0
+  /** Gives, once, how many records the last commit left out, by the names of their collections. */
+  takeLeftOut(): ReadonlyMap<string, number> {
+    const taken = this.#leftOut
+    if (taken.size > 0) this.#leftOut = new Map()
+    return taken
+  }
 
-  const isNext = (transactionId: number): boolean => last !== undefined && transactionId === last + 1
-
-  const countBefore = (transactionId: number): number => isNext(transactionId) ? count : count + 1
-
-  const look = (present: Reader): Result.Result<void, EngineFailure> => {
-    for (const [name, isAsOpened] of guards) {
+  /** Gives up the collections that another process has taken over. */
+  #checkGuards(present: Reader): Result.Result<void, EngineFailure> {
+    for (const [name, isAsOpened] of this.guards) {
       const result = isAsOpened(present)
       if (Result.isFailure(result)) return Result.fail(result.failure)
-      if (!result.success) definitions.giveUp(name)
+      if (!result.success) this.#definitions.giveUp(name)
     }
     return Result.void
   }
 
-  /** Leaves out what would be written to collections that were given up. */
-  const withoutGivenUp = (writes: WriteSet): void => {
-    for (const name of guards.keys()) {
-      if (!definitions.isGivenUp(name)) continue
+  #leaveOutGivenUp(writes: WriteSet): void {
+    for (const name of this.guards.keys()) {
+      if (!this.#definitions.isGivenUp(name)) continue
       const records = writes.entriesOf(collectionDatabase(name)).size
       if (records === 0) continue
-      leftOut.set(name, Math.max(records, leftOut.get(name) ?? 0))
+      this.#leftOut.set(name, Math.max(records, this.#leftOut.get(name) ?? 0))
       writes.removeAll(collectionDatabase(name))
       const databases = new Set(Array.from(writes, ([database]) => database))
       for (const database of databases) if (database.startsWith(indexDatabases(name))) writes.removeAll(database)
     }
   }
 
-  const withDeletions = (writes: Iterable<Write>, present: Reader): Result.Result<WriteSet, EngineFailure> => {
-    const completed = fromWrites(writes)
-    withoutGivenUp(completed)
-    for (const [database, deletionsOf] of entryDeletions) {
-      for (const [key, write] of completed.entriesOf(database)) {
+  #repaired(writes: Iterable<Write>, present: Reader): Result.Result<WriteSet, EngineFailure> {
+    const repaired = fromWrites(writes)
+    this.#leaveOutGivenUp(repaired)
+    for (const [database, deletionsOf] of this.entryDeletions) {
+      for (const [key, write] of repaired.entriesOf(database)) {
         const deletions = deletionsOf(present, key, write)
         if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
         for (const [index, entry] of deletions.success) {
-          if (completed.get(index, entry) === undefined) completed.set(index, entry, null)
+          if (repaired.get(index, entry) === undefined) repaired.set(index, entry, null)
         }
       }
     }
-    return Result.succeed(completed)
-  }
-
-  return {
-    entryDeletions,
-    guards,
-    look,
-    count: () => count,
-    committed: (transactionId) => {
-      count = countBefore(transactionId)
-      last = transactionId
-    },
-    complete: (writes, since, present, transactionId) => {
-      const looked = isNext(transactionId) || guards.size === 0 ? Result.void : look(present)
-      if (Result.isFailure(looked)) return Result.fail(looked.failure)
-      return guards.size === 0 || countBefore(transactionId) === since
-        ? Result.succeed(writes)
-        : withDeletions(writes, present)
-    },
-    takeLeftOut: () => {
-      const taken = leftOut
-      leftOut = new Map()
-      return taken
-    }
+    return Result.succeed(repaired)
   }
 }

@@ -1,11 +1,11 @@
 /**
- * Commits of units: writes that are made as one, and only if what they go by still
- * holds when they are made.
+ * Group commit: takes several atomic batches, and the pending writes before them, to LMDB in
+ * one transaction.
  *
- * Units that wait while a commit runs, or are asked for in one turn, are committed together, in one transaction of
- * the engine that looks at them one after the other: each sees the writes of those
- * before it. So many transactions share one wait for the disk, and of those that
- * are in conflict the first is made.
+ * An atomic batch is committed as one, and only if its precondition holds: that what it was
+ * computed from is still what LMDB has. The batches of a group decide one after the other, inside
+ * one write transaction of LMDB, and each sees the writes of those before it. So many transactions
+ * of a program share one wait for the disk, and of those in conflict the first is committed.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -15,71 +15,58 @@ import type { Batch, Plan, Reader, Write } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { fromWrites, hasOnlyDeletions, WriteSet } from "../buffer/writeSet.ts"
+import type { Work } from "../lmdb/mapGrowth.ts"
 import { over } from "../reader/overlay.ts"
-import { type CommitContext, isMapFull, type PendingCommits } from "./commitQueue.ts"
-import type { Work } from "./committer.ts"
-import type { OtherCommits } from "./foreignCommits.ts"
+import * as Committer from "./committer.ts"
+import type { ForeignCommits } from "./foreignCommits.ts"
 
-/** Writes that are made as one. */
-export interface Unit {
-  /** What it is expected to write: where the transaction decides otherwise, the same records all the same. */
+/** Writes that are committed as one. */
+export interface AtomicBatch {
+  /** The writes that it is expected to make: a batch that decides otherwise writes to the same records. */
   readonly writes: WriteSet
   /**
-   * Decides inside of the transaction what it writes; `undefined` where it writes nothing, because what it goes by
-   * does not hold. It is run again when the transaction is tried again: only the last run counts.
+   * Decides, inside LMDB's write transaction, what the batch writes; `undefined` where it writes
+   * nothing, because its precondition does not hold. Runs again when the transaction is tried
+   * again: only the last run counts.
    */
   readonly decide: (present: Reader) => Result.Result<WriteSet | undefined, EngineFailure>
-  /** Units of a higher rank are looked at first. */
-  readonly rank: number
+  /** Batches of a higher priority are decided first. */
+  readonly priority: number
 }
 
-/** What a step of reading and writing comes to. */
+/** What one step of reading and writing comes to. */
 export interface Step<A> {
   readonly result: A
-  /** What is written, as one. */
+  /** What it writes, as one. */
   readonly writes: ReadonlyArray<Write>
 }
 
-/** Commits of units. */
-export interface UnitCommits {
-  /**
-   * Commits a unit, after the writes that are pending; `false` when it was decided inside of
-   * the transaction that it writes nothing. Whether it is refused is asked in the same step in which it is taken:
-   * between two steps of its caller the store may close, and nobody would commit it.
-   */
-  readonly commitUnit: <E>(
-    unit: Unit,
-    refusal: () => Effect.Effect<never, E> | undefined
-  ) => Effect.Effect<boolean, CommitError | E>
-  /** Whether a unit that writes to one of the same keys is being committed: what it writes is visible to nobody yet. */
-  readonly isInUnit: (writes: ReadonlyArray<Write>) => boolean
-  /** Waits until no unit is being committed. */
-  readonly awaitUnit: Effect.Effect<void>
-  /** Waits for all units that were asked for. What commits them ends with the store. */
-  readonly finish: Effect.Effect<void>
-}
-
-/** A unit that is made if a condition holds inside of the transaction. */
-export const conditionalUnit = (
+/** Makes a batch that writes if a precondition holds inside LMDB's write transaction. */
+export const conditional = (
   writes: WriteSet,
   holds: (present: Reader) => Result.Result<boolean, EngineFailure>,
-  rank = 0
-): Unit => ({ writes, decide: (present) => Result.map(holds(present), (isMade) => isMade ? writes : undefined), rank })
+  priority = 0
+): AtomicBatch => ({
+  writes,
+  decide: (present) => Result.map(holds(present), (isValid) => isValid ? writes : undefined),
+  priority
+})
 
-/** A unit that is one step of reading and writing. */
-export interface StepUnit<A, E> extends Unit {
-  /** What the last run of the step came to, once the unit was committed. */
+/** An atomic batch that is one step of reading and writing. */
+export interface StepBatch<A, E> extends AtomicBatch {
+  /** What the last run of the step came to, once the batch was committed. */
   readonly outcome: () => Exit.Exit<A, E>
 }
 
 /**
- * A unit that reads and writes inside of the transaction, where no process can write meanwhile. A step that fails
- * or throws writes nothing, and is no failure of the transaction, which others share.
+ * Makes a batch that reads and writes inside LMDB's write transaction, where no other process can
+ * write meanwhile. A step that fails or throws writes nothing, and does not fail the transaction,
+ * which other batches share.
  */
-export const stepUnit = <A, E>(
+export const stepBatch = <A, E>(
   step: (present: Reader) => Result.Result<Step<A>, E>,
   expected: Write
-): StepUnit<A, E> => {
+): StepBatch<A, E> => {
   let outcome: Exit.Exit<A, E> = Exit.die(new Error("the step was not run"))
   return {
     writes: fromWrites([expected]),
@@ -95,239 +82,191 @@ export const stepUnit = <A, E>(
         Result.isFailure(taken) || taken.success.writes.length === 0 ? undefined : fromWrites(taken.success.writes)
       )
     },
-    rank: 0,
+    priority: 0,
     outcome: () => outcome
   }
 }
 
-/** What the failure of a commit is to the caller of a unit: other than pending writes, these were not made. */
-const ofUnit = ({ writes }: Unit) => (error: CommitError): CommitError =>
+/** What the failure of a commit is to the fiber that submitted a batch: unlike pending writes, its own were not made. */
+const failureOf = ({ writes }: AtomicBatch) => (error: CommitError): CommitError =>
   error._tag === "MapFull"
     ? new MapFull({ limit: error.limit, used: error.used, pending: writes.size, outcome: "notMade" })
     : error
 
-/** A unit that is to be committed. */
-interface Request {
-  readonly unit: Unit
+/** An atomic batch and the fiber that waits for it. */
+export interface Submission {
+  readonly batch: AtomicBatch
+  /** Completes with whether the batch wrote. */
   readonly outcome: Deferred.Deferred<boolean, CommitError>
-  isBegun: boolean
-  /** Whether its caller still wants to know. */
+  state:
+    /** No commit has taken it. */
+    | { readonly _tag: "Waiting" }
+    /** A commit runs with it; `writes` is what it decided to write in the last run, if anything. */
+    | { readonly _tag: "Taken"; readonly writes: WriteSet | undefined }
+  /** Whether its fiber still waits, and was not interrupted. */
   isAwaited: boolean
-  /** What it writes, as the last look at it decided; `undefined` where it writes nothing. */
-  made: WriteSet | undefined
 }
 
-/** Units that are being committed. */
-interface Group {
-  readonly requests: ReadonlyArray<Request>
-  readonly settled: Deferred.Deferred<void>
+/** Makes a submission that no commit has taken. */
+export const submissionOf = (batch: AtomicBatch): Submission => ({
+  batch,
+  outcome: Deferred.makeUnsafe(),
+  state: { _tag: "Waiting" },
+  isAwaited: true
+})
+
+/** What a group commit works with. */
+export interface GroupContext {
+  readonly committer: Committer.Committer
+  readonly foreignCommits: ForeignCommits
+  /** Seals the active memtable, if it has writes. */
+  readonly seal: () => Memtable.Memtable | undefined
+  /** Ends the commit of a memtable; `isReported` says whether a fiber gets its error. */
+  readonly end: (
+    memtable: Memtable.Memtable,
+    exit: Exit.Exit<void, CommitError>,
+    isReported: boolean
+  ) => Effect.Effect<void>
 }
 
 const noWrites = new WriteSet()
 
-/** Decides what the units of a group write, behind pending writes of which some are made with them. */
-const decide = (
-  requests: ReadonlyArray<Request>,
+/**
+ * Lets each batch decide by the state after the pending writes, and collects what they write.
+ * `included` are the pending writes that the same transaction commits.
+ */
+const collectWrites = (
+  submissions: ReadonlyArray<Submission>,
   pending: WriteSet,
-  withThem: WriteSet,
+  included: WriteSet,
   present: Reader
 ): Result.Result<Batch | undefined, EngineFailure> => {
-  const [first, ...others] = requests
-  // One that stands alone need not be copied.
-  const isSingle = first !== undefined && others.length === 0 && withThem.size === 0
-  let made = new WriteSet()
-  const seen = over(made, over(pending, present))
-  for (const request of requests) {
-    const decided = request.unit.decide(seen)
+  const [first, ...others] = submissions
+  // The writes of a single batch need not be copied.
+  const isSingle = first !== undefined && others.length === 0 && included.size === 0
+  let collected = new WriteSet()
+  const state = over(collected, over(pending, present))
+  for (const submission of submissions) {
+    const decided = submission.batch.decide(state)
     if (Result.isFailure(decided)) return Result.fail(decided.failure)
-    request.made = decided.success
-    if (request.made === undefined) continue
-    if (isSingle) made = request.made
-    else made.addAll(request.made)
+    const writes = decided.success
+    submission.state = { _tag: "Taken", writes }
+    if (writes === undefined) continue
+    if (isSingle) collected = writes
+    else collected.addAll(writes)
   }
-  if (withThem.size === 0) {
-    return Result.succeed(made.isEmpty ? undefined : { clear: [...made.cleared], writes: made.toArray() })
+  if (included.size === 0) {
+    return Result.succeed(
+      collected.isEmpty ? undefined : { clear: [...collected.cleared], writes: collected.toArray() }
+    )
   }
-  const all = fromWrites(withThem)
-  all.addAll(made)
+  const all = fromWrites(included)
+  all.addAll(collected)
   return Result.succeed({ clear: [...all.cleared], writes: all.toArray() })
 }
 
-/** The work of making those units of a group that hold, behind a generation of which some writes are made with them. */
+const writesOnlyDeletions = ({ state }: Submission): boolean =>
+  state._tag !== "Taken" || state.writes === undefined || hasOnlyDeletions(state.writes)
+
+/** The work of committing a group after a memtable, of which `included` is committed with it. */
 const workOf = (
-  requests: ReadonlyArray<Request>,
-  generation: Memtable.Generation | undefined,
-  withThem: WriteSet,
-  { complete }: OtherCommits
+  { foreignCommits }: GroupContext,
+  submissions: ReadonlyArray<Submission>,
+  memtable: Memtable.Memtable | undefined,
+  included: WriteSet
 ): Work => {
-  const since = generation?.since ?? 0
-  const pending = generation?.writes ?? noWrites
-  const plan: Plan = (present, transactionId) => {
-    if (generation !== undefined) generation.isInTransaction = true
-    return Result.flatMap(complete(pending, since, present, transactionId), (before) =>
+  const seen = memtable?.seenForeign ?? 0
+  const pending = memtable?.writes ?? noWrites
+  const plan: Plan = (present, id) => {
+    if (memtable !== undefined) Memtable.enterTransaction(memtable)
+    return Result.flatMap(foreignCommits.repair(pending, seen, present, id), (before) =>
       Result.flatMap(
-        withThem === pending ? Result.succeed(before) : complete(withThem, since, present, transactionId),
-        (made) => decide(requests, before, made, present)
+        included === pending ? Result.succeed(before) : foreignCommits.repair(included, seen, present, id),
+        (repaired) => collectWrites(submissions, before, repaired, present)
       ))
   }
   return {
     plan,
-    size: requests.reduce((size, { unit }) => size + unit.writes.size, withThem.size),
-    isFreeing: () =>
-      hasOnlyDeletions(withThem) && requests.every(({ made }) => made === undefined || hasOnlyDeletions(made))
+    size: submissions.reduce((size, { batch }) => size + batch.writes.size, included.size),
+    isFreeing: () => hasOnlyDeletions(included) && submissions.every(writesOnlyDeletions)
   }
 }
 
-const isAwaited = (requests: ReadonlyArray<Request>): boolean => requests.some((request) => request.isAwaited)
+const commitBatches = (
+  context: GroupContext,
+  submissions: ReadonlyArray<Submission>,
+  memtable: Memtable.Memtable | undefined,
+  included: WriteSet
+): Effect.Effect<void, CommitError> =>
+  Effect.suspend(() => Committer.commit(context.committer, workOf(context, submissions, memtable, included)))
 
-/** A clear goes ahead of pending writes that cannot be committed, whatever the reason: they would be deleted anyway. */
-const isFailedClear = ({ unit }: Request, pending: Exit.Exit<void, CommitError>): boolean =>
-  Exit.isFailure(pending) && unit.writes.cleared.size > 0
+const isAwaited = (submissions: ReadonlyArray<Submission>): boolean =>
+  submissions.some((submission) => submission.isAwaited)
 
-/** Makes what commits the units of a store. */
-export const make = (
-  { committer, fork, oneCommit, options, otherCommits }: CommitContext,
-  { commitWrites, observe, settle, withGeneration }: PendingCommits
-): UnitCommits => {
-  const waiting: Array<Request> = []
-  let isRequested = false
-  let group: Group | undefined
+/** A clear may overtake pending writes that cannot be committed, whatever the reason: it would delete them. */
+const isFailedClear = ({ batch }: Submission, pending: Exit.Exit<void, CommitError>): boolean =>
+  Exit.isFailure(pending) && batch.writes.cleared.size > 0
 
-  const commitUnits = (
-    requests: ReadonlyArray<Request>,
-    generation: Memtable.Generation | undefined,
-    withThem: WriteSet
-  ): Effect.Effect<void, CommitError> =>
-    Effect.suspend(() => {
-      const work = workOf(requests, generation, withThem, otherCommits)
-      return observe(committer.commit(work), work.size)
-    })
-
-  /** Commits a unit where the pending writes before it cannot be. */
-  const commitBefore = Effect.fnUntraced(function*(
-    request: Request,
-    generation: Memtable.Generation
-  ): Effect.fn.Return<void, CommitError> {
-    // A pending group is only right as a whole: what the unit writes over takes the rest of its group along.
-    const groups = Memtable.groupsOf(generation, request.unit.writes)
-    const alone = yield* Effect.exit(commitUnits([request], generation, groups))
-    if (Exit.isFailure(alone)) {
-      const exit = yield* Effect.exit(commitWrites(generation))
-      yield* settle(generation, exit, request.isAwaited)
-      yield* exit
-      return yield* commitUnits([request], undefined, noWrites)
-    }
-    if (generation.writes.size === 0) return yield* settle(generation, alone, request.isAwaited)
-    // The unit is committed: what becomes of the older writes is not its caller's concern.
-    yield* settle(generation, yield* Effect.exit(commitWrites(generation)), false)
-  })
-
-  /** Commits a group whose writes come after those of a generation. */
-  const commitAfter = Effect.fnUntraced(function*(
-    requests: ReadonlyArray<Request>,
-    generation: Memtable.Generation
-  ): Effect.fn.Return<void, CommitError> {
-    const first = yield* Effect.exit(commitUnits(requests, generation, generation.writes))
-    const [request, ...others] = requests
-    if (request !== undefined && others.length === 0 && (isMapFull(first) || isFailedClear(request, first))) {
-      return yield* commitBefore(request, generation)
-    }
-    yield* settle(
-      generation,
-      isMapFull(first) ? yield* Effect.exit(commitWrites(generation)) : first,
-      isAwaited(requests)
-    )
-    yield* first
-  })
-
-  const commitRequests = (requests: ReadonlyArray<Request>): Effect.Effect<void, CommitError> =>
-    withGeneration((generation) =>
-      generation === undefined ? commitUnits(requests, undefined, noWrites) : commitAfter(requests, generation)
-    )
-
-  const run: (requests: ReadonlyArray<Request>) => Effect.Effect<void> = Effect.fnUntraced(function*(requests) {
-    const exit = yield* Effect.exit(commitRequests(requests))
-    // Each by itself: one that does not fit keeps no other from being made.
-    if (requests.length > 1 && isMapFull(exit)) {
-      for (const request of requests) yield* run([request])
-      return
-    }
-    for (const { made, outcome, unit } of requests) {
-      Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: ofUnit(unit), onSuccess: () => made !== undefined }))
-    }
-  })
-
-  /** Takes those who wait, by their rank, as many as make a batch. */
-  const takeRequests = (): ReadonlyArray<Request> => {
-    waiting.sort((a, b) => b.unit.rank - a.unit.rank)
-    let bytes = 0
-    let count = 0
-    for (const { unit } of waiting) {
-      if (count > 0 && bytes + unit.writes.bytes > options.batchBytes) break
-      bytes += unit.writes.bytes
-      count++
-    }
-    const taken = waiting.splice(0, count)
-    for (const request of taken) request.isBegun = true
-    return taken
+/** Commits one batch where the pending writes before it cannot be committed with it. */
+const commitBefore = Effect.fnUntraced(function*(
+  context: GroupContext,
+  submission: Submission,
+  memtable: Memtable.Memtable
+): Effect.fn.Return<void, CommitError> {
+  // A record and its index entries must be committed together: if the batch overwrites one of them, all are included.
+  const included = Memtable.groupsOf(memtable, submission.batch.writes)
+  const alone = yield* Effect.exit(commitBatches(context, [submission], memtable, included))
+  if (Exit.isFailure(alone)) {
+    const exit = yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
+    yield* context.end(memtable, exit, submission.isAwaited)
+    yield* exit
+    return yield* commitBatches(context, [submission], undefined, noWrites)
   }
+  if (memtable.writes.size === 0) return yield* context.end(memtable, alone, submission.isAwaited)
+  // The batch is committed, so its fiber does not report an error of the older writes.
+  const exit = yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
+  yield* context.end(memtable, exit, false)
+})
 
-  const commitGroup = Effect.suspend(() => {
-    const settled = Deferred.makeUnsafe<void>()
-    // Who writes to one of their keys from here on comes after them.
-    group = { requests: waiting, settled }
-    const runTaken = Effect.suspend(() => {
-      isRequested = false
-      const requests = takeRequests()
-      group = { requests, settled }
-      return requests.length === 0 ? Effect.void : run(requests)
-    })
-    // Units that are asked for in the same turn are one group.
-    return Effect.ensuring(
-      Effect.andThen(Effect.yieldNow, runTaken),
-      Effect.sync(() => {
-        group = undefined
-        Deferred.doneUnsafe(settled, Exit.void)
-      })
-    )
-  })
-
-  const requestGroup = (): void => {
-    if (isRequested || waiting.length === 0) return
-    isRequested = true
-    fork(Effect.uninterruptible(oneCommit.withPermit(Effect.andThen(commitGroup, Effect.sync(requestGroup)))))
+/** Commits a group together with a memtable. */
+const commitAfter = Effect.fnUntraced(function*(
+  context: GroupContext,
+  submissions: ReadonlyArray<Submission>,
+  memtable: Memtable.Memtable
+): Effect.fn.Return<void, CommitError> {
+  const together = yield* Effect.exit(commitBatches(context, submissions, memtable, memtable.writes))
+  const [submission, ...others] = submissions
+  if (
+    submission !== undefined && others.length === 0 &&
+    (Committer.isMapFull(together) || isFailedClear(submission, together))
+  ) {
+    return yield* commitBefore(context, submission, memtable)
   }
+  const exit = Committer.isMapFull(together)
+    ? yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
+    : together
+  yield* context.end(memtable, exit, isAwaited(submissions))
+  yield* together
+})
 
-  return {
-    commitUnit: <E>(unit: Unit, refusal: () => Effect.Effect<never, E> | undefined) =>
-      Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
-        const refused = refusal()
-        if (refused !== undefined) return refused
-        const request: Request = {
-          unit,
-          outcome: Deferred.makeUnsafe(),
-          isBegun: false,
-          isAwaited: true,
-          made: unit.writes
-        }
-        waiting.push(request)
-        requestGroup()
-        return Effect.onInterrupt(Deferred.await(request.outcome), () => {
-          request.isAwaited = false
-          if (request.isBegun) return Effect.ignore(Deferred.await(request.outcome))
-          waiting.splice(waiting.indexOf(request), 1)
-          Deferred.doneUnsafe(request.outcome, Exit.succeed(false))
-          return Effect.void
-        })
-      }),
-    isInUnit: (writes) => {
-      if (group === undefined) return false
-      const { requests } = group
-      return writes.some(([database, key]) => requests.some(({ unit }) => unit.writes.touches(database, key)))
-    },
-    awaitUnit: Effect.suspend(() => group === undefined ? Effect.void : Deferred.await(group.settled)),
-    finish: Effect.gen(function*() {
-      for (const { outcome } of [...(group?.requests ?? []), ...waiting]) yield* Effect.exit(Deferred.await(outcome))
-    })
+/** Commits atomic batches after the pending writes, and completes their submissions. */
+export const commit: (
+  context: GroupContext,
+  submissions: ReadonlyArray<Submission>
+) => Effect.Effect<void> = Effect.fnUntraced(function*(context, submissions) {
+  const memtable = context.seal()
+  const exit = yield* Effect.exit(
+    memtable === undefined
+      ? commitBatches(context, submissions, undefined, noWrites)
+      : commitAfter(context, submissions, memtable)
+  )
+  // One by one: a batch that does not fit must not keep others from being committed.
+  if (submissions.length > 1 && Committer.isMapFull(exit)) {
+    for (const submission of submissions) yield* commit(context, [submission])
+    return
   }
-}
+  for (const { batch, outcome, state } of submissions) {
+    const onSuccess = () => state._tag === "Taken" && state.writes !== undefined
+    Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: failureOf(batch), onSuccess }))
+  }
+})

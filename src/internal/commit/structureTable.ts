@@ -17,16 +17,16 @@ import { structuresDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import * as RecordStructures from "../value/recordStructures.ts"
 import * as ValueCodec from "../value/valueCodec.ts"
-import type { Committer } from "./committer.ts"
+import * as Committer from "./committer.ts"
 
 /** What definitions are kept with. */
 interface DefinitionOptions {
   readonly environment: Environment
-  readonly committer: Committer
+  readonly committer: Committer.Committer
   /** Whether values are encoded with a checksum. */
   readonly checksums: boolean
   /** Its permit is held by the commit that runs. */
-  readonly oneCommit: Semaphore.Semaphore
+  readonly permit: Semaphore.Semaphore
   readonly fork: Fork
 }
 
@@ -106,7 +106,7 @@ export interface StructureDefinitions {
 
 /** Makes the structures of an open store, with what is defined. */
 export const make = (
-  { checksums, committer, environment, fork, oneCommit }: DefinitionOptions
+  { checksums, committer, environment, fork, permit }: DefinitionOptions
 ): StructureDefinitions => {
   let wanted: Array<RecordStructures.Names> = []
   let isInUnit = false
@@ -129,7 +129,7 @@ export const make = (
       size: all.length,
       isFreeing: () => false
     }
-    return Effect.map(Effect.exit(committer.commit(work)), (exit) => {
+    return Effect.map(Effect.exit(Committer.commitUntraced(committer, work)), (exit) => {
       if (Exit.isSuccess(exit)) structures.refresh()
       else for (const names of all) structures.postpone(names, meetingsAfterFailure)
     })
@@ -137,7 +137,7 @@ export const make = (
 
   /** Those that are wanted until the commit begins share it. */
   const requestDefinitions = (): void => {
-    if (wanted.length > 0) fork(oneCommit.withPermit(Effect.uninterruptible(define)))
+    if (wanted.length > 0) fork(permit.withPermit(Effect.uninterruptible(define)))
   }
 
   const structures = RecordStructures.make({

@@ -26,7 +26,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 
 /** A readers/writer lock that prefers writers. */
-export interface RwLock {
+export interface ReadersWriterLock {
   /** Runs an effect together with other readers, and with no writer. */
   readonly withRead: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Runs an effect alone. */
@@ -35,7 +35,7 @@ export interface RwLock {
 
 const everyReader = Number.MAX_SAFE_INTEGER
 
-const makeUnsafe = (): RwLock => {
+const makeUnsafe = (): ReadersWriterLock => {
   const gate = Semaphore.makeUnsafe(1)
   const readers = Semaphore.makeUnsafe(everyReader)
   return {
@@ -50,4 +50,4 @@ const makeUnsafe = (): RwLock => {
 }
 
 /** Makes a lock that nobody holds. */
-export const make: Effect.Effect<RwLock> = Effect.sync(makeUnsafe)
+export const make: Effect.Effect<ReadersWriterLock> = Effect.sync(makeUnsafe)

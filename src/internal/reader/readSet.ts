@@ -12,7 +12,7 @@ import type { KeyRange, RangePart, RangeRequest, Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { fromBytes } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { addressOf } from "../buffer/writeSet.ts"
+import { qualifiedKey } from "../buffer/writeSet.ts"
 import { ownBytes } from "../engineBytes.ts"
 import { readOf } from "./overlay.ts"
 import * as RangeReader from "./rangeReader.ts"
@@ -95,7 +95,7 @@ export class ReadSet {
   *addresses(): IterableIterator<string> {
     for (const databases of [this.#values, this.#existence]) {
       for (const [database, keys] of databases) {
-        for (const key of keys.keys()) yield addressOf(database, key)
+        for (const key of keys.keys()) yield qualifiedKey(database, key)
       }
     }
     yield* this.#counts.keys()

@@ -15,7 +15,7 @@ export const withLostWrites =
   (error: CommitError): CommitError => {
     const shown: Array<string> = []
     let count = 0
-    for (const [database, key] of buffer.filling().writes) {
+    for (const [database, key] of buffer.active.writes) {
       const show = database === recordsDatabase
         ? (record: ByteString): string => keys.show(toBytes(record))
         : shownKeys.get(database)

@@ -17,10 +17,10 @@ import * as ChangeFeed from "../commit/changeFeed.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
 import * as Committer from "../commit/committer.ts"
 import * as ForeignCommits from "../commit/foreignCommits.ts"
-import * as GroupCommit from "../commit/groupCommit.ts"
 import * as Metrics from "../commit/metrics.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { recordsDatabase, structuresDatabase } from "../databases.ts"
+import * as MapGrowth from "../lmdb/mapGrowth.ts"
 import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
 import { over } from "../reader/overlay.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
@@ -48,12 +48,11 @@ export interface StoreCore {
   readonly buffer: WriteBuffer.WriteBuffer
   /** Reads the store as it is at present, pending writes included. */
   readonly live: Reader
-  readonly pending: CommitQueue.PendingCommits
-  readonly units: GroupCommit.UnitCommits
+  readonly queue: CommitQueue.CommitQueue
   readonly changes: ChangeFeed.Changes
-  readonly otherCommits: ForeignCommits.OtherCommits
+  readonly foreignCommits: ForeignCommits.ForeignCommits
   readonly metrics: Metrics.Metrics
-  readonly retryTurns: RetryQueue.RetryTurns
+  readonly retryQueue: RetryQueue.RetryQueue
   /** By which definition each collection was opened last. */
   readonly definitions: OpenDefinitions.OpenDefinitions
   /** How the keys of the records of a collection are shown, by its database. */
@@ -86,7 +85,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
   )
   const lock = yield* ReadersWriterLock.make
-  const oneCommit = yield* Semaphore.make(1)
+  const permit = yield* Semaphore.make(1)
   const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
     Result.flatMap(
       Result.all([structuresDatabase, recordsDatabase].map(environment.openDatabase)),
@@ -95,11 +94,11 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   ).pipe(
     Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
   )
-  const buffer = WriteBuffer.make(options)
+  const buffer = new WriteBuffer.WriteBuffer(options)
   const metrics = Metrics.make(options.path)
   const changes = ChangeFeed.make(options.path)
   const openDefinitions = OpenDefinitions.make()
-  const otherCommits = ForeignCommits.make(openDefinitions)
+  const foreignCommits = new ForeignCommits.ForeignCommits(openDefinitions)
   const committer = Committer.make({
     ...options,
     environment,
@@ -107,16 +106,14 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     mapSize,
     pages: fileBytes / pageSize,
     metrics,
-    otherCommits,
-    onWritten: buffer.written,
-    onCommitted: changes.publish
+    foreignCommits,
+    onApplied: (batch) => buffer.applied(batch),
+    onChanged: changes.publish
   })
   yield* Metric.update(metrics.mapSize, mapSize)
-  const context: CommitQueue.CommitContext = { options, buffer, committer, metrics, otherCommits, oneCommit, fork }
-  const definitions = StructureTable.make({ ...context, environment, checksums: options.checksums })
-  const pending = CommitQueue.make(context)
-  const units = GroupCommit.make(context, pending)
-  const retryTurns = RetryQueue.make(fork)
+  const definitions = StructureTable.make({ committer, permit, fork, environment, checksums: options.checksums })
+  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit, fork })
+  const retryQueue = RetryQueue.make(fork)
   const snapshots = new Set<OpenSnapshot>()
   let isOpen = true
 
@@ -138,7 +135,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     isOpen = false
     for (const snapshot of snapshots) snapshot.release()
     changes.end()
-    retryTurns.end()
+    RetryQueue.close(retryQueue)
   }))
 
   const core: StoreCore = {
@@ -148,24 +145,23 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     beginUnit: definitions.beginUnit,
     buffer,
     live: over(buffer, environment),
-    pending,
-    units,
+    queue,
     changes,
-    otherCommits,
+    foreignCommits,
     metrics,
-    retryTurns,
+    retryQueue,
     definitions: openDefinitions,
     shownKeys: new Map(),
     isOpen: () => isOpen,
-    isReadable: committer.isReadable,
-    whileReadable: lock.withRead,
-    betweenCommits: (effect) => oneCommit.withPermit(effect),
+    isReadable: () => MapGrowth.isReadable(committer.map),
+    whileReadable: (effect) => MapGrowth.whileReadable(committer.map, effect),
+    betweenCommits: (effect) => permit.withPermit(effect),
     beforeSnapshot: Effect.suspend(() =>
-      environment.mustResize() ? oneCommit.withPermit(committer.restoreLimit) : Effect.void
+      environment.mustResize() ? permit.withPermit(MapGrowth.restoreLimit(committer.map)) : Effect.void
     ),
     openSnapshot,
     openSnapshots: () => snapshots.size,
-    finish: Effect.uninterruptible(Effect.ensuring(Effect.andThen(units.finish, pending.finish), shut))
+    finish: Effect.uninterruptible(Effect.ensuring(CommitQueue.close(queue), shut))
   }
   return core
 })

@@ -21,7 +21,8 @@ import {
   ValueEncoding
 } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
-import { conditionalUnit, type Step } from "../commit/groupCommit.ts"
+import * as CommitQueue from "../commit/commitQueue.ts"
+import { conditional, type Step } from "../commit/groupCommit.ts"
 import type { UnitDefinitions } from "../commit/structureTable.ts"
 import { recordsDatabase } from "../databases.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
@@ -175,8 +176,8 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
             ...stored,
             entries,
             maxMapSize: Option.fromUndefinedOr(options.maxMapSize),
-            pending: buffer.size(),
-            pendingBytes: buffer.bytes(),
+            pending: buffer.size,
+            pendingBytes: buffer.bytes,
             snapshots: core.openSnapshots()
           }))
       ))
@@ -285,7 +286,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   ): Effect.Effect<void, CommitError | Closed> => {
     for (const definition of definitions.writes()) writes.set(...definition)
     return Effect.onExit(
-      access.commitUnit(conditionalUnit(writes, definitions.holds)),
+      access.submit(conditional(writes, definitions.holds)),
       (exit) => Effect.sync(() => definitions.end(Exit.isSuccess(exit) && exit.value))
     ).pipe(
       Effect.flatMap((isMade) =>
@@ -347,7 +348,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       if (problem !== undefined) return Effect.fail(CallArguments.badCall("backup", problem))
       const compact = backupOptions?.compact === true
       const copy = core.whileReadable(environment.backup(target, { compact }))
-      return options.readOnly ? copy : Effect.andThen(core.pending.flush, copy)
+      return options.readOnly ? copy : Effect.andThen(CommitQueue.flush(core.queue), copy)
     }).pipe(Effect.withSpan("Store.backup", { attributes: { path } }))
 
   return {
@@ -363,7 +364,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     deleteMany,
     size,
     clear,
-    flush: access.enterToWrite(() => core.pending.flush),
+    flush: access.enterToWrite(() => CommitQueue.flush(core.queue)),
     stats,
     backup
   }

@@ -12,8 +12,10 @@ import * as Result from "effect/Result"
 import type { Reader, Write } from "../../Engine.ts"
 import { type ByteString, type KeyCodec, toBytes } from "../../Key.ts"
 import { Closed, type CommitError, type EngineFailure, ReadOnly, type ValueDecoding } from "../../StoreError.ts"
-import { fromWrites, hasOnlyDeletions, type WriteSet } from "../buffer/writeSet.ts"
-import { conditionalUnit, type Step, stepUnit, type Unit } from "../commit/groupCommit.ts"
+import type { WriteSet } from "../buffer/writeSet.ts"
+import * as Admission from "../commit/admission.ts"
+import * as CommitQueue from "../commit/commitQueue.ts"
+import { type AtomicBatch, conditional, type Step, stepBatch } from "../commit/groupCommit.ts"
 import { currentOf, type Transaction } from "../transaction/transaction.ts"
 import { decodingFailure } from "../value/decodingFailure.ts"
 import type { StoreCore } from "./openStore.ts"
@@ -46,7 +48,7 @@ export type StoreAccess = ReturnType<typeof make>
 
 /** Makes what the methods of one holder begin with. */
 export const make = ({ core, isClosed, keys, options }: Holder) => {
-  const { buffer, definitions, live, pending, units, values } = core
+  const { definitions, live, queue, values } = core
   const { path } = options
   const flushesFirst = options.autoFlushOnRead && !options.readOnly
 
@@ -89,7 +91,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
   ): Effect.Effect<A, E | Closed, R> => {
     const read = () => use(live)
     return flush && !options.readOnly && !isPending()
-      ? Effect.andThen(pending.flushQuietly, whenReadableAgain(read))
+      ? Effect.andThen(CommitQueue.flushQuietly(queue), whenReadableAgain(read))
       : whenReadable(read)
   }
 
@@ -103,45 +105,10 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
 
   const refusal = (): Effect.Effect<never, Closed> | undefined => isClosed() ? closed : undefined
 
+  const admission: Admission.Admission = { queue, definitions, refusal }
+
   const again = <A, E>(next: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed> =>
-    Effect.suspend((): Effect.Effect<A, E | Closed> => refusal() ?? next())
-
-  const taken = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Collection" })))
-
-  /** Whether no collection that is written to was taken over since a call began, after this many takeovers. */
-  const isPermitted = (writes: ReadonlyArray<Write>, since: number): boolean =>
-    since === definitions.takeovers() || definitions.permits(fromWrites(writes), since)
-
-  /** Waits, and writes unless one of the collections was taken over meanwhile. */
-  const writeAfter = <E, E2>(
-    wait: Effect.Effect<void, E>,
-    writes: ReadonlyArray<Write>,
-    write: (writes: ReadonlyArray<Write>) => Effect.Effect<void, E2>
-  ): Effect.Effect<void, E | E2 | Closed> => {
-    const since = definitions.takeovers()
-    return Effect.andThen(
-      wait,
-      again((): Effect.Effect<void, E2 | Closed> => isPermitted(writes, since) ? write(writes) : taken)
-    )
-  }
-
-  const bufferValue = (writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError | Closed> => {
-    const unreported = pending.takeUnreported()
-    if (unreported !== undefined) return Effect.fail(unreported)
-    // Nobody sees the unit yet: who wrote now would go by something older, and be seen before it although he comes after.
-    if (units.isInUnit(writes)) return writeAfter(units.awaitUnit, writes, bufferValue)
-    if (!buffer.accepts(writes)) return writeAfter(pending.awaitRoom, writes, bufferValue)
-    pending.write(writes)
-    return pending.giveWay() ?? Effect.void
-  }
-
-  /** A deletion is always taken, at most after the commit that runs: when nothing fits any more it is the way out. */
-  const bufferDeletion = (writes: ReadonlyArray<Write>): Effect.Effect<void, Closed> => {
-    if (units.isInUnit(writes)) return writeAfter(units.awaitUnit, writes, bufferDeletion)
-    if (!buffer.accepts(writes)) return writeAfter(pending.awaitCommitting, writes, bufferDeletion)
-    pending.write(writes)
-    return Effect.void
-  }
+    Admission.resume(admission, next)
 
   /** Attempts until there is a result. Nothing waits while the environment is held open for it. */
   const attemptUntilDone = <A, E>(attempt: () => Attempt<A, E>): Effect.Effect<A, E | Closed> =>
@@ -151,7 +118,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
       (outcome): Effect.Effect<A, E | Closed> => {
         if ("wait" in outcome) return Effect.andThen(outcome.wait, again(() => attemptUntilDone(attempt)))
         const done = Effect.fromResult(outcome.result)
-        const way = pending.giveWay()
+        const way = CommitQueue.yieldToCommit(queue)
         return way === undefined ? done : Effect.andThen(way, done)
       }
     )
@@ -164,20 +131,16 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
 
   const attemptLive = <A, E, W>(
     step: (reader: Reader) => Result.Result<Step<A>, E>,
-    awaitRoom: Effect.Effect<void, W>,
+    offer: (queue: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, W> | undefined,
     since: number
   ): Attempt<A, E | W | Closed> => {
     const stepped = step(live)
     if (Result.isFailure(stepped)) return { result: Result.fail(stepped.failure) }
     const { result, writes } = stepped.success
-    if (!isPermitted(writes, since)) return { result: Result.fail(new Closed({ path, what: "Collection" })) }
+    if (!Admission.isPermitted(admission, writes, since)) return { result: Result.fail(Admission.takenOver(admission)) }
     if (writes.length === 0) return { result: Result.succeed(result) }
-    if (units.isInUnit(writes)) return { wait: units.awaitUnit }
-    if (!buffer.accepts(writes)) {
-      return { wait: hasOnlyDeletions(writes) ? pending.awaitCommitting : awaitRoom }
-    }
-    pending.write(writes)
-    return { result: Result.succeed(result) }
+    const wait = offer(queue, writes)
+    return wait === undefined ? { result: Result.succeed(result) } : { wait }
   }
 
   /** Reads in a transaction, which may have ended while the call waited. */
@@ -207,9 +170,9 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
   ): Effect.Effect<A, E | CommitError | Closed> =>
     transaction === undefined
       ? attemptLiveUntilDone((since): Attempt<A, E | CommitError | Closed> => {
-        const unreported = pending.takeUnreported()
+        const unreported = CommitQueue.takeUnreported(queue)
         return unreported === undefined
-          ? attemptLive(take, pending.awaitRoom, since)
+          ? attemptLive(take, CommitQueue.offer, since)
           : { result: Result.fail(unreported) }
       })
       : stepInside(transaction, take)
@@ -220,7 +183,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     take: (reader: Reader) => Result.Result<Step<A>, E>
   ): Effect.Effect<A, E | Closed> =>
     transaction === undefined
-      ? attemptLiveUntilDone((since) => attemptLive(take, pending.awaitCommitting, since))
+      ? attemptLiveUntilDone((since) => attemptLive(take, CommitQueue.offerDeletions, since))
       : stepInside(transaction, take)
 
   /** Reads and writes inside of a transaction of the engine, which the steps of other fibers share. */
@@ -230,8 +193,8 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
   ): Effect.Effect<A, E | CommitError | Closed> =>
     Effect.flatMap(
       // Only the reading holds the environment open: a commit may have to resize it.
-      whenReadable(() => again(() => Effect.sync(() => stepUnit(take, expected(live))))),
-      (unit) => Effect.flatMap(units.commitUnit(unit, refusal), unit.outcome)
+      whenReadable(() => again(() => Effect.sync(() => stepBatch(take, expected(live))))),
+      (batch) => Effect.flatMap(CommitQueue.submit(queue, batch, refusal), batch.outcome)
     )
 
   /** Commits writes that go by nothing but the definitions of their collections. */
@@ -239,8 +202,8 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     const since = definitions.takeovers()
     const holds = () => Result.succeed(definitions.permits(writes, since))
     return Effect.flatMap(
-      units.commitUnit(conditionalUnit(writes, holds), refusal),
-      (isMade) => isMade ? Effect.void : taken
+      CommitQueue.submit(queue, conditional(writes, holds), refusal),
+      (hasWritten) => hasWritten ? Effect.void : Effect.fail(Admission.takenOver(admission))
     )
   }
 
@@ -290,14 +253,18 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
       transaction: Transaction | undefined,
       writes: ReadonlyArray<Write>
     ): Effect.Effect<void, CommitError | Closed> =>
-      transaction === undefined ? bufferValue(writes) : writeInside(transaction, () => transaction.write(writes)),
+      transaction === undefined
+        ? Admission.admit(admission, writes)
+        : writeInside(transaction, () => transaction.write(writes)),
 
     /** Deletes, as one. */
     remove: (
       transaction: Transaction | undefined,
       writes: ReadonlyArray<Write>
     ): Effect.Effect<void, Closed> =>
-      transaction === undefined ? bufferDeletion(writes) : writeInside(transaction, () => transaction.write(writes)),
+      transaction === undefined
+        ? Admission.admitDeletions(admission, writes)
+        : writeInside(transaction, () => transaction.write(writes)),
 
     /** Reads and writes in one step to all other fibers. `take` may be called again. */
     step,
@@ -324,8 +291,9 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     ): Effect.Effect<A, E | CommitError | Closed> =>
       options.shared && transaction === undefined ? commitStep(take, expected) : removingStep(transaction, take),
 
-    /** Makes a unit outside of transactions; `false` where what it goes by does not hold. */
-    commitUnit: (unit: Unit): Effect.Effect<boolean, CommitError | Closed> => units.commitUnit(unit, refusal),
+    /** Commits an atomic batch outside of transactions; `false` where its precondition does not hold. */
+    submit: (batch: AtomicBatch): Effect.Effect<boolean, CommitError | Closed> =>
+      CommitQueue.submit(queue, batch, refusal),
 
     /** Writes as one, on disk when it returns; in a transaction when that does. */
     writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {

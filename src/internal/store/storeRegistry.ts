@@ -19,6 +19,7 @@ import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../../Engine.ts"
 import * as Key from "../../Key.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
+import * as CommitQueue from "../commit/commitQueue.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
 import { disagreement } from "./optionAgreement.ts"
@@ -112,10 +113,12 @@ const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) 
 type Held = Pick<Holder, "core" | "keys" | "options">
 
 /** Commits what is pending for a holder that leaves others behind: they keep what could not be committed. */
-const commitFor = ({ core: { pending }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
+const commitFor = ({ core: { queue }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
   if (options.readOnly) return Effect.void
   // It is closed by the last holder alone.
-  return isStrict ? Effect.catchTag(pending.flush, "Closed", () => Effect.void) : pending.flushQuietly
+  return isStrict
+    ? Effect.catchTag(CommitQueue.flush(queue), "Closed", () => Effect.void)
+    : CommitQueue.flushQuietly(queue)
 }
 
 /** Makes the last commit and closes the store. */

@@ -13,8 +13,10 @@ import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import { Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
+import * as CommitQueue from "../commit/commitQueue.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { withSpan } from "../privateSpan.ts"
+import * as RetryQueue from "../transaction/retryQueue.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 
@@ -50,11 +52,11 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
 
   const commit = (
     transaction: Transaction.RootTransaction,
-    rank: number
+    priority: number
   ): Effect.Effect<void, CommitError | Closed | Conflict> => {
     if (transaction.writes.isEmpty) return Effect.void
-    return Effect.flatMap(core.units.commitUnit(transaction.toUnit(rank), refusal), (holds) =>
-      holds
+    return Effect.flatMap(CommitQueue.submit(core.queue, transaction.toBatch(priority), refusal), (isValid) =>
+      isValid
         ? Effect.void
         : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))
   }
@@ -87,7 +89,7 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
           return Effect.tap(run(effect, fiber, transaction), () => commit(transaction, number))
         })
       const attemptInTurn = (number: number) =>
-        (number === 0 ? attempt(number) : core.retryTurns.inTurn(addresses, attempt(number))).pipe(
+        (number === 0 ? attempt(number) : RetryQueue.inTurn(core.retryQueue, addresses, attempt(number))).pipe(
           Effect.tapError((error) =>
             Effect.sync(() => {
               if (error instanceof Conflict) addresses = error.addresses

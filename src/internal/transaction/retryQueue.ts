@@ -1,12 +1,11 @@
 /**
- * Lets transactions that were in conflict run again one after the other, where they
- * read or write the same keys.
+ * Runs conflicting transactions again, one after the other where they use the same keys.
  *
- * If a thousand that update one key ran again all at once, one would be made and the
- * others would be in conflict again. So each waits for those before it that have a key
- * in common with it. It is a courtesy, not a lock: when none of those who run comes to
- * an end for a while, some who wait go on, and more of them each time. What a transaction
- * waits for may be another that waits for it.
+ * If a thousand transactions that update one key all ran again at once, one would be committed
+ * and the others would conflict again. So each waits for the earlier ones that have a key in
+ * common with it. The wait is a courtesy and not a lock: a transaction may wait for another one
+ * that waits for it. After 50 ms in which no transaction has ended, the one that has waited
+ * longest runs, then the next two, then the next four.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -14,94 +13,103 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Fork } from "../fork.ts"
 
-/** The turn of a transaction that runs again. */
-interface Turn {
-  readonly addresses: ReadonlyArray<string>
-  readonly followers: Set<Turn>
-  /** How many that it waits for have not ended. */
+/** A transaction that runs again. */
+interface Entry {
+  /** The keys that its last attempt has read or written, by their qualified keys. */
+  readonly keys: ReadonlyArray<string>
+  /** The entries that wait for this one. */
+  readonly followers: Set<Entry>
+  /** How many entries it waits for. */
   ahead: number
   readonly canRun: Deferred.Deferred<void>
 }
 
-/** The turns of the transactions on a store. */
-export interface RetryTurns {
-  /** Lets all go on, for the store closes. */
-  readonly end: () => void
-  /** Runs an effect when it is its turn among those with an address in common. */
-  readonly inTurn: <A, E, R>(
-    addresses: ReadonlyArray<string>,
-    effect: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E, R>
+/** The conflicting transactions of a store. */
+export interface RetryQueue {
+  readonly fork: Fork
+  /** The newest entry of each key. */
+  readonly newest: Map<string, Entry>
+  /** The entries that wait, the oldest first. */
+  readonly waiting: Set<Entry>
+  /** How many entries have ended. */
+  ended: number
+  /** Whether a fiber watches for a queue without progress. */
+  isWatched: boolean
 }
 
-/** For so long nobody comes to an end before some go on. It is not the program's time that passes here. */
+/** Real time: a `TestClock` must not stop it. */
 const patience = Effect.provideService(Effect.sleep("50 millis"), Clock.Clock, Clock.Clock.defaultValue())
 
-/** Makes the turns of a store. */
-export const make = (fork: Fork): RetryTurns => {
-  /** The last to come of each address. */
-  const last = new Map<string, Turn>()
-  const waiting = new Set<Turn>()
-  let ended = 0
-  let isWatched = false
+/** Makes an empty queue. */
+export const make = (fork: Fork): RetryQueue => ({
+  fork,
+  newest: new Map(),
+  waiting: new Set(),
+  ended: 0,
+  isWatched: false
+})
 
-  const letRun = (turn: Turn): void => {
-    waiting.delete(turn)
-    Deferred.doneUnsafe(turn.canRun, Exit.void)
-  }
+const release = (self: RetryQueue, entry: Entry): void => {
+  self.waiting.delete(entry)
+  Deferred.doneUnsafe(entry.canRun, Exit.void)
+}
 
-  /** Lets those go on who have waited longest: `count` of them, and twice as many the next time. */
-  const watch = (count: number): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const before = ended
-      return Effect.flatMap(patience, () => {
-        const isStuck = ended === before
-        if (isStuck) [...waiting].slice(0, count).forEach(letRun)
-        isWatched = waiting.size > 0
-        return isWatched ? watch(isStuck ? 2 * count : 1) : Effect.void
-      })
+/** Releases the `count` oldest entries when none has ended for a while, and twice as many the next time. */
+const watch = (self: RetryQueue, count: number): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const before = self.ended
+    return Effect.flatMap(patience, () => {
+      const isStuck = self.ended === before
+      if (isStuck) { for (const entry of [...self.waiting].slice(0, count)) release(self, entry) }
+      self.isWatched = self.waiting.size > 0
+      return self.isWatched ? watch(self, isStuck ? 2 * count : 1) : Effect.void
     })
+  })
 
-  const enter = (addresses: ReadonlyArray<string>): Turn => {
-    const turn: Turn = { addresses, followers: new Set(), ahead: 0, canRun: Deferred.makeUnsafe() }
-    for (const address of addresses) {
-      const before = last.get(address)
-      if (before !== undefined && before !== turn && !before.followers.has(turn)) {
-        before.followers.add(turn)
-        turn.ahead++
-      }
-      last.set(address, turn)
+const enter = (self: RetryQueue, keys: ReadonlyArray<string>): Entry => {
+  const entry: Entry = { keys, followers: new Set(), ahead: 0, canRun: Deferred.makeUnsafe() }
+  for (const key of keys) {
+    const before = self.newest.get(key)
+    if (before !== undefined && before !== entry && !before.followers.has(entry)) {
+      before.followers.add(entry)
+      entry.ahead++
     }
-    if (turn.ahead === 0) letRun(turn)
-    else waiting.add(turn)
-    if (waiting.size > 0 && !isWatched) {
-      isWatched = true
-      fork(watch(1))
-    }
-    return turn
+    self.newest.set(key, entry)
   }
+  if (entry.ahead === 0) release(self, entry)
+  else self.waiting.add(entry)
+  if (self.waiting.size > 0 && !self.isWatched) {
+    self.isWatched = true
+    self.fork(watch(self, 1))
+  }
+  return entry
+}
 
-  const leave = (turn: Turn): void => {
-    ended++
-    waiting.delete(turn)
-    for (const address of turn.addresses) {
-      if (last.get(address) === turn) last.delete(address)
-    }
-    for (const follower of turn.followers) {
-      follower.ahead--
-      if (follower.ahead === 0) letRun(follower)
-    }
+const leave = (self: RetryQueue, entry: Entry): void => {
+  self.ended++
+  self.waiting.delete(entry)
+  for (const key of entry.keys) {
+    if (self.newest.get(key) === entry) self.newest.delete(key)
   }
+  for (const follower of entry.followers) {
+    follower.ahead--
+    if (follower.ahead === 0) release(self, follower)
+  }
+}
 
-  return {
-    end: () => {
-      for (const turn of waiting) letRun(turn)
-    },
-    inTurn: (addresses, effect) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => enter(addresses)),
-        (turn) => Effect.andThen(Deferred.await(turn.canRun), effect),
-        (turn) => Effect.sync(() => leave(turn))
-      )
-  }
+/** Runs an effect after the earlier entries that have one of its keys. */
+export const inTurn = <A, E, R>(
+  self: RetryQueue,
+  keys: ReadonlyArray<string>,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => enter(self, keys)),
+    (entry) => Effect.andThen(Deferred.await(entry.canRun), effect),
+    (entry) => Effect.sync(() => leave(self, entry))
+  )
+
+/** Releases all entries, because the store closes. */
+export const close = (self: RetryQueue): void => {
+  for (const entry of self.waiting) release(self, entry)
 }

@@ -11,9 +11,8 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { freeze } from "../buffer/writeBuffer.ts"
-import { addressOf, WriteSet } from "../buffer/writeSet.ts"
-import { conditionalUnit, type Unit } from "../commit/groupCommit.ts"
+import { freeze, qualifiedKey, WriteSet } from "../buffer/writeSet.ts"
+import { type AtomicBatch, conditional } from "../commit/groupCommit.ts"
 import { over } from "../reader/overlay.ts"
 import { ReadSet } from "../reader/readSet.ts"
 import type { OpenSnapshot, StoreCore } from "../store/openStore.ts"
@@ -55,7 +54,7 @@ export interface RootTransaction extends Transaction {
   /** The keys that it has read or written, by their names. */
   readonly addresses: () => ReadonlyArray<string>
   /** What is committed for it, when it has ended. */
-  readonly toUnit: (rank: number) => Unit
+  readonly toBatch: (priority: number) => AtomicBatch
 }
 
 /** Reads a snapshot that is opened by the first read, and takes down what was read, where that is wanted. */
@@ -155,16 +154,16 @@ export const begin = (core: StoreCore): RootTransaction => {
     addresses: () => [
       ...new Set([
         ...reads.addresses(),
-        ...Array.from(transaction.writes, ([database, key]) => addressOf(database, key))
+        ...Array.from(transaction.writes, ([database, key]) => qualifiedKey(database, key))
       ])
     ],
-    toUnit: (rank) =>
-      conditionalUnit(
+    toBatch: (priority) =>
+      conditional(
         transaction.writes,
         // Where a collection was taken over meanwhile, its next run is refused.
         (present) =>
           core.definitions.permits(transaction.writes, takeovers) ? reads.holds(present) : Result.succeed(false),
-        rank
+        priority
       )
   }
 }
