@@ -282,7 +282,10 @@ export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly
  * - `Truncated`: the file is shorter than its own header says
  * - `Encrypted`: the encryption key is missing, superfluous or wrong
  * - `UnsupportedFormat`: a later version of this package, or another program of the engine, wrote the file
- * - `AlreadyOpen`: open in this process with other options
+ * - `AlreadyOpen`: another process, thread or copy of this package has it open, and is named in the field `holder`
+ *   where it is known; or it is open in this process with other options
+ * - `WorkerThread`: this is a worker thread, and the option `allowWorkerThread` is not set
+ * - `LockUnavailable`: the platform or the file system has no locks to keep other processes out
  * - `Engine`: the engine refused for another reason; `cause` has it
  *
  * @category errors
@@ -297,6 +300,8 @@ export const OpenFailedReason = Schema.Literals([
   "Encrypted",
   "UnsupportedFormat",
   "AlreadyOpen",
+  "WorkerThread",
+  "LockUnavailable",
   "Engine"
 ])
 
@@ -307,6 +312,33 @@ export const OpenFailedReason = Schema.Literals([
  * @since 0.1.0
  */
 export type OpenFailedReason = typeof OpenFailedReason.Type
+
+/**
+ * A process that has a store open.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const StoreHolder = Schema.Struct({
+  /** Its process id, in its own PID namespace. */
+  processId: Schema.Int,
+  /** The name of its host, or of its container. */
+  host: Schema.String,
+  /** When it opened the store. */
+  since: Schema.DateTimeUtc,
+  /** Whether it lets other processes write, with the option `shared`. */
+  shared: Schema.Boolean,
+  /** Whether it only reads. */
+  readOnly: Schema.Boolean
+})
+
+/**
+ * A process that has a store open, as a type.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type StoreHolder = typeof StoreHolder.Type
 
 /**
  * The store could not be opened. No file was changed.
@@ -323,6 +355,8 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
   detail: Schema.String,
   /** The name of the option that makes no sense, with the reason `BadOption`. */
   option: Schema.optional(Schema.String),
+  /** The process that has the store open, with the reason `AlreadyOpen`, where it is known. */
+  holder: Schema.optional(StoreHolder),
   /** What the operating system or the engine said, where it did. */
   cause: Schema.optional(Schema.Defect())
 }) {

@@ -23,6 +23,9 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * | `STORE_SUBDIRECTORY` | `subdirectory` |
  * | `STORE_READ_ONLY` | `readOnly` |
  * | `STORE_SHARED` | `shared` |
+ * | `STORE_LOCK_TIMEOUT` | `lockTimeout`, as in `3 seconds` |
+ * | `STORE_LOCK` | `lock` |
+ * | `STORE_ALLOW_WORKER_THREAD` | `allowWorkerThread` |
  * | `STORE_BATCH_SIZE` | `batchSize` |
  * | `STORE_BATCH_BYTES` | `batchBytes`, as in `4 MiB` |
  * | `STORE_FLUSH_INTERVAL` | `flushInterval`, as in `1 second` |
@@ -46,6 +49,9 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   subdirectory: optional(Config.Boolean("STORE_SUBDIRECTORY")),
   readOnly: optional(Config.Boolean("STORE_READ_ONLY")),
   shared: optional(Config.Boolean("STORE_SHARED")),
+  lockTimeout: optional(Config.Duration("STORE_LOCK_TIMEOUT")),
+  lock: optional(Config.Boolean("STORE_LOCK")),
+  allowWorkerThread: optional(Config.Boolean("STORE_ALLOW_WORKER_THREAD")),
   batchSize: optional(Config.Int("STORE_BATCH_SIZE")),
   batchBytes: optional(Config.ByteSize("STORE_BATCH_BYTES")),
   flushInterval: optional(Config.Duration("STORE_FLUSH_INTERVAL")),

@@ -17,7 +17,13 @@ import type { CollectionOptions, Migration, ValueSchema } from "../CollectionOpt
 import type { Reader } from "../Engine.ts"
 import { ByteString, fromBytes } from "../Key.ts"
 import type { KeySchema } from "../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, type ValueDecoding, type ValueEncoding } from "../StoreError.ts"
+import {
+  type Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  type ValueDecoding,
+  type ValueEncoding
+} from "../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites } from "./collectionWrites.ts"
@@ -91,10 +97,14 @@ export const make = <
   const refuse = (reason: CollectionFailedReason, detail: string, cause?: unknown) =>
     new CollectionFailed({ reason, collection: name, detail, ...(cause === undefined ? {} : { cause }) })
 
-  const openDatabases = core.betweenCommits(access.enter(() => {
+  const openDatabases = access.enter(() => {
     const names = [descriptorsName, database, ...Array.from(indexes.values(), (index) => index.database)]
-    return Effect.fromResult(Result.all(names.map(environment.openDatabase)))
-  })).pipe(
+    return Effect.catchCause(
+      core.createDatabases(names),
+      // The store may have been closed meanwhile.
+      (cause): Effect.Effect<never, EngineFailure | Closed> => access.refusal() ?? Effect.failCause(cause)
+    )
+  }).pipe(
     Effect.catchTag("EngineFailure", (failure) =>
       // MDB_DBS_FULL
       Effect.fail(

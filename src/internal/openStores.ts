@@ -40,7 +40,12 @@ interface Slot {
 
 const slots = new Map<string, Slot>()
 
-const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Runs an effect in the turn of a file. Waits for it as `restore` says. */
+const withSlot = <A, E, R>(
+  file: string,
+  use: (slot: Slot) => Effect.Effect<A, E, R>,
+  restore: Restore = (effect) => effect
+): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       const slot = slots.get(file) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
@@ -48,7 +53,10 @@ const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E
       slot.users++
       return slot
     }),
-    (slot) => slot.turn.withPermit(use(slot)),
+    (slot) =>
+      Effect.uninterruptible(
+        Effect.scopedWith((scope) => Effect.andThen(restore(Scope.provide(slot.turn.takeScoped(1), scope)), use(slot)))
+      ),
     (slot) =>
       Effect.sync(() => {
         slot.users--
@@ -78,19 +86,26 @@ const canonicalPath: (
   }
 )
 
-const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
+/** Lets an effect be interrupted inside of a part that cannot be. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const openNew = Effect.fnUntraced(function*(
+  options: ResolvedOptions,
+  restore: Restore
+): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
   const engine = yield* Engine
   const scope = yield* Scope.make()
   const core = yield* StoreCore.make(options).pipe(
     Scope.provide(scope),
+    restore,
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
   return { core, engine, scope, holders: 0 }
 }, (effect, options) => Effect.withSpan(effect, "Store.open", { attributes: { path: options.path } }))
 
-const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
+const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions, restore: Restore) {
   const engine = yield* Engine
-  const open = slot.open ?? (yield* openNew(options))
+  const open = slot.open ?? (yield* openNew(options, restore))
   if (open.engine !== engine || !isSame(open.core.options, options)) {
     return yield* new OpenFailed({
       reason: "AlreadyOpen",
@@ -130,14 +145,16 @@ export interface Hold extends Holder {
   readonly release: Effect.Effect<void, CommitError>
 }
 
-/** Opens the store at a path, or joins those who hold it already. */
-export const hold = Effect.fnUntraced(
-  function*(options: ResolvedOptions): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
+const enterFile = Effect.fnUntraced(
+  function*(
+    options: ResolvedOptions,
+    restore: Restore
+  ): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
     const { fileName } = yield* Engine
     const { join } = yield* Path.Path
     const path = yield* canonicalPath(options.path)
     const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
-    const core = yield* withSlot(file, (slot) => enter(slot, { ...options, path }))
+    const core = yield* withSlot(file, (slot) => enter(slot, { ...options, path }, restore), restore)
     const released = yield* Deferred.make<void>()
     const listeners = new Set<() => void>()
     let isClosed = false
@@ -173,3 +190,10 @@ const lastWords = ({ buffer, isOpen, options }: StoreCore.StoreCore): string => 
 /** Gives a hold up, and logs the error of its last commit. */
 export const releaseOrLog = ({ core, release }: Hold): Effect.Effect<void> =>
   Effect.catchCause(release, (cause) => Effect.suspend(() => Effect.logError(lastWords(core), cause)))
+
+/**
+ * Opens the store at a path until the scope closes, or joins those who hold it already. What waits for other
+ * processes, or for another fiber that opens the same path, can be interrupted.
+ */
+export const hold = (options: ResolvedOptions): Effect.Effect<Hold, OpenFailed, Engine | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(enterFile(options, restore), releaseOrLog))
