@@ -182,7 +182,7 @@ describe("verify", () => {
         (started) => Effect.sync(() => started.kill("SIGKILL"))
       )
       for (let count = 0; count < 10; count++) {
-        assert.strictEqual(yield* outcomeOf({ path, readOnly: count % 2 === 0, verify: true }), "opened")
+        assert.strictEqual(yield* outcomeOf({ path, shared: true, readOnly: count % 2 === 0, verify: true }), "opened")
       }
       assert.isNull(child.exitCode)
     }))
