@@ -197,7 +197,7 @@ const checkPages = Effect.fnUntraced(function*(
     if (!isRest(free, pageCount, lastPage)) return yield* truncated(lastPage)
     const named = names.root === undefined ? [] : yield* DatabasePages.checkDatabases(pages, names.root)
     // A process that was killed while it made the file has left none, or the first alone.
-    if (named.length > 0 && !named.some(({ name }) => name === metaName)) {
+    if (named.length > 0 && !named.some(({ name, tree }) => tree !== undefined && name === metaName)) {
       return yield* refuse(file.path, "UnsupportedFormat", foreignFile)
     }
     return { free, databases: named.flatMap(({ tree }) => tree === undefined ? [] : [tree]) }

@@ -51,7 +51,7 @@ import { copyTo, fileName } from "./lmdbBackup.ts"
 import { formatKey, formatVersion } from "./lmdbBatch.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
 import { figure, pagesOf, usedBytesOf } from "./lmdbFigures.ts"
-import { openRoot } from "./lmdbOpening.ts"
+import { isDatabaseClass, openRoot } from "./lmdbOpening.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { type Decide, decideBy, type Outcome, transact, type WritableFiles } from "./lmdbTransaction.ts"
 import { maxReaders } from "./lockFile.ts"
@@ -156,7 +156,9 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
     ...(options.readOnly ? {} : { pageSize }),
     ...(options.encryptionKey === undefined ? {} : { encryptionKey: Redacted.value(options.encryptionKey) })
   }
-  const root = openRoot<RootDatabase>(openAsClass(settings), settings)
+  const databaseClass: unknown = openAsClass(settings)
+  if (!isDatabaseClass<RootDatabase>(databaseClass)) throw new Error("the library makes no class of databases")
+  const root = openRoot(databaseClass, settings)
   try {
     const meta = openMeta(root, options)
     const databases = new Map<string, Records>()

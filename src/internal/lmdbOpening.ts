@@ -26,15 +26,14 @@ interface DatabaseClass<D> {
 }
 
 /** The declaration of the library takes the constructor for a method. */
-const isDatabaseClass = <D>(value: unknown): value is DatabaseClass<D> =>
+export const isDatabaseClass = <D>(value: unknown): value is DatabaseClass<D> =>
   Predicate.isFunction(value) && Predicate.hasProperty(value, "prototype") && Predicate.isObject(value.prototype)
 
 /**
  * Opens the unnamed database of an environment, whose class was just made. From then on named
  * databases are opened in the present write transaction, or in a read transaction where there is none.
  */
-export const openRoot = <D>(databaseClass: object, options: object): D => {
-  if (!isDatabaseClass<D>(databaseClass)) throw new Error("the library has another kind of class")
+export const openRoot = <D>(databaseClass: DatabaseClass<D>, options: object): D => {
   const { prototype } = databaseClass
   const { transactionSync } = prototype
   if (transactionSync !== undefined) {

@@ -56,35 +56,37 @@ export interface Opener {
   readonly line: Pick<Line, "processId" | "namespace">
 }
 
-const describe = (holder: Line, { line }: Opener): string => {
-  const isThis = holder.processId === line.processId && holder.namespace === line.namespace
-  const process = isThis ? `another thread of this process (${holder.processId})` : `process ${holder.processId}`
-  return `${process} on host ${JSON.stringify(holder.host)}, since ${DateTime.formatIso(holder.since)}`
-}
+const describe = ({ host, namespace, processId }: Line, { line }: Opener): string =>
+  processId === line.processId && namespace === line.namespace
+    ? `another thread of this process (${processId})`
+    : `process ${processId} on host ${JSON.stringify(host)}`
 
-const adviceOf = (holder: Line | undefined, opener: Opener): string => {
-  if (holder === undefined || holder.shared === opener.shared) {
-    return "end the one, or set `shared: true` in every program that writes to the store"
+const adviceOf = (holder: Line | undefined, { shared }: Opener): string => {
+  if (holder === undefined || holder.shared === shared) {
+    return "End it, or set `shared: true` in every program that writes to the store"
   }
   return holder.shared
-    ? "that one has `shared: true` and this program has not: set it in both, or end the other"
-    : "that one is without `shared: true` and this program has it: set it in both, or end the other"
+    ? "It has set `shared: true` and this program has not: set it in both, or end the other program"
+    : "This program has set `shared: true` and the other has not: set it in both, or end the other program"
 }
 
 /** Says who is in the way. */
 export const explain = ({ holders, kind }: Conflict, opener: Opener): string => {
   const [holder] = holders
   const who = holder === undefined ? "another process" : describe(holder, opener)
+  const since = holder === undefined ? "" : ` since ${DateTime.formatIso(holder.since)}`
   switch (kind) {
     case "copy":
       return "another copy of effect-lmdb in this process has it open; LMDB cannot open a file twice in a process"
     case "namespace":
-      return `${who}, has it open in another PID namespace (another container). LMDB tells its readers apart by ` +
-        "process ids, which mean nothing across PID namespaces: run both programs in one, or one after the other"
+      return `${who} has had it open in another PID namespace (another container)${since}. LMDB tells its readers ` +
+        "apart by process ids, which mean nothing across PID namespaces. Run both programs in one PID namespace, " +
+        "or one after the other"
     case "opening":
-      return `another process is just opening or growing it, or was stopped while it did; the lock file names ${who}`
+      return "another process is just opening or growing it, or was stopped while it did" +
+        (holder === undefined ? "" : `; ${who} has had it open${since}`)
     case "writing":
-      return `${who}, has it open for writing; ${adviceOf(holder, opener)}`
+      return `${who} has had it open for writing${since}. ${adviceOf(holder, opener)}`
   }
 }
 

@@ -1,4 +1,3 @@
-/// <reference path="./fsNativeExtensions.d.ts" />
 /**
  * The lock that keeps processes apart which LMDB would let share a store.
  *
