@@ -12,6 +12,7 @@
  */
 import * as Schema from "effect/Schema"
 import { bytes, count } from "./internal/quantity.ts"
+import { StoreHolder } from "./StoreHolder.ts"
 
 const inCollection = ({ collection }: { readonly collection?: string | undefined }): string =>
   collection === undefined ? "" : ` in collection "${collection}"`
@@ -312,33 +313,6 @@ export const OpenFailedReason = Schema.Literals([
  * @since 0.1.0
  */
 export type OpenFailedReason = typeof OpenFailedReason.Type
-
-/**
- * A process that has a store open.
- *
- * @category models
- * @since 0.2.0
- */
-export const StoreHolder = Schema.Struct({
-  /** Its process id, in its own PID namespace. */
-  processId: Schema.Int,
-  /** The name of its host, or of its container. */
-  host: Schema.String,
-  /** When it opened the store. */
-  since: Schema.DateTimeUtc,
-  /** Whether it lets other processes write, with the option `shared`. */
-  shared: Schema.Boolean,
-  /** Whether it only reads. */
-  readOnly: Schema.Boolean
-})
-
-/**
- * A process that has a store open, as a type.
- *
- * @category models
- * @since 0.2.0
- */
-export type StoreHolder = typeof StoreHolder.Type
 
 /**
  * The store could not be opened. No file was changed.

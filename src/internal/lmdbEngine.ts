@@ -23,14 +23,11 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { ABORT, type Database, openAsClass, type RootDatabase } from "lmdb"
 import { Buffer } from "node:buffer"
 import { statSync } from "node:fs"
-import { isMainThread } from "node:worker_threads"
 import {
   type Batch,
   Engine,
@@ -47,6 +44,7 @@ import { type EngineFailure, OpenFailed } from "../StoreError.ts"
 import * as DatabaseFile from "./databaseFile.ts"
 import { maxKeyBytes } from "./databaseLayout.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./fileLimit.ts"
+import { lockFile } from "./fileOpening.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { formatKey, formatVersion } from "./lmdbBatch.ts"
 import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
@@ -55,7 +53,6 @@ import { isDatabaseClass, openRoot } from "./lmdbOpening.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { type Decide, decideBy, type Outcome, transact, type WritableFiles } from "./lmdbTransaction.ts"
 import { maxReaders } from "./lockFile.ts"
-import * as StoreLock from "./storeLock.ts"
 
 /**
  * What the file says of itself. No data is kept in the unnamed database: clearing it
@@ -191,36 +188,6 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
 
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
-/** Why a worker thread may not open a store. */
-const inWorkerThread = ({ path }: EngineOptions): OpenFailed =>
-  new OpenFailed({
-    reason: "WorkerThread",
-    path,
-    detail: "this is a worker thread, and `worker.terminate()` aborts or hangs the whole process while LMDB works " +
-      "for the thread. Open the store in the main thread (in vitest: `pool: \"forks\"`), or set " +
-      "`allowWorkerThread: true` if the thread always closes the store before it ends"
-  })
-
-/** Looks at the file, and locks it against other processes until the scope closes. */
-const lockFile = Effect.fnUntraced(function*(options: EngineOptions) {
-  const path = yield* Path.Path
-  const file = options.subdirectory ? path.join(options.path, fileName) : options.path
-  if (!isMainThread && !options.allowWorkerThread) return yield* inWorkerThread(options)
-  const seen = yield* DatabaseFile.look(file, options)
-  const lock = yield* StoreLock.acquire({
-    ...options,
-    file,
-    lockFile: options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
-  })
-  /** Looks again where another process may have made or changed the file since, and sees to it that LMDB can open it. */
-  const prepare = Effect.gen(function*() {
-    const header = lock.hasWaited || Option.isNone(seen) ? yield* DatabaseFile.look(file, options) : seen
-    yield* DatabaseFile.prepareLock(file, options, Option.isNone(header))
-    return Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
-  })
-  return { file, lock, prepare }
-})
-
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const { file, lock, prepare } = yield* lockFile(options)
   let mapSize = options.mapSize
@@ -328,7 +295,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   const createDatabases = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
     for (const name of names) yield* Effect.fromResult(openExisting(name))
-    const opened = yield* Effect.fromResult(run("create a database", (present) => present))
+    const opened = yield* Effect.fromResult(run("create a database", (found) => found))
     const missing = names.filter((name) => !opened.databases.has(name))
     if (missing.length > 0 && !options.readOnly) yield* Effect.uninterruptible(makeDatabases(opened, missing))
   })

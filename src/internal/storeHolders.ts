@@ -5,7 +5,8 @@
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { OpenFailed, type StoreHolder } from "../StoreError.ts"
+import { OpenFailed } from "../StoreError.ts"
+import type { StoreHolder } from "../StoreHolder.ts"
 
 /** A line of the lock file. */
 const Line = Schema.fromJsonString(Schema.Struct({

@@ -1,3 +1,5 @@
+// oxlint-disable-next-line typescript/triple-slash-reference -- each project that reads this file needs the declaration
+/// <reference path="./fsNativeExtensions.d.ts" />
 /**
  * The lock that keeps processes apart which LMDB would let share a store.
  *
