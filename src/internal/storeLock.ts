@@ -103,6 +103,14 @@ const findNamespace = (): string | undefined => {
   )
 }
 
+let ownNamespace: { readonly name: string | undefined } | undefined
+
+/** The namespace of this process, which it never leaves. */
+const namespaceOfProcess = (): string | undefined => {
+  ownNamespace ??= { name: findNamespace() }
+  return ownNamespace.name
+}
+
 /** The byte of a namespace. */
 const namespaceByte = (namespace: string): number =>
   namespaces[0] + createHash("sha256").update(namespace).digest().readUIntBE(0, 6)
@@ -144,9 +152,11 @@ const readLines = ({ fd }: Handle): ReadonlyArray<StoreHolders.Line> => {
 
 /** Writes the lines. They are for messages only: a full disk is no reason not to open a store, to delete from it. */
 const writeLines = ({ fd }: Handle, lines: ReadonlyArray<StoreHolders.Line>): void => {
+  // Never cut to nothing: ext4 writes a file that is written after that to the disk when it is closed, which takes long.
+  const bytes = Buffer.from(`${StoreHolders.encode(lines)}\n`)
   Result.try(() => {
-    ftruncateSync(fd, 0)
-    writeSync(fd, StoreHolders.encode(lines), 0)
+    writeSync(fd, bytes, 0, bytes.length, 0)
+    ftruncateSync(fd, bytes.length)
   })
 }
 
@@ -339,7 +349,7 @@ export const acquire = Effect.fnUntraced(function*(
   request: LockRequest
 ): Effect.fn.Return<StoreLock, OpenFailed, Scope.Scope> {
   const { file, lock, path, readOnly, shared } = request
-  const namespace = findNamespace()
+  const namespace = namespaceOfProcess()
   const line: StoreHolders.Line = {
     processId: process.pid,
     host: hostname(),
