@@ -2,6 +2,7 @@
  * What tests of collections need: a store to open them on, a collection of users, and
  * a way to look at the databases below and to damage them.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -89,6 +90,10 @@ const openFile = Effect.fnUntraced(function*(path: string) {
     path,
     subdirectory: true,
     readOnly: false,
+    shared: false,
+    lock: true,
+    lockTimeout: Duration.zero,
+    allowWorkerThread: false,
     mapSize: 64 * 1024 * 1024,
     maxMapSize: undefined,
     durability: "sync",
@@ -122,7 +127,7 @@ export const recordsOf = (
 export const tamper = (path: string, writes: ReadonlyArray<Engine.Write>): Effect.Effect<void, unknown> =>
   Effect.scoped(Effect.gen(function*() {
     const environment = yield* openFile(path)
-    for (const [database] of writes) yield* Effect.fromResult(environment.openDatabase(database))
+    yield* environment.createDatabases(writes.map(([database]) => database))
     yield* environment.commit(() => Result.succeed({ clear: [], writes }))
   }))
 

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../CollectionError.ts"
+import type { Closed, EngineFailure } from "../StoreError.ts"
 import * as Catalog from "./catalog.ts"
 import * as IndexRepair from "./indexRepair.ts"
 import * as IndexSample from "./indexSample.ts"
@@ -36,14 +37,17 @@ const openDatabases = <R>(
   names: ReadonlyArray<string>
 ) =>
   Effect.suspend(() => {
-    const { betweenCommits, environment } = core
+    const { createDatabases, environment } = core
     const present = new Set(environment.databases())
     const missing = names.filter((database) => !present.has(database))
     if (missing.length === 0) return Effect.void
-    const open = Effect.forEach(missing, (database) => Effect.fromResult(environment.openDatabase(database)), {
-      discard: true
-    })
-    return betweenCommits(access.enter(() => open)).pipe(
+    return access.enter(() =>
+      Effect.catchCause(
+        createDatabases(missing),
+        // The store may have been closed meanwhile.
+        (cause): Effect.Effect<never, EngineFailure | Closed> => access.refusal() ?? Effect.failCause(cause)
+      )
+    ).pipe(
       Effect.catchTag("EngineFailure", (failure) =>
         // MDB_DBS_FULL
         Effect.fail(

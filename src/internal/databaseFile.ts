@@ -21,6 +21,9 @@ import { checkAccess, folderMode, isWritableByAnybody, lookAt, openMany, refuse,
 import { pageSize as supportedPageSize } from "./fileLimit.ts"
 import * as LockFile from "./lockFile.ts"
 
+/** The database that holds what a file says of itself: under `format` the version of its layout. */
+export const metaName = "meta"
+
 /** What the meta pages of a database file say. */
 export interface DatabaseHeader {
   /** The size of a page, in bytes. */
@@ -94,6 +97,10 @@ const describeForeign = (head: DataView): string =>
     head.getUint32(offsetOf.magicOfStockLmdb, true) === magicNumber
     ? "the file is a database of stock LMDB, whose format differs from this engine's"
     : "the file is not a database of this engine"
+
+/** What is wrong with a file that another program of the engine has made. */
+export const foreignFile =
+  "another program made this database with lmdb-js; open it with that program, or give the store a path of its own"
 
 /** A file that is being looked at. */
 interface OpenFile {
@@ -188,8 +195,12 @@ const checkPages = Effect.fnUntraced(function*(
     const free = freeList.root === undefined ? [] : yield* DatabasePages.checkFreeList(pages, freeList.root, from)
     // The engine does not write a page at the end of the file that it takes and frees at once.
     if (!isRest(free, pageCount, lastPage)) return yield* truncated(lastPage)
-    const databases = names.root === undefined ? [] : yield* DatabasePages.checkDatabases(pages, names.root)
-    return { free, databases }
+    const named = names.root === undefined ? [] : yield* DatabasePages.checkDatabases(pages, names.root)
+    // A process that was killed while it made the file has left none, or the first alone.
+    if (named.length > 0 && !named.some(({ name, tree }) => tree !== undefined && name === metaName)) {
+      return yield* refuse(file.path, "UnsupportedFormat", foreignFile)
+    }
+    return { free, databases: named.flatMap(({ tree }) => tree === undefined ? [] : [tree]) }
   })
   const { databases, free } = yield* Effect.catchTags(checkFew, {
     ForeignTree: ({ name }) =>
@@ -307,16 +318,15 @@ export const lockFileOf = (path: Path.Path, file: string, subdirectory: boolean)
   subdirectory ? path.join(path.dirname(file), "lock.mdb") : `${file}-lock`
 
 /**
- * Sees to it that the engine can open a database file: makes missing folders, makes
- * the lock file, and looks at what is there. Gives what the file says of itself, none
+ * Makes missing folders, and looks at what is there. Gives what the file says of itself, none
  * for a new one or an empty one, which the engine makes a database of.
  */
-export const prepare = Effect.fnUntraced(function*(
+export const look = Effect.fnUntraced(function*(
   file: string,
   opening: Opening
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
-  const { fileMode, readOnly, subdirectory } = opening
+  const { fileMode, readOnly } = opening
   const folder = path.dirname(file)
   const access = { writable: !readOnly }
   if (!readOnly) yield* makeFolder(folder, fileMode)
@@ -332,8 +342,17 @@ export const prepare = Effect.fnUntraced(function*(
     yield* checkAccess(file, access)
     if (!readOnly && !isWritableByAnybody(info.value.mode)) return yield* refuse(file, "Permission", frozen)
   }
-  const lock = lockFileOf(path, file, subdirectory)
-  const databaseMode = Option.match(info, { onNone: () => undefined, onSome: ({ mode }) => isNew ? undefined : mode })
-  yield* LockFile.prepare(lock, file, { fileMode, readOnly, databaseMode })
   return header
+})
+
+/** Sees to it that the engine can open its lock file. */
+export const prepareLock = Effect.fnUntraced(function*(
+  file: string,
+  { fileMode, readOnly, subdirectory }: Opening,
+  isNew: boolean
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
+  const path = yield* Path.Path
+  const info = yield* lookAt(file)
+  const databaseMode = isNew ? undefined : Option.getOrUndefined(info)?.mode
+  yield* LockFile.prepare(lockFileOf(path, file, subdirectory), file, { fileMode, readOnly, databaseMode })
 })

@@ -2,6 +2,7 @@
  * What all holders of one open store share.
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
@@ -64,8 +65,11 @@ export interface StoreCore {
   readonly isReadable: () => boolean
   /** Runs an effect as soon as and as long as the environment can be read. */
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Runs an effect while no commit runs. */
-  readonly betweenCommits: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /**
+   * Opens databases, and creates those that do not exist, while no commit runs. Who waits can be interrupted; the
+   * databases are then created nevertheless.
+   */
+  readonly createDatabases: Environment["createDatabases"]
   /** What must happen before a snapshot is opened: the first of a row lets the limit be seen again. */
   readonly beforeSnapshot: Effect.Effect<void>
   /** Opens a snapshot; it is given up when the store closes. */
@@ -90,12 +94,11 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   )
   const lock = yield* RwLock.make
   const oneCommit = yield* Semaphore.make(1)
-  const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
-    Result.flatMap(
-      Result.all([StructureDefinitions.structuresName, recordsName].map(environment.openDatabase)),
-      environment.stats
-    )
-  ).pipe(
+  const { fileBytes, mapSize, pageSize } = yield* environment.createDatabases([
+    StructureDefinitions.structuresName,
+    recordsName
+  ]).pipe(
+    Effect.andThen(Effect.suspend(() => Effect.fromResult(environment.stats()))),
     Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
   )
   const buffer = WriteBuffer.make(options)
@@ -162,7 +165,12 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     isOpen: () => isOpen,
     isReadable: committer.isReadable,
     whileReadable: lock.withRead,
-    betweenCommits: (effect) => oneCommit.withPermit(effect),
+    createDatabases: (names) =>
+      Effect.suspend(() => {
+        const done = Deferred.makeUnsafe<void, EngineFailure>()
+        fork(Effect.asVoid(Deferred.into(oneCommit.withPermit(environment.createDatabases(names)), done)))
+        return Deferred.await(done)
+      }),
     beforeSnapshot: Effect.suspend(() =>
       environment.mustResize() ? oneCommit.withPermit(committer.restoreLimit) : Effect.void
     ),

@@ -112,7 +112,7 @@ const live = (store: StoreService, collections: Collections.Collections, lane: n
 }
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, mapSize: "256 KiB", batchSize, flushInterval })
+  const store = yield* Store.make({ path, shared: true, mapSize: "256 KiB", batchSize, flushInterval })
   const open = Effect.all([
     Collections.open("archive", life.number, sayWork),
     Collections.openAll(life.number, sayWork)
