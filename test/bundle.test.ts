@@ -10,7 +10,7 @@ import * as esbuild from "esbuild"
 import * as process from "node:process"
 
 /** The packages that load native code by paths of their own. README.md names the same. */
-const externals: ReadonlyArray<string> = ["lmdb"]
+const externals: ReadonlyArray<string> = ["lmdb", "fs-native-extensions"]
 
 interface Kind {
   readonly format: "esm" | "cjs"

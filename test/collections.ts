@@ -134,8 +134,9 @@ export const tamper = (path: string, writes: ReadonlyArray<Engine.Write>): Effec
 /** Writes to the databases of a store that is open, below it. */
 export const damage = (writes: ReadonlyArray<Engine.Write>) =>
   Effect.flatMap(Store, (store) => {
-    const { betweenCommits, environment } = store[StoreInternals.TypeId].holder.core
-    return betweenCommits(environment.commit(() => Result.succeed({ clear: [], writes })))
+    const { environment } = store[StoreInternals.TypeId].holder.core
+    // No commit runs then beside this one.
+    return Effect.andThen(store.flush, environment.commit(() => Result.succeed({ clear: [], writes })))
   })
 
 /** The users on a store of their own, and the batches that reached its engine. */
