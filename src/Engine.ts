@@ -16,6 +16,7 @@
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type * as Result from "effect/Result"
@@ -45,6 +46,14 @@ export interface EngineOptions {
   readonly subdirectory: boolean
   /** Whether writes are refused and nothing is created. */
   readonly readOnly: boolean
+  /** Whether other processes may have the file open for writing too. */
+  readonly shared: boolean
+  /** Whether the file is locked against other processes. */
+  readonly lock: boolean
+  /** How long to wait for another process that has the file open. */
+  readonly lockTimeout: Duration.Duration
+  /** Whether the file may be opened in a worker thread. */
+  readonly allowWorkerThread: boolean
   /** The size of the map in bytes: the file stays within it until `resize`. */
   readonly mapSize: number
   /**
@@ -247,14 +256,18 @@ export interface Environment extends Reader {
   /** The names of the databases that there are. */
   readonly databases: () => ReadonlyArray<string>
 
+  /** Opens a database if there is one of that name. Does not wait for other processes. */
+  readonly openDatabase: (name: string) => Result.Result<void, EngineFailure>
+
   /**
-   * Creates a database where there is none of that name, if the file can be written to.
+   * Opens databases, and creates those that do not exist, all or none, if the file can be written to.
+   * Waits for a process that writes, but only when there is something to create.
    *
    * **Gotchas**
    *
    * Not to be run while a commit runs.
    */
-  readonly openDatabase: (name: string) => Result.Result<void, EngineFailure>
+  readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
   /** Opens a snapshot of the present records. */
   readonly snapshot: () => Result.Result<Snapshot, EngineFailure>
@@ -317,6 +330,6 @@ export interface Environment extends Reader {
 export class Engine extends Context.Service<Engine, {
   /** The name of the file inside the folder of a store. */
   readonly fileName: string
-  /** Opens or creates the environment at a path. */
+  /** Opens or creates the environment at a path. Waits for other processes; the wait can be interrupted. */
   readonly open: (options: EngineOptions) => Effect.Effect<Environment, OpenFailed, Scope.Scope>
 }>()("effect-lmdb/Engine") {}

@@ -71,7 +71,7 @@ const makeWithEngine = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
   const resolved = yield* resolve(options)
-  const hold = yield* Effect.acquireRelease(StoreRegistry.hold(resolved), StoreRegistry.close)
+  const hold = yield* StoreRegistry.hold(resolved)
   const access = StoreAccess.make(hold)
   const transactions = TransactionMethods.make(hold, access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>

@@ -13,6 +13,7 @@
 import * as Schema from "effect/Schema"
 import { bytes, count } from "./internal/quantity.ts"
 import { LostWrites, showLost } from "./LostWrites.ts"
+import { StoreHolder } from "./StoreHolder.ts"
 
 const inCollection = ({ collection }: { readonly collection?: string | undefined }): string =>
   collection === undefined ? "" : ` in collection "${collection}"`
@@ -309,7 +310,10 @@ export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly
  * - `Truncated`: the file is shorter than its own header says
  * - `Encrypted`: the encryption key is missing, superfluous or wrong
  * - `UnsupportedFormat`: a later version of this package, or another program of the engine, wrote the file
- * - `AlreadyOpen`: open in this process with another value of the option that the field `option` names
+ * - `AlreadyOpen`: another process, thread or copy of this package has it open, and is named in the field `holder`
+ *   where it is known; or it is open in this process with another value of the option that the field `option` names
+ * - `WorkerThread`: this is a worker thread, and the option `allowWorkerThread` is not set
+ * - `LockUnavailable`: the platform or the file system has no locks to keep other processes out
  * - `Engine`: the engine refused for another reason; `cause` has it
  *
  * @category errors
@@ -324,6 +328,8 @@ export const OpenFailedReason = Schema.Literals([
   "Encrypted",
   "UnsupportedFormat",
   "AlreadyOpen",
+  "WorkerThread",
+  "LockUnavailable",
   "Engine"
 ])
 
@@ -350,6 +356,8 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
   detail: Schema.String,
   /** The name of the option that makes no sense (`BadOption`), or is another where the store is open (`AlreadyOpen`). */
   option: Schema.optional(Schema.String),
+  /** The process that has the store open, with the reason `AlreadyOpen`, where it is known. */
+  holder: Schema.optional(StoreHolder),
   /** What the operating system or the engine said, where it did. */
   cause: Schema.optional(Schema.Defect())
 }) {

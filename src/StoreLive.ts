@@ -50,6 +50,9 @@ const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: st
  * | `STORE_SUBDIRECTORY` | `subdirectory` |
  * | `STORE_READ_ONLY` | `readOnly` |
  * | `STORE_SHARED` | `shared` |
+ * | `STORE_LOCK_TIMEOUT` | `lockTimeout`, as in `3 seconds` |
+ * | `STORE_LOCK` | `lock` |
+ * | `STORE_ALLOW_WORKER_THREAD` | `allowWorkerThread` |
  * | `STORE_BATCH_SIZE` | `batchSize` |
  * | `STORE_BATCH_BYTES` | `batchBytes`, as in `4 MiB`, or a number of bytes |
  * | `STORE_FLUSH_INTERVAL` | `flushInterval`, as in `1 second`, a number of milliseconds, or `infinity` |
@@ -77,6 +80,9 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   subdirectory: optional("STORE_SUBDIRECTORY", Config.Boolean),
   readOnly: optional("STORE_READ_ONLY", Config.Boolean),
   shared: optional("STORE_SHARED", Config.Boolean),
+  lockTimeout: optional("STORE_LOCK_TIMEOUT", interval),
+  lock: optional("STORE_LOCK", Config.Boolean),
+  allowWorkerThread: optional("STORE_ALLOW_WORKER_THREAD", Config.Boolean),
   batchSize: optional("STORE_BATCH_SIZE", Config.Int),
   batchBytes: optional("STORE_BATCH_BYTES", size),
   flushInterval: optional("STORE_FLUSH_INTERVAL", interval),

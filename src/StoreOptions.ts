@@ -35,12 +35,31 @@ export interface StoreOptions {
    */
   readonly readOnly?: boolean | undefined
   /**
-   * Whether several processes may have the store open for writing at the same time. Every one of them
-   * must set it. `insert`, `update`, `deleteOrFail` and the writes of a collection with a unique index
+   * Whether several processes, or threads, may have the store open for writing at the same time. Every one
+   * of them must set it. `insert`, `update`, `deleteOrFail` and the writes of a collection with a unique index
    * are then checked inside of the commit and return after it, so that they are exact across processes.
+   * Without it, one process writes at a time. Processes that only read are let in with and without it.
    * Default: `false`.
    */
   readonly shared?: boolean | undefined
+  /**
+   * How long to wait for another process that has the store open, before the opening fails with `AlreadyOpen`.
+   * An infinite duration waits until that process ends. Default: 3 seconds.
+   */
+  readonly lockTimeout?: Duration.Input | undefined
+  /**
+   * Whether the store is locked against other processes. With `false` the program itself must see to it that
+   * no two processes write, that all processes are of one PID namespace, and that no process opens the store while
+   * another one creates it. Otherwise the data may be damaged, or the event loop may stop. It is for platforms
+   * and file systems without locks, where opening fails with `LockUnavailable`. Default: `true`.
+   */
+  readonly lock?: boolean | undefined
+  /**
+   * Whether the store may be opened in a worker thread. When a thread ends with `worker.terminate()` while LMDB
+   * works for it, the whole process aborts or hangs. Set it only where threads close their stores before they end.
+   * Several threads also need `shared`. Default: `false`.
+   */
+  readonly allowWorkerThread?: boolean | undefined
   /** How many pending writes, counted by distinct keys, start a commit. Default: 1000. */
   readonly batchSize?: number | undefined
   /** How many bytes of pending writes, encoded, start a commit. Default: 4 MiB. */

@@ -16,7 +16,7 @@ describe("databases", () => {
   it.effect("have keys of their own, and are written to and cleared in one transaction", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
-      for (const name of ["one", "other"]) Result.getOrThrow(environment.openDatabase(name))
+      yield* environment.createDatabases(["one", "other"])
       yield* environment.commit(plan([put("one", "a", 1), put("other", "a", 2), put("other", "b", 3)]))
       assert.strictEqual(Result.getOrThrow(environment.get("one", key("a")))?.length, 1)
       assert.strictEqual(Result.getOrThrow(environment.get("other", key("a")))?.length, 2)
@@ -31,7 +31,7 @@ describe("databases", () => {
   it.effect("are undone together when a transaction does not fit", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
-      Result.getOrThrow(environment.openDatabase("other"))
+      yield* environment.createDatabases(["other"])
       yield* environment.commit(plan([put(recordsDatabase, "a"), put("other", "a")]))
       const full = environment.commit(plan([put(recordsDatabase, "b"), put("other", "large", 2 * mebibyte)], "other"))
       assert.propertyVal(yield* Effect.flip(full), "_tag", "EngineFull")
@@ -64,9 +64,9 @@ describe("databases", () => {
       const names = [recordsDatabase, "größe", "日本", "😀", "with space", "meta2", "x".repeat(500)].toSorted()
       const written = yield* Effect.scoped(Effect.gen(function*() {
         const { environment } = yield* open({ path })
-        for (const name of names) Result.getOrThrow(environment.openDatabase(name))
+        yield* environment.createDatabases(names)
         // That it is there already is nothing to it
-        for (const name of names) Result.getOrThrow(environment.openDatabase(name))
+        yield* environment.createDatabases(names)
         assert.deepStrictEqual(environment.databases().toSorted(), names)
         yield* environment.commit(plan(names.map((name) => put(name, name.slice(0, 5)))))
         yield* environment.resize(2 * mebibyte, { useReserve: false })
@@ -79,7 +79,7 @@ describe("databases", () => {
           const { environment } = yield* open({ path, readOnly })
           assert.deepStrictEqual(environment.databases().toSorted(), names)
           assert.deepStrictEqual(names.map((name) => keysIn(environment, name)), written)
-          Result.getOrThrow(environment.openDatabase("new"))
+          yield* environment.createDatabases(["new"])
           assert.strictEqual(environment.databases().includes("new"), !readOnly)
           assert.strictEqual(countOf(environment, "new"), 0)
         }))
@@ -89,10 +89,10 @@ describe("databases", () => {
   it.effect("are all in a snapshot as they were, also those that were made, cleared or resized later", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
-      Result.getOrThrow(environment.openDatabase("other"))
+      yield* environment.createDatabases(["other"])
       yield* environment.commit(plan([put(recordsDatabase, "a", 1), put("other", "a", 2), put("other", "b", 3)]))
       const snapshot = Result.getOrThrow(environment.snapshot())
-      Result.getOrThrow(environment.openDatabase("later"))
+      yield* environment.createDatabases(["later"])
       yield* environment.commit(plan([put(recordsDatabase, "a", 9), put("other", "c"), put("later", "a")], "other"))
       const assertUnchanged = () => {
         assert.strictEqual(Result.getOrThrow(snapshot.get(recordsDatabase, key("a")))?.length, 1)

@@ -11,7 +11,7 @@ describe("another process that commits a record before a pending write to it", (
   it.effect("leaves no entry behind, when it is another program", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const store = yield* Store.make({ path, flushInterval: "Infinity" })
+      const store = yield* Store.make({ path, shared: true, flushInterval: "Infinity" })
       const people = yield* Effect.provideService(openAges, Store, store)
       yield* people.put(1, { age: 10 })
       yield* store.flush

@@ -146,7 +146,7 @@ describe("records with fields in common", () => {
     Effect.gen(function*() {
       for (const options of [{}, { checksums: true }, { compression: true }]) {
         const path = yield* temporaryFolder
-        const store = yield* Store.make({ ...options, path })
+        const store = yield* Store.make({ ...options, path, shared: true })
         assert.strictEqual(spawnSync(process.execPath, [program, path, "0", "3000"], { encoding: "utf8" }).stderr, "")
         const number = 2999
         // What another process commits is seen in a later turn of the event loop.
@@ -199,8 +199,8 @@ describe("records with fields in common", () => {
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
-        const store = yield* Store.make({ path, durability: "noSync" })
-        const reader = yield* Store.make({ path, durability: "noSync" })
+        const store = yield* Store.make({ path, shared: true, durability: "noSync" })
+        const reader = yield* Store.make({ path, shared: true, durability: "noSync" })
         const each = 4000
         const writers = yield* Effect.all(
           [0, 1, 2].map((number) => putShapes(path, number * each, each)),

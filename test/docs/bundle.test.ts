@@ -10,7 +10,7 @@ import * as esbuild from "esbuild"
 import * as process from "node:process"
 
 /** The packages that load native code by paths of their own. README.md names the same. */
-const externals: ReadonlyArray<string> = ["lmdb"]
+const externals: ReadonlyArray<string> = ["lmdb", "fs-native-extensions"]
 
 interface Kind {
   readonly format: "esm" | "cjs"
@@ -35,7 +35,7 @@ const linkFolder = Effect.fnUntraced(function*(from: string, to: string) {
 const bundle = Effect.fnUntraced(function*({ format, minify }: Kind) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const repository = yield* path.fromFileUrl(new URL("..", import.meta.url))
+  const repository = yield* path.fromFileUrl(new URL("../..", import.meta.url))
   const folder = yield* fs.makeTempDirectoryScoped()
   const outfile = path.join(folder, format === "esm" ? "program.mjs" : "program.cjs")
   yield* Effect.promise(() =>

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { open as openLmdb, type RootDatabase } from "lmdb"
 import { spawn } from "node:child_process"
 import {
   chmodSync,
@@ -97,6 +98,68 @@ describe("a file that is no database of ours", () => {
       assert.strictEqual((yield* refused({ path: folder, readOnly: true })).reason, "Missing")
       yield* withStore({ path: folder }, (store) => store.put("a", 1))
       assert.strictEqual(yield* withStore({ path: folder }, (store) => store.size), 1)
+    }))
+})
+
+/** Makes a database with lmdb-js, as another program does. */
+const makeWithLmdb = (path: string, use: (root: RootDatabase<unknown, string>) => Promise<unknown>) =>
+  Effect.promise(() => {
+    const root = openLmdb<unknown, string>({ path })
+    return use(root).then(() => root.close())
+  })
+
+describe("a database of another program of lmdb-js", () => {
+  it.effect.each<readonly [what: string, use: (root: RootDatabase<unknown, string>) => Promise<unknown>]>([
+    ["records in the unnamed database", (root) => root.put("a", { x: 1 })],
+    ["a record that is called as our database", (root) => root.put("meta", 1)],
+    ["a named database", (root) => root.openDB({ name: "users" }).put("a", 1)],
+    ["many records", (root) =>
+      root.batch(() => {
+        for (let number = 0; number < 5000; number++) void root.put(`key ${number}`, "x".repeat(50))
+      })],
+    ["a database that is called as ours, with other records", (root) => root.openDB({ name: "meta" }).put("a", 1)],
+    [
+      "an empty database that is called as ours, and another",
+      (root) => {
+        root.openDB({ name: "meta" })
+        return root.openDB({ name: "users" }).put("a", 1)
+      }
+    ]
+  ])("with %s is UnsupportedFormat, and is left as it was", ([, use]) =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* makeWithLmdb(path, use)
+      const before = readFileSync(join(path, "data.mdb"))
+      for (const options of [{ path }, { path, readOnly: true }, { path, verify: false }, { path, shared: true }]) {
+        const error = yield* refused(options)
+        assert.strictEqual(error.reason, "UnsupportedFormat")
+        assert.include(error.detail, "another program")
+      }
+      assert.isTrue(readFileSync(join(path, "data.mdb")).equals(before))
+    }))
+
+  it.effect("in which nothing is kept counts as new, as what is left of a store whose first process was killed", () =>
+    Effect.gen(function*() {
+      for (
+        const use of [
+          () => Promise.resolve(),
+          (root: RootDatabase<unknown, string>) => Promise.resolve(root.openDB({ name: "meta", encoding: "binary" }))
+        ]
+      ) {
+        const path = yield* temporaryFolder
+        yield* makeWithLmdb(path, use)
+        yield* withStore({ path }, (store) => store.put("a", 1))
+        assert.strictEqual(yield* withStore({ path }, (store) => store.size), 1)
+      }
+    }))
+
+  it.effect("that was a store is not written to when it is opened", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => store.put("a", 1))
+      const before = readFileSync(join(path, "data.mdb"))
+      yield* withStore({ path }, (store) => store.size)
+      assert.isTrue(readFileSync(join(path, "data.mdb")).equals(before))
     }))
 })
 

@@ -249,7 +249,7 @@ describe("the lock file", () => {
       yield* withStore({ path }, (store) => store.put("a", 2))
       assert.strictEqual(statSync(lock).ino, ino)
       assert.strictEqual(statSync(lock).size, size)
-      assert.deepStrictEqual(readdirSync(path).toSorted(), ["data.mdb", "lock.mdb"])
+      assert.deepStrictEqual(readdirSync(path).toSorted(), ["data.mdb", "lock.mdb", "store.lock"])
     }))
 
   it("that finds no room is OpenFailed", () => {

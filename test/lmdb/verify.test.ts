@@ -151,9 +151,10 @@ describe("verify", () => {
       assert.strictEqual(yield* outcomeOf({ path, verify: true }), "NotADatabase")
     }))
 
-  it.effect("takes databases of another program, but not of kinds that this package does not know", () =>
+  it.effect("takes databases of another program in a store, but not of kinds that this package does not know", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => store.put("a", 1))
       const root = openLmdb({ path, pageSize, noSubdir: false })
       yield* Effect.promise(() => root.openDB({ name: "plain" }).put("key", { n: 1 }))
       yield* Effect.promise(() => root.close())
@@ -182,7 +183,7 @@ describe("verify", () => {
         (started) => Effect.sync(() => started.kill("SIGKILL"))
       )
       for (let count = 0; count < 10; count++) {
-        assert.strictEqual(yield* outcomeOf({ path, readOnly: count % 2 === 0, verify: true }), "opened")
+        assert.strictEqual(yield* outcomeOf({ path, shared: true, readOnly: count % 2 === 0, verify: true }), "opened")
       }
       assert.isNull(child.exitCode)
     }))

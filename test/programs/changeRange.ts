@@ -16,4 +16,4 @@ const program = Effect.gen(function*() {
   yield* store.putMany({ other: "process" })
 })
 
-NodeRuntime.runMain(Effect.provide(program, Store.layer({ path })))
+NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, shared: true })))

@@ -19,4 +19,4 @@ const program = Effect.forEach(Array.from({ length: Number(times) }, (_, number)
     })
   ), { discard: true })
 
-await Effect.runPromise(Effect.provide(program, Store.layer({ path })))
+await Effect.runPromise(Effect.provide(program, Store.layer({ path, shared: true })))

@@ -114,7 +114,7 @@ const live = (store: StoreService, collections: KillCollections.Collections, lan
 }
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, mapSize: "256 KiB", batchSize, flushInterval })
+  const store = yield* Store.make({ path, shared: true, mapSize: "256 KiB", batchSize, flushInterval })
   const open = Effect.all([
     KillCollections.open("archive", life.number, sayWork),
     KillCollections.openAll(life.number, sayWork)

@@ -31,7 +31,7 @@ const ended = Effect.callback<void>((resume) => {
 const others = (values: Iterable<unknown>): number => Math.max(0, new Set(values).size - 1)
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, readOnly })
+  const store = yield* Store.make({ path, shared: true, readOnly })
   if (stays) {
     yield* Stream.runForEach(store.entries(), () => Effect.andThen(say("in the middle"), ended))
     return

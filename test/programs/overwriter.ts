@@ -21,4 +21,4 @@ const program = Effect.gen(function*() {
   }
 })
 
-NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, durability: "noSync" })))
+NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, shared: true, durability: "noSync" })))

@@ -13,4 +13,4 @@ const [, , path = "", key = "", age = ""] = process.argv
 
 const program = Effect.flatMap(openAges, (ages) => ages.put(Number(key), { age: Number(age) }))
 
-NodeRuntime.runMain(Effect.provide(program, Store.layer({ path })))
+NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, shared: true })))

@@ -18,4 +18,4 @@ const program = Effect.gen(function*() {
   }
 })
 
-NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, batchSize: 200, durability: "noSync" })))
+NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, shared: true, batchSize: 200, durability: "noSync" })))

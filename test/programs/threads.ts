@@ -14,7 +14,7 @@ const Arguments = Schema.Struct({ path: Schema.String, number: Schema.Int, times
 const { number, path, times } = Schema.decodeUnknownSync(Arguments)(workerData)
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path })
+  const store = yield* Store.make({ path, shared: true, allowWorkerThread: true })
   for (let count = 1; count <= times; count++) {
     yield* store.update(
       `thread ${number}`,

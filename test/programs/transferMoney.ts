@@ -37,4 +37,4 @@ const program = Effect.gen(function*() {
   process.stdout.write("done\n")
 })
 
-NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, durability: "noSync" })))
+NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, shared: true, durability: "noSync" })))

@@ -36,7 +36,7 @@ const untilDone = <A, E>(transaction: Effect.Effect<A, E | TransactionConflict>)
 const sayWrong = (differences: ReadonlyArray<string>) => Effect.forEach(differences, (each) => say(`wrong ${each}`))
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, durability: "noSync" })
+  const store = yield* Store.make({ path, shared: true, durability: "noSync" })
   const bank = yield* Bank.open(store)
   const random = Random.make(seed)
   yield* say("open")

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -72,6 +73,10 @@ const writeRaw = (path: string, key: string, value: Uint8Array) =>
       path,
       subdirectory: true,
       readOnly: false,
+      shared: false,
+      lock: true,
+      lockTimeout: Duration.zero,
+      allowWorkerThread: false,
       mapSize: 1024 * 1024,
       maxMapSize: undefined,
       durability: "sync",
@@ -80,7 +85,7 @@ const writeRaw = (path: string, key: string, value: Uint8Array) =>
       fileMode: 0o600,
       encryptionKey: undefined
     })
-    yield* Effect.fromResult(environment.openDatabase(recordsDatabase))
+    yield* environment.createDatabases([recordsDatabase])
     yield* environment.commit(writing([ByteString(key), value]))
   }).pipe(Effect.scoped, Effect.provide(LmdbEngine.layer))
 

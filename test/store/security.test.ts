@@ -78,6 +78,7 @@ describe.skipIf(process.platform === "win32")("the files of a new store", () => 
         "a/b": "700",
         "a/b/data.mdb": "600",
         "a/b/lock.mdb": "600",
+        "a/b/store.lock": "600",
         "copy 0": "700",
         "copy 0/data.mdb": "600",
         "copy 1": "600",
@@ -85,9 +86,11 @@ describe.skipIf(process.platform === "win32")("the files of a new store", () => 
         "copy 2/data.mdb": "600",
         "file.mdb": "600",
         "file.mdb-lock": "600",
+        "file.mdb-store.lock": "600",
         "mine": "755",
         "mine/data.mdb": "600",
-        "mine/lock.mdb": "600"
+        "mine/lock.mdb": "600",
+        "mine/store.lock": "600"
       })
     }))
 })

@@ -32,6 +32,9 @@ describe("options from configuration", () => {
         STORE_SUBDIRECTORY: "false",
         STORE_READ_ONLY: "false",
         STORE_SHARED: "true",
+        STORE_LOCK_TIMEOUT: "1 second",
+        STORE_LOCK: "true",
+        STORE_ALLOW_WORKER_THREAD: "false",
         STORE_BATCH_SIZE: "10",
         STORE_BATCH_BYTES: "1 MiB",
         STORE_FLUSH_INTERVAL: "5 seconds",
@@ -61,6 +64,9 @@ describe("options from configuration", () => {
     ["STORE_MAP_SIZE", "big"],
     ["STORE_READ_ONLY", "perhaps"],
     ["STORE_SHARED", "sometimes"],
+    ["STORE_LOCK_TIMEOUT", "later"],
+    ["STORE_LOCK", "maybe"],
+    ["STORE_ALLOW_WORKER_THREAD", "why"],
     ["STORE_KEY_ENCODING", "utf7"],
     ["STORE_DURABILITY", "never"]
   ])("StoreLive: %s=%s is a ConfigError that names it", ([name, value]) =>

@@ -1,4 +1,5 @@
 /** What tests of the engine need: an environment that no store is on. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { statSync } from "node:fs"
@@ -19,6 +20,10 @@ export const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> 
     path,
     subdirectory: true,
     readOnly: false,
+    shared: false,
+    lock: true,
+    lockTimeout: Duration.zero,
+    allowWorkerThread: false,
     mapSize: mebibyte,
     maxMapSize: undefined,
     durability: "sync",
@@ -28,7 +33,7 @@ export const open = Effect.fnUntraced(function*(options: Partial<EngineOptions> 
     encryptionKey: undefined,
     ...options
   })
-  Result.getOrThrow(environment.openDatabase(recordsDatabase))
+  yield* environment.createDatabases([recordsDatabase])
   return { environment, lengthOf: () => statSync(join(path, "data.mdb")).size, path, engine }
 })
 

@@ -75,6 +75,7 @@ export const make: (fault: Fault) => Effect.Effect<FailingEngine> = Effect.fnUnt
     ...environment,
     ...reader(environment),
     openDatabase: (name) => read("open a database", () => environment.openDatabase(name)),
+    createDatabases: (names) => run("create a database", environment.createDatabases(names)),
     snapshot: () =>
       read(
         "snapshot",

@@ -63,7 +63,7 @@ const bytesOf = (path: string): number => statSync(join(path, "data.mdb")).size
 /** Several processes read, all of one state each time, while this one writes; one more is killed in the middle of a reading. */
 const useProcesses = Effect.fnUntraced(function*(processes: number, recorder: Recorder) {
   const path = yield* temporaryFolder
-  const store = yield* Store.make({ path })
+  const store = yield* Store.make({ path, shared: true })
   yield* store.putMany(sameEntries(0))
   const observers = yield* Effect.all(
     Array.from({ length: processes }, (_, index) => Observer.start({ path, readOnly: index % 2 === 0, stays: false })),
@@ -108,7 +108,7 @@ export const useThreads = Effect.fnUntraced(function*(threads: number, times: nu
   )
   recorder.count("threads", threads)
   for (const ending of endings) recorder.expect(ending === "0", `a thread ended with ${ending}`)
-  const store = yield* Store.make({ path })
+  const store = yield* Store.make({ path, shared: true })
   for (let number = 0; number < threads; number++) {
     const counted = yield* store.get(`thread ${number}`)
     recorder.expect(

@@ -41,7 +41,7 @@ export const useTransactingProcesses = Effect.fnUntraced(function*(
   recorder: Recorder
 ) {
   const path = yield* temporaryFolder
-  const store = yield* Store.make({ path })
+  const store = yield* Store.make({ path, shared: true })
   const bank = yield* Bank.open(store)
   yield* Bank.fill(bank)
   const endings = yield* runProcesses(path, options.processes, options.times, Random.make(options.seed))

@@ -56,7 +56,7 @@ describe("several processes", () => {
   it.effect("that move money among the same accounts keep the sum, during and at the end", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const store = yield* Store.make({ path, durability: "noSync" })
+      const store = yield* Store.make({ path, shared: true, durability: "noSync" })
       yield* store.putMany(accounts.map((name) => [name, 100] as const))
       const printed = yield* Queue.unbounded<void>()
       const transfers = () =>
@@ -82,7 +82,7 @@ describe("several processes", () => {
   it.effect("a transaction is in conflict with what another process commits: to a key and to a range that it has read", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const store = yield* Store.make({ path })
+      const store = yield* Store.make({ path, shared: true })
       yield* store.putMany({ a: 1, b: 2, x: 3, y: 4 })
       const reads: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
         store.get("x"),
@@ -112,7 +112,7 @@ describe("several processes", () => {
       const committed = yield* Deferred.make<void>()
       const goOn = yield* Deferred.make<void>()
       let isHeld = false
-      const { store } = yield* openWith({ path }, (environment) => ({
+      const { store } = yield* openWith({ path, shared: true }, (environment) => ({
         // Held back behind the commit: what was pending is on disk, and the store does not know yet
         commit: (plan) =>
           Effect.tap(

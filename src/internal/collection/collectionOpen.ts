@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
+import type { Closed, EngineFailure } from "../../StoreError.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
@@ -38,14 +39,17 @@ const openDatabases = <R>(
   names: ReadonlyArray<string>
 ) =>
   Effect.suspend(() => {
-    const { betweenCommits, environment } = core
+    const { createDatabases, environment } = core
     const present = new Set(environment.databases())
     const missing = names.filter((database) => !present.has(database))
     if (missing.length === 0) return Effect.void
-    const open = Effect.forEach(missing, (database) => Effect.fromResult(environment.openDatabase(database)), {
-      discard: true
-    })
-    return betweenCommits(access.enter(() => open)).pipe(
+    return access.enter(() =>
+      Effect.catchCause(
+        createDatabases(missing),
+        // The store may have been closed meanwhile.
+        (cause): Effect.Effect<never, EngineFailure | Closed> => access.refusal() ?? Effect.failCause(cause)
+      )
+    ).pipe(
       Effect.catchTag("EngineFailure", (failure) =>
         // MDB_DBS_FULL
         Effect.fail(

@@ -13,6 +13,9 @@
  * - Without `overlappingSync` a commit writes the pages, waits for the disk and
  *   only then writes the meta page, all outside the main thread. With it, the same
  *   calls wait for the disk on the main thread, or `close` may never return.
+ * - It opens databases in write transactions on the main thread. Those that exist are
+ *   opened in read transactions here (`lmdbOpening.ts`), and new ones are made in a
+ *   transaction that waits for other processes outside the main thread.
  * - The error behind "Commit failed" is the rejection of a second promise, which
  *   ends the process when nobody listens to it.
  */
@@ -20,11 +23,10 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import { ABORT, type Database, open as openLmdb, type RootDatabase } from "lmdb"
+import { ABORT, type Database, openAsClass, type RootDatabase } from "lmdb"
 import { Buffer } from "node:buffer"
 import { statSync } from "node:fs"
 import {
@@ -44,12 +46,14 @@ import { metaDatabase } from "../databases.ts"
 import * as AddressSpace from "./addressSpace.ts"
 import * as FileCheck from "./file/fileCheck.ts"
 import * as FileIdentity from "./file/fileIdentity.ts"
+import { lockFile } from "./file/fileOpening.ts"
 import { maxReaders } from "./file/lockFile.ts"
 import { maxKeyBytes, maxValueBytes } from "./file/pageLayout.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { formatKey, formatVersion } from "./lmdbBatch.ts"
 import { dictionaryOf, loadsDictionary } from "./lmdbDictionary.ts"
-import { failure, refuse } from "./lmdbErrors.ts"
+import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
+import { isDatabaseClass, openRoot } from "./lmdbOpening.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { type Decide, decideBy, type Outcome, transact, type WritableFiles } from "./lmdbTransaction.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./mapSize.ts"
@@ -96,17 +100,6 @@ const noFiles: Pick<Files, "databases" | "dictionary"> = { databases: new Map(),
 
 const isWritable = (files: Files): files is Files & { readonly meta: Records } => files.meta !== undefined
 
-/** Writes the version of the layout into a new file, and refuses a file with another. */
-const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => {
-  const [version] = meta.getBinary(formatKey) ?? []
-  if (version === undefined) {
-    if (!readOnly) meta.putSync(formatKey, formatVersion)
-  } else if (version !== formatVersion[0]) {
-    const detail = `its format is version ${version}, this package knows version ${formatVersion[0]}`
-    throw new OpenFailed({ reason: "UnsupportedFormat", path, detail })
-  }
-}
-
 /**
  * The names of the databases of a file, which are the keys of its unnamed one, with a zero byte
  * behind them. There is no key before the first.
@@ -114,14 +107,40 @@ const checkFormat = (meta: Records, { path, readOnly }: EngineOptions): void => 
 const namesIn = (root: RootDatabase): ReadonlyArray<string> =>
   Array.from(root.getKeys({ start: "\0" }), (name) => Buffer.from(String(name).slice(0, -1), "latin1").toString())
 
-/** Opens a database, or creates it. The declaration hides that one that a read-only file lacks is `undefined`. */
-const openDatabase = (root: RootDatabase, name: string): Records | undefined => {
-  const options = { name, encoding: "binary" as const, keyEncoder }
+/**
+ * Opens a database; `undefined` where there is none. Inside of a write transaction it can be created. The declaration
+ * hides that one that is missing is `undefined`.
+ */
+const openDatabase = (root: RootDatabase, name: string, create: boolean): Records | undefined => {
+  const options = { name, encoding: "binary" as const, keyEncoder, create }
   return root.openDB(name === metaDatabase ? { ...options, compression: loadsDictionary } : options)
 }
 
+/**
+ * Opens what the file says of itself, and refuses a file that says nothing although there is something in it. The
+ * version of the layout is written into a file without databases. Nobody else writes to such a file: every process
+ * that has opened it has made some.
+ */
+const openMeta = (root: RootDatabase, { path, readOnly }: EngineOptions): Records | undefined => {
+  const found = openDatabase(root, metaDatabase, false)
+  const [version] = found?.getBinary(formatKey) ?? []
+  if (version === formatVersion[0]) return found
+  const refuseFormat = (detail: string) => new OpenFailed({ reason: "UnsupportedFormat", path, detail })
+  if (version !== undefined) {
+    throw refuseFormat(`its format is version ${version}, this package knows version ${formatVersion[0]}`)
+  }
+  const count = found === undefined ? 0 : figure(found.getStats(), "entryCount")
+  if (count > 0 || namesIn(root).some((name) => name !== metaDatabase)) throw refuseFormat(FileCheck.foreignFile)
+  if (readOnly) return found
+  return root.transactionSync(() => {
+    const meta = openDatabase(root, metaDatabase, true)
+    void meta?.put(formatKey, formatVersion)
+    return meta
+  })
+}
+
 const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = wantedMapSize): Files => {
-  const root = openLmdb({
+  const settings = {
     path: options.path,
     noSubdir: !options.subdirectory,
     readOnly: options.readOnly,
@@ -137,14 +156,16 @@ const openFiles = (options: EngineOptions, wantedMapSize: number, mapSize = want
     compression: options.compression,
     ...(options.readOnly ? {} : { pageSize }),
     ...(options.encryptionKey === undefined ? {} : { encryptionKey: Redacted.value(options.encryptionKey) })
-  })
+  }
+  const databaseClass: unknown = openAsClass(settings)
+  if (!isDatabaseClass<RootDatabase>(databaseClass)) throw new Error("the library makes no class of databases")
+  const root = openRoot(databaseClass, settings)
   try {
-    const meta = openDatabase(root, metaDatabase)
-    if (meta !== undefined) checkFormat(meta, options)
+    const meta = openMeta(root, options)
     const databases = new Map<string, Records>()
     // All of them: one that is opened later cannot be read in a transaction that is older.
     for (const name of namesIn(root)) {
-      const database = name === metaDatabase ? undefined : openDatabase(root, name)
+      const database = name === metaDatabase ? undefined : openDatabase(root, name, false)
       if (database !== undefined) databases.set(name, database)
     }
     const figures = root.getStats()
@@ -186,19 +207,9 @@ const checkMapSize = (mapSize: number, options: EngineOptions): Effect.Effect<vo
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
-  const path = yield* Path.Path
-  const file = options.subdirectory ? path.join(options.path, fileName) : options.path
-  const header = yield* FileCheck.prepare(file, options)
-  const pages = Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
-
-  let mapSize = mapSizeOf(pages, options)
-  yield* checkMapSize(mapSize, options)
-  const start = yield* Effect.try({
-    try: () => openFiles(options, mapSizeFor(mapSize, false)),
-    catch: refuse(options)
-  })
-  const identity = FileIdentity.of(file, FileCheck.lockFileOf(path, file, options.subdirectory))
-  let files: Files | undefined = start
+  const { file, lock, prepare } = yield* lockFile(options)
+  let mapSize = options.mapSize
+  let files: Files | undefined
   let openSnapshots = 0
 
   const closeFiles = Effect.suspend(() => {
@@ -208,6 +219,21 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     return Effect.ignore(Effect.tryPromise(() => root.close()))
   })
   yield* Effect.addFinalizer(() => closeFiles)
+  const openFirst = Effect.fnUntraced(function*(pages: number) {
+    mapSize = mapSizeOf(pages, options)
+    yield* checkMapSize(mapSize, options)
+    yield* Effect.try({
+      try: () => {
+        files = openFiles(options, mapSizeFor(mapSize, false))
+      },
+      catch: refuse(options)
+    })
+  })
+  yield* lock.alone(Effect.flatMap(prepare, openFirst)).pipe(
+    Effect.mapError((error) => error._tag === "EngineFailure" ? refuse(options)(error) : error)
+  )
+  const path = yield* Path.Path
+  const identity = FileIdentity.of(file, FileCheck.lockFileOf(path, file, options.subdirectory))
 
   /** Runs a call of the library, whose every error is an `EngineFailure`. */
   const run = <A>(operation: string, call: (files: Files) => A): Result.Result<A, EngineFailure> => {
@@ -277,17 +303,46 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     if (unmappable === undefined) return identity.refusalToReopen("resize")
     return AddressSpace.failure("resize", unmappable)
   }
+  const openExisting = (name: string) =>
+    run("open a database", (opened) => {
+      if (opened.databases.has(name)) return
+      const database = openDatabase(opened.root, name, false)
+      if (database !== undefined) files = { ...opened, databases: new Map(opened.databases).set(name, database) }
+    })
+
+  /** Makes databases in one transaction. */
+  const makeDatabases = ({ databases, meta, root }: Files, names: ReadonlyArray<string>) =>
+    Effect.tryPromise({
+      try: () => {
+        const all = new Map(databases)
+        return meta?.childTransaction(() => {
+          for (const name of names) {
+            const made = openDatabase(root, name, true)
+            if (made !== undefined) all.set(name, made)
+          }
+        }).catch(revealCommitError).then(() => {
+          if (files?.root === root) files = { ...files, databases: all }
+        }) ?? Promise.resolve()
+      },
+      catch: failure("create a database")
+    })
+
+  const createDatabases = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
+    for (const name of names) yield* Effect.fromResult(openExisting(name))
+    const opened = yield* Effect.fromResult(run("create a database", (found) => found))
+    const missing = names.filter((name) => !opened.databases.has(name))
+    if (missing.length > 0 && !options.readOnly) yield* Effect.uninterruptible(makeDatabases(opened, missing))
+  })
 
   const environment: Environment = {
     maxKeyBytes,
     maxValueBytes: maxValueBytes(options.compression),
     databases: () => files === undefined ? [] : [...files.databases.keys()],
-    openDatabase: (name) =>
-      run("open a database", (opened) => {
-        if (opened.databases.has(name)) return
-        const database = openDatabase(opened.root, name)
-        if (database !== undefined) files = { ...opened, databases: new Map(opened.databases).set(name, database) }
-      }),
+    openDatabase: openExisting,
+    createDatabases: (names) =>
+      Effect.suspend((): Effect.Effect<void, EngineFailure> =>
+        names.every((name) => files?.databases.has(name)) ? Effect.void : lock.alone(createDatabases(names))
+      ),
     get: (name, key) => view().get(name, key),
     has: (name, key) => view().has(name, key),
     read: (name, request) => view().read(name, request),
@@ -327,7 +382,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           files = { ...files, wantedMapSize, isPinned: true }
           return Effect.void
         }
-        return Effect.andThen(
+        const reopen = Effect.andThen(
           closeFiles,
           Effect.try({
             try: () => {
@@ -343,6 +398,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
             catch: failure("resize")
           })
         )
+        return lock.alone(reopen)
       })),
     mustResize,
     stats: () =>

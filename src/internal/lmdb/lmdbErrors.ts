@@ -52,7 +52,7 @@ const reasonsByCode: ReadonlyMap<number, OpenFailedReason> = new Map([
 ])
 
 /** The same for what it threw while it opened a file. */
-export const refuse = (options: EngineOptions) => (cause: unknown): OpenFailed => {
+export const refuse = (options: Pick<EngineOptions, "path" | "encryptionKey">) => (cause: unknown): OpenFailed => {
   if (cause instanceof OpenFailed) return cause
   // A wrong key turns every page into noise, which shows as one of these.
   const isNoise = options.encryptionKey !== undefined && codeOf(cause) < 0

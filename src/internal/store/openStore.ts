@@ -2,6 +2,7 @@
  * What all holders of one open store share.
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
@@ -63,8 +64,11 @@ export interface StoreCore {
   readonly isReadable: () => boolean
   /** Runs an effect as soon as and as long as the environment can be read. */
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Runs an effect while no commit runs. */
-  readonly betweenCommits: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /**
+   * Opens databases, and creates those that do not exist, while no commit runs. Who waits can be interrupted; the
+   * databases are then created nevertheless.
+   */
+  readonly createDatabases: Environment["createDatabases"]
   /** What must happen before a snapshot is opened: the first of a row lets the limit be seen again. */
   readonly beforeSnapshot: Effect.Effect<void>
   /** Opens a snapshot; it is given up when the store closes. */
@@ -86,12 +90,11 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   )
   const lock = yield* ReadersWriterLock.make
   const permit = yield* Semaphore.make(1)
-  const { fileBytes, mapSize, pageSize } = yield* Effect.fromResult(
-    Result.flatMap(
-      Result.all([structuresDatabase, recordsDatabase].map(environment.openDatabase)),
-      environment.stats
-    )
-  ).pipe(
+  const { fileBytes, mapSize, pageSize } = yield* environment.createDatabases([
+    structuresDatabase,
+    recordsDatabase
+  ]).pipe(
+    Effect.andThen(Effect.suspend(() => Effect.fromResult(environment.stats()))),
     Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
   )
   const buffer = new WriteBuffer.WriteBuffer(options)
@@ -155,7 +158,12 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     isOpen: () => isOpen,
     isReadable: () => MapGrowth.isReadable(committer.map),
     whileReadable: (effect) => MapGrowth.whileReadable(committer.map, effect),
-    betweenCommits: (effect) => permit.withPermit(effect),
+    createDatabases: (names) =>
+      Effect.suspend(() => {
+        const done = Deferred.makeUnsafe<void, EngineFailure>()
+        fork(Effect.asVoid(Deferred.into(permit.withPermit(environment.createDatabases(names)), done)))
+        return Deferred.await(done)
+      }),
     beforeSnapshot: Effect.suspend(() =>
       environment.mustResize() ? permit.withPermit(MapGrowth.restoreLimit(committer.map)) : Effect.void
     ),

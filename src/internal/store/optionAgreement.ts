@@ -47,6 +47,10 @@ const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefin
   subdirectory: plain((options) => options.subdirectory),
   readOnly: plain((options) => options.readOnly),
   shared: plain((options) => options.shared),
+  lock: plain((options) => options.lock),
+  // They are about the opening of the file.
+  lockTimeout: undefined,
+  allowWorkerThread: undefined,
   batchSize: plain((options) => options.batchSize),
   batchBytes: size((options) => options.batchBytes),
   flushInterval: {

@@ -17,8 +17,6 @@ import { ownerOnly } from "../lmdb/file/fileAccess.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
-  /** Whether other processes may have the store open for writing as well. */
-  readonly shared: boolean
   readonly batchSize: number
   readonly batchBytes: number
   /** `undefined` when no time limit is wanted. */
@@ -55,6 +53,9 @@ const optionNames = {
   transactionRetry: true,
   durability: true,
   closeFailure: true,
+  lockTimeout: true,
+  lock: true,
+  allowWorkerThread: true,
   fileMode: true,
   compression: true,
   checksums: true,
@@ -107,7 +108,16 @@ export const resolve = Effect.fnUntraced(function*(
     )
 
   const flag = <F extends boolean | undefined>(
-    option: "subdirectory" | "readOnly" | "shared" | "autoFlushOnRead" | "compression" | "checksums" | "verify",
+    option:
+      | "subdirectory"
+      | "readOnly"
+      | "shared"
+      | "lock"
+      | "allowWorkerThread"
+      | "autoFlushOnRead"
+      | "compression"
+      | "checksums"
+      | "verify",
     fallback: F
   ) =>
     read<boolean | F>(option, "true or false", () => {
@@ -185,6 +195,13 @@ export const resolve = Effect.fnUntraced(function*(
     () => Option.filter(Duration.fromInput(options.flushInterval ?? "1 second"), Duration.isPositive)
   )
 
+  const lockTimeout = yield* read(
+    "lockTimeout",
+    "a duration of zero or more",
+    () =>
+      Option.filter(Duration.fromInput(options.lockTimeout ?? "3 seconds"), (timeout) => !Duration.isNegative(timeout))
+  )
+
   const formatKey = yield* read("formatKey", "a function", () => {
     const format = options.formatKey
     return format === undefined || Predicate.isFunction(format) ? Option.some(format) : Option.none()
@@ -210,6 +227,9 @@ export const resolve = Effect.fnUntraced(function*(
     subdirectory: yield* flag("subdirectory", true),
     readOnly: yield* flag("readOnly", false),
     shared: yield* flag("shared", false),
+    lockTimeout,
+    lock: yield* flag("lock", true),
+    allowWorkerThread: yield* flag("allowWorkerThread", false),
     batchSize,
     batchBytes: yield* size("batchBytes", 1, 4 * mebibyte),
     flushInterval: Duration.isFinite(interval) ? interval : undefined,

@@ -44,7 +44,12 @@ interface Slot {
 
 const slots = new Map<string, Slot>()
 
-const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+/** Runs an effect in the turn of a file. Waits for it as `restore` says. */
+const withSlot = <A, E, R>(
+  file: string,
+  use: (slot: Slot) => Effect.Effect<A, E, R>,
+  restore: Restore = (effect) => effect
+): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       const slot = slots.get(file) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
@@ -52,7 +57,10 @@ const withSlot = <A, E, R>(file: string, use: (slot: Slot) => Effect.Effect<A, E
       slot.users++
       return slot
     }),
-    (slot) => slot.turn.withPermit(use(slot)),
+    (slot) =>
+      Effect.uninterruptible(
+        Effect.scopedWith((scope) => Effect.andThen(restore(Scope.provide(slot.turn.takeScoped(1), scope)), use(slot)))
+      ),
     (slot) =>
       Effect.sync(() => {
         slot.users--
@@ -82,19 +90,26 @@ const canonicalPath: (
   }
 )
 
-const openNew = Effect.fnUntraced(function*(options: ResolvedOptions): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
+/** Lets an effect be interrupted inside of a part that cannot be. */
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const openNew = Effect.fnUntraced(function*(
+  options: ResolvedOptions,
+  restore: Restore
+): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
   const engine = yield* Engine
   const scope = yield* Scope.make()
   const core = yield* OpenStore.make(options).pipe(
     Scope.provide(scope),
+    restore,
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
   return { core, engine, scope, holders: 0 }
 }, (effect, options) => Effect.withSpan(effect, "Store.open", { attributes: { path: options.path } }))
 
-const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions) {
+const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions, restore: Restore) {
   const engine = yield* Engine
-  const open = slot.open ?? (yield* openNew(options))
+  const open = slot.open ?? (yield* openNew(options, restore))
   if (open.engine !== engine) {
     return yield* new OpenFailed({
       reason: "AlreadyOpen",
@@ -154,15 +169,17 @@ export interface Hold extends Holder {
   readonly release: (isStrict: boolean) => Effect.Effect<void, CommitError>
 }
 
-/** Opens the store at a path, or joins those who hold it already. */
-export const hold = Effect.fnUntraced(
-  function*(options: ResolvedOptions): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
+const enterFile = Effect.fnUntraced(
+  function*(
+    options: ResolvedOptions,
+    restore: Restore
+  ): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
     const { fileName } = yield* Engine
     const { join } = yield* Path.Path
     const path = yield* canonicalPath(options.path)
     const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
     const own: ResolvedOptions = { ...options, path }
-    const core = yield* withSlot(file, (slot) => enter(slot, own))
+    const core = yield* withSlot(file, (slot) => enter(slot, own, restore), restore)
     const held: Held = {
       core,
       options: own,
@@ -216,3 +233,10 @@ export const close = (
         interrupted || Exit.hasInterrupts(ending) ? log(cause) : Effect.void))
   return Effect.uninterruptible(Effect.orDie(closing))
 }
+
+/**
+ * Opens the store at a path until the scope closes, or joins those who hold it already. What waits for other
+ * processes, or for another fiber that opens the same path, can be interrupted.
+ */
+export const hold = (options: ResolvedOptions): Effect.Effect<Hold, OpenFailed, Engine | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(enterFile(options, restore), close))

@@ -136,7 +136,7 @@ describe("a stream shows the store as it was when it started", () => {
   it.effect("also when another process writes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const store = yield* Store.make({ path })
+      const store = yield* Store.make({ path, shared: true })
       yield* store.putMany(entries(count, "stored"))
       const read = yield* halfRead(store.entries())
       yield* runOther(path)

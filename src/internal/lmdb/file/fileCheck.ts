@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import type { OpenFailed } from "../../../StoreError.ts"
+import { metaDatabase } from "../../databases.ts"
 import { pageSize as supportedPageSize } from "../mapSize.ts"
 import { checkAccess, folderMode, isWritableByAnybody, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
 import * as FullCheck from "./fullCheck.ts"
@@ -94,6 +95,10 @@ const describeForeign = (head: DataView): string =>
     head.getUint32(offsetOf.magicOfStockLmdb, true) === magicNumber
     ? "the file is a database of stock LMDB, whose format differs from this engine's"
     : "the file is not a database of this engine"
+
+/** What is wrong with a file that another program of the engine has made. */
+export const foreignFile =
+  "another program made this database with lmdb-js; open it with that program, or give the store a path of its own"
 
 /** A file that is being looked at. */
 interface OpenFile {
@@ -188,8 +193,12 @@ const checkPages = Effect.fnUntraced(function*(
     const free = freeList.root === undefined ? [] : yield* QuickCheck.checkFreeList(pages, freeList.root, from)
     // The engine does not write a page at the end of the file that it takes and frees at once.
     if (!isRest(free, pageCount, lastPage)) return yield* truncated(lastPage)
-    const databases = names.root === undefined ? [] : yield* QuickCheck.checkDatabases(pages, names.root)
-    return { free, databases }
+    const named = names.root === undefined ? [] : yield* QuickCheck.checkDatabases(pages, names.root)
+    // A process that was killed while it made the file has left none, or the first alone.
+    if (named.length > 0 && !named.some(({ name, tree }) => tree !== undefined && name === metaDatabase)) {
+      return yield* refuse(file.path, "UnsupportedFormat", foreignFile)
+    }
+    return { free, databases: named.flatMap(({ tree }) => tree === undefined ? [] : [tree]) }
   })
   const { databases, free } = yield* Effect.catchTags(checkFew, {
     ForeignTree: ({ name }) =>
@@ -307,16 +316,15 @@ export const lockFileOf = (path: Path.Path, file: string, subdirectory: boolean)
   subdirectory ? path.join(path.dirname(file), "lock.mdb") : `${file}-lock`
 
 /**
- * Sees to it that the engine can open a database file: makes missing folders, makes
- * the lock file, and looks at what is there. Gives what the file says of itself, none
+ * Makes missing folders, and looks at what is there. Gives what the file says of itself, none
  * for a new one or an empty one, which the engine makes a database of.
  */
-export const prepare = Effect.fnUntraced(function*(
+export const look = Effect.fnUntraced(function*(
   file: string,
   opening: Opening
 ): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
-  const { fileMode, readOnly, subdirectory } = opening
+  const { fileMode, readOnly } = opening
   const folder = path.dirname(file)
   const access = { writable: !readOnly }
   if (!readOnly) yield* makeFolder(folder, fileMode)
@@ -332,8 +340,17 @@ export const prepare = Effect.fnUntraced(function*(
     yield* checkAccess(file, access)
     if (!readOnly && !isWritableByAnybody(info.value.mode)) return yield* refuse(file, "Permission", frozen)
   }
-  const lock = lockFileOf(path, file, subdirectory)
-  const databaseMode = Option.match(info, { onNone: () => undefined, onSome: ({ mode }) => isNew ? undefined : mode })
-  yield* LockFile.prepare(lock, file, { fileMode, readOnly, databaseMode })
   return header
+})
+
+/** Sees to it that the engine can open its lock file. */
+export const prepareLock = Effect.fnUntraced(function*(
+  file: string,
+  { fileMode, readOnly, subdirectory }: Opening,
+  isNew: boolean
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
+  const path = yield* Path.Path
+  const info = yield* lookAt(file)
+  const databaseMode = isNew ? undefined : Option.getOrUndefined(info)?.mode
+  yield* LockFile.prepare(lockFileOf(path, file, subdirectory), file, { fileMode, readOnly, databaseMode })
 })

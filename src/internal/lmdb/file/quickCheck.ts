@@ -139,19 +139,29 @@ const nameOf = ({ node, view }: Leaf): string =>
   // A zero byte is behind it.
   new TextDecoder().decode(PageLayout.keyIn(view, node).subarray(0, -1))
 
-/** Checks the tree that holds the names of the databases, and the root of each; gives the databases. */
+/** What there is under a key of the unnamed database: a database, or a record of another program. */
+interface Named {
+  readonly name: string
+  readonly tree: PageLayout.Tree | undefined
+}
+
+/** Checks the tree that holds the names of the databases, and the root of each; gives what is in it. */
 export const checkDatabases = Effect.fnUntraced(function*<E>(pages: Pages<E>, root: number) {
-  const trees: Array<PageLayout.Tree> = []
+  const all: Array<Named> = []
   for (const leaf of yield* leavesOf(pages, root)) {
-    if (!PageLayout.isName(leaf.view, leaf.node)) continue
+    const name = nameOf(leaf)
+    if (!PageLayout.isName(leaf.view, leaf.node)) {
+      all.push({ name, tree: undefined })
+      continue
+    }
     const tree = PageLayout.treeOf(leaf.view, leaf.node)
     if (tree === undefined) return yield* new PageDamaged({ page: leaf.page })
-    if (tree.flags !== 0) return yield* new ForeignTree({ name: nameOf(leaf) })
-    trees.push(tree)
+    if (tree.flags !== 0) return yield* new ForeignTree({ name })
+    all.push({ name, tree })
     if (tree.root === undefined) continue
     if (PageLayout.treePageOf(yield* readPages(pages, [tree.root, 1])) === undefined) {
       return yield* new PageDamaged({ page: tree.root })
     }
   }
-  return trees
+  return all
 })

@@ -1,0 +1,111 @@
+/**
+ * What the lock file of a store says of the processes that have the store open, and what
+ * is told to a program that cannot open it because of them.
+ */
+import * as DateTime from "effect/DateTime"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { OpenFailed } from "../../StoreError.ts"
+import type { StoreHolder } from "../../StoreHolder.ts"
+
+/** A line of the lock file. */
+const Line = Schema.fromJsonString(Schema.Struct({
+  processId: Schema.Int,
+  host: Schema.String,
+  /** The PID namespace, where the system has them. */
+  namespace: Schema.optionalKey(Schema.String),
+  since: Schema.DateTimeUtcFromString,
+  shared: Schema.Boolean,
+  readOnly: Schema.Boolean,
+  /** The number of the byte that this process has locked as long as it has the store open. */
+  id: Schema.Int
+}))
+
+/** A process that has a store open. */
+export type Line = typeof Line.Type
+
+const decodeLine = Schema.decodeOption(Line)
+const encodeLine = Schema.encodeSync(Line)
+
+/** Reads the lines of a lock file. Skips a line that is cut short, because a process is just writing it. */
+export const decode = (text: string): ReadonlyArray<Line> =>
+  text.split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
+
+/** Writes the lines of a lock file. */
+export const encode = (lines: ReadonlyArray<Line>): string => lines.map((line) => `${encodeLine(line)}\n`).join("")
+
+/** Why a store cannot be opened yet. */
+export interface Conflict {
+  readonly kind:
+    /** A process has the store open for writing, and one of the two does not share. */
+    | "writing"
+    /** A process of another PID namespace has it open. */
+    | "namespace"
+    /** A process is just opening it, or was stopped while it did. */
+    | "opening"
+    /** Another copy of this package in this process has it open. */
+    | "copy"
+  /** The processes in question, as far as they are known. */
+  readonly holders: ReadonlyArray<Line>
+}
+
+/** Who is asking. */
+export interface Opener {
+  readonly path: string
+  readonly shared: boolean
+  readonly readOnly: boolean
+  readonly line: Pick<Line, "processId" | "namespace">
+}
+
+const describe = ({ host, namespace, processId }: Line, { line }: Opener): string =>
+  processId === line.processId && namespace === line.namespace
+    ? `another thread of this process (${processId})`
+    : `process ${processId} on host ${JSON.stringify(host)}`
+
+const adviceOf = (holder: Line | undefined, { shared }: Opener): string => {
+  if (holder === undefined || holder.shared === shared) {
+    return "End it, or set `shared: true` in every program that writes to the store"
+  }
+  return holder.shared
+    ? "It has set `shared: true` and this program has not: set it in both, or end the other program"
+    : "This program has set `shared: true` and the other has not: set it in both, or end the other program"
+}
+
+/** Says who is in the way. */
+export const explain = ({ holders, kind }: Conflict, opener: Opener): string => {
+  const [holder] = holders
+  const who = holder === undefined ? "another process" : describe(holder, opener)
+  const since = holder === undefined ? "" : ` since ${DateTime.formatIso(holder.since)}`
+  switch (kind) {
+    case "copy":
+      return "another copy of effect-lmdb in this process has it open; LMDB cannot open a file twice in a process"
+    case "namespace":
+      return `${who} has had it open in another PID namespace (another container)${since}. LMDB tells its readers ` +
+        "apart by process ids, which mean nothing across PID namespaces. Run both programs in one PID namespace, " +
+        "or one after the other"
+    case "opening":
+      return "another process is just opening or growing it, or was stopped while it did" +
+        (holder === undefined ? "" : `; ${who} has had it open${since}`)
+    case "writing":
+      return `${who} has had it open for writing${since}. ${adviceOf(holder, opener)}`
+  }
+}
+
+const toHolder = ({ host, processId, readOnly, shared, since }: Line): StoreHolder => ({
+  processId,
+  host,
+  since,
+  shared,
+  readOnly
+})
+
+/** The error of a program that has waited long enough. */
+export const refusal = (conflict: Conflict, opener: Opener): OpenFailed => {
+  const [holder] = conflict.holders
+  return new OpenFailed({
+    reason: "AlreadyOpen",
+    path: opener.path,
+    detail: explain(conflict, opener),
+    ...(holder === undefined ? {} : { holder: toHolder(holder) })
+  })
+}

@@ -1,0 +1,358 @@
+/** Who may have a store open at the same time: processes, copies of the package, threads, containers. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs"
+import { hostname } from "node:os"
+import { join } from "node:path"
+import * as process from "node:process"
+import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
+import { OpenFailed, Store, type StoreOptions } from "../../src/index.ts"
+import { start, temporaryFolder, withLog, withStore } from "../support/harness.ts"
+
+const programs = {
+  besideStopped: fileURLToPath(new URL("../programs/besideStopped.ts", import.meta.url)),
+  openStore: fileURLToPath(new URL("../programs/openStore.ts", import.meta.url)),
+  packageTwice: fileURLToPath(new URL("../programs/packageTwice.ts", import.meta.url)),
+  threadOpens: fileURLToPath(new URL("../programs/threadOpens.ts", import.meta.url)),
+  withoutLocks: fileURLToPath(new URL("../programs/withoutLocks.ts", import.meta.url))
+}
+
+/** Processes are started in these tests, each of which takes a while on a busy machine. */
+const timeout = 180_000
+
+const Outcome = Schema.fromJsonString(Schema.Struct({
+  outcome: Schema.String,
+  detail: Schema.optionalKey(Schema.String),
+  holder: Schema.optionalKey(Schema.Struct({ processId: Schema.Int, host: Schema.String, shared: Schema.Boolean })),
+  millis: Schema.Number,
+  longestPause: Schema.Number
+}))
+
+const argumentOf = (options: object, stays: boolean): string => JSON.stringify({ options, stays })
+
+/** Opens a store in another process, until the scope closes. */
+const held = (
+  options: StoreOptions,
+  [command, ...args]: ReadonlyArray<string> = [process.execPath]
+): Effect.Effect<ChildProcess, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.callback<ChildProcess>((resume) => {
+      const child = spawn(command ?? "", [...args, programs.openStore, argumentOf(options, true)])
+      child.stdout.once("data", () => resume(Effect.succeed(child)))
+      child.stderr.once("data", (text) => resume(Effect.die(String(text))))
+    }),
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+
+/** Opens a store in another process, and closes it again. */
+const outcomeOf = (options: object, [command, ...args]: ReadonlyArray<string> = [process.execPath]) => {
+  const { stderr, stdout } = spawnSync(command ?? "", [...args, argumentOf(options, false)], { encoding: "utf8" })
+  assert.strictEqual(stderr, "")
+  return Schema.decodeUnknownSync(Outcome)(stdout.trim().split("\n").at(-1))
+}
+
+const openStore = [process.execPath, programs.openStore]
+
+const refused = (options: StoreOptions): Effect.Effect<OpenFailed> =>
+  Effect.orDie(Effect.flip(Effect.asVoid(Effect.scoped(Store.make(options)))))
+
+describe("a store that another process has open", () => {
+  it.live(
+    "is refused after the timeout, with the process that has it; a reader is let in",
+    () =>
+      Effect.gen(function*() {
+        const path = join(yield* temporaryFolder, "store")
+        const { pid = 0 } = yield* held({ path })
+        const error = yield* refused({ path, lockTimeout: "50 millis" })
+        assert.strictEqual(error.reason, "AlreadyOpen")
+        assert.include(error.message, `process ${pid} on host ${JSON.stringify(hostname())}`)
+        assert.include(error.message, "shared: true")
+        const { holder } = error
+        assert.deepInclude(holder, { processId: pid, host: hostname(), shared: false, readOnly: false })
+        assert.isAtMost(
+          Math.abs(Number(holder?.since.epochMilliseconds) - statSync(join(path, "store.lock")).mtimeMs),
+          60_000
+        )
+        assert.strictEqual(yield* withStore({ path, readOnly: true }, (store) => store.size), 0)
+        assert.isTrue(Schema.is(OpenFailed)(error))
+      }),
+    timeout
+  )
+
+  it.live(
+    "is opened within a second after that process was killed, and what is waited for is logged once",
+    () =>
+      withLog((entries) =>
+        Effect.gen(function*() {
+          const path = yield* temporaryFolder
+          const child = yield* held({ path })
+          const opening = yield* start(
+            withStore({ path, lockTimeout: "Infinity" }, () => Effect.sync(() => performance.now()))
+          )
+          yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => entries.length > 0 })
+          yield* Effect.sleep("300 millis")
+          const killed = performance.now()
+          child.kill("SIGKILL")
+          assert.isBelow((yield* Fiber.join(opening)) - killed, 1000)
+          assert.deepStrictEqual(entries.map(({ level }) => level), ["INFO"])
+          assert.include(entries[0]?.text, `process ${child.pid}`)
+        })
+      ),
+    timeout
+  )
+
+  it.live(
+    "is waited for without stopping others, until that is interrupted; nothing is left behind",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const child = yield* held({ path })
+        for (const shared of [false, true]) {
+          const opening = Effect.scoped(Store.make({ path, shared, lockTimeout: "Infinity" }))
+          assert.propertyVal(yield* Effect.flip(Effect.timeout(opening, "100 millis")), "_tag", "TimeoutError")
+        }
+        // Another fiber that opens the same path waits for the first, and can be interrupted too
+        const first = yield* start(Effect.scoped(Store.make({ path, lockTimeout: "Infinity" })))
+        const second = Effect.timeout(Effect.scoped(Store.make({ path })), "100 millis")
+        assert.propertyVal(yield* Effect.flip(second), "_tag", "TimeoutError")
+        yield* Fiber.interrupt(first)
+        child.kill("SIGKILL")
+        assert.strictEqual(yield* withStore({ path }, (store) => store.size), 0)
+      }),
+    timeout
+  )
+
+  it.live("is shared if all say so, and a mix is refused with which is which", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const [path, alone] = [join(folder, "shared"), join(folder, "alone")]
+      yield* held({ path, shared: true })
+      yield* held({ path, shared: true })
+      yield* held({ path: alone })
+      const lockTimeout = 0
+      const exclusive = yield* refused({ path, lockTimeout })
+      assert.strictEqual(exclusive.holder?.shared, true)
+      assert.include(exclusive.detail, "It has set `shared: true` and this program has not")
+      const sharing = yield* refused({ path: alone, shared: true, lockTimeout })
+      assert.strictEqual(sharing.holder?.shared, false)
+      assert.include(sharing.detail, "This program has set `shared: true` and the other has not")
+      yield* withStore({ path, shared: true, lockTimeout }, (store) => store.putMany({ a: 1 }))
+      assert.strictEqual(readFileSync(join(path, "store.lock"), "utf8").trim().split("\n").length, 2)
+    }), timeout)
+})
+
+describe("the lock file", () => {
+  it.effect("is beside the file, is empty when nobody has the store open, and is in no backup", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      for (
+        const [options, lock] of [
+          [{ path: join(folder, "one") }, "one/store.lock"],
+          [{ path: join(folder, "two.mdb"), subdirectory: false, fileMode: 0o640 }, "two.mdb-store.lock"]
+        ] as const
+      ) {
+        const lockFile = join(folder, lock)
+        const copy = join(folder, `copy of ${lock.slice(0, 3)}`)
+        yield* withStore(
+          options,
+          (store) =>
+            Effect.sync(() => assert.include(readFileSync(lockFile, "utf8"), `"processId":${process.pid}`)).pipe(
+              Effect.andThen(store.backup(copy))
+            )
+        )
+        assert.strictEqual(readFileSync(lockFile, "utf8").trim(), "")
+        if (statSync(copy).isDirectory()) assert.deepStrictEqual(readdirSync(copy), ["data.mdb"])
+        assert.isFalse(existsSync(`${copy}-store.lock`))
+      }
+      assert.strictEqual(statSync(join(folder, "two.mdb-store.lock")).mode & 0o137, 0)
+    }))
+
+  it.live("that holds nonsense does not keep anybody out, or let anybody in", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => store.put("a", 1))
+      copyFileSync(join(path, "data.mdb"), join(path, "store.lock"))
+      yield* held({ path })
+      assert.strictEqual((yield* refused({ path, lockTimeout: 0 })).reason, "AlreadyOpen")
+    }), timeout)
+
+  it.effect(
+    "that cannot be used is an error with advice, and the option lock: false opens without",
+    () =>
+      Effect.gen(function*() {
+        const withoutLocks = [process.execPath, programs.withoutLocks]
+        const folder = yield* temporaryFolder
+        const { detail, outcome } = outcomeOf({ path: folder }, withoutLocks)
+        assert.strictEqual(outcome, "LockUnavailable")
+        assert.include(detail, "fs-native-extensions")
+        assert.include(detail, "lock: false")
+        assert.deepStrictEqual(readdirSync(folder), [])
+        assert.strictEqual(outcomeOf({ path: folder, lock: false }, withoutLocks).outcome, "opened")
+      }),
+    timeout
+  )
+})
+
+describe("a process that is stopped in the middle of a write transaction", () => {
+  it.live(
+    "stops no event loop: opening, reading, closing go on, and what waits can be given up",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        yield* withStore({ path: join(folder, "store") }, (store) => store.putMany({ a: 1 }))
+        // If the event loop stops, only a kill ends the program
+        const { stderr, stdout } = spawnSync(process.execPath, [programs.besideStopped, folder], {
+          encoding: "utf8",
+          timeout: 90_000,
+          killSignal: "SIGKILL"
+        })
+        assert.strictEqual(stderr, "")
+        const Step = Schema.fromJsonString(
+          Schema.Struct({ step: Schema.String, outcome: Schema.Unknown, longestPause: Schema.Number })
+        )
+        const steps = stdout.split("\n").filter((line) => line.startsWith("{")).map((line) =>
+          Schema.decodeUnknownSync(Step)(line)
+        )
+        const timedOut = "Cause([Fail(TimeoutError: Operation timed out after '500ms')])"
+        assert.deepStrictEqual(steps.map(({ outcome, step }) => [step, outcome]), [
+          ["read only", 1],
+          ["open and close", 1],
+          ["put and get", 2],
+          ["stats", "done"],
+          ["flush", timedOut],
+          ["transaction", timedOut],
+          ["collection", timedOut],
+          ["growth, backup and close wait", [true, true]],
+          ["after", [2, true]]
+        ])
+        assert.strictEqual(yield* withStore({ path: join(folder, "copy") }, (store) => store.has("a")), true)
+      }),
+    timeout
+  )
+})
+
+/** Whether this system lets the test make PID namespaces. */
+const inNamespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", process.execPath]
+const hasNamespaces = spawnSync(inNamespace[0] ?? "", [...inNamespace.slice(1), "--version"]).status === 0
+
+describe.skipIf(!hasNamespaces)("processes of two PID namespaces (needs unshare --pid)", () => {
+  it.live(
+    "do not share a store, readers and shared holders neither, and the event loop goes on",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const inOther = [...inNamespace, programs.openStore]
+        for (
+          const [index, holding, opening] of [
+            [0, {}, {}],
+            [1, { shared: true }, { shared: true }],
+            [2, {}, { readOnly: true }],
+            [3, { readOnly: true }, {}]
+          ] as const
+        ) {
+          const path = join(folder, String(index))
+          yield* withStore({ path }, (store) => store.put("a", 1))
+          yield* Effect.scoped(Effect.gen(function*() {
+            yield* held({ path, ...holding }, inNamespace)
+            for (const command of [inOther, openStore]) {
+              const { detail, holder, longestPause, millis, outcome } = outcomeOf(
+                { path, ...opening, lockTimeout: "200" },
+                command
+              )
+              assert.strictEqual(outcome, "AlreadyOpen")
+              assert.include(detail, "another PID namespace")
+              assert.strictEqual(holder?.host, hostname())
+              assert.isBelow(longestPause, millis)
+            }
+          }))
+          assert.strictEqual(outcomeOf({ path }, inOther).outcome, "opened")
+        }
+      }),
+    timeout
+  )
+
+  it.live("use it one after the other, and processes of one namespace share it", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* held({ path, shared: true })
+      assert.strictEqual(outcomeOf({ path, shared: true }, openStore).outcome, "opened")
+      assert.strictEqual(outcomeOf({ path, readOnly: true }, openStore).outcome, "opened")
+    }), timeout)
+})
+
+describe("another copy of the package in the same process", () => {
+  it.live.each([false, true])(
+    "is refused, with shared: %s, until the first has closed the store",
+    (shared) =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        cpSync(new URL("../../src", import.meta.url), join(folder, "src"), { recursive: true })
+        symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), join(folder, "node_modules"))
+        const input = { path: join(folder, "store"), copy: join(folder, "src/index.ts"), shared }
+        const { stderr, stdout } = spawnSync(process.execPath, [programs.packageTwice, JSON.stringify(input)], {
+          encoding: "utf8",
+          timeout: 90_000,
+          killSignal: "SIGKILL"
+        })
+        assert.strictEqual(stderr, "")
+        const [outcome = "", size] = stdout.trim().split("\n")
+        const Refusal = Schema.fromJsonString(
+          Schema.Struct({ isOther: Schema.Boolean, reason: Schema.String, detail: Schema.String })
+        )
+        const { detail, isOther, reason } = Schema.decodeSync(Refusal)(outcome)
+        assert.deepStrictEqual([isOther, reason, size], [true, "AlreadyOpen", "1"])
+        assert.include(detail, "another copy of effect-lmdb in this process")
+      }),
+    timeout
+  )
+})
+
+/** Opens a store in a worker thread, and closes it again. */
+const inThread = (options: StoreOptions): Effect.Effect<unknown> =>
+  Effect.callback((resume) => {
+    const worker = new Worker(programs.threadOpens, { workerData: options })
+    worker.once("message", (message: unknown) => resume(Effect.succeed(message)))
+    worker.once("error", (error) => resume(Effect.die(error)))
+  })
+
+describe("a worker thread", () => {
+  it.live("is refused with the reason, unless the option says that it may", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const message = yield* inThread({ path })
+      assert.include(message, "WorkerThread")
+      assert.include(message, "worker.terminate()")
+      assert.include(message, "pool: \"forks\"")
+      assert.deepStrictEqual(readdirSync(path), [])
+      assert.strictEqual(yield* inThread({ path, allowWorkerThread: true }), "opened")
+      // Threads are told apart like processes
+      yield* withStore({ path }, () =>
+        Effect.gen(function*() {
+          const other = yield* inThread({ path, allowWorkerThread: true, lockTimeout: 0 })
+          assert.include(other, `another thread of this process (${process.pid})`)
+        }))
+      yield* withStore({ path, shared: true }, () =>
+        Effect.gen(function*() {
+          assert.strictEqual(yield* inThread({ path, allowWorkerThread: true, shared: true }), "opened")
+        }))
+    }), timeout)
+})
+
+describe("the options of the lock", () => {
+  it.effect.each<readonly [option: string, options: object]>([
+    ["lockTimeout", { lockTimeout: "soon" }],
+    ["lockTimeout", { lockTimeout: -1 }],
+    ["lock", { lock: "no" }],
+    ["allowWorkerThread", { allowWorkerThread: 1 }]
+  ])("%s is checked", ([option, options]) =>
+    Effect.gen(function*() {
+      const made = yield* Effect.result(Effect.scoped(Store.make({ path: yield* temporaryFolder, ...options })))
+      assert.isTrue(Result.isFailure(made) && made.failure.reason === "BadOption" && made.failure.option === option)
+    }))
+})
