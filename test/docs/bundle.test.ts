@@ -79,7 +79,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("a bundle", (it) => {
       Effect.gen(function*() {
         const path = yield* Path.Path
         const { folder, outfile } = yield* bundle(kind)
-        const source = yield* path.fromFileUrl(new URL("programs/bundled.ts", import.meta.url))
+        const source = yield* path.fromFileUrl(new URL("../programs/bundled.ts", import.meta.url))
         const expected = yield* runProgram(source, path.join(folder, "by the sources"))
         assert.strictEqual(yield* runProgram(outfile, path.join(folder, "by the bundle")), expected)
         assert.include(expected, "KeyNotFound Key not found: \"missing\"")
