@@ -1,15 +1,19 @@
 /** Record structures that the values of a store share, on disk: who defines them, and who finds them. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { spawn, spawnSync } from "node:child_process"
 import { join } from "node:path"
 import * as process from "node:process"
-import { Collection, type Engine, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
+import { Collection, Engine, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
+import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
 import { recordsDatabase, structuresDatabase } from "../../src/internal/databases.ts"
+import * as RecordStructures from "../../src/internal/value/recordStructures.ts"
 import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
@@ -56,6 +60,9 @@ const formatsIn = Effect.fnUntraced(function*(path: string) {
 
 const definitionsIn = (path: string) => Effect.map(recordsOf(path, structuresDatabase), (records) => records.length)
 
+const definitionOf = (names: ReadonlyArray<string>): Uint8Array =>
+  Result.getOrThrow(ValueCodec.encode(ValueCodec.make({ checksums: true }), names))
+
 /** What a process does that defines a structure under the first number. */
 const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
   Result.succeed({
@@ -63,7 +70,7 @@ const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
     writes: [[
       structuresDatabase,
       ByteString("\0\0"),
-      Result.getOrThrow(ValueCodec.make({ checksums: true }).encode(names))
+      definitionOf(names)
     ]]
   })
 
@@ -80,6 +87,33 @@ const openBehind = (plan: Engine.Plan, options: Partial<StoreOptions> = {}) => {
 }
 
 const program = new URL("../programs/shapes.ts", import.meta.url).pathname
+
+/**
+ * A store whose engine gives the bytes of all reads in the same memory, as LMDB does: each read makes those of the read
+ * before it unusable. `definitionReads` counts the reads of definitions.
+ */
+const openWithSharedMemory = Effect.fnUntraced(function*() {
+  const memory = Buffer.alloc(4096)
+  let definitionReads = 0
+  const shared = (reader: Engine.Reader): Pick<Engine.Reader, "get"> => ({
+    get: (database, key) => {
+      if (database === structuresDatabase) definitionReads++
+      return Result.map(reader.get(database, key), (bytes) => {
+        memory.fill(0xc1)
+        if (bytes === undefined) return undefined
+        const { length } = bytes
+        memory.set(bytes.subarray(0, length))
+        const lent = Buffer.from(memory.buffer, memory.byteOffset, memory.length)
+        return Object.defineProperty(lent, "length", { value: length })
+      })
+    }
+  })
+  const opened = yield* openWith({}, (environment) => ({
+    ...shared(environment),
+    snapshot: () => Result.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...shared(snapshot) }))
+  }))
+  return { ...opened, definitionReads: () => definitionReads }
+})
 
 /** Has another process put records of many shapes. */
 const putShapes = (path: string, first: number, count: number) =>
@@ -421,7 +455,7 @@ describe("the definition of a structure", () => {
       const [item] = Result.getOrThrow(below.read("collection/items", all)).records
       // What another process writes
       const foreign = Uint8Array.of(structured, 0x40, 1, 2)
-      const definition = Result.getOrThrow(ValueCodec.make({ checksums: true }).encode(["a", "b"]))
+      const definition = definitionOf(["a", "b"])
       yield* below.commit(() =>
         Result.succeed({
           clear: [],
@@ -446,5 +480,155 @@ describe("the definition of a structure", () => {
       isFailing = false
       assert.deepStrictEqual(yield* store.getOrFail("key"), { a: 1, b: 2 })
       assert.deepStrictEqual(yield* items.getOrFail(1), { a: 1, b: 2 })
+    }))
+
+  it.effect("is loaded by whatever reads a value that refers to it, once, and the value is read right", () =>
+    Effect.gen(function*() {
+      const Item = Schema.Struct({ a: Schema.Int, b: Schema.Array(Schema.String) })
+      const expected = { a: 1, b: ["x", "y"] }
+      const reads: ReadonlyArray<
+        (
+          store: StoreService,
+          items: Collection.Collection<typeof Schema.Int, typeof Item, { byA: typeof Schema.Int }>
+        ) => Effect.Effect<unknown, unknown>
+      > = [
+        (store) => store.getOrFail("key"),
+        (store) => Effect.map(store.getMany(["key"]), ({ found }) => found.get("key")),
+        (store) => Effect.map(store.update("key", (value) => value), Option.getOrUndefined),
+        (store) => Effect.map(Stream.runCollect(store.values({ prefix: "key" })), ([value]) => value),
+        (store) => store.withTransaction(store.getOrFail("key")),
+        (store) => store.withTransaction(Effect.map(Stream.runCollect(store.values({ prefix: "key" })), ([v]) => v)),
+        (_, items) => items.getOrFail(1),
+        (_, items) => Effect.map(items.getMany([1]), ({ found }) => found.get(1)),
+        (_, items) => Effect.map(items.update(1, (value) => value), Option.getOrUndefined),
+        (_, items) => items.indexes.byA.getOrFail(1),
+        (_, items) => Effect.map(Stream.runCollect(items.indexes.byA.values()), ([value]) => value),
+        (store, items) => store.withTransaction(items.indexes.byA.getOrFail(1))
+      ]
+      for (const [number, read] of reads.entries()) {
+        const { definitionReads, environment, store } = yield* openWithSharedMemory()
+        const items = yield* Effect.provideService(
+          Collection.make("items", {
+            key: Schema.Int,
+            value: Item,
+            indexes: { byA: { key: Schema.Int, of: ({ a }) => a } }
+          }),
+          Store,
+          store
+        )
+        yield* items.put(1, expected)
+        yield* store.put("key", expected)
+        yield* store.flush
+        const all = { from: undefined, to: undefined, reverse: false, values: true, maxRecords: 1, maxBytes: 1000 }
+        const [item] = Result.getOrThrow(environment.read("collection/items", all)).records
+        const [key, stored] = item ?? assert.fail("there is none")
+        const foreign = Uint8Array.of(structured, 0x41, 1, 0x92, 0xa1, 0x78, 0xa1, 0x79)
+        // What another process commits.
+        yield* environment.commit(() =>
+          Result.succeed({
+            clear: [],
+            writes: [
+              [structuresDatabase, ByteString("\0\0"), definitionOf(["other"])],
+              [structuresDatabase, ByteString("\0\u0001"), definitionOf(["a", "b"])],
+              [recordsDatabase, ByteString("key"), foreign],
+              ["collection/items", key, CollectionRecord.join(CollectionRecord.entriesOf(stored), foreign)]
+            ]
+          })
+        )
+        const before = definitionReads()
+        assert.deepStrictEqual(yield* read(store, items), expected, `read ${number}`)
+        // Both definitions, and that there is no third.
+        assert.strictEqual(definitionReads() - before, 3, `read ${number}`)
+        assert.deepStrictEqual(yield* read(store, items), expected, `read ${number}`)
+        assert.strictEqual(definitionReads() - before, 3, `read ${number}`)
+      }
+    }))
+
+  it.effect("is asked for by the writes that are taken, and by no value that is only encoded", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const open = Collection.make("items", { key: Schema.Int, value: Schema.Struct({ id: Schema.Int }) })
+      yield* withStore({ path }, (store) => Effect.provideService(open, Store, store))
+      let commits = 0
+      const { store } = yield* openWith({ path, readOnly: true }, (environment) => ({
+        commit: (plan) => {
+          commits++
+          return environment.commit(plan)
+        }
+      }))
+      const items = yield* Effect.provideService(open, Store, store)
+      for (const id of indices(100)) assert.strictEqual((yield* Effect.flip(items.put(id, { id })))._tag, "ReadOnly")
+      yield* store.close()
+      assert.strictEqual(commits, 0)
+    }))
+
+  it.effect("is committed while a transaction goes on, and its later values refer to it", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const half = many / 2
+      const isDefined = yield* Deferred.make<void>()
+      const transaction = yield* start(store.withTransaction(Effect.gen(function*() {
+        yield* Effect.forEach(indices(half), (index) => store.put(keyOf(index), record(index)))
+        yield* Deferred.await(isDefined)
+        yield* Effect.forEach(indices(half), (index) => store.put(keyOf(index + half), record(index + half)))
+      })))
+      yield* until(() => faulty.batches().length === 1)
+      // Committed after the definition.
+      yield* store.put(keyOf(0), "outside")
+      yield* store.flush
+      yield* Deferred.succeed(isDefined, undefined)
+      yield* Fiber.join(transaction)
+      yield* assertAll(store, many)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 1)
+      assert.isAtLeast((yield* formatsIn(path)).structured, many / 2)
+    }))
+
+  it.effect("is committed with the first batch of a collection, and the next batch refers to it", () =>
+    Effect.gen(function*() {
+      const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const items = yield* Effect.provideService(
+        Collection.make("items", { key: Schema.Int, value: Schema.Struct({ id: Schema.Int }) }),
+        Store,
+        store
+      )
+      const commits = faulty.batches().length
+      const batch = indices(100).map((id) => [id, { id }] as const)
+      yield* items.putMany(batch)
+      yield* until(() => faulty.batches().length === commits + 2)
+      yield* items.putMany(batch)
+      yield* store.close()
+      assert.strictEqual(yield* definitionsIn(path), 1)
+      const formats = (yield* recordsOf(path, "collection/items")).map(([, value]) => value[0])
+      assert.deepStrictEqual(new Set(formats), new Set([structured]))
+    }))
+
+  it.effect("is the last one where the store has as many as it can have", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const last = RecordStructures.mostStructures - 1
+      yield* withStore({ path }, () => Effect.void)
+      yield* tamper(
+        path,
+        indices(last).map((number) => [
+          structuresDatabase,
+          ByteString(String.fromCharCode(number >> 8, number & 0xff)),
+          definitionOf([`field ${number}`])
+        ])
+      )
+      // Both structures become candidates in the same value.
+      const lists = indices(16).map((index) => [{ p: index }, { q: index }])
+      const given = new Map<string, unknown>([["a", lists], ["b", { p: 1 }], ["c", { q: 1 }], ["d", { p: 1 }]])
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          yield* store.putMany(given)
+          assert.deepStrictEqual((yield* store.getMany(given.keys())).found, given)
+        }))
+      assert.strictEqual(yield* definitionsIn(path), last + 1)
+      assert.strictEqual((yield* formatsIn(path)).structured, 2)
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual((yield* store.getMany(given.keys())).found, given)
+        }))
     }))
 })

@@ -101,14 +101,17 @@ describe("checksums", () => {
     ({ place, value, xor }) =>
       Effect.sync(() => {
         const codec = ValueCodec.make({ checksums: true })
-        const bytes = Result.getOrThrow(codec.encode(value))
-        assert.deepStrictEqual(Result.getOrThrow(codec.decode(bytes)), Result.getOrThrow(codec.decode(bytes)))
+        const bytes = Result.getOrThrow(ValueCodec.encode(codec, value))
+        assert.deepStrictEqual(
+          Result.getOrThrow(ValueCodec.decode(codec, bytes)),
+          Result.getOrThrow(ValueCodec.decode(codec, bytes))
+        )
         const damaged = bytes.slice()
         const at = Math.abs(place) % bytes.length
         damaged[at] = (damaged[at] ?? 0) ^ xor
-        assert.isTrue(Result.isFailure(codec.decode(damaged)))
+        assert.isTrue(Result.isFailure(ValueCodec.decode(codec, damaged)))
         for (let length = 0; length < bytes.length; length++) {
-          assert.isTrue(Result.isFailure(codec.decode(bytes.slice(0, length))))
+          assert.isTrue(Result.isFailure(ValueCodec.decode(codec, bytes.slice(0, length))))
         }
       }),
     { arbitrary: { runs: 100, seed: "checksums" } }

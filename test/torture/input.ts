@@ -79,7 +79,7 @@ const openBadly = Effect.fnUntraced(function*(recorder: Recorder, random: Random
 const decodeNoise = (recorder: Recorder, random: Random.Random): void => {
   const codec = Value.make()
   for (let step = 0; step < 2000; step++) {
-    const encoded = codec.encode(BadInput.value(random))
+    const encoded = Value.encode(codec, BadInput.value(random))
     const bytes = random.oneIn(2) || encoded._tag === "Failure"
       ? random.bytes(random.below(60))
       : encoded.success.slice()
@@ -87,7 +87,7 @@ const decodeNoise = (recorder: Recorder, random: Random.Random): void => {
     for (let flips = random.below(4); flips > 0 && bytes.length > 0; flips--) {
       bytes[random.below(bytes.length)] = random.below(256)
     }
-    recorder.count(codec.decode(bytes)._tag === "Success" ? "noise decoded" : "noise refused")
+    recorder.count(Value.decode(codec, bytes)._tag === "Success" ? "noise decoded" : "noise refused")
   }
 }
 

@@ -35,9 +35,13 @@ import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 const codec = ValueCodec.make()
 
 const detailOf = (value: unknown): string =>
-  Result.match(codec.encode(value), { onSuccess: () => "it was encoded", onFailure: ({ detail }) => detail })
+  Result.match(ValueCodec.encode(codec, value), {
+    onSuccess: () => "it was encoded",
+    onFailure: ({ detail }) => detail
+  })
 
-const roundTrip = (value: unknown): unknown => Result.getOrThrow(codec.decode(Result.getOrThrow(codec.encode(value))))
+const roundTrip = (value: unknown): unknown =>
+  Result.getOrThrow(ValueCodec.decode(codec, Result.getOrThrow(ValueCodec.encode(codec, value))))
 
 class TooPoor extends Data.TaggedError("TooPoor")<{ readonly account: string }> {}
 

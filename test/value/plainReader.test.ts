@@ -17,7 +17,7 @@ const reader = PlainReader.make(RecordStructures.make())
 const refused = Symbol("refused")
 
 const attempt = (memory: Buffer, end: number): unknown =>
-  Result.getOrElse(Result.try(() => reader.read(memory, end, false)), (error) => {
+  Result.getOrElse(Result.try(() => PlainReader.read(reader, memory, end, false)), (error) => {
     assert.instanceOf(error, Refusal)
     return refused
   })
@@ -82,7 +82,7 @@ describe("the reader of plain values", () => {
   it.effect.prop("reads what the writer writes", { given: Schema.Json }, ({ given }) =>
     Effect.sync(() => {
       const value = structuredClone(given)
-      const bytes = PlainWriter.make({ plain: 1, structured: 5 }, RecordStructures.make()).write(value)
+      const bytes = PlainWriter.write(PlainWriter.make({ plain: 1, structured: 5 }, RecordStructures.make()), value)
       if (bytes === undefined) return
       deepStrictEqual(attempt(Buffer.from(bytes), bytes.length), value)
       for (let end = 0; end < bytes.length; end++) assert.strictEqual(attempt(Buffer.from(bytes), end), refused)

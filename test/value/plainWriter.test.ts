@@ -13,7 +13,7 @@ const writer = PlainWriter.make({ plain: 7, structured: 8 }, RecordStructures.ma
 
 const packr = new Packr({ useRecords: false, variableMapSize: true, useBigIntExtension: true, copyBuffers: true })
 
-const write = (value: unknown): Uint8Array => writer.write(value) ?? assert.fail("it was not written")
+const write = (value: unknown): Uint8Array => PlainWriter.write(writer, value) ?? assert.fail("it was not written")
 
 /** What msgpackr reads behind the first byte. */
 const read = (bytes: Uint8Array): unknown => {
@@ -48,7 +48,7 @@ describe("a plain value", () => {
     Effect.sync(() => {
       // Some of its records have no prototype
       const value = structuredClone(given)
-      const bytes = writer.write(value)
+      const bytes = PlainWriter.write(writer, value)
       assert.strictEqual(bytes === undefined, isOdd(value))
       if (bytes !== undefined) assert.deepStrictEqual(read(bytes), value)
     }), { arbitrary: { runs: 300, seed: "plain writer" } })
@@ -184,7 +184,7 @@ describe("what is not plain", () => {
 
   for (const [what, value] of refused) {
     it(`is left to others: ${what}, at the top and inside`, () => {
-      for (const each of [value, [1, value], { a: { b: value } }]) assert.isUndefined(writer.write(each))
+      for (const each of [value, [1, value], { a: { b: value } }]) assert.isUndefined(PlainWriter.write(writer, each))
       comesBack({ after: "it", works: [1, 2] })
     })
   }
@@ -199,7 +199,7 @@ describe("what is not plain", () => {
       writable: true
     })
     try {
-      assert.isUndefined(writer.write({ a: 1 }))
+      assert.isUndefined(PlainWriter.write(writer, { a: 1 }))
     } finally {
       Reflect.deleteProperty(Object.prototype, "polluted")
     }
@@ -227,17 +227,17 @@ describe("the bytes", () => {
 
   it("of a value that throws, or is refused late, leave no trace", () => {
     const fresh = PlainWriter.make({ plain: 7, structured: 8 }, RecordStructures.make())
-    const first = fresh.write("first") ?? assert.fail()
+    const first = PlainWriter.write(fresh, "first") ?? assert.fail()
     const failing = {
       text: textOf(50),
       get x(): never {
         throw new Error("no")
       }
     }
-    assert.throws(() => fresh.write(failing), "no")
-    fresh.reset()
-    assert.isUndefined(fresh.write({ text: textOf(50), late: -0 }))
-    const second = fresh.write("second") ?? assert.fail()
+    assert.throws(() => PlainWriter.write(fresh, failing), "no")
+    PlainWriter.reset(fresh)
+    assert.isUndefined(PlainWriter.write(fresh, { text: textOf(50), late: -0 }))
+    const second = PlainWriter.write(fresh, "second") ?? assert.fail()
     assert.strictEqual(second.byteOffset, first.byteOffset + first.length)
     assert.deepStrictEqual([first, second].map(read), ["first", "second"])
   })
@@ -250,8 +250,8 @@ describe("the bytes", () => {
         throw new Error("no")
       }
     }
-    assert.throws(() => writer.write(failing), "no")
-    writer.reset()
+    assert.throws(() => PlainWriter.write(writer, failing), "no")
+    PlainWriter.reset(writer)
     comesBack({ inner })
   })
 
@@ -263,7 +263,7 @@ describe("the bytes", () => {
       },
       y: 2
     }
-    assert.isUndefined(writer.write(shrinking))
+    assert.isUndefined(PlainWriter.write(writer, shrinking))
     const list: Array<unknown> = [1, 2, 3]
     Object.defineProperty(list, 0, {
       enumerable: true,
@@ -272,6 +272,6 @@ describe("the bytes", () => {
         return 1
       }
     })
-    assert.isUndefined(writer.write(list))
+    assert.isUndefined(PlainWriter.write(writer, list))
   })
 })

@@ -1,4 +1,4 @@
-/** Values whose records are written by structures that they share: they come back as any others do. */
+/** Values whose records are written by shared structures: they come back like all other values. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -10,30 +10,24 @@ import { fileURLToPath } from "node:url"
 import { maximumDepth } from "../../src/internal/value/messagePack.ts"
 import * as RecordStructures from "../../src/internal/value/recordStructures.ts"
 import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
-import { EngineFailure } from "../../src/StoreError.ts"
 
-type Names = RecordStructures.Names
+type Names = RecordStructures.Structure
 
 /** The first byte of a value with records of structures, and of one without. */
 const structured = 5
 const plain = 1
 
-/** A codec with the structures that are defined, and what it wants. */
+/** A codec with the structures that are defined. */
 const withDefined = (defined: ReadonlyArray<Names> = []) => {
-  const definitions = [...defined]
-  const wanted: Array<Names> = []
-  const structures = RecordStructures.make({
-    read: (from) => Result.succeed(definitions.slice(from)),
-    want: (names) => wanted.push(names)
-  })
-  const codec = ValueCodec.make({ structures })
-  Result.getOrThrow(structures.refresh())
-  return { codec, definitions, structures, wanted }
+  const structures = RecordStructures.make(defined)
+  return { codec: ValueCodec.make({ structures }), structures }
 }
 
-const encode = (codec: ValueCodec.Codec, value: unknown): Uint8Array => Result.getOrThrow(codec.encode(value))
+const encode = (codec: ValueCodec.Codec, value: unknown): Uint8Array =>
+  Result.getOrThrow(ValueCodec.encode(codec, value))
 
-const decode = (codec: ValueCodec.Codec, bytes: Uint8Array): unknown => Result.getOrThrow(codec.decode(bytes))
+const decode = (codec: ValueCodec.Codec, bytes: Uint8Array): unknown =>
+  Result.getOrThrow(ValueCodec.decode(codec, bytes))
 
 const times = <A>(count: number, make: (index: number) => A): ReadonlyArray<A> =>
   Array.from({ length: count }, (_, i) => make(i))
@@ -53,8 +47,8 @@ const structuresOf = (value: Schema.Json): ReadonlyArray<Names> => {
   return RecordStructures.isStructure(names) ? [names, ...inside] : inside
 }
 
-/** Meets records of a shape until it is wanted, or is not after many. */
-const meetMany = ({ codec }: { readonly codec: ValueCodec.Codec }, value: unknown): void => {
+/** Encodes a value so often that the structures of its records become candidates, if they can. */
+const encodeMany = (codec: ValueCodec.Codec, value: unknown): void => {
   for (let count = 0; count < 2000; count++) encode(codec, value)
 }
 
@@ -177,12 +171,11 @@ describe("a value with records of known structures", () => {
   })
 
   it("may have a getter that makes structures known", () => {
-    const { codec, definitions, structures } = withDefined()
+    const { codec, structures } = withDefined()
     const value = {
       small: 100,
       get late() {
-        definitions.push(["x"])
-        Result.getOrThrow(structures.refresh())
+        RecordStructures.add(structures, ["x"])
         return { x: 100 }
       }
     }
@@ -203,7 +196,9 @@ describe("a value with records of known structures", () => {
     const { codec } = withDefined([["a"]])
     deepStrictEqual(decode(codec, nestedBytes(maximumDepth)), nested(maximumDepth))
     assert.deepStrictEqual([...encode(codec, nested(maximumDepth))], [...nestedBytes(maximumDepth)])
-    for (const levels of [maximumDepth + 1, 10_000]) assert.isTrue(Result.isFailure(codec.decode(nestedBytes(levels))))
+    for (const levels of [maximumDepth + 1, 10_000]) {
+      assert.isTrue(Result.isFailure(ValueCodec.decode(codec, nestedBytes(levels))))
+    }
   })
 
   it("decodes to nothing but a failure where its bytes are cut or changed", () => {
@@ -211,12 +206,12 @@ describe("a value with records of known structures", () => {
     const bytes = encode(codec, { a: [{ c: "text" }, { c: 1.5 }], b: { d: { a: 1, b: 2 } } })
     assert.strictEqual(bytes[0], structured)
     for (let length = 0; length < bytes.length; length++) {
-      assert.isTrue(Result.isFailure(codec.decode(bytes.slice(0, length))), `${length} bytes`)
+      assert.isTrue(Result.isFailure(ValueCodec.decode(codec, bytes.slice(0, length))), `${length} bytes`)
     }
     for (let at = 1; at < bytes.length; at++) {
       for (let byte = 0; byte < 256; byte++) {
         // It may be another value; it is never thrown.
-        codec.decode(Uint8Array.from(bytes.with(at, byte)))
+        ValueCodec.decode(codec, Uint8Array.from(bytes.with(at, byte)))
       }
     }
     deepStrictEqual(decode(codec, bytes), { a: [{ c: "text" }, { c: 1.5 }], b: { d: { a: 1, b: 2 } } })
@@ -224,110 +219,105 @@ describe("a value with records of known structures", () => {
 })
 
 describe("a structure that is not known", () => {
-  it("is looked for among the definitions, and is kept", () => {
-    const writer = withDefined([["a"], ["b", "c"]])
-    const bytes = encode(writer.codec, { b: 1, c: [{ a: 1 }] })
-    // The engine gives a Buffer that is longer than its length says.
-    const memory = Buffer.alloc(100)
-    memory.set(bytes)
-    const view = Object.defineProperty(memory, "length", { value: bytes.length })
-    let reads = 0
-    const structures = RecordStructures.make({
-      read: (from) => {
-        reads++
-        // The engine reads all that it gives into the same memory.
-        memory.fill(0)
-        return Result.succeed(writer.definitions.slice(from))
-      },
-      want: () => {}
-    })
-    const codec = ValueCodec.make({ structures })
-    assert.deepStrictEqual(decode(codec, view), { b: 1, c: [{ a: 1 }] })
+  it("ends the decoding with its number, and the value decodes when it is added", () => {
+    const { codec: writer } = withDefined([["a"], ["b", "c"]])
+    const bytes = encode(writer, { b: 1, c: [{ a: 1 }] })
+    const { codec, structures } = withDefined()
+    for (const names of [["a"], ["b", "c"]]) {
+      const failure = Result.getOrThrow(Result.flip(ValueCodec.decode(codec, bytes)))
+      assert.include(failure, { _tag: "UnknownStructure", number: 1 })
+      RecordStructures.add(structures, names)
+    }
     assert.deepStrictEqual(decode(codec, bytes), { b: 1, c: [{ a: 1 }] })
-    assert.strictEqual(reads, 1)
+  })
+
+  it("leaves nothing of its value behind, wherever in the value it is", () => {
+    const { codec: writer } = withDefined([["b", "c"], ["a"]])
+    const bytes = encode(writer, { b: "first", c: [{ b: 1, c: 2 }, { a: 1 }] })
+    const { codec, structures } = withDefined([["b", "c"]])
+    for (let time = 0; time < 3; time++) {
+      assert.include(Result.getOrThrow(Result.flip(ValueCodec.decode(codec, bytes))), {
+        _tag: "UnknownStructure",
+        number: 1
+      })
+      assert.deepStrictEqual(decode(codec, encode(codec, { b: 1, c: 2 })), { b: 1, c: 2 })
+    }
+    RecordStructures.add(structures, ["a"])
+    assert.deepStrictEqual(decode(codec, bytes), { b: "first", c: [{ b: 1, c: 2 }, { a: 1 }] })
   })
 
   it("makes a value a failure, where nobody has defined it", () => {
     const { codec: writer } = withDefined([["a"], ["b"]])
     const { codec } = withDefined([["a"]])
-    const failure = Result.getOrThrow(Result.flip(codec.decode(encode(writer, { b: 1 }))))
+    const failure = Result.getOrThrow(Result.flip(ValueCodec.decode(codec, encode(writer, { b: 1 }))))
     assert.match(failure.detail, /structure/)
     assert.deepStrictEqual(decode(codec, encode(writer, { a: 1 })), { a: 1 })
-  })
-
-  it("makes a value the failure of reading the definitions", () => {
-    const { codec: writer } = withDefined([["a"]])
-    const cause = new EngineFailure({ operation: "get", code: 5, detail: "Input/output error", isRetryable: true })
-    const structures = RecordStructures.make({ read: () => Result.fail(cause), want: () => {} })
-    const failure = Result.getOrThrow(Result.flip(ValueCodec.make({ structures }).decode(encode(writer, { a: 1 }))))
-    assert.strictEqual(failure.cause, cause)
-    assert.match(failure.detail, /Input\/output error/)
   })
 
   it("because its definition is damaged spoils no others", () => {
     const { codec: writer } = withDefined([["a"], ["b"]])
     const { codec } = withDefined([[], ["b"]])
-    assert.isTrue(Result.isFailure(codec.decode(encode(writer, { a: 1 }))))
+    assert.isTrue(Result.isFailure(ValueCodec.decode(codec, encode(writer, { a: 1 }))))
     assert.deepStrictEqual(decode(codec, encode(writer, { b: 1 })), { b: 1 })
     assert.deepStrictEqual([...encode(codec, {})], [plain, 0x80])
     assert.deepStrictEqual(decode(codec, encode(codec, { a: 1 })), { a: 1 })
   })
 })
 
-describe("a structure is wanted", () => {
+describe("a structure becomes a candidate", () => {
   it("once, when many records have it", () => {
-    const structures = withDefined()
-    encode(structures.codec, { id: 0, name: "" })
-    assert.deepStrictEqual(structures.wanted, [])
-    meetMany(structures, { id: 1, name: "a" })
-    assert.deepStrictEqual(structures.wanted, [["id", "name"]])
+    const { codec, structures } = withDefined()
+    encode(codec, { id: 0, name: "" })
+    assert.deepStrictEqual(structures.candidates, [])
+    encodeMany(codec, { id: 1, name: "a" })
+    assert.deepStrictEqual(structures.candidates, [["id", "name"]])
   })
 
   it("also inside of other records and of arrays", () => {
-    const structures = withDefined()
-    meetMany(structures, { list: [{ x: 1, y: 2 }, { x: 3, y: 4 }], inner: { deep: { z: 1 } } })
-    assert.sameDeepMembers(structures.wanted, [["list", "inner"], ["x", "y"], ["deep"], ["z"]])
+    const { codec, structures } = withDefined()
+    encodeMany(codec, { list: [{ x: 1, y: 2 }, { x: 3, y: 4 }], inner: { deep: { z: 1 } } })
+    assert.sameDeepMembers(structures.candidates, [["list", "inner"], ["x", "y"], ["deep"], ["z"]])
   })
 
   it("not when it is known, empty, a table or has long names", () => {
-    const structures = withDefined([["id"]])
-    meetMany(structures, { id: 1 })
-    meetMany(structures, {})
-    meetMany(structures, recordOf(times(65, (index) => `field ${index}`)))
-    meetMany(structures, { ["x".repeat(1025)]: 1 })
-    assert.deepStrictEqual(structures.wanted, [])
-    meetMany(structures, recordOf(times(64, (index) => `field ${index}`)))
-    meetMany(structures, { ["x".repeat(1024)]: 1 })
-    assert.strictEqual(structures.wanted.length, 2)
+    const { codec, structures } = withDefined([["id"]])
+    encodeMany(codec, { id: 1 })
+    encodeMany(codec, {})
+    encodeMany(codec, recordOf(times(65, (index) => `field ${index}`)))
+    encodeMany(codec, { ["x".repeat(1025)]: 1 })
+    assert.deepStrictEqual(structures.candidates, [])
+    encodeMany(codec, recordOf(times(64, (index) => `field ${index}`)))
+    encodeMany(codec, { ["x".repeat(1024)]: 1 })
+    assert.strictEqual(structures.candidates.length, 2)
   })
 
   it("also behind thousands of records that have nothing in common", () => {
-    const structures = withDefined([["known"]])
-    for (let index = 0; index < 100_000; index++) encode(structures.codec, { [`user ${index}`]: 1, at: index })
-    assert.deepStrictEqual(structures.wanted, [])
-    assert.strictEqual(encode(structures.codec, { known: 1 })[0], structured)
-    for (let count = 0; count < 50_000; count++) encode(structures.codec, { id: 1 })
-    assert.deepStrictEqual(structures.wanted, [["id"]])
+    const { codec, structures } = withDefined([["known"]])
+    for (let index = 0; index < 100_000; index++) encode(codec, { [`user ${index}`]: 1, at: index })
+    assert.deepStrictEqual(structures.candidates, [])
+    assert.strictEqual(encode(codec, { known: 1 })[0], structured)
+    for (let count = 0; count < 50_000; count++) encode(codec, { id: 1 })
+    assert.deepStrictEqual(structures.candidates, [["id"]])
   })
 
   it("again, much later, when its definition failed", () => {
-    const structures = withDefined()
-    meetMany(structures, { id: 1 })
-    structures.structures.postpone(["id"], 100_000)
-    meetMany(structures, { id: 1 })
-    assert.strictEqual(structures.wanted.length, 1)
-    for (let count = 0; count < 2_000_000 && structures.wanted.length < 2; count++) encode(structures.codec, { id: 1 })
-    assert.deepStrictEqual(structures.wanted, [["id"], ["id"]])
+    const { codec, structures } = withDefined()
+    encodeMany(codec, { id: 1 })
+    RecordStructures.postpone(structures, ["id"], 100_000)
+    encodeMany(codec, { id: 1 })
+    assert.strictEqual(structures.candidates.length, 1)
+    for (let count = 0; count < 2_000_000 && structures.candidates.length < 2; count++) encode(codec, { id: 1 })
+    assert.deepStrictEqual(structures.candidates, [["id"], ["id"]])
   })
 
   it("not when there are as many as there can be", () => {
-    const structures = withDefined(others(RecordStructures.mostStructures))
-    meetMany(structures, { id: 1 })
-    assert.deepStrictEqual(structures.wanted, [])
+    const { codec, structures } = withDefined(others(RecordStructures.mostStructures))
+    encodeMany(codec, { id: 1 })
+    assert.deepStrictEqual(structures.candidates, [])
     const last = { [`other ${RecordStructures.mostStructures - 1}`]: 1 }
-    const bytes = encode(structures.codec, last)
+    const bytes = encode(codec, last)
     assert.strictEqual(bytes.length, 4)
-    assert.deepStrictEqual(decode(structures.codec, bytes), last)
+    assert.deepStrictEqual(decode(codec, bytes), last)
   })
 })
 
@@ -353,10 +343,9 @@ describe("the names of a structure", () => {
   })
 })
 
-/** Meets records of one field each, and counts those whose names were asked for. */
-const meeting = () => {
-  const wanted: Array<Names> = []
-  const structures = RecordStructures.make({ read: () => Result.succeed([]), want: (names) => wanted.push(names) })
+/** Observes records of one field each, and counts those whose names were asked for. */
+const observing = () => {
+  const structures = RecordStructures.make()
   let looks = 0
   let name: (() => string) | undefined
   const record = new Proxy({}, {
@@ -366,40 +355,40 @@ const meeting = () => {
     },
     getOwnPropertyDescriptor: () => ({ configurable: true, enumerable: true, value: 1 })
   })
-  const meet = (named: () => string): void => {
+  const observe = (named: () => string): void => {
     name = named
-    structures.meet(record)
+    RecordStructures.observe(structures, record)
   }
-  return { looks: () => looks, meet, structures, wanted }
+  return { looks: () => looks, observe, structures }
 }
 
-describe("records are looked at", () => {
-  it("all at first, and one of sixteen behind those", () => {
-    const { looks, meet, wanted } = meeting()
-    for (let count = 0; count < 15; count++) meet(() => "first")
-    assert.deepStrictEqual(wanted, [])
-    meet(() => "first")
-    assert.deepStrictEqual(wanted, [["first"]])
-    for (let count = 16; count < 256; count++) meet(() => `other ${count}`)
+describe("records are observed", () => {
+  it("all at first, and one of sixteen after those", () => {
+    const { looks, observe, structures } = observing()
+    for (let count = 0; count < 15; count++) observe(() => "first")
+    assert.deepStrictEqual(structures.candidates, [])
+    observe(() => "first")
+    assert.deepStrictEqual(structures.candidates, [["first"]])
+    for (let count = 16; count < 256; count++) observe(() => `other ${count}`)
     assert.strictEqual(looks(), 256)
-    for (let count = 1; count < 241; count++) meet(() => "late")
-    assert.deepStrictEqual(wanted, [["first"]])
-    meet(() => "late")
-    assert.deepStrictEqual(wanted, [["first"], ["late"]])
+    for (let count = 1; count < 241; count++) observe(() => "late")
+    assert.deepStrictEqual(structures.candidates, [["first"]])
+    observe(() => "late")
+    assert.deepStrictEqual(structures.candidates, [["first"], ["late"]])
     assert.strictEqual(looks(), 256 + 16)
   })
 
-  it("ever more rarely while they have nothing in common, and few of their shapes are remembered", () => {
-    const { looks, meet, structures } = meeting()
+  it("ever more rarely while they have nothing in common, and few of their structures are remembered", () => {
+    const { looks, observe, structures } = observing()
     const looksAt = (count: number): number => {
       const before = looks()
       for (let index = 0; index < count; index++) {
-        meet(() => `${count} ${index}`)
-        if (index % 1000 === 0) assert.isAtMost(structures.root().next.size, 2049)
+        observe(() => `${count} ${index}`)
+        if (index % 1000 === 0) assert.isAtMost(structures.root.next.size, 2049)
       }
       return count / (looks() - before)
     }
-    // Each time that 2,048 shapes came to nothing the pause doubles.
+    // The pause doubles each time that 2,048 nodes gave no candidate.
     assert.approximately(looksAt(20_000), 16, 4)
     assert.approximately(looksAt(100_000), 40, 10)
     looksAt(4_000_000)

@@ -10,10 +10,11 @@ import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 
 const codec = ValueCodec.make()
 
-const encode = (value: unknown): Uint8Array => Result.getOrThrowWith(codec.encode(value), (failure) => failure)
+const encode = (value: unknown): Uint8Array =>
+  Result.getOrThrowWith(ValueCodec.encode(codec, value), (failure) => failure)
 
 const decode = (bytes: Uint8Array, length?: number): unknown =>
-  Result.getOrThrowWith(codec.decode(bytes, length), (failure) => failure)
+  Result.getOrThrowWith(ValueCodec.decode(codec, bytes, length), (failure) => failure)
 
 const roundTrip = (value: unknown): unknown => decode(encode(value))
 
@@ -49,16 +50,17 @@ const parts = (value: object): ReadonlyArray<unknown> => {
 }
 
 const detailOf = (value: unknown): string => {
-  const result = codec.encode(value)
+  const result = ValueCodec.encode(codec, value)
   return Result.isFailure(result) ? result.failure.detail : "it was encoded"
 }
 
 const wrongWith = (bytes: Uint8Array): string => {
-  const result = codec.decode(bytes)
+  const result = ValueCodec.decode(codec, bytes)
   return Result.isFailure(result) ? result.failure.detail : "they were decoded"
 }
 
-const isRefused = (bytes: Uint8Array, length?: number): boolean => Result.isFailure(codec.decode(bytes, length))
+const isRefused = (bytes: Uint8Array, length?: number): boolean =>
+  Result.isFailure(ValueCodec.decode(codec, bytes, length))
 
 const asObject = (value: unknown): object =>
   typeof value === "object" && value !== null ? value : assert.fail("no object")
@@ -517,7 +519,7 @@ describe("Value", () => {
         }
       }
       for (const outer of [value, [value], new Map([[1, value]])]) {
-        const result = codec.encode(outer)
+        const result = ValueCodec.encode(codec, outer)
         assert.isTrue(Result.isFailure(result) && result.failure.cause === cause)
         assert.strictEqual(detailOf(outer), "encoding it threw: no")
       }
@@ -541,7 +543,7 @@ describe("Value", () => {
           }
         }, [circular, Symbol("s")]]
       ) {
-        assert.isTrue(Result.isFailure(codec.encode(bad)))
+        assert.isTrue(Result.isFailure(ValueCodec.encode(codec, bad)))
         comesBack(good)
         comesBack(circular)
       }
@@ -553,7 +555,10 @@ describe("Value", () => {
     const meanwhile: ReadonlyArray<readonly [string, () => unknown]> = [
       ["plain ones", () => encode({ inner: "value" })],
       ["graphs", () => encode(new Map([[1, new Date(-1)]]))],
-      ["some that are refused", () => [codec.encode(() => 1), codec.encode({ a: Symbol("s") }), encode([1])]],
+      [
+        "some that are refused",
+        () => [ValueCodec.encode(codec, () => 1), ValueCodec.encode(codec, { a: Symbol("s") }), encode([1])]
+      ],
       ["itself", () => encode({ inner: { deeper: encode({ x: 1 }) } })]
     ]
 
@@ -614,7 +619,7 @@ describe("Value", () => {
       }
     }
     assert.strictEqual(detailOf(failing), "encoding it threw: no")
-    assert.deepStrictEqual(encode({ inner }), Result.getOrThrow(ValueCodec.make().encode({ inner })))
+    assert.deepStrictEqual(encode({ inner }), Result.getOrThrow(ValueCodec.encode(ValueCodec.make(), { inner })))
   })
 
   it("a small value does not keep the memory of a larger one before it", () => {
@@ -638,7 +643,7 @@ describe("Value", () => {
 
     it("are not written to again by later encodings", () => {
       const encoded = samples.map((sample) => [encode(sample), Buffer.from(encode(sample))] as const)
-      for (let index = 0; index < 3000; index++) codec.encode({ index, text: "x".repeat(index) })
+      for (let index = 0; index < 3000; index++) ValueCodec.encode(codec, { index, text: "x".repeat(index) })
       for (const [bytes, copy] of encoded) deepStrictEqual(Buffer.from(bytes), copy)
     })
 
@@ -766,7 +771,7 @@ describe("Value", () => {
       for (let run = 0; run < 100; run++) {
         const bytes = Uint8Array.from({ length: 1 + random(80) }, () => random(256))
         bytes[0] = 1 + random(2)
-        codec.decode(bytes)
+        ValueCodec.decode(codec, bytes)
       }
       comesBack({ a: [1, "two"], long: "x".repeat(200), map: new Map([[1, "\ud800"]]) })
     }, { arbitrary: { runs: 100 } })
@@ -781,7 +786,7 @@ describe("Value", () => {
         for (let run = 0; run < 30; run++) {
           const damaged = Uint8Array.from(bytes)
           for (let count = 1 + random(4); count > 0; count--) damaged[random(damaged.length)] = random(256)
-          codec.decode(damaged)
+          ValueCodec.decode(codec, damaged)
         }
         deepStrictEqual(decode(bytes), structuredClone(value))
       },

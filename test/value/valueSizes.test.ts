@@ -7,9 +7,9 @@ import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 
 const codec = ValueCodec.make()
 
-const encode = (value: unknown): Uint8Array => Result.getOrThrow(codec.encode(value))
+const encode = (value: unknown): Uint8Array => Result.getOrThrow(ValueCodec.encode(codec, value))
 
-const decode = (bytes: Uint8Array): unknown => Result.getOrThrow(codec.decode(bytes))
+const decode = (bytes: Uint8Array): unknown => Result.getOrThrow(ValueCodec.decode(codec, bytes))
 
 const roundTrip = (value: unknown): unknown => decode(encode(value))
 
@@ -38,10 +38,10 @@ it("at the end of the call stack nothing is left in disorder", () => {
   const value = { alpha: 1, beta: ["gamma", { delta: "x".repeat(70) }], epsilon: new Date(5) }
   const [plain, graph] = [encode(value), encode(new Map([[value, value]]))]
   const dive = (): void => {
-    codec.encode(value)
-    codec.encode([value, value])
-    codec.decode(plain)
-    codec.decode(graph)
+    ValueCodec.encode(codec, value)
+    ValueCodec.encode(codec, [value, value])
+    ValueCodec.decode(codec, plain)
+    ValueCodec.decode(codec, graph)
     dive()
   }
   for (let run = 0; run < 5; run++) {

@@ -14,10 +14,9 @@ import { CollectionFailed } from "../../CollectionError.ts"
 import type { Reader, Write } from "../../Engine.ts"
 import { type ByteString, fromBytes } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import * as StructureTable from "../commit/structureTable.ts"
 import { catalogDatabase, indexDatabase } from "../databases.ts"
 import { ownBytes } from "../engineBytes.ts"
-import { engineFailureIn } from "../value/decodingFailure.ts"
-import type { Codec } from "../value/valueCodec.ts"
 
 /** The fingerprint of a version that no program has opened. */
 export const unknownFingerprint = ""
@@ -131,11 +130,10 @@ const notKnown = (collection: string) =>
 const decode = (
   bytes: Uint8Array,
   collection: string,
-  values: Codec
+  structures: StructureTable.StructureTable
 ): Result.Result<Descriptor, CollectionFailed | EngineFailure> => {
-  const decoded = values.decode(bytes, bytes.length)
-  const failure = Result.isFailure(decoded) ? engineFailureIn(decoded.failure) : undefined
-  if (failure !== undefined) return Result.fail(failure)
+  const decoded = StructureTable.decode(structures, bytes, () => ({ key: collection, collection }))
+  if (Result.isFailure(decoded) && decoded.failure._tag === "EngineFailure") return Result.fail(decoded.failure)
   return Result.fromOption(
     Option.flatMap(Result.getSuccess(decoded), decodeDescriptor),
     () => notKnown(collection)
@@ -146,19 +144,23 @@ const decode = (
 export const read = (
   reader: Reader,
   collection: string,
-  values: Codec
+  structures: StructureTable.StructureTable
 ): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
   Result.flatMap(
     reader.get(catalogDatabase, keyOf(collection)),
     (bytes): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
-      bytes === undefined ? Result.succeed(undefined) : decode(bytes, collection, values)
+      bytes === undefined ? Result.succeed(undefined) : decode(bytes, collection, structures)
   )
 
 /** The write that stores what there is to say about a collection. */
-export const toWrite = (collection: string, descriptor: Descriptor, values: Codec): Write => [
+export const toWrite = (
+  collection: string,
+  descriptor: Descriptor,
+  structures: StructureTable.StructureTable
+): Write => [
   catalogDatabase,
   keyOf(collection),
-  Result.getOrThrow(values.encode(descriptor))
+  Result.getOrThrow(StructureTable.encode(structures, descriptor))
 ]
 
 /** Fails where a program may not open a collection, whatever it would do to it. */
@@ -206,7 +208,7 @@ export const check = (
  */
 export const makeGuard = (
   wanted: Wanted,
-  values: Codec
+  structures: StructureTable.StructureTable
 ): (present: Reader) => Result.Result<boolean, EngineFailure> => {
   let known: Uint8Array | undefined
   const isSame = ({ building, fingerprint, indexes, migratedTo, version }: Descriptor): boolean =>
@@ -217,7 +219,7 @@ export const makeGuard = (
       if (bytes === undefined) return Result.succeed(false)
       const own = Buffer.from(ownBytes(bytes))
       if (known !== undefined && Buffer.compare(own, known) === 0) return Result.succeed(true)
-      const decoded = decode(own, wanted.name, values)
+      const decoded = decode(own, wanted.name, structures)
       if (Result.isFailure(decoded)) {
         return decoded.failure._tag === "EngineFailure" ? Result.fail(decoded.failure) : Result.succeed(false)
       }

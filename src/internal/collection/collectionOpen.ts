@@ -67,7 +67,7 @@ const openDatabases = <R>(
 
 /** Reads what is stored about a collection, pending writes included. */
 const readCatalog = <R>({ internals: { access, holder: { core } }, wanted: { name } }: Maintained<R>) =>
-  access.read((reader) => Effect.fromResult(Catalog.read(reader, name, core.values)), false)
+  access.read((reader) => Effect.fromResult(Catalog.read(reader, name, core.structures)), false)
 
 const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
   JSON.stringify(a) === JSON.stringify(b)
@@ -134,8 +134,8 @@ const runStep = <R>(
 ) =>
   inTransaction(collection, (transaction) =>
     Effect.gen(function*() {
-      const { values } = collection.internals.holder.core
-      const present = yield* Effect.fromResult(Catalog.read(transaction.reader, collection.wanted.name, values))
+      const { structures } = collection.internals.holder.core
+      const present = yield* Effect.fromResult(Catalog.read(transaction.reader, collection.wanted.name, structures))
       return isSame(present, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
     }))
 
@@ -306,12 +306,12 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 
 /** Opens the collection of a store that can be written to. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { holder: { core: { foreignCommits, values } } }, wanted } = collection
+  const { internals: { holder: { core: { foreignCommits, structures } } }, wanted } = collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   // Where nothing has changed yet, what was open before may still write.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)
-  foreignCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, values))
+  foreignCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, structures))
   return indexes
 })
 

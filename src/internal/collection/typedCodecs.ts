@@ -17,12 +17,12 @@ import {
   ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
+import * as StructureTable from "../commit/structureTable.ts"
 import * as OrderedKeyCodec from "../key/orderedKeyCodec.ts"
 import { count } from "../quantity.ts"
 import * as Settled from "../settled.ts"
 import type { StoreCore } from "../store/openStore.ts"
 import type { Holder } from "../store/storeAccess.ts"
-import { decodingFailure } from "../value/decodingFailure.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { isNative } from "./schemaShape.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
@@ -181,7 +181,7 @@ export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCod
 /** Makes the codec of values. */
 export const makeValueCodec = <V extends ValueSchema>(
   schema: V,
-  { environment, values }: StoreCore,
+  { environment, structures }: StoreCore,
   collection: string
 ): ValueCodec<V> => {
   const stored = storedSchema(schema)
@@ -191,12 +191,13 @@ export const makeValueCodec = <V extends ValueSchema>(
   const detailOfSparse = "an array is longer than what is in it"
 
   const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
-    Result.mapError(values.encode(value), (failure) => new ValueEncoding({ key: key(), collection, ...failure }))
+    Result.mapError(
+      StructureTable.encode(structures, value),
+      (failure) => StructureTable.encodingError(failure, { key: key(), collection })
+    )
 
-  const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) => {
-    const bytes = CollectionRecord.valueOf(record)
-    return Result.mapError(values.decode(bytes, bytes.length), decodingFailure(() => ({ key: key(), collection })))
-  }
+  const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) =>
+    StructureTable.decode(structures, CollectionRecord.valueOf(record), () => ({ key: key(), collection }))
 
   const bySchemaOf = <A, E, R>(
     value: unknown,

@@ -140,10 +140,10 @@ const clearUnused = <R>(
 }
 
 const writeDescriptor = <R>(
-  { internals: { holder: { core: { values } } }, wanted: { name } }: Maintained<R>,
+  { internals: { holder: { core: { structures } } }, wanted: { name } }: Maintained<R>,
   transaction: Transaction,
   descriptor: Catalog.Descriptor
-): void => transaction.write([Catalog.toWrite(name, descriptor, values)])
+): void => transaction.write([Catalog.toWrite(name, descriptor, structures)])
 
 const store = <R>(collection: Maintained<R>, transaction: Transaction, descriptor: Catalog.Descriptor): Progress => {
   const { building, indexes } = descriptor

@@ -37,6 +37,7 @@ import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import * as GroupCommit from "./groupCommit.ts"
 import type { Metrics } from "./metrics.ts"
+import * as StructureTable from "./structureTable.ts"
 
 /** What a queue works with. */
 export interface CommitQueueOptions {
@@ -48,6 +49,7 @@ export interface CommitQueueOptions {
   readonly buffer: WriteBuffer
   readonly committer: Committer.Committer
   readonly foreignCommits: ForeignCommits
+  readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics
   /** The running commit holds the only permit. */
   readonly permit: Semaphore.Semaphore
@@ -381,8 +383,9 @@ const offerOr = <E>(
 ): Effect.Effect<void, E> | undefined => {
   // Buffered now, this later write would be visible before the batch and committed after it.
   if (isInFlight(self, writes)) return awaitGroup(self)
-  const { buffer, committer } = self.options
+  const { buffer, committer, structures } = self.options
   if (!buffer.accepts(writes)) return awaitSpace(self, writes)
+  StructureTable.defineCandidates(structures)
   buffer.write(writes, committer.hasNoRoom)
   startTimer(self)
   if (buffer.isFull) request(self, buffer.active)
@@ -434,6 +437,7 @@ export const submit = <E>(
   Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
     const refused = refusal()
     if (refused !== undefined) return refused
+    StructureTable.defineCandidates(self.options.structures)
     const submission = GroupCommit.submissionOf(batch)
     self.waiting.push(submission)
     schedule(self, true)

@@ -1,10 +1,15 @@
 /**
- * The definitions of record structures, in a database of their own.
+ * The record structures of an open store, and their definitions on disk.
  *
- * They are written in transactions of their own, before the first value that refers to
- * them, or with a unit whose values are the first, and are never changed or deleted. So whoever reads such a value finds its
- * definition, in every process, in copies of the file and after every crash. A definition
- * that cannot be written keeps nobody from writing values: they have their names then.
+ * A definition is a record of the database `structures`: the number of a structure, and
+ * its field names. It is committed before the first value that refers to it, or in the
+ * same batch, and is never changed or deleted. Every process, every copy of the file and
+ * every snapshot that has a value therefore has its definitions, also after a crash. If a
+ * definition cannot be committed, values keep their field names, and writes succeed.
+ *
+ * The codec itself never reads the database and never commits. This module does both for
+ * it: `decode` loads definitions that another process has committed, and
+ * `defineCandidates` commits new ones.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,179 +17,271 @@ import * as Result from "effect/Result"
 import type * as Semaphore from "effect/Semaphore"
 import type { Environment, Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
-import type { EngineFailure } from "../../StoreError.ts"
+import { type EngineFailure, ValueDecoding, ValueEncoding } from "../../StoreError.ts"
 import { structuresDatabase } from "../databases.ts"
+import { copyOf } from "../engineBytes.ts"
 import type { Fork } from "../fork.ts"
 import * as RecordStructures from "../value/recordStructures.ts"
 import * as ValueCodec from "../value/valueCodec.ts"
 import * as Committer from "./committer.ts"
 
-/** What definitions are kept with. */
-interface DefinitionOptions {
+/** What a table needs of its store. */
+interface StructureTableOptions {
   readonly environment: Environment
   readonly committer: Committer.Committer
   /** Whether values are encoded with a checksum. */
   readonly checksums: boolean
-  /** Its permit is held by the commit that runs. */
+  /** The running commit holds the only permit. */
   readonly permit: Semaphore.Semaphore
   readonly fork: Fork
 }
 
-/** A definition that could not be committed is tried again after so many more meetings. */
-const meetingsAfterFailure = 100_000
+/** The structures of an open store, and the codec that uses them. */
+export interface StructureTable extends StructureTableOptions {
+  readonly structures: RecordStructures.RecordStructures
+  readonly codec: ValueCodec.Codec
+  /** Whether a fiber is going to define the candidates. */
+  isDefining: boolean
+}
 
-/** In the order of the numbers. */
+/** A structure that could not be defined becomes a candidate again after 100,000 more observed records. */
+const countAfterFailure = 100_000
+
+// -----------------------------------------------------------------------------
+// Definitions
+// -----------------------------------------------------------------------------
+
+/** The key of a definition: its number in two bytes, so that the definitions are in the order of their numbers. */
 const keyOf = (number: number): ByteString => ByteString(String.fromCharCode(number >> 8, number & 0xff))
 
-// A wrong name would be wrong in every record: definitions have a checksum, whatever values have.
-const codec = ValueCodec.make({ checksums: true })
+// A damaged name would damage every record of the structure, so definitions always have a checksum.
+const definitionCodec = ValueCodec.make({ checksums: true })
 
-const namesIn = (bytes: Uint8Array): RecordStructures.Names => {
-  const names = Result.getOrUndefined(codec.decode(bytes))
+/** Gives the structure of a definition; an empty one if the definition is damaged. */
+const structureIn = (bytes: Uint8Array): RecordStructures.Structure => {
+  const names = Result.getOrUndefined(ValueCodec.decode(definitionCodec, bytes))
   return RecordStructures.isStructure(names) ? names : []
 }
 
-/** The definitions from a number on: they have no gaps. */
+/** Reads the definitions from a number on. The numbers have no gaps. */
 const readFrom = (
   reader: Reader,
   from: number
-): Result.Result<ReadonlyArray<RecordStructures.Names>, EngineFailure> => {
-  const found: Array<RecordStructures.Names> = []
+): Result.Result<ReadonlyArray<RecordStructures.Structure>, EngineFailure> => {
+  const found: Array<RecordStructures.Structure> = []
   while (from + found.length < RecordStructures.mostStructures) {
     const bytes = reader.get(structuresDatabase, keyOf(from + found.length))
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
     if (bytes.success === undefined) break
-    found.push(namesIn(bytes.success))
+    found.push(structureIn(bytes.success))
   }
   return Result.succeed(found)
 }
 
-const definitionOf = (names: RecordStructures.Names, number: number): Write => [
+const definitionOf = (structure: RecordStructures.Structure, number: number): Write => [
   structuresDatabase,
   keyOf(number),
-  Result.getOrThrow(codec.encode(names))
+  Result.getOrThrow(ValueCodec.encode(definitionCodec, structure))
 ]
 
-/** The writes that define what is not among those that are there, behind them. */
+/** Gives the writes that define those candidates that have no definition yet, after the definitions that exist. */
 const definitionsOf = (
-  all: ReadonlyArray<RecordStructures.Names>,
-  there: ReadonlyArray<RecordStructures.Names>
+  candidates: ReadonlyArray<RecordStructures.Structure>,
+  existing: ReadonlyArray<RecordStructures.Structure>
 ): ReadonlyArray<Write> => {
-  const defined = new Set(there.map((names) => JSON.stringify(names)))
+  const defined = new Set(existing.map((structure) => JSON.stringify(structure)))
   const writes: Array<Write> = []
-  for (const names of all) {
-    const name = JSON.stringify(names)
-    const number = there.length + writes.length
+  for (const structure of candidates) {
+    const name = JSON.stringify(structure)
+    const number = existing.length + writes.length
     if (defined.has(name) || number >= RecordStructures.mostStructures) continue
     defined.add(name)
-    writes.push(definitionOf(names, number))
+    writes.push(definitionOf(structure, number))
   }
   return writes
 }
 
-/** Structures that are defined by the unit whose values are the first to have them. */
-export interface UnitDefinitions {
-  /** Encodes the values of the unit. */
-  readonly codec: ValueCodec.Codec
-  /** The writes that define its structures. */
-  readonly writes: () => ReadonlyArray<Write>
-  /** Whether nobody has defined others under the same numbers. */
-  readonly holds: (present: Reader) => Result.Result<boolean, EngineFailure>
-  /** Told whether the unit was made. */
-  readonly end: (isMade: boolean) => void
-}
+// -----------------------------------------------------------------------------
+// The table
+// -----------------------------------------------------------------------------
 
-/** The structures of an open store. */
-export interface StructureDefinitions {
-  readonly structures: RecordStructures.RecordStructures
-  /**
-   * Begins a step in which the values of a unit are encoded: most of them would have no structure if those that they
-   * want were defined behind it. Gives what has the unit define them; `undefined` as long as none is wanted.
-   */
-  readonly beginUnit: () => () => UnitDefinitions | undefined
-}
+/** Adds the structures whose definitions were committed since the last load, by this process or another. */
+const load = ({ environment, structures }: StructureTable): Result.Result<void, EngineFailure> =>
+  // A read-only store may have been opened before another process made the database.
+  Result.flatMap(environment.openDatabase(structuresDatabase), () =>
+    Result.map(readFrom(environment, structures.known.length), (found) => {
+      for (const structure of found) {
+        RecordStructures.add(structures, structure)
+      }
+    }))
 
-/** Makes the structures of an open store, with what is defined. */
-export const make = (
-  { checksums, committer, environment, fork, permit }: DefinitionOptions
-): StructureDefinitions => {
-  let wanted: Array<RecordStructures.Names> = []
-  let isInUnit = false
+const makeCodec = (
+  { checksums, environment }: StructureTableOptions,
+  structures: RecordStructures.RecordStructures
+): ValueCodec.Codec => ValueCodec.make({ checksums, maxBytes: environment.maxValueBytes, structures })
 
-  const takeWanted = (): ReadonlyArray<RecordStructures.Names> => {
-    const all = wanted
-    wanted = []
-    return all
+/** Makes the table of an open store, and loads its definitions. */
+export const make = (options: StructureTableOptions): StructureTable => {
+  const structures = RecordStructures.make()
+  const self: StructureTable = {
+    ...options,
+    structures,
+    codec: makeCodec(options, structures),
+    isDefining: false
   }
+  // If it fails now, the first value that refers to a structure loads again.
+  load(self)
+  return self
+}
 
-  const define = Effect.suspend(() => {
-    const all = takeWanted()
-    if (all.length === 0) return Effect.void
+/** Where a value is stored, for the errors about it. */
+interface Place {
+  readonly key: string
+  readonly collection?: string
+}
+
+/** Makes the error of a value that the codec could not encode. */
+export const encodingError = ({ _tag, ...failure }: ValueCodec.Failure, place: Place): ValueEncoding =>
+  new ValueEncoding({ ...place, ...failure })
+
+/** Makes the error of bytes that the codec could not decode. */
+const decodingError = (failure: ValueCodec.Failure | ValueCodec.UnknownStructure, place: Place): ValueDecoding => {
+  if (failure._tag === "UnknownStructure") return new ValueDecoding({ ...place, detail: failure.detail })
+  const { _tag, ...why } = failure
+  return new ValueDecoding({ ...place, ...why })
+}
+
+/** Encodes a value. The caller that buffers it calls `defineCandidates`. */
+export const encode = (self: StructureTable, value: unknown): Result.Result<Uint8Array, ValueCodec.Failure> =>
+  ValueCodec.encode(self.codec, value)
+
+/** Loads the definitions, and decodes again. Loading reads into the memory of the bytes, so it works on a copy. */
+const loadAndDecode = (
+  self: StructureTable,
+  bytes: Uint8Array
+): Result.Result<unknown, ValueCodec.Failure | ValueCodec.UnknownStructure | EngineFailure> => {
+  const copy = copyOf(bytes)
+  return Result.flatMap(load(self), () => ValueCodec.decode(self.codec, copy))
+}
+
+/**
+ * Decodes a stored value; `place` tells an error where the bytes are stored. If the value
+ * refers to a structure that another process has defined since, loads the definitions
+ * from the store and decodes again. This is right for bytes of an older snapshot, too,
+ * because definitions are never changed or deleted.
+ */
+export const decode = (
+  self: StructureTable,
+  bytes: Uint8Array,
+  place: () => Place
+): Result.Result<unknown, ValueDecoding | EngineFailure> => {
+  const decoded = ValueCodec.decode(self.codec, bytes)
+  return Result.mapError(
+    Result.isFailure(decoded) && decoded.failure._tag === "UnknownStructure" ? loadAndDecode(self, bytes) : decoded,
+    (failure) => failure._tag === "EngineFailure" ? failure : decodingError(failure, place())
+  )
+}
+
+/** Commits definitions of the candidates, in a transaction of their own. */
+const define = (self: StructureTable): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    self.isDefining = false
+    const { committer, structures } = self
+    const candidates = RecordStructures.takeCandidates(structures)
+    if (candidates.length === 0) return Effect.void
     const work = {
       plan: (present: Reader) =>
+        // Another process may have defined structures that are not loaded yet.
         Result.map(readFrom(present, structures.known.length), (others) => {
-          const writes = definitionsOf(all, [...structures.known, ...others])
+          const writes = definitionsOf(candidates, [...structures.known, ...others])
           return writes.length === 0 ? undefined : { clear: [], writes }
         }),
-      size: all.length,
+      size: candidates.length,
       isFreeing: () => false
     }
     return Effect.map(Effect.exit(Committer.commitUntraced(committer, work)), (exit) => {
-      if (Exit.isSuccess(exit)) structures.refresh()
-      else for (const names of all) structures.postpone(names, meetingsAfterFailure)
+      if (Exit.isSuccess(exit)) load(self)
+      else for (const structure of candidates) RecordStructures.postpone(structures, structure, countAfterFailure)
     })
   })
 
-  /** Those that are wanted until the commit begins share it. */
-  const requestDefinitions = (): void => {
-    if (wanted.length > 0) fork(permit.withPermit(Effect.uninterruptible(define)))
+/**
+ * Has the candidates defined, if there are any. Call it when a write is buffered: this
+ * check is the only cost in nearly every call. All candidates that are found until the
+ * commit begins are defined together.
+ */
+export const defineCandidates = (self: StructureTable): void => {
+  if (self.structures.candidates.length === 0 || self.isDefining) return
+  self.isDefining = true
+  self.fork(self.permit.withPermit(Effect.uninterruptible(define(self))))
+}
+
+// -----------------------------------------------------------------------------
+// Batches that define their structures
+// -----------------------------------------------------------------------------
+
+/**
+ * A batch of values whose new structures are defined in the batch itself. Most values of a
+ * large batch would keep their field names if the definitions were committed after it.
+ */
+export interface BatchEncoder {
+  readonly table: StructureTable
+  /** The codec of the store until there are candidates; from then on a codec that uses them at once. */
+  codec: ValueCodec.Codec
+  /** The number of the first structure that the batch defines. */
+  first: number
+}
+
+/** Begins a batch. Encode its values with `encodeInBatch`, and call `endBatch` at the end. */
+export const beginBatch = (table: StructureTable): BatchEncoder => ({ table, codec: table.codec, first: 0 })
+
+/** Whether the batch defines structures, which its values may refer to. */
+export const hasDefinitions = ({ codec, table }: BatchEncoder): boolean => codec !== table.codec
+
+/** Makes the candidates known in the batch. */
+const adoptCandidates = (self: BatchEncoder): void => {
+  const { codec, table } = self
+  const candidates = RecordStructures.takeCandidates(codec.structures)
+  if (!hasDefinitions(self)) {
+    const { known } = table.structures
+    self.first = known.length
+    self.codec = makeCodec(table, RecordStructures.make(known))
   }
-
-  const structures = RecordStructures.make({
-    read: (from) =>
-      // A store that is only read may have been opened before there was anything.
-      Result.flatMap(environment.openDatabase(structuresDatabase), () => readFrom(environment, from)),
-    want: (names) => {
-      wanted.push(names)
-      if (!isInUnit) requestDefinitions()
-    }
-  })
-  structures.refresh()
-
-  const takeForUnit = (): UnitDefinitions | undefined => {
-    if (wanted.length === 0) return undefined
-    const first = structures.known.length
-    const all: Array<RecordStructures.Names> = [...structures.known, ...takeWanted()]
-      .slice(0, RecordStructures.mostStructures)
-    const ofUnit = RecordStructures.make({
-      read: (from) => Result.succeed(all.slice(from)),
-      want: (names) => {
-        all.push(names)
-        ofUnit.refresh()
-      }
-    })
-    ofUnit.refresh()
-    return {
-      codec: ValueCodec.make({ checksums, maxBytes: environment.maxValueBytes, structures: ofUnit }),
-      // The values have the numbers already: one that is there twice is defined twice.
-      writes: () => all.slice(first).map((names, index) => definitionOf(names, first + index)),
-      holds: (present) => Result.map(readFrom(present, first), (others) => others.length === 0),
-      end: (isMade) => {
-        if (isMade) structures.refresh()
-        else for (const names of all.slice(first)) structures.postpone(names, RecordStructures.meetings)
-      }
-    }
+  const { structures } = self.codec
+  for (const structure of candidates) {
+    if (structures.known.length < RecordStructures.mostStructures) RecordStructures.add(structures, structure)
   }
+}
 
-  return {
-    structures,
-    beginUnit: () => {
-      isInUnit = true
-      queueMicrotask(() => {
-        isInUnit = false
-        requestDefinitions()
-      })
-      return takeForUnit
+/** Encodes a value of the batch. */
+export const encodeInBatch = (self: BatchEncoder, value: unknown): Result.Result<Uint8Array, ValueCodec.Failure> => {
+  const encoded = ValueCodec.encode(self.codec, value)
+  if (self.codec.structures.candidates.length > 0) adoptCandidates(self)
+  return encoded
+}
+
+/** Decodes a value of the batch: its structures are not known to the store before the commit. */
+export const decodeInBatch = ({ codec }: BatchEncoder, bytes: Uint8Array) => ValueCodec.decode(codec, bytes)
+
+const structuresOf = ({ codec, first }: BatchEncoder): ReadonlyArray<RecordStructures.Structure> =>
+  codec.structures.known.slice(first)
+
+/** Gives the writes that define the structures of the batch. They keep their numbers, which the values have already. */
+export const batchDefinitions = (self: BatchEncoder): ReadonlyArray<Write> =>
+  structuresOf(self).map((structure, index) => definitionOf(structure, self.first + index))
+
+/** Whether no other process has defined structures under the numbers of the batch. */
+export const validateBatch = ({ first }: BatchEncoder, present: Reader): Result.Result<boolean, EngineFailure> =>
+  Result.map(readFrom(present, first), (others) => others.length === 0)
+
+/** Ends a batch with definitions: loads them if they were committed, or else lets their records be counted again. */
+export const endBatch = (self: BatchEncoder, isCommitted: boolean): void => {
+  if (!hasDefinitions(self)) return
+  const { table } = self
+  if (isCommitted) load(table)
+  else {
+    for (const structure of structuresOf(self)) {
+      RecordStructures.postpone(table.structures, structure, RecordStructures.candidateCount)
     }
   }
 }

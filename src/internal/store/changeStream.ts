@@ -26,7 +26,7 @@ export interface ChangeStreamOptions<K, V, KE, VE, R> {
   readonly decodeValue: (key: ByteString, bytes: Uint8Array) => Effect.Effect<V, VE, R>
 }
 
-/** Decodes a value that this process has written: it knows what that refers to, and asks the engine for nothing. */
+/** Decodes a value that this process has written. Its structures are known, so decoding does not read the store. */
 export const decodingOwn = <V, R>(
   decoded: Effect.Effect<V, ValueDecoding | EngineFailure, R>
 ): Effect.Effect<V, ValueDecoding, R> => Effect.catchTag(decoded, "EngineFailure", (error) => Effect.die(error))

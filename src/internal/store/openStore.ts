@@ -26,8 +26,6 @@ import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
 import { over } from "../reader/overlay.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
-import type { Codec } from "../value/valueCodec.ts"
-import * as ValueCodec from "../value/valueCodec.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
 /** The store as it was at one moment, pending writes included. */
@@ -44,8 +42,8 @@ export interface StoreCore {
   /** The options of the holder that opened it. Where holders may differ, each goes by its own. */
   readonly options: ResolvedOptions
   readonly environment: Environment
-  readonly values: Codec
-  readonly beginUnit: StructureTable.StructureDefinitions["beginUnit"]
+  /** Encodes and decodes values, with the record structures of the store. */
+  readonly structures: StructureTable.StructureTable
   readonly buffer: WriteBuffer.WriteBuffer
   /** Reads the store as it is at present, pending writes included. */
   readonly live: Reader
@@ -114,8 +112,8 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     onChanged: changes.publish
   })
   yield* Metric.update(metrics.mapSize, mapSize)
-  const definitions = StructureTable.make({ committer, permit, fork, environment, checksums: options.checksums })
-  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit, fork })
+  const structures = StructureTable.make({ environment, committer, checksums: options.checksums, permit, fork })
+  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, structures, metrics, permit, fork })
   const retryQueue = RetryQueue.make(fork)
   const snapshots = new Set<OpenSnapshot>()
   let isOpen = true
@@ -144,8 +142,7 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
   const core: StoreCore = {
     options,
     environment,
-    values: ValueCodec.make({ ...options, maxBytes: environment.maxValueBytes, structures: definitions.structures }),
-    beginUnit: definitions.beginUnit,
+    structures,
     buffer,
     live: over(buffer, environment),
     queue,

@@ -23,7 +23,7 @@ import {
 import { WriteSet } from "../buffer/writeSet.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
 import { conditional, type Step } from "../commit/groupCommit.ts"
-import type { UnitDefinitions } from "../commit/structureTable.ts"
+import * as StructureTable from "../commit/structureTable.ts"
 import { recordsDatabase } from "../databases.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
@@ -38,7 +38,7 @@ const hasValue = (key: ByteString, reader: Reader) => Effect.fromResult(reader.h
 
 /** Makes the methods of one holder. */
 export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
-  const { buffer, environment, values } = core
+  const { buffer, environment, structures } = core
   const { path } = options
   const { decode } = access
 
@@ -197,8 +197,15 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       return Result.isSuccess(bytes) ? use(bytes.success, transaction) : Effect.fail(bytes.failure)
     })
 
-  const encode = (key: Key, value: unknown, codec = values): Result.Result<Uint8Array, ValueEncoding> =>
-    Result.mapError(codec.encode(value), (failure) => new ValueEncoding({ key: keys.show(key), ...failure }))
+  const encode = (
+    key: Key,
+    value: unknown,
+    batch?: StructureTable.BatchEncoder
+  ): Result.Result<Uint8Array, ValueEncoding> =>
+    Result.mapError(
+      batch === undefined ? StructureTable.encode(structures, value) : StructureTable.encodeInBatch(batch, value),
+      (failure) => StructureTable.encodingError(failure, { key: keys.show(key) })
+    )
 
   const put = (key: Key, value: unknown) =>
     writeKey(key, (bytes, transaction): Effect.Effect<void, ValueEncoding | CommitError | Closed> => {
@@ -270,28 +277,30 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       return access.exactStep(transaction, step, expected)
     })
 
-  /** Values by structures that they define themselves, as by those that all have. */
-  const withoutDefinitions = (writes: WriteSet, { codec }: UnitDefinitions): WriteSet => {
+  /** Encodes the values of a batch again, without the structures that it defines. */
+  const withoutDefinitions = (writes: WriteSet, batch: StructureTable.BatchEncoder): WriteSet => {
     const encoded = new WriteSet()
     for (const [key, bytes] of writes.entriesOf(recordsDatabase)) {
-      const value = bytes === null ? Result.succeed(null) : Result.flatMap(codec.decode(bytes), values.encode)
-      encoded.set(recordsDatabase, key, Result.getOrThrow(value))
+      if (bytes === null) encoded.set(recordsDatabase, key, null)
+      else {
+        const value = Result.getOrThrow(StructureTable.decodeInBatch(batch, bytes))
+        encoded.set(recordsDatabase, key, Result.getOrThrow(StructureTable.encode(structures, value)))
+      }
     }
     return encoded
   }
 
   const writeWithDefinitions = (
     writes: WriteSet,
-    definitions: UnitDefinitions
+    batch: StructureTable.BatchEncoder
   ): Effect.Effect<void, CommitError | Closed> => {
-    for (const definition of definitions.writes()) writes.set(...definition)
+    for (const definition of StructureTable.batchDefinitions(batch)) writes.set(...definition)
+    const holds = (present: Reader) => StructureTable.validateBatch(batch, present)
     return Effect.onExit(
-      access.submit(conditional(writes, definitions.holds)),
-      (exit) => Effect.sync(() => definitions.end(Exit.isSuccess(exit) && exit.value))
+      access.submit(conditional(writes, holds)),
+      (exit) => Effect.sync(() => StructureTable.endBatch(batch, Exit.isSuccess(exit) && exit.value))
     ).pipe(
-      Effect.flatMap((isMade) =>
-        isMade ? Effect.void : access.writeAll(undefined, withoutDefinitions(writes, definitions))
-      )
+      Effect.flatMap((isMade) => isMade ? Effect.void : access.writeAll(undefined, withoutDefinitions(writes, batch)))
     )
   }
 
@@ -300,11 +309,10 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       const wrong = CallArguments.notEntries(entries)
       if (wrong !== undefined) return Effect.fail(wrong)
       const writes = new WriteSet()
-      // What a transaction defines would be known to it alone.
-      const takeDefinitions = transaction === undefined ? core.beginUnit() : undefined
-      let definitions: UnitDefinitions | undefined
+      // Structures that a transaction defines would be known to that transaction alone.
+      const batch = transaction === undefined ? StructureTable.beginBatch(structures) : undefined
       const fail = <E>(error: E): Effect.Effect<never, E> => {
-        definitions?.end(false)
+        if (batch !== undefined) StructureTable.endBatch(batch, false)
         return Effect.fail(error)
       }
       for (const entry of isIterable(entries) ? entries : Object.entries(entries)) {
@@ -313,14 +321,13 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         const [key, value] = entry
         const bytes = keys.encode(key)
         if (Result.isFailure(bytes)) return fail(bytes.failure)
-        const encoded = encode(key, value, definitions?.codec)
+        const encoded = encode(key, value, batch)
         if (Result.isFailure(encoded)) return fail(encoded.failure)
         writes.set(recordsDatabase, bytes.success, encoded.success)
-        definitions ??= takeDefinitions?.()
       }
-      return definitions === undefined
-        ? access.writeAll(transaction, writes)
-        : writeWithDefinitions(writes, definitions)
+      return batch !== undefined && StructureTable.hasDefinitions(batch)
+        ? writeWithDefinitions(writes, batch)
+        : access.writeAll(transaction, writes)
     })
 
   const deleteMany = (unwanted: ListOf<Key>) =>

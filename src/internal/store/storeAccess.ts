@@ -16,8 +16,8 @@ import type { WriteSet } from "../buffer/writeSet.ts"
 import * as Admission from "../commit/admission.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
 import { type AtomicBatch, conditional, type Step, stepBatch } from "../commit/groupCommit.ts"
+import * as StructureTable from "../commit/structureTable.ts"
 import { currentOf, type Transaction } from "../transaction/transaction.ts"
-import { decodingFailure } from "../value/decodingFailure.ts"
 import type { StoreCore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
@@ -48,7 +48,7 @@ export type StoreAccess = ReturnType<typeof make>
 
 /** Makes what the methods of one holder begin with. */
 export const make = ({ core, isClosed, keys, options }: Holder) => {
-  const { definitions, live, queue, values } = core
+  const { definitions, live, queue, structures } = core
   const { path } = options
   const flushesFirst = options.autoFlushOnRead && !options.readOnly
 
@@ -151,7 +151,12 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     whenReadable((): Effect.Effect<A, E | Closed, R> => transaction.isOpen() ? use(transaction.reader) : ended)
 
   const writeInside = (transaction: Transaction, write: () => void): Effect.Effect<void, Closed> =>
-    Effect.suspend(() => transaction.isOpen() ? Effect.sync(write) : ended)
+    Effect.suspend(() => {
+      if (!transaction.isOpen()) return ended
+      write()
+      StructureTable.defineCandidates(structures)
+      return Effect.void
+    })
 
   const stepInside = <A, E>(
     transaction: Transaction,
@@ -160,6 +165,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     readInside(transaction, (reader) =>
       Effect.fromResult(Result.map(step(reader), ({ result, writes }) => {
         transaction.write(writes)
+        StructureTable.defineCandidates(structures)
         return result
       })))
 
@@ -305,6 +311,6 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
 
     /** Decodes a value that was read. */
     decode: (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding | EngineFailure> =>
-      Result.mapError(values.decode(bytes, bytes.length), decodingFailure(() => ({ key: keys.show(toBytes(key)) })))
+      StructureTable.decode(structures, bytes, () => ({ key: keys.show(toBytes(key)) }))
   }
 }

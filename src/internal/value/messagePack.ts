@@ -1,36 +1,38 @@
 /**
- * A check of bytes before msgpackr reads them.
+ * Checks bytes before msgpackr reads them.
  */
 
-/** How many levels are left to the recursion of readers. A graph has no levels. */
+/** The most levels that plain values are nested, because their readers are recursive. A deeper value becomes a graph. */
 export const maximumDepth = 64
 
-type Shape = "fixed" | "sized" | "array" | "map" | "extension" | "sizedExtension"
+/** What follows the first byte of an item. */
+type Layout = "fixed" | "sized" | "array" | "map" | "extension" | "sizedExtension"
 
-/** What follows the first byte of an item, from 0xc0 on: its shape, and the width of its value or of its length. */
-const layouts: Array<{ readonly shape: Shape; readonly width: number } | undefined> = []
+/** The items by their first byte, from 0xc0 on: the layout, and how many bytes the value or its length has. */
+const itemLayouts: Array<{ readonly layout: Layout; readonly width: number } | undefined> = []
 
-const layout = (first: number, shape: Shape, ...widths: ReadonlyArray<number>): void =>
+/** Says what follows the byte `first` and the bytes after it, with one width for each. */
+const setLayout = (first: number, layout: Layout, ...widths: ReadonlyArray<number>): void =>
   widths.forEach((width, index) => {
-    layouts[first + index] = { shape, width }
+    itemLayouts[first + index] = { layout, width }
   })
 
-layout(0xc0, "fixed", 0) // null
-layout(0xc2, "fixed", 0, 0) // false, true
-layout(0xc4, "sized", 1, 2, 4) // binaries
-layout(0xc7, "sizedExtension", 1, 2, 4)
-layout(0xcb, "fixed", 8) // floats
-layout(0xcc, "fixed", 1, 2, 4, 8) // unsigned integers
-layout(0xd0, "fixed", 1, 2, 4, 8) // signed integers
-layout(0xd4, "extension", 1, 2, 4, 8, 16)
-layout(0xd9, "sized", 1, 2, 4) // strings
-layout(0xdc, "array", 2, 4)
-layout(0xde, "map", 2, 4)
+setLayout(0xc0, "fixed", 0) // null
+setLayout(0xc2, "fixed", 0, 0) // false, true
+setLayout(0xc4, "sized", 1, 2, 4) // binaries
+setLayout(0xc7, "sizedExtension", 1, 2, 4)
+setLayout(0xcb, "fixed", 8) // floats
+setLayout(0xcc, "fixed", 1, 2, 4, 8) // unsigned integers
+setLayout(0xd0, "fixed", 1, 2, 4, 8) // signed integers
+setLayout(0xd4, "extension", 1, 2, 4, 8, 16)
+setLayout(0xd9, "sized", 1, 2, 4) // strings
+setLayout(0xdc, "array", 2, 4)
+setLayout(0xde, "map", 2, 4)
 
-/** Stands for a byte past the end: the one first byte that MessagePack never uses. */
+/** Stands for a byte after the end. MessagePack never uses this first byte. */
 const unknownFirst = 0xc1
 
-/** `undefined`, a `bigint` of more than 64 bits, a `Date`. */
+/** The extensions that are written: `undefined`, a `bigint` of more than 64 bits, and a `Date`. */
 const isKnownExtension = (type: number | undefined): boolean => type === 0x00 || type === 0x42 || type === 0xff
 
 const unsigned = (bytes: Uint8Array, position: number, width: number): number => {
@@ -39,14 +41,14 @@ const unsigned = (bytes: Uint8Array, position: number, width: number): number =>
   return value
 }
 
-/** How many items are still to come at each level around the present one. Used by `isMessage` alone. */
+/** The number of items that are left at each level around the present one. Only `isMessage` uses it. */
 const surrounding = new Float64Array(maximumDepth)
 
 /**
- * Whether the bytes are one complete MessagePack item, of nothing but the types that
- * are written here. msgpackr trusts what it reads: it reserves memory for lengths that
- * the bytes only claim, and it has extensions that compile code. So it gets no bytes
- * that have not passed here.
+ * Whether the bytes are one complete MessagePack item, and have only the types that the
+ * codec writes. msgpackr trusts the bytes: it reserves memory for any length that they
+ * claim, and some of its extensions compile code. It therefore gets only bytes that were
+ * checked here.
  */
 export const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
   let position = start
@@ -66,19 +68,19 @@ export const isMessage = (bytes: Uint8Array, start: number, end: number): boolea
     else if (first < 0xa0) inside = first & 0x0f
     else if (first < 0xc0) position += first & 0x1f
     else {
-      const known = layouts[first]
-      if (known === undefined) return false
-      const { shape, width } = known
-      if (shape === "fixed") position += width
-      else if (shape === "extension") {
+      const item = itemLayouts[first]
+      if (item === undefined) return false
+      const { layout, width } = item
+      if (layout === "fixed") position += width
+      else if (layout === "extension") {
         if (!isKnownExtension(bytes[position])) return false
         position += width + 1
       } else {
         const count = unsigned(bytes, position, width)
         position += width
-        if (shape === "sized") position += count
-        else if (shape === "array") inside = count
-        else if (shape === "map") inside = count * 2
+        if (layout === "sized") position += count
+        else if (layout === "array") inside = count
+        else if (layout === "map") inside = count * 2
         else {
           if (!isKnownExtension(bytes[position])) return false
           position += count + 1

@@ -1,65 +1,97 @@
 /**
- * Reads what `plainWriter.ts` writes: plain values as MessagePack, and records by the
- * structures that they share.
+ * Reads what `plainWriter.ts` writes: plain values as MessagePack, and records by their
+ * structures.
  *
- * The bytes are checked while they are read: lengths are held against what is left, and
- * nothing is taken for a value that is never written.
- * Text longer than a few characters takes msgpackr two to three times as long, and the
- * check before it nearly as long as the reading itself.
+ * The reader checks the bytes while it reads them: it compares each length with the bytes
+ * that are left, and refuses items that the writer never writes. msgpackr needs two to
+ * three times as long for text of more than a few characters, and a separate check before
+ * it takes nearly as long as reading.
+ *
+ * A reader is a record, and the functions of this module take it as their first argument.
+ * As one closure per store, the same code started uncompiled in each new store: the first
+ * 30,000 small records of a second store took 2.6 times the processor time, later ones 1.1
+ * times (medians of seven processes each).
  */
 import * as Result from "effect/Result"
 import { Buffer } from "node:buffer"
 import { maximumDepth } from "./messagePack.ts"
-import { firstStructureByte, type Names, type RecordStructures, shortNumbers } from "./recordStructures.ts"
+import { firstStructureByte, type RecordStructures, shortNumbers, type Structure } from "./recordStructures.ts"
 import { malformed, Refusal } from "./valueGraph.ts"
+
+/** Thrown inside the codec only: the bytes refer to a structure that is not known here. */
+export class UnknownStructureRefusal extends Refusal {
+  readonly number: number
+  constructor(number: number) {
+    super(unknownOrDamaged)
+    this.number = number
+  }
+}
+
+const unknownOrDamaged = "they are damaged, or the structure that they refer to is"
+
+/** Reads the fields of a record, which is at a depth. */
+type ReadFields = (reader: PlainReader, depth: number) => Record<string, unknown>
 
 /** Reads plain values. */
 export interface PlainReader {
-  /**
-   * Reads the value that is all between the first byte and `end`, and keeps no reference to the bytes. With
-   * structures, what would be a number from 64 to 127 is a record. Throws a `Refusal` for what is no value, and why a
-   * definition could not be read.
-   */
-  readonly read: (bytes: Buffer, end: number, hasStructures: boolean) => unknown
+  readonly structures: RecordStructures
+  bytes: Buffer
+  /** Where the next item begins, and where the value ends. */
+  position: number
+  end: number
+  /** Whether the bytes of the numbers 64 to 127 stand for structures. */
+  usesStructures: boolean
+  /** What reads the fields of a record, by the number of its structure. */
+  readonly readers: Array<ReadFields | undefined>
+  /** The keys of the last records, by depth and place. The next record mostly has the same keys. */
+  readonly keys: Array<string>
 }
 
-/** Reads the next item, which is inside of so many others. */
-type ReadItem = (depth: number) => unknown
+const noBytes = Buffer.alloc(0)
 
-/** Reads the fields of a record, which are inside of so many other items. */
-type ReadFields = (depth: number) => Record<string, unknown>
+/** Makes a reader. */
+export const make = (structures: RecordStructures): PlainReader => ({
+  structures,
+  bytes: noBytes,
+  position: 0,
+  end: 0,
+  usesStructures: false,
+  readers: [],
+  keys: []
+})
 
-const isMaker = (value: unknown): value is (readItem: ReadItem) => ReadFields => typeof value === "function"
+const isMaker = (value: unknown): value is (read: typeof readItem) => ReadFields => typeof value === "function"
 
-const goThrough = (names: Names, readItem: ReadItem): ReadFields => (depth) => {
+const readEachField = (names: Structure): ReadFields => (reader, depth) => {
   const record: Record<string, unknown> = {}
-  for (const name of names) record[name] = readItem(depth)
+  for (const name of names) record[name] = readItem(reader, depth)
   return record
 }
 
 /**
- * A reader for the records of a structure. One that is made of text takes three quarters of
- * the time of one that goes through the names; some programs allow no such code.
+ * Makes what reads the records of a structure. A function compiled from text takes three
+ * quarters of the time of a loop over the names. A process can forbid such functions; then
+ * it gets the loop.
  */
-const makeReadFields = (names: Names, readItem: ReadItem): ReadFields => {
-  const fields = names.map((name) => `${JSON.stringify(name)}: readItem(depth)`)
+const makeReadFields = (names: Structure): ReadFields => {
+  const fields = names.map((name) => `${JSON.stringify(name)}: readItem(reader, depth)`)
   const made = Result.try((): unknown =>
-    Reflect.construct(Function, ["readItem", `return (depth) => ({ ${fields.join(", ")} })`])
+    Reflect.construct(Function, ["readItem", `return (reader, depth) => ({ ${fields.join(", ")} })`])
   )
-  return Result.isSuccess(made) && isMaker(made.success) ? made.success(readItem) : goThrough(names, readItem)
+  return Result.isSuccess(made) && isMaker(made.success) ? made.success(readItem) : readEachField(names)
 }
 
 /** The highest byte of ASCII. */
 const lastOfAscii = 0x7f
 
-/** Up to here text of ASCII is made here: it takes half the time of a call of the platform. */
+/** ASCII text of up to 16 characters is made from character codes, in half the time of a call of Node.js. */
 const shortText = 16
 
 const asciiAt = (bytes: Buffer, at: number): number => (bytes[at] ?? 0) & lastOfAscii
 
 const { fromCharCode } = String
 
-// Most names and codes are no longer: to make sixteen of all takes a third longer.
+// Most names and codes have at most eight characters. Making sixteen of all texts takes a third longer.
 const readEight = (b: Buffer, at: number): string =>
   fromCharCode(
     asciiAt(b, at),
@@ -72,7 +104,7 @@ const readEight = (b: Buffer, at: number): string =>
     asciiAt(b, at + 7)
   )
 
-// Two of eight characters each would not be one text to the platform, but two behind each other.
+// One call makes a flat string. Joining two strings of eight characters makes a rope, which is slower to use.
 const readSixteen = (b: Buffer, at: number): string =>
   fromCharCode(
     asciiAt(b, at),
@@ -93,16 +125,16 @@ const readSixteen = (b: Buffer, at: number): string =>
     asciiAt(b, at + 15)
   )
 
-/** Text of ASCII. More is made than there is of it, of what stands behind, and cut off. */
+/** Reads ASCII text: makes eight or sixteen characters, of bytes after the text too, and cuts them off. */
 const readShort = (bytes: Buffer, start: number, length: number): string => {
   if (length === 1) return fromCharCode(asciiAt(bytes, start))
   return (length <= 8 ? readEight(bytes, start) : readSixteen(bytes, start)).slice(0, length)
 }
 
-/** With its length, the first byte of a text of less than 32 bytes. */
+/** The first byte of a text of less than 32 bytes, without its length. */
 const shortTextByte = 0xa0
 
-/** Whether bytes are those of a text of ASCII. */
+/** Whether the bytes at a place are those of an ASCII text. */
 const isText = (bytes: Buffer, start: number, text: string): boolean => {
   for (let index = 0; index < text.length; index++) {
     if (bytes[start + index] !== text.charCodeAt(index)) return false
@@ -110,169 +142,157 @@ const isText = (bytes: Buffer, start: number, text: string): boolean => {
   return true
 }
 
-const noBytes = Buffer.alloc(0)
-
-/** The last place where a key is remembered: for eight keys of a record, on eight levels, there is one each. */
+/** The highest index of remembered keys: eight keys for each of eight depths. */
 const lastKey = 63
 
-/** Makes a reader. */
-export const make = (structures: RecordStructures): PlainReader => {
-  let bytes: Buffer = noBytes
-  /** Where the next item begins, and where all end. */
-  let position = 0
-  let end = 0
-  let usesStructures = false
-  /** By the numbers of their structures. */
-  const readers: Array<ReadFields> = []
-  /** The keys of the last records by their places: mostly the next has them too. */
-  const keys: Array<string> = []
+/** Moves over the next bytes, if there are as many, and gives where they begin. */
+const take = (self: PlainReader, count: number): number => {
+  const start = self.position
+  if (count > self.end - start) return malformed()
+  self.position = start + count
+  return start
+}
 
-  /** Goes over so many bytes, if there are, and gives where they begin. */
-  const take = (count: number): number => {
-    const start = position
-    if (count > end - start) return malformed()
-    position = start + count
-    return start
+const readCount = (self: PlainReader, width: 1 | 2 | 4): number => {
+  let value = 0
+  for (let at = take(self, width); at < self.position; at++) value = value * 256 + (self.bytes[at] ?? 0)
+  return value
+}
+
+const readText = (self: PlainReader, length: number): string => {
+  const start = take(self, length)
+  const { bytes, position } = self
+  if (length <= shortText) {
+    let bits = 0
+    for (let at = start; at < position; at++) bits |= bytes[at] ?? 0
+    if (bits <= lastOfAscii) return readShort(bytes, start, length)
   }
+  return bytes.toString("utf8", start, position)
+}
 
-  const readCount = (width: 1 | 2 | 4): number => {
-    let value = 0
-    for (let at = take(width); at < position; at++) value = value * 256 + (bytes[at] ?? 0)
-    return value
+const readArray = (self: PlainReader, length: number, depth: number): ReadonlyArray<unknown> => {
+  if (depth === maximumDepth) return malformed()
+  const array: Array<unknown> = []
+  for (let index = 0; index < length; index++) array.push(readItem(self, depth + 1))
+  return array
+}
+
+const readKey = (self: PlainReader, place: number): string => {
+  const start = self.position
+  const likely = self.keys[place] ?? ""
+  if (self.bytes[start] === (shortTextByte | likely.length) && isText(self.bytes, start + 1, likely)) {
+    self.position = start + likely.length + 1
+    return likely
   }
+  const key = readItem(self, maximumDepth)
+  if (typeof key !== "string") return malformed()
+  // A key with as many bytes as characters is ASCII.
+  if (key.length <= shortText && self.position - start === key.length + 1) self.keys[place] = key
+  return key
+}
 
-  const readText = (length: number): string => {
-    const start = take(length)
-    if (length <= shortText) {
-      let bits = 0
-      for (let at = start; at < position; at++) bits |= bytes[at] ?? 0
-      if (bits <= lastOfAscii) return readShort(bytes, start, length)
-    }
-    return bytes.toString("utf8", start, position)
+const readRecord = (self: PlainReader, fields: number, depth: number): Record<string, unknown> => {
+  if (depth === maximumDepth) return malformed()
+  const record: Record<string, unknown> = {}
+  for (let index = 0; index < fields; index++) {
+    const key = readKey(self, (8 * depth + index) & lastKey)
+    if (key === "__proto__") return malformed()
+    record[key] = readItem(self, depth + 1)
   }
+  return record
+}
 
-  const readArray = (length: number, depth: number): ReadonlyArray<unknown> => {
-    if (depth === maximumDepth) return malformed()
-    const array: Array<unknown> = []
-    for (let index = 0; index < length; index++) array.push(readItem(depth + 1))
-    return array
+const readFieldsOf = (self: PlainReader, number: number): ReadFields => {
+  const names = self.structures.known[number]
+  if (names === undefined) throw new UnknownStructureRefusal(number)
+  if (names.length === 0) throw new Refusal(unknownOrDamaged)
+  return self.readers[number] = makeReadFields(names)
+}
+
+const readStructure = (self: PlainReader, first: number, depth: number): Record<string, unknown> => {
+  let number = first - firstStructureByte
+  if (number >= shortNumbers) number += shortNumbers * readCount(self, 1)
+  if (depth === maximumDepth) return malformed()
+  const readFields = self.readers[number] ?? readFieldsOf(self, number)
+  return readFields(self, depth + 1)
+}
+
+const readDate = (self: PlainReader): Date => {
+  if (readCount(self, 1) !== 0xff) return malformed()
+  const start = take(self, 8)
+  const nanoseconds = self.bytes.readUInt32BE(start) >>> 2
+  return new Date(self.bytes.readUInt32BE(start + 4) * 1000 + nanoseconds / 1_000_000)
+}
+
+const readUndefined = (self: PlainReader): undefined => readCount(self, 2) === 0 ? undefined : malformed()
+
+/** Reads an item whose first byte is from 0xc0 to 0xdf. */
+const readLonger = (self: PlainReader, first: number, depth: number): unknown => {
+  switch (first) {
+    case 0xc0:
+      return null
+    case 0xc2:
+      return false
+    case 0xc3:
+      return true
+    case 0xcb:
+      return self.bytes.readDoubleBE(take(self, 8))
+    case 0xcc:
+      return readCount(self, 1)
+    case 0xcd:
+      return readCount(self, 2)
+    case 0xce:
+      return readCount(self, 4)
+    case 0xd2:
+      return self.bytes.readInt32BE(take(self, 4))
+    case 0xd3:
+      return self.bytes.readBigInt64BE(take(self, 8))
+    case 0xd4:
+      return readUndefined(self)
+    case 0xd7:
+      return readDate(self)
+    case 0xd9:
+      return readText(self, readCount(self, 1))
+    case 0xda:
+      return readText(self, readCount(self, 2))
+    case 0xdb:
+      return readText(self, readCount(self, 4))
+    case 0xdc:
+      return readArray(self, readCount(self, 2), depth)
+    case 0xdd:
+      return readArray(self, readCount(self, 4), depth)
+    case 0xde:
+      return readRecord(self, readCount(self, 2), depth)
+    case 0xdf:
+      return readRecord(self, readCount(self, 4), depth)
+    default:
+      return malformed()
   }
+}
 
-  const readKey = (place: number): string => {
-    const likely = keys[place] ?? ""
-    if (bytes[position] === (shortTextByte | likely.length) && isText(bytes, position + 1, likely)) {
-      position += likely.length + 1
-      return likely
-    }
-    const start = position
-    const key = readItem(maximumDepth)
-    if (typeof key !== "string") return malformed()
-    // As many bytes as characters: it is ASCII.
-    if (key.length <= shortText && position - start === key.length + 1) keys[place] = key
-    return key
-  }
+/** Reads the next item, which is inside of `depth` others. */
+const readItem = (self: PlainReader, depth: number): unknown => {
+  const first = self.bytes[take(self, 1)] ?? 0
+  if (first < firstStructureByte) return first
+  if (first < 0x80) return self.usesStructures ? readStructure(self, first, depth) : first
+  if (first < 0x90) return readRecord(self, first & 0x0f, depth)
+  if (first < 0xa0) return readArray(self, first & 0x0f, depth)
+  if (first < 0xc0) return readText(self, first & 0x1f)
+  return first < 0xe0 ? readLonger(self, first, depth) : first - 0x100
+}
 
-  const readRecord = (properties: number, depth: number): Record<string, unknown> => {
-    if (depth === maximumDepth) return malformed()
-    const record: Record<string, unknown> = {}
-    for (let index = 0; index < properties; index++) {
-      const key = readKey((8 * depth + index) & lastKey)
-      if (key === "__proto__") return malformed()
-      record[key] = readItem(depth + 1)
-    }
-    return record
-  }
-
-  const namesOf = (number: number): Names => {
-    if (structures.known[number] === undefined) {
-      // Another process may have defined it. The engine reads definitions into the same memory.
-      bytes = Buffer.from(bytes.subarray(0, end))
-      Result.getOrThrow(structures.refresh())
-    }
-    const names = structures.known[number] ?? []
-    if (names.length === 0) throw new Refusal("they are damaged, or the structure that they refer to is")
-    return names
-  }
-
-  const readStructure = (first: number, depth: number): Record<string, unknown> => {
-    let number = first - firstStructureByte
-    if (number >= shortNumbers) number += shortNumbers * readCount(1)
-    if (depth === maximumDepth) return malformed()
-    const read = readers[number] ??= makeReadFields(namesOf(number), readItem)
-    return read(depth + 1)
-  }
-
-  const readDate = (): Date => {
-    if (readCount(1) !== 0xff) return malformed()
-    const start = take(8)
-    const nanoseconds = bytes.readUInt32BE(start) >>> 2
-    return new Date(bytes.readUInt32BE(start + 4) * 1000 + nanoseconds / 1_000_000)
-  }
-
-  const readUndefined = (): undefined => readCount(2) === 0 ? undefined : malformed()
-
-  const readLonger = (first: number, depth: number): unknown => {
-    switch (first) {
-      case 0xc0:
-        return null
-      case 0xc2:
-        return false
-      case 0xc3:
-        return true
-      case 0xcb:
-        return bytes.readDoubleBE(take(8))
-      case 0xcc:
-        return readCount(1)
-      case 0xcd:
-        return readCount(2)
-      case 0xce:
-        return readCount(4)
-      case 0xd2:
-        return bytes.readInt32BE(take(4))
-      case 0xd3:
-        return bytes.readBigInt64BE(take(8))
-      case 0xd4:
-        return readUndefined()
-      case 0xd7:
-        return readDate()
-      case 0xd9:
-        return readText(readCount(1))
-      case 0xda:
-        return readText(readCount(2))
-      case 0xdb:
-        return readText(readCount(4))
-      case 0xdc:
-        return readArray(readCount(2), depth)
-      case 0xdd:
-        return readArray(readCount(4), depth)
-      case 0xde:
-        return readRecord(readCount(2), depth)
-      case 0xdf:
-        return readRecord(readCount(4), depth)
-      default:
-        return malformed()
-    }
-  }
-
-  const readItem: ReadItem = (depth) => {
-    const first = bytes[take(1)] ?? 0
-    if (first < firstStructureByte) return first
-    if (first < 0x80) return usesStructures ? readStructure(first, depth) : first
-    if (first < 0x90) return readRecord(first & 0x0f, depth)
-    if (first < 0xa0) return readArray(first & 0x0f, depth)
-    if (first < 0xc0) return readText(first & 0x1f)
-    return first < 0xe0 ? readLonger(first, depth) : first - 0x100
-  }
-
-  return {
-    read: (given, givenEnd, hasStructures) => {
-      bytes = given
-      position = 1
-      end = givenEnd
-      usesStructures = hasStructures
-      const value = readItem(0)
-      bytes = noBytes
-      return position === end ? value : malformed()
-    }
-  }
+/**
+ * Reads the value that takes all bytes from the second one to `end`, and keeps no
+ * reference to them. With `usesStructures`, the bytes of the numbers 64 to 127 stand for
+ * structures. Throws a `Refusal` for bytes that are not a value, and an
+ * `UnknownStructureRefusal` for a value whose structure is not known here.
+ */
+export const read = (self: PlainReader, bytes: Buffer, end: number, usesStructures: boolean): unknown => {
+  self.bytes = bytes
+  self.position = 1
+  self.end = end
+  self.usesStructures = usesStructures
+  const value = readItem(self, 0)
+  self.bytes = noBytes
+  return self.position === end ? value : malformed()
 }

@@ -1,353 +1,399 @@
 /**
- * Writes plain values as MessagePack: trees of what JSON could hold, dates and whole
- * numbers of 64 bits, which nearly every value is.
+ * Writes plain values as MessagePack. Nearly every value is plain: a tree of what JSON can
+ * hold, dates, and whole numbers of 64 bits.
  *
- * A value is checked and written in one pass: to look through it first and then to have
- * it written by msgpackr takes half as long again, and encoding is the larger part of a
- * `put`. What it meets besides, it leaves to the caller, who knows more kinds of values.
+ * The writer checks and writes a value in one pass. A pass that only checks, before
+ * msgpackr writes, takes half as long again, and encoding is the larger part of a `put`.
+ * If a value is not plain, `write` gives `undefined`, and the codec writes the value in
+ * its general format.
  *
- * Code of the caller runs meanwhile, in getters: it may throw, change what is being
- * written, and have another value written, by another writer.
+ * Getters of the value run while it is written. A getter may throw, change the value, or
+ * have another value encoded, which then takes another writer.
+ *
+ * A writer is a record, and the functions of this module take it as their first argument.
+ * As one closure per store, the same code started uncompiled in each new store: the first
+ * 30,000 small records of a second store took 1.3 times the processor time, later ones 1.2
+ * times (medians of seven processes each).
  */
 import { Buffer } from "node:buffer"
 import { types } from "node:util"
 import { maximumDepth } from "./messagePack.ts"
-import { firstStructureByte, type RecordStructures, type Shape, shortNumbers } from "./recordStructures.ts"
+import * as RecordStructures from "./recordStructures.ts"
+import { firstStructureByte, shortNumbers } from "./recordStructures.ts"
 import { isDense, isPlainText, isRecord } from "./valueGraph.ts"
+
+/** The first bytes of the formats. */
+interface FirstBytes {
+  readonly plain: number
+  /** Of values with records of known structures. */
+  readonly structured: number
+}
 
 /** Writes plain values. */
 export interface PlainWriter {
+  readonly firstBytes: FirstBytes
+  readonly structures: RecordStructures.RecordStructures
+  /** The memory that values are written to, one after the other. */
+  chunk: Buffer
+  /** The same memory, for numbers of several bytes. */
+  numbers: DataView
+  /** Where the present value begins in the chunk, and where its next byte goes. */
+  start: number
+  position: number
+  /** Whether known structures are used. Decided before the value, because it changes how numbers are written. */
+  usesStructures: boolean
+  /** Whether a record of the present value was written by its structure. */
+  hasStructure: boolean
   /**
-   * Writes a value; `undefined` where it is not plain. The bytes are a slice of a larger
-   * chunk, no part of which is written twice. Throws what getters of the value throw.
+   * The objects of the present value. An object that occurs twice has an identity to keep, which plain bytes cannot.
+   * The first 32 are in a list, because searching a short list is faster than making a set.
    */
-  readonly write: (value: unknown) => Uint8Array | undefined
-  /** Forgets a value in the midst of which something was thrown. */
-  readonly reset: () => void
+  readonly firstObjects: Array<object | undefined>
+  objectCount: number
+  allObjects: Set<object> | undefined
+  /** The number of the structure of the last record, for each depth. Most records have the structure of the last one. */
+  readonly lastNumbers: Array<number>
 }
 
-/** Holds many small values; larger ones get a chunk of their own. */
+/** The size of a chunk, in bytes. It holds many small values; a larger value gets a chunk of its own. */
 const chunkBytes = 16_384
 
-/** Up to here the characters of a text are written one by one, which is faster than a call of the platform. */
+/** Text of up to 31 characters is written character by character, which is faster than a call of Node.js. */
 const shortText = 31
 
-/** The bytes of a unit of UTF-16 in UTF-8, at most. */
+/** The most bytes that UTF-8 takes for one unit of UTF-16. */
 const mostBytesOfUnit = 3
 
-/** Up to here the length of a text takes two bytes at the most, whatever its characters are. */
+/** The length of a text of up to 4,096 characters fits into two bytes, whatever the characters are. */
 const middleText = 4096
 
 /** The most bytes of an item without its content: a float, or the head of a long text, array or map. */
 const headBytes = 9
 
-/** Up to here a list is gone through faster than a set is made. */
+/** The size of the list of objects. */
 const fewObjects = 32
 
-const hasOrAdd = (objects: Set<object>, value: object): boolean => {
-  const { size } = objects
-  return objects.add(value).size === size
+const makeChunk = (bytes: number) => {
+  const chunk = Buffer.allocUnsafeSlow(bytes)
+  return { chunk, numbers: new DataView(chunk.buffer) }
 }
 
-/** What any record would seem to have too, if somebody gave it to all objects. */
+/** Makes a writer. */
+export const make = (firstBytes: FirstBytes, structures: PlainWriter["structures"]): PlainWriter => ({
+  firstBytes,
+  structures,
+  ...makeChunk(chunkBytes),
+  start: 0,
+  position: 0,
+  usesStructures: false,
+  hasStructure: false,
+  firstObjects: Array.from({ length: fewObjects }, () => undefined),
+  objectCount: 0,
+  allObjects: undefined,
+  lastNumbers: Array.from({ length: maximumDepth + 1 }, () => -1)
+})
+
+/** Whether a program has given all objects an enumerable property. Every record would seem to have it. */
 const isPolluted = (): boolean => {
   for (const _ in {}) return true
   return false
 }
 
-const isSmall = (value: number): boolean => value >>> 0 === value || value >> 0 === value
-
-/** What a writer begins values with. */
-interface FirstBytes {
-  readonly plain: number
-  /** Before values with records of known structures. */
-  readonly structured: number
+/** Whether the present value has the object twice. */
+const isRepeated = (self: PlainWriter, value: object): boolean => {
+  const { allObjects, firstObjects, objectCount } = self
+  if (allObjects !== undefined) {
+    const { size } = allObjects
+    return allObjects.add(value).size === size
+  }
+  for (let index = 0; index < objectCount; index++) {
+    if (firstObjects[index] === value) return true
+  }
+  if (objectCount === fewObjects) {
+    self.allObjects = new Set([...firstObjects, value].filter((object) => object !== undefined))
+  } else {
+    firstObjects[objectCount] = value
+    self.objectCount = objectCount + 1
+  }
+  return false
 }
 
-/** Makes a writer. */
-export const make = (firstBytes: FirstBytes, structures: RecordStructures): PlainWriter => {
-  let chunk = Buffer.allocUnsafeSlow(chunkBytes)
-  let floats = new DataView(chunk.buffer)
-  /** Where the value that is written begins, and where its next byte goes. */
-  let start = 0
-  let position = 0
-  /** Whether records are written by their structures: decided before the value, for numbers are written otherwise then. */
-  let usesStructures = false
-  let hasStructure = false
+const beginChunk = (self: PlainWriter, bytes: number): void => {
+  const { chunk, numbers } = makeChunk(bytes)
+  self.chunk = chunk
+  self.numbers = numbers
+  self.start = 0
+}
 
-  /** The objects met in the value: one met twice has an identity to keep, which bytes in a row do not. */
-  const few: Array<object | undefined> = Array.from({ length: fewObjects }, () => undefined)
-  let met = 0
-  let many: Set<object> | undefined
+/** Copies the present value to a new chunk with room for `bytes` more. */
+const grow = (self: PlainWriter, bytes: number): void => {
+  const written = self.chunk.subarray(self.start, self.position)
+  // Twice the written bytes, so that a long value is not copied for each of its parts.
+  beginChunk(self, Math.max(chunkBytes, 2 * written.length + bytes))
+  self.chunk.set(written)
+  self.position = written.length
+}
 
-  const isMet = (value: object): boolean => {
-    if (many !== undefined) return hasOrAdd(many, value)
-    for (let index = 0; index < met; index++) {
-      if (few[index] === value) return true
-    }
-    if (met === fewObjects) many = new Set([...few, value].filter((object) => object !== undefined))
-    else few[met++] = value
-    return false
+/** Makes sure that the chunk has room for `bytes` more. */
+const reserve = (self: PlainWriter, bytes: number): void => {
+  if (self.position + bytes > self.chunk.length) grow(self, bytes)
+}
+
+/** Writes the first byte of an item, and a count in two bytes, or four bytes with the next higher first byte. */
+const writeCount = (self: PlainWriter, first: number, count: number): void => {
+  const { chunk } = self
+  let at = self.position
+  if (count < 0x1_0000) {
+    chunk[at++] = first
+  } else {
+    chunk[at++] = first + 1
+    chunk[at++] = count >>> 24
+    chunk[at++] = (count >>> 16) & 0xff
   }
+  chunk[at++] = (count >>> 8) & 0xff
+  chunk[at++] = count & 0xff
+  self.position = at
+}
 
-  const reset = (): void => {
-    while (met > 0) few[--met] = undefined
-    many = undefined
+/** Writes the text first and then its length before it: counting the bytes first takes longer than writing them. */
+const writeMiddleText = (self: PlainWriter, text: string): boolean => {
+  const mostBytes = mostBytesOfUnit * text.length
+  const isRoom = self.position + headBytes + mostBytes <= self.chunk.length
+  // Near the end of a chunk the bytes are counted, so that the chunk is filled: pending values keep theirs in memory.
+  reserve(self, headBytes + (isRoom ? mostBytes : Buffer.byteLength(text, "utf8")))
+  const { chunk, position } = self
+  if (mostBytes < 0x100) {
+    const bytes = chunk.write(text, position + 2, "utf8")
+    chunk[position] = 0xd9
+    chunk[position + 1] = bytes
+    self.position = position + 2 + bytes
+  } else {
+    const bytes = chunk.write(text, position + 3, "utf8")
+    writeCount(self, 0xda, bytes)
+    self.position += bytes
   }
+  return true
+}
 
-  const beginChunk = (bytes: number): void => {
-    chunk = Buffer.allocUnsafeSlow(bytes)
-    floats = new DataView(chunk.buffer)
-    start = 0
+const writeLongText = (self: PlainWriter, text: string): boolean => {
+  if (!isPlainText(text)) return false
+  if (text.length <= middleText) return writeMiddleText(self, text)
+  const bytes = Buffer.byteLength(text, "utf8")
+  reserve(self, headBytes + bytes)
+  writeCount(self, 0xda, bytes)
+  self.position += self.chunk.write(text, self.position, "utf8")
+  return true
+}
+
+const writeText = (self: PlainWriter, text: string): boolean => {
+  const { length } = text
+  if (length > shortText) return writeLongText(self, text)
+  reserve(self, headBytes + length)
+  const { chunk, position } = self
+  let at = position + 1
+  for (let index = 0; index < length; index++) {
+    const code = text.charCodeAt(index)
+    if (code > 0x7f) return writeLongText(self, text)
+    chunk[at++] = code
   }
+  chunk[position] = 0xa0 | length
+  self.position = at
+  return true
+}
 
-  /** Makes sure that so many bytes can be written. */
-  const reserve = (bytes: number): void => {
-    if (position + bytes <= chunk.length) return
-    const written = chunk.subarray(start, position)
-    // Twice what is there, so that a long value is not copied for each of its parts.
-    beginChunk(Math.max(chunkBytes, 2 * written.length + bytes))
-    chunk.set(written)
-    position = written.length
+/** Writes a number that does not fit into the first byte of its item. */
+const writeLongNumber = (self: PlainWriter, value: number): boolean => {
+  const { chunk, numbers, position } = self
+  if (value >>> 0 !== value && value >> 0 !== value) {
+    chunk[position] = 0xcb
+    numbers.setFloat64(position + 1, value)
+    self.position = position + 9
+  } else if (value < 0) {
+    chunk[position] = 0xd2
+    numbers.setInt32(position + 1, value)
+    self.position = position + 5
+  } else if (value < 0x100) {
+    chunk[position] = 0xcc
+    chunk[position + 1] = value
+    self.position = position + 2
+  } else {
+    writeCount(self, 0xcd, value)
   }
+  return true
+}
 
-  /** The first byte of an item, with a count that follows in two or four bytes. */
-  const writeCount = (first: number, count: number): void => {
-    if (count < 0x1_0000) {
-      chunk[position++] = first
-    } else {
-      chunk[position++] = first + 1
-      chunk[position++] = count >>> 24
-      chunk[position++] = (count >>> 16) & 0xff
-    }
-    chunk[position++] = (count >>> 8) & 0xff
-    chunk[position++] = count & 0xff
+const writeNumber = (self: PlainWriter, value: number): boolean => {
+  reserve(self, headBytes)
+  if (value >> 0 !== value || value < -0x20 || value >= (self.usesStructures ? firstStructureByte : 0x80)) {
+    return writeLongNumber(self, value)
   }
+  // MessagePack has no negative zero.
+  if (Object.is(value, -0)) return false
+  self.chunk[self.position++] = value
+  return true
+}
 
-  /** The text is written behind the room for its length: to count its bytes before takes longer than to write them. */
-  const writeMiddleText = (text: string): boolean => {
-    const mostBytes = mostBytesOfUnit * text.length
-    const isRoom = position + headBytes + mostBytes <= chunk.length
-    // A chunk is to be filled: pending values keep theirs in memory.
-    reserve(headBytes + (isRoom ? mostBytes : Buffer.byteLength(text, "utf8")))
-    if (mostBytes < 0x100) {
-      const bytes = chunk.write(text, position + 2, "utf8")
-      chunk[position++] = 0xd9
-      chunk[position++] = bytes
-      position += bytes
-    } else {
-      const bytes = chunk.write(text, position + 3, "utf8")
-      writeCount(0xda, bytes)
-      position += bytes
-    }
-    return true
+const writeBigInt = (self: PlainWriter, value: bigint): boolean => {
+  if (BigInt.asIntN(64, value) !== value) return false
+  reserve(self, headBytes)
+  self.chunk[self.position] = 0xd3
+  self.numbers.setBigInt64(self.position + 1, value)
+  self.position += 9
+  return true
+}
+
+type Fields = Record<string, unknown>
+
+const writeArray = (self: PlainWriter, array: ReadonlyArray<unknown>, depth: number): boolean => {
+  if (Object.getPrototypeOf(array) !== Array.prototype || !isDense(array)) return false
+  reserve(self, headBytes)
+  const { length } = array
+  if (length < 16) self.chunk[self.position++] = 0x90 | length
+  else writeCount(self, 0xdc, length)
+  for (let index = 0; index < length; index++) {
+    if (!writeItem(self, array[index], depth)) return false
   }
+  // A getter may have changed the length.
+  return array.length === length
+}
 
-  const writeLongText = (text: string): boolean => {
-    if (!isPlainText(text)) return false
-    if (text.length <= middleText) return writeMiddleText(text)
-    const bytes = Buffer.byteLength(text, "utf8")
-    reserve(headBytes + bytes)
-    writeCount(0xda, bytes)
-    position += chunk.write(text, position, "utf8")
-    return true
+/** Writes a record of a known structure. */
+const writeStructure = (self: PlainWriter, record: Fields, number: number, depth: number): boolean => {
+  const names = self.structures.known[number] ?? []
+  reserve(self, headBytes)
+  self.hasStructure = true
+  if (number < shortNumbers) {
+    self.chunk[self.position++] = firstStructureByte + number
+  } else {
+    self.chunk[self.position++] = firstStructureByte + shortNumbers + (number & 0x1f)
+    self.chunk[self.position++] = (number - shortNumbers) >> 5
   }
-
-  const writeText = (text: string): boolean => {
-    const { length } = text
-    if (length > shortText) return writeLongText(text)
-    reserve(headBytes + length)
-    const head = position
-    let at = head + 1
-    for (let index = 0; index < length; index++) {
-      const code = text.charCodeAt(index)
-      if (code > 0x7f) return writeLongText(text)
-      chunk[at++] = code
-    }
-    chunk[head] = 0xa0 | length
-    position = at
-    return true
+  let written = 0
+  for (const key in record) {
+    // A getter may have changed the fields.
+    if (key !== names[written++] || !writeItem(self, record[key], depth)) return false
   }
+  return written === names.length
+}
 
-  const writeNumber = (value: number): boolean => {
-    reserve(headBytes)
-    if (!isSmall(value)) {
-      chunk[position] = 0xcb
-      floats.setFloat64(position + 1, value)
-      position += 9
-    } else if (value >= 0) {
-      // There is one zero in MessagePack.
-      if (Object.is(value, -0)) return false
-      if (value < (usesStructures ? firstStructureByte : 0x80)) {
-        chunk[position++] = value
-      } else if (value < 0x100) {
-        chunk[position++] = 0xcc
-        chunk[position++] = value
-      } else {
-        writeCount(0xcd, value)
-      }
-    } else if (value >= -0x20) {
-      chunk[position++] = value
-    } else {
-      chunk[position] = 0xd2
-      floats.setInt32(position + 1, value)
-      position += 5
-    }
-    return true
+const hasFields = (record: Fields, names: RecordStructures.Structure | undefined): boolean => {
+  if (names === undefined) return false
+  let index = 0
+  for (const key in record) {
+    if (key !== names[index++]) return false
   }
+  return index === names.length
+}
 
-  const writeBigInt = (value: bigint): boolean => {
-    if (BigInt.asIntN(64, value) !== value) return false
-    reserve(headBytes)
-    chunk[position] = 0xd3
-    floats.setBigInt64(position + 1, value)
-    position += 9
-    return true
+const writeRecord = (self: PlainWriter, record: Fields, depth: number): boolean => {
+  const { lastNumbers, structures, usesStructures } = self
+  const likely = lastNumbers[depth] ?? -1
+  if (usesStructures && hasFields(record, structures.known[likely])) return writeStructure(self, record, likely, depth)
+  let fields = 0
+  let node: RecordStructures.FieldTrie | undefined = usesStructures ? structures.root : undefined
+  for (const key in record) {
+    // Assigning a property of this name, as the reader does, would set the prototype of the record.
+    if (key === "__proto__") return false
+    node = node?.next.get(key)
+    fields++
   }
-
-  const writeArray = (array: ReadonlyArray<unknown>, depth: number): boolean => {
-    if (Object.getPrototypeOf(array) !== Array.prototype || !isDense(array)) return false
-    reserve(headBytes)
-    const { length } = array
-    if (length < 16) chunk[position++] = 0x90 | length
-    else writeCount(0xdc, length)
-    for (let index = 0; index < length; index++) {
-      if (!writeItem(array[index], depth)) return false
-    }
-    return array.length === length
+  if (node?.number !== undefined) {
+    lastNumbers[depth] = node.number
+    return writeStructure(self, record, node.number, depth)
   }
-
-  /** Writes a record of a known structure. */
-  const writeStructure = (record: Record<string, unknown>, number: number, depth: number): boolean => {
-    const names = structures.known[number] ?? []
-    reserve(headBytes)
-    hasStructure = true
-    if (number < shortNumbers) {
-      chunk[position++] = firstStructureByte + number
-    } else {
-      chunk[position++] = firstStructureByte + shortNumbers + (number & 0x1f)
-      chunk[position++] = (number - shortNumbers) >> 5
-    }
-    let written = 0
-    for (const key in record) {
-      // A getter may have done anything.
-      if (key !== names[written++] || !writeItem(record[key], depth)) return false
-    }
-    return written === names.length
+  RecordStructures.observe(structures, record)
+  reserve(self, headBytes)
+  if (fields < 16) self.chunk[self.position++] = 0x80 | fields
+  else writeCount(self, 0xde, fields)
+  for (const key in record) {
+    if (!writeText(self, key) || !writeItem(self, record[key], depth)) return false
+    fields--
   }
+  // A getter may have changed the fields.
+  return fields === 0
+}
 
-  /** The structure that the last record of a level had: mostly the next has it too. */
-  const last: Array<number> = Array.from({ length: maximumDepth + 1 }, () => -1)
+/** Writes a date as a MessagePack timestamp of 64 bits: 30 for nanoseconds, and 34 for seconds, of which 32 are used. */
+const writeDate = (self: PlainWriter, date: Date): boolean => {
+  const time = Date.prototype.getTime.call(date)
+  const seconds = Math.floor(time / 1000)
+  // The time of an invalid date is NaN, for which both comparisons are false.
+  if (!(seconds >= 0 && seconds < 0x1_0000_0000) || Object.getPrototypeOf(date) !== Date.prototype) return false
+  reserve(self, headBytes + 1)
+  const { chunk, numbers, position } = self
+  chunk[position] = 0xd7
+  chunk[position + 1] = 0xff
+  numbers.setUint32(position + 2, (time - seconds * 1000) * 4_000_000)
+  numbers.setUint32(position + 6, seconds)
+  self.position = position + 10
+  return true
+}
 
-  const isOf = (record: Record<string, unknown>, number: number): boolean => {
-    const names = structures.known[number]
-    if (names === undefined) return false
-    let index = 0
-    for (const key in record) {
-      if (key !== names[index++]) return false
-    }
-    return index === names.length
+const writeObject = (self: PlainWriter, value: object, depth: number): boolean => {
+  if (depth === maximumDepth || types.isProxy(value) || isRepeated(self, value)) return false
+  if (Array.isArray(value)) return writeArray(self, value, depth + 1)
+  return isRecord(value) ? writeRecord(self, value, depth + 1) : types.isDate(value) && writeDate(self, value)
+}
+
+const writeByte = (self: PlainWriter, byte: number): boolean => {
+  reserve(self, headBytes)
+  self.chunk[self.position++] = byte
+  return true
+}
+
+/** Writes `undefined` as the extension that msgpackr has for it. */
+const writeUndefined = (self: PlainWriter): boolean => {
+  reserve(self, headBytes)
+  self.chunk[self.position++] = 0xd4
+  self.chunk[self.position++] = 0
+  self.chunk[self.position++] = 0
+  return true
+}
+
+/** Writes one item, at a depth. `false` means that the value is not plain, and ends the writing. */
+const writeItem = (self: PlainWriter, value: unknown, depth: number): boolean => {
+  switch (typeof value) {
+    case "string":
+      return writeText(self, value)
+    case "number":
+      return writeNumber(self, value)
+    case "boolean":
+      return writeByte(self, value ? 0xc3 : 0xc2)
+    case "undefined":
+      return writeUndefined(self)
+    case "bigint":
+      return writeBigInt(self, value)
+    case "object":
+      return value === null ? writeByte(self, 0xc0) : writeObject(self, value, depth)
+    default:
+      return false
   }
+}
 
-  const writeRecord = (record: Record<string, unknown>, depth: number): boolean => {
-    const likely = last[depth] ?? -1
-    if (usesStructures && isOf(record, likely)) return writeStructure(record, likely, depth)
-    let properties = 0
-    let shape: Shape | undefined = usesStructures ? structures.root() : undefined
-    // Whoever reads it by assigning properties would give the record a prototype.
-    for (const key in record) {
-      if (key === "__proto__") return false
-      shape = shape?.next.get(key)
-      properties++
-    }
-    if (shape?.number !== undefined) {
-      last[depth] = shape.number
-      return writeStructure(record, shape.number, depth)
-    }
-    structures.meet(record)
-    reserve(headBytes)
-    if (properties < 16) chunk[position++] = 0x80 | properties
-    else writeCount(0xde, properties)
-    for (const key in record) {
-      if (!writeText(key) || !writeItem(record[key], depth)) return false
-      properties--
-    }
-    // A getter may have done anything.
-    return properties === 0
-  }
+/** Forgets the objects of the present value. Call it after `write` has thrown. */
+export const reset = (self: PlainWriter): void => {
+  while (self.objectCount > 0) self.firstObjects[--self.objectCount] = undefined
+  self.allObjects = undefined
+}
 
-  /** The extension for points in time that has nanoseconds in 30 bits and seconds in 34; here they have no more than 32. */
-  const writeDate = (date: Date): boolean => {
-    const time = Date.prototype.getTime.call(date)
-    const seconds = Math.floor(time / 1000)
-    // One that is none compares as false.
-    if (!(seconds >= 0 && seconds < 0x1_0000_0000) || Object.getPrototypeOf(date) !== Date.prototype) return false
-    reserve(headBytes + 1)
-    chunk[position++] = 0xd7
-    chunk[position++] = 0xff
-    floats.setUint32(position, (time - seconds * 1000) * 4_000_000)
-    floats.setUint32(position + 4, seconds)
-    position += 8
-    return true
-  }
-
-  const writeObject = (value: object, depth: number): boolean => {
-    if (depth === maximumDepth || types.isProxy(value) || isMet(value)) return false
-    if (Array.isArray(value)) return writeArray(value, depth + 1)
-    return isRecord(value) ? writeRecord(value, depth + 1) : types.isDate(value) && writeDate(value)
-  }
-
-  const writeFixed = (byte: number): boolean => {
-    reserve(headBytes)
-    chunk[position++] = byte
-    return true
-  }
-
-  /** The extension that msgpackr has for it. */
-  const writeUndefined = (): boolean => {
-    reserve(headBytes)
-    chunk[position++] = 0xd4
-    chunk[position++] = 0
-    chunk[position++] = 0
-    return true
-  }
-
-  const writeItem = (value: unknown, depth: number): boolean => {
-    switch (typeof value) {
-      case "string":
-        return writeText(value)
-      case "number":
-        return writeNumber(value)
-      case "boolean":
-        return writeFixed(value ? 0xc3 : 0xc2)
-      case "undefined":
-        return writeUndefined()
-      case "bigint":
-        return writeBigInt(value)
-      case "object":
-        return value === null ? writeFixed(0xc0) : writeObject(value, depth)
-      default:
-        return false
-    }
-  }
-
-  return {
-    write: (value) => {
-      if (isPolluted()) return undefined
-      usesStructures = structures.known.length > 0
-      hasStructure = false
-      position = start
-      reserve(headBytes)
-      position++
-      const isPlain = writeItem(value, 0)
-      chunk[start] = hasStructure ? firstBytes.structured : firstBytes.plain
-      const bytes = isPlain ? chunk.subarray(start, position) : undefined
-      if (isPlain) start = position
-      // A small value behind it would keep all of a large one in memory.
-      if (chunk.length > chunkBytes) beginChunk(chunkBytes)
-      reset()
-      return bytes
-    },
-    reset
-  }
+/**
+ * Writes a value; gives `undefined` if it is not plain. The bytes are a slice of a larger
+ * chunk, and no part of a chunk is written twice. Throws what getters of the value throw.
+ */
+export const write = (self: PlainWriter, value: unknown): Uint8Array | undefined => {
+  if (isPolluted()) return undefined
+  self.usesStructures = self.structures.known.length > 0
+  self.hasStructure = false
+  self.position = self.start
+  reserve(self, headBytes)
+  self.position++
+  const isPlain = writeItem(self, value, 0)
+  const { chunk, firstBytes, position, start } = self
+  chunk[start] = self.hasStructure ? firstBytes.structured : firstBytes.plain
+  const bytes = isPlain ? chunk.subarray(start, position) : undefined
+  if (isPlain) self.start = position
+  // A small value in the same chunk would keep all of a large one in memory.
+  if (chunk.length > chunkBytes) beginChunk(self, chunkBytes)
+  reset(self)
+  return bytes
 }

@@ -1,157 +1,161 @@
 /**
- * The structures of records: which fields many records have, in their order.
+ * Record structures: the field names that many records share, in their order.
  *
- * A record whose structure is known is written as the number of the structure and the
- * values of its fields, without their names. A small record is half as long then, and takes
- * two thirds of the time to read.
+ * The writer replaces the field names of a record by the number of its structure, if the
+ * structure is known. A small record then takes half the bytes, and two thirds of the time
+ * to read.
  *
- * A structure is met in records, wanted when it was met often, and known when its
- * definition is committed. Only then is it written with: what refers to a definition comes
- * after it in the file, whatever becomes of the process. Numbers are given once and for
- * all, so that a definition that was read stays right.
+ * A structure has three states. While it is not known, `observe` counts the records that
+ * have it. A structure that occurs in many records becomes a candidate: the store takes
+ * the candidates and commits a definition for each. After that commit the store adds the
+ * structure here, and it is known. The definition is therefore on disk before the first
+ * record that refers to it. A number is never given to another structure, so a definition
+ * that was read once stays right.
  */
-import * as Result from "effect/Result"
-import type { EngineFailure } from "../../StoreError.ts"
 
-/** The names of the fields of a structure, in their order. */
-export type Names = ReadonlyArray<string>
+/** The field names of a record, in their order. */
+export type Structure = ReadonlyArray<string>
 
-/** What comes of the first fields of a record. */
-export interface Shape {
-  /** By the name of the next field. */
-  readonly next: Map<string, Shape>
-  /** The number of the structure with these fields and no more. */
+/** A tree of field names. The path from the root to a node is the first fields of a record. */
+export interface FieldTrie {
+  /** The nodes of one field more, by the name of that field. */
+  readonly next: Map<string, FieldTrie>
+  /** The number of the structure that has exactly the fields of the path, if it is known. */
   number: number | undefined
-  /** How often a record had these fields and no more. */
-  met: number
+  /** How many observed records had exactly the fields of the path. */
+  count: number
 }
 
-/** Where definitions come from. */
-export interface Definitions {
-  /** Reads those that are committed, from a number on; no names stand for a damaged one. */
-  readonly read: (from: number) => Result.Result<ReadonlyArray<Names>, EngineFailure>
-  /** Is told of a structure that is worth a definition. */
-  readonly want: (names: Names) => void
-}
-
-/** The structures of a store. */
+/** The structures of a store. Only the functions of this module change it. */
 export interface RecordStructures {
-  /** Those that are known, by their numbers; one without fields stands for a damaged definition. */
-  readonly known: ReadonlyArray<Names>
-  /** What comes of no fields. */
-  readonly root: () => Shape
-  /** Takes notice of a record whose structure is not known. */
-  readonly meet: (record: Record<string, unknown>) => void
-  /** Reads the definitions that are committed by now. */
-  readonly refresh: () => Result.Result<void, EngineFailure>
-  /** Wants a structure again that was not defined: when it was met so much more often. */
-  readonly postpone: (names: Names, meetings: number) => void
+  /** The known structures. Each stands at the index of its number; an empty one stands for a damaged definition. */
+  readonly known: Array<Structure>
+  /** The structures that are worth a definition, until the store takes them. */
+  candidates: Array<Structure>
+  /** The root of the trie of all known and counted structures. */
+  root: FieldTrie
+  /** How many nodes the trie got since it was last emptied. */
+  nodes: number
+  /** How many records were observed. */
+  observed: number
+  /** How many records are skipped after each observed one. */
+  pause: number
+  /** How many records are skipped before the next one is observed. */
+  untilNext: number
 }
 
-/** The first of the bytes that stand for structures: all that would be numbers from 64 to 127. */
+/** The first of the bytes that stand for structures: these are the bytes of the numbers 64 to 127. */
 export const firstStructureByte = 0x40
 
-/** The structures whose number takes one byte. */
+/** How many structure numbers fit into one byte. */
 export const shortNumbers = 32
 
-/** As many as a store can have: numbers of two bytes would go on to 8,224. */
+/** The most structures of a store. Two bytes could hold 8,224 numbers. */
 export const mostStructures = 1024
 
-/** So many records are all looked at, which costs a third more time to write them. */
-const firstLooks = 256
+/** The first 256 records are all observed. Writing an observed record takes a third longer. */
+const firstObserved = 256
 
-/** So many are passed over between two that are looked at behind those. */
+/** After the first 256 records, one record in sixteen is observed. */
 const shortestPause = 15
 
-/** So often a structure is met before it is worth a definition. */
-export const meetings = 16
+/** A structure becomes a candidate with its sixteenth observed record. */
+export const candidateCount = 16
 
-/** Records of more fields are taken for tables, whose names are data. */
+/** A record with more than 64 fields is probably a table, whose field names are data. */
 const mostFields = 64
 
-/** The most characters of all names together. */
+/** The most characters in all field names of a structure together. */
 const mostCharacters = 1024
 
-/** So many shapes are remembered while none of them is met often. */
-const mostShapes = 2048
+/** The trie is emptied when it has more than 2,048 nodes and no structure became a candidate. */
+const mostNodes = 2048
 
-/** The most records that are passed over between two that are looked at, when nothing comes of it. */
+/** The most records that are skipped after an observed one, when the records have nothing in common. */
 const longestPause = 1023
 
-const makeShape = (): Shape => ({ next: new Map(), number: undefined, met: 0 })
+const makeNode = (): FieldTrie => ({ next: new Map(), number: undefined, count: 0 })
 
-/** Where definitions come from that nobody keeps. */
-const nowhere: Definitions = { read: () => Result.succeed([]), want: () => {} }
-
-/** Whether it can be one: `__proto__` is no field of a record that is written by its fields. */
-export const isStructure = (names: unknown): names is Names =>
+/** Whether a stored definition is a structure. The writer never writes `__proto__` as the field of a structure. */
+export const isStructure = (names: unknown): names is Structure =>
   Array.isArray(names) && names.length > 0 && names.length <= mostFields && new Set(names).size === names.length &&
   names.every((name) => typeof name === "string" && name !== "__proto__")
 
-/** Makes what is known of structures. */
-export const make = ({ read, want }: Definitions = nowhere): RecordStructures => {
-  const known: Array<Names> = []
-  let root = makeShape()
-  let shapes = 0
-  let pause = shortestPause
-  let untilNext = 0
-  let looks = 0
+/** Makes a record of structures, of which some may be known. */
+export const make = (known: ReadonlyArray<Structure> = []): RecordStructures => {
+  const self: RecordStructures = {
+    known: [],
+    candidates: [],
+    root: makeNode(),
+    nodes: 0,
+    observed: 0,
+    pause: shortestPause,
+    untilNext: 0
+  }
+  for (const structure of known) add(self, structure)
+  return self
+}
 
-  /** The shape of some fields, and of those before them. */
-  const shapeOf = (names: Names): Shape => {
-    let shape = root
-    for (const name of names) {
-      let next = shape.next.get(name)
-      if (next === undefined) {
-        next = makeShape()
-        shape.next.set(name, next)
-        shapes++
-      }
-      shape = next
+/** Finds or makes the node of a structure. */
+const nodeOf = (self: RecordStructures, structure: Structure): FieldTrie => {
+  let node = self.root
+  for (const name of structure) {
+    let next = node.next.get(name)
+    if (next === undefined) {
+      next = makeNode()
+      node.next.set(name, next)
+      self.nodes++
     }
-    return shape
+    node = next
   }
+  return node
+}
 
-  const use = (names: Names, number: number): void => {
-    if (names.length > 0) shapeOf(names).number = number
-  }
+const setNumber = (self: RecordStructures, structure: Structure, number: number): void => {
+  if (structure.length > 0) nodeOf(self, structure).number = number
+}
 
-  const add = (names: Names): void => {
-    use(names, known.push(names) - 1)
-  }
+/** Adds a structure whose definition is committed. It gets the next number. */
+export const add = (self: RecordStructures, structure: Structure): void => {
+  setNumber(self, structure, self.known.push(structure) - 1)
+}
 
-  /** Forgets all shapes but those of known structures. */
-  const forgetShapes = (): void => {
-    root = makeShape()
-    known.forEach(use)
-    shapes = 0
-    pause = Math.min(2 * pause + 1, longestPause)
-  }
+/** Empties the trie but for the known structures, and observes fewer records from now on. */
+const forgetCounts = (self: RecordStructures): void => {
+  self.root = makeNode()
+  for (const [number, structure] of self.known.entries()) setNumber(self, structure, number)
+  self.nodes = 0
+  self.pause = Math.min(2 * self.pause + 1, longestPause)
+}
 
-  return {
-    known,
-    root: () => root,
-    meet: (record) => {
-      if (untilNext > 0) {
-        untilNext--
-        return
-      }
-      untilNext = looks++ < firstLooks ? 0 : pause
-      const names: Array<string> = []
-      for (const name in record) {
-        if (names.push(name) > mostFields) return
-      }
-      if (names.length === 0 || known.length >= mostStructures) return
-      if (shapes > mostShapes) forgetShapes()
-      const shape = shapeOf(names)
-      shape.met++
-      if (shape.met !== meetings || names.join("").length > mostCharacters) return
-      pause = shortestPause
-      want(names)
-    },
-    refresh: () => Result.map(read(known.length), (found) => found.forEach(add)),
-    postpone: (names, more) => {
-      shapeOf(names).met = meetings - more
-    }
+/** Counts the structure of a record that is written with its field names. Skips most records. */
+export const observe = (self: RecordStructures, record: Record<string, unknown>): void => {
+  if (self.untilNext > 0) {
+    self.untilNext--
+    return
   }
+  self.untilNext = self.observed++ < firstObserved ? 0 : self.pause
+  const names: Array<string> = []
+  for (const name in record) {
+    if (names.push(name) > mostFields) return
+  }
+  if (names.length === 0 || self.known.length >= mostStructures) return
+  if (self.nodes > mostNodes) forgetCounts(self)
+  const node = nodeOf(self, names)
+  node.count++
+  if (node.count !== candidateCount || names.join("").length > mostCharacters) return
+  self.pause = shortestPause
+  self.candidates.push(names)
+}
+
+/** Takes the candidates: the caller has them defined, or postpones them. */
+export const takeCandidates = (self: RecordStructures): ReadonlyArray<Structure> => {
+  const { candidates } = self
+  self.candidates = []
+  return candidates
+}
+
+/** Makes a structure that was not defined a candidate again after `count` more observed records. */
+export const postpone = (self: RecordStructures, structure: Structure, count: number): void => {
+  nodeOf(self, structure).count = candidateCount - count
 }

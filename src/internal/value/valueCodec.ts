@@ -1,40 +1,44 @@
 /**
- * A value as a program has it, to bytes, and back.
+ * Turns a value of a program into bytes, and bytes into a value.
  *
- * What `structuredClone` can copy comes back equal: nested objects, arrays, `Map`,
- * `Set`, `Date`, `RegExp`, errors, `bigint`, typed arrays, `ArrayBuffer`, `NaN`,
+ * Every value that `structuredClone` can copy comes back equal: nested objects, arrays,
+ * `Map`, `Set`, `Date`, `RegExp`, errors, `bigint`, typed arrays, `ArrayBuffer`, `NaN`,
  * `-0`, `undefined`, cycles, and references shared within one value.
  *
  * **Details**
  *
- * As with `structuredClone`, an instance of a class becomes a plain object of its
- * own enumerable properties, and properties under symbols are left out. An error
- * keeps its name, message, stack and cause. A getter is read, once or twice.
+ * As with `structuredClone`, an instance of a class becomes a plain object with its own
+ * enumerable properties, and properties under symbols are left out. An error keeps its
+ * name, message, stack and cause. A getter is read once or twice.
  *
- * Other than with `structuredClone`, an object that would come back empty or as something
- * else is refused: values of Effect (`Option`, `Redacted`, `HashMap`, `Duration`, errors
- * with fields ...), but for instances of `Data.Class` and `Schema.Class`, whose fields are
- * their own properties; objects of the platform that hide their state (`URL`, `Blob`,
- * `Intl.NumberFormat` ...), of any realm; and instances that have getters, but no
- * properties of their own.
+ * Unlike `structuredClone`, the codec stores each view (`Uint8Array`, `DataView` ...) with
+ * its own bytes, and not with the whole buffer under it: a small `Buffer` lies in a pool
+ * among the data of other buffers. A resizable buffer comes back with a fixed length.
  *
- * Other than with `structuredClone`, each view (`Uint8Array`, `DataView` ...) is stored
- * with its own bytes alone, never with the rest of the buffer that it looks into: a
- * small `Buffer` lies in a pool among the data of others. A resizable buffer comes
- * back with a fixed length.
+ * The codec refuses objects that would come back empty or as something else:
+ *
+ * - Values of Effect (`Option`, `Redacted`, `HashMap`, `Duration`, errors with fields ...).
+ *   It takes instances of `Data.Class` and `Schema.Class`, because their fields are their
+ *   own properties.
+ * - Objects of the platform that hide their state (`URL`, `Blob`, `Intl.NumberFormat` ...),
+ *   of any realm.
+ * - Instances of classes with getters that have no properties of their own.
+ *
+ * The codec is pure: it reads nothing but the bytes, and asks nothing of the store. If the
+ * bytes refer to a structure that the codec does not know, decoding ends with
+ * `UnknownStructure`; the caller can add the structure and decode again. If many encoded
+ * records have the same fields, encoding leaves a candidate in the structures.
  *
  * **Format**
  *
- * The first byte tells which of three formats follows, all MessagePack. Nearly every
- * value is a *plain* tree, which MessagePack keeps as it is. A *structured* one is the
- * same, but where a record has fields that many have, in the same order, there is the
- * number of its structure instead of their names; the store keeps the definition, which
- * is on disk before the first value that refers to it. Any other value is taken
- * apart into a *graph*: a list of nodes that refer to each other by index. A value with
- * a checksum has a first byte of its own and the CRC-32 of the bytes behind it, which
- * are those of one of these formats.
+ * The first byte names one of four formats:
  *
- * @since 0.1.0
+ * - *plain* (1): one MessagePack item. Nearly every value is a tree that MessagePack can hold.
+ * - *structured* (5): the same, but a record of a known structure has the number of the
+ *   structure in place of its field names.
+ * - *graph* (2): any other value, taken apart into a list of nodes that refer to each
+ *   other by index, as MessagePack.
+ * - *checked* (3): the CRC-32 of the bytes after it, which are in one of the other formats.
  */
 import * as Result from "effect/Result"
 import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
@@ -46,54 +50,46 @@ import * as PlainWriter from "./plainWriter.ts"
 import * as RecordStructures from "./recordStructures.ts"
 import { malformed, putTogether, Refusal, takeApart } from "./valueGraph.ts"
 
-/**
- * Why a value has no bytes, or bytes are no value.
- *
- * @category models
- * @since 0.1.0
- */
-interface Failure {
+/** Says why a value cannot be encoded, or why bytes are not a value. */
+export interface Failure {
+  readonly _tag: "Failure"
   /** What is wrong, and at which place in the value. */
   readonly detail: string
-  /** What was thrown, where something was. */
+  /** What was thrown, unless the codec itself refused. */
   readonly cause?: unknown
 }
 
-/**
- * Turns values into bytes and back. Neither way throws, whatever it is given.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Codec {
-  /**
-   * Encodes a value. The bytes may be a slice of a larger chunk, no part of which is
-   * written twice.
-   */
-  readonly encode: (value: unknown) => Result.Result<Uint8Array, Failure>
-  /**
-   * Decodes the first `length` bytes (all, by default) into a fresh value that keeps
-   * no reference to them.
-   */
-  readonly decode: (bytes: Uint8Array, length?: number) => Result.Result<unknown, Failure>
+/** Says that bytes refer to a structure that the codec does not know. */
+export interface UnknownStructure {
+  readonly _tag: "UnknownStructure"
+  /** The number of the structure. */
+  readonly number: number
+  /** What is wrong with the bytes, if nobody knows the structure. */
+  readonly detail: string
 }
 
-/**
- * How values are encoded.
- *
- * @category models
- * @since 0.1.0
- */
+/** Encodes and decodes values. Each store has its own codec. */
+export interface Codec {
+  readonly checksums: boolean
+  readonly maxBytes: number
+  readonly structures: RecordStructures.RecordStructures
+  readonly reader: PlainReader.PlainReader
+  /** `undefined` while a value is being written: a getter of the value may have another one encoded. */
+  idleWriter: PlainWriter.PlainWriter | undefined
+}
+
+/** How values are encoded. */
 export interface CodecOptions {
-  /** Whether values are encoded with a checksum. Those that have one are always checked. */
+  /** Whether values are encoded with a checksum. A value that has a checksum is always checked. */
   readonly checksums?: boolean | undefined
-  /** The most bytes that a value may have, with its checksum. Default: as many as it has. */
+  /** The most bytes that an encoded value may have, with its checksum. Default: no limit. */
   readonly maxBytes?: number | undefined
   /** The structures that records share. */
   readonly structures?: RecordStructures.RecordStructures | undefined
 }
 
-// The engine marks compressed values with a first byte of 250 or more: formats stay below. Records in indexes have 4.
+// LMDB marks compressed values with a first byte of 250 or more, so formats stay below 250. A record with index entries
+// begins with 4.
 const plainFormat = 1
 const graphFormat = 2
 const checkedFormat = 3
@@ -103,7 +99,7 @@ const structuredFormat = 5
 // Checksums
 // -----------------------------------------------------------------------------
 
-/** The format, and the checksum in four bytes. */
+/** One byte for the format and four bytes for the checksum. */
 const checkedHead = 5
 
 /** Puts their checksum before the bytes of a value. */
@@ -115,7 +111,7 @@ const withChecksum = (bytes: Uint8Array): Uint8Array => {
   return checked
 }
 
-/** The bytes of a value behind its checksum, if it has one. */
+/** Checks the checksum of a value, and gives the bytes after it. */
 const withoutChecksum = (bytes: Buffer, length: number): Buffer => {
   if (length < checkedHead) return malformed()
   const value = bytes.subarray(checkedHead, length)
@@ -125,107 +121,122 @@ const withoutChecksum = (bytes: Buffer, length: number): Buffer => {
 }
 
 // -----------------------------------------------------------------------------
+// Graphs
+// -----------------------------------------------------------------------------
+
+/** The size of the buffer that msgpackr writes to, in bytes. */
+const packedBytes = 8192
+
+/** A larger value does not leave msgpackr's buffer as large as itself. */
+const largestPacked = 8 * packedBytes
+
+// A graph has no records. All stores share the instance, because no other code runs between its calls.
+const packr = new Packr({ useRecords: false, useBigIntExtension: true, copyBuffers: true })
+
+const renewBuffer = (): void => packr.useBuffer(Buffer.allocUnsafeSlow(packedBytes))
+
+// No getters run while msgpackr writes: the nodes are arrays of primitives and bytes.
+const packGraph = (value: unknown): Uint8Array => {
+  const bytes = packr.pack(takeApart(value), RESERVE_START_SPACE | 1)
+  bytes[0] = graphFormat
+  // msgpackr's buffer would stay as large as the largest value.
+  if (bytes.length > largestPacked) renewBuffer()
+  return bytes
+}
+
+const unpackGraph = (bytes: Uint8Array, length: number): unknown =>
+  isMessage(bytes, 1, length) ? putTogether(packr.unpack(bytes, { start: 1, end: length })) : malformed()
+
+// -----------------------------------------------------------------------------
 // The codec
 // -----------------------------------------------------------------------------
 
-/** So much memory msgpackr keeps to write to. */
-const packedBytes = 8192
+const formats = { plain: plainFormat, structured: structuredFormat }
 
-/** A value of more bytes is not to leave it so large. */
-const largestPacked = 8 * packedBytes
+/** Makes a codec. */
+export const make = (
+  { checksums = false, maxBytes = Infinity, structures = RecordStructures.make() }: CodecOptions = {}
+): Codec => ({
+  checksums,
+  maxBytes,
+  structures,
+  reader: PlainReader.make(structures),
+  idleWriter: PlainWriter.make(formats, structures)
+})
 
-/** The engine gives a `Buffer`, and what was encoded here is one. */
+/** Gives the bytes as a `Buffer`. LMDB gives a `Buffer`, and encoded values are one. */
 const bufferOf = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const failure = (what: string, cause: unknown): Failure => {
-  if (cause instanceof Refusal) return { detail: cause.message }
-  return { detail: cause instanceof Error ? `${what}: ${cause.message}` : what, cause }
+  if (cause instanceof Refusal) return { _tag: "Failure", detail: cause.message }
+  return { _tag: "Failure", detail: cause instanceof Error ? `${what}: ${cause.message}` : what, cause }
 }
 
-/** Says that a value has more bytes than can be stored. */
+/** Says that an encoded value has more bytes than the store can hold. */
 export const tooLong = (length: number, maxBytes: number): string =>
   `it has ${length} bytes when encoded, and a value may have ${maxBytes} at most; store it in parts`
 
-/**
- * Makes a codec. Each store has its own.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = (
-  { checksums = false, maxBytes = Infinity, structures = RecordStructures.make() }: CodecOptions = {}
-): Codec => {
-  // No records: a graph has none.
-  const packr = new Packr({ useRecords: false, useBigIntExtension: true, copyBuffers: true })
-
-  const renewBuffer = (): void => packr.useBuffer(Buffer.allocUnsafeSlow(packedBytes))
-
-  // No code of the caller runs while msgpackr writes: the nodes are arrays of primitives and bytes.
-  const packGraph = (value: unknown): Uint8Array => {
-    const bytes = packr.pack(takeApart(value), RESERVE_START_SPACE | 1)
-    bytes[0] = graphFormat
-    // The buffer that all instances of msgpackr write to would stay as large as the largest value.
-    if (bytes.length > largestPacked) renewBuffer()
-    return bytes
-  }
-
-  const reader = PlainReader.make(structures)
-
-  const unpackGraph = (bytes: Uint8Array, length: number): unknown =>
-    isMessage(bytes, 1, length) ? putTogether(packr.unpack(bytes, { start: 1, end: length })) : malformed()
-
-  const unpack = (bytes: Buffer, length: number): unknown => {
-    const format = bytes[0]
-    if (length === 0) throw new Refusal("there are none")
-    if (format === plainFormat || format === structuredFormat) {
-      return reader.read(bytes, length, format === structuredFormat)
-    }
-    if (format === graphFormat) return unpackGraph(bytes, length)
-    throw new Refusal(`no value begins with ${format}`)
-  }
-
-  const makeWriter = () => PlainWriter.make({ plain: plainFormat, structured: structuredFormat }, structures)
-
-  /** `undefined` while a value is being written: a getter of it may have another one encoded. */
-  let idle: PlainWriter.PlainWriter | undefined = makeWriter()
-
-  const encode = (writer: PlainWriter.PlainWriter, value: unknown): Uint8Array => {
-    const bytes = writer.write(value) ?? packGraph(value)
-    const length = checksums ? checkedHead + bytes.length : bytes.length
-    if (length > maxBytes) throw new Refusal(tooLong(length, maxBytes))
-    return checksums ? withChecksum(bytes) : bytes
-  }
-
-  const decode = (bytes: Buffer, length: number): unknown => {
-    if (bytes[0] !== checkedFormat) return unpack(bytes, length)
-    const value = withoutChecksum(bytes, length)
-    return unpack(value, value.length)
-  }
-
-  return {
-    encode: (value) => {
-      const writer = idle ?? makeWriter()
-      idle = undefined
-      const encoded = Result.try({
-        try: () => encode(writer, value),
-        catch: (cause) => {
-          writer.reset()
-          // A throw in the middle can leave the buffer that all instances of msgpackr write to half exchanged.
-          renewBuffer()
-          return failure("encoding it threw", cause)
-        }
-      })
-      idle = writer
-      return encoded
-    },
-    decode: (bytes, length = bytes.length) =>
-      Result.try({
-        try: () => decode(bufferOf(bytes), length),
-        catch: (cause) => {
-          clearSource()
-          return failure("decoding them threw", cause)
-        }
-      })
-  }
+const encodeOrThrow = (
+  { checksums, maxBytes }: Codec,
+  writer: PlainWriter.PlainWriter,
+  value: unknown
+): Uint8Array => {
+  const bytes = PlainWriter.write(writer, value) ?? packGraph(value)
+  const length = checksums ? checkedHead + bytes.length : bytes.length
+  if (length > maxBytes) throw new Refusal(tooLong(length, maxBytes))
+  return checksums ? withChecksum(bytes) : bytes
 }
+
+/** Encodes a value; never throws. The bytes may be a slice of a larger chunk, no part of which is written twice. */
+export const encode = (self: Codec, value: unknown): Result.Result<Uint8Array, Failure> => {
+  const writer = self.idleWriter ?? PlainWriter.make(formats, self.structures)
+  self.idleWriter = undefined
+  const encoded = Result.try({
+    try: () => encodeOrThrow(self, writer, value),
+    catch: (cause) => {
+      PlainWriter.reset(writer)
+      // A throw while msgpackr writes can leave its buffer half exchanged.
+      renewBuffer()
+      return failure("encoding it threw", cause)
+    }
+  })
+  self.idleWriter = writer
+  return encoded
+}
+
+const decodeFormat = ({ reader }: Codec, bytes: Buffer, length: number): unknown => {
+  const format = bytes[0]
+  if (length === 0) throw new Refusal("there are none")
+  if (format === plainFormat || format === structuredFormat) {
+    return PlainReader.read(reader, bytes, length, format === structuredFormat)
+  }
+  if (format === graphFormat) return unpackGraph(bytes, length)
+  throw new Refusal(`no value begins with ${format}`)
+}
+
+const decodeOrThrow = (self: Codec, bytes: Buffer, length: number): unknown => {
+  if (bytes[0] !== checkedFormat) return decodeFormat(self, bytes, length)
+  const value = withoutChecksum(bytes, length)
+  return decodeFormat(self, value, value.length)
+}
+
+/**
+ * Decodes the first `length` bytes (all, by default) into a new value that keeps no
+ * reference to them; never throws.
+ */
+export const decode = (
+  self: Codec,
+  bytes: Uint8Array,
+  length = bytes.length
+): Result.Result<unknown, Failure | UnknownStructure> =>
+  Result.try({
+    try: () => decodeOrThrow(self, bufferOf(bytes), length),
+    catch: (cause): Failure | UnknownStructure => {
+      if (cause instanceof PlainReader.UnknownStructureRefusal) {
+        return { _tag: "UnknownStructure", number: cause.number, detail: cause.message }
+      }
+      clearSource()
+      return failure("decoding them threw", cause)
+    }
+  })

@@ -1,17 +1,17 @@
 /**
- * A value that MessagePack alone would not keep: taken apart into a list of nodes that
- * refer to each other by index, and put together again.
+ * Takes a value that MessagePack alone cannot hold apart into a list of nodes, which refer
+ * to each other by index, and puts it together again.
  */
 import { types } from "node:util"
 import { isError, type Lost, lostOf, lostOfError, tagOf } from "./lostState.ts"
 
-/** Thrown inside the codec only; its message is ready to be shown. */
+/** Thrown inside the codec only. Its message is the `detail` of the error that the caller gets. */
 export class Refusal extends Error {}
 
-/** MessagePack is UTF-8, which has no lone surrogates, and msgpackr takes a leading U+FEFF for a byte order mark. */
+/** Whether MessagePack can hold a text. Its UTF-8 has no lone surrogates, and msgpackr drops a leading U+FEFF. */
 export const isPlainText = (text: string): boolean => text.isWellFormed() && text.charCodeAt(0) !== 0xfeff
 
-/** Whether an array has all its elements and no other property: among the keys, indices come first. */
+/** Whether an array has all its elements and no other property. `Object.keys` gives the indices first. */
 export const isDense = (array: ReadonlyArray<unknown>): boolean => {
   const keys = Object.keys(array)
   return keys.length === array.length && (keys.length === 0 || keys[keys.length - 1] === String(keys.length - 1))
@@ -20,20 +20,20 @@ export const isDense = (array: ReadonlyArray<unknown>): boolean => {
 export const isRecord = (value: object): value is Record<string, unknown> =>
   Object.getPrototypeOf(value) === Object.prototype
 
-// A graph is an array of nodes; the value is the first. A node is a kind followed by slots. A slot is a primitive as
-// MessagePack has it, or one of these, which are mistaken for no primitive:
+// A graph is an array of nodes, and the first node is the value. A node is a kind followed by slots. A slot is a primitive
+// of MessagePack, or one of these, which no primitive looks like:
 //   [index]    a reference to a node
 //   []         negative zero
 //   a binary   a string in UTF-16
 type Node = [kind: number, ...slots: Array<unknown>]
 
 const kinds = {
-  /** A primitive that is the whole value. */
+  /** The whole value is a primitive. */
   primitive: 0,
-  /** Keys and values by turns. */
+  /** Keys and values alternate. */
   object: 1,
   array: 2,
-  /** An array with holes or named properties: its length, then keys and values by turns. */
+  /** An array with holes or named properties: its length, then keys and values alternate. */
   sparse: 3,
   map: 4,
   set: 5,
@@ -68,11 +68,11 @@ const stepInto = (node: Node, at: number): string => {
   }
 }
 
-/** The path to a node. It is looked for when something is refused, so that nothing has to be kept for it. */
+/** Finds the path to a node. Only an error needs it, so the nodes do not keep it. */
 const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
   const steps: Array<string> = []
   let child = index
-  // A node stands behind one that refers to it.
+  // A node stands after the one that first refers to it.
   for (const [parent, node] of [...nodes.slice(0, index).entries()].toReversed()) {
     const at = node.findIndex((slot) => isList(slot) && slot[0] === child)
     if (at > 0) {
@@ -106,15 +106,15 @@ const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
   BigUint64Array,
   Float32Array,
   Float64Array,
-  // Node 22 has none.
+  // Node.js 22 has no Float16Array.
   ...(typeof Float16Array === "undefined" ? [] : [Float16Array])
 ]
 
-/** A subclass may have any name and any tag. */
+/** Gives the name of the class of the platform: a subclass may have any name and any tag. */
 const viewKindOf = (view: ArrayBufferView): string =>
   viewKinds.find((Kind) => view instanceof Kind)?.name ?? tagOf(view)
 
-/** Takes a value apart, breadth first and without recursion: no nesting is too deep. */
+/** Takes a value apart, breadth first. It is not recursive, so any depth works. */
 export const takeApart = (root: unknown): Array<Node> => {
   const nodes: Array<Node> = []
   const objects: Array<object> = []
@@ -205,7 +205,7 @@ export const takeApart = (root: unknown): Array<Node> => {
 
   if (typeof root === "object" && root !== null) reference(root)
   else open(kinds.primitive).push(slot(root))
-  // The list grows while it is gone through.
+  // Writing an object adds the objects inside to the list.
   for (const object of objects) write(object)
   return nodes
 }
@@ -241,12 +241,12 @@ const errorKinds = new Map(
   [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map((Kind) => [Kind.name, Kind])
 )
 
-/** A property beyond what an assignment can make. */
+/** Defines a property that an assignment could not make. */
 const define = (target: object, key: string, value: unknown, enumerable: boolean): void => {
   Object.defineProperty(target, key, { value, enumerable, configurable: true, writable: true })
 }
 
-/** What stands for a node: made empty first, and filled when every node has one, so that a cycle can close. */
+/** The object of a node. All are made empty before the first is filled, so that a cycle can close. */
 interface Shell {
   readonly value: unknown
   readonly fill?: (resolve: (slot: unknown) => unknown) => void
@@ -267,8 +267,8 @@ const objectShell = (slots: ReadonlyArray<unknown>): Shell => {
 }
 
 const sparseShell = ([length, ...slots]: ReadonlyArray<unknown>): Shell => {
-  // Longer than any array that is laid out in memory as a whole, so that this one takes memory for the elements it
-  // gets and not for its length, which may come from damaged bytes.
+  // V8 keeps an array of this length as a hash table, which takes memory for its elements and not for its length. The
+  // length may come from damaged bytes.
   const value: Array<unknown> = []
   value.length = 2 ** 32 - 1
   value.length = numberOf(length)
