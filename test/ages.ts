@@ -16,3 +16,10 @@ export const ages = {
 
 /** Opens the collection. */
 export const openAges = Collection.make("ages", ages)
+
+/** Opens one without a unique index: in a shared store its puts are buffered too. */
+export const openBufferedAges = Collection.make("buffered ages", {
+  key: ages.key,
+  value: ages.value,
+  indexes: { byAge: ages.indexes.byAge }
+})
