@@ -18,6 +18,7 @@ import * as Generation from "./generation.ts"
 import type { OtherCommits } from "./otherCommits.ts"
 import { over } from "./overlay.ts"
 import { type CommitContext, isMapFull, type PendingCommits } from "./pendingCommits.ts"
+import { structuresName } from "./structureDefinitions.ts"
 import { fromWrites, hasOnlyDeletions, WriteSet } from "./writeSet.ts"
 
 /** Writes that are made as one. */
@@ -266,6 +267,8 @@ export const make = (
       if (count > 0 && bytes + unit.writes.bytes > options.batchBytes) break
       bytes += unit.writes.bytes
       count++
+      // A step of the same transaction could read a record of it, and only definitions that are committed are known.
+      if (unit.writes.entriesOf(structuresName).size > 0) break
     }
     const taken = waiting.splice(0, count)
     for (const request of taken) request.isBegun = true
