@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { spawnSync } from "node:child_process"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { openAges } from "../support/fixtures/ages.ts"
+import { openBufferedAges } from "../support/fixtures/ages.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
 describe("another process that commits a record before a pending write to it", () => {
@@ -12,7 +12,7 @@ describe("another process that commits a record before a pending write to it", (
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, shared: true, flushInterval: "Infinity" })
-      const people = yield* Effect.provideService(openAges, Store, store)
+      const people = yield* Effect.provideService(openBufferedAges, Store, store)
       yield* people.put(1, { age: 10 })
       yield* store.flush
       yield* people.put(1, { age: 20 })

@@ -235,6 +235,17 @@ describe.skipIf(process.platform === "win32")("the lock file of an open store", 
           change(join(path, "lock.mdb"))
           yield* expectStopped(store, what === "removed" ? /the lock file .* is gone/ : /the lock file .* was replaced/)
         }))
+      // The same for the lock of this package, which is the one that is taken for stale
+      yield* withOpenStore(path, (store) =>
+        Effect.gen(function*() {
+          change(join(path, "store.lock"))
+          yield* expectStopped(
+            store,
+            what === "removed"
+              ? /the store lock .* is gone.* never has to be deleted/
+              : /the store lock .* was replaced/
+          )
+        }))
       yield* withStore({ path }, (store) => store.putMany({ b: 1 }))
       assert.deepStrictEqual((yield* contentsOf(path)).get("a"), { n: 1 })
     }))

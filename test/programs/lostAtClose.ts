@@ -2,7 +2,8 @@
  * Puts more than fits into the file, so that the last commit fails.
  *
  * Arguments: the path, how the program ends, and what `closeFailure` is. It ends by itself
- * (`succeed`), fails or dies, or waits for a signal (`wait`); with `promise` it is run by `Effect.runPromise`.
+ * (`succeed`), fails or dies, or waits for a signal (`wait`); with `promise` and `failPromise` it is run by
+ * `Effect.runPromise`.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
@@ -21,6 +22,7 @@ const program = Effect.gen(function*() {
   yield* Console.log("put")
   switch (end) {
     case "fail":
+    case "failPromise":
       return yield* Effect.fail(new Error("the program failed"))
     case "die":
       return yield* Effect.die(new Error("the program died"))
@@ -34,5 +36,5 @@ const program = Effect.gen(function*() {
   closeFailure: closeFailure === "log" ? "log" : undefined
 })))
 
-if (end === "promise") void Effect.runPromise(program)
+if (end.endsWith("romise")) void Effect.runPromise(program)
 else NodeRuntime.runMain(program)

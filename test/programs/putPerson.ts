@@ -7,10 +7,10 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { openAges } from "../support/fixtures/ages.ts"
+import { openBufferedAges } from "../support/fixtures/ages.ts"
 
 const [, , path = "", key = "", age = ""] = process.argv
 
-const program = Effect.flatMap(openAges, (ages) => ages.put(Number(key), { age: Number(age) }))
+const program = Effect.flatMap(openBufferedAges, (ages) => ages.put(Number(key), { age: Number(age) }))
 
 NodeRuntime.runMain(Effect.provide(program, Store.layer({ path, shared: true })))

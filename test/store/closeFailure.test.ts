@@ -297,6 +297,14 @@ describe("a program whose writes did not fit", () => {
       })
   )
 
+  it.live("and that failed by itself under runPromise, which reports one failure, logs the other", () =>
+    Effect.gen(function*() {
+      const { code, output } = yield* run("failPromise")
+      assert.strictEqual(code, 1, output)
+      assert.include(output, "the program failed")
+      assertNamesKeys(output)
+    }))
+
   it.live.each(["SIGINT", "SIGTERM"] as const)(
     "and that is stopped by %s says it all the same",
     (signal) =>

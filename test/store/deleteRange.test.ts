@@ -29,6 +29,18 @@ const Range = Schema.Struct({
 })
 
 describe("deleteRange", () => {
+  it.effect("refuses an empty prefix, which every key has", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      yield* store.putMany({ a: 1, b: 2 })
+      for (const prefix of ["", new Uint8Array(0)]) {
+        const error = yield* Effect.flip(store.deleteRange({ prefix }))
+        assert.propertyVal(error, "reason", "Empty")
+        assert.include(error.message, "clear")
+      }
+      assert.strictEqual(yield* store.size, 2)
+    }).pipe(Effect.provide(Store.layerTemp())))
+
   it.effect.prop(
     "deletes what the range would give, stored or pending, says how many, and leaves the rest",
     {

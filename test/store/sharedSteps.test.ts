@@ -175,6 +175,16 @@ describe("fibers that share a commit", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }))
 
+  it.effect("read what a batch has written whose field names are defined by the same batch", () =>
+    Effect.gen(function*() {
+      const { store } = yield* openCounted()
+      yield* store.putMany({ k0: 0 })
+      const entries = Array.from({ length: 1000 }, (_, id) => [`k${id}`, { id, name: `name ${id}` }] as const)
+      const identity = store.update("k999", (value) => value)
+      yield* Effect.all([store.putMany(entries), identity], { concurrency: "unbounded" })
+      assert.deepStrictEqual(yield* store.getOrFail("k999"), { id: 999, name: "name 999" })
+    }))
+
   it.effect("of thirty that insert one key, and thirty that delete it, one succeeds", () =>
     Effect.gen(function*() {
       const { plain } = yield* openCounted()

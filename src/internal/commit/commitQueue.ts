@@ -31,6 +31,7 @@ import { Closed, type CommitError, EngineFailure } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import type { WriteBuffer } from "../buffer/writeBuffer.ts"
 import { hasOnlyDeletions } from "../buffer/writeSet.ts"
+import { structuresDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import { count } from "../quantity.ts"
 import * as Committer from "./committer.ts"
@@ -214,6 +215,8 @@ const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<Group
     if (number > 0 && bytes + batch.writes.bytes > options.batchBytes) break
     bytes += batch.writes.bytes
     number++
+    // A step after it in the same transaction could read its records, and only committed definitions are known.
+    if (batch.writes.entriesOf(structuresDatabase).size > 0) break
   }
   const taken = waiting.splice(0, number)
   for (const submission of taken) submission.state = { _tag: "Taken", writes: submission.batch.writes }

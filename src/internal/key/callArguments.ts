@@ -258,3 +258,16 @@ export const nextOf = <A>(
     )
     : Result.fail(`the function of update gave a value of type ${kindOf(next)}; ${wantedOfUpdate}`)
 }
+
+/** Refuses to delete by a prefix that every key has: it comes from a variable without text. */
+export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
+  const prefix = Predicate.hasProperty(range, "prefix") ? range.prefix : undefined
+  const isEmpty = prefix === "" || (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
+  return isEmpty
+    ? new KeyEncoding({
+      reason: "Empty",
+      key: "prefix",
+      detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
+    })
+    : undefined
+}

@@ -111,8 +111,10 @@ export const make = (holder: Holder, access: StoreAccess) => {
     Stream.runCount(stream(range, false, () => bytesOf, CallArguments.rangeChecks))
 
   const deleteRange = (range: Range) =>
-    access.enterToWrite((transaction): Effect.Effect<number, ReadError | CommitError> =>
-      Effect.flatMap(
+    access.enterToWrite((transaction): Effect.Effect<number, ReadError | CommitError> => {
+      const refused = CallArguments.emptyPrefix(range)
+      if (refused !== undefined) return Effect.fail(refused)
+      return Effect.flatMap(
         Stream.runCollect(stream(range, false, () => Result.succeed, CallArguments.rangeChecks)),
         (unwanted) => {
           const writes = new WriteSet()
@@ -120,7 +122,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
           return Effect.as(access.writeAll(transaction, writes), unwanted.length)
         }
       )
-    )
+    })
 
   type BytesChanges = ChangesOptions & { readonly decodeKeys: false }
   type TextChanges = ChangesOptions & { readonly decodeKeys?: true | undefined }

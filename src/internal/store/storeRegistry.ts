@@ -229,8 +229,9 @@ export const close = (
     ? Effect.catchCause(release(false), log)
     : Effect.tapCause(release(false), (cause) =>
       Effect.flatMap(isInterrupted, (interrupted) =>
-        // Of a fiber that is interrupted Effect reports no defect, so nobody would see this one.
-        interrupted || Exit.hasInterrupts(ending) ? log(cause) : Effect.void))
+        // Effect reports no defect of a fiber that is interrupted, and `runPromise` reports only the first of two
+        // failures. Without the log nobody would see this one.
+        interrupted || Exit.isFailure(ending) ? log(cause) : Effect.void))
   return Effect.uninterruptible(Effect.orDie(closing))
 }
 

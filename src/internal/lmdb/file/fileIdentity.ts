@@ -3,8 +3,8 @@
  *
  * The engine goes on with the files that it has open, whatever becomes of their names. When a file
  * is replaced, what it commits is in a file that nobody finds; when it opens the path again to grow the map,
- * it goes on in another file. When the lock file is replaced, other processes lock another one, and
- * write at the same time.
+ * it goes on in another file. When one of the two lock files is removed or replaced, other processes lock
+ * another one, and write at the same time.
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -48,19 +48,25 @@ const isDenied = (cause: unknown): boolean => Predicate.hasProperty(cause, "code
 const refuse = (operation: string, code: number, detail: string): EngineFailure =>
   new EngineFailure({ operation, code, detail, isRetryable: false })
 
-const consequences: Readonly<Record<"database" | "lock file", string>> = {
+/** What a file of a store is for. The store lock is that of this package, the lock file that of LMDB. */
+type Role = "database" | "lock file" | "store lock"
+
+const consequences: Readonly<Record<Role, string>> = {
   "database":
     "Nothing more is written. What this store has can still be read, with what is pending; close it and open it again",
   "lock file":
     "Other processes do not see the locks of this one any more, so nothing more is written. Close the store in all " +
-    "processes, and open it again"
+    "processes, and open it again",
+  "store lock":
+    "Other processes can open the store beside this one now, so nothing more is written. Close the store in all " +
+    "processes, and open it again. A process that has ended holds no lock: the file never has to be deleted"
 }
 
 /** Says what became of a file that was `opened`. */
 const refusalOf = (
   operation: string,
   path: string,
-  what: "database" | "lock file",
+  what: Role,
   opened: Found | undefined
 ): EngineFailure | undefined => {
   if (opened === undefined) return undefined
@@ -96,10 +102,12 @@ const tryToOpen = (file: string, lock: string): void => {
 }
 
 /** Takes down which files were opened for writing. */
-export const of = (file: string, lock: string): OpenedFiles => {
+export const of = (file: string, lock: string, storeLock: string): OpenedFiles => {
   const opened = [
     ["database", file, Result.getOrUndefined(look(file))],
-    ["lock file", lock, Result.getOrUndefined(look(lock))]
+    ["lock file", lock, Result.getOrUndefined(look(lock))],
+    // A store that is opened without a lock has none.
+    ["store lock", storeLock, Result.getOrUndefined(look(storeLock))]
   ] as const
   const refusal = (operation: string): EngineFailure | undefined => {
     for (const [what, path, found] of opened) {

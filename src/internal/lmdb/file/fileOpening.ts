@@ -27,16 +27,13 @@ export const lockFile = Effect.fnUntraced(function*(options: EngineOptions) {
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
   if (!isMainThread && !options.allowWorkerThread) return yield* inWorkerThread(options)
   const seen = yield* FileCheck.look(file, options)
-  const lock = yield* StoreLock.acquire({
-    ...options,
-    file,
-    lockFile: options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
-  })
+  const storeLock = options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
+  const lock = yield* StoreLock.acquire({ ...options, file, lockFile: storeLock })
   /** Looks again where another process may have made or changed the file since, and sees to it that LMDB can open it. */
   const prepare = Effect.gen(function*() {
     const header = lock.hasWaited || Option.isNone(seen) ? yield* FileCheck.look(file, options) : seen
     yield* FileCheck.prepareLock(file, options, Option.isNone(header))
     return Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
   })
-  return { file, lock, prepare }
+  return { file, lock, prepare, storeLock }
 })
