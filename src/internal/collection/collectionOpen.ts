@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
-import * as CommitQueue from "../commit/commitQueue.ts"
+import * as PendingWrites from "../commit/pendingWrites.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
 import * as Transaction from "../transaction/transaction.ts"
@@ -119,8 +119,8 @@ const takeOver = Effect.fnUntraced(function*<R>(
     guards.set(name, guard)
   }
   // Where another process has taken the collection over, what this one wrote to it by an earlier definition is left out here.
-  yield* CommitQueue.flushQuietly(queue)
-  if (Array.from(buffer.entriesOf(database)).length > 0) yield* CommitQueue.flush(queue)
+  yield* PendingWrites.flushQuietly(queue)
+  if (Array.from(buffer.entriesOf(database)).length > 0) yield* PendingWrites.flush(queue)
   guards.delete(name)
   definitions.take(name, signature)
   return true

@@ -10,6 +10,7 @@ import { Closed, type CommitError } from "../../StoreError.ts"
 import { fromWrites } from "../buffer/writeSet.ts"
 import type { OpenDefinitions } from "../transaction/openDefinitions.ts"
 import * as CommitQueue from "./commitQueue.ts"
+import * as PendingWrites from "./pendingWrites.ts"
 
 /** What the writes of one store handle are admitted by. */
 export interface Admission {
@@ -51,16 +52,16 @@ export const admit = (
   self: Admission,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, CommitError | Closed> => {
-  const unreported = CommitQueue.takeUnreported(self.queue)
+  const unreported = PendingWrites.takeUnreported(self.queue)
   if (unreported !== undefined) return Effect.fail(unreported)
-  const wait = CommitQueue.offer(self.queue, writes)
+  const wait = PendingWrites.offer(self.queue, writes)
   return wait === undefined
-    ? CommitQueue.yieldToCommit(self.queue) ?? Effect.void
+    ? PendingWrites.yieldToCommit(self.queue) ?? Effect.void
     : offerAfter(self, wait, writes, admit)
 }
 
 /** Admits deletions, which report no error of an earlier commit. */
 export const admitDeletions = (self: Admission, writes: ReadonlyArray<Write>): Effect.Effect<void, Closed> => {
-  const wait = CommitQueue.offerDeletions(self.queue, writes)
+  const wait = PendingWrites.offerDeletions(self.queue, writes)
   return wait === undefined ? Effect.void : offerAfter(self, wait, writes, admitDeletions)
 }

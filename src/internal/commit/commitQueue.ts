@@ -1,6 +1,5 @@
 /**
- * The commit queue of a store: when a commit begins, what it takes, and which fibers get its
- * error.
+ * The commit queue of a store: when a commit begins, what it takes, and how it ends.
  *
  * A store has one queue. Writes wait in the active memtable, atomic batches wait in the queue.
  * One commit runs at a time, under a permit, in a fiber of its own, so that the fibers that
@@ -15,7 +14,7 @@
  * ```
  *
  * `memtable.ts` draws the states of a memtable, `mapGrowth.ts` what happens when a commit does
- * not fit. A commit that failed and that no fiber waited for leaves its error for the next write.
+ * not fit. `pendingWrites.ts` has `offer` and `flush`, and how fibers wait for a commit. A commit that failed and that no fiber waited for leaves its error for the next write.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -26,11 +25,9 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
-import type { Write } from "../../Engine.ts"
-import { Closed, type CommitError, EngineFailure } from "../../StoreError.ts"
+import { type CommitError, EngineFailure } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import type { WriteBuffer } from "../buffer/writeBuffer.ts"
-import { hasOnlyDeletions } from "../buffer/writeSet.ts"
 import { structuresDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import { count } from "../quantity.ts"
@@ -84,9 +81,6 @@ export interface CommitQueue {
   writesSinceYield: number
   isClosed: boolean
 }
-
-/** How many writes a fiber makes between two yields to a commit: a yield costs as much as some writes. */
-const writesBetweenYields = 8
 
 /** Makes an empty queue. */
 export const make = (options: CommitQueueOptions): CommitQueue => ({
@@ -272,7 +266,7 @@ const schedule = (self: CommitQueue, gathers: boolean): void => {
 }
 
 /** Asks for the commit of a memtable, once. */
-const request = (self: CommitQueue, memtable: Memtable.Memtable, gathers = false): void => {
+export const request = (self: CommitQueue, memtable: Memtable.Memtable, gathers = false): void => {
   if (Memtable.isRequested(memtable) || memtable.writes.size === 0) return
   memtable.state = { _tag: "Requested" }
   schedule(self, gathers)
@@ -283,7 +277,8 @@ const stopTimer = (self: CommitQueue): void => {
   self.timer = undefined
 }
 
-const startTimer = (self: CommitQueue): void => {
+/** Sees to it that no write stays pending for longer than `flushInterval`. */
+export const startTimer = (self: CommitQueue): void => {
   const { buffer, flushInterval, fork } = self.options
   if (self.timer !== undefined || flushInterval === undefined || buffer.active.writes.size === 0) return
   self.timer = fork(Effect.andThen(
@@ -296,136 +291,8 @@ const startTimer = (self: CommitQueue): void => {
 }
 
 // ---------------------------------------------------------------------------
-// waiting for a commit
+// submitting and closing
 // ---------------------------------------------------------------------------
-
-const closed = (self: CommitQueue): Effect.Effect<never, Closed> =>
-  Effect.fail(new Closed({ path: self.options.path, what: "Store" }))
-
-/** Waits for the commit of a memtable, which it asks for, and fails as it does. */
-const awaitCommit = (self: CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void, CommitError | Closed> =>
-  Effect.callback((resume) => {
-    // The store may close between two steps of a fiber: no commit would take what the last one restored.
-    if (self.isClosed) return resume(closed(self))
-    // The fiber may have yielded since it was told to wait.
-    if (Deferred.isDoneUnsafe(memtable.ended)) return resume(Deferred.await(memtable.ended))
-    // Registered before the commit begins: it may fail at once, and its error is reported then.
-    memtable.waiters.add(resume)
-    request(self, memtable, true)
-    return Effect.sync(() => {
-      memtable.waiters.delete(resume)
-    })
-  })
-
-/** Waits for the commit of a memtable, and leaves its error for the next write. */
-const awaitCommitQuietly = (self: CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (self.isClosed) return Effect.void
-    request(self, memtable)
-    return Effect.ignore(Deferred.await(memtable.ended))
-  })
-
-/** Waits until the buffer has room for a value, and fails as the commit that makes the room. */
-const awaitRoom = (self: CommitQueue): Effect.Effect<void, CommitError | Closed> =>
-  Effect.suspend((): Effect.Effect<void, CommitError | Closed> => {
-    const { active, flushing, isFull } = self.options.buffer
-    if (flushing !== undefined) return awaitCommit(self, flushing)
-    // The fiber may have yielded since it was told that there is no room.
-    if (!isFull) return Effect.void
-    return Memtable.isRequested(active) ? Deferred.await(active.sealed) : awaitCommit(self, active)
-  })
-
-/** Waits for the commit that runs or was asked for, and leaves its error for the next write. */
-const awaitRoomForDeletions = (self: CommitQueue): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { active, flushing } = self.options.buffer
-    const memtable = flushing ?? active
-    return Memtable.isRequested(memtable) ? awaitCommitQuietly(self, memtable) : Effect.void
-  })
-
-const pendingMemtable = ({ options: { buffer } }: CommitQueue): Memtable.Memtable | undefined =>
-  buffer.active.writes.size > 0 ? buffer.active : buffer.flushing
-
-/** Commits the pending writes: they are on disk when it returns. */
-export const flush = (self: CommitQueue): Effect.Effect<void, CommitError | Closed> =>
-  Effect.suspend(() => {
-    const memtable = pendingMemtable(self)
-    return memtable === undefined ? Effect.void : awaitCommit(self, memtable)
-  })
-
-/** Commits the pending writes, and leaves an error for the next write. */
-export const flushQuietly = (self: CommitQueue): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const memtable = pendingMemtable(self)
-    return memtable === undefined ? Effect.void : awaitCommitQuietly(self, memtable)
-  })
-
-// ---------------------------------------------------------------------------
-// writing
-// ---------------------------------------------------------------------------
-
-/** Gives, once, the error of a commit that no fiber waited for. */
-export const takeUnreported = (self: CommitQueue): CommitError | undefined => {
-  const error = self.unreported
-  self.unreported = undefined
-  return error
-}
-
-/** Whether a batch that writes to one of these keys is being committed. */
-const isInFlight = ({ group }: CommitQueue, writes: ReadonlyArray<Write>): boolean =>
-  group !== undefined && group.submissions.length > 0 &&
-  writes.some(([database, key]) => group.submissions.some(({ batch }) => batch.writes.touches(database, key)))
-
-const awaitGroup = (self: CommitQueue): Effect.Effect<void> =>
-  Effect.suspend(() => self.group === undefined ? Effect.void : Deferred.await(self.group.ended))
-
-const offerOr = <E>(
-  self: CommitQueue,
-  writes: ReadonlyArray<Write>,
-  awaitSpace: (self: CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, E>
-): Effect.Effect<void, E> | undefined => {
-  // Buffered now, this later write would be visible before the batch and committed after it.
-  if (isInFlight(self, writes)) return awaitGroup(self)
-  const { buffer, committer, structures } = self.options
-  if (!buffer.accepts(writes)) return awaitSpace(self, writes)
-  StructureTable.defineCandidates(structures)
-  buffer.write(writes, committer.hasNoRoom)
-  startTimer(self)
-  if (buffer.isFull) request(self, buffer.active)
-  return undefined
-}
-
-const awaitSpaceFor = (self: CommitQueue, writes: ReadonlyArray<Write>): Effect.Effect<void, CommitError | Closed> =>
-  hasOnlyDeletions(writes) ? awaitRoomForDeletions(self) : awaitRoom(self)
-
-/**
- * Takes the writes of one call into the buffer, or gives what the caller has to wait for before
- * it offers them again.
- */
-export const offer = (
-  self: CommitQueue,
-  writes: ReadonlyArray<Write>
-): Effect.Effect<void, CommitError | Closed> | undefined => offerOr(self, writes, awaitSpaceFor)
-
-/**
- * Takes the deletions of one call in the same way. They wait at most for the commit that runs,
- * and do not fail as it does: when nothing fits any more, deletions are the way out.
- */
-export const offerDeletions = (
-  self: CommitQueue,
-  writes: ReadonlyArray<Write>
-): Effect.Effect<void> | undefined => offerOr(self, writes, awaitRoomForDeletions)
-
-/**
- * Gives, after some writes, a yield to a commit that waits for the main thread to write its
- * batch. Without it, a loop of puts would fill the next batch first, and wait for the disk then.
- */
-export const yieldToCommit = (self: CommitQueue): Effect.Effect<void> | undefined => {
-  const { flushing } = self.options.buffer
-  if (flushing === undefined || flushing.state._tag === "InTransaction") return undefined
-  self.writesSinceYield = (self.writesSinceYield + 1) % writesBetweenYields
-  return self.writesSinceYield === 0 ? Effect.yieldNow : undefined
-}
 
 /**
  * Commits an atomic batch after the pending writes. Gives `false` when it decided to write nothing,

@@ -23,19 +23,11 @@ import * as StructureTable from "../commit/structureTable.ts"
 import { recordsDatabase, structuresDatabase } from "../databases.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
 import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
+import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import { over } from "../reader/overlay.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
-
-/** The store as it was at one moment, pending writes included. */
-export interface OpenSnapshot {
-  readonly reader: Reader
-  /** Whether it was given up, by its reader or because the store closed. */
-  readonly isReleased: () => boolean
-  /** Gives the snapshot up; only the first call does anything. */
-  readonly release: () => void
-}
 
 /** An open store, below its holders. */
 export interface StoreCore {

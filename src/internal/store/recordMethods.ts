@@ -21,8 +21,8 @@ import {
   ValueEncoding
 } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
-import * as CommitQueue from "../commit/commitQueue.ts"
 import { conditional, type Step } from "../commit/groupCommit.ts"
+import * as PendingWrites from "../commit/pendingWrites.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { recordsDatabase } from "../databases.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
@@ -355,7 +355,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       if (problem !== undefined) return Effect.fail(CallArguments.badCall("backup", problem))
       const compact = backupOptions?.compact === true
       const copy = core.whileReadable(environment.backup(target, { compact }))
-      return options.readOnly ? copy : Effect.andThen(CommitQueue.flush(core.queue), copy)
+      return options.readOnly ? copy : Effect.andThen(PendingWrites.flush(core.queue), copy)
     }).pipe(Effect.withSpan("Store.backup", { attributes: { path } }))
 
   return {
@@ -371,7 +371,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     deleteMany,
     size,
     clear,
-    flush: access.enterToWrite(() => CommitQueue.flush(core.queue)),
+    flush: access.enterToWrite(() => PendingWrites.flush(core.queue)),
     stats,
     backup
   }

@@ -16,6 +16,7 @@ import type { WriteSet } from "../buffer/writeSet.ts"
 import * as Admission from "../commit/admission.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
 import { type AtomicBatch, conditional, type Step, stepBatch } from "../commit/groupCommit.ts"
+import * as PendingWrites from "../commit/pendingWrites.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { currentOf, type Transaction } from "../transaction/transaction.ts"
 import type { StoreCore } from "./openStore.ts"
@@ -91,7 +92,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
   ): Effect.Effect<A, E | Closed, R> => {
     const read = () => use(live)
     return flush && !options.readOnly && !isPending()
-      ? Effect.andThen(CommitQueue.flushQuietly(queue), whenReadableAgain(read))
+      ? Effect.andThen(PendingWrites.flushQuietly(queue), whenReadableAgain(read))
       : whenReadable(read)
   }
 
@@ -118,7 +119,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
       (outcome): Effect.Effect<A, E | Closed> => {
         if ("wait" in outcome) return Effect.andThen(outcome.wait, again(() => attemptUntilDone(attempt)))
         const done = Effect.fromResult(outcome.result)
-        const way = CommitQueue.yieldToCommit(queue)
+        const way = PendingWrites.yieldToCommit(queue)
         return way === undefined ? done : Effect.andThen(way, done)
       }
     )
@@ -176,9 +177,9 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
   ): Effect.Effect<A, E | CommitError | Closed> =>
     transaction === undefined
       ? attemptLiveUntilDone((since): Attempt<A, E | CommitError | Closed> => {
-        const unreported = CommitQueue.takeUnreported(queue)
+        const unreported = PendingWrites.takeUnreported(queue)
         return unreported === undefined
-          ? attemptLive(take, CommitQueue.offer, since)
+          ? attemptLive(take, PendingWrites.offer, since)
           : { result: Result.fail(unreported) }
       })
       : stepInside(transaction, take)
@@ -189,7 +190,7 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
     take: (reader: Reader) => Result.Result<Step<A>, E>
   ): Effect.Effect<A, E | Closed> =>
     transaction === undefined
-      ? attemptLiveUntilDone((since) => attemptLive(take, CommitQueue.offerDeletions, since))
+      ? attemptLiveUntilDone((since) => attemptLive(take, PendingWrites.offerDeletions, since))
       : stepInside(transaction, take)
 
   /** Reads and writes inside of a transaction of the engine, which the steps of other fibers share. */

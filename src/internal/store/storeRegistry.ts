@@ -19,7 +19,7 @@ import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../../Engine.ts"
 import * as Key from "../../Key.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
-import * as CommitQueue from "../commit/commitQueue.ts"
+import * as PendingWrites from "../commit/pendingWrites.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
 import { disagreement } from "./optionAgreement.ts"
@@ -132,8 +132,8 @@ const commitFor = ({ core: { queue }, options }: Held, isStrict: boolean): Effec
   if (options.readOnly) return Effect.void
   // It is closed by the last holder alone.
   return isStrict
-    ? Effect.catchTag(CommitQueue.flush(queue), "Closed", () => Effect.void)
-    : CommitQueue.flushQuietly(queue)
+    ? Effect.catchTag(PendingWrites.flush(queue), "Closed", () => Effect.void)
+    : PendingWrites.flushQuietly(queue)
 }
 
 /** Makes the last commit and closes the store. */

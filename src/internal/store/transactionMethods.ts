@@ -14,6 +14,7 @@ import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import { Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
 import * as CommitQueue from "../commit/commitQueue.ts"
+import { conditional } from "../commit/groupCommit.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { withSpan } from "../privateSpan.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
@@ -55,10 +56,13 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
     priority: number
   ): Effect.Effect<void, CommitError | Closed | Conflict> => {
     if (transaction.writes.isEmpty) return Effect.void
-    return Effect.flatMap(CommitQueue.submit(core.queue, transaction.toBatch(priority), refusal), (isValid) =>
-      isValid
-        ? Effect.void
-        : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))
+    return Effect.flatMap(
+      CommitQueue.submit(core.queue, conditional(transaction.writes, transaction.isValid, priority), refusal),
+      (isValid) =>
+        isValid
+          ? Effect.void
+          : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses())))
+    )
   }
 
   /** Runs attempts until one is not in conflict, or the schedule ends. */

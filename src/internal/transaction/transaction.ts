@@ -12,10 +12,10 @@ import * as Result from "effect/Result"
 import type { Reader, Write } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { freeze, qualifiedKey, WriteSet } from "../buffer/writeSet.ts"
-import { type AtomicBatch, conditional } from "../commit/groupCommit.ts"
+import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import { over } from "../reader/overlay.ts"
 import { ReadSet } from "../reader/readSet.ts"
-import type { OpenSnapshot, StoreCore } from "../store/openStore.ts"
+import type { OpenDefinitions } from "./openDefinitions.ts"
 
 /** A transaction, or a nested one, while it runs. */
 export interface Transaction {
@@ -53,8 +53,14 @@ interface NestedTransaction extends Transaction {
 export interface RootTransaction extends Transaction {
   /** The keys that it has read or written, by their names. */
   readonly addresses: () => ReadonlyArray<string>
-  /** What is committed for it, when it has ended. */
-  readonly toBatch: (priority: number) => AtomicBatch
+  /** Whether it may be committed: what it has read is still what the present state has. */
+  readonly isValid: (present: Reader) => Result.Result<boolean, EngineFailure>
+}
+
+/** The store that a transaction is on. */
+export interface TransactionStore {
+  readonly definitions: OpenDefinitions
+  readonly openSnapshot: () => Result.Result<OpenSnapshot, EngineFailure>
 }
 
 /** Reads a snapshot that is opened by the first read, and takes down what was read, where that is wanted. */
@@ -131,13 +137,13 @@ const make = (
 }
 
 /** Begins a transaction. */
-export const begin = (core: StoreCore): RootTransaction => {
+export const begin = (store: TransactionStore): RootTransaction => {
   const reads = new ReadSet()
-  const takeovers = core.definitions.takeovers()
+  const takeovers = store.definitions.takeovers()
   let snapshot: OpenSnapshot | undefined
   const open = (): Result.Result<Reader, EngineFailure> => {
     if (snapshot !== undefined) return Result.succeed(snapshot.reader)
-    return Result.map(core.openSnapshot(), (opened) => {
+    return Result.map(store.openSnapshot(), (opened) => {
       snapshot = opened
       return opened.reader
     })
@@ -157,38 +163,33 @@ export const begin = (core: StoreCore): RootTransaction => {
         ...Array.from(transaction.writes, ([database, key]) => qualifiedKey(database, key))
       ])
     ],
-    toBatch: (priority) =>
-      conditional(
-        transaction.writes,
-        // Where a collection was taken over meanwhile, its next run is refused.
-        (present) =>
-          core.definitions.permits(transaction.writes, takeovers) ? reads.holds(present) : Result.succeed(false),
-        priority
-      )
+    isValid: (present) =>
+      // Where a collection was taken over meanwhile, its next run is refused.
+      store.definitions.permits(transaction.writes, takeovers) ? reads.holds(present) : Result.succeed(false)
   }
 }
 
 /** The transactions that a fiber is in, one of a store at the most. */
-const CurrentTransactions = Context.Reference<ReadonlyMap<StoreCore, Transaction>>(
+const CurrentTransactions = Context.Reference<ReadonlyMap<object, Transaction>>(
   "effect-lmdb/CurrentTransactions",
   { defaultValue: () => new Map() }
 )
 
 /** The transaction on a store that a fiber is in. */
-export const currentOf = (fiber: Fiber.Fiber<unknown, unknown>, core: StoreCore): Transaction | undefined =>
-  fiber.getRef(CurrentTransactions).get(core)
+export const currentOf = (fiber: Fiber.Fiber<unknown, unknown>, store: object): Transaction | undefined =>
+  fiber.getRef(CurrentTransactions).get(store)
 
 /** The services of a fiber that is in a transaction, besides those that it has. */
 export const enter = (
   fiber: Fiber.Fiber<unknown, unknown>,
-  core: StoreCore,
+  store: object,
   transaction: Transaction
 ): Context.Context<never> =>
-  Context.make(CurrentTransactions, new Map(fiber.getRef(CurrentTransactions)).set(core, transaction))
+  Context.make(CurrentTransactions, new Map(fiber.getRef(CurrentTransactions)).set(store, transaction))
 
 /** Runs an effect outside of the transaction on a store that its fiber is in. */
-export const outside = <A, E, R>(core: StoreCore, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const outside = <A, E, R>(store: object, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const transactions = new Map(fiber.getRef(CurrentTransactions))
-    return transactions.delete(core) ? Effect.provideService(effect, CurrentTransactions, transactions) : effect
+    return transactions.delete(store) ? Effect.provideService(effect, CurrentTransactions, transactions) : effect
   })
