@@ -63,9 +63,9 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
       case "notMade":
         return `${whatHappened} None of them was made; ${advice}, and try again.`
       case "lost":
-        return `${whatHappened} ${
-          this.lost === undefined ? "" : `${showLost(this.lost)}. `
-        }Raise maxMapSize before you open the store again, or delete keys then.`
+        return `${whatHappened} Raise maxMapSize before you open the store again, or delete keys then.${
+          this.lost === undefined ? "" : ` ${showLost(this.lost)}`
+        }`
     }
   }
 }

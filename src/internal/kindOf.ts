@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { types } from "node:util"
 
 /** The kind of a value, as in `number`, `array`, `date`. */
-export const kindOf = (value: unknown): string => {
+const kindOf = (value: unknown): string => {
   if (value === null) return "null"
   if (typeof value !== "object") return typeof value
   if (Array.isArray(value)) return "array"

@@ -210,7 +210,7 @@ export const resolve = Effect.fnUntraced(function*(
     "a whole number of at least 1",
     () =>
       Option.some(options.batchSize ?? 1000).pipe(
-        Option.filter((size) => Number.isSafeInteger(size) && size >= 1)
+        Option.filter((writes) => Number.isSafeInteger(writes) && writes >= 1)
       )
   )
 
