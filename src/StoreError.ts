@@ -54,9 +54,8 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 }) {
   /** Says the limit, the file's length, how many writes did not fit, what became of them, and what to do. */
   override get message(): string {
-    const whatHappened = `${count(this.pending, "write")} did not fit: the limit of the map is ${
-      bytes(this.limit)
-    } and the file has ${bytes(this.used)}.`
+    const whatHappened = `${count(this.pending, "write")} did not fit: they need more room than is left in the file, ` +
+      `which has ${bytes(this.used)} of at most ${bytes(this.limit)}.`
     const advice = "delete keys, clear the store or raise maxMapSize"
     switch (this.outcome) {
       case "pending":
@@ -64,7 +63,9 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
       case "notMade":
         return `${whatHappened} None of them was made; ${advice}, and try again.`
       case "lost":
-        return this.lost === undefined ? whatHappened : `${whatHappened} ${showLost(this.lost)}`
+        return `${whatHappened} Raise maxMapSize before you open the store again, or delete keys then.${
+          this.lost === undefined ? "" : ` ${showLost(this.lost)}`
+        }`
     }
   }
 }
@@ -99,7 +100,9 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
       case "Transaction":
         return `The transaction on the store at ${this.path} has ended; a fiber that was forked inside of it still used it.`
       case "Collection":
-        return `A collection of the store at ${this.path} was opened by another definition since; this one may not write.`
+        return `This definition of a collection of the store at ${this.path} may not write any more: another definition ` +
+          "of the collection, in this process or another one, has taken it over; start this process again with the " +
+          "program that the other one runs."
     }
   }
 }
@@ -213,8 +216,8 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
 }) {
   /** Shows the key, what is wrong with it and what to do. */
   override get message(): string {
-    const what = this.reason === "Argument" ? "argument" : "key"
-    return `Bad ${what} ${this.key}${inCollection(this)}: ${this.detail}`
+    const what = this.reason === "Argument" ? `argument ${this.key.replace(/^the /, "")}` : `key ${this.key}`
+    return `Bad ${what}${inCollection(this)}: ${this.detail}`
   }
 }
 
@@ -260,7 +263,8 @@ export class ValueEncoding extends Schema.TaggedError<ValueEncoding>("effect-lmd
 }
 
 /**
- * The bytes stored under the key are not a value that this package wrote.
+ * The bytes stored under the key are not a value that this package wrote, or the value does not fit the schema of
+ * its collection.
  *
  * @category errors
  * @since 0.1.0
@@ -275,8 +279,11 @@ export class ValueDecoding extends Schema.TaggedError<ValueDecoding>("effect-lmd
   /** What the codec threw, or what the schema says. */
   cause: Schema.optional(Schema.Defect())
 }) {
-  /** Shows the key and what is wrong with the bytes under it. */
+  /** Shows the key and what is wrong with the bytes under it, or with their value. */
   override get message(): string {
+    if (Schema.isSchemaError(this.cause)) {
+      return `The value stored under key ${this.key}${inCollection(this)} does not fit the schema: ${this.detail}`
+    }
     return `The bytes stored under key ${this.key}${inCollection(this)} are not a value: ${this.detail}`
   }
 }
@@ -380,7 +387,7 @@ export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/Open
  * stay pending, unless the store was closing: `lost` then names their keys.
  *
  * A commit fails when the file of the store or its lock file was removed or renamed
- * (`code` 2) or replaced (`code` 0) while the store was open. Nothing is written to the file that is
+ * (`code` 2) or replaced (`code` 116) while the store was open. Nothing is written to the file that is
  * there now. The store can still be read. Put the file back, or close the store and open it again.
  *
  * The map of a store cannot grow where the process has no addresses for it (`code` 12), as

@@ -47,6 +47,10 @@ describe("a migration that ends in the middle", () => {
         const failure = yield* at(path, Effect.flip(failing))
         assert.include(failure, { _tag: "CollectionFailed", reason: "Migration", collection: "people" })
         assert.include(failure.message, "key 2500")
+        assert.include(
+          failure.message,
+          "a program of version 1 can no longer open the collection: repair the migration"
+        )
       }
       // Two parts are done, and not done again
       const shapes = (yield* recordsOf(path, "collection/people")).map(([, bytes]) =>

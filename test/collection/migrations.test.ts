@@ -189,6 +189,10 @@ describe("a migration", () => {
       const failure = yield* fails(path, failing, "Migration")
       assert.include(failure.message, "version 2")
       assert.include(failure.message, "key 2")
+      assert.include(
+        failure.message,
+        "It has changed nothing, and a program of version 2 can still open the collection."
+      )
       assert.deepStrictEqual("cause" in failure ? failure.cause : undefined, new Unknown({ name: "n2" }))
 
       const succeeding = Effect.provideService(serviced, Births, { yearOf: () => Effect.succeed(1901) })
@@ -318,6 +322,7 @@ describe("a collection does not open", () => {
       for (const open of [none, gap, later]) {
         const failure = yield* fails(path, Effect.asVoid<unknown, Failure, Store>(open), "MissingMigration")
         assert.include(failure.message, open === later ? "version 2" : "version 1")
+        assert.include(failure.message, `give one under the key ${open === later ? 2 : 1} of \`migrations\``)
       }
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(first, ({ getOrFail }) => getOrFail(0))), { name: "n0" })
     }))

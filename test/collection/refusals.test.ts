@@ -161,14 +161,17 @@ describe("a definition is refused", () => {
     })))
 
   it.effect.each<readonly [options: object, detail: string]>([
-    [{ vesion: 2 }, "there is no option \"vesion\""],
+    [{ vesion: 2 }, "there is no option \"vesion\"; is version meant?"],
     [{ version: "2" }, "its version"],
     [{ version: null }, "its version"],
     [{ indexes: null }, "its indexes"],
     [{ migrations: null }, "its migrations"],
     [{ migrations: { one: () => Effect.void } }, "its migration \"one\""],
     [{ migrations: [() => Effect.void] }, "its migrations"],
-    [{ indexes: { a: { key: Schema.String, of: () => "a", uniqe: true } } }, "its index \"a\" has no option \"uniqe\""],
+    [
+      { indexes: { a: { key: Schema.String, of: () => "a", uniqe: true } } },
+      "its index \"a\" has no option \"uniqe\"; is unique meant?"
+    ],
     [{ indexes: { a: { key: Schema.String, of: () => "a", unique: "yes" } } }, "\"unique\" of its index \"a\""]
   ])("when its options have what makes no sense: %j", ([options, detail]) =>
     inStore(Effect.gen(function*() {

@@ -53,7 +53,7 @@ const untilFailure = Effect.fnUntraced(function*<A, E>(stream: Stream.Stream<A, 
 
 const isAbout = (key: number, failure: Failure) => {
   assert.include(failure, { _tag: "ValueDecoding", key: String(key), collection: "words" })
-  assert.include(failure.message, `under key ${key} in collection "words"`)
+  assert.include(failure.message, `stored under key ${key} in collection "words" does not fit the schema: `)
   assert.include(failure.detail, "length")
 }
 

@@ -40,6 +40,7 @@ const expectStopped = Effect.fnUntraced(function*(store: StoreService, detail: R
   ]
   for (const failure of failures) {
     assert.match(failure.detail, detail)
+    assert.isAbove(failure.code, 0)
     assert.isFalse(failure.isRetryable)
   }
   assert.deepStrictEqual(yield* store.getOrFail("a"), { n: 1 })

@@ -61,7 +61,7 @@ describe("multiple resize", () => {
         assert.strictEqual(error.limit, mebibyte)
         assert.strictEqual(error.pending, 3)
         assert.isAtMost(error.used, mebibyte)
-        assert.include(error.message, "3 writes did not fit: the limit of the map is 1,048,576 bytes")
+        assert.include(error.message, "3 writes did not fit: they need more room than is left in the file, which has ")
         assert.deepStrictEqual(growthsIn(entries), ["from 512 KiB to 1 MiB"])
         assert.deepStrictEqual(spy.commits(), [])
         assert.deepStrictEqual(yield* store.get("key 2"), Option.some("2".repeat(600_000)))

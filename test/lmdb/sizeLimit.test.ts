@@ -80,7 +80,7 @@ describe("maxMapSize", () => {
       assert.strictEqual(full.limit, mebibyte)
       assert.isAtLeast(full.pending, 1000)
       assert.strictEqual(full.used, lengthOf(path))
-      assert.include(full.message, "the limit of the map is 1,048,576 bytes")
+      assert.include(full.message, "of at most 1,048,576 bytes")
       assert.isAtMost(lengthOf(path), mebibyte)
       assert.strictEqual(yield* store.getOrFail("earlier"), "data")
       assert.strictEqual(yield* store.getOrFail("key 0"), text(kibibyte, 0))

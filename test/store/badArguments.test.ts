@@ -243,7 +243,7 @@ describe("what the function of update gives must be an Option", () => {
     ["undefined", undefined],
     ["null", null],
     ["promise", Promise.resolve(Option.some(1))],
-    ["effect", Effect.sync(() => Option.some(1))]
+    ["an Effect", Effect.sync(() => Option.some(1))]
   ])("%s", ([kind, next]) =>
     inStore((store, collection) =>
       Effect.gen(function*() {

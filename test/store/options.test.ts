@@ -135,7 +135,11 @@ describe("an option that makes no sense is a BadOption that names it", () => {
   it.effect.each<readonly [option: string, similar: string]>([
     ["batchsize", "; is batchSize meant?"],
     ["maxMapsize", "; is maxMapSize meant?"],
-    ["encryption", ""]
+    ["encryption", "; is encryptionKey meant?"],
+    ["maxSize", "; is mapSize or maxMapSize meant?"],
+    ["batchByte", "; is batchBytes or batchSize meant?"],
+    ["sharde", "; is shared meant?"],
+    ["cache", ""]
   ])("%s, which there is not", ([option, similar]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
@@ -145,6 +149,27 @@ describe("an option that makes no sense is a BadOption that names it", () => {
       assert.deepStrictEqual(readdirSync(folder), [])
       const layer = Store.layerTemp(unchecked(path, { [option]: 10 }))
       assert.propertyVal(yield* Effect.flip(Effect.provide(Effect.asVoid(Store), layer)), "option", option)
+    }))
+
+  it.effect.each<readonly [option: keyof StoreOptions, value: unknown, detail: string]>([
+    ["maxMapSize", "1 Mib", "\"1 Mib\" is not a size: write a number and a unit, as in \"64 MiB\""],
+    ["mapSize", "10 potatoes", "\"10 potatoes\" is not a size: write a number and a unit"],
+    ["mapSize", "1 KiB", "at least 256 KiB, and is \"1 KiB\""],
+    ["encryptionKey", Redacted.make("x".repeat(33)), "a Redacted string of 32 bytes, and has 33 bytes"],
+    ["encryptionKey", "x".repeat(32), "and is a string; wrap a string with Redacted.make"],
+    ["fileMode", 0o400, "it must be the permissions of a file, a number from 0o600 to 0o777"],
+    ["path", 1, "and is a number"],
+    ["path", undefined, "and is undefined"],
+    ["path", new URL("file:///data"), "and is a URL"],
+    ["path", "file:///data", "fileURLToPath of node:url"],
+    ["path", "~/data", "only a shell knows what ~ stands for"]
+  ])("says what was given and what to do: %s %s", ([option, value, detail]) =>
+    Effect.gen(function*() {
+      const path = join(yield* temporaryFolder, "store")
+      const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { [option]: value }))))
+      assert.include(error, { reason: "BadOption", option })
+      assert.include(error.message, detail)
+      assert.notInclude(error.message, "xxx")
     }))
 
   it.effect("undefined stands for the default of every option but the path", () =>

@@ -52,7 +52,6 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     ["Option", Option.none()],
     ["Option", Option.some(36)],
     ["Result", Result.fail("no")],
-    ["Exit", Exit.fail("no")],
     ["Cause", Cause.fail("no")],
     ["Redacted", Redacted.make("secret")],
     ["HashMap", HashMap.make(["a", 1])],
@@ -92,8 +91,22 @@ describe("a value of Effect is refused, with its place and what to do", () => {
   })
 
   it("an effect that was not run", () => {
-    assert.strictEqual(detailOf({ a: Effect.sync(() => 1) }), "it has an Effect at a: run it, and put what it gives")
-    assert.include(detailOf(Effect.succeed(1)), "it is an Exit of Effect")
+    assert.include(detailOf(Exit.fail("no")), "for an Exit use a Collection with Schema.Exit")
+    assert.strictEqual(
+      detailOf({ a: Effect.sync(() => 1) }),
+      "it has an Effect that was not run (is yield* missing?) at a: run it, and put what it gives"
+    )
+    assert.strictEqual(
+      detailOf(Effect.succeed(1)),
+      "it is an Effect that was not run (is yield* missing?): run it, and put what it gives; " +
+        "for an Exit use a Collection with Schema.Exit"
+    )
+  })
+
+  it("what a program puts in its place is named", () => {
+    assert.include(detailOf({ a: new URL("http://localhost") }), "it has a URL at a: store url.href")
+    assert.include(detailOf({ a: Promise.resolve(1) }), "it has a Promise at a: wait for it first")
+    assert.include(detailOf({ a: () => 1 }), "it has a function at a: store its name")
   })
 
   it.each<readonly [name: string, error: Error]>([

@@ -480,9 +480,9 @@ describe("Value", () => {
 
   describe("what cannot be stored is refused", () => {
     const cases: ReadonlyArray<readonly [unknown, string]> = [
-      [() => 1, "it is a function"],
+      [() => 1, "it is a function: store its name"],
       [Symbol("s"), "it is a symbol"],
-      [Promise.resolve(), "it is a Promise"],
+      [Promise.resolve(), "it is a Promise: wait for it first, and put what it gives"],
       [new WeakMap(), "it is a WeakMap"],
       [new WeakSet(), "it is a WeakSet"],
       [new WeakRef({}), "it is a WeakRef"],
@@ -491,15 +491,18 @@ describe("Value", () => {
       [new Proxy({}, {}), "it is a Proxy"],
       [new SharedArrayBuffer(1), "it is a SharedArrayBuffer"],
       [Object(Symbol("s")), "it is a symbol"],
-      [new URL("http://localhost"), "it is a URL"],
+      [new URL("http://localhost"), "it is a URL: store url.href"],
       [new Intl.NumberFormat(), "it is an Intl.NumberFormat"],
-      [{ a: { b: [0, { run: () => 1 }] } }, "it has a function at a.b[1].run"],
+      [{ a: { b: [0, { run: () => 1 }] } }, "it has a function at a.b[1].run: store its name"],
       [{ list: [1, , Symbol("s")] }, "it has a symbol at list.2"],
       [[[new Proxy([], {})]], "it has a Proxy at [0][0]"],
       [new Map([[{ k: Symbol("s") }, 1]]), "it has a symbol at (key 0).k"],
-      [{ m: new Map<unknown, unknown>([[1, 1], [2, [Promise.resolve()]]]) }, "it has a Promise at m(value 1)[0]"],
+      [
+        { m: new Map<unknown, unknown>([[1, 1], [2, [Promise.resolve()]]]) },
+        "it has a Promise at m(value 1)[0]: wait for it first, and put what it gives"
+      ],
       [new Set([1, { w: new WeakMap() }]), "it has a WeakMap at (member 1).w"],
-      [new Error("e", { cause: { f: () => 1 } }), "it has a function at cause.f"]
+      [new Error("e", { cause: { f: () => 1 } }), "it has a function at cause.f: store its name"]
     ]
     for (const [value, detail] of cases) {
       it(`${detail}, and the failure says so`, () => assert.strictEqual(detailOf(value), detail))

@@ -172,7 +172,11 @@ export const check = (
     Effect.fail(new CollectionFailed({ reason, collection: name, detail }))
   const next = stored.version + 1
   if (stored.version > version) {
-    return refuse("NewerVersion", `it has version ${stored.version}, the program knows ${version}.`)
+    return refuse(
+      "NewerVersion",
+      `it has version ${stored.version}, the program knows ${version}; ` +
+        `deploy a program of version ${stored.version}, or restore a backup.`
+    )
   }
   if (stored.migratedTo !== undefined) {
     if (stored.version === version) {

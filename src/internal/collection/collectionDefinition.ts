@@ -15,6 +15,7 @@ import type { KeySchema } from "../../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
+import { similarTo } from "../similarNames.ts"
 import type { StoreCore } from "../store/openStore.ts"
 import type { Holder } from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
@@ -97,8 +98,11 @@ const indexOptionNames = { key: true, of: true, unique: true, version: true } sa
   true
 >
 
-const unknownIn = (options: object, names: object): string | undefined =>
-  Object.keys(options).find((name) => !Object.hasOwn(names, name))
+/** The first option that there is not, and what may have been meant. */
+const unknownIn = (options: object, names: object): readonly [name: string, similar: string] | undefined => {
+  const name = Object.keys(options).find((each) => !Object.hasOwn(names, each))
+  return name === undefined ? undefined : [name, similarTo(name, Object.keys(names)) || "."]
+}
 
 const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
 
@@ -106,7 +110,7 @@ const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
 const wrongPartOf = (options: unknown): string | undefined => {
   if (!Predicate.isObject(options)) return "its options are no object."
   const unknownOption = unknownIn(options, optionNames)
-  if (unknownOption !== undefined) return `there is no option "${unknownOption}".`
+  if (unknownOption !== undefined) return `there is no option "${unknownOption[0]}"${unknownOption[1]}`
   if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key is to be a schema."
   if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
   const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
@@ -125,7 +129,9 @@ const wrongPartOf = (options: unknown): string | undefined => {
       return `"unique" of its index "${name}" is to be true or false.`
     }
     const unknownIndexOption = unknownIn(index, indexOptionNames)
-    if (unknownIndexOption !== undefined) return `its index "${name}" has no option "${unknownIndexOption}".`
+    if (unknownIndexOption !== undefined) {
+      return `its index "${name}" has no option "${unknownIndexOption[0]}"${unknownIndexOption[1]}`
+    }
     if (Predicate.hasProperty(index, "version") && index.version !== undefined && !isVersion(index.version)) {
       return `the version of its index "${name}" must be a whole number from 1 on.`
     }

@@ -27,7 +27,7 @@ const noBytes = new Uint8Array(0)
 export const entryValueOf = ({ isUnique }: { readonly isUnique: boolean }, key: ByteString): Uint8Array =>
   isUnique ? Buffer.from(key, "latin1") : noBytes
 
-// The bytes of a value begin with another one (`Value.ts`).
+// The bytes of a value begin with another one (`valueCodec.ts`).
 const indexedFormat = 4
 const headBytes = 5
 

@@ -65,7 +65,8 @@ const migrationFrom = <R>(
       refuse(
         collection,
         "MissingMigration",
-        `it has version ${version}, and there is no migration from version ${from}.`
+        `it has version ${version}, and there is no migration from version ${from}: ` +
+          `give one under the key ${from} of \`migrations\`.`
       )
     )
     : Effect.succeed(migration)
@@ -152,22 +153,32 @@ const store = <R>(collection: Maintained<R>, transaction: Transaction, descripto
   return { work: "Building indexes", records: 0 }
 }
 
+const asSentence = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
+
+/** What a failed migration leaves, and what to do. */
+const afterFailure = ({ migratedTo, version }: Catalog.Descriptor): string =>
+  migratedTo === undefined
+    ? `It has changed nothing, and a program of version ${version} can still open the collection.`
+    : `A part of the records is migrated and stays so, and a program of version ${version} can no longer open the ` +
+      "collection: repair the migration and deploy again."
+
 const migrateRecord = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  from: number,
+  descriptor: Catalog.Descriptor,
   migration: Migration<unknown, R>,
   key: ByteString,
   record: Uint8Array
 ) {
   const { check, raw, wanted } = collection
+  const { version: from } = descriptor
   const show = () => collection.show(key)
   const failed = (cause: unknown) =>
     refuse(
       collection,
       "Migration",
       `the migration from version ${from} failed at key ${show()}: ${
-        Predicate.isError(cause) ? cause.message : String(cause)
-      }`,
+        asSentence(Predicate.isError(cause) ? cause.message : String(cause))
+      } ${afterFailure(descriptor)}`,
       cause
     )
   const encoded = yield* Effect.mapError(Effect.fromResult(raw.decodeRaw(record, show)), failed)
@@ -191,7 +202,7 @@ const migrate = Effect.fnUntraced(function*<R>(
   const migration = yield* migrationFrom(collection, version, version)
   const part = yield* readPart(transaction.reader, database, migratedTo)
   for (const [key, record] of part.records) {
-    transaction.write([[database, key, yield* migrateRecord(collection, version, migration, key, record)]])
+    transaction.write([[database, key, yield* migrateRecord(collection, descriptor, migration, key, record)]])
   }
   const to = readTo(part)
   // Of a version before the wanted one nothing is known but that migrations lead to it.

@@ -11,6 +11,8 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { types } from "node:util"
 import { EngineFailure, KeyEncoding } from "../../StoreError.ts"
+import { describeKind } from "../kindOf.ts"
+import { pathProblem } from "../pathProblem.ts"
 
 /** Says what is wrong with a value, if anything. */
 type Check = (value: unknown) => string | undefined
@@ -22,13 +24,6 @@ type Checks = ReadonlyMap<string, Check>
 interface Problem {
   readonly name: string
   readonly detail: string
-}
-
-const kindOf = (value: unknown): string => {
-  if (value === null) return "null"
-  if (typeof value !== "object") return typeof value
-  if (Array.isArray(value)) return "array"
-  return Object.prototype.toString.call(value).slice(8, -1).toLowerCase()
 }
 
 // -----------------------------------------------------------------------------
@@ -46,7 +41,7 @@ const wholeNumber: Check = (value) =>
   value === Infinity || (Number.isInteger(value) && Number(value) >= 0)
     ? undefined
     : `it must be a whole number of at least 0, or Infinity, and is ${
-      typeof value === "number" ? value : kindOf(value)
+      typeof value === "number" ? value : describeKind(value)
     }; leave it out where there is none`
 
 const optional = (check: Check): Check => (value) => value === undefined ? undefined : check(value)
@@ -104,7 +99,7 @@ const isPlain = (value: object): boolean => {
 
 const problemIn = (what: string, value: unknown, checks: Checks): Problem | undefined => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return { name: what, detail: `it must be an object, and is ${kindOf(value)}` }
+    return { name: what, detail: `it must be an object, and is ${describeKind(value)}` }
   }
   let found = 0
   // An instance of a class may inherit what it is asked for.
@@ -119,7 +114,7 @@ const problemIn = (what: string, value: unknown, checks: Checks): Problem | unde
   }
   // A map, or a date, would choose everything.
   return found === 0 && !isPlain(value)
-    ? { name: what, detail: `it must be a plain object, and is ${kindOf(value)}` }
+    ? { name: what, detail: `it must be a plain object, and is ${describeKind(value)}` }
     : undefined
 }
 
@@ -161,7 +156,7 @@ export const transactionProblem = (effect: unknown, options: unknown): Problem |
   if (!Effect.isEffect(effect)) {
     return {
       name: "effect",
-      detail: `it must be an Effect, as Effect.gen makes of a generator function, and is ${kindOf(effect)}`
+      detail: `it must be an Effect, as Effect.gen makes of a generator function, and is ${describeKind(effect)}`
     }
   }
   return options === undefined
@@ -171,9 +166,8 @@ export const transactionProblem = (effect: unknown, options: unknown): Problem |
 
 /** Says what is wrong with the arguments of `backup`. */
 export const backupProblem = (target: unknown, options: unknown): Problem | undefined => {
-  if (!Predicate.isString(target) || target === "" || target.includes("\0")) {
-    return { name: "path", detail: "it must be the path of a folder or file" }
-  }
+  const problem = pathProblem(target)
+  if (problem !== undefined) return { name: "path", detail: problem }
   return options === undefined
     ? undefined
     : Option.getOrUndefined(check("the options of backup", options, backupChecks))
@@ -203,7 +197,7 @@ const isOne = (value: object): boolean => types.isStringObject(value) || types.i
 
 const problemInList = (what: string, value: unknown): Problem | undefined => {
   if (typeof value === "object" && value !== null && isIterable(value) && !isOne(value)) return undefined
-  return { name: what, detail: `a ${kindOf(value)} is no list; give an array` }
+  return { name: what, detail: `it must be a list, and is ${describeKind(value)}; give an array` }
 }
 
 const readable = (what: string, look: () => Problem | undefined): Problem | undefined =>
@@ -230,7 +224,7 @@ export const notAPair = (entry: unknown, collection?: string): KeyEncoding | und
   Array.isArray(entry) && entry.length === 2
     ? undefined
     : badArgument(
-      { name: "entries", detail: `an entry must be a pair [key, value], and one is ${kindOf(entry)}` },
+      { name: "entries", detail: `an entry must be a pair [key, value], and one is ${describeKind(entry)}` },
       collection
     )
 
@@ -248,15 +242,17 @@ export const nextOf = <A>(
   f: (current: Option.Option<A>) => Option.Option<A>,
   current: Option.Option<A>
 ): Result.Result<Option.Option<A>, string> => {
-  if (!Predicate.isFunction(f)) return Result.fail(`update needs a function, and has a ${kindOf(f)}; ${wantedOfUpdate}`)
+  if (!Predicate.isFunction(f)) {
+    return Result.fail(`update needs a function, and has ${describeKind(f)}; ${wantedOfUpdate}`)
+  }
   const next: unknown = f(current)
   if (isOptionOf<A>(next)) return Result.succeed(next)
   return types.isPromise(next) || Effect.isEffect(next)
     ? Result.fail(
-      `the function of update gave a ${types.isPromise(next) ? "promise" : "effect"}; ${wantedOfUpdate}, at once: ` +
+      `the function of update gave ${describeKind(next)}; ${wantedOfUpdate}, at once: ` +
         "where that takes time, use withTransaction"
     )
-    : Result.fail(`the function of update gave a value of type ${kindOf(next)}; ${wantedOfUpdate}`)
+    : Result.fail(`the function of update gave ${describeKind(next)}; ${wantedOfUpdate}`)
 }
 
 /** Refuses to delete by a prefix that every key has: it comes from a variable without text. */

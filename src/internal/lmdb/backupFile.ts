@@ -47,7 +47,7 @@ export const write = Effect.fnUntraced(function*(
     return yield* new EngineFailure({
       operation: "backup",
       code: alreadyExists,
-      detail: `there is already something at ${file}`,
+      detail: `there is already something at ${file}; give another path, or remove it first`,
       isRetryable: false
     })
   }

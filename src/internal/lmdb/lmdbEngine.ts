@@ -1,7 +1,7 @@
 /**
  * The engine on LMDB, through the package `lmdb`.
  *
- * This is the only file that touches the native library. What the library does
+ * Only this folder touches the native library. What the library does
  * that is not in its manual, and what this file does about it:
  *
  * - It grows its map by itself, so `MDB_MAP_FULL` never comes. A batch is written

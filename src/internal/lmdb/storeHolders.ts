@@ -81,13 +81,14 @@ export const explain = ({ holders, kind }: Conflict, opener: Opener): string => 
       return "another copy of effect-lmdb in this process has it open; LMDB cannot open a file twice in a process"
     case "namespace":
       return `${who} has had it open in another PID namespace (another container)${since}. LMDB tells its readers ` +
-        "apart by process ids, which mean nothing across PID namespaces. Run both programs in one PID namespace, " +
-        "or one after the other"
+        "apart by process ids, which mean nothing across PID namespaces. Run both programs in one PID namespace " +
+        "(docker run --pid=container:NAME, or shareProcessNamespace in Kubernetes), or one after the other"
     case "opening":
       return "another process is just opening or growing it, or was stopped while it did" +
         (holder === undefined ? "" : `; ${who} has had it open${since}`)
     case "writing":
-      return `${who} has had it open for writing${since}. ${adviceOf(holder, opener)}`
+      return `${who} has had it open for writing${since}. ${adviceOf(holder, opener)}. ` +
+        "Do not delete store.lock: a process that has ended holds no lock"
   }
 }
 

@@ -13,7 +13,11 @@ import type { EngineOptions } from "../../Engine.ts"
 import type { KeyOptions } from "../../Key.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import type { StoreOptions } from "../../StoreOptions.ts"
+import { describeKind } from "../kindOf.ts"
 import { ownerOnly } from "../lmdb/file/fileAccess.ts"
+import { pathProblem } from "../pathProblem.ts"
+import { count } from "../quantity.ts"
+import { similarTo } from "../similarNames.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
@@ -67,8 +71,7 @@ const optionNames = {
 const strangeOption = (options: object): readonly [option: string, detail: string] | undefined => {
   for (const option in options) {
     if (!Object.hasOwn(optionNames, option)) {
-      const similar = Object.keys(optionNames).find((name) => name.toLowerCase() === option.toLowerCase())
-      return [option, `there is no such option${similar === undefined ? "" : `; is ${similar} meant?`}`]
+      return [option, `there is no such option${similarTo(option, Object.keys(optionNames))}`]
     }
     if (Reflect.get(options, option) === null && option !== "path") {
       return [option, "it is null; leave it out for its default"]
@@ -86,23 +89,59 @@ const defaultResize = Schedule.recurs(10)
  */
 const defaultTransactionRetry = Schedule.recurs(100)
 
+const longestShown = 40
+
+/** Shows a size that was refused. Units are told apart by upper and lower case. */
+const foundNoSize = (given: ByteSize.Input | undefined): string => {
+  if (!Predicate.isString(given)) return `, and is ${Predicate.isNumber(given) ? given : describeKind(given)}`
+  const shown = JSON.stringify(given.length > longestShown ? `${given.slice(0, longestShown)}...` : given)
+  return Option.isSome(ByteSize.fromInput(given))
+    ? `, and is ${shown}`
+    : `, and ${shown} is not a size: write a number and a unit, as in "64 MiB", "1 GiB" or "500 kB", or a number of bytes`
+}
+
+/** Says of an encryption key that was refused how long it is, and nothing else. */
+const foundNoKey = (given: unknown): string => {
+  if (!Redacted.isRedacted(given)) return `, and is ${describeKind(given)}; wrap a string with Redacted.make`
+  const secret = Redacted.value(given)
+  return Predicate.isString(secret)
+    ? `, and has ${count(bytesOf(secret), "byte")}`
+    : `, and has ${describeKind(secret)} in it`
+}
+
+const bytesOf = (text: string): number => new TextEncoder().encode(text).length
+
 /** Checks options and fills in what was not given; fails with the first option that makes no sense. */
 export const resolve = Effect.fnUntraced(function*(
   options: StoreOptions
 ): Effect.fn.Return<ResolvedOptions, OpenFailed> {
   const unchecked: unknown = options
   if (!Predicate.isObject(unchecked)) {
-    return yield* new OpenFailed({ reason: "BadOption", path: "", option: "path", detail: "the options are no object" })
+    return yield* new OpenFailed({
+      reason: "BadOption",
+      path: "",
+      option: "path",
+      detail: `the options must be an object, and are ${describeKind(options)}`
+    })
   }
   const path = Predicate.isString(options.path) ? options.path : typeof options.path
   const refuse = (option: string, detail: string): OpenFailed =>
     new OpenFailed({ reason: "BadOption", path, option, detail })
 
-  /** Reads an option; what is nothing that is wanted may throw when it is looked at. */
-  const read = <A>(option: keyof StoreOptions, wanted: string, look: () => Option.Option<A>) =>
+  /** Reads an option; a value of another type may throw when it is looked at. */
+  const read = <A>(
+    option: keyof StoreOptions,
+    wanted: string,
+    look: () => Option.Option<A>,
+    /** Says what was given instead. */
+    found: () => string = () => ""
+  ) =>
     Effect.suspend(() =>
       Option.match(Result.getOrElse(Result.try(look), () => Option.none<A>()), {
-        onNone: () => Effect.fail(refuse(option, `${wanted} is wanted`)),
+        onNone: () => {
+          const given = Result.getOrElse(Result.try(found), () => "")
+          return Effect.fail(refuse(option, `it must be ${wanted}${given}`))
+        },
         onSome: (value) => Effect.succeed(value)
       })
     )
@@ -142,14 +181,16 @@ export const resolve = Effect.fnUntraced(function*(
     least: number,
     fallback: F
   ): Effect.Effect<number | F, OpenFailed> =>
-    read<number | F>(option, `a size of at least ${ByteSize.format(ByteSize.bytes(least))}`, () => {
-      const input = options[option]
-      if (input === undefined) return Option.some(fallback)
-      return ByteSize.fromInput(input).pipe(
-        Option.flatMap(ByteSize.toNumber),
-        Option.filter((bytes) => bytes >= least)
-      )
-    })
+    read<number | F>(
+      option,
+      `a size of at least ${ByteSize.format(ByteSize.bytes(least))}`,
+      () => {
+        const input = options[option]
+        if (input === undefined) return Option.some(fallback)
+        return Option.filter(Option.flatMap(ByteSize.fromInput(input), ByteSize.toNumber), (bytes) => bytes >= least)
+      },
+      () => foundNoSize(options[option])
+    )
 
   const schedule = (option: "resize" | "transactionRetry", fallback: Schedule.Schedule<unknown>) =>
     read(option, "a Schedule", () => {
@@ -161,27 +202,21 @@ export const resolve = Effect.fnUntraced(function*(
   const strange = Result.getOrUndefined(Result.try(() => strangeOption(options)))
   if (strange !== undefined) return yield* refuse(...strange)
 
-  yield* read(
-    "path",
-    "the path of a folder or file",
-    () =>
-      Predicate.isString(options.path) && options.path !== "" && !options.path.includes("\0")
-        ? Option.some(path)
-        : Option.none()
-  )
+  const wrongPath = pathProblem(options.path)
+  if (wrongPath !== undefined) return yield* refuse("path", wrongPath)
 
   const batchSize = yield* read(
     "batchSize",
     "a whole number of at least 1",
     () =>
       Option.some(options.batchSize ?? 1000).pipe(
-        Option.filter((count) => Number.isSafeInteger(count) && count >= 1)
+        Option.filter((writes) => Number.isSafeInteger(writes) && writes >= 1)
       )
   )
 
   const fileMode = yield* read(
     "fileMode",
-    "the permissions of a file from 0o600 to 0o777, with 0o600 among them,",
+    "the permissions of a file, a number from 0o600 to 0o777 that has 0o600 in it",
     () =>
       Option.filter(
         Option.some(options.fileMode ?? ownerOnly),
@@ -191,7 +226,7 @@ export const resolve = Effect.fnUntraced(function*(
 
   const interval = yield* read(
     "flushInterval",
-    "a duration of more than zero, or an infinite one,",
+    "a duration of more than zero, or an infinite one",
     () => Option.filter(Duration.fromInput(options.flushInterval ?? "1 second"), Duration.isPositive)
   )
 
@@ -207,14 +242,17 @@ export const resolve = Effect.fnUntraced(function*(
     return format === undefined || Predicate.isFunction(format) ? Option.some(format) : Option.none()
   })
 
-  const encryptionKey = yield* read("encryptionKey", `a Redacted string of ${encryptionKeyBytes} bytes`, () => {
-    const key = options.encryptionKey
-    if (key === undefined) return Option.some(key)
-    const secret = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
-    return Predicate.isString(secret) && new TextEncoder().encode(secret).length === encryptionKeyBytes
-      ? Option.some(key)
-      : Option.none()
-  })
+  const encryptionKey = yield* read(
+    "encryptionKey",
+    `a Redacted string of ${encryptionKeyBytes} bytes`,
+    () => {
+      const key = options.encryptionKey
+      if (key === undefined) return Option.some(key)
+      const secret = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
+      return Predicate.isString(secret) && bytesOf(secret) === encryptionKeyBytes ? Option.some(key) : Option.none()
+    },
+    () => foundNoKey(options.encryptionKey)
+  )
 
   const maxMapSize = yield* size("maxMapSize", smallestMap, undefined)
   const mapSize = yield* size("mapSize", smallestMap, Math.min(64 * mebibyte, maxMapSize ?? Infinity))

@@ -55,13 +55,22 @@ const typeOf = (ids: ReadonlyArray<string>): string | undefined =>
   ids.length === 0 ? undefined : ids.find((id) => !isEffect(id))?.split("/").at(-1) ?? "Effect"
 
 const schemas = new Map([
-  ...["BigDecimal", "Cause", "Chunk", "Duration", "Exit", "HashMap", "HashSet", "Option", "Redacted", "Result"]
+  ...["BigDecimal", "Cause", "Chunk", "Duration", "HashMap", "HashSet", "Option", "Redacted", "Result"]
     .map((name) => [name, name] as const),
   ["DateTime", "DateTimeUtc or Schema.DateTimeZoned"]
 ])
 
+const notRun = {
+  noun: "Effect that was not run (is yield* missing?)",
+  remedy: "run it, and put what it gives"
+}
+
 const valueOfEffect = (effectType: string): Lost => {
-  if (effectType === "Effect") return { noun: "Effect", remedy: "run it, and put what it gives" }
+  if (effectType === "Effect") return notRun
+  // `Effect.succeed(1)` is an Exit.
+  if (effectType === "Exit") {
+    return { ...notRun, remedy: `${notRun.remedy}; for an Exit use a Collection with Schema.Exit` }
+  }
   const schema = schemas.get(effectType)
   return {
     noun: `${effectType} of Effect`,
@@ -109,6 +118,13 @@ const isOpaque = (value: object, tag: string): boolean =>
   / Iterator$|Generator$|^(Intl|Temporal|WebAssembly)\.|^(WeakRef|FinalizationRegistry)$/.test(tag) ||
   isOfPlatform(value, tag)
 
+const remedies: ReadonlyMap<string, string> = new Map([
+  ["URL", "store url.href"],
+  ["Promise", "wait for it first, and put what it gives"]
+])
+
+const ofPlatform = (tag: string): Lost => ({ noun: tag, remedy: remedies.get(tag) })
+
 const nameOfClass = (value: object): string | undefined => {
   const constructor: unknown = Reflect.get(value, "constructor")
   return typeof constructor === "function" && constructor.name !== "" ? constructor.name : undefined
@@ -123,14 +139,14 @@ export const lostOf = (value: object): Lost | undefined => {
   const { effectType = ownEffectType(value), hasGetters } = kindOf(prototypeOf(value))
   if (effectType !== undefined) return valueOfEffect(effectType)
   const tag = tagOf(value)
-  if (tag !== "Object" && isOpaque(value, tag)) return { noun: tag }
+  if (tag !== "Object" && isOpaque(value, tag)) return ofPlatform(tag)
   if (!hasGetters || Object.keys(value).length > 0) return undefined
   return tag === "Object"
     ? {
       noun: `instance of ${nameOfClass(value) ?? "a class"}`,
       remedy: "it has getters and no properties of its own; put what they give in its place"
     }
-    : { noun: tag }
+    : ofPlatform(tag)
 }
 
 /** The same for an error: those of Effect have fields, and an error keeps none. */

@@ -3,6 +3,7 @@
  * to each other by index, and puts it together again.
  */
 import { types } from "node:util"
+import { withArticle } from "./kindOf.ts"
 import { isError, type Lost, lostOf, lostOfError, tagOf } from "./lostState.ts"
 
 /** Thrown inside the codec only. Its message is the `detail` of the error that the caller gets. */
@@ -86,7 +87,7 @@ const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
 const maximumPlace = 200
 
 const refuse = ({ noun, remedy }: Lost, place: string): never => {
-  const what = /^[aeio]/i.test(noun) ? `an ${noun}` : `a ${noun}`
+  const what = withArticle(noun)
   const path = place.replace(/^\./, "")
   const shown = path.length > maximumPlace ? `...${path.slice(-maximumPlace)}` : path
   const problem = path === "" ? `it is ${what}` : `it has ${what} at ${shown}`
@@ -147,8 +148,9 @@ export const takeApart = (root: unknown): Array<Node> => {
       case "object":
         return value === null ? null : reference(value)
       case "function":
+        return refuse({ noun: "function", remedy: "store its name" }, placeOfNext())
       case "symbol":
-        return refuse({ noun: typeof value }, placeOfNext())
+        return refuse({ noun: "symbol" }, placeOfNext())
       default:
         return value
     }

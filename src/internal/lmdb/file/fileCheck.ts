@@ -5,8 +5,8 @@
  * else, that is shorter than its header says, that is damaged, or that was encrypted
  * with another key ends the process instead of failing. So it is looked at first: the
  * folder, the meta pages, those pages that are few however large the file is
- * (`databasePages.ts`), and all others where that was asked for or they are not many
- * (`databaseWalk.ts`).
+ * (`quickCheck.ts`), and all others where that was asked for or they are not many
+ * (`fullCheck.ts`).
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"

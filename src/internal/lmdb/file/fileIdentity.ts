@@ -23,6 +23,8 @@ export interface OpenedFiles {
 
 const noEntry = 2
 const noAccess = 13
+/** `ESTALE`: what is open is not what the path leads to. */
+const stale = 116
 
 /** What is at a path: its device and number, and whether anybody may write to it. */
 interface Found {
@@ -80,7 +82,7 @@ const refusalOf = (
   }
   if (present.device !== opened.device || present.number !== opened.number) {
     const detail = `the ${what} ${path} was replaced by another file while the store was open`
-    return refuse(operation, 0, `${detail}. ${consequences[what]}`)
+    return refuse(operation, stale, `${detail}. ${consequences[what]}`)
   }
   // Readers go by the mode of the database: they do without the lock file then.
   if (what === "database" && opened.isWritable && !present.isWritable) {
