@@ -11,8 +11,8 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { types } from "node:util"
 import { EngineFailure, KeyEncoding } from "../../StoreError.ts"
-import { describeKind } from "../kindOf.ts"
-import { pathProblem } from "../pathProblem.ts"
+import { describeKind } from "../value/kindOf.ts"
+import { pathProblem } from "./pathProblem.ts"
 
 /** Says what is wrong with a value, if anything. */
 type Check = (value: unknown) => string | undefined

@@ -13,11 +13,11 @@ import type { EngineOptions } from "../../Engine.ts"
 import type { KeyOptions } from "../../Key.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import type { StoreOptions } from "../../StoreOptions.ts"
-import { describeKind } from "../kindOf.ts"
+import { pathProblem } from "../key/pathProblem.ts"
 import { ownerOnly } from "../lmdb/file/fileAccess.ts"
-import { pathProblem } from "../pathProblem.ts"
 import { count } from "../quantity.ts"
 import { similarTo } from "../similarNames.ts"
+import { describeKind } from "../value/kindOf.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {

@@ -2,7 +2,7 @@
  * Says what is wrong with the path of a store or of a backup.
  */
 import * as Predicate from "effect/Predicate"
-import { describeKind } from "./kindOf.ts"
+import { describeKind } from "../value/kindOf.ts"
 
 /** What is wrong with a path, if anything, and what to do. */
 export const pathProblem = (path: unknown): string | undefined => {
