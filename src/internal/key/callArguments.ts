@@ -257,7 +257,10 @@ export const nextOf = <A>(
 
 /** Refuses to delete by a prefix that every key has: it comes from a variable without text. */
 export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
-  const prefix = Predicate.hasProperty(range, "prefix") ? range.prefix : undefined
+  // A getter that throws is refused where the range is checked.
+  const prefix = Result.getOrUndefined(
+    Result.try(() => Predicate.hasProperty(range, "prefix") ? range.prefix : undefined)
+  )
   const isEmpty = prefix === "" || (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
   return isEmpty
     ? new KeyEncoding({

@@ -2,16 +2,22 @@
  * What a value is, for the message of an error that says what was given. Shows nothing of what is in it.
  */
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { types } from "node:util"
 
 /** The kind of a value, as in `number`, `array`, `date`. */
 const kindOf = (value: unknown): string => {
   if (value === null) return "null"
   if (typeof value !== "object") return typeof value
+  // Anything that is asked of a proxy may throw.
+  if (types.isProxy(value)) return "proxy"
   if (Array.isArray(value)) return "array"
   if (types.isPromise(value)) return "promise"
   if (Effect.isEffect(value)) return "Effect"
-  const tag = Object.prototype.toString.call(value).slice(8, -1)
+  const tag = Result.getOrElse(
+    Result.try(() => Object.prototype.toString.call(value).slice(8, -1)),
+    () => "object"
+  )
   return tag === "URL" ? tag : tag.toLowerCase()
 }
 
