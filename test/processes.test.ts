@@ -115,13 +115,9 @@ describe("a store that another process has open", () => {
         yield* store.putMany({ count: 0 })
         const readers = Array.from({ length: 2 }, () =>
           spawn(process.execPath, [programs.openings, path, "60"], { stdio: ["ignore", "pipe", "inherit"] }))
-        let running = readers.length
-        for (const reader of readers) {
-          reader.once("exit", () =>
-            void running--)
         }
         let count = 0
-        while (running > 0) {
+        while (readers.some(({ exitCode, signalCode }) => exitCode === null && signalCode === null)) {
           assert.strictEqual(yield* store.getOrFail("count"), count)
           yield* store.put("count", ++count)
           yield* store.flush
