@@ -115,9 +115,12 @@ describe("a store that another process has open", () => {
         yield* store.putMany({ count: 0 })
         const readers = Array.from({ length: 2 }, () =>
           spawn(process.execPath, [programs.openings, path, "60"], { stdio: ["ignore", "pipe", "inherit"] }))
-        }
         let count = 0
-        while (readers.some(({ exitCode, signalCode }) => exitCode === null && signalCode === null)) {
+        while (
+          readers.some(({ exitCode, signalCode }) =>
+            exitCode === null && signalCode === null
+          )
+        ) {
           assert.strictEqual(yield* store.getOrFail("count"), count)
           yield* store.put("count", ++count)
           yield* store.flush
