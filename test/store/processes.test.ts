@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { copyFileSync, cpSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs"
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import * as process from "node:process"
@@ -17,6 +17,7 @@ import { start, temporaryFolder, withLog, withStore } from "../support/harness.t
 
 const programs = {
   besideStopped: fileURLToPath(new URL("../programs/besideStopped.ts", import.meta.url)),
+  openings: fileURLToPath(new URL("../programs/openings.ts", import.meta.url)),
   openStore: fileURLToPath(new URL("../programs/openStore.ts", import.meta.url)),
   packageTwice: fileURLToPath(new URL("../programs/packageTwice.ts", import.meta.url)),
   threadOpens: fileURLToPath(new URL("../programs/threadOpens.ts", import.meta.url)),
@@ -82,6 +83,51 @@ describe("a store that another process has open", () => {
         assert.strictEqual(yield* withStore({ path, readOnly: true }, (store) => store.size), 0)
         assert.isTrue(Schema.is(OpenFailed)(error))
       }),
+    timeout
+  )
+
+  it.live(
+    "is refused by whatever path it is reached: as its folder, as the file in it, or through a link",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const path = join(folder, "store")
+        yield* held({ path })
+        mkdirSync(join(folder, "linked"))
+        symlinkSync(join(path, "data.mdb"), join(folder, "linked", "data.mdb"))
+        for (
+          const other of [
+            { path: join(path, "data.mdb"), subdirectory: false },
+            { path: join(folder, "linked") }
+          ]
+        ) assert.propertyVal(yield* refused({ ...other, lockTimeout: "0 millis" }), "reason", "AlreadyOpen")
+        assert.deepStrictEqual(readdirSync(join(folder, "linked")), ["data.mdb"])
+      }),
+    timeout
+  )
+
+  it.live(
+    "loses no commit to processes that open it meanwhile",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const store = yield* Store.make({ path, durability: "noSync", flushInterval: "Infinity" })
+        yield* store.putMany({ count: 0 })
+        const readers = Array.from({ length: 2 }, () =>
+          spawn(process.execPath, [programs.openings, path, "60"], { stdio: ["ignore", "pipe", "inherit"] }))
+        let count = 0
+        while (
+          readers.some(({ exitCode, signalCode }) =>
+            exitCode === null && signalCode === null
+          )
+        ) {
+          assert.strictEqual(yield* store.getOrFail("count"), count)
+          yield* store.put("count", ++count)
+          yield* store.flush
+        }
+        assert.strictEqual(yield* store.getOrFail("count"), count)
+        assert.deepStrictEqual(readers.map(({ exitCode }) => exitCode), [0, 0])
+      }).pipe(Effect.scoped),
     timeout
   )
 

@@ -229,7 +229,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       catch: refuse(options)
     })
   })
-  yield* lock.alone(Effect.flatMap(prepare, openFirst)).pipe(
+  yield* lock.opening(Effect.flatMap(prepare, openFirst)).pipe(
     Effect.mapError((error) => error._tag === "EngineFailure" ? refuse(options)(error) : error)
   )
   const path = yield* Path.Path
@@ -366,7 +366,9 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     commit: (plan) =>
       Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
         Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
-          mustResize() ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize })) : commit(opened, plan)
+          mustResize()
+            ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
+            : lock.committing(commit(opened, plan))
         ),
         Effect.flatMap((outcome) => outcome instanceof EngineFull ? Effect.fail(outcome) : Effect.succeed(outcome)),
         Effect.uninterruptible

@@ -41,7 +41,7 @@ export interface Conflict {
     | "writing"
     /** A process of another PID namespace has it open. */
     | "namespace"
-    /** A process is just opening it, or was stopped while it did. */
+    /** A process is just opening it or writing to it, or was stopped while it did. */
     | "opening"
     /** Another copy of this package in this process has it open. */
     | "copy"
@@ -84,7 +84,7 @@ export const explain = ({ holders, kind }: Conflict, opener: Opener): string => 
         "apart by process ids, which mean nothing across PID namespaces. Run both programs in one PID namespace " +
         "(docker run --pid=container:NAME, or shareProcessNamespace in Kubernetes), or one after the other"
     case "opening":
-      return "another process is just opening or growing it, or was stopped while it did" +
+      return "another process is just opening it, growing it or writing to it, or was stopped while it did" +
         (holder === undefined ? "" : `; ${who} has had it open${since}`)
     case "writing":
       return `${who} has had it open for writing${since}. ${adviceOf(holder, opener)}. ` +

@@ -10,6 +10,10 @@
  * Bytes far beyond the end of the file stand for several locks:
  *
  * - `gate`: one process at a time enters, or opens the files of LMDB.
+ * - `openings` and `commits`: a commit shares both, and an opening of LMDB's files takes them alone,
+ *   `openings` first, so that no commit begins while it waits for those that run. LMDB reads the number of
+ *   the last transaction when it opens a file, and writes it into memory that all processes share: a
+ *   commit in between would be undone by the next one.
  * - `writers`: a process that writes holds it, alone or shared with others.
  * - `namespaces`: every process, readers too, holds the byte of its PID namespace, and
  *   enters only when no other byte is held. LMDB takes a reader for dead, and uses its
@@ -73,8 +77,12 @@ export interface LockRequest {
 export interface StoreLock {
   /** Whether another process had the store open first. */
   readonly hasWaited: boolean
-  /** Runs an effect while no other process opens the files of LMDB or creates databases. */
+  /** Runs an effect while no other process opens the files of LMDB or creates databases, and none commits. */
   readonly alone: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EngineFailure, R>
+  /** Does the same for the opening of a store, which fails when that takes longer than `lockTimeout`. */
+  readonly opening: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EngineFailure | OpenFailed, R>
+  /** Runs a commit while no other process opens the files of LMDB. */
+  readonly committing: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EngineFailure, R>
 }
 
 // ---------------------------------------------------------------------------
@@ -89,6 +97,8 @@ const wholeFile: Range = [0, 0]
 const gate: Range = [2 ** 50, 1]
 const writers: Range = hasRanges ? [2 ** 50 + 1, 1] : wholeFile
 const mostHolders = 2 ** 40
+const openings: Range = [2 ** 50 + 2, 1]
+const commits: Range = [2 ** 50 + 3, 1]
 const holderOf = (id: number): Range => [2 ** 51 + id, 1]
 const namespaces: Range = [2 ** 52, 2 ** 48]
 
@@ -267,32 +277,92 @@ const waitForOthers = Effect.fnUntraced(function*(
   }
 })
 
-/** Runs an effect while this process is at the gate. */
-const aloneWith = (handle: Handle): StoreLock["alone"] => {
+/** How often a commit, or an opening, looks whether the other is done: both take some milliseconds. */
+const shortPoll = Duration.millis(1)
+
+/** A wait that ends with an error. */
+interface Deadline<E> {
+  readonly millis: number
+  readonly error: () => E
+}
+
+/** Tries to take a range until it has it, or the deadline has passed. */
+const waitFor = <E = never>(
+  handle: Handle,
+  range: Range,
+  shared: boolean,
+  poll: Duration.Duration,
+  deadline?: Deadline<E>
+): Effect.Effect<void, E | EngineFailure> =>
+  Effect.suspend(() => {
+    const start = millisNow()
+    const attempt = Effect.try({
+      try: () => {
+        if (handle.isClosed) throw new Error("the store is closed")
+        return take(handle, range, shared)
+      },
+      catch: failure("lock")
+    })
+    const wait: Effect.Effect<void, E | EngineFailure> = Effect.flatMap(attempt, (isTaken) => {
+      if (isTaken) return Effect.void
+      return deadline !== undefined && millisNow() - start >= deadline.millis
+        ? Effect.fail(deadline.error())
+        : Effect.andThen(clock.sleep(poll), wait)
+    })
+    return wait
+  })
+
+/** Takes a range while an effect runs. */
+const withRange = <A, E, R, E2>(
+  handle: Handle,
+  range: Range,
+  taking: Effect.Effect<void, E2>,
+  use: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | E2, R> =>
+  Effect.suspend(() => {
+    let isTaken = false
+    const taken = Effect.map(taking, () => {
+      isTaken = true
+    })
+    return Effect.ensuring(
+      Effect.andThen(taken, use),
+      Effect.sync(() => {
+        if (isTaken && !handle.isClosed) giveUp(handle, range)
+      })
+    )
+  })
+
+/** Runs an effect while this process is at the gate and no process commits. */
+const aloneWith = (handle: Handle) => {
   // A process can take its own locks twice.
   const turn = Semaphore.makeUnsafe(1)
-  return (use) =>
-    turn.withPermit(Effect.suspend(() => {
-      let isAtGate = false
-      const attempt = Effect.try({
-        try: () => {
-          if (handle.isClosed) throw new Error("the store is closed")
-          isAtGate = take(handle, gate)
-          return isAtGate
-        },
-        catch: failure("lock")
-      })
-      const waitAtGate: Effect.Effect<void, EngineFailure> = Effect.flatMap(
-        attempt,
-        (isTaken) => isTaken ? Effect.void : Effect.andThen(clock.sleep(pollInterval), waitAtGate)
-      )
-      return Effect.ensuring(
-        Effect.andThen(waitAtGate, use),
-        Effect.sync(() => {
-          if (isAtGate && !handle.isClosed) giveUp(handle, gate)
-        })
-      )
-    }))
+  return <A, E, R, E2 = never>(
+    use: Effect.Effect<A, E, R>,
+    deadline?: Deadline<E2>
+  ): Effect.Effect<A, E | E2 | EngineFailure, R> => {
+    const beforeCommits = withRange(handle, commits, waitFor(handle, commits, false, shortPoll, deadline), use)
+    const beforeOpenings = withRange(
+      handle,
+      openings,
+      waitFor(handle, openings, false, shortPoll, deadline),
+      beforeCommits
+    )
+    return turn.withPermit(
+      withRange(handle, gate, waitFor(handle, gate, false, pollInterval, deadline), beforeOpenings)
+    )
+  }
+}
+
+/** Runs a commit while no other process opens the files of LMDB. */
+const committingWith = (handle: Handle): StoreLock["committing"] => (use) => {
+  // Held for a moment only: an opening that waits for the commits that run holds it, and keeps others from beginning.
+  const pass = withRange(
+    handle,
+    openings,
+    waitFor(handle, openings, true, shortPoll),
+    waitFor(handle, commits, true, shortPoll)
+  )
+  return withRange(handle, commits, pass, use)
 }
 
 // ---------------------------------------------------------------------------
@@ -378,5 +448,14 @@ export const acquire = Effect.fnUntraced(function*(
     catch: withoutLocks(path)
   })
   const hasWaited = yield* waitForOthers(attempt, { path, shared, readOnly, line }, request.lockTimeout)
-  return { hasWaited, alone: handle !== undefined && hasRanges ? aloneWith(handle) : (use) => use }
+  if (handle === undefined || !hasRanges) {
+    return { hasWaited, alone: (use) => use, opening: (use) => use, committing: (use) => use }
+  }
+  const alone = aloneWith(handle)
+  const opener: StoreHolders.Opener = { path, shared, readOnly, line }
+  const deadline: Deadline<OpenFailed> = {
+    millis: Math.max(Duration.toMillis(request.lockTimeout), gateMillis),
+    error: () => StoreHolders.refusal({ kind: "opening", holders: otherLines(handle) }, opener)
+  }
+  return { hasWaited, alone, opening: (use) => alone(use, deadline), committing: committingWith(handle) }
 })

@@ -44,7 +44,7 @@ const intervalOf = ({ flushInterval }: ResolvedOptions): Duration.Duration => fl
 const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefined } = {
   // The file is the same: that is how the store was found.
   path: undefined,
-  subdirectory: plain((options) => options.subdirectory),
+  subdirectory: plain((options) => options.givenSubdirectory),
   readOnly: plain((options) => options.readOnly),
   shared: plain((options) => options.shared),
   lock: plain((options) => options.lock),

@@ -21,6 +21,8 @@ import { describeKind } from "../value/kindOf.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
+  /** What the program gave for `subdirectory`: the file may be opened as that of a folder all the same. */
+  readonly givenSubdirectory: boolean
   readonly batchSize: number
   readonly batchBytes: number
   /** `undefined` when no time limit is wanted. */
@@ -260,9 +262,11 @@ export const resolve = Effect.fnUntraced(function*(
     return yield* refuse("maxMapSize", `it is smaller than mapSize, which is ${mapSize} bytes`)
   }
 
+  const subdirectory = yield* flag("subdirectory", true)
   return {
     path,
-    subdirectory: yield* flag("subdirectory", true),
+    subdirectory,
+    givenSubdirectory: subdirectory,
     readOnly: yield* flag("readOnly", false),
     shared: yield* flag("shared", false),
     lockTimeout,

@@ -175,10 +175,11 @@ const enterFile = Effect.fnUntraced(
     restore: Restore
   ): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
     const { fileName } = yield* Engine
-    const { join } = yield* Path.Path
-    const path = yield* canonicalPath(options.path)
-    const file = yield* canonicalPath(options.subdirectory ? join(path, fileName) : path)
-    const own: ResolvedOptions = { ...options, path }
+    const { basename, dirname, join } = yield* Path.Path
+    const file = yield* canonicalPath(options.subdirectory ? join(options.path, fileName) : options.path)
+    // By any path, a file has the same lock files: they are named by the place of the file, and by its name.
+    const subdirectory = basename(file) === fileName
+    const own: ResolvedOptions = { ...options, path: subdirectory ? dirname(file) : file, subdirectory }
     const core = yield* withSlot(file, (slot) => enter(slot, own, restore), restore)
     const held: Held = {
       core,
