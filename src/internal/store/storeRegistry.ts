@@ -93,6 +93,17 @@ const canonicalPath: (
 /** Lets an effect be interrupted inside of a part that cannot be. */
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
+/** Runs an effect in a span that does not show its result: a tracer could print the keys and values in an open store. */
+const withOpenSpan = <A, E, R>(effect: Effect.Effect<A, E, R>, path: string): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const result = Deferred.makeUnsafe<A>()
+    const opening = Effect.flatMap(effect, (opened) => Effect.asVoid(Deferred.succeed(result, opened)))
+    return Effect.andThen(
+      Effect.withSpan(opening, "Store.open", { attributes: { path } }),
+      Deferred.await(result)
+    )
+  })
+
 const openNew = Effect.fnUntraced(function*(
   options: ResolvedOptions,
   restore: Restore
@@ -105,7 +116,7 @@ const openNew = Effect.fnUntraced(function*(
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
   return { core, engine, scope, holders: 0 }
-}, (effect, options) => Effect.withSpan(effect, "Store.open", { attributes: { path: options.path } }))
+}, (effect, options) => withOpenSpan(effect, options.path))
 
 const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions, restore: Restore) {
   const engine = yield* Engine
