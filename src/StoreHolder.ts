@@ -1,5 +1,5 @@
 /**
- * Who has a store open, as the errors of others say it.
+ * The process that has a store open, as the errors of other processes name it.
  *
  * @since 0.2.0
  */

@@ -100,7 +100,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const computeFirst = Effect.fnUntraced(function*(key: ByteString, f: Update) {
     const old = yield* access.read((reader) => Effect.fromResult(readRecord(reader, key)))
     const computing = Effect.suspend(() => compute(key, old, f))
-    // What fails by a record that another process has written over is no failure: the step looks at that.
+    // A failure that comes from a record which another process has replaced since does not count: the step decides by the new record.
     const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
     const computed: Computed = { old, next }
     return computed

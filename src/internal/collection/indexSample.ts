@@ -46,7 +46,7 @@ export interface Findings {
 
 const recordsBetween = 4
 
-/** So many bytes of two keys are compared, from the first on in which they differ. */
+/** How many bytes of two keys are compared, from the first byte in which they differ. */
 const positionBytes = 6
 
 const positionOf = (key: ByteString, from: number): number => {
@@ -192,7 +192,7 @@ const compare = Effect.fnUntraced(function*<R>(
   for (const { key, missing, record } of records) {
     for (const name of missing) damaged.add(name)
     const entries = CollectionRecord.entriesOf(record)
-    // What does not decode, or has no key, is for the one who reads it to tell of.
+    // A record that does not decode, or has no key, is reported by the call that reads it.
     const given = yield* Effect.option(Effect.all([keysOf(key, record, names), keysOf(key, record, names)]))
     if (given._tag === "None") continue
     const [first, second] = given.value
@@ -206,7 +206,7 @@ const compare = Effect.fnUntraced(function*<R>(
     }
   }
   for (const name of unsteady) changed.delete(name)
-  // What is built again is no longer damaged.
+  // An index that is built again does not count as damaged.
   for (const name of changed) damaged.delete(name)
   return { changed, damaged, unsteady }
 })

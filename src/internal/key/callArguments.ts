@@ -2,7 +2,7 @@
  * Checks what a call is given besides keys and values: ranges, lists, options. Programs in
  * JavaScript pass anything, and a variable that is `undefined` passes the compiler.
  *
- * What narrows a range down must say to what: `{ prefix: undefined }` is no wish for all keys.
+ * A property that narrows a range down must have a value: `{ prefix: undefined }` does not mean all keys.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -203,7 +203,7 @@ const problemInList = (what: string, value: unknown): Problem | undefined => {
 const readable = (what: string, look: () => Problem | undefined): Problem | undefined =>
   Result.getOrElse(Result.try(look), () => ({ name: what, detail: "it cannot be read" }))
 
-/** Refuses what is no list of keys or of entries. */
+/** Refuses a value that is not a list of keys or of entries. */
 export const notAList = (what: "keys" | "entries", value: unknown, collection?: string): KeyEncoding | undefined => {
   const problem = readable(what, () => problemInList(what, value))
   return problem && badArgument(problem, collection)
@@ -219,7 +219,7 @@ export const notEntries = (value: unknown): KeyEncoding | undefined => {
   return problem && badArgument(problem)
 }
 
-/** Refuses an entry that is no pair of a key and a value. */
+/** Refuses an entry that is not a pair of a key and a value. */
 export const notAPair = (entry: unknown, collection?: string): KeyEncoding | undefined =>
   Array.isArray(entry) && entry.length === 2
     ? undefined

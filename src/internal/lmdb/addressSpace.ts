@@ -90,5 +90,5 @@ export const isLimited = (): boolean => {
   return isLimitedOnce
 }
 
-/** Whether this process can map so many bytes more. */
+/** Whether this process can map this many more bytes. */
 export const hasRoomFor = (bytes: number): boolean => bytes <= freeBytes() - otherBytes

@@ -49,7 +49,7 @@ export interface Conflict {
   readonly holders: ReadonlyArray<Line>
 }
 
-/** Who is asking. */
+/** The process that wants to open the store. */
 export interface Opener {
   readonly path: string
   readonly shared: boolean
@@ -71,7 +71,7 @@ const adviceOf = (holder: Line | undefined, { shared }: Opener): string => {
     : "This program has set `shared: true` and the other has not: set it in both, or end the other program"
 }
 
-/** Says who is in the way. */
+/** Says which process keeps the store from being opened, and what to do. */
 export const explain = ({ holders, kind }: Conflict, opener: Opener): string => {
   const [holder] = holders
   const who = holder === undefined ? "another process" : describe(holder, opener)

@@ -160,7 +160,7 @@ const readLines = ({ fd }: Handle): ReadonlyArray<StoreHolders.Line> => {
   return StoreHolders.decode(bytes.toString("utf8", 0, readSync(fd, bytes, 0, bytes.length, 0)))
 }
 
-/** Writes the lines. They are for messages only: a full disk is no reason not to open a store, to delete from it. */
+/** Writes the lines. They are for messages only: on a full disk a store must still open, so that its keys can be deleted. */
 const writeLines = ({ fd }: Handle, lines: ReadonlyArray<StoreHolders.Line>): void => {
   // Never cut to nothing: ext4 writes a file that is written after that to the disk when it is closed, which takes long.
   const bytes = Buffer.from(`${StoreHolders.encode(lines)}\n`)

@@ -31,7 +31,7 @@ import type { ResolvedOptions } from "./storeOptions.ts"
 
 /** An open store, below its holders. */
 export interface StoreCore {
-  /** The options of the holder that opened it. Where holders may differ, each goes by its own. */
+  /** The options of the holder that opened it. Where holders may differ, each uses its own options. */
   readonly options: ResolvedOptions
   readonly environment: Environment
   /** Encodes and decodes values, with the record structures of the store. */

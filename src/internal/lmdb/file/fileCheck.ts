@@ -308,7 +308,7 @@ const inspect = Effect.fnUntraced(function*(
   )
 })
 
-// A reader goes by that: it needs no lock file then. So the user root, who may write in any case, does not either.
+// A reader of such a file needs no lock file, because nobody writes. So the user root, who could write, is refused too.
 const frozen = "its mode lets nobody write to it; run chmod u+w on it, or open it with readOnly: true"
 
 /** Where the lock file of a database is. */
