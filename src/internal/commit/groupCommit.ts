@@ -238,11 +238,11 @@ const commitAfter = Effect.fnUntraced(function*(
   const [submission, ...others] = submissions
   if (
     submission !== undefined && others.length === 0 &&
-    (Committer.isMapFull(together) || isFailedClear(submission, together))
+    (Committer.didNotFit(together) || isFailedClear(submission, together))
   ) {
     return yield* commitBefore(context, submission, memtable)
   }
-  const exit = Committer.isMapFull(together)
+  const exit = Committer.didNotFit(together)
     ? yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
     : together
   yield* context.end(memtable, exit, isAwaited(submissions))
@@ -261,7 +261,7 @@ export const commit: (
       : commitAfter(context, submissions, memtable)
   )
   // One by one: a batch that does not fit must not keep others from being committed.
-  if (submissions.length > 1 && Committer.isMapFull(exit)) {
+  if (submissions.length > 1 && Committer.didNotFit(exit)) {
     for (const submission of submissions) yield* commit(context, [submission])
     return
   }

@@ -58,8 +58,8 @@ const longestGap = (): number => {
 }
 
 /** The largest map that this process can have, where one of a size is asked for; `given` bytes are given back before. */
-const mostBytes = (bytes: number, given: number): number => {
-  const free = Math.max(0, freeBytes() + given - otherBytes)
+const mostBytes = (bytes: number, given: number, kept = otherBytes): number => {
+  const free = Math.max(0, freeBytes() + given - kept)
   return bytes < largeMap ? free : Math.min(free, longestGap())
 }
 
@@ -72,6 +72,12 @@ const explain = (bytes: number, most: number): string => {
 /** Says why a map of a size cannot be; `given` is the size of the map in whose place it comes. */
 export const refusal = (bytes: number, given = 0): string | undefined => {
   const most = mostBytes(bytes, given)
+  return bytes <= most ? undefined : explain(bytes, most)
+}
+
+/** Says why a map cannot be opened again after it was closed: nothing is kept for other needs then. */
+export const refusalAfterClosing = (bytes: number): string | undefined => {
+  const most = mostBytes(bytes, 0, 0)
   return bytes <= most ? undefined : explain(bytes, most)
 }
 

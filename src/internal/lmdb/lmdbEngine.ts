@@ -298,8 +298,9 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
 
   /** Says why the files cannot be opened again with another size: before they are closed, so that they can still be read. */
   const refusalToResize = (size: number): EngineFailure | undefined => {
-    const given = files === undefined ? 0 : figure(files.root.getStats(), "mapSize")
-    const unmappable = AddressSpace.refusal(size, given)
+    const unmappable = files === undefined
+      ? AddressSpace.refusalAfterClosing(size)
+      : AddressSpace.refusal(size, figure(files.root.getStats(), "mapSize"))
     if (unmappable === undefined) return identity.refusalToReopen("resize")
     return AddressSpace.failure("resize", unmappable)
   }

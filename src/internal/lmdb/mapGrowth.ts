@@ -74,6 +74,13 @@ export interface MapGrowth {
   isReclaimed: boolean
 }
 
+/**
+ * Whether a commit did not fit: at the limit of the file, or because the map could not grow, as in a process
+ * that has no addresses left.
+ */
+export const isOutOfRoom = (error: CommitError): boolean =>
+  error._tag === "MapFull" || error._tag === "EngineFailure" && error.operation === "resize"
+
 const smallestGrowth = 64 * 1024 * 1024
 
 /** A file this small, in pages, cannot have enough freed pages to matter. */
@@ -262,10 +269,12 @@ export const reclaimFreedPages = (self: MapGrowth): Effect.Effect<void> =>
     Effect.ignore
   )
 
-/** Commits all of a work or nothing: grows the map, and at the limit reclaims freed pages. */
+/** Commits all of a work or nothing: grows the map, and where it cannot grow reclaims freed pages. */
 export const commit = (self: MapGrowth, work: Work): Effect.Effect<void, CommitError> =>
-  Effect.catchTag(
+  Effect.catch(
     commitGrowing(self, work),
-    "MapFull",
-    (full) => self.isReclaimed ? Effect.fail(full) : Effect.andThen(reclaimFreedPages(self), commitGrowing(self, work))
+    (error) =>
+      self.isReclaimed || !isOutOfRoom(error)
+        ? Effect.fail(error)
+        : Effect.andThen(reclaimFreedPages(self), commitGrowing(self, work))
   )
