@@ -2,6 +2,7 @@
  * A set of writes to named databases, one of each key: what is pending, what a
  * transaction has written, or what belongs to one batch.
  */
+import type { WriteBatch } from "../../Backend.ts"
 import type { KeyRange, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { contains } from "../../Range.ts"
@@ -22,6 +23,8 @@ export interface Writes {
   readonly entriesOf: (database: string) => Iterable<PendingEntry>
   /** The writes of a range, in the order of their keys. */
   readonly range: (database: string, range: KeyRange) => ReadonlyArray<PendingEntry>
+  /** The same writes, which no later write changes. */
+  readonly freeze: () => Writes
 }
 
 /** One name for a key of a database. No name of a database contains the character U+0000 between them. */
@@ -83,6 +86,12 @@ export class WriteSet implements Writes, Iterable<Write> {
   readonly #cleared = new Set<string>()
   #size = 0
   #bytes = 0
+  #revision = 0
+
+  /** Rises with each change of the set. */
+  get revision(): number {
+    return this.#revision
+  }
 
   /** How many keys are written to. */
   get size(): number {
@@ -122,6 +131,10 @@ export class WriteSet implements Writes, Iterable<Write> {
     return inRange(this.entriesOf(database), range)
   }
 
+  freeze(): Writes {
+    return freeze([this])
+  }
+
   /** Whether a key is written to, or its database cleared. */
   touches(database: string, key: ByteString): boolean {
     return this.get(database, key) !== undefined || this.isCleared(database)
@@ -129,6 +142,7 @@ export class WriteSet implements Writes, Iterable<Write> {
 
   /** Takes a write, in place of an earlier one of the same key. */
   set(database: string, key: ByteString, write: PendingWrite): void {
+    this.#revision++
     let writes = this.#databases.get(database)
     if (writes === undefined) {
       writes = { row: [], byKey: undefined }
@@ -155,6 +169,7 @@ export class WriteSet implements Writes, Iterable<Write> {
     const removed = byKey.get(key)
     if (removed === undefined) return
     byKey.delete(key)
+    this.#revision++
     this.#size--
     this.#bytes -= bytesOf(key, removed)
   }
@@ -167,6 +182,7 @@ export class WriteSet implements Writes, Iterable<Write> {
   /** Clears a database: what was written to it before is forgotten. */
   clear(database: string): void {
     this.removeAll(database)
+    this.#revision++
     this.#cleared.add(database)
   }
 
@@ -224,7 +240,8 @@ const makeFrozen = (set: WriteSet): Writes => {
     sorted.set(database, entries)
     return entries
   }
-  return {
+  const frozen: Writes = {
+    freeze: () => frozen,
     get: (database, key) => set.get(database, key),
     isCleared: (database) => set.isCleared(database),
     entriesOf: sortedOf,
@@ -239,6 +256,7 @@ const makeFrozen = (set: WriteSet): Writes => {
       return inRange(near, range)
     }
   }
+  return frozen
 }
 
 /** Copies sets of writes into one that does not change; later sets win over earlier ones. */
@@ -246,6 +264,15 @@ export const freeze = (sets: Iterable<WriteSet>): Writes => {
   const copy = new WriteSet()
   for (const set of sets) copy.addAll(set)
   return makeFrozen(copy)
+}
+
+/** Gives the set of a batch of writes. */
+export const toWriteSet = (batch: WriteBatch): WriteSet => {
+  if (batch instanceof WriteSet) return batch
+  const set = new WriteSet()
+  for (const database of batch.cleared) set.clear(database)
+  for (const [database, key, write] of batch) set.set(database, key, write)
+  return set
 }
 
 /** Makes a set of some writes. */

@@ -2,13 +2,13 @@
  * The methods of a collection that read and write its records.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import type { Reader, Step } from "../../Backend.ts"
 import { KeyExists, type UniqueViolation } from "../../CollectionError.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, ReadOne } from "../../CollectionService.ts"
-import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
@@ -21,32 +21,34 @@ import {
   type ValueDecoding
 } from "../../StoreError.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
-import type { Step } from "../commit/groupCommit.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
 import * as ChangeStream from "../store/changeStream.ts"
 import * as RecordStream from "../store/recordStream.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
 import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
 import * as TypedRanges from "./typedRanges.ts"
 
-const anything = () => Result.void
+type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
+
+const anything = () => Exit.void
 
 /** Makes the methods of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { access, holder, transactions }: StoreInternals,
+  { access, transactions }: StoreInternals,
   definition: Definition<K, V, I>,
-  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
-  open: RecordStream.OpenRecords
+  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>
 ): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
   const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
-  const { buffer } = holder.core
+  const { core } = access.handle
+  const { shared } = core.options
   const hasIndexes = indexes.size > 0
-  const { shared } = holder.core.options
   /** Whether all writes of a record are exact across processes: what is unique is so by them. */
   const isAlwaysExact = shared && [...indexes.values()].some(({ isUnique }) => isUnique)
 
@@ -54,7 +56,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const enterToWrite = <A, E, R>(
     use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
-    access.enterToWrite((transaction) => ifCurrent(definition, holder.core, () => use(transaction)))
+    StoreAccess.enterToWrite(access, (transaction) => ifCurrent(definition, core, () => use(transaction)))
 
   const notFound = (key: ByteString) => new KeyNotFound({ key: keyCodec.show(key), collection: name })
 
@@ -62,7 +64,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // reading
   // ---------------------------------------------------------------------------
 
-  const isPending = (key: ByteString): boolean => buffer.get(database, key) !== undefined
+  const isPending = (key: ByteString): boolean => core.backend.isPending(database, key)
 
   const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.show(key))
 
@@ -76,16 +78,17 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   /** Reads by a key, and goes on with what was found. */
   const readKey = <F, E, A, E2, R>(
     key: K["Type"],
-    find: (reader: Reader, bytes: ByteString) => Result.Result<F, E>,
+    find: (reader: Reader, bytes: ByteString) => Effect.Effect<F, E>,
     use: (found: F, bytes: ByteString) => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | K["EncodingServices"]> =>
     Effect.withFiber((fiber) =>
       Settled.flatMap(keyCodec.encode(key), (bytes) =>
-        access.find(
+        StoreAccess.find(
+          access,
           fiber,
           (reader) => find(reader, bytes),
           (found) => use(found, bytes),
-          () => isPending(bytes)
+          { isPending: () => isPending(bytes) }
         ))
     )
 
@@ -118,13 +121,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     if (noList !== undefined) return yield* noList
     const named: Array<readonly [K["Type"], ByteString]> = []
     for (const key of wanted) named.push([key, yield* keyCodec.encode(key)])
-    const records = yield* access.read((reader) =>
-      Effect.fromResult(Result.all(named.map(([, key]) =>
-        Result.map(
-          reader.get(database, key),
-          (record) => record === undefined ? undefined : copyOf(record)
-        )
-      )))
+    const records = yield* StoreAccess.read(
+      access,
+      (reader) => reader.getMany(database, named.map(([, key]) => key), (record) => copyOf(record))
     )
     const found = new Map<K["Type"], V["Type"]>()
     const missing: Array<K["Type"]> = []
@@ -141,30 +140,28 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // ---------------------------------------------------------------------------
 
   /** A step that may be run when another definition has opened the collection since it was asked for. */
-  const current =
-    <A, E>(step: (reader: Reader) => Result.Result<Step<A>, E>) =>
-    (reader: Reader): Result.Result<Step<A>, E | Closed> => {
-      const refused = refusalOf(definition, holder.core)
-      return refused === undefined ? step(reader) : Result.fail(refused)
-    }
+  const current = <A, E>(step: StoreAccess.TakeStep<A, E>): StoreAccess.TakeStep<A, E | Closed> => (reader) => {
+    const refused = refusalOf(definition, core)
+    return refused === undefined ? step(reader) : Exit.fail(refused)
+  }
 
   /** Keeps a record; `check` says whether what is there may be written over. */
   const putRecord = <E>(
     transaction: Transaction | undefined,
     record: NewRecord,
-    check: (old: Uint8Array | undefined) => Result.Result<void, E>,
+    check: (old: Entries | undefined) => Exit.Exit<void, E>,
     isExact: boolean
   ): Effect.Effect<void, E | UniqueViolation | CommitError | Closed> => {
-    const step = (reader: Reader): Result.Result<Step<void>, E | UniqueViolation | EngineFailure> => {
-      const old = reader.get(database, record.key)
-      if (Result.isFailure(old)) return Result.fail(old.failure)
-      const allowed = check(old.success)
-      if (Result.isFailure(allowed)) return Result.fail(allowed.failure)
-      return Result.map(writes.toPut(reader, record, old.success), (all) => ({ result: undefined, writes: all }))
-    }
+    const step = (reader: Reader): Effect.Effect<Step<void>, E | UniqueViolation | EngineFailure> =>
+      Settled.flatMap(
+        reader.get(database, record.key, CollectionRecord.entriesOf),
+        (old) =>
+          Settled.flatMap(check(old), () =>
+            Settled.map(writes.toPut(reader, record, old), (all) => ({ result: undefined, writes: all })))
+      )
     return isExact
-      ? access.exactStep(transaction, current(step), () => [database, record.key, record.bytes])
-      : access.step(transaction, step)
+      ? StoreAccess.step(access, transaction, current(step), { exact: () => [database, record.key, record.bytes] })
+      : StoreAccess.step(access, transaction, step)
   }
 
   const encodeRecord = (key: K["Type"], value: V["Type"]) => withKey(key, (bytes) => writes.encode(bytes, value))
@@ -174,7 +171,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       enterToWrite((transaction) =>
         hasIndexes
           ? putRecord(transaction, record, anything, isAlwaysExact)
-          : access.write(transaction, [[database, record.key, record.bytes]])
+          : StoreAccess.write(access, transaction, [[database, record.key, record.bytes]])
       ))
 
   const insert: Collection<K, V, I>["insert"] = (key, value) =>
@@ -187,19 +184,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
             record,
             (old) =>
               old === undefined
-                ? Result.void
-                : Result.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })),
+                ? Exit.void
+                : Exit.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })),
             shared
           )
         )
     )
 
   /** The step that deletes a record, where there is one. */
-  const removal = (reader: Reader, key: ByteString): Result.Result<Step<boolean>, EngineFailure> =>
-    Result.flatMap(reader.get(database, key), (old): Result.Result<Step<boolean>, EngineFailure> =>
+  const removal = (reader: Reader, key: ByteString): Effect.Effect<Step<boolean>, EngineFailure> =>
+    Settled.flatMap(reader.get(database, key, CollectionRecord.entriesOf), (old): Effect.Effect<
+      Step<boolean>,
+      EngineFailure
+    > =>
       old === undefined
-        ? Result.succeed({ result: false, writes: [] })
-        : Result.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
+        ? Exit.succeed({ result: false, writes: [] })
+        : Settled.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
 
   const removeRecord = (
     transaction: Transaction | undefined,
@@ -208,8 +208,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   ): Effect.Effect<boolean, CommitError | Closed> => {
     const step = (reader: Reader) => removal(reader, key)
     return isExact
-      ? access.exactRemovingStep(transaction, current(step), () => [database, key, null])
-      : access.removingStep(transaction, step)
+      ? StoreAccess.step(access, transaction, current(step), {
+        isDeleting: true,
+        exact: () => [database, key, null]
+      })
+      : StoreAccess.step(access, transaction, step, { isDeleting: true })
   }
 
   const deleteKey: Collection<K, V, I>["delete"] = (key) =>
@@ -217,7 +220,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       enterToWrite((transaction) =>
         hasIndexes
           ? Effect.asVoid(removeRecord(transaction, bytes, isAlwaysExact))
-          : access.remove(transaction, [[database, bytes, null]])
+          : StoreAccess.remove(access, transaction, [[database, bytes, null]])
       ))
 
   const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
@@ -229,7 +232,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         )
       ))
 
-  const update = CollectionUpdate.make(access, holder.core, definition, writes, {
+  const update = CollectionUpdate.make(access, definition, writes, {
     current,
     enterToWrite,
     removal
@@ -246,7 +249,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
     if (!hasIndexes) {
       const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
-      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
+      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
     }
     yield* transactions.withTransaction(
       enterToWrite((transaction) =>
@@ -262,7 +265,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
     if (!hasIndexes) {
       const all = fromWrites(keys.map((key) => [database, key, null]))
-      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
+      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
     }
     yield* transactions.withTransaction(
       enterToWrite((transaction) =>
@@ -275,7 +278,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const all = new WriteSet()
     all.clear(database)
     for (const index of indexes.values()) all.clear(index.database)
-    return access.writeAll(transaction, all)
+    return StoreAccess.writeAll(access, transaction, all)
   })
 
   // ---------------------------------------------------------------------------
@@ -284,7 +287,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const reads = TypedRanges.makeReads<K, K, V>(
     {
-      open,
+      open: (options, resolve) => RecordStream.open(access, options, resolve),
       name,
       database,
       codec: keyCodec,
@@ -308,7 +311,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       return Effect.map(
         TypedRanges.toKeyRange(keyCodec, prefix, false),
         (range) =>
-          ChangeStream.make(holder, access, {
+          ChangeStream.make(access, {
             database,
             range,
             capacity,
@@ -341,7 +344,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     ...reads,
     first: readOne(false),
     last: readOne(true),
-    size: access.read((reader) => Effect.fromResult(reader.count(database))),
+    size: StoreAccess.read(access, (reader) => reader.count(database)),
     changes
   }
 }

@@ -2,14 +2,15 @@
  * What a collection writes for a record: the record, and its entries in the indexes.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import type { PendingChecks, Reader } from "../../Backend.ts"
 import { UniqueViolation } from "../../CollectionError.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { Reader, Write } from "../../Engine.ts"
+import type { Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { type EngineFailure, type KeyEncoding, ValueEncoding } from "../../StoreError.ts"
-import type { EntryDeletions } from "../commit/foreignCommits.ts"
 import { keyOf } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
 import { tooLong } from "../value/valueCodec.ts"
@@ -27,7 +28,9 @@ export interface NewRecord {
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
 
-/** What a collection writes. */
+type EntryDeletions = PendingChecks["entryDeletions"] extends Map<string, infer F> ? F : never
+
+/** What a collection writes. The entries of the record that is there, `old`, are those that it says it has. */
 export type CollectionWrites<V extends ValueSchema, R> = {
   /** Encodes a record with its entries. */
   readonly encode: (
@@ -38,14 +41,14 @@ export type CollectionWrites<V extends ValueSchema, R> = {
   readonly toPut: (
     reader: Reader,
     record: NewRecord,
-    old: Uint8Array | undefined
-  ) => Result.Result<ReadonlyArray<Write>, UniqueViolation | EngineFailure>
+    old: ReadonlyArray<CollectionRecord.IndexEntry> | undefined
+  ) => Effect.Effect<ReadonlyArray<Write>, UniqueViolation | EngineFailure>
   /** The writes that delete what is under a key. */
   readonly toDelete: (
     reader: Reader,
     key: ByteString,
-    old: Uint8Array
-  ) => Result.Result<ReadonlyArray<Write>, EngineFailure>
+    old: ReadonlyArray<CollectionRecord.IndexEntry>
+  ) => Effect.Effect<ReadonlyArray<Write>, EngineFailure>
   /** The writes that delete the entries of what is there, but those that a record written over it keeps. */
   readonly entryDeletions: EntryDeletions
 }
@@ -99,16 +102,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
     )
 
-  /** The record that has a key in a unique index. */
-  const holderOf = (
+  type MadeIndex = Index<V["Type"], I[keyof I]>
+
+  /** Entries with the indexes that they are in, and the keys of the records that have them in a unique index. */
+  type HeldEntry = readonly [index: MadeIndex, indexKey: ByteString, holder: ByteString | undefined]
+
+  /** Reads which records have keys in unique indexes. */
+  const withHolders = (
     reader: Reader,
-    index: Index<V["Type"], I[keyof I]>,
-    indexKey: ByteString
-  ): Result.Result<ByteString | undefined, EngineFailure> =>
-    Result.map(
-      reader.get(index.database, indexKey),
-      (value) => value === undefined ? undefined : keyOf(value)
-    )
+    entries: ReadonlyArray<CollectionRecord.IndexEntry>
+  ): Effect.Effect<ReadonlyArray<HeldEntry>, EngineFailure> =>
+    Settled.allReads(entries.flatMap(([place, indexKey]): ReadonlyArray<Effect.Effect<HeldEntry, EngineFailure>> => {
+      const index = byPlace.get(place)
+      if (index === undefined) return []
+      if (!index.isUnique) return [Exit.succeed([index, indexKey, undefined] as const)]
+      return [Settled.map(reader.get(index.database, indexKey, keyOf), (holder) => [index, indexKey, holder] as const)]
+    }))
 
   /** The writes that delete the entries of a record that it does not keep. */
   const toDeleteEntries = (
@@ -116,68 +125,63 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     key: ByteString,
     entries: ReadonlyArray<CollectionRecord.IndexEntry>,
     kept: ReadonlyArray<CollectionRecord.IndexEntry>
-  ): Result.Result<ReadonlyArray<Write>, EngineFailure> => {
+  ): Effect.Effect<ReadonlyArray<Write>, EngineFailure> => {
+    if (entries.length === 0) return Exit.succeed([])
     const isKept = new Set(kept.map(CollectionRecord.nameOf))
-    const writes: Array<Write> = []
-    for (const entry of entries) {
-      const [place, indexKey] = entry
-      const index = byPlace.get(place)
-      if (index === undefined || isKept.has(CollectionRecord.nameOf(entry))) continue
-      if (index.isUnique) {
-        // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
-        const holder = holderOf(reader, index, indexKey)
-        if (Result.isFailure(holder)) return Result.fail(holder.failure)
-        if (holder.success !== key) continue
-      }
-      writes.push([index.database, entryKey(index, indexKey, key), null])
-    }
-    return Result.succeed(writes)
+    const dropped = entries.filter((entry) => !isKept.has(CollectionRecord.nameOf(entry)))
+    return Settled.map(
+      withHolders(reader, dropped),
+      (held) =>
+        held.flatMap(([index, indexKey, holder]): ReadonlyArray<Write> =>
+          // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
+          index.isUnique && holder !== key ? [] : [[index.database, entryKey(index, indexKey, key), null]]
+        )
+    )
   }
 
-  const toPut: CollectionWrites<V, never>["toPut"] = (reader, { bytes, entries, key }, old) => {
-    const deletions = toDeleteEntries(reader, key, old === undefined ? [] : CollectionRecord.entriesOf(old), entries)
-    if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
-    const writes: Array<Write> = [[database, key, bytes], ...deletions.success]
-    for (const [place, indexKey] of entries) {
-      const index = byPlace.get(place)
-      if (index === undefined) continue
-      if (index.isUnique) {
-        const holder = holderOf(reader, index, indexKey)
-        if (Result.isFailure(holder)) return Result.fail(holder.failure)
-        if (holder.success !== undefined && holder.success !== key) {
-          return Result.fail(
-            new UniqueViolation({
-              collection: name,
-              index: index.name,
-              indexKey: index.key.show(indexKey),
-              key: keyCodec.show(key),
-              existingKey: keyCodec.show(holder.success)
-            })
-          )
+  const violation = (index: MadeIndex, indexKey: ByteString, key: ByteString, existing: ByteString) =>
+    new UniqueViolation({
+      collection: name,
+      index: index.name,
+      indexKey: index.key.show(indexKey),
+      key: keyCodec.show(key),
+      existingKey: keyCodec.show(existing)
+    })
+
+  /** The writes that enter a record into its indexes, unless another record has one of its keys in a unique index. */
+  const toEnter = (
+    reader: Reader,
+    { entries, key }: NewRecord
+  ): Effect.Effect<ReadonlyArray<Write>, UniqueViolation | EngineFailure> =>
+    Settled.flatMap(
+      withHolders(reader, entries),
+      (held): Exit.Exit<ReadonlyArray<Write>, UniqueViolation> => {
+        const writes: Array<Write> = []
+        for (const [index, indexKey, holder] of held) {
+          if (holder !== undefined && holder !== key) return Exit.fail(violation(index, indexKey, key, holder))
+          writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
         }
+        return Exit.succeed(writes)
       }
-      writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
-    }
-    return Result.succeed(writes)
-  }
+    )
 
   return {
     encode,
-    toPut,
+    toPut: (reader, record, old) =>
+      Settled.flatMap(toDeleteEntries(reader, record.key, old ?? [], record.entries), (deletions) =>
+        Settled.map(
+          toEnter(reader, record),
+          (entries): ReadonlyArray<Write> => [[database, record.key, record.bytes], ...deletions, ...entries]
+        )),
     toDelete: (reader, key, old) =>
-      Result.map(
-        toDeleteEntries(reader, key, CollectionRecord.entriesOf(old), []),
+      Settled.map(
+        toDeleteEntries(reader, key, old, []),
         (deletions): ReadonlyArray<Write> => [[database, key, null], ...deletions]
       ),
     entryDeletions: (present, key, write) =>
-      Result.flatMap(present.get(database, key), (old) =>
-        old === undefined
-          ? Result.succeed([])
-          : toDeleteEntries(
-            present,
-            key,
-            CollectionRecord.entriesOf(old),
-            write === null ? [] : CollectionRecord.entriesOf(write)
-          ))
+      Settled.flatMap(
+        present.get(database, key, CollectionRecord.entriesOf),
+        (old) => toDeleteEntries(present, key, old ?? [], write === null ? [] : CollectionRecord.entriesOf(write))
+      )
   }
 }

@@ -8,12 +8,12 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
-import * as Result from "effect/Result"
 import type { Batch, Environment, Write } from "../../Engine.ts"
 import type { CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions, qualifiedKey } from "../buffer/writeSet.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
+import * as Settled from "../settled.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import type { Metrics } from "./metrics.ts"
 
@@ -105,7 +105,7 @@ const workOf = (
 ): MapGrowth.Work => ({
   plan: (present, transactionId) => {
     Memtable.enterTransaction(memtable)
-    return Result.map(foreignCommits.repair(writes, memtable.seenForeign, present, transactionId), (repaired) => ({
+    return Settled.map(foreignCommits.repair(writes, memtable.seenForeign, present, transactionId), (repaired) => ({
       clear: [],
       writes: repaired
     }))

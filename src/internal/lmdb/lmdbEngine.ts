@@ -22,10 +22,10 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import { ABORT, type Database, openAsClass, type RootDatabase } from "lmdb"
 import { Buffer } from "node:buffer"
 import { statSync } from "node:fs"
@@ -236,18 +236,18 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
   const identity = FileIdentity.of(file, FileCheck.lockFileOf(path, file, options.subdirectory), storeLock)
 
   /** Runs a call of the library, whose every error is an `EngineFailure`. */
-  const run = <A>(operation: string, call: (files: Files) => A): Result.Result<A, EngineFailure> => {
+  const run = <A>(operation: string, call: (files: Files) => A): Exit.Exit<A, EngineFailure> => {
     try {
       if (files === undefined) throw new Error("the environment is closed")
-      return Result.succeed(call(files))
+      return Exit.succeed(call(files))
     } catch (cause) {
-      return Result.fail(failure(operation)(cause))
+      return Exit.fail(failure(operation)(cause))
     }
   }
 
   const mustResize = (): boolean => files !== undefined && files.isPinned && !files.isShared && openSnapshots === 0
 
-  const read = <A>(operation: string, call: () => A): Result.Result<A, EngineFailure> => run(operation, () => call())
+  const read = <A>(operation: string, call: () => A): Exit.Exit<A, EngineFailure> => run(operation, () => call())
 
   const present = readPresent(() => files ?? noFiles, read)
 
@@ -285,7 +285,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
           // Processes that died while they read would keep the file from using its pages again.
           opened.root.readerCheck()
           // Without a slot for a reader there is none: a commit is worth more than what is read beside it.
-          before = Result.getOrUndefined(run("snapshot", openReader))
+          const reader = run("snapshot", openReader)
+          before = Exit.isSuccess(reader) ? reader.value : undefined
           if (!isWritable(opened)) throw new Error("the database is read-only")
           return transact(opened, { mapSize, file, abort: ABORT }, decide).then(end)
         },
@@ -329,8 +330,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     })
 
   const createDatabases = Effect.fnUntraced(function*(names: ReadonlyArray<string>) {
-    for (const name of names) yield* Effect.fromResult(openExisting(name))
-    const opened = yield* Effect.fromResult(run("create a database", (found) => found))
+    for (const name of names) yield* openExisting(name)
+    const opened = yield* run("create a database", (found) => found)
     const missing = names.filter((name) => !opened.databases.has(name))
     if (missing.length > 0 && !options.readOnly) yield* Effect.uninterruptible(makeDatabases(opened, missing))
   })
@@ -344,7 +345,8 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
       Effect.suspend((): Effect.Effect<void, EngineFailure> =>
         names.every((name) => files?.databases.has(name)) ? Effect.void : lock.alone(createDatabases(names))
       ),
-    get: (name, key) => view().get(name, key),
+    get: (name, key, decode) => view().get(name, key, decode),
+    getMany: (name, keys, decode) => view().getMany(name, keys, decode),
     has: (name, key) => view().has(name, key),
     read: (name, request) => view().read(name, request),
     count: (name) => {
@@ -365,7 +367,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
         }
       }),
     commit: (plan) =>
-      Effect.suspend(() => Effect.fromResult(run("commit", (opened) => opened))).pipe(
+      Effect.suspend(() => run("commit", (opened) => opened)).pipe(
         Effect.flatMap((opened): Effect.Effect<Outcome, EngineFailure> =>
           mustResize()
             ? Effect.succeed(new EngineFull({ mapSize, needed: mapSize }))
@@ -417,7 +419,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
         }
       }),
     backup: (target, { compact }) =>
-      Effect.suspend(() => Effect.fromResult(run("backup", (opened) => opened))).pipe(
+      Effect.suspend(() => run("backup", (opened) => opened)).pipe(
         Effect.flatMap(({ root }) => {
           // The library copies what it has open, this package what is at the path.
           const refused = options.encryptionKey === undefined ? undefined : identity.refusal("backup")

@@ -2,7 +2,7 @@
  * Reads the databases of a file in the way of the library: as they are at present, or
  * in a read transaction that stays as it is.
  */
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
@@ -17,7 +17,7 @@ interface ReadableDatabase<T> extends Readable<T> {
 }
 
 /** Runs a call of the library, whose every error is an `EngineFailure`. */
-type Run = <A>(operation: string, call: () => A) => Result.Result<A, EngineFailure>
+type Run = <A>(operation: string, call: () => A) => Exit.Exit<A, EngineFailure>
 
 /** What is read from. */
 interface Readables<T> {
@@ -36,6 +36,32 @@ const getFrom = <T>(
   return value === undefined ? undefined : expand(value, dictionary)
 }
 
+const nothing = Exit.succeed(undefined)
+
+/** Decodes a value that was found, while its bytes are valid. */
+const decodeFound = <A>(
+  found: Exit.Exit<Uint8Array | undefined, EngineFailure>,
+  decode: (bytes: Uint8Array) => A
+): Exit.Exit<A | undefined, EngineFailure> => {
+  if (Exit.isFailure(found)) return Exit.failCause(found.cause)
+  return found.value === undefined ? nothing : Exit.succeed(decode(found.value))
+}
+
+/** Finds values one after the other, and decodes each before the next is found. */
+const getEach = <A>(
+  keys: ReadonlyArray<ByteString>,
+  find: (key: ByteString) => Exit.Exit<Uint8Array | undefined, EngineFailure>,
+  decode: (bytes: Uint8Array, at: number) => A
+): Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure> => {
+  const values: Array<A | undefined> = []
+  for (const key of keys) {
+    const found = find(key)
+    if (Exit.isFailure(found)) return Exit.failCause(found.cause)
+    values.push(found.value === undefined ? undefined : decode(found.value, values.length))
+  }
+  return Exit.succeed(values)
+}
+
 /** How many records a database has at present. */
 export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
   database === undefined ? 0 : figure(database.getStats(), "entryCount")
@@ -49,7 +75,8 @@ const readRangeFrom = <T>(
 
 /** Reads what there is at present; inside of a write transaction what that has written. */
 export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
-  get: (name, key) => run("get", () => getFrom(files(), name, key)),
+  get: (name, key, decode) => decodeFound(run("get", () => getFrom(files(), name, key)), decode),
+  getMany: (name, keys, decode) => getEach(keys, (key) => run("get", () => getFrom(files(), name, key)), decode),
   has: (name, key) => run("has", () => files().databases.get(name)?.getBinaryFast(key) !== undefined),
   read: (name, request) => run("read", () => readRangeFrom(files(), name, request)),
   count: (name) => run("count", () => countPresent(files().databases.get(name)))
@@ -63,7 +90,9 @@ export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts:
   const options = { transaction }
   const { databases } = files
   return {
-    get: (name, key) => run("get", () => getFrom(files, name, key, options)),
+    get: (name, key, decode) => decodeFound(run("get", () => getFrom(files, name, key, options)), decode),
+    getMany: (name, keys, decode) =>
+      getEach(keys, (key) => run("get", () => getFrom(files, name, key, options)), decode),
     has: (name, key) => run("has", () => databases.get(name)?.getBinaryFast(key, options) !== undefined),
     read: (name, request) => run("read", () => readRangeFrom(files, name, request, transaction)),
     count: (name) =>

@@ -22,10 +22,10 @@
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type { Batch, EngineFull, Environment, Plan } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
+import * as Settled from "../settled.ts"
 import type { ReadersWriterLock } from "./readersWriterLock.ts"
 
 /** What one commit does. */
@@ -87,7 +87,7 @@ const smallestGrowth = 64 * 1024 * 1024
 const fewPages = 16
 
 const emptyWork: Work = {
-  plan: () => Result.succeed({ clear: [], writes: [] }),
+  plan: () => Exit.succeed({ clear: [], writes: [] }),
   size: 0,
   isFreeing: () => true
 }
@@ -166,7 +166,7 @@ const makeRoom = Effect.fnUntraced(function*(self: MapGrowth, full: EngineFull) 
 export const mapFull = (self: MapGrowth, pending: number): Effect.Effect<never, MapFull> =>
   Effect.suspend(() => {
     const { environment, maxMapSize } = self.options
-    const used = Result.match(environment.stats(), {
+    const used = Exit.match(environment.stats(), {
       onFailure: () => self.mapSize,
       onSuccess: (stats) => stats.fileBytes
     })
@@ -182,7 +182,7 @@ const transact = (self: MapGrowth, plan: Plan): Effect.Effect<void, EngineFull |
     const { environment, onApplied, onCommitted } = self.options
     let applied: Batch | undefined
     const commitPlanned = environment.commit((present, id) =>
-      Result.map(plan(present, id), (batch) =>
+      Settled.map(plan(present, id), (batch) =>
         batch === undefined ? undefined : {
           ...batch,
           onWritten: () => {
