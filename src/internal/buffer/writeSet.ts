@@ -4,7 +4,7 @@
  */
 import type { KeyRange, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import { contains } from "../../Range.ts"
+import { contains } from "../key/keyRange.ts"
 
 /** A write of one key: the bytes of a value, or `null` for a deletion. */
 export type PendingWrite = Uint8Array | null

@@ -9,9 +9,9 @@ import * as Stream from "effect/Stream"
 import type { Change } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import { contains } from "../../Range.ts"
 import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
 import type { CommittedChanges, Subscription } from "../commit/changeFeed.ts"
+import { contains } from "../key/keyRange.ts"
 import type { Holder, StoreAccess } from "./storeAccess.ts"
 
 /** Enough for a hundred full batches. */

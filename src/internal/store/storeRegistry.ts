@@ -17,9 +17,9 @@ import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../../Engine.ts"
-import * as Key from "../../Key.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
 import * as PendingWrites from "../commit/pendingWrites.ts"
+import * as KeyCodec from "../key/keyCodec.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
 import { disagreement } from "./optionAgreement.ts"
@@ -195,7 +195,7 @@ const enterFile = Effect.fnUntraced(
     const held: Held = {
       core,
       options: own,
-      keys: Key.make({ ...own.key, maxBytes: core.environment.maxKeyBytes })
+      keys: KeyCodec.make({ ...own.key, maxBytes: core.environment.maxKeyBytes })
     }
     const released = yield* Deferred.make<void>()
     const listeners = new Set<() => void>()
