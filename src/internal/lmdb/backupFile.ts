@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import { EngineFailure } from "../../StoreError.ts"
-import * as FileCheck from "./file/fileCheck.ts"
+import { makeFolder } from "./file/fileAccess.ts"
 import { failure } from "./lmdbErrors.ts"
 
 const alreadyExists = 17
@@ -42,7 +42,7 @@ export const write = Effect.fnUntraced(function*(
   const fail = failure("backup")
   const folder = target.subdirectory ? target.path : path.dirname(target.path)
   const file = target.subdirectory ? path.join(target.path, target.fileName) : target.path
-  yield* Effect.mapError(FileCheck.makeFolder(folder, target.fileMode), fail)
+  yield* Effect.mapError(makeFolder(folder, target.fileMode), fail)
   if (yield* Effect.mapError(fs.exists(file), fail)) {
     return yield* new EngineFailure({
       operation: "backup",

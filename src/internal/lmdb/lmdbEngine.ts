@@ -46,7 +46,7 @@ import { metaDatabase } from "../databases.ts"
 import * as AddressSpace from "./addressSpace.ts"
 import * as FileCheck from "./file/fileCheck.ts"
 import * as FileIdentity from "./file/fileIdentity.ts"
-import { lockFile } from "./file/fileOpening.ts"
+import { checkAndLock } from "./file/fileOpening.ts"
 import { maxReaders } from "./file/lockFile.ts"
 import { maxKeyBytes, maxValueBytes } from "./file/pageLayout.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
@@ -207,7 +207,7 @@ const checkMapSize = (mapSize: number, options: EngineOptions): Effect.Effect<vo
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
 const open = Effect.fnUntraced(function*(options: EngineOptions) {
-  const { file, lock, prepare, storeLock } = yield* lockFile(options)
+  const { file, lock, prepare, storeLock } = yield* checkAndLock(options)
   let mapSize = options.mapSize
   let files: Files | undefined
   let openSnapshots = 0
@@ -233,7 +233,7 @@ const open = Effect.fnUntraced(function*(options: EngineOptions) {
     Effect.mapError((error) => error._tag === "EngineFailure" ? refuse(options)(error) : error)
   )
   const path = yield* Path.Path
-  const identity = FileIdentity.of(file, FileCheck.lockFileOf(path, file, options.subdirectory), storeLock)
+  const identity = FileIdentity.make(file, FileCheck.lockFileOf(path, file, options.subdirectory), storeLock)
 
   /** Runs a call of the library, whose every error is an `EngineFailure`. */
   const run = <A>(operation: string, call: (files: Files) => A): Result.Result<A, EngineFailure> => {

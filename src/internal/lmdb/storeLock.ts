@@ -47,7 +47,7 @@ import {
 import { hostname } from "node:os"
 import * as process from "node:process"
 import type { EngineFailure, OpenFailed } from "../../StoreError.ts"
-import { refuse } from "./file/fileAccess.ts"
+import { openFailed } from "./file/fileAccess.ts"
 import { failure, refuse as refuseToOpen } from "./lmdbErrors.ts"
 import * as PackageCopies from "./packageCopies.ts"
 import * as StoreHolders from "./storeHolders.ts"
@@ -370,7 +370,7 @@ const committingWith = (handle: Handle): StoreLock["committing"] => (use) => {
 // ---------------------------------------------------------------------------
 
 const withoutNative = (path: string) => (cause: unknown): OpenFailed =>
-  refuse(
+  openFailed(
     path,
     "LockUnavailable",
     "the library fs-native-extensions, which locks a store against other processes, cannot be loaded: it has no " +
@@ -380,7 +380,7 @@ const withoutNative = (path: string) => (cause: unknown): OpenFailed =>
   )
 
 const withoutLocks = (path: string) => (cause: unknown): OpenFailed =>
-  refuse(
+  openFailed(
     path,
     "LockUnavailable",
     `this file system has no locks: ${Predicate.isError(cause) ? cause.message : String(cause)}. ` +

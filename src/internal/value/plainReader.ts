@@ -125,7 +125,7 @@ const readSixteen = (b: Buffer, at: number): string =>
     asciiAt(b, at + 15)
   )
 
-/** Reads ASCII text of up to 16 characters: makes a text of eight or sixteen bytes, and cuts off what is after the end. */
+/** Reads ASCII text of up to 16 characters: makes a string of eight or sixteen bytes, and cuts it to its length. */
 const readShort = (bytes: Buffer, start: number, length: number): string => {
   if (length === 1) return fromCharCode(asciiAt(bytes, start))
   return (length <= 8 ? readEight(bytes, start) : readSixteen(bytes, start)).slice(0, length)

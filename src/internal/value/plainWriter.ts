@@ -350,7 +350,7 @@ const writeUndefined = (self: PlainWriter): boolean => {
   return true
 }
 
-/** Writes an item that is inside `depth` other items. Returns `false`, which ends the writing, if the value is not plain. */
+/** Writes an item that is inside `depth` other items. Returns `false` if the value is not plain; the caller then stops. */
 const writeItem = (self: PlainWriter, value: unknown, depth: number): boolean => {
   switch (typeof value) {
     case "string":
