@@ -130,7 +130,7 @@ const isPowerOfTwo = (n: number): boolean => n > 0 && (n & (n - 1)) === 0
 /** Reads meta page 0 or 1 at an offset; returns `undefined` if it is not one. */
 export const readMeta = (head: DataView, at: number, number: bigint): DatabaseHeader | undefined => {
   if (head.byteLength < at + metaBytes) return undefined
-  const pageSize = head.getUint32(at + offsetOf.pageSize, true)
+  const bytesOfPage = head.getUint32(at + offsetOf.pageSize, true)
   const transactionId = head.getBigUint64(at + offsetOf.transactionId, true)
   const freeList = treeAt(head, at + offsetOf.freeList)
   const names = treeAt(head, at + offsetOf.names)
@@ -139,12 +139,12 @@ export const readMeta = (head: DataView, at: number, number: bigint): DatabaseHe
     head.getUint32(at + offsetOf.magic, true) === magicNumber &&
     (head.getUint32(at + offsetOf.version, true) & 0xffff) === dataVersion &&
     (freeList.flags & 0xff) === integerKeysFlag && (names.flags & 0xff) === 0 &&
-    isPowerOfTwo(pageSize) && pageSize >= 512 && pageSize <= largestPageSize &&
+    isPowerOfTwo(bytesOfPage) && bytesOfPage >= 512 && bytesOfPage <= largestPageSize &&
     // To find the newer meta page, the engine uses this number and not the position.
     (transactionId === 0n || transactionId % 2n === number)
   if (!isMeta) return undefined
   return {
-    pageSize,
+    pageSize: bytesOfPage,
     transactionId,
     lastPage: Number(head.getBigUint64(at + offsetOf.lastPage, true)),
     freeList,
