@@ -163,7 +163,7 @@ export const deletionsAhead = ({ freeing, groups, writes }: Memtable): ReadonlyA
     seen.add(group)
     // LMDB may have some writes of the group already.
     const pending = [...group.values()].filter((member) => writes.get(...member) !== undefined)
-    if (pending.every(isAhead)) ahead.push(pending.map((member): Write => [...member, null]))
+    if (pending.every(isAhead)) ahead.push(pending.map(([owner, pendingKey]): Write => [owner, pendingKey, null]))
   }
   return ahead
 }
