@@ -69,7 +69,7 @@ const mostBytes = (bytes: number, unmapped: number, kept = otherBytes): number =
 
 const explain = (bytes: number, most: number): string => {
   const [wanted, possible] = [bytes, most].map((size) => ByteSize.format(ByteSize.bytes(Math.max(0, Math.floor(size)))))
-  return `a map of ${wanted} does not fit into the address space of this process, which has room for ${possible} at most` +
+  return `a map of ${wanted} does not fit into the address space of this process, where at most ${possible} are free` +
     (isLimited() ? "; it runs under a limit (ulimit -v)" : "")
 }
 
