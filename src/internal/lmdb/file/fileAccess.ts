@@ -18,7 +18,7 @@ export const ownerOnly = 0o600
 export const isWritableByAnybody = (mode: number): boolean => (mode & 0o222) !== 0
 
 /** The mode of a new folder for files of a mode: those who may read the files may also search the folder. */
-export const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
+const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
 
 /** Makes the error of a store that cannot be opened. */
 export const openFailed = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>

@@ -59,7 +59,7 @@ export interface Tree {
 }
 
 /** Reads the description of a database. */
-export const treeAt = (view: DataView, at: number): Tree => {
+const treeAt = (view: DataView, at: number): Tree => {
   const root = view.getBigUint64(at + 40, true)
   return {
     flags: view.getUint16(at + 4, true),
