@@ -10,7 +10,7 @@ export const toBuffer = (bytes: string): Buffer => Buffer.from(bytes, "latin1")
 /** Whether text, or a byte string, has only ASCII characters. */
 export const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)
 
-/** An encoding of text. It gives and takes byte strings, which have one character from U+0000 to U+00FF for each byte. */
+/** An encoding of text. It uses byte strings, which have one character from U+0000 to U+00FF for each byte. */
 export interface TextEncoding {
   /** Matches the characters that the encoding cannot express. */
   readonly inexpressible: RegExp

@@ -55,7 +55,7 @@ export interface PlainWriter {
   readonly lastNumbers: Array<number>
 }
 
-/** The size of a chunk, in bytes. It holds many small values; a larger value gets a chunk of its own. */
+/** The size of a chunk, in bytes. It has room for many small values; a larger value gets its own chunk. */
 const chunkBytes = 16_384
 
 /** Text of up to 31 characters is written character by character, which is faster than `Buffer.write`. */

@@ -28,7 +28,7 @@ export interface FieldTrie {
 
 /** The structures of a store. Only the functions of this module change it. */
 export interface RecordStructures {
-  /** The known structures. Each stands at the index of its number; an empty one stands for a damaged definition. */
+  /** The known structures. The index of a structure is its number. An empty structure replaces a damaged definition. */
   readonly known: Array<Structure>
   /** The structures that are worth a definition, until the store takes them. */
   candidates: Array<Structure>

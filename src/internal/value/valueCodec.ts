@@ -64,7 +64,7 @@ export interface UnknownStructure {
   readonly _tag: "UnknownStructure"
   /** The number of the structure. */
   readonly number: number
-  /** What is wrong with the bytes, if nobody knows the structure. */
+  /** What is wrong with the bytes if the store does not know the structure either. */
   readonly detail: string
 }
 
