@@ -14,6 +14,7 @@ import * as process from "node:process"
 import { fileURLToPath } from "node:url"
 import type { RangeRequest } from "../../src/Engine.ts"
 import { catalogDatabase, metaDatabase } from "../../src/internal/databases.ts"
+import * as KeyCodec from "../../src/internal/key/keyCodec.ts"
 import * as OrderedKeyCodec from "../../src/internal/key/orderedKeyCodec.ts"
 import { formatKey, formatVersion } from "../../src/internal/lmdb/lmdbBatch.ts"
 import { pageSize } from "../../src/internal/lmdb/mapSize.ts"
@@ -157,7 +158,7 @@ const encodeKey = (encoding: string) => (source: string): string => {
   assert.include(["", "utf16le"], encoding)
   const key = DesignPage.evaluate(source)
   if (typeof key !== "string" && !(key instanceof Uint8Array)) return assert.fail(`${source} is no key`)
-  const keys = Key.make(encoding === "utf16le" ? { encoding } : {})
+  const keys = KeyCodec.make(encoding === "utf16le" ? { encoding } : {})
   return hexOfKey(Result.getOrThrow(keys.encode(key)))
 }
 

@@ -24,7 +24,7 @@ describe("an option mapSize", () => {
         const error = yield* Effect.flip(Effect.scoped(Store.make({ path, mapSize })))
         assert.strictEqual(error.reason, "BadOption")
         assert.strictEqual(error.option, "mapSize")
-        assert.include(error.detail, "addresses of this process")
+        assert.include(error.detail, "address space of this process")
         assert.notInclude(readdirSync(path), "data.mdb")
       })
   )
@@ -82,7 +82,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
           assert.deepStrictEqual(rest, { hasWritten: true, wrong: 0, small: 1, later: "EngineFailure" })
           const { detail, ...kind } = error
           assert.deepStrictEqual(kind, { _tag: "EngineFailure", code: 12, isRetryable: true })
-          assert.match(detail, /a map of .* has no place .* at most .*ulimit -v/)
+          assert.match(detail, /a map of .* does not fit .* at most .*ulimit -v/)
         })
     )
 

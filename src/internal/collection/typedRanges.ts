@@ -12,9 +12,9 @@ import type { CollectionRange, Undecodable } from "../../CollectionService.ts"
 import type { Bound, KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
-import { afterPrefix, intersect } from "../../Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import * as CallArguments from "../key/callArguments.ts"
+import { afterPrefix, intersect } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
 import {
   type Converted,

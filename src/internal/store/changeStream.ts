@@ -10,8 +10,8 @@ import type { CommittedChanges, Subscription } from "../../Backend.ts"
 import type { Change } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import { contains } from "../../Range.ts"
 import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
+import { contains } from "../key/keyRange.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
 /** Enough for a hundred full batches. */

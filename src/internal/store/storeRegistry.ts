@@ -17,8 +17,8 @@ import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../../Engine.ts"
-import * as Key from "../../Key.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
+import * as KeyCodec from "../key/keyCodec.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
 import { disagreement } from "./optionAgreement.ts"
@@ -194,7 +194,7 @@ const enterFile = Effect.fnUntraced(
     const held: Held = {
       core,
       options: own,
-      keys: Key.make({ ...own.key, maxBytes: core.backend.maxKeyBytes })
+      keys: KeyCodec.make({ ...own.key, maxBytes: core.backend.maxKeyBytes })
     }
     const released = yield* Deferred.make<void>()
     const listeners = new Set<() => void>()
