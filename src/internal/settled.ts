@@ -65,10 +65,14 @@ export const catchError = <A, E, R, B, E2, R2>(
 }
 
 /** Gives the values of reads, in their order; those that wait are made at the same time. */
-export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> =>
-  reads.every(isSucceeded)
-    ? Exit.succeed(reads.map(({ value }) => value))
-    : Effect.all(reads, { concurrency: "unbounded" })
+export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> => {
+  const values: Array<A> = []
+  for (const read of reads) {
+    if (!isSucceeded(read)) return Effect.all(reads, { concurrency: "unbounded" })
+    values.push(read.value)
+  }
+  return Exit.succeed(values)
+}
 
 /** Gives the values of effects, in their order. */
 export const all = <A, E, R>(

@@ -24,6 +24,10 @@ export interface NewRecord {
   readonly entries: ReadonlyArray<CollectionRecord.IndexEntry>
 }
 
+const noHolder = Exit.succeed(undefined)
+
+const noWrites = Exit.succeed<ReadonlyArray<Write>>([])
+
 /** Where an index has a record: a unique one under its key, another under that and the record's own. */
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
@@ -104,20 +108,27 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   type MadeIndex = Index<V["Type"], I[keyof I]>
 
-  /** Entries with the indexes that they are in, and the keys of the records that have them in a unique index. */
-  type HeldEntry = readonly [index: MadeIndex, indexKey: ByteString, holder: ByteString | undefined]
+  /** Entries in indexes, and the keys of the records that have them in a unique index. */
+  interface HeldEntries {
+    readonly entries: ReadonlyArray<readonly [index: MadeIndex, indexKey: ByteString]>
+    readonly holders: ReadonlyArray<ByteString | undefined>
+  }
 
   /** Reads which records have keys in unique indexes. */
   const withHolders = (
     reader: Reader,
-    entries: ReadonlyArray<CollectionRecord.IndexEntry>
-  ): Effect.Effect<ReadonlyArray<HeldEntry>, EngineFailure> =>
-    Settled.allReads(entries.flatMap(([place, indexKey]): ReadonlyArray<Effect.Effect<HeldEntry, EngineFailure>> => {
+    named: ReadonlyArray<CollectionRecord.IndexEntry>
+  ): Effect.Effect<HeldEntries, EngineFailure> => {
+    const entries: Array<readonly [MadeIndex, ByteString]> = []
+    const reads: Array<Effect.Effect<ByteString | undefined, EngineFailure>> = []
+    for (const [place, indexKey] of named) {
       const index = byPlace.get(place)
-      if (index === undefined) return []
-      if (!index.isUnique) return [Exit.succeed([index, indexKey, undefined] as const)]
-      return [Settled.map(reader.get(index.database, indexKey, keyOf), (holder) => [index, indexKey, holder] as const)]
-    }))
+      if (index === undefined) continue
+      entries.push([index, indexKey])
+      reads.push(index.isUnique ? reader.get(index.database, indexKey, keyOf) : noHolder)
+    }
+    return Settled.map(Settled.allReads(reads), (holders) => ({ entries, holders }))
+  }
 
   /** The writes that delete the entries of a record that it does not keep. */
   const toDeleteEntries = (
@@ -126,17 +137,19 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     entries: ReadonlyArray<CollectionRecord.IndexEntry>,
     kept: ReadonlyArray<CollectionRecord.IndexEntry>
   ): Effect.Effect<ReadonlyArray<Write>, EngineFailure> => {
-    if (entries.length === 0) return Exit.succeed([])
+    if (entries.length === 0) return noWrites
     const isKept = new Set(kept.map(CollectionRecord.nameOf))
     const dropped = entries.filter((entry) => !isKept.has(CollectionRecord.nameOf(entry)))
-    return Settled.map(
-      withHolders(reader, dropped),
-      (held) =>
-        held.flatMap(([index, indexKey, holder]): ReadonlyArray<Write> =>
-          // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
-          index.isUnique && holder !== key ? [] : [[index.database, entryKey(index, indexKey, key), null]]
-        )
-    )
+    if (dropped.length === 0) return noWrites
+    return Settled.map(withHolders(reader, dropped), (held) => {
+      const writes: Array<Write> = []
+      for (const [at, [index, indexKey]] of held.entries.entries()) {
+        // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
+        if (index.isUnique && held.holders[at] !== key) continue
+        writes.push([index.database, entryKey(index, indexKey, key), null])
+      }
+      return writes
+    })
   }
 
   const violation = (index: MadeIndex, indexKey: ByteString, key: ByteString, existing: ByteString) =>
@@ -157,7 +170,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       withHolders(reader, entries),
       (held): Exit.Exit<ReadonlyArray<Write>, UniqueViolation> => {
         const writes: Array<Write> = []
-        for (const [index, indexKey, holder] of held) {
+        for (const [at, [index, indexKey]] of held.entries.entries()) {
+          const holder = held.holders[at]
           if (holder !== undefined && holder !== key) return Exit.fail(violation(index, indexKey, key, holder))
           writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
         }

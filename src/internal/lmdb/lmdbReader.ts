@@ -7,6 +7,7 @@ import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { expand } from "./compressedValue.ts"
+import { failure } from "./lmdbErrors.ts"
 import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
 import { figure } from "./pageCount.ts"
 
@@ -48,16 +49,23 @@ const decodeFound = <A>(
 }
 
 /** Finds values one after the other, and decodes each before the next is found. */
-const getEach = <A>(
+const getEach = <A, T>(
+  readables: Exit.Exit<Readables<T>, EngineFailure>,
+  name: string,
   keys: ReadonlyArray<ByteString>,
-  find: (key: ByteString) => Exit.Exit<Uint8Array | undefined, EngineFailure>,
-  decode: (bytes: Uint8Array, at: number) => A
+  decode: (bytes: Uint8Array, at: number) => A,
+  options?: { readonly transaction: T }
 ): Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure> => {
+  if (Exit.isFailure(readables)) return Exit.failCause(readables.cause)
   const values: Array<A | undefined> = []
   for (const key of keys) {
-    const found = find(key)
-    if (Exit.isFailure(found)) return Exit.failCause(found.cause)
-    values.push(found.value === undefined ? undefined : decode(found.value, values.length))
+    let found: Uint8Array | undefined
+    try {
+      found = getFrom(readables.value, name, key, options)
+    } catch (cause) {
+      return Exit.fail(failure("get")(cause))
+    }
+    values.push(found === undefined ? undefined : decode(found, values.length))
   }
   return Exit.succeed(values)
 }
@@ -76,7 +84,7 @@ const readRangeFrom = <T>(
 /** Reads what there is at present; inside of a write transaction what that has written. */
 export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
   get: (name, key, decode) => decodeFound(run("get", () => getFrom(files(), name, key)), decode),
-  getMany: (name, keys, decode) => getEach(keys, (key) => run("get", () => getFrom(files(), name, key)), decode),
+  getMany: (name, keys, decode) => getEach(run("get", files), name, keys, decode),
   has: (name, key) => run("has", () => files().databases.get(name)?.getBinaryFast(key) !== undefined),
   read: (name, request) => run("read", () => readRangeFrom(files(), name, request)),
   count: (name) => run("count", () => countPresent(files().databases.get(name)))
@@ -91,8 +99,7 @@ export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts:
   const { databases } = files
   return {
     get: (name, key, decode) => decodeFound(run("get", () => getFrom(files, name, key, options)), decode),
-    getMany: (name, keys, decode) =>
-      getEach(keys, (key) => run("get", () => getFrom(files, name, key, options)), decode),
+    getMany: (name, keys, decode) => getEach(run("get", () => files), name, keys, decode, options),
     has: (name, key) => run("has", () => databases.get(name)?.getBinaryFast(key, options) !== undefined),
     read: (name, request) => run("read", () => readRangeFrom(files, name, request, transaction)),
     count: (name) =>

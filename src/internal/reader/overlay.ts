@@ -75,18 +75,22 @@ const getManyOver = <A>(
   const values: Array<A | undefined> = []
   const missing: Array<number> = []
   const missingKeys: Array<ByteString> = []
-  for (const [at, key] of keys.entries()) {
+  const isCleared = writes.isCleared(database)
+  for (const key of keys) {
     const write = writes.get(database, key)
-    values.push(write === undefined || write === null ? undefined : decode(write, at))
-    if (write !== undefined || writes.isCleared(database)) continue
-    missing.push(at)
-    missingKeys.push(key)
+    if (write === undefined && !isCleared) {
+      missing.push(values.length)
+      missingKeys.push(key)
+    }
+    values.push(write === undefined || write === null ? undefined : decode(write, values.length))
   }
   if (missing.length === 0) return Exit.succeed(values)
   return Settled.map(
     base.getMany(database, missingKeys, (bytes, number) => decode(bytes, missing[number] ?? number)),
     (found) => {
-      for (const [number, at] of missing.entries()) values[at] = found[number]
+      if (found.length === keys.length) return found
+      let number = 0
+      for (const at of missing) values[at] = found[number++]
       return values
     }
   )

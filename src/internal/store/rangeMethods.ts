@@ -23,19 +23,34 @@ type ReadError = KeyEncoding | Closed | EngineFailure
 /** Turns a record into what a stream gives. */
 type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Effect.Effect<A, E>
 
-const projectAll = Effect.fnUntracedEager(function*<A, E>(
+/** Projects the records of a part, some of which have to wait. */
+const projectRest = Effect.fnUntraced(function*<A, E>(
+  items: Array<A>,
   part: ReadonlyArray<RecordStream.StoredRecord>,
   project: Project<A, E>
 ): Effect.fn.Return<RecordStream.Converted<A, E>> {
-  const items: Array<A> = []
-  for (const [key, bytes] of part) {
-    const projected = project(key, bytes)
-    const exit = Settled.isEnded(projected) ? projected : yield* Effect.exit(projected)
+  for (const [key, bytes] of part.slice(items.length)) {
+    const exit = yield* Effect.exit(project(key, bytes))
     if (Exit.isFailure(exit)) return { items, failed: Exit.failCause(exit.cause) }
     items.push(exit.value)
   }
   return { items }
 })
+
+/** Projects the records of a part, at once as long as none has to wait. */
+const projectAll = <A, E>(
+  part: ReadonlyArray<RecordStream.StoredRecord>,
+  project: Project<A, E>
+): Effect.Effect<RecordStream.Converted<A, E>> => {
+  const items: Array<A> = []
+  for (const [key, bytes] of part) {
+    const projected = project(key, bytes)
+    if (!Settled.isEnded(projected)) return projectRest(items, part, project)
+    if (Exit.isFailure(projected)) return Effect.succeed({ items, failed: Exit.failCause(projected.cause) })
+    items.push(projected.value)
+  }
+  return Effect.succeed({ items })
+}
 
 const bytesOf: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
 

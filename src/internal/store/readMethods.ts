@@ -99,23 +99,33 @@ const readAll = <N extends Key>(
       ? Exit.die("a value was read that was not asked for")
       : StoreAccess.decode(self, key, bytes)
   })
-  return Settled.flatMap(decodings, (read) => collect(named, read))
+  return Settled.flatMap(
+    decodings,
+    (read) =>
+      Settled.map(
+        Settled.all(read.filter((decoding) => decoding !== undefined)),
+        (values) => collect(named, read, values)
+      )
+  )
 }
 
-const collect = Effect.fnUntracedEager(function*<N extends Key>(
+/** Sorts keys into those that were found, with their values, and those that are missing. */
+const collect = <N extends Key>(
   named: ReadonlyArray<Named<N>>,
-  decodings: ReadonlyArray<Effect.Effect<unknown, ValueDecoding | EngineFailure> | undefined>
-) {
+  read: ReadonlyArray<unknown>,
+  values: ReadonlyArray<unknown>
+): Found<N> => {
   const found = new Map<N, unknown>()
   const missing: Array<N> = []
-  for (const [at, [name]] of named.entries()) {
-    const decoding = decodings[at]
+  let at = 0
+  let next = 0
+  for (const [name] of named) {
     // A key that is given twice keeps its first place.
-    if (decoding === undefined) missing.push(name)
-    else found.set(name, yield* decoding)
+    if (read[at++] === undefined) missing.push(name)
+    else found.set(name, values[next++])
   }
   return { found, missing }
-})
+}
 
 const getAll = <K extends Key, N extends Key>(
   self: Access,

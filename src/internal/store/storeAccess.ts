@@ -267,10 +267,8 @@ export const step = <A, E>(
 ): Effect.Effect<A, E | CommitError | Closed> => {
   if (transaction !== undefined) return stepInside(self, transaction, take)
   const { core: { backend }, options } = self.handle
-  return Effect.ensuring(
-    backend.step(take, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined }),
-    Effect.sync(() => defineStructures(self))
-  )
+  defineStructures(self)
+  return backend.step(take, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
 }
 
 /** Commits what was computed from some reads, outside of transactions; `false` where they would read something else now. */
