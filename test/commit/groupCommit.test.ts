@@ -1,12 +1,13 @@
 /** What is written as one, beside pending writes that fit with it, fit without it, or do not fit. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { EngineFull, type Write } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
+import * as StoreAccess from "../../src/internal/store/storeAccess.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
 import type { EngineFailure } from "../../src/StoreError.ts"
@@ -77,7 +78,7 @@ describe("a putMany beside pending writes", () => {
       const { asked, faulty, store } = yield* withPending
       const { access } = store[StoreInternals.TypeId]
       const group = ["record", "index"].map((key): Write => [recordsDatabase, ByteString(key), Uint8Array.of(1)])
-      yield* access.enterToWrite((transaction) => access.write(transaction, group))
+      yield* StoreAccess.enterToWrite(access, (transaction) => StoreAccess.write(access, transaction, group))
       yield* faulty.fail("commit", full)
       yield* store.putMany({ record: "new" })
       assert.deepStrictEqual(asked(), [
@@ -310,11 +311,12 @@ describe("units that wait for a commit", () => {
   it.effect("fail where the engine cannot say whether it holds", () =>
     Effect.gen(function*() {
       let fault: EngineFailure | undefined
+      const fails = () => Exit.fail(faults.readersFull)
       const { store } = yield* openWith({}, (environment) => ({
         commit: (plan) =>
           environment.commit((present, transactionId) =>
             plan(
-              fault === undefined ? present : { ...present, get: () => Result.fail(faults.readersFull) },
+              fault === undefined ? present : { ...present, get: fails, getMany: fails },
               transactionId
             )
           )

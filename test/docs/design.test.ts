@@ -24,7 +24,7 @@ import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import * as Key from "../../src/Key.ts"
 import type { KeySchema } from "../../src/KeySchema.ts"
 import * as DesignPage from "../support/designPage.ts"
-import { open } from "../support/environment.ts"
+import { open, valueOf } from "../support/environment.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
 
 const repository = fileURLToPath(new URL("../..", import.meta.url))
@@ -238,13 +238,13 @@ describe("the bytes of docs/design.md", () => {
       const stored = new Map<string, unknown>([[metaDatabase, [[hexOfKey(formatKey), hexOf(formatVersion)]]]])
       for (const database of environment.databases()) {
         if (database === catalogDatabase) continue
-        const { records } = Result.getOrThrow(environment.read(database, everything))
+        const { records } = valueOf(environment.read(database, everything))
         stored.set(database, records.map(([key, value]) => [hexOfKey(key), hexOf(value)]))
       }
       assert.deepStrictEqual(shown, stored)
 
       const catalog = blocks.find(({ kind }) => kind === "catalog")
-      const [[name, descriptor] = []] = Result.getOrThrow(environment.read(catalogDatabase, everything)).records
+      const [[name, descriptor] = []] = valueOf(environment.read(catalogDatabase, everything)).records
       if (catalog === undefined || descriptor === undefined) return assert.fail("there is no descriptor")
       assert.strictEqual(name, catalog.argument)
       assert.deepStrictEqual(
