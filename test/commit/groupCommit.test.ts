@@ -20,6 +20,8 @@ import { openWith } from "../support/streaming.ts"
 /** No room in a map that may not grow. */
 const full = new EngineFull({ mapSize: 1_048_576, needed: 1_048_577 })
 
+const fails = () => Exit.fail(faults.readersFull)
+
 /** A new store with two pending writes, and what its engine was asked to commit. */
 const withPending = Effect.gen(function*() {
   const opened = yield* faultyStore({ mapSize: "1 MiB", maxMapSize: "1 MiB", flushInterval: "Infinity" })
@@ -311,7 +313,6 @@ describe("units that wait for a commit", () => {
   it.effect("fail where the engine cannot say whether it holds", () =>
     Effect.gen(function*() {
       let fault: EngineFailure | undefined
-      const fails = () => Exit.fail(faults.readersFull)
       const { store } = yield* openWith({}, (environment) => ({
         commit: (plan) =>
           environment.commit((present, transactionId) =>

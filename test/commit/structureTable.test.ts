@@ -14,11 +14,12 @@ import * as process from "node:process"
 import { Collection, Engine, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
 import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
 import { recordsDatabase, structuresDatabase } from "../../src/internal/databases.ts"
+import { copyOf } from "../../src/internal/engineBytes.ts"
 import * as RecordStructures from "../../src/internal/value/recordStructures.ts"
 import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
-import { copy, valueOf } from "../support/environment.ts"
+import { valueOf } from "../support/environment.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { shapedRecord } from "../support/fixtures/shapes.ts"
 import { faultyStore, start, temporaryFolder, until, withStore } from "../support/harness.ts"
@@ -110,12 +111,12 @@ const openWithSharedMemory = Effect.fnUntraced(function*() {
     get: (database, key, decode) => {
       if (database === structuresDatabase) definitionReads++
       memory.fill(0xc1)
-      return reader.get(database, key, (bytes) => lend(copy(bytes), decode))
+      return reader.get(database, key, (bytes) => lend(copyOf(bytes), decode))
     },
     getMany: (database, keys, decode) => {
       if (database === structuresDatabase) definitionReads += keys.length
       memory.fill(0xc1)
-      return reader.getMany(database, keys, (bytes, at) => lend(copy(bytes), (lent) => decode(lent, at)))
+      return reader.getMany(database, keys, (bytes, at) => lend(copyOf(bytes), (lent) => decode(lent, at)))
     }
   })
   const opened = yield* openWith({}, (environment) => ({

@@ -52,14 +52,14 @@ const makeEngine = (records: ReadonlyMap<ByteString, Uint8Array>, partSizes: Rea
     const rest = last === undefined || wanted.length < size ? undefined : behind(request, last[0])
     return Exit.succeed({ records: given, rest })
   }
-  const valueIn = <A>(name: string, key: ByteString, decode: (bytes: Uint8Array) => A): A | undefined => {
+  const valueIn = <A>(name: string, key: ByteString, decode: (value: Uint8Array) => A): A | undefined => {
     const value = name === database ? records.get(key) : undefined
     return value === undefined ? undefined : decode(value)
   }
   const reader: Reader = {
     get: (name, key, decode) => Exit.succeed(valueIn(name, key, decode)),
     getMany: (name, keys, decode) =>
-      Exit.succeed(keys.map((key, at) => valueIn(name, key, (bytes) => decode(bytes, at)))),
+      Exit.succeed(keys.map((key, at) => valueIn(name, key, (value) => decode(value, at)))),
     has: (name, key) => Exit.succeed(name === database && records.has(key)),
     read,
     count: (name) => Exit.succeed(name === database ? records.size : 0)

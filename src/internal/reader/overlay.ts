@@ -47,7 +47,10 @@ const merge = (records: Records, writes: ReadonlyArray<PendingEntry>, { reverse,
   return merged
 }
 
-/** Counts the records of a database: those of the base, and what the writes add to them and take from them. */
+/**
+ * Counts the records of a database: those of the base, and what the writes add to them and take from them. A base that
+ * answers later must be a snapshot: it is asked twice.
+ */
 const countOver = (writes: Writes, base: Reader, database: string): Effect.Effect<number, EngineFailure> => {
   const isCleared = writes.isCleared(database)
   const keys: Array<ByteString> = []

@@ -121,6 +121,7 @@ const snapshotReader = (self: LazySnapshot): Effect.Effect<Reader, EngineFailure
     case "Opening":
       return Deferred.await(self.state.opened)
     case "Ended":
+      return Exit.die(new Error("a transaction that has ended is read"))
     case "Unopened": {
       const opening = self.store.openSnapshot()
       return Settled.isEnded(opening)

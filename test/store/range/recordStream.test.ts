@@ -88,8 +88,8 @@ describe("a stream", () => {
             ...snapshot,
             get: (database, key, decode) =>
               isFailing ? Exit.fail(faults.inputOutput) : snapshot.get(database, key, decode),
-            getMany: (database, keys, decode) =>
-              isFailing ? Exit.fail(faults.inputOutput) : snapshot.getMany(database, keys, decode)
+            getMany: (database, wanted, decode) =>
+              isFailing ? Exit.fail(faults.inputOutput) : snapshot.getMany(database, wanted, decode)
           }))
       }))
       const users = yield* Effect.provideService(openUsers, Store, store)
