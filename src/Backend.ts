@@ -230,6 +230,21 @@ export interface SubscriptionOptions {
 }
 
 /**
+ * Tells whether a collection is still as this process opened it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectionGuard {
+  /** Looks at what is stored about the collection. */
+  readonly isAsOpened: (present: Reader) => Effect.Effect<boolean, EngineFailure>
+  /** Lets this process write to the collection no more: another process has taken it over. */
+  readonly giveUp: () => void
+  /** Whether the collection was given up. */
+  readonly isGivenUp: () => boolean
+}
+
+/**
  * Checks of pending writes to a collection, which other processes may have changed since the writes were made.
  *
  * **Details**
@@ -241,8 +256,8 @@ export interface SubscriptionOptions {
  * @since 0.1.0
  */
 export interface PendingChecks {
-  /** By the names of collections: whether a collection is still as this process opened it. */
-  readonly guards: Map<string, (present: Reader) => Effect.Effect<boolean, EngineFailure>>
+  /** The guards of collections, by the names of these. */
+  readonly guards: Map<string, CollectionGuard>
   /** By databases of records: finds the writes that delete the index entries of a record which a pending write does not keep. */
   readonly entryDeletions: Map<
     string,
