@@ -6,6 +6,7 @@
  * a file that is being resized. JavaScript between two suspensions is a step of its own, so that
  * nothing else takes a permit.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { CommitRequest, Reader, Step } from "../../Backend.ts"
@@ -15,7 +16,7 @@ import { Closed, type CommitError, type EngineFailure, ReadOnly, type ValueDecod
 import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import * as Settled from "../settled.ts"
-import { currentOf, type Transaction } from "../transaction/transaction.ts"
+import * as Transaction from "../transaction/transaction.ts"
 import type { OpenStore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
@@ -60,18 +61,18 @@ export const refusal = ({ closed, handle }: StoreAccess): Effect.Effect<never, C
 /** Begins a call, with the transaction that its fiber is in. */
 export const enter = <A, E, R>(
   { closed, ended, handle }: StoreAccess,
-  use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
   Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
     if (handle.isClosed()) return closed
-    const transaction = currentOf(fiber, handle.core)
+    const transaction = Transaction.currentOf(fiber, handle.core)
     return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
   })
 
 /** Begins a write. */
 export const enterToWrite = <A, E, R>(
   self: StoreAccess,
-  use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
   enter(self, (transaction): Effect.Effect<A, E | ReadOnly, R> => {
     const { path, readOnly } = self.handle.options
@@ -89,7 +90,7 @@ export const enterToWrite = <A, E, R>(
 export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined => {
   const { core, options } = handle
   return handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
-      currentOf(fiber, core) !== undefined
+      Transaction.currentOf(fiber, core) !== undefined
     ? undefined
     : core.backend.reader
 }
@@ -136,10 +137,19 @@ export const readLive = <A, E, R>(
 /** Reads in a transaction, which may have ended while the call waited. */
 const readInside = <A, E, R>(
   self: StoreAccess,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   use: (reader: Reader) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
-  whenReadable(self, (): Effect.Effect<A, E | Closed, R> => transaction.isOpen() ? use(transaction.reader) : self.ended)
+  whenReadable(self, (): Effect.Effect<A, E | Closed, R> => {
+    if (!transaction.isOpen()) return self.ended
+    const reading = use(transaction.reader)
+    // A transaction that ends while a read waits releases its snapshot.
+    return Settled.isEnded(reading) ? reading : Effect.catchCause(
+      reading,
+      (cause): Effect.Effect<never, E | Closed> =>
+        transaction.isOpen() || Cause.hasInterrupts(cause) ? Effect.failCause(cause) : self.ended
+    )
+  })
 
 /** Reads in the transaction that the fiber is in, or the store itself. */
 export const read = <A, E, R>(
@@ -203,7 +213,7 @@ const defineStructures = ({ handle: { core } }: StoreAccess): void => StructureT
 
 const writeInside = (
   self: StoreAccess,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   use: () => void
 ): Effect.Effect<void, Closed> =>
   Effect.suspend(() => {
@@ -216,7 +226,7 @@ const writeInside = (
 /** Writes values, as one. Gives the error of an earlier commit that no fiber has got. */
 export const write = (
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, CommitError | Closed> => {
   if (transaction !== undefined) return writeInside(self, transaction, () => transaction.write(writes))
@@ -227,7 +237,7 @@ export const write = (
 /** Deletes, as one. */
 export const remove = (
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, Closed> =>
   transaction === undefined
@@ -236,12 +246,11 @@ export const remove = (
 
 const stepInside = <A, E>(
   self: StoreAccess,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   take: TakeStep<A, E>
 ): Effect.Effect<A, E | Closed> =>
-  readInside(self, transaction, (reader) =>
-    Settled.map(take(reader), ({ result, writes }) => {
-      transaction.write(writes)
+  readInside(self, transaction, () =>
+    Settled.map(Transaction.takeStep(transaction, take, self.ended), (result) => {
       defineStructures(self)
       return result
     }))
@@ -260,7 +269,7 @@ export interface StepOptions {
 /** Reads and writes in one step to all other fibers. */
 export const step = <A, E>(
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   take: TakeStep<A, E>,
   { exact, isDeleting = false }: StepOptions = {}
 ): Effect.Effect<A, E | CommitError | Closed> => {
@@ -293,7 +302,7 @@ const commitAll = (self: StoreAccess, writes: WriteSet): Effect.Effect<void, Com
 /** Writes as one, on disk when it returns; in a transaction when that does. */
 export const writeAll = (
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   writes: WriteSet
 ): Effect.Effect<void, CommitError | Closed> => {
   if (writes.isEmpty) return Effect.void
