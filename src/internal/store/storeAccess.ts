@@ -117,17 +117,32 @@ export interface ReadOptions {
   readonly flush?: boolean | undefined
   /** Whether the pending writes answer the question: nothing is committed then. */
   readonly isPending?: () => boolean
+  /** Whether several reads must be of one moment. Where reads wait, they are made from a snapshot then. */
+  readonly isOneMoment?: boolean
 }
+
+/** Reads several things of one moment. Call it while the store can be read. */
+export const readMoment = <A, E, R>(
+  { handle: { core } }: StoreAccess,
+  use: (reader: Reader) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EngineFailure, R> =>
+  // Reads that end at once are of the present turn.
+  core.backend.isReadable() ? use(core.backend.reader) : Effect.acquireUseRelease(
+    Effect.suspend(core.openSnapshot),
+    ({ reader }) => use(reader),
+    ({ release }) => Effect.sync(release)
+  )
 
 /** Reads the store itself, pending writes included. */
 export const readLive = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
-  { flush, isPending }: ReadOptions = {}
-): Effect.Effect<A, E | Closed, R> =>
+  { flush, isOneMoment, isPending }: ReadOptions = {}
+): Effect.Effect<A, E | Closed | EngineFailure, R> =>
   Effect.suspend(() => {
     const { core: { backend }, options } = self.handle
-    const read = () => use(backend.reader)
+    const read = (): Effect.Effect<A, E | EngineFailure, R> =>
+      isOneMoment === true ? readMoment(self, use) : use(backend.reader)
     const flushes = flush ?? options.autoFlushOnRead
     return flushes && !options.readOnly && isPending?.() !== true
       ? Effect.andThen(backend.flushQuietly, whenReadableAgain(self, read))
@@ -138,11 +153,13 @@ export const readLive = <A, E, R>(
 const readInside = <A, E, R>(
   self: StoreAccess,
   transaction: Transaction.Transaction,
-  use: (reader: Reader) => Effect.Effect<A, E, R>
+  use: (reader: Reader) => Effect.Effect<A, E, R>,
+  isOneMoment = false
 ): Effect.Effect<A, E | Closed, R> =>
   whenReadable(self, (): Effect.Effect<A, E | Closed, R> => {
     if (!transaction.isOpen()) return self.ended
-    const reading = use(transaction.reader)
+    const isChanging = isOneMoment && !self.handle.core.backend.isReadable()
+    const reading = use(isChanging ? transaction.freeze() : transaction.reader)
     // A transaction that ends while a read waits releases its snapshot.
     return Settled.isEnded(reading) ? reading : Effect.catchCause(
       reading,
@@ -156,11 +173,11 @@ export const read = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
   options?: ReadOptions
-): Effect.Effect<A, E | Closed, R> =>
-  enter(
-    self,
-    (transaction) => transaction === undefined ? readLive(self, use, options) : readInside(self, transaction, use)
-  )
+): Effect.Effect<A, E | Closed | EngineFailure, R> =>
+  enter(self, (transaction): Effect.Effect<A, E | Closed | EngineFailure, R> =>
+    transaction === undefined
+      ? readLive(self, use, options)
+      : readInside(self, transaction, use, options?.isOneMoment))
 
 /** Reads, and goes on with what was found outside of the reading, for that may wait. */
 export const find = <F, E, A, E2, R>(
@@ -169,7 +186,7 @@ export const find = <F, E, A, E2, R>(
   search: (reader: Reader) => Effect.Effect<F, E>,
   use: (found: F) => Effect.Effect<A, E2, R>,
   options?: ReadOptions
-): Effect.Effect<A, E | E2 | Closed, R> => {
+): Effect.Effect<A, E | E2 | Closed | EngineFailure, R> => {
   const reader = readerAtOnce(self, fiber)
   return reader === undefined
     ? Effect.flatMap(read(self, search, options), use)
