@@ -1,0 +1,89 @@
+/**
+ * The errors that are about a key: it was refused, or nothing is stored under it.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { inCollection } from "./internal/inCollection.ts"
+
+/**
+ * Why a key was refused.
+ *
+ * **Details**
+ *
+ * - `Empty`: no bytes are left, LMDB has no empty keys
+ * - `TooLong`: more bytes than the engine allows (1978)
+ * - `LoneSurrogate`: the string is not well-formed Unicode (`keyErrors: "strict"`)
+ * - `NotInEncoding`: a character that `keyEncoding` cannot express (`keyErrors: "strict"`)
+ * - `StringNotAllowed`: a string although `keyEncoding` is `"binary"`
+ * - `WrongType`: neither a string nor bytes
+ * - `NotDecodable`: a stored key that is no text in `keyEncoding`, when text was asked for, or
+ *   does not decode by the schema of its collection
+ * - `Schema`: not a key of the schema of its collection, or one that has no order (`NaN`)
+ * - `Argument`: what chooses keys makes no sense: a range with an end that is `undefined`, with a
+ *   property that ranges do not have or with a limit that is no whole number; a list of keys that is
+ *   text or bytes. `key` names it
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const KeyEncodingReason = Schema.Literals([
+  "Empty",
+  "TooLong",
+  "LoneSurrogate",
+  "NotInEncoding",
+  "StringNotAllowed",
+  "WrongType",
+  "NotDecodable",
+  "Schema",
+  "Argument"
+])
+
+/**
+ * Why a key was refused, as a type.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type KeyEncodingReason = typeof KeyEncodingReason.Type
+
+/**
+ * A key was refused, before anything was read or written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/KeyEncoding")("KeyEncoding", {
+  /** Why the key was refused. */
+  reason: KeyEncodingReason,
+  /** The key as it is shown to a person, or the name of the argument. */
+  key: Schema.String,
+  /** What is wrong with it and what to do. */
+  detail: Schema.String,
+  /** The collection, or the index as `collection.index`, where it is the key of one. */
+  collection: Schema.optional(Schema.String)
+}) {
+  /** Shows the key, what is wrong with it and what to do. */
+  override get message(): string {
+    const what = this.reason === "Argument" ? `argument ${this.key.replace(/^the /, "")}` : `key ${this.key}`
+    return `Bad ${what}${inCollection(this)}: ${this.detail}`
+  }
+}
+
+/**
+ * There is no value under the key, and the method called wants one.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class KeyNotFound extends Schema.TaggedError<KeyNotFound>("effect-lmdb/KeyNotFound")("KeyNotFound", {
+  /** The key as it is shown to a person. */
+  key: Schema.String,
+  /** The collection, or the index as `collection.index`, where it was looked for in one. */
+  collection: Schema.optional(Schema.String)
+}) {
+  /** Shows the key. */
+  override get message(): string {
+    return `Key not found${inCollection(this)}: ${this.key}`
+  }
+}
