@@ -67,8 +67,21 @@ export type Undecodable = "fail" | "skip" | "result"
 
 type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Encoded"]>>
 
-type ReadError = KeyEncoding | Closed | EngineFailure
-type WriteError = KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure
+/**
+ * What every method that reads can fail with. Those that decode values add `ValueDecoding`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ReadError = KeyEncoding | Closed | EngineFailure
+
+/**
+ * What every method that stores values can fail with. Collections with indexes add `UniqueViolation`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type WriteError = KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure
 
 /**
  * Reads values in a range, in three ways of dealing with one that does not decode.

@@ -11,7 +11,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { CollectionFailed } from "./CollectionError.ts"
+import { EngineFailure, MapFull } from "./CommitError.ts"
 import { count } from "./internal/quantity.ts"
+import { KeyEncoding } from "./KeyError.ts"
+import { OpenFailed } from "./OpenFailed.ts"
+import { ValueDecoding, ValueEncoding } from "./ValueError.ts"
 
 export * from "./CommitError.ts"
 export * from "./KeyError.ts"
@@ -120,3 +125,73 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
       "is stored and subscribe again, or give a larger capacity."
   }
 }
+
+/**
+ * An error of the infrastructure: a request that meets one has no better answer than to fail.
+ *
+ * **Details**
+ *
+ * | error | why a request cannot answer it |
+ * | --- | --- |
+ * | `MapFull`, `EngineFailure` | the disk, the file or the limit of the store: an operator acts, not the request |
+ * | `Closed`, `ReadOnly` | the store has another life cycle or other options than the program expects |
+ * | `OpenFailed`, `CollectionFailed` | the program cannot start |
+ * | `ValueDecoding` | stored data is damaged, or older than its schema: the next request meets it too |
+ * | `KeyEncoding`, `ValueEncoding` | the program passed what cannot be stored, which is a bug |
+ *
+ * The other errors are answers, and an application acts on each: `KeyNotFound`, `KeyExists` and
+ * `UniqueViolation` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
+ * (read again and subscribe again) and `DuplicateKeys` (repair the records that it lists).
+ *
+ * **Gotchas**
+ *
+ * Where a key comes from outside, as a path of a URL does, a `KeyEncoding` is the caller's fault: decode the
+ * key by a schema first, or catch `KeyEncoding` before `Store.orDie`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StoreError =
+  | MapFull
+  | EngineFailure
+  | Closed
+  | ReadOnly
+  | OpenFailed
+  | CollectionFailed
+  | KeyEncoding
+  | ValueEncoding
+  | ValueDecoding
+
+const storeErrors = [
+  MapFull,
+  EngineFailure,
+  Closed,
+  ReadOnly,
+  OpenFailed,
+  CollectionFailed,
+  KeyEncoding,
+  ValueEncoding,
+  ValueDecoding
+]
+
+/**
+ * Says whether a value is an error of the infrastructure. `Store.orDie` makes defects of these.
+ *
+ * **Example** (Another answer for all of them)
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { isStoreError, Store } from "effect-lmdb"
+ *
+ * const program = Effect.flatMap(Store, (store) => store.getOrFail("greeting")).pipe(
+ *   Effect.catch((error) => Effect.succeed(isStoreError(error) ? "try again later" : error.message))
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Store.layerTemp()))
+ * ```
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isStoreError = (value: unknown): value is StoreError =>
+  storeErrors.some((storeError) => value instanceof storeError)
