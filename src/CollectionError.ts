@@ -115,8 +115,13 @@ export class DuplicateKeys extends Schema.TaggedError<DuplicateKeys>("effect-lmd
   }
 }
 
+const why = {
+  /** What is wrong and what to do. */
+  detail: Schema.String
+}
+
 /**
- * Why a collection could not be opened.
+ * Tells why a collection could not be opened: the field `reason` of `CollectionFailed`, by its `_tag`.
  *
  * **Details**
  *
@@ -132,15 +137,15 @@ export class DuplicateKeys extends Schema.TaggedError<DuplicateKeys>("effect-lmd
  * @category errors
  * @since 0.1.0
  */
-export const CollectionFailedReason = Schema.Literals([
-  "BadDefinition",
-  "NewerVersion",
-  "ChangedSchema",
-  "MissingMigration",
-  "Migration",
-  "Index",
-  "TooManyDatabases"
-])
+export const CollectionFailedReason = Schema.TaggedUnion({
+  BadDefinition: why,
+  NewerVersion: why,
+  ChangedSchema: why,
+  MissingMigration: why,
+  Migration: why,
+  Index: { ...why, duplicates: Schema.optional(DuplicateKeys) },
+  TooManyDatabases: why
+})
 
 /**
  * Why a collection could not be opened, as a type.
@@ -159,18 +164,22 @@ export type CollectionFailedReason = typeof CollectionFailedReason.Type
 export class CollectionFailed extends Schema.TaggedError<CollectionFailed>("effect-lmdb/CollectionFailed")(
   "CollectionFailed",
   {
-    /** Why. */
+    /** Why: an object with `_tag`, as `Effect.catchReason` takes it. */
     reason: CollectionFailedReason,
     /** The name of the collection. */
     collection: Schema.String,
-    /** What is wrong and what to do. */
-    detail: Schema.String,
-    /** The records that have the same key in a unique index, where that is the reason. */
-    duplicates: Schema.optional(DuplicateKeys),
     /** What failed, where something did. */
     cause: Schema.optional(Schema.Defect())
   }
 ) {
+  /** Says what is wrong and what to do, as the reason has it. */
+  get detail(): string {
+    return this.reason.detail
+  }
+  /** Lists the records that have the same key in a unique index, where that is the reason. */
+  get duplicates(): DuplicateKeys | undefined {
+    return "duplicates" in this.reason ? this.reason.duplicates : undefined
+  }
   /** Says what could not be opened and why. */
   override get message(): string {
     return `Cannot open the collection "${this.collection}": ${this.detail}`

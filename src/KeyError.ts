@@ -6,8 +6,13 @@
 import * as Schema from "effect/Schema"
 import { inCollection } from "./internal/inCollection.ts"
 
+const why = {
+  /** What is wrong with the key and what to do. */
+  detail: Schema.String
+}
+
 /**
- * Why a key was refused.
+ * Tells why a key was refused: the field `reason` of `KeyEncoding`, by its `_tag`.
  *
  * **Details**
  *
@@ -27,17 +32,17 @@ import { inCollection } from "./internal/inCollection.ts"
  * @category errors
  * @since 0.1.0
  */
-export const KeyEncodingReason = Schema.Literals([
-  "Empty",
-  "TooLong",
-  "LoneSurrogate",
-  "NotInEncoding",
-  "StringNotAllowed",
-  "WrongType",
-  "NotDecodable",
-  "Schema",
-  "Argument"
-])
+export const KeyEncodingReason = Schema.TaggedUnion({
+  Empty: why,
+  TooLong: why,
+  LoneSurrogate: why,
+  NotInEncoding: why,
+  StringNotAllowed: why,
+  WrongType: why,
+  NotDecodable: why,
+  Schema: why,
+  Argument: why
+})
 
 /**
  * Why a key was refused, as a type.
@@ -54,18 +59,20 @@ export type KeyEncodingReason = typeof KeyEncodingReason.Type
  * @since 0.1.0
  */
 export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/KeyEncoding")("KeyEncoding", {
-  /** Why the key was refused. */
+  /** Why the key was refused: an object with `_tag`, as `Effect.catchReason` takes it. */
   reason: KeyEncodingReason,
   /** The key as it is shown to a person, or the name of the argument. */
   key: Schema.String,
-  /** What is wrong with it and what to do. */
-  detail: Schema.String,
   /** The collection, or the index as `collection.index`, where it is the key of one. */
   collection: Schema.optional(Schema.String)
 }) {
+  /** Says what is wrong with the key and what to do, as the reason has it. */
+  get detail(): string {
+    return this.reason.detail
+  }
   /** Shows the key, what is wrong with it and what to do. */
   override get message(): string {
-    const what = this.reason === "Argument" ? `argument ${this.key.replace(/^the /, "")}` : `key ${this.key}`
+    const what = this.reason._tag === "Argument" ? `argument ${this.key.replace(/^the /, "")}` : `key ${this.key}`
     return `Bad ${what}${inCollection(this)}: ${this.detail}`
   }
 }

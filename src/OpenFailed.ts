@@ -6,8 +6,13 @@
 import * as Schema from "effect/Schema"
 import { StoreHolder } from "./StoreHolder.ts"
 
+const why = {
+  /** What is wrong and what to do. */
+  detail: Schema.String
+}
+
 /**
- * Why a store could not be opened.
+ * Tells why a store could not be opened: the field `reason` of `OpenFailed`, by its `_tag`.
  *
  * **Details**
  *
@@ -28,19 +33,19 @@ import { StoreHolder } from "./StoreHolder.ts"
  * @category errors
  * @since 0.1.0
  */
-export const OpenFailedReason = Schema.Literals([
-  "BadOption",
-  "Missing",
-  "Permission",
-  "NotADatabase",
-  "Truncated",
-  "Encrypted",
-  "UnsupportedFormat",
-  "AlreadyOpen",
-  "WorkerThread",
-  "LockUnavailable",
-  "Engine"
-])
+export const OpenFailedReason = Schema.TaggedUnion({
+  BadOption: { ...why, option: Schema.String },
+  Missing: why,
+  Permission: why,
+  NotADatabase: why,
+  Truncated: why,
+  Encrypted: why,
+  UnsupportedFormat: why,
+  AlreadyOpen: { ...why, option: Schema.optional(Schema.String), holder: Schema.optional(StoreHolder) },
+  WorkerThread: why,
+  LockUnavailable: why,
+  Engine: why
+})
 
 /**
  * Why a store could not be opened, as a type.
@@ -53,23 +58,43 @@ export type OpenFailedReason = typeof OpenFailedReason.Type
 /**
  * The store could not be opened. No file was changed.
  *
+ * **Example** (Another answer for one reason)
+ *
+ * ```ts
+ * import { Console, Effect } from "effect"
+ * import { Store } from "effect-lmdb"
+ *
+ * const program = Effect.scoped(Store.make({ path: "./none", readOnly: true })).pipe(
+ *   Effect.asVoid,
+ *   Effect.catchReason("OpenFailed", "Missing", ({ detail }) => Console.log(detail)) // => there is nothing at this path
+ * )
+ *
+ * Effect.runPromise(program)
+ * ```
+ *
  * @category errors
  * @since 0.1.0
  */
 export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/OpenFailed")("OpenFailed", {
-  /** Why. */
+  /** Why: an object with `_tag`, as `Effect.catchReason` takes it. */
   reason: OpenFailedReason,
   /** The folder or file that was to be opened. */
   path: Schema.String,
-  /** What is wrong and what to do. */
-  detail: Schema.String,
-  /** The name of the option that makes no sense (`BadOption`), or is another where the store is open (`AlreadyOpen`). */
-  option: Schema.optional(Schema.String),
-  /** The process that has the store open, with the reason `AlreadyOpen`, where it is known. */
-  holder: Schema.optional(StoreHolder),
   /** What the operating system or the engine said, where it did. */
   cause: Schema.optional(Schema.Defect())
 }) {
+  /** Says what is wrong and what to do, as the reason has it. */
+  get detail(): string {
+    return this.reason.detail
+  }
+  /** Names the option that makes no sense (`BadOption`), or has another value where the store is open (`AlreadyOpen`). */
+  get option(): string | undefined {
+    return "option" in this.reason ? this.reason.option : undefined
+  }
+  /** Tells which process has the store open, with the reason `AlreadyOpen`, where it is known. */
+  get holder(): StoreHolder | undefined {
+    return "holder" in this.reason ? this.reason.holder : undefined
+  }
   /** Says what could not be opened and why. */
   override get message(): string {
     return this.option === undefined

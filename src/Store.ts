@@ -187,7 +187,7 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
 const temporaryFolder: Effect.Effect<string, OpenFailed, Scope.Scope> = FileSystem.FileSystem.pipe(
   Effect.flatMap((fs) => fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-" })),
   Effect.mapError((cause) =>
-    new OpenFailed({ reason: "Engine", path: "", detail: "no temporary folder could be made", cause })
+    new OpenFailed({ reason: { _tag: "Engine", detail: "no temporary folder could be made" }, path: "", cause })
   ),
   Effect.provide(NodeFileSystem.layer)
 )

@@ -146,6 +146,6 @@ describe("what a user tries first", () => {
       yield* Effect.provide(firstProgram, Layer.provideMerge(Users.layer, live()))
       yield* Effect.provide(nextProgram, Layer.provide(People.layer, live()))
       const failure = yield* Effect.flip(Effect.provide(Users, Layer.provide(Users.layer, live())))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "NewerVersion", collection: "users" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "NewerVersion", collection: "users" })
     }))
 })

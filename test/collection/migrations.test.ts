@@ -59,7 +59,7 @@ const fails = Effect.fnUntraced(function*(
   options: Parameters<typeof at>[2] = {}
 ) {
   const failure = yield* at(path, Effect.flip(open), options)
-  assert.include(failure, { _tag: "CollectionFailed", reason, collection: "people" })
+  assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": reason, collection: "people" })
   return failure
 })
 

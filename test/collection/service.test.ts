@@ -65,7 +65,7 @@ describe("a collection as a service", () => {
       class Slashes extends Collection.Service<Slashes>()("a/b", { key: Schema.String, value: Schema.Number }) {}
       const failure = yield* Effect.flip(Effect.provide(Slashes, Slashes.layer))
       assert.strictEqual(failure._tag, "CollectionFailed")
-      assert.strictEqual(failure._tag === "CollectionFailed" ? failure.reason : "", "BadDefinition")
+      assert.strictEqual(failure._tag === "CollectionFailed" ? failure.reason._tag : "", "BadDefinition")
     })))
 
   it.effect("can be opened by many at once", () =>

@@ -19,7 +19,7 @@ interface Failure {
   readonly _tag: string
   readonly key?: string
   readonly message: string
-  readonly reason?: string
+  readonly reason?: { readonly _tag: string }
   readonly operation?: string
   readonly collection?: string | undefined
   readonly isRetryable?: boolean
@@ -33,7 +33,7 @@ const isBadArgument = Effect.fnUntraced(function*(
   name: string
 ) {
   const error = yield* errorOf(effect)
-  assert.include(error, { _tag: "KeyEncoding", reason: "Argument", key: name }, error.message)
+  assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Argument", key: name }, error.message)
   return error.message
 })
 
@@ -113,8 +113,8 @@ describe("a range that would choose everything, or something else, is refused", 
       Effect.gen(function*() {
         yield* isBadArgument(store.deleteRange(untyped(undefined)), "the range")
         for (const range of [{ prefix: null }, { gte: null }]) {
-          assert.include(yield* errorOf(store.deleteRange(untyped(range))), { reason: "WrongType" })
-          assert.include(yield* errorOf(collection.count(untyped(range))), { reason: "Schema" })
+          assert.nestedInclude(yield* errorOf(store.deleteRange(untyped(range))), { "reason._tag": "WrongType" })
+          assert.nestedInclude(yield* errorOf(collection.count(untyped(range))), { "reason._tag": "Schema" })
         }
         const throwing = {
           get prefix(): never {
@@ -232,7 +232,7 @@ describe("a list that is none is refused", () => {
     inStore((store) =>
       Effect.gen(function*() {
         const error = yield* errorOf(store.get(untyped(Object("a/1"))))
-        assert.include(error, { _tag: "KeyEncoding", reason: "WrongType" })
+        assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "WrongType" })
       })
     ))
 })
@@ -343,7 +343,7 @@ describe("an index whose function gives no keys of its schema fails", () => {
         indexes: { byName: { key: Schema.String, of: () => untyped<string>(given) } }
       })
       const error = yield* errorOf(collection.put(1, "ada"))
-      assert.include(error, { _tag: "KeyEncoding", reason: "Schema", collection: "people.byName" })
+      assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Schema", collection: "people.byName" })
       assert.strictEqual(yield* collection.size, 0)
     }).pipe(Effect.provide(Store.layerTemp())))
 
@@ -354,6 +354,6 @@ describe("an index whose function gives no keys of its schema fails", () => {
         value: Schema.String,
         indexes: { byName: { key: Schema.Tuple([Schema.String, Schema.Int]), of: () => untyped<undefined>("ada") } }
       })
-      assert.include(yield* errorOf(collection.put(1, "ada")), { _tag: "KeyEncoding", reason: "Schema" })
+      assert.nestedInclude(yield* errorOf(collection.put(1, "ada")), { _tag: "KeyEncoding", "reason._tag": "Schema" })
     }).pipe(Effect.provide(Store.layerTemp())))
 })

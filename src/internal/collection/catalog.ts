@@ -122,9 +122,8 @@ export const withPlaces = (
 
 const notKnown = (collection: string) =>
   new CollectionFailed({
-    reason: "NewerVersion",
-    collection,
-    detail: "what is stored about it is not known to this version of the package."
+    reason: { _tag: "NewerVersion", detail: "what is stored about it is not known to this version of the package." },
+    collection
   })
 
 const decode = (
@@ -169,7 +168,7 @@ export const check = (
   stored: Descriptor
 ): Effect.Effect<void, CollectionFailed> => {
   const refuse = (reason: "NewerVersion" | "ChangedSchema", detail: string) =>
-    Effect.fail(new CollectionFailed({ reason, collection: name, detail }))
+    Effect.fail(new CollectionFailed({ reason: { _tag: reason, detail }, collection: name }))
   const next = stored.version + 1
   if (stored.version > version) {
     return refuse(

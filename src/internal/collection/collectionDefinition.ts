@@ -154,9 +154,8 @@ export const make = Effect.fnUntraced(
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string, cause?: unknown) =>
       new CollectionFailed({
-        reason: "BadDefinition",
+        reason: { _tag: "BadDefinition", detail },
         collection: shown,
-        detail,
         ...(cause === undefined ? {} : { cause })
       })
     if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)

@@ -97,8 +97,8 @@ export const makeKeyCodec = <K extends KeySchema>(
     const encodeBySchema = Schema.encodeUnknownEffect(schema)
     const decodeBySchema = Schema.decodeUnknownEffect(schema)
 
-    const refuse = (reason: KeyEncodingReason, key: unknown, detail: string) =>
-      new KeyEncoding({ reason, key: showKey(key), detail, collection })
+    const refuse = (reason: KeyEncodingReason["_tag"], key: unknown, detail: string) =>
+      new KeyEncoding({ reason: { _tag: reason, detail }, key: showKey(key), collection })
 
     const refuseStored = (bytes: ByteString, detail: string) => refuse("NotDecodable", show(bytes), detail)
 
@@ -111,9 +111,11 @@ export const makeKeyCodec = <K extends KeySchema>(
     const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
       bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
         new KeyEncoding({
-          reason: "TooLong",
+          reason: {
+            _tag: "TooLong",
+            detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`
+          },
           key: show(bytes),
-          detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`,
           collection
         })
       )

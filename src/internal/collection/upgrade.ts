@@ -51,7 +51,12 @@ const refuse = <R>(
   reason: "MissingMigration" | "Migration",
   detail: string,
   cause?: unknown
-) => new CollectionFailed({ reason, collection: name, detail, ...(cause === undefined ? {} : { cause }) })
+) =>
+  new CollectionFailed({
+    reason: { _tag: reason, detail },
+    collection: name,
+    ...(cause === undefined ? {} : { cause })
+  })
 
 /** The migration that begins with a version, for data that has this one or an earlier one. */
 const migrationFrom = <R>(

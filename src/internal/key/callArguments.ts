@@ -134,9 +134,8 @@ const check = (
 /** Refuses an argument of a call that may fail with a `KeyEncoding`. */
 const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncoding =>
   new KeyEncoding({
-    reason: "Argument",
+    reason: { _tag: "Argument", detail: `${detail}.` },
     key: name,
-    detail: `${detail}.`,
     ...(collection === undefined ? {} : { collection })
   })
 
@@ -264,9 +263,11 @@ export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
   const isEmpty = prefix === "" || (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
   return isEmpty
     ? new KeyEncoding({
-      reason: "Empty",
-      key: "prefix",
-      detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
+      reason: {
+        _tag: "Empty",
+        detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
+      },
+      key: "prefix"
     })
     : undefined
 }

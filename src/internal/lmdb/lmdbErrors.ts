@@ -3,7 +3,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import type { EngineOptions } from "../../Engine.ts"
-import { EngineFailure, OpenFailed, type OpenFailedReason } from "../../StoreError.ts"
+import { EngineFailure, OpenFailed } from "../../StoreError.ts"
 
 const retryableCodes: ReadonlySet<number> = new Set([
   -30790, // MDB_READERS_FULL
@@ -40,7 +40,7 @@ export const failure = (operation: string) => (cause: unknown): EngineFailure =>
   return new EngineFailure({ operation, code, detail: textOf(cause), isRetryable: retryableCodes.has(code), cause })
 }
 
-const reasonsByCode: ReadonlyMap<number, OpenFailedReason> = new Map([
+const reasonsByCode: ReadonlyMap<number, "Permission" | "Missing" | "NotADatabase" | "Encrypted"> = new Map([
   [1, "Permission"], // EPERM
   [13, "Permission"], // EACCES
   [30, "Permission"], // EROFS
@@ -57,7 +57,7 @@ export const refuse = (options: Pick<EngineOptions, "path" | "encryptionKey">) =
   // A wrong key turns every page into noise, which shows as one of these.
   const isNoise = options.encryptionKey !== undefined && codeOf(cause) < 0
   const reason = isNoise ? "Encrypted" : reasonsByCode.get(errnoOf(cause)) ?? "Engine"
-  return new OpenFailed({ path: options.path, reason, detail: textOf(cause), cause })
+  return new OpenFailed({ path: options.path, reason: { _tag: reason, detail: textOf(cause) }, cause })
 }
 
 /** Gives the error that is hidden behind "Commit failed", which otherwise ends the process. */

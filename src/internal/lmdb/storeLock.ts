@@ -410,7 +410,7 @@ const openHandle = Effect.fnUntraced(function*(
     catch: refuseToOpen({ path, encryptionKey: undefined })
   })
   return yield* Effect.acquireRelease(openFile, (handle) => Effect.sync(() => close(handle))).pipe(
-    Effect.catchIf((error) => readOnly && error.reason === "Permission", () => Effect.succeed(undefined))
+    Effect.catchIf((error) => readOnly && error.reason._tag === "Permission", () => Effect.succeed(undefined))
   )
 })
 

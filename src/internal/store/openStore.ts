@@ -85,7 +85,9 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     recordsDatabase
   ]).pipe(
     Effect.andThen(Effect.suspend(() => Effect.fromResult(environment.stats()))),
-    Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
+    Effect.mapError((cause) =>
+      new OpenFailed({ reason: { _tag: "Engine", detail: cause.message }, path: options.path, cause })
+    )
   )
   const buffer = new WriteBuffer.WriteBuffer(options)
   const metrics = Metrics.make(options.path)

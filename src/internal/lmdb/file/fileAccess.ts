@@ -18,16 +18,21 @@ export const isWritableByAnybody = (mode: number): boolean => (mode & 0o222) !==
 /** The mode of a new folder for files of a mode: whoever may read them may look into it. */
 export const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
 
+/** The reasons that name no option. */
+type Reason = Exclude<OpenFailedReason["_tag"], "BadOption">
+
 /** Says why a store cannot be opened. */
-export const refuse = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>
-  new OpenFailed(cause === undefined ? { path, reason, detail } : { path, reason, detail, cause })
+export const refuse = (path: string, tag: Reason, detail: string, cause?: unknown): OpenFailed => {
+  const reason = { _tag: tag, detail }
+  return new OpenFailed(cause === undefined ? { path, reason } : { path, reason, cause })
+}
 
 /** The name that the operating system gives an error, which an error of the platform has in its cause. */
 const codeOf = ({ reason: { cause } }: PlatformError): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""
 
 /** What errors of the operating system mean for opening a store. */
-const refusals: ReadonlyMap<string, readonly [reason: OpenFailedReason, detail: string]> = new Map([
+const refusals: ReadonlyMap<string, readonly [reason: Reason, detail: string]> = new Map([
   ["ENOENT", ["Missing", "there is nothing at this path"]],
   ["ENOTDIR", ["Missing", "a part of this path is not a folder"]],
   ["ELOOP", ["Missing", "the symbolic links of this path lead in a circle"]],
@@ -49,7 +54,7 @@ export const refuseFile = (path: string) => (error: PlatformError): OpenFailed =
   const code = codeOf(error)
   if (code === "ENAMETOOLONG") {
     const detail = "a name in it, or all of it, is longer than the file system allows"
-    return new OpenFailed({ reason: "BadOption", path, option: "path", detail, cause: error })
+    return new OpenFailed({ reason: { _tag: "BadOption", option: "path", detail }, path, cause: error })
   }
   const [reason, detail] = refusals.get(code) ?? ["Engine", error.message]
   return refuse(path, reason, detail, error)
