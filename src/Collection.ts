@@ -121,6 +121,7 @@ export const make = Effect.fnUntraced(
   > {
     const internals = (yield* Store)[StoreInternals.TypeId]
     const { access, holder } = internals
+    const services = yield* Effect.context<MaintenanceServices<K, V, I>>()
     const unplaced = yield* CollectionDefinition.make(name, options, holder)
     const maintain = (made: CollectionDefinition.Definition<K, V, I>) =>
       Maintenance.make(
@@ -149,7 +150,7 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...CollectionWrites.make(internals, definition, writes, records),
+      ...CollectionWrites.make(internals, definition, writes, records, services),
       rebuildIndexes: Transaction.outside(holder.core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }

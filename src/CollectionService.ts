@@ -81,7 +81,21 @@ export type ReadError = KeyEncoding | Closed | EngineFailure
  * @category errors
  * @since 0.1.0
  */
-export type WriteError = KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure
+export type WriteError<Key = unknown> = KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure
+
+/**
+ * What writing a record can fail with because another record has its key in a unique index: one type for each
+ * index, which `index` tells apart. A collection without indexes has none.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type UniqueViolationOf<K extends KeySchema, I extends Record<string, KeySchema>> = {
+  readonly [N in IndexName<I>]: UniqueViolation<K["Type"], N, I[N]["Type"]>
+}[IndexName<I>]
+
+/** The names of the indexes. A collection that has none has the name "" in its type, which no index can have. */
+type IndexName<I> = Exclude<keyof I & string, "">
 
 /**
  * Reads values in a range, in three ways of dealing with one that does not decode.
@@ -146,7 +160,7 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     key: IK["Type"]
   ) => Effect.Effect<
     V["Type"],
-    ReadError | ValueDecoding | KeyNotFound,
+    ReadError | ValueDecoding | KeyNotFound<IK["Type"]>,
     IK["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -218,7 +232,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<
     Option.Option<V["Type"]>,
-    ReadError | ValueDecoding,
+    ReadError | ValueDecoding<K["Type"]>,
     K["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -227,7 +241,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<
     V["Type"],
-    ReadError | ValueDecoding | KeyNotFound,
+    ReadError | ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>,
     K["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -239,7 +253,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     keys: ListOf<K["Type"]>
   ) => Effect.Effect<
     { readonly found: ReadonlyMap<K["Type"], V["Type"]>; readonly missing: ReadonlyArray<K["Type"]> },
-    ReadError | ValueDecoding,
+    ReadError | ValueDecoding<K["Type"]>,
     K["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -247,13 +261,17 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   readonly put: (
     key: K["Type"],
     value: V["Type"]
-  ) => Effect.Effect<void, WriteError | UniqueViolation, WriteServices<K, V, I>>
+  ) => Effect.Effect<void, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
 
   /** Keeps a value where there is none, or fails with `KeyExists`. */
   readonly insert: (
     key: K["Type"],
     value: V["Type"]
-  ) => Effect.Effect<void, WriteError | UniqueViolation | KeyExists, WriteServices<K, V, I>>
+  ) => Effect.Effect<
+    void,
+    WriteError<K["Type"]> | UniqueViolationOf<K, I> | KeyExists<K["Type"]>,
+    WriteServices<K, V, I>
+  >
 
   /**
    * Reads a value, computes the next and keeps it, as one step to all other fibers;
@@ -268,7 +286,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     f: (current: Option.Option<V["Type"]>) => Option.Option<V["Type"]>
   ) => Effect.Effect<
     Option.Option<V["Type"]>,
-    WriteError | UniqueViolation | ValueDecoding,
+    WriteError<K["Type"]> | UniqueViolationOf<K, I> | ValueDecoding<K["Type"]>,
     WriteServices<K, V, I> | V["DecodingServices"]
   >
 
@@ -282,7 +300,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<
     void,
-    KeyEncoding | KeyNotFound | ReadOnly | Closed | MapFull | EngineFailure,
+    KeyEncoding | KeyNotFound<K["Type"]> | ReadOnly | Closed | MapFull | EngineFailure,
     K["EncodingServices"]
   >
 
@@ -292,7 +310,11 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    */
   readonly putMany: (
     entries: Iterable<readonly [K["Type"], V["Type"]]>
-  ) => Effect.Effect<void, WriteError | UniqueViolation | TransactionConflict, WriteServices<K, V, I>>
+  ) => Effect.Effect<
+    void,
+    WriteError<K["Type"]> | UniqueViolationOf<K, I> | TransactionConflict,
+    WriteServices<K, V, I>
+  >
 
   /** Deletes many values in one transaction, on disk when it returns. */
   readonly deleteMany: (

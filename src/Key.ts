@@ -364,7 +364,7 @@ export const make = (options: Partial<KeyOptions> = {}): KeyCodec => {
   const encoding = all.encoding === "binary" ? encodings.utf8 : encodings[all.encoding]
   const show = makeShow(all, encoding)
   const refuse: Refuse = (reason, key, detail) =>
-    Result.fail(new KeyEncoding({ reason: { _tag: reason, detail }, key: show(key) }))
+    Result.fail(new KeyEncoding({ reason: { _tag: reason, detail }, key, shownKey: show(key) }))
   const encodeString = all.encoding === "binary" ? refuseStrings(refuse) : makeEncodeString(all, encoding, refuse)
   const encodeBytes = makeEncodeBytes(all, refuse)
   return {

@@ -5,8 +5,8 @@
  * its fields, show its `message` to a person. Each method of `Store` lists in its
  * type exactly the errors of this module that it can give.
  *
- * Keys stand in errors only as they are shown to a person (`formatKey`); values
- * never do.
+ * An error about a key has the key itself, and a text of it that `formatKey` decides. Logs and
+ * encoded errors have only the text. Values stand in no error.
  *
  * @since 0.1.0
  */

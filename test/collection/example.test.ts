@@ -99,7 +99,7 @@ const firstProgram = Effect.gen(function*() {
   const found = yield* users.indexes.byEmail.getOrFail("17@example.com")
   assert.strictEqual(found.name, "User 17")
   const refused = yield* Effect.flip(users.insert(count, found))
-  assert.include(refused, { _tag: "UniqueViolation", index: "byEmail", existingKey: "17" })
+  assert.include(refused, { _tag: "UniqueViolation", index: "byEmail", existingKey: 17 })
   assert.strictEqual((yield* Effect.flip(users.insert(17, found)))._tag, "KeyExists")
 
   // Another fiber watches the changes

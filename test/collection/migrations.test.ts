@@ -210,7 +210,11 @@ describe("a migration", () => {
         migrations: { 1: toSecond }
       })
       const failure = yield* fails(path, wrong, "Migration")
-      assert.include("cause" in failure ? failure.cause : {}, { _tag: "ValueDecoding", collection: "people", key: "0" })
+      assert.include("cause" in failure ? failure.cause : {}, {
+        _tag: "ValueDecoding",
+        collection: "people",
+        shownKey: "0"
+      })
       const unstorable = Collection.make("people", {
         key: Schema.Int,
         value: Schema.Unknown,

@@ -45,7 +45,7 @@ describe("a key is refused by every method", () => {
   it.effect("when it is NaN", () =>
     inStore(Effect.gen(function*() {
       const refusal = yield* refusalOf(Schema.Number, NaN)
-      assert.nestedInclude(refusal, { "reason._tag": "Schema", key: "NaN" })
+      assert.nestedInclude(refusal, { "reason._tag": "Schema", shownKey: "NaN" })
       assert.strictEqual(refusal.message, "Bad key NaN in collection \"refusing\": NaN has no order.")
       assert.nestedInclude(yield* refusalOf(Schema.Tuple([Schema.String, Schema.Number]), ["a", NaN], "tuples"), {
         "reason._tag": "Schema",
@@ -64,7 +64,7 @@ describe("a key is refused by every method", () => {
 
   it.effect("when it does not pass the schema", () =>
     inStore(Effect.gen(function*() {
-      assert.nestedInclude(yield* refusalOf(Schema.Int, 1.5), { "reason._tag": "Schema", key: "1.5" })
+      assert.nestedInclude(yield* refusalOf(Schema.Int, 1.5), { "reason._tag": "Schema", shownKey: "1.5" })
       assert.strictEqual((yield* refusalOf(Schema.NonEmptyString, "", "texts")).reason?._tag, "Schema")
     })))
 
@@ -90,7 +90,7 @@ describe("a key is refused by every method", () => {
       ]
       for (const failure of failures) {
         assert.strictEqual(failure._tag, "KeyEncoding")
-        assert.include(failure, { key: "NaN", collection: "users.byAge" })
+        assert.include(failure, { shownKey: "NaN", collection: "users.byAge" })
       }
       const long = yield* Effect.flip(collection.put(1, user({ tags: ["a", "x".repeat(1970)] })))
       assert.nestedInclude(long, { _tag: "KeyEncoding", "reason._tag": "TooLong", collection: "users.byTag" })
@@ -105,7 +105,7 @@ describe("a value that the schema refuses", () => {
       const calls = [collection.put(7, ""), collection.insert(7, ""), collection.putMany([[6, "six"], [7, ""]])]
       for (const call of calls) {
         const failure = yield* Effect.flip<void, Failure, never>(call)
-        assert.include(failure, { _tag: "ValueEncoding", key: "7", collection: "short" })
+        assert.include(failure, { _tag: "ValueEncoding", shownKey: "7", collection: "short" })
       }
       const failure = yield* Effect.flip(collection.put(7, ""))
       assert.match(failure.message, /^The value for key 7 in collection "short" cannot be stored: .*length/u)

@@ -285,7 +285,7 @@ describe("a schema that needs services", () => {
           | KeyEncoding
           | Closed
           | EngineFailure
-          | ValueDecoding
+          | ValueDecoding<number>
         >
       >()
       expectTypeOf(collection.put).parameters.toEqualTypeOf<[key: number, value: User]>()

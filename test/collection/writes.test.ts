@@ -49,7 +49,10 @@ const people = Effect.gen(function*() {
   const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, holder)
   const writes = IndexWrites.make(definition)
   const encode = (key: string, name: string, ...tags: ReadonlyArray<string>) =>
-    Effect.flatMap(definition.key.encode(key), (bytes) => writes.encode(bytes, { name, tags }))
+    Effect.flatMap(
+      definition.key.encode(key),
+      (bytes) => writes.encode(bytes, { name, tags }, () => definition.key.stored(bytes))
+    )
   const old = yield* encode("a", "Ada", "x", "y")
   const present = Result.getOrThrow(writes.toPut(readerOf([]), old, undefined))
   return { encode, old, present, writes }
@@ -119,7 +122,7 @@ describe("a record", () => {
       const definition = yield* make("plain", { key: Schema.String, value: Person }, holder)
       const writes = IndexWrites.make(definition)
       const key = yield* definition.key.encode("a")
-      const record = yield* writes.encode(key, { name: "Ada", tags: [] })
+      const record = yield* writes.encode(key, { name: "Ada", tags: [] }, () => definition.key.stored(key))
       assert.strictEqual(record.key, key)
       assert.deepStrictEqual(record.entries, [])
       assert.strictEqual(CollectionRecord.valueOf(record.bytes), record.bytes)

@@ -52,7 +52,11 @@ const openShared = Effect.gen(function*() {
     const bytes = yield* definition.key.encode(key)
     const record = age === undefined
       ? undefined
-      : yield* writes.encode(bytes, badge === undefined ? { age } : { age, badge })
+      : yield* writes.encode(
+        bytes,
+        badge === undefined ? { age } : { age, badge },
+        () => definition.key.stored(bytes)
+      )
     const plan: Engine.Plan = (present) =>
       Result.map(present.get(definition.database, bytes), (old) => {
         if (record !== undefined) return { clear: [], writes: Result.getOrThrow(writes.toPut(present, record, old)) }

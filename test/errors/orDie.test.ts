@@ -92,7 +92,7 @@ describe("Store.orDie", () => {
         const store = yield* Store
         return yield* store.getOrFail(key)
       }, Store.orDie)
-      expectTypeOf<Effect.Error<ReturnType<typeof load>>>().toEqualTypeOf<KeyNotFound>()
+      expectTypeOf<Effect.Error<ReturnType<typeof load>>>().toEqualTypeOf<KeyNotFound<Key>>()
       assert.instanceOf(yield* Effect.flip(load("none")), KeyNotFound)
     }).pipe(Effect.provide(Store.layerTemp()), Store.orDie))
 
@@ -103,10 +103,10 @@ describe("Store.orDie", () => {
       const people = yield* Effect.provideService(openPeople, Store, store)
       expectTypeOf(Store.orDie(store.put("a", 1))).toEqualTypeOf<Effect.Effect<void>>()
       expectTypeOf(Store.orDie(store.get("a"))).toEqualTypeOf<Effect.Effect<Option.Option<unknown>>>()
-      expectTypeOf<Rest<typeof store.getOrFail>>().toEqualTypeOf<KeyNotFound>()
+      expectTypeOf<Rest<typeof store.getOrFail>>().toEqualTypeOf<KeyNotFound<Key>>()
       expectTypeOf<Rest<typeof people.get>>().toEqualTypeOf<never>()
-      expectTypeOf<Rest<typeof people.insert>>().toEqualTypeOf<KeyExists | UniqueViolation>()
-      expectTypeOf<Rest<typeof people.putMany>>().toEqualTypeOf<UniqueViolation | TransactionConflict>()
+      expectTypeOf<Rest<typeof people.insert>>().toEqualTypeOf<KeyExists<number> | NameTaken>()
+      expectTypeOf<Rest<typeof people.putMany>>().toEqualTypeOf<NameTaken | TransactionConflict>()
       const rebuild = Store.orDie(people.rebuildIndexes)
       expectTypeOf<Effect.Error<typeof rebuild>>().toEqualTypeOf<DuplicateKeys | TransactionConflict>()
       const watch = Store.orDie(Stream.runDrain(store.changes()))
@@ -114,7 +114,7 @@ describe("Store.orDie", () => {
       expectTypeOf<Stream.Error<ReturnType<typeof changesOrDie>>>().toEqualTypeOf<ChangesMissed>()
       const program = store.withTransaction(Effect.andThen(people.getOrFail(1), Effect.fail("mine" as const)))
       const rest = Store.orDie(program)
-      expectTypeOf<Effect.Error<typeof rest>>().toEqualTypeOf<KeyNotFound | "mine" | TransactionConflict>()
+      expectTypeOf<Effect.Error<typeof rest>>().toEqualTypeOf<KeyNotFound<number> | "mine" | TransactionConflict>()
     }))
 })
 
@@ -143,6 +143,8 @@ describe("Store.orDieStream", () => {
 })
 
 const changesOrDie = (store: StoreService) => Store.orDieStream(store.changes())
+
+type NameTaken = UniqueViolation<number, "byName", string>
 
 type Rest<Method extends (...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, unknown>> = Effect.Error<
   ReturnType<typeof Store.orDie<unknown, Effect.Error<ReturnType<Method>>, unknown>>

@@ -24,14 +24,14 @@ describe("Effect.catchReason", () => {
       const caught = open(path, { batchSize: 0 }).pipe(
         Effect.catchReason("OpenFailed", "BadOption", ({ detail, option }, error) => {
           expectTypeOf(option).toEqualTypeOf<string>()
-          return Effect.succeed({ option, detail, path: error.path })
+          return Effect.succeed({ option, detail, message: error.message })
         })
       )
       expectTypeOf<Effect.Error<typeof caught>>().toEqualTypeOf<OpenFailed>()
       assert.deepStrictEqual(yield* caught, {
         option: "batchSize",
         detail: "it must be a whole number of at least 1",
-        path
+        message: `Cannot open the store at ${path}: option batchSize: it must be a whole number of at least 1`
       })
       const others = Effect.catchReason(
         open(path, { readOnly: true }),
@@ -39,7 +39,7 @@ describe("Effect.catchReason", () => {
         "BadOption",
         () => Effect.succeed("another")
       )
-      assert.include(yield* Effect.flip(others), { _tag: "OpenFailed", path })
+      assert.include(yield* Effect.flip(others), { _tag: "OpenFailed", path: `${path}/data.mdb` })
     }))
 
   it.effect("knows who has the store open", () =>

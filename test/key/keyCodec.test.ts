@@ -524,8 +524,8 @@ describe("Key", () => {
       assert.strictEqual(keys.show("secret"), "<6>")
       assert.strictEqual(keys.show(new ArrayBuffer(1)), "<bytes>")
       assert.strictEqual(keys.show(42), "42")
-      assert.strictEqual(errorOf(keys.encode("secret")).key, "<6>")
-      assert.strictEqual(errorOf(keys.decode(Key.ByteString("\xff"))).key, "<bytes>")
+      assert.strictEqual(errorOf(keys.encode("secret")).shownKey, "<6>")
+      assert.strictEqual(errorOf(keys.decode(Key.ByteString("\xff"))).shownKey, "<bytes>")
     })
 
     it("falls back to the rule when formatKey throws or gives no string", () => {

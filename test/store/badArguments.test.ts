@@ -17,7 +17,8 @@ const untyped = <A>(given: unknown): A => {
 /** What errors have in common, and some have. */
 interface Failure {
   readonly _tag: string
-  readonly key?: string
+  readonly key?: unknown
+  readonly shownKey?: string
   readonly message: string
   readonly reason?: { readonly _tag: string }
   readonly operation?: string
@@ -33,7 +34,7 @@ const isBadArgument = Effect.fnUntraced(function*(
   name: string
 ) {
   const error = yield* errorOf(effect)
-  assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Argument", key: name }, error.message)
+  assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Argument", shownKey: name }, error.message)
   return error.message
 })
 

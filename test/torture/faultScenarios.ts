@@ -186,7 +186,11 @@ const openCollections = Effect.fnUntraced(function*(store: StoreService) {
   return { store, ...(yield* Effect.provideService(open, Store, store)) }
 })
 
-type Collections = Effect.Success<ReturnType<typeof openCollections>>
+interface Collections {
+  readonly store: StoreService
+  readonly users: Effect.Success<typeof openUsers>
+  readonly orders: Effect.Success<typeof openOrders> | Effect.Success<typeof openNextOrders>
+}
 type CollectionStep = Step<Collections>
 
 const openNextCollections = (store: StoreService): Effect.Effect<Collections, Failure> =>

@@ -131,7 +131,11 @@ const decode = (
   collection: string,
   structures: StructureTable.StructureTable
 ): Result.Result<Descriptor, CollectionFailed | EngineFailure> => {
-  const decoded = StructureTable.decode(structures, bytes, () => ({ key: collection, collection }))
+  const decoded = StructureTable.decode(
+    structures,
+    bytes,
+    () => ({ key: collection, shownKey: collection, collection })
+  )
   if (Result.isFailure(decoded) && decoded.failure._tag === "EngineFailure") return Result.fail(decoded.failure)
   return Result.fromOption(
     Option.flatMap(Result.getSuccess(decoded), decodeDescriptor),

@@ -12,7 +12,7 @@ import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../Coll
 import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../../StoreError.ts"
+import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
@@ -236,19 +236,19 @@ export interface Found {
 }
 
 /** Finds a value in its encoded form: the memory that the engine reads into is used again at once. */
-export const findRecord = (
-  { database, key: keyCodec, value }: {
+export const findRecord = <Key>(
+  { database, value }: {
     readonly database: string
-    readonly key: Pick<KeyCodec<KeySchema>, "show">
     readonly value: Pick<ValueCodec<ValueSchema>, "decodeRaw">
   },
   reader: Reader,
-  key: ByteString
-): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
+  key: ByteString,
+  shownKey: () => ShownKey<Key>
+): Result.Result<Found | undefined, ValueDecoding<Key> | EngineFailure> => {
   const record = reader.get(database, key)
   if (Result.isFailure(record)) return Result.fail(record.failure)
   if (record.success === undefined) return Result.succeed(undefined)
-  return Result.map(value.decodeRaw(record.success, () => keyCodec.show(key)), (encoded) => ({ key, encoded }))
+  return Result.map(value.decodeRaw(record.success, shownKey), (encoded) => ({ key, encoded }))
 }
 
 type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">

@@ -6,9 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type { UniqueViolation } from "../../CollectionError.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { Collection } from "../../CollectionService.ts"
+import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
 import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
@@ -17,6 +16,7 @@ import {
   type EngineFailure,
   type KeyEncoding,
   type ReadOnly,
+  type ShownKey,
   type ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
@@ -30,18 +30,24 @@ import type { StoreAccess } from "../store/storeAccess.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import type { Definition } from "./collectionDefinition.ts"
-import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
+import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
+import * as UniqueViolations from "./uniqueViolation.ts"
 
 type ReadAndWrite<A, E> = (reader: Reader) => Result.Result<Step<A>, E>
 
 /** What the other methods of the collection have in common with it. */
-interface Common {
+interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   /** A step that may be run when another definition has opened the collection since it was asked for. */
   readonly current: <A, E>(step: ReadAndWrite<A, E>) => ReadAndWrite<A, E | Closed>
   /** Begins a write. */
   readonly enterToWrite: <A, E, R>(
     use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | Closed | ReadOnly, R>
+  /** Fails because another record has the key of this one in a unique index. */
+  readonly failTaken: (
+    taken: Taken,
+    shownKey: ShownKey<K["Type"]>
+  ) => Effect.Effect<never, UniqueViolationOf<K, I> | KeyEncoding>
   /** The step that deletes a record, where there is one. */
   readonly removal: (reader: Reader, key: ByteString) => Result.Result<Step<boolean>, EngineFailure>
 }
@@ -55,11 +61,19 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   { options: { shared }, retryQueue }: StoreCore,
   { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
-  { current, enterToWrite, removal }: Common
+  { current, enterToWrite, failTaken, removal }: Common<K, I>
 ): Collection<K, V, I>["update"] => {
   type Update = Parameters<Collection<K, V, I>["update"]>[1]
   type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
-  type ComputeError = KeyEncoding | ValueEncoding | ValueDecoding | EngineFailure
+  type ComputeError = KeyEncoding | ValueEncoding<K["Type"]> | ValueDecoding<K["Type"]> | EngineFailure
+
+  /** The key of the record, as the caller has it and as bytes. */
+  interface Target {
+    readonly key: K["Type"]
+    readonly bytes: ByteString
+  }
+
+  const shown = ({ bytes, key }: Target): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
 
   interface Next {
     readonly value: Option.Option<V["Type"]>
@@ -74,32 +88,32 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   /** Computes what an update writes. It has ended at once unless a schema takes its time. */
   const compute = (
-    key: ByteString,
+    target: Target,
     old: Uint8Array | undefined,
     f: Update
   ): Effect.Effect<Next, ComputeError, UpdateServices> =>
     Settled.flatMap(
       old === undefined
         ? Effect.succeedNone
-        : Settled.map(valueCodec.decode(old, () => keyCodec.show(key)), Option.some),
-      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding, UpdateServices> => {
+        : Settled.map(valueCodec.decode(old, () => shown(target)), Option.some),
+      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding<K["Type"]>, UpdateServices> => {
         const given = CallArguments.nextOf(f, found)
         if (Result.isFailure(given)) {
-          return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), detail: given.failure, collection: name }))
+          return Effect.fail(new ValueEncoding({ ...shown(target), detail: given.failure, collection: name }))
         }
         const value = given.success
         return Option.isNone(value)
           ? Effect.succeed({ value, record: undefined })
-          : Settled.map(writes.encode(key, value.value), (record) => ({ value, record }))
+          : Settled.map(writes.encode(target.bytes, value.value, () => shown(target)), (record) => ({ value, record }))
       }
     )
 
   const readRecord = (reader: Reader, key: ByteString) =>
     Result.map(reader.get(database, key), (record) => record === undefined ? undefined : copyOf(record))
 
-  const computeFirst = Effect.fnUntraced(function*(key: ByteString, f: Update) {
-    const old = yield* access.read((reader) => Effect.fromResult(readRecord(reader, key)))
-    const computing = Effect.suspend(() => compute(key, old, f))
+  const computeFirst = Effect.fnUntraced(function*(target: Target, f: Update) {
+    const old = yield* access.read((reader) => Effect.fromResult(readRecord(reader, target.bytes)))
+    const computing = Effect.suspend(() => compute(target, old, f))
     // A failure that comes from a record which another process has replaced since does not count: the step decides by the new record.
     const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
     const computed: Computed = { old, next }
@@ -113,7 +127,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     reader: Reader,
     key: ByteString,
     { next, old }: Computed
-  ): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> => {
+  ): Result.Result<Step<Updated>, Taken | EngineFailure> => {
     if (Exit.isFailure(next)) return Result.succeed({ result: Exit.failCause(next.cause), writes: [] })
     const { record, value } = next.value
     const result = Exit.succeed(value)
@@ -122,34 +136,38 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       : Result.map(writes.toPut(reader, record, old), (all) => ({ result, writes: all }))
   }
 
-  const updateOnce = Effect.fnUntraced(function*(key: ByteString, f: Update) {
-    let computed = yield* computeFirst(key, f)
+  const updateOnce = Effect.fnUntraced(function*(target: Target, f: Update) {
+    const { bytes } = target
+    let computed = yield* computeFirst(target, f)
     return yield* enterToWrite((transaction) => {
-      const step = (reader: Reader): Result.Result<Step<Updated>, UniqueViolation | EngineFailure> => {
-        const present = readRecord(reader, key)
+      const step = (reader: Reader): Result.Result<Step<Updated>, Taken | EngineFailure> => {
+        const present = readRecord(reader, bytes)
         if (Result.isFailure(present)) return Result.fail(present.failure)
         const old = present.success
         if (!isSameValue(old, computed.old)) {
           // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
-          const next = shared && transaction === undefined ? compute(key, old, f) : undefined
+          const next = shared && transaction === undefined ? compute(target, old, f) : undefined
           if (next === undefined || !Settled.isEnded(next)) return Result.succeed({ result: overtaken, writes: [] })
           computed = { old, next }
         }
-        return writeComputed(reader, key, computed)
+        return writeComputed(reader, bytes, computed)
       }
-      return access.exactStep(
+      const write = access.exactStep(
         transaction,
         current(step),
-        () => [database, key, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
+        () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
       )
+      return UniqueViolations.telling(write, (taken) => failTaken(taken, shown(target)))
     })
   })
 
   /** Attempts until none is overtaken. A schema may take its time: between reading and writing others may write. */
-  const updateUntilDone = (bytes: ByteString, f: Update) => {
-    const attempt = updateOnce(bytes, f)
+  const updateUntilDone = (target: Target, f: Update) => {
+    const attempt = updateOnce(target, f)
     // In a shared store each attempt is a commit: fibers that overtake one another take turns.
-    const nextAttempt = shared ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, bytes)], attempt) : attempt
+    const nextAttempt = shared
+      ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, target.bytes)], attempt)
+      : attempt
     const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
     const nextAttemptUntilDone: Effect.Effect<
       Option.Option<V["Type"]>,
@@ -159,5 +177,6 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return Effect.flatMap(attempt, goOn)
   }
 
-  return (key, f) => Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone(bytes, f)))
+  return (key, f) =>
+    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone({ key, bytes }, f)))
 }

@@ -68,7 +68,7 @@ export const make = <
     return Result.map(reader.get(database, key), (record) => record === undefined ? undefined : [key, copyOf(record)])
   }
 
-  const decodeValue = ([key, record]: StoredRecord) => valueCodec.decode(record, () => keyCodec.show(key))
+  const decodeValue = ([key, record]: StoredRecord) => valueCodec.decode(record, () => keyCodec.stored(key))
 
   const reads = TypedRanges.makeReads<IK, K, V>(
     {
@@ -120,7 +120,9 @@ export const make = <
     const entry = findEntry(reader, indexKey)
     if (Result.isFailure(entry)) return Result.fail(entry.failure)
     const key = entry.success === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry.success))
-    return key === undefined ? Result.succeed(undefined) : findRecord(definition, reader, key)
+    return key === undefined
+      ? Result.succeed(undefined)
+      : findRecord(definition, reader, key, () => keyCodec.stored(key))
   }
 
   /** Reads by an index key, and goes on with what was found. */
@@ -139,7 +141,7 @@ export const make = <
           )))
     )
 
-  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
+  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.stored(key))
 
   return {
     get: (key) =>
@@ -152,9 +154,15 @@ export const make = <
       readKey(
         key,
         findFirst,
-        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound<IK["Type"]>, V["DecodingServices"]> =>
           found === undefined
-            ? Effect.fail(new KeyNotFound({ key: index.key.show(indexKey), collection: `${name}.${index.name}` }))
+            ? Effect.fail(
+              new KeyNotFound<IK["Type"]>({
+                key,
+                shownKey: index.key.show(indexKey),
+                collection: `${name}.${index.name}`
+              })
+            )
             : decodeFound(found)
       ),
     has: (key) =>

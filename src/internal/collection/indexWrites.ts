@@ -3,12 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { UniqueViolation } from "../../CollectionError.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, ValueEncoding } from "../../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, type ShownKey, ValueEncoding } from "../../StoreError.ts"
 import type { EntryDeletions } from "../commit/foreignCommits.ts"
 import { keyOf } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
@@ -27,19 +26,29 @@ export interface NewRecord {
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
 
+/** Says that another record has the key of a record in a unique index. `uniqueViolation.ts` makes the error of it. */
+export interface Taken {
+  readonly _tag: "Taken"
+  readonly index: string
+  readonly indexKey: ByteString
+  /** The record that has the key. */
+  readonly existing: ByteString
+}
+
 /** What a collection writes. */
 export type CollectionWrites<V extends ValueSchema, R> = {
   /** Encodes a record with its entries. */
-  readonly encode: (
+  readonly encode: <Key>(
     key: ByteString,
-    value: V["Type"]
-  ) => Effect.Effect<NewRecord, ValueEncoding | KeyEncoding, R>
+    value: V["Type"],
+    shownKey: () => ShownKey<Key>
+  ) => Effect.Effect<NewRecord, ValueEncoding<Key> | KeyEncoding, R>
   /** The writes that keep a record in place of what is there. */
   readonly toPut: (
     reader: Reader,
     record: NewRecord,
     old: Uint8Array | undefined
-  ) => Result.Result<ReadonlyArray<Write>, UniqueViolation | EngineFailure>
+  ) => Result.Result<ReadonlyArray<Write>, Taken | EngineFailure>
   /** The writes that delete what is under a key. */
   readonly toDelete: (
     reader: Reader,
@@ -52,7 +61,7 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 
 /** Makes what writes the records of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { database, indexes, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>
+  { database, indexes, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
   const byPlace = new Map(Array.from(indexes.values(), (index) => [index.place, index]))
 
@@ -76,27 +85,32 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         ))
     )
 
-  const addEntries = (
+  const addEntries = <Key>(
     key: ByteString,
     value: V["Type"],
-    bytes: Uint8Array
-  ): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
+    bytes: Uint8Array,
+    shownKey: () => ShownKey<Key>
+  ): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
     Settled.flatMap(
       Settled.all(Array.from(indexes.values(), (index) => keysIn(index, key, value))),
-      (found): Effect.Effect<NewRecord, ValueEncoding> => {
+      (found): Effect.Effect<NewRecord, ValueEncoding<Key>> => {
         const entries = found.flat()
         const record = CollectionRecord.join(entries, bytes)
         if (record.length <= valueCodec.maxBytes) return Effect.succeed({ key, bytes: record, entries })
         const detail = `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`
-        return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), collection: name, detail }))
+        return Effect.fail(new ValueEncoding({ ...shownKey(), collection: name, detail }))
       }
     )
 
-  const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = (key, value) =>
+  const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = <Key>(
+    key: ByteString,
+    value: V["Type"],
+    shownKey: () => ShownKey<Key>
+  ) =>
     Settled.flatMap(
-      valueCodec.encode(value, () => keyCodec.show(key)),
-      (bytes): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
-        indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
+      valueCodec.encode(value, shownKey),
+      (bytes): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
+        indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes, shownKey)
     )
 
   /** The record that has a key in a unique index. */
@@ -145,15 +159,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         const holder = holderOf(reader, index, indexKey)
         if (Result.isFailure(holder)) return Result.fail(holder.failure)
         if (holder.success !== undefined && holder.success !== key) {
-          return Result.fail(
-            new UniqueViolation({
-              collection: name,
-              index: index.name,
-              indexKey: index.key.show(indexKey),
-              key: keyCodec.show(key),
-              existingKey: keyCodec.show(holder.success)
-            })
-          )
+          return Result.fail({ _tag: "Taken", index: index.name, indexKey, existing: holder.success })
         }
       }
       writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])

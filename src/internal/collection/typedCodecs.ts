@@ -8,12 +8,13 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { ByteString } from "../../Key.ts"
+import { type ByteString, toBytes } from "../../Key.ts"
 import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
 import {
   type EngineFailure,
   KeyEncoding,
   type KeyEncodingReason,
+  type ShownKey,
   ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
@@ -53,6 +54,8 @@ export interface KeyCodec<K extends KeySchema> {
   readonly endOf: (bytes: ByteString) => Result.Result<number, KeyEncoding>
   /** Shows a key in a message. */
   readonly show: (bytes: ByteString) => string
+  /** A stored key for an error about it: in its encoded form, or as bytes where it has none. */
+  readonly stored: (bytes: ByteString) => ShownKey
   /** Refuses bytes that are too long for the engine. */
   readonly checkLength: (bytes: ByteString) => Result.Result<ByteString, KeyEncoding>
 }
@@ -98,15 +101,29 @@ export const makeKeyCodec = <K extends KeySchema>(
     const decodeBySchema = Schema.decodeUnknownEffect(schema)
 
     const refuse = (reason: KeyEncodingReason["_tag"], key: unknown, detail: string) =>
-      new KeyEncoding({ reason: { _tag: reason, detail }, key: showKey(key), collection })
+      new KeyEncoding({ reason: { _tag: reason, detail }, key, shownKey: showKey(key), collection })
 
-    const refuseStored = (bytes: ByteString, detail: string) => refuse("NotDecodable", show(bytes), detail)
+    const refuseStored = (bytes: ByteString, detail: string) =>
+      new KeyEncoding({
+        reason: { _tag: "NotDecodable", detail },
+        key: stored(bytes).key,
+        shownKey: showKey(show(bytes)),
+        collection
+      })
 
     const show = (bytes: ByteString): string =>
       Result.match(ordered.decodePart(bytes, 0), {
         onSuccess: ({ value }) => showKey(value),
         onFailure: () => count(bytes.length, "byte")
       })
+
+    const stored = (bytes: ByteString): ShownKey => ({
+      key: Result.match(ordered.decodePart(bytes, 0), {
+        onSuccess: ({ value }): unknown => value,
+        onFailure: () => toBytes(bytes)
+      }),
+      shownKey: show(bytes)
+    })
 
     const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
       bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
@@ -115,7 +132,7 @@ export const makeKeyCodec = <K extends KeySchema>(
             _tag: "TooLong",
             detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`
           },
-          key: show(bytes),
+          ...stored(bytes),
           collection
         })
       )
@@ -143,6 +160,7 @@ export const makeKeyCodec = <K extends KeySchema>(
           onFailure: (detail) => refuseStored(bytes, detail)
         }),
       show,
+      stored,
       checkLength
     }
   })
@@ -153,24 +171,27 @@ export interface ValueCodec<V extends ValueSchema> {
   readonly stored: Schema.Constraint
   /** The most bytes that a record may have, its entries in indexes included. */
   readonly maxBytes: number
-  readonly encode: (
+  readonly encode: <Key>(
     value: V["Type"],
-    key: () => string
-  ) => Effect.Effect<Uint8Array, ValueEncoding, V["EncodingServices"]>
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<Uint8Array, ValueEncoding<Key>, V["EncodingServices"]>
   /** Decodes a record, its entries in indexes included. */
-  readonly decode: (
+  readonly decode: <Key>(
     record: Uint8Array,
-    key: () => string
-  ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<V["Type"], ValueDecoding<Key> | EngineFailure, V["DecodingServices"]>
   /** Encodes what is in the encoded form of the schema already. */
-  readonly encodeRaw: (value: unknown, key: () => string) => Result.Result<Uint8Array, ValueEncoding>
+  readonly encodeRaw: <Key>(value: unknown, key: () => ShownKey<Key>) => Result.Result<Uint8Array, ValueEncoding<Key>>
   /** Decodes a record to the encoded form of the schema, at once. */
-  readonly decodeRaw: (record: Uint8Array, key: () => string) => Result.Result<unknown, ValueDecoding | EngineFailure>
+  readonly decodeRaw: <Key>(
+    record: Uint8Array,
+    key: () => ShownKey<Key>
+  ) => Result.Result<unknown, ValueDecoding<Key> | EngineFailure>
   /** Decodes the encoded form of the schema. */
-  readonly decodeEncoded: (
+  readonly decodeEncoded: <Key>(
     encoded: unknown,
-    key: () => string
-  ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<V["Type"], ValueDecoding<Key>, V["DecodingServices"]>
 }
 
 /**
@@ -195,11 +216,11 @@ export const makeValueCodec = <V extends ValueSchema>(
   const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
     Result.mapError(
       StructureTable.encode(structures, value),
-      (failure) => StructureTable.encodingError(failure, { key: key(), collection })
+      (failure) => StructureTable.encodingError(failure, { ...key(), collection })
     )
 
   const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) =>
-    StructureTable.decode(structures, CollectionRecord.valueOf(record), () => ({ key: key(), collection }))
+    StructureTable.decode(structures, CollectionRecord.valueOf(record), () => ({ ...key(), collection }))
 
   const bySchemaOf = <A, E, R>(
     value: unknown,
@@ -210,18 +231,18 @@ export const makeValueCodec = <V extends ValueSchema>(
       ? Effect.fail(refuse({ detail: detailOfSparse }))
       : bySchema(run, (detail, cause) => refuse({ detail, cause }))
 
-  const encodeTyped = (value: V["Type"], key: () => string) =>
+  const encodeTyped = <Key>(value: V["Type"], key: () => ShownKey<Key>) =>
     bySchemaOf(
       value,
       () => encodeBySchema(value),
-      (failure) => new ValueEncoding({ key: key(), collection, ...failure })
+      (failure) => new ValueEncoding({ ...key(), collection, ...failure })
     )
 
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
     bySchemaOf(
       encoded,
       () => decodeBySchema(encoded),
-      (failure) => new ValueDecoding({ key: key(), collection, ...failure })
+      (failure) => new ValueDecoding({ ...key(), collection, ...failure })
     )
 
   return {

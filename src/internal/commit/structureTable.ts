@@ -17,7 +17,7 @@ import * as Result from "effect/Result"
 import type * as Semaphore from "effect/Semaphore"
 import type { Environment, Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
-import { type EngineFailure, ValueDecoding, ValueEncoding } from "../../StoreError.ts"
+import { type EngineFailure, type ShownKey, ValueDecoding, ValueEncoding } from "../../StoreError.ts"
 import { structuresDatabase } from "../databases.ts"
 import { copyOf } from "../engineBytes.ts"
 import type { Fork } from "../fork.ts"
@@ -135,17 +135,19 @@ export const make = (options: StructureTableOptions): StructureTable => {
 }
 
 /** Where a value is stored, for the errors about it. */
-interface Place {
-  readonly key: string
+interface Place<Key> extends ShownKey<Key> {
   readonly collection?: string
 }
 
 /** Makes the error of a value that the codec could not encode. */
-export const encodingError = ({ _tag, ...failure }: ValueCodec.Failure, place: Place): ValueEncoding =>
+export const encodingError = <Key>({ _tag, ...failure }: ValueCodec.Failure, place: Place<Key>): ValueEncoding<Key> =>
   new ValueEncoding({ ...place, ...failure })
 
 /** Makes the error of bytes that the codec could not decode. */
-const decodingError = (failure: ValueCodec.Failure | ValueCodec.UnknownStructure, place: Place): ValueDecoding => {
+const decodingError = <Key>(
+  failure: ValueCodec.Failure | ValueCodec.UnknownStructure,
+  place: Place<Key>
+): ValueDecoding<Key> => {
   if (failure._tag === "UnknownStructure") return new ValueDecoding({ ...place, detail: failure.detail })
   const { _tag, ...why } = failure
   return new ValueDecoding({ ...place, ...why })
@@ -170,11 +172,11 @@ const loadAndDecode = (
  * from the store and decodes again. This is right for bytes of an older snapshot, too,
  * because definitions are never changed or deleted.
  */
-export const decode = (
+export const decode = <Key>(
   self: StructureTable,
   bytes: Uint8Array,
-  place: () => Place
-): Result.Result<unknown, ValueDecoding | EngineFailure> => {
+  place: () => Place<Key>
+): Result.Result<unknown, ValueDecoding<Key> | EngineFailure> => {
   const decoded = ValueCodec.decode(self.codec, bytes)
   return Result.mapError(
     Result.isFailure(decoded) && decoded.failure._tag === "UnknownStructure" ? loadAndDecode(self, bytes) : decoded,

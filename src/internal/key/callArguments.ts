@@ -135,7 +135,8 @@ const check = (
 const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncoding =>
   new KeyEncoding({
     reason: { _tag: "Argument", detail: `${detail}.` },
-    key: name,
+    key: undefined,
+    shownKey: name,
     ...(collection === undefined ? {} : { collection })
   })
 
@@ -267,7 +268,8 @@ export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
         _tag: "Empty",
         detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
       },
-      key: "prefix"
+      key: prefix,
+      shownKey: "prefix"
     })
     : undefined
 }

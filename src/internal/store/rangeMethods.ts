@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Change, ChangesOptions } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
-import { type ByteString, toBytes } from "../../Key.ts"
+import { type ByteString, type Key, toBytes } from "../../Key.ts"
 import { type Range, type StreamRange, toKeyRange } from "../../Range.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
@@ -73,7 +73,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
     )
 
   const withValue =
-    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding | EngineFailure> =>
+    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding<Key> | EngineFailure> =>
     (
       key,
       bytes
@@ -97,7 +97,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
     return stream(range, false, () => nameOf(range))
   }
 
-  type EntriesError = ReadError | ValueDecoding
+  type EntriesError = ReadError | ValueDecoding<Key>
 
   function entriesIn(range: BytesKeys): Stream.Stream<readonly [Uint8Array, unknown], EntriesError>
   function entriesIn(range?: TextKeys): Stream.Stream<readonly [string, unknown], EntriesError>
@@ -129,11 +129,11 @@ export const make = (holder: Holder, access: StoreAccess) => {
   type AnyChanges = ChangesOptions & { readonly decodeKeys?: boolean | undefined }
   type ChangesError = KeyEncoding | ChangesMissed | Closed
 
-  function changes(options: BytesChanges): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding>, ChangesError>
-  function changes(options?: TextChanges): Stream.Stream<Change<string, unknown, ValueDecoding>, ChangesError>
+  function changes(options: BytesChanges): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding<Key>>, ChangesError>
+  function changes(options?: TextChanges): Stream.Stream<Change<string, unknown, ValueDecoding<Key>>, ChangesError>
   function changes(
     options: AnyChanges = {}
-  ): Stream.Stream<Change<string | Uint8Array, unknown, ValueDecoding>, ChangesError> {
+  ): Stream.Stream<Change<string | Uint8Array, unknown, ValueDecoding<Key>>, ChangesError> {
     const subscribe = Effect.suspend(() => {
       const { capacity, decodeKeys, ...range } = options
       return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>

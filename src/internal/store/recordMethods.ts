@@ -17,6 +17,7 @@ import {
   type KeyEncoding,
   KeyNotFound,
   type ReadOnly,
+  type ShownKey,
   type ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
@@ -42,6 +43,9 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   const { path } = options
   const { decode } = access
 
+  /** A key for an error about it. */
+  const shown = (key: Key): ShownKey<Key> => ({ key, shownKey: keys.show(key) })
+
   // ---------------------------------------------------------------------------
   // reading
   // ---------------------------------------------------------------------------
@@ -51,11 +55,12 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   /** Reads and decodes; `none` tells a missing value from a stored `undefined`. */
   const find = (
     reader: Reader,
-    key: ByteString
-  ): Result.Result<Option.Option<unknown>, ValueDecoding | EngineFailure> => {
+    key: ByteString,
+    given: Key
+  ): Result.Result<Option.Option<unknown>, ValueDecoding<Key> | EngineFailure> => {
     const bytes = reader.get(recordsDatabase, key)
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
-    return bytes.success === undefined ? Result.succeedNone : Result.map(decode(key, bytes.success), Option.some)
+    return bytes.success === undefined ? Result.succeedNone : Result.map(decode(key, bytes.success, given), Option.some)
   }
 
   const readKey = <A, E>(
@@ -73,17 +78,15 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         : use(bytes, reader)
     })
 
-  const findValue = (bytes: ByteString, reader: Reader) => Effect.fromResult(find(reader, bytes))
-
-  const get = (key: Key) => readKey(key, findValue)
+  const get = (key: Key) => readKey(key, (bytes, reader) => Effect.fromResult(find(reader, bytes, key)))
 
   const getOrFail = (key: Key) =>
-    readKey(key, (bytes, reader): Effect.Effect<unknown, ValueDecoding | EngineFailure | KeyNotFound> => {
-      const value = find(reader, bytes)
+    readKey(key, (bytes, reader): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure | KeyNotFound<Key>> => {
+      const value = find(reader, bytes, key)
       if (Result.isFailure(value)) return Effect.fail(value.failure)
       return Option.isSome(value.success)
         ? Effect.succeed(value.success.value)
-        : Effect.fail(new KeyNotFound({ key: keys.show(key) }))
+        : Effect.fail(new KeyNotFound(shown(key)))
     })
 
   const has = (key: Key, hasOptions?: { readonly flush?: boolean | undefined }) =>
@@ -99,7 +102,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   const readAll = <K extends Key>(
     reader: Reader,
     wanted: ReadonlyArray<readonly [name: K, key: ByteString]>
-  ): Result.Result<Found<K>, ValueDecoding | EngineFailure> => {
+  ): Result.Result<Found<K>, ValueDecoding<Key> | EngineFailure> => {
     const found = new Map<K, unknown>()
     const missing: Array<K> = []
     for (const [name, key] of wanted) {
@@ -109,7 +112,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
         missing.push(name)
         continue
       }
-      const value = decode(key, bytes.success)
+      const value = decode(key, bytes.success, name)
       if (Result.isFailure(value)) return Result.fail(value.failure)
       // A key that is wanted twice keeps its first place.
       found.set(name, value.success)
@@ -121,7 +124,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     wanted: ListOf<K>,
     nameOf: (given: K, key: ByteString) => Result.Result<N, KeyEncoding>
   ) =>
-    access.enter((): Effect.Effect<Found<N>, KeyEncoding | ValueDecoding | Closed | EngineFailure> => {
+    access.enter((): Effect.Effect<Found<N>, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure> => {
       const noList = CallArguments.notAList("keys", wanted)
       if (noList !== undefined) return Effect.fail(noList)
       const named: Array<readonly [N, ByteString]> = []
@@ -139,7 +142,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       )
     })
 
-  type GetManyError = KeyEncoding | ValueDecoding | Closed | EngineFailure
+  type GetManyError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
 
   function getMany(
     wanted: ListOf<Key>,
@@ -201,14 +204,14 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
     key: Key,
     value: unknown,
     batch?: StructureTable.BatchEncoder
-  ): Result.Result<Uint8Array, ValueEncoding> =>
+  ): Result.Result<Uint8Array, ValueEncoding<Key>> =>
     Result.mapError(
       batch === undefined ? StructureTable.encode(structures, value) : StructureTable.encodeInBatch(batch, value),
-      (failure) => StructureTable.encodingError(failure, { key: keys.show(key) })
+      (failure) => StructureTable.encodingError(failure, shown(key))
     )
 
   const put = (key: Key, value: unknown) =>
-    writeKey(key, (bytes, transaction): Effect.Effect<void, ValueEncoding | CommitError | Closed> => {
+    writeKey(key, (bytes, transaction): Effect.Effect<void, ValueEncoding<Key> | CommitError | Closed> => {
       const encoded = encode(key, value)
       return Result.isSuccess(encoded)
         ? access.write(transaction, write(bytes, encoded.success))
@@ -223,25 +226,25 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
       (bytes, transaction) =>
         access.exactRemovingStep(
           transaction,
-          (reader): Result.Result<Step<void>, EngineFailure | KeyNotFound> =>
+          (reader): Result.Result<Step<void>, EngineFailure | KeyNotFound<Key>> =>
             Result.flatMap(reader.has(recordsDatabase, bytes), (exists) =>
               exists
                 ? Result.succeed({ result: undefined, writes: write(bytes, null) })
-                : Result.fail(new KeyNotFound({ key: keys.show(key) }))),
+                : Result.fail(new KeyNotFound(shown(key)))),
           () => [recordsDatabase, bytes, null]
         )
     )
 
-  type UpdateError = ValueEncoding | ValueDecoding | EngineFailure
+  type UpdateError = ValueEncoding<Key> | ValueDecoding<Key> | EngineFailure
   type Update = (current: Option.Option<unknown>) => Option.Option<unknown>
   type UpdateStep = (reader: Reader) => Result.Result<Step<Option.Option<unknown>>, UpdateError>
 
   const updating = (key: Key, bytes: ByteString, f: Update): UpdateStep => (reader) => {
-    const current = find(reader, bytes)
+    const current = find(reader, bytes, key)
     if (Result.isFailure(current)) return Result.fail(current.failure)
     const given = CallArguments.nextOf(f, current.success)
     if (Result.isFailure(given)) {
-      return Result.fail(new ValueEncoding({ key: keys.show(key), detail: given.failure }))
+      return Result.fail(new ValueEncoding({ ...shown(key), detail: given.failure }))
     }
     const next = given.success
     if (Option.isSome(next)) {
@@ -305,7 +308,7 @@ export const make = ({ core, keys, options }: Holder, access: StoreAccess) => {
   }
 
   const putMany = (entries: Entries) =>
-    access.enterToWrite((transaction): Effect.Effect<void, KeyEncoding | ValueEncoding | CommitError | Closed> => {
+    access.enterToWrite((transaction): Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | CommitError | Closed> => {
       const wrong = CallArguments.notEntries(entries)
       if (wrong !== undefined) return Effect.fail(wrong)
       const writes = new WriteSet()

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { Reader, Write } from "../../Engine.ts"
-import { type ByteString, type KeyCodec, toBytes } from "../../Key.ts"
+import { type ByteString, type Key, type KeyCodec, toBytes } from "../../Key.ts"
 import { Closed, type CommitError, type EngineFailure, ReadOnly, type ValueDecoding } from "../../StoreError.ts"
 import type { WriteSet } from "../buffer/writeSet.ts"
 import * as Admission from "../commit/admission.ts"
@@ -46,6 +46,14 @@ type StoreRead = <A, E, R>(
 
 /** How the methods of one holder read and write. */
 export type StoreAccess = ReturnType<typeof make>
+
+/** A stored key as text, or as bytes where they are not exactly the bytes of a text. */
+const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
+  Result.filterOrFail(
+    keys.decode(bytes),
+    (text) => Result.getOrUndefined(keys.encode(text)) === bytes,
+    () => undefined
+  ).pipe(Result.getOrElse(() => toBytes(bytes)))
 
 /** Makes what the methods of one holder begin with. */
 export const make = ({ core, isClosed, keys, options }: Holder) => {
@@ -310,8 +318,15 @@ export const make = ({ core, isClosed, keys, options }: Holder) => {
         : writeInside(transaction, () => transaction.writes.addAll(writes))
     },
 
-    /** Decodes a value that was read. */
-    decode: (key: ByteString, bytes: Uint8Array): Result.Result<unknown, ValueDecoding | EngineFailure> =>
-      StructureTable.decode(structures, bytes, () => ({ key: keys.show(toBytes(key)) }))
+    /** Decodes a value that was read; `given` is the key as the caller has it, where the call named it. */
+    decode: (
+      key: ByteString,
+      bytes: Uint8Array,
+      given?: Key
+    ): Result.Result<unknown, ValueDecoding<Key> | EngineFailure> =>
+      StructureTable.decode(structures, bytes, () => ({
+        key: given ?? storedKey(keys, key),
+        shownKey: keys.show(toBytes(key))
+      }))
   }
 }
