@@ -256,6 +256,9 @@ export interface StoreService {
    *
    * **Details**
    *
+   * It takes one argument, so that it is a step of `pipe` and of `Effect.fn`:
+   * `Effect.fn("move")(function*() { ... }, store.withTransaction)`.
+   *
    * Every call on this store and its collections inside of the effect, and in fibers
    * that it forks, reads one snapshot and what the transaction has written. Nobody else
    * sees that before it is committed, and nobody waits for it. A failure, a defect and
@@ -263,8 +266,7 @@ export interface StoreService {
    *
    * It is committed if everything that it has read would be read the same, whoever has
    * written: other fibers, other threads or other processes. Else the effect runs again,
-   * by the schedule `retry` (by default the option `transactionRetry`), and in the end
-   * fails with `TransactionConflict`. Who only reads is never in conflict, and never
+   * by the schedule `transactionRetry` of the store, and in the end fails with `TransactionConflict`. Who only reads is never in conflict, and never
    * waits for a writer.
    *
    * Inside of another transaction on the same store it is a part of that one: its failure
@@ -279,8 +281,37 @@ export interface StoreService {
    * the transaction it was forked in gets `Closed`.
    */
   readonly withTransaction: <A, E, R>(
-    effect: Effect.Effect<A, E, R>,
-    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
+
+  /**
+   * Runs an effect as `withTransaction` does, with a schedule of its own for the runs after a conflict.
+   *
+   * **Details**
+   *
+   * The schedule comes first, so that what it gives is a step of `pipe` and of `Effect.fn`, as `withTransaction`
+   * is. `Schedule.recurs(0)` does not run the effect again: the first conflict is a `TransactionConflict`.
+   *
+   * **Example** (A step of Effect.fn)
+   *
+   * ```ts
+   * import { Effect, Option, Schedule } from "effect"
+   * import { Store, type StoreService } from "effect-lmdb"
+   *
+   * const visitsOf = (store: StoreService) =>
+   *   Effect.fn("visits")(function*(page: string) {
+   *     return yield* store.update(page, Option.map((visits) => Number(visits) + 1))
+   *   }, store.withTransactionRetry(Schedule.recurs(3)))
+   *
+   * const program = Effect.flatMap(Store, (store) => visitsOf(store)("home"))
+   *
+   * Effect.runPromise(Effect.provide(program, Store.layerTemp()))
+   * ```
+   */
+  readonly withTransactionRetry: (
+    retry: Schedule.Schedule<unknown>
+  ) => <A, E, R>(
+    effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
 
   /**

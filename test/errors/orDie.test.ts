@@ -80,7 +80,7 @@ describe("Store.orDie", () => {
         yield* store.put("mine", 1)
         yield* outside(store.update("n", increment))
       })
-      const once = store.withTransaction(conflicting, { retry: Schedule.recurs(0) })
+      const once = store.withTransactionRetry(Schedule.recurs(0))(conflicting)
       assert.instanceOf(yield* Effect.flip(Store.orDie(once)), TransactionConflict)
       assert.strictEqual(yield* Effect.flip(Store.orDie(Effect.fail("mine" as const))), "mine")
       assert.strictEqual(yield* Store.orDie(store.getOrFail("n")), 2)

@@ -305,25 +305,45 @@ describe("options of a call that make no sense are refused", () => {
       })
     ))
 
-  it.effect.each<readonly [name: string, effect: unknown, options: unknown]>([
-    ["effect", undefined, undefined],
-    ["effect", () => Effect.void, undefined],
-    ["effect", Promise.resolve(), undefined],
-    ["retry", Effect.void, { retry: 3 }],
-    ["retries", Effect.void, { retries: Schedule.recurs(1) }],
-    ["the options of withTransaction", Effect.void, null]
-  ])("of withTransaction: %s", ([name, effect, options]) =>
+  it.effect.each<readonly [name: string, effect: unknown, retry: unknown]>([
+    ["effect", undefined, Schedule.recurs(1)],
+    ["effect", () => Effect.void, Schedule.recurs(1)],
+    ["effect", Promise.resolve(), Schedule.recurs(1)],
+    ["retry", Effect.void, 3],
+    ["retry", Effect.void, { retry: Schedule.recurs(1) }],
+    ["retry", Effect.void, null]
+  ])("of withTransactionRetry: %s", ([name, effect, retry]) =>
     inStore((store) =>
       Effect.gen(function*() {
         for (
           const made of [
-            store.withTransaction<void, never, never>(untyped(effect), untyped(options)),
-            store.withTransaction(store.withTransaction<void, never, never>(untyped(effect), untyped(options)))
+            store.withTransactionRetry(untyped(retry))<void, never, never>(untyped(effect)),
+            store.withTransaction(store.withTransactionRetry(untyped(retry))<void, never, never>(untyped(effect)))
+          ]
+        ) {
+          const error = yield* errorOf(made)
+          assert.include(error, { _tag: "EngineFailure", operation: "withTransactionRetry" })
+          assert.include(error.message, name)
+        }
+      })
+    ))
+
+  it.effect.each<readonly [effect: unknown]>([
+    [undefined],
+    [() => Effect.void],
+    [Promise.resolve()]
+  ])("of withTransaction: %s", ([effect]) =>
+    inStore((store) =>
+      Effect.gen(function*() {
+        for (
+          const made of [
+            store.withTransaction<void, never, never>(untyped(effect)),
+            store.withTransaction(store.withTransaction<void, never, never>(untyped(effect)))
           ]
         ) {
           const error = yield* errorOf(made)
           assert.include(error, { _tag: "EngineFailure", operation: "withTransaction" })
-          assert.include(error.message, name)
+          assert.include(error.message, "effect")
         }
       })
     ))

@@ -147,21 +147,17 @@ const EINVAL = 22
 export const badCall = (operation: string, { detail, name }: Problem): EngineFailure =>
   new EngineFailure({ operation, code: EINVAL, detail: `${name}: ${detail}`, isRetryable: false })
 
-const transactionChecks = checksOf({
-  retry: optional((value) => Schedule.isSchedule(value) ? undefined : "it must be a Schedule")
-})
-
-/** Says what is wrong with the arguments of `withTransaction`. */
-export const transactionProblem = (effect: unknown, options: unknown): Problem | undefined => {
+/** Says what is wrong with the arguments of `withTransaction` and `withTransactionRetry`. */
+export const transactionProblem = (effect: unknown, retry: unknown): Problem | undefined => {
   if (!Effect.isEffect(effect)) {
     return {
       name: "effect",
       detail: `it must be an Effect, as Effect.gen makes of a generator function, and is ${describeKind(effect)}`
     }
   }
-  return options === undefined
+  return Schedule.isSchedule(retry)
     ? undefined
-    : Option.getOrUndefined(check("the options of withTransaction", options, transactionChecks))
+    : { name: "retry", detail: `it must be a Schedule, and is ${describeKind(retry)}` }
 }
 
 /** Says what is wrong with the arguments of `backup`. */
