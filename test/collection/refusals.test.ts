@@ -215,8 +215,8 @@ describe("a definition is refused", () => {
       Collection.make("a", {
         key: Schema.String,
         value,
-        // @ts-expect-error several tuples, or none, are an array of tuples
-        indexes: { byAll: { key: Schema.Tuple([Schema.String, Schema.Number]), of: ({ a, b }) => [a, b] } }
+        // @ts-expect-error a tuple is given as it is, several of them by each
+        indexes: { byAll: { key: Schema.Tuple([Schema.String, Schema.Number]), of: ({ a, b }) => [[a, b]] } }
       })
     ]
     assert.lengthOf(made, 3)

@@ -153,7 +153,7 @@ describe("a unique index", () => {
       const people = yield* Collection.make("people", {
         key: Schema.String,
         value: Schema.Array(Schema.String),
-        indexes: { byName: { key: Schema.String, of: (names) => names, unique: true } }
+        indexes: { byName: { key: Schema.String, each: (names) => names, unique: true } }
       })
       yield* people.put("a", ["Ada", "Lovelace"])
       yield* people.put("none", [])

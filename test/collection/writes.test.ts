@@ -18,7 +18,7 @@ type Person = typeof Person.Type
 
 const indexes = {
   byName: { key: Schema.String, of: ({ name }: Person) => name, unique: true },
-  byTag: { key: Schema.String, of: ({ tags }: Person) => tags }
+  byTag: { key: Schema.String, each: ({ tags }: Person) => tags }
 } as const
 
 const failure = new EngineFailure({ operation: "get", code: 5, detail: "Input/output error", isRetryable: true })

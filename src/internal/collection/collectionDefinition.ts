@@ -14,11 +14,11 @@ import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
-import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
 import type { StoreCore } from "../store/openStore.ts"
 import type { Holder } from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
+import * as IndexKeys from "./indexKeys.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
 
@@ -31,7 +31,7 @@ export interface Index<Value, K extends KeySchema> {
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** The keys that a record has in it, each once. `of` runs when this is called: call it inside of an effect. */
+  /** The keys that a record has in it, each once. The function of the index runs when this is called: call it inside of an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
   /** Changes with what is stored in it. */
   readonly fingerprint: string
@@ -62,25 +62,22 @@ const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
 
 const makeIndex = <Value, K extends KeySchema>(
   name: string,
-  { key: schema, of, unique, version = 1 }: IndexDefinition<Value, K>,
+  definition: IndexDefinition<Value, K>,
   collection: string,
   holder: Holder
-): Result.Result<Index<Value, K>, string> =>
-  Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
+): Result.Result<Index<Value, K>, string> => {
+  const { key: schema, unique, version = 1 } = definition
+  return Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
     name,
     place: name,
     database: indexDatabase(collection, name),
     isUnique: unique === true,
     key,
-    keysOf: (value) => {
-      const given = of(value)
-      if (given === undefined) return Effect.succeed([])
-      const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
-      return Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
-    },
+    keysOf: IndexKeys.make(definition, key, `${collection}.${name}`),
     // Version 1 is that of all indexes that were stored before there were versions.
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
+}
 
 const isVersion = (version: unknown): boolean =>
   Predicate.isNumber(version) && Number.isSafeInteger(version) && version >= 1
@@ -93,7 +90,7 @@ const optionNames = { key: true, value: true, indexes: true, version: true, migr
   true
 >
 
-const indexOptionNames = { key: true, of: true, unique: true, version: true } satisfies Record<
+const indexOptionNames = { key: true, of: true, each: true, unique: true, version: true } satisfies Record<
   keyof IndexDefinition<unknown, KeySchema>,
   true
 >
@@ -122,8 +119,15 @@ const wrongPartOf = (options: unknown): string | undefined => {
     if (!Predicate.hasProperty(index, "key") || !Schema.isSchema(index.key)) {
       return `the key of its index "${name}" is to be a schema.`
     }
-    if (!Predicate.hasProperty(index, "of") || !Predicate.isFunction(index.of)) {
-      return `"of" of its index "${name}" is to be a function.`
+    const { each, of } = { each: undefined, of: undefined, ...index }
+    if (each !== undefined && of !== undefined) {
+      return `its index "${name}" has both "of" and "each"; give "of" for one key of a record, "each" for several.`
+    }
+    if (each === undefined && !Predicate.isFunction(of)) {
+      return `"of" of its index "${name}" is to be a function, or "each" where a record has several keys.`
+    }
+    if (each !== undefined && !Predicate.isFunction(each)) {
+      return `"each" of its index "${name}" is to be a function.`
     }
     if ("unique" in index && index.unique !== undefined && !Predicate.isBoolean(index.unique)) {
       return `"unique" of its index "${name}" is to be true or false.`
