@@ -18,6 +18,25 @@ import type { KeySchema } from "./KeySchema.ts"
 export type ValueSchema = Schema.Constraint
 
 /**
+ * What a collection takes as a value: a value of the schema, and where the schema is a class also what
+ * its `make` takes, such as a plain object.
+ *
+ * **Details**
+ *
+ * Whatever the schema, a plain object or an array that is no value of it goes through the `make` of the schema: it
+ * is validated, defaults of the constructor are filled in, and instances are made of its classes, also of those
+ * inside of it. Indexes and `update` see what was made. An instance of another class is refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ValueInput<V extends ValueSchema> = V["Type"] | ClassInput<V>
+
+/** Of all schemas only classes have an `identifier`. */
+type ClassInput<V extends ValueSchema> = V extends { readonly identifier: string } ? Exclude<V["~type.make.in"], void>
+  : never
+
+/**
  * What an error of the compiler names where `of` gives several keys. No value has this type.
  *
  * @category models

@@ -9,7 +9,7 @@ import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import type { Change } from "./Change.ts"
 import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
-import type { ValueSchema } from "./CollectionOptions.ts"
+import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
 import type { ListOf } from "./Entries.ts"
 import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
@@ -257,16 +257,23 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Keeps a value in place of another, if any; visible at once, on disk after the next commit. */
+  /**
+   * Keeps a value in place of another, if any; visible at once, on disk after the next commit.
+   *
+   * **Details**
+   *
+   * Where the schema is a class, a plain object is taken as its `make` takes it (`ValueInput`):
+   * `users.put(1, { name: "Ada" })`.
+   */
   readonly put: (
     key: K["Type"],
-    value: V["Type"]
+    value: ValueInput<V>
   ) => Effect.Effect<void, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
 
   /** Keeps a value where there is none, or fails with `KeyExists`. */
   readonly insert: (
     key: K["Type"],
-    value: V["Type"]
+    value: ValueInput<V>
   ) => Effect.Effect<
     void,
     WriteError<K["Type"]> | UniqueViolationOf<K, I> | KeyExists<K["Type"]>,
@@ -283,7 +290,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    */
   readonly update: (
     key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => Option.Option<V["Type"]>
+    f: (current: Option.Option<V["Type"]>) => Option.Option<ValueInput<V>>
   ) => Effect.Effect<
     Option.Option<V["Type"]>,
     WriteError<K["Type"]> | UniqueViolationOf<K, I> | ValueDecoding<K["Type"]>,
@@ -309,7 +316,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    * wins. Unique indexes are looked at after each value, in their order.
    */
   readonly putMany: (
-    entries: Iterable<readonly [K["Type"], V["Type"]]>
+    entries: Iterable<readonly [K["Type"], ValueInput<V>]>
   ) => Effect.Effect<
     void,
     WriteError<K["Type"]> | UniqueViolationOf<K, I> | TransactionConflict,

@@ -288,7 +288,7 @@ describe("a schema that needs services", () => {
           | ValueDecoding<number>
         >
       >()
-      expectTypeOf(collection.put).parameters.toEqualTypeOf<[key: number, value: User]>()
+      expectTypeOf(collection.put).parameters.toEqualTypeOf<[key: number, value: Collection.ValueInput<typeof User>]>()
     })))
 
   it.effect("is encoded and decoded with them, its key and the keys of its indexes too", () =>

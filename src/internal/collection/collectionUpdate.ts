@@ -104,7 +104,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         const value = given.success
         return Option.isNone(value)
           ? Effect.succeed({ value, record: undefined })
-          : Settled.map(writes.encode(target.bytes, value.value, () => shown(target)), (record) => ({ value, record }))
+          : Settled.map(
+            writes.encode(target.bytes, value.value, () => shown(target)),
+            (record) => ({ value: Option.some(record.value), record })
+          )
       }
     )
 

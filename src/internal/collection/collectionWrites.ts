@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { KeyExists } from "../../CollectionError.ts"
-import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, ReadOne, UniqueViolationOf } from "../../CollectionService.ts"
 import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
@@ -183,7 +183,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     )
   }
 
-  const encodeRecord = (key: K["Type"], value: V["Type"]) =>
+  const encodeRecord = (key: K["Type"], value: ValueInput<V>) =>
     withKey(key, (bytes) => writes.encode(bytes, value, () => shown(key, bytes)))
 
   const put: Collection<K, V, I>["put"] = (key, value) =>

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
@@ -16,7 +16,9 @@ import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 
 /** A record as it is to be stored. */
-export interface NewRecord {
+export interface NewRecord<out Value = unknown> {
+  /** The value as it is in the indexes. */
+  readonly value: Value
   readonly key: ByteString
   readonly bytes: Uint8Array
   readonly entries: ReadonlyArray<CollectionRecord.IndexEntry>
@@ -40,9 +42,9 @@ export type CollectionWrites<V extends ValueSchema, R> = {
   /** Encodes a record with its entries. */
   readonly encode: <Key>(
     key: ByteString,
-    value: V["Type"],
+    value: ValueInput<V>,
     shownKey: () => ShownKey<Key>
-  ) => Effect.Effect<NewRecord, ValueEncoding<Key> | KeyEncoding, R>
+  ) => Effect.Effect<NewRecord<V["Type"]>, ValueEncoding<Key> | KeyEncoding, R>
   /** The writes that keep a record in place of what is there. */
   readonly toPut: (
     reader: Reader,
@@ -90,13 +92,13 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     value: V["Type"],
     bytes: Uint8Array,
     shownKey: () => ShownKey<Key>
-  ): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
+  ): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
     Settled.flatMap(
       Settled.all(Array.from(indexes.values(), (index) => keysIn(index, key, value))),
-      (found): Effect.Effect<NewRecord, ValueEncoding<Key>> => {
+      (found): Effect.Effect<NewRecord<V["Type"]>, ValueEncoding<Key>> => {
         const entries = found.flat()
         const record = CollectionRecord.join(entries, bytes)
-        if (record.length <= valueCodec.maxBytes) return Effect.succeed({ key, bytes: record, entries })
+        if (record.length <= valueCodec.maxBytes) return Effect.succeed({ value, key, bytes: record, entries })
         const detail = `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`
         return Effect.fail(new ValueEncoding({ ...shownKey(), collection: name, detail }))
       }
@@ -104,13 +106,15 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = <Key>(
     key: ByteString,
-    value: V["Type"],
+    given: ValueInput<V>,
     shownKey: () => ShownKey<Key>
   ) =>
     Settled.flatMap(
-      valueCodec.encode(value, shownKey),
-      (bytes): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
-        indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes, shownKey)
+      valueCodec.encode(given, shownKey),
+      ({ bytes, value }): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
+        indexes.size === 0
+          ? Effect.succeed({ value, key, bytes, entries: [] })
+          : addEntries(key, value, bytes, shownKey)
     )
 
   /** The record that has a key in a unique index. */

@@ -7,7 +7,8 @@ import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { ValueSchema } from "../../CollectionOptions.ts"
+import * as SchemaParser from "effect/SchemaParser"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import { type ByteString, toBytes } from "../../Key.ts"
 import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
 import {
@@ -165,16 +166,33 @@ export const makeKeyCodec = <K extends KeySchema>(
     }
   })
 
+/** A value of the schema, and its bytes. */
+export interface Encoded<out Value> {
+  readonly value: Value
+  readonly bytes: Uint8Array
+}
+
+/** Whether a value is not an instance of a class: only then does it go through `make`. */
+const isPlain = (value: unknown): boolean => {
+  // A proxy may throw as it is looked at.
+  const prototype: unknown = Result.getOrElse(
+    Result.try((): unknown => Predicate.isObjectOrArray(value) ? Object.getPrototypeOf(value) : undefined),
+    () => undefined
+  )
+  return prototype === null || prototype === Object.prototype || prototype === Array.prototype
+}
+
 /** Turns values into bytes and back. Keys are there for messages. */
 export interface ValueCodec<V extends ValueSchema> {
   /** The schema whose encoded side is stored. */
   readonly stored: Schema.Constraint
   /** The most bytes that a record may have, its entries in indexes included. */
   readonly maxBytes: number
+  /** Encodes a value, or one that is made of it. */
   readonly encode: <Key>(
-    value: V["Type"],
+    value: ValueInput<V>,
     key: () => ShownKey<Key>
-  ) => Effect.Effect<Uint8Array, ValueEncoding<Key>, V["EncodingServices"]>
+  ) => Effect.Effect<Encoded<V["Type"]>, ValueEncoding<Key>, V["EncodingServices"]>
   /** Decodes a record, its entries in indexes included. */
   readonly decode: <Key>(
     record: Uint8Array,
@@ -210,6 +228,7 @@ export const makeValueCodec = <V extends ValueSchema>(
   const stored = storedSchema(schema)
   const encodeBySchema = Schema.encodeUnknownEffect(stored)
   const decodeBySchema = Schema.decodeUnknownEffect(stored)
+  const makeBySchema = SchemaParser.makeEffect(schema)
   const mayHang = takesHoles(stored.ast)
   const detailOfSparse = "an array is longer than what is in it"
 
@@ -231,12 +250,44 @@ export const makeValueCodec = <V extends ValueSchema>(
       ? Effect.fail(refuse({ detail: detailOfSparse }))
       : bySchema(run, (detail, cause) => refuse({ detail, cause }))
 
+  const refuseValue =
+    <Key>(key: () => ShownKey<Key>) => (failure: { readonly detail: string; readonly cause?: unknown }) =>
+      new ValueEncoding({ ...key(), collection, ...failure })
+
   const encodeTyped = <Key>(value: V["Type"], key: () => ShownKey<Key>) =>
+    bySchemaOf(value, () => encodeBySchema(value), refuseValue(key))
+
+  const makeTyped = <Key>(
+    value: ValueInput<V>,
+    key: () => ShownKey<Key>
+  ): Effect.Effect<V["Type"], ValueEncoding<Key>> =>
     bySchemaOf(
       value,
-      () => encodeBySchema(value),
-      (failure) => new ValueEncoding({ ...key(), collection, ...failure })
+      () => Effect.mapError(makeBySchema(value), (issue) => new Schema.SchemaError(issue)),
+      refuseValue(key)
     )
+
+  interface Typed {
+    readonly value: V["Type"]
+    readonly encoded: unknown
+  }
+
+  const encodeValue = <Key>(
+    value: V["Type"],
+    key: () => ShownKey<Key>
+  ): Effect.Effect<Typed, ValueEncoding<Key>, V["EncodingServices"]> =>
+    Settled.map(encodeTyped(value, key), (encoded) => ({ value, encoded }))
+
+  /** Encodes a value; what is no value of the schema is made one, unless it is an instance of another class. */
+  const encodeMade = <Key>(
+    value: ValueInput<V>,
+    key: () => ShownKey<Key>
+  ): Effect.Effect<Typed, ValueEncoding<Key>, V["EncodingServices"]> => {
+    const typed = encodeValue(value, key)
+    return Settled.isSucceeded(typed) || !isPlain(value)
+      ? typed
+      : Effect.catch(typed, () => Effect.flatMap(makeTyped(value, key), (made) => encodeValue(made, key)))
+  }
 
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
     bySchemaOf(
@@ -252,7 +303,10 @@ export const makeValueCodec = <V extends ValueSchema>(
     decodeRaw,
     decodeEncoded,
     encode: (value, key) =>
-      Settled.flatMap(encodeTyped(value, key), (encoded) => Effect.fromResult(encodeRaw(encoded, key))),
+      Settled.flatMap(encodeMade(value, key), (typed) =>
+        Effect.fromResult(
+          Result.map(encodeRaw(typed.encoded, key), (bytes) => ({ value: typed.value, bytes }))
+        )),
     decode: (record, key) => {
       const encoded = decodeRaw(record, key)
       return Result.isFailure(encoded) ? Effect.fail(encoded.failure) : decodeEncoded(encoded.success, key)
