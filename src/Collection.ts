@@ -70,6 +70,7 @@ import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
 
 export * from "./CollectionOptions.ts"
+export * from "./CollectionRange.ts"
 export * from "./CollectionService.ts"
 
 /**

@@ -32,8 +32,9 @@ export type ValueSchema = Schema.Constraint
  */
 export type ValueInput<V extends ValueSchema> = V["Type"] | ClassInput<V>
 
-/** Of all schemas only classes have an `identifier`. */
-type ClassInput<V extends ValueSchema> = V extends { readonly identifier: string } ? Exclude<V["~type.make.in"], void>
+/** Of all schemas only classes have both an identifier and fields. */
+type ClassInput<V extends ValueSchema> = V extends { readonly identifier: string; readonly fields: object } ?
+  Exclude<V["~type.make.in"], void>
   : never
 
 /**

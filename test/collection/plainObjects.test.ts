@@ -32,7 +32,7 @@ describe("a plain object for a class", () => {
       yield* users.put(1, { name: "Ada", age: 36 })
       yield* users.insert(2, { name: "Bob" })
       yield* users.putMany([[3, { name: "Cy", age: 7 }], [4, new User({ name: "Di" })]])
-      const updated = yield* users.update(1, Option.map((user) => ({ ...user, age: user.age + 1 })))
+      const updated = yield* users.update(1, Option.map(({ age, name }) => ({ name, age: age + 1 })))
       assert.instanceOf(Option.getOrThrow(updated), User)
       assert.deepStrictEqual(
         yield* all(users.values()),

@@ -167,7 +167,7 @@ export const makeKeyCodec = <K extends KeySchema>(
   })
 
 /** A value of the schema, and its bytes. */
-export interface Encoded<out Value> {
+interface Encoded<out Value> {
   readonly value: Value
   readonly bytes: Uint8Array
 }
