@@ -62,7 +62,6 @@ import * as IndexWrites from "./internal/collection/indexWrites.ts"
 import * as Maintenance from "./internal/collection/maintenance.ts"
 import { storedSchema } from "./internal/collection/typedCodecs.ts"
 import { withSpan } from "./internal/privateSpan.ts"
-import * as RecordStream from "./internal/store/recordStream.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import * as Transaction from "./internal/transaction/transaction.ts"
 import type { KeySchema } from "./KeySchema.ts"
@@ -121,9 +120,10 @@ export const make = Effect.fnUntraced(
     Store | R[keyof R] | MaintenanceServices<K, V, I>
   > {
     const internals = (yield* Store)[StoreInternals.TypeId]
-    const { access, holder } = internals
+    const { access } = internals
+    const { core } = access.handle
     const services = yield* Effect.context<MaintenanceServices<K, V, I>>()
-    const unplaced = yield* CollectionDefinition.make(name, options, holder)
+    const unplaced = yield* CollectionDefinition.make(name, options, access.handle)
     const maintain = (made: CollectionDefinition.Definition<K, V, I>) =>
       Maintenance.make(
         internals,
@@ -134,15 +134,14 @@ export const make = Effect.fnUntraced(
     const places = yield* CollectionOpen.open(maintain(unplaced))
     const definition = CollectionDefinition.withPlaces(unplaced, places)
     const writes = IndexWrites.make(definition)
-    const records = RecordStream.make(holder, access)
-    holder.core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
+    core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
-      holder.core.foreignCommits.entryDeletions.set(definition.database, writes.entryDeletions)
+      core.backend.checks.entryDeletions.set(definition.database, writes.entryDeletions)
     }
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),
-        (index) => [index.name, IndexReads.make(definition, index, holder, access, records)]
+        (index) => [index.name, IndexReads.make(definition, index, access)]
       )
     )
     const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
@@ -151,8 +150,8 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...CollectionWrites.make(internals, definition, writes, records, services),
-      rebuildIndexes: Transaction.outside(holder.core, IndexRepair.repair(maintain(definition))),
+      ...CollectionWrites.make(internals, definition, writes, services),
+      rebuildIndexes: Transaction.outside(core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }
   },

@@ -8,9 +8,9 @@
  *
  * **Details**
  *
- * Reads are synchronous and give a `Result`, so that the store can answer a read
- * in one step with nothing of its own in between. Everything that waits for the
- * disk is an effect.
+ * Reads end at once and give an `Exit`, so that the store can answer a read in one step, and
+ * so that LMDB's write transaction can check what a batch was computed from. An `Exit` is an `Effect`:
+ * a reader of an engine is a `Reader` of a `Backend` too. Everything that waits for the disk is an effect.
  *
  * @since 0.1.0
  */
@@ -18,8 +18,8 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type * as Redacted from "effect/Redacted"
-import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { ByteString } from "./Key.ts"
 import type { EngineFailure, OpenFailed } from "./StoreError.ts"
@@ -143,7 +143,7 @@ export interface Batch {
  * @category models
  * @since 0.1.0
  */
-export type Plan = (present: Reader, transactionId: number) => Result.Result<Batch | undefined, EngineFailure>
+export type Plan = (present: Reader, transactionId: number) => Exit.Exit<Batch | undefined, EngineFailure>
 
 /**
  * One end of a range of keys.
@@ -198,30 +198,41 @@ export interface RangePart {
 }
 
 /**
- * Reads records. A database that does not exist is empty.
+ * Reads records at once. A database that does not exist is empty.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reader {
   /**
-   * Reads the bytes of a value, `undefined` where there is none.
+   * Reads a value and decodes it; gives `undefined` where there is none.
    *
    * **Gotchas**
    *
-   * Only the first `length` bytes count, and only until the next call: the
-   * engine reads into the same memory again.
+   * The bytes are valid only while `decode` runs: the engine reads into the same memory again. Of this
+   * memory only the first `length` bytes belong to the value.
    */
-  readonly get: (database: string, key: ByteString) => Result.Result<Uint8Array | undefined, EngineFailure>
+  readonly get: <A>(
+    database: string,
+    key: ByteString,
+    decode: (bytes: Uint8Array) => A
+  ) => Exit.Exit<A | undefined, EngineFailure>
+
+  /** Reads values and decodes them, in the order of their keys in the list; `undefined` where there is none. */
+  readonly getMany: <A>(
+    database: string,
+    keys: ReadonlyArray<ByteString>,
+    decode: (bytes: Uint8Array, at: number) => A
+  ) => Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure>
 
   /** Says whether there is a value under the key. */
-  readonly has: (database: string, key: ByteString) => Result.Result<boolean, EngineFailure>
+  readonly has: (database: string, key: ByteString) => Exit.Exit<boolean, EngineFailure>
 
   /** Reads a part of a range. */
-  readonly read: (database: string, request: RangeRequest) => Result.Result<RangePart, EngineFailure>
+  readonly read: (database: string, request: RangeRequest) => Exit.Exit<RangePart, EngineFailure>
 
   /** Says how many records there are. */
-  readonly count: (database: string) => Result.Result<number, EngineFailure>
+  readonly count: (database: string) => Exit.Exit<number, EngineFailure>
 }
 
 /**
@@ -257,7 +268,7 @@ export interface Environment extends Reader {
   readonly databases: () => ReadonlyArray<string>
 
   /** Opens a database if there is one of that name. Does not wait for other processes. */
-  readonly openDatabase: (name: string) => Result.Result<void, EngineFailure>
+  readonly openDatabase: (name: string) => Exit.Exit<void, EngineFailure>
 
   /**
    * Opens databases, and creates those that do not exist, all or none, if the file can be written to.
@@ -270,7 +281,7 @@ export interface Environment extends Reader {
   readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
   /** Opens a snapshot of the present records. */
-  readonly snapshot: () => Result.Result<Snapshot, EngineFailure>
+  readonly snapshot: () => Exit.Exit<Snapshot, EngineFailure>
 
   /**
    * Makes one transaction, all or nothing; it is on disk when the effect returns
@@ -312,7 +323,7 @@ export interface Environment extends Reader {
   readonly mustResize: () => boolean
 
   /** The figures of the environment. */
-  readonly stats: () => Result.Result<EngineStats, EngineFailure>
+  readonly stats: () => Exit.Exit<EngineStats, EngineFailure>
 
   /**
    * Writes a consistent copy to a path where there is none yet, while the

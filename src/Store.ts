@@ -52,12 +52,13 @@ import * as Stream from "effect/Stream"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
 import * as RangeMethods from "./internal/store/rangeMethods.ts"
-import * as RecordMethods from "./internal/store/recordMethods.ts"
+import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import { resolve } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
+import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import { type EngineFailure, isStoreError, type MapFull, OpenFailed, type StoreError } from "./StoreError.ts"
 import type { StoreOptions } from "./StoreOptions.ts"
@@ -75,18 +76,19 @@ const makeWithEngine = Effect.fnUntraced(function*(
   const resolved = yield* resolve(options)
   const hold = yield* StoreRegistry.hold(resolved)
   const access = StoreAccess.make(hold)
-  const transactions = TransactionMethods.make(hold, access)
+  const transactions = TransactionMethods.make(access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
     return isLenient(closeOptions) ? StoreRegistry.close(hold) : hold.release(true)
   }
   return {
-    ...RecordMethods.make(hold, access),
-    ...RangeMethods.make(hold, access),
+    ...ReadMethods.make(access),
+    ...WriteMethods.make(access),
+    ...RangeMethods.make(access),
     ...transactions,
     close,
-    [StoreInternals.TypeId]: { holder: hold, access, transactions }
+    [StoreInternals.TypeId]: { access, transactions }
   }
 })
 

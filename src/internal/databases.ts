@@ -1,26 +1,26 @@
 /**
- * Names the LMDB databases of a store: its layout on disk.
+ * Names the LMDB databases of a store, which are its layout on disk.
  *
- * A store keeps nothing in LMDB's unnamed database: clearing that one drops the named
- * databases, and clearing it while it is empty corrupts LMDB's list of free pages.
+ * A store keeps no records in LMDB's unnamed database. Clearing the unnamed database drops
+ * the named ones, and clearing it while it is empty corrupts LMDB's list of free pages.
  */
 
 /** The version of the file format. */
 export const metaDatabase = "meta"
 
-/** The records that `put` of the store itself writes. */
+/** The records of the store itself, which are in no collection. */
 export const recordsDatabase = "records"
 
-/** The definitions of record structures, by their numbers. */
+/** The definitions of record structures, by the number of the structure. */
 export const structuresDatabase = "structures"
 
-/** What is stored about each collection: its version, its schemas and its indexes, by its name. */
+/** The catalog: the version, schemas and indexes of each collection, by the name of the collection. */
 export const catalogDatabase = "collections"
 
 /** The records of a collection. */
 export const collectionDatabase = (collection: string): string => `collection/${collection}`
 
-/** How the names of the databases of a collection's indexes begin. */
+/** The prefix of the names of the index databases of a collection. */
 export const indexDatabases = (collection: string): string => `index/${collection}/`
 
 /** The entries of an index. */

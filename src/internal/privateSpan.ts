@@ -1,5 +1,6 @@
 /**
- * Spans around what a program does itself, whose failures may have keys and values in them.
+ * Traces effects of a program, such as its transactions, without showing its data: of a failure, the span
+ * shows only the tag, because the error may contain keys and values.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -9,14 +10,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Tracer from "effect/Tracer"
 
-/** What a tracer is told of a failure: the tag of an error. */
+/** The part of a failure that a tracer may see: the tag of the error. */
 const tagOf = <E>(cause: Cause.Cause<E>): string =>
   Option.match(Cause.findErrorOption(cause), {
     onNone: () => "Defect",
     onSome: (error) => Predicate.hasProperty(error, "_tag") && Predicate.isString(error._tag) ? error._tag : "Failure"
   })
 
-/** Runs an effect in a span that ends as the effect does, but of a failure shows no more than the tag. */
+/** Runs an effect in a span. If the effect fails, the span shows only the tag of the error. */
 export const withSpan = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   name: string,
@@ -29,6 +30,6 @@ export const withSpan = <A, E, R>(
       Effect.onError(Effect.withParentSpan(effect, span), (cause) =>
         Cause.hasInterruptsOnly(cause)
           ? Effect.void
-          // It ends once: what the effect ends with comes too late.
+          // A span ends only once, so the later end with the whole error is ignored.
           : Effect.map(Clock.currentTimeNanos, (now) => span.end(now, Exit.fail(tagOf(cause)))))
   )

@@ -1,11 +1,11 @@
 /**
- * How numbers stand in messages.
+ * Formats numbers with their units for messages.
  */
 
-const inFull = (n: number): string => n.toLocaleString("en-US")
+const format = (n: number): string => n.toLocaleString("en-US")
 
-/** A number of bytes, as in `1,024 bytes`. */
-export const bytes = (n: number): string => `${inFull(n)} bytes`
+/** Formats a number of bytes: `1,024 bytes`. */
+export const bytes = (n: number): string => `${format(n)} bytes`
 
-/** A number of things, as in `1 key` and `2,000 keys`. */
-export const count = (n: number, noun: string): string => `${inFull(n)} ${noun}${n === 1 ? "" : "s"}`
+/** Formats a number of things: `1 key`, `2,000 keys`. */
+export const count = (n: number, noun: string): string => `${format(n)} ${noun}${n === 1 ? "" : "s"}`

@@ -1,12 +1,18 @@
 /**
- * `map`, `flatMap` and `all` that take an effect which has succeeded already, as most schemas
- * give, without a step of the fiber.
+ * Combinators for effects that have usually ended when they are made, such as the reads of LMDB and
+ * the results of most schemas: they go on at once, without a step of the fiber.
  *
- * The function then runs when the effect is made, not when it is run: use them inside of
- * `Effect.suspend`.
+ * An effect that has ended is an `Exit`. From exits these functions make exits. Only for an effect
+ * that still has to run they make one that runs later.
+ *
+ * **Gotchas**
+ *
+ * The function runs when the effect is made, not when it is run: use them inside of `Effect.suspend`.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 
 /** Whether an effect has succeeded already. */
 export const isSucceeded = <A, E, R>(
@@ -18,17 +24,57 @@ export const isEnded = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): effect is Effect.Effect<A, E, R> & Exit.Exit<A, E> => Exit.isExit(effect)
 
+/**
+ * Gives the exit of an effect that has ended. Use it where nothing can wait, as inside a write
+ * transaction of LMDB: an effect that would wait there is a bug of this package, and dies.
+ */
+export const exitOf = <A, E>(effect: Effect.Effect<A, E>): Exit.Exit<A, E> =>
+  isEnded(effect) ? effect : Exit.die(new Error("an effect that has to end at once would wait"))
+
 /** Goes on with the value of an effect. */
-export const flatMap = <A, E, R, B, E2, R2>(
+export function flatMap<A, E, B, E2>(effect: Exit.Exit<A, E>, f: (value: A) => Exit.Exit<B, E2>): Exit.Exit<B, E | E2>
+export function flatMap<A, E, R, B, E2, R2>(
   effect: Effect.Effect<A, E, R>,
   f: (value: A) => Effect.Effect<B, E2, R2>
-): Effect.Effect<B, E | E2, R | R2> => isSucceeded(effect) ? f(effect.value) : Effect.flatMap(effect, f)
+): Effect.Effect<B, E | E2, R | R2>
+export function flatMap<A, E, R, B, E2, R2>(
+  effect: Effect.Effect<A, E, R>,
+  f: (value: A) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E | E2, R | R2> {
+  if (!isEnded(effect)) return Effect.flatMap(effect, f)
+  return Exit.isSuccess(effect) ? f(effect.value) : Exit.failCause(effect.cause)
+}
 
 /** Turns the value of an effect into another. */
-export const map = <A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) => B): Effect.Effect<B, E, R> =>
-  isSucceeded(effect) ? Effect.succeed(f(effect.value)) : Effect.map(effect, f)
+export function map<A, E, B>(effect: Exit.Exit<A, E>, f: (value: A) => B): Exit.Exit<B, E>
+export function map<A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) => B): Effect.Effect<B, E, R>
+export function map<A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) => B): Effect.Effect<B, E, R> {
+  if (!isEnded(effect)) return Effect.map(effect, f)
+  return Exit.isSuccess(effect) ? Exit.succeed(f(effect.value)) : Exit.failCause(effect.cause)
+}
 
-/** The values of effects, in their order. */
+/** Goes on after an error. */
+export const catchError = <A, E, R, B, E2, R2>(
+  effect: Effect.Effect<A, E, R>,
+  f: (error: E) => Effect.Effect<B, E2, R2>
+): Effect.Effect<A | B, E2, R | R2> => {
+  if (!isEnded(effect)) return Effect.catch(effect, f)
+  if (Exit.isSuccess(effect)) return Exit.succeed(effect.value)
+  const error = Cause.findError(effect.cause)
+  return Result.isSuccess(error) ? f(error.success) : Exit.failCause(error.failure)
+}
+
+/** Gives the values of reads, in their order; those that wait are made at the same time. */
+export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> => {
+  const values: Array<A> = []
+  for (const read of reads) {
+    if (!isSucceeded(read)) return Effect.all(reads, { concurrency: "unbounded" })
+    values.push(read.value)
+  }
+  return Exit.succeed(values)
+}
+
+/** Gives the values of effects, in their order. */
 export const all = <A, E, R>(
   effects: ReadonlyArray<Effect.Effect<A, E, R>>
 ): Effect.Effect<ReadonlyArray<A>, E, R> =>

@@ -1,12 +1,13 @@
 /**
- * Names that may have been meant where a name is not known.
+ * Suggests known names that are similar to an unknown one, for error messages.
  */
 
 const mostShown = 2
 const mostEdits = 3
+/** A name with more characters is not compared, because the comparison takes quadratic time. */
 const longestCompared = 40
 
-/** How many letters must be added, left out or changed to make one text of another. */
+/** The Levenshtein distance of two texts: how many letters must be added, removed or changed. */
 const editsBetween = (one: string, other: string): number => {
   let row = Array.from({ length: other.length + 1 }, (_, n) => n)
   for (const [at, letter] of one.split("").entries()) {
@@ -20,18 +21,18 @@ const editsBetween = (one: string, other: string): number => {
   return row[other.length] ?? 0
 }
 
-/** Asks whether a known name was meant, for the end of a message. It is empty where none is similar. */
+/** Suggests similar names at the end of a message; returns an empty string if none is similar. */
 export const similarTo = (name: string, names: ReadonlyArray<string>): string => {
   if (name.length > longestCompared) return ""
   const given = name.toLowerCase()
   const similar = names.map((known) => [known, editsBetween(given, known.toLowerCase())] as const)
     .filter(([known, edits]) =>
-      // Three letters of a short name are most of it.
+      // Three edits would change most of a short name.
       (edits <= mostEdits && edits < given.length / 2) ||
       (given.length >= 4 && known.toLowerCase().startsWith(given.slice(0, 4)))
     )
     .toSorted(([, a], [, b]) => a - b)
-  // The same letters leave no doubt.
+  // A name that differs only in upper and lower case is the only suggestion.
   const shown = similar[0]?.[1] === 0 ? similar.slice(0, 1) : similar.slice(0, mostShown)
-  return shown.length === 0 ? "" : `; is ${shown.map(([known]) => known).join(" or ")} meant?`
+  return shown.length === 0 ? "" : `; did you mean ${shown.map(([known]) => known).join(" or ")}?`
 }

@@ -1,16 +1,16 @@
 /** The named databases of an environment. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import type { Plan, Write } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
-import { bytes, countOf, key, keysIn, mebibyte, open } from "../support/environment.ts"
+import { bytes, copy, countOf, key, keysIn, mebibyte, open, valueOf } from "../support/environment.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
 const put = (database: string, name: string, length = 1): Write => [database, key(name), bytes(length)]
 
 const plan = (writes: ReadonlyArray<Write>, ...clear: ReadonlyArray<string>): Plan => () =>
-  Result.succeed({ clear, writes })
+  Exit.succeed({ clear, writes })
 
 describe("databases", () => {
   it.effect("have keys of their own, and are written to and cleared in one transaction", () =>
@@ -18,9 +18,9 @@ describe("databases", () => {
       const { environment } = yield* open()
       yield* environment.createDatabases(["one", "other"])
       yield* environment.commit(plan([put("one", "a", 1), put("other", "a", 2), put("other", "b", 3)]))
-      assert.strictEqual(Result.getOrThrow(environment.get("one", key("a")))?.length, 1)
-      assert.strictEqual(Result.getOrThrow(environment.get("other", key("a")))?.length, 2)
-      assert.isFalse(Result.getOrThrow(environment.has("one", key("b"))))
+      assert.strictEqual(valueOf(environment.get("one", key("a"), copy))?.length, 1)
+      assert.strictEqual(valueOf(environment.get("other", key("a"), copy))?.length, 2)
+      assert.isFalse(valueOf(environment.has("one", key("b"))))
       assert.deepStrictEqual(["one", "other", recordsDatabase].map((name) => countOf(environment, name)), [1, 2, 0])
       assert.deepStrictEqual(keysIn(environment, "other"), ["a", "b"])
       yield* environment.commit(plan([put("one", "c"), put("other", "d")], "other"))
@@ -45,8 +45,8 @@ describe("databases", () => {
       const { environment } = yield* open()
       assert.strictEqual(countOf(environment, "missing"), 0)
       assert.deepStrictEqual(keysIn(environment, "missing"), [])
-      assert.isUndefined(Result.getOrThrow(environment.get("missing", key("a"))))
-      assert.isFalse(Result.getOrThrow(environment.has("missing", key("a"))))
+      assert.isUndefined(valueOf(environment.get("missing", key("a"), copy)))
+      assert.isFalse(valueOf(environment.has("missing", key("a"))))
       for (
         const bad of [
           plan([put(recordsDatabase, "a"), put("missing", "a")]),
@@ -91,18 +91,18 @@ describe("databases", () => {
       const { environment } = yield* open()
       yield* environment.createDatabases(["other"])
       yield* environment.commit(plan([put(recordsDatabase, "a", 1), put("other", "a", 2), put("other", "b", 3)]))
-      const snapshot = Result.getOrThrow(environment.snapshot())
+      const snapshot = valueOf(environment.snapshot())
       yield* environment.createDatabases(["later"])
       yield* environment.commit(plan([put(recordsDatabase, "a", 9), put("other", "c"), put("later", "a")], "other"))
       const assertUnchanged = () => {
-        assert.strictEqual(Result.getOrThrow(snapshot.get(recordsDatabase, key("a")))?.length, 1)
-        assert.strictEqual(Result.getOrThrow(snapshot.get("other", key("b")))?.length, 3)
-        assert.isTrue(Result.getOrThrow(snapshot.has("other", key("a"))))
-        assert.isFalse(Result.getOrThrow(snapshot.has("other", key("c"))))
+        assert.strictEqual(valueOf(snapshot.get(recordsDatabase, key("a"), copy))?.length, 1)
+        assert.strictEqual(valueOf(snapshot.get("other", key("b"), copy))?.length, 3)
+        assert.isTrue(valueOf(snapshot.has("other", key("a"))))
+        assert.isFalse(valueOf(snapshot.has("other", key("c"))))
         assert.deepStrictEqual(keysIn(snapshot, "other"), ["a", "b"])
-        const counts = [recordsDatabase, "other", "later"].map((name) => Result.getOrThrow(snapshot.count(name)))
+        const counts = [recordsDatabase, "other", "later"].map((name) => valueOf(snapshot.count(name)))
         assert.deepStrictEqual(counts, [1, 2, 0])
-        assert.isUndefined(Result.getOrThrow(snapshot.get("later", key("a"))))
+        assert.isUndefined(valueOf(snapshot.get("later", key("a"), copy)))
         assert.deepStrictEqual(keysIn(snapshot, "later"), [])
       }
       assertUnchanged()

@@ -1,25 +1,25 @@
 /** The engine below the store: what LMDB does and our code works around, on the Environment itself. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { existsSync } from "node:fs"
 import type { Environment, Plan, Write } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
 import { type ByteString, fromBytes } from "../../src/Key.ts"
 import { EngineFailure } from "../../src/StoreError.ts"
-import { bytes, countOf, key, keysIn, mebibyte, open } from "../support/environment.ts"
+import { bytes, copy, countOf, key, keysIn, mebibyte, open, valueOf } from "../support/environment.ts"
 import { writing } from "../support/harness.ts"
 
 const lengthAt = (environment: Environment, text: string): number | undefined =>
-  Result.getOrThrow(environment.get(recordsDatabase, key(text)))?.length
+  valueOf(environment.get(recordsDatabase, key(text), copy))?.length
 
-const statsOf = (environment: Environment) => Result.getOrThrow(environment.stats())
+const statsOf = (environment: Environment) => valueOf(environment.stats())
 
-const has = (environment: Environment, name: ByteString) => Result.getOrThrow(environment.has(recordsDatabase, name))
+const has = (environment: Environment, name: ByteString) => valueOf(environment.has(recordsDatabase, name))
 
-const clearing = (...writes: ReadonlyArray<Write>): Plan => () => Result.succeed({ clear: [recordsDatabase], writes })
+const clearing = (...writes: ReadonlyArray<Write>): Plan => () => Exit.succeed({ clear: [recordsDatabase], writes })
 
 describe("the size of the map", () => {
   it.effect("is a limit: a batch that does not fit is EngineFull, and neither file nor data change", () =>
@@ -155,7 +155,7 @@ describe("a commit", () => {
       const [first] = numbers
       assert(first !== undefined)
       assert.deepStrictEqual(numbers, plans.map((_, index) => first + index))
-      assert.isUndefined(yield* environment.commit(() => Result.succeed(undefined)))
+      assert.isUndefined(yield* environment.commit(() => Exit.succeed(undefined)))
       assert.isAtLeast((yield* environment.commit(writing())) ?? 0, first + plans.length)
     }))
 
@@ -167,20 +167,20 @@ describe("a commit", () => {
       const seen: Array<unknown> = []
       const look: Plan = (present) => {
         seen.push(
-          Result.getOrThrow(present.get(recordsDatabase, key("a")))?.length,
-          Result.getOrThrow(present.has(recordsDatabase, key("b"))),
-          Result.getOrThrow(present.count(recordsDatabase)),
+          valueOf(present.get(recordsDatabase, key("a"), copy))?.length,
+          valueOf(present.has(recordsDatabase, key("b"))),
+          valueOf(present.count(recordsDatabase)),
           keysIn(present)
         )
-        return Result.succeed(undefined)
+        return Exit.succeed(undefined)
       }
       assert.isUndefined(yield* environment.commit(look))
       assert.deepStrictEqual(seen, [3, false, 2, ["a", "c"]])
       const failure = new EngineFailure({ operation: "plan", code: 5, detail: "planned", isRetryable: false })
-      assert.strictEqual(yield* Effect.flip(environment.commit(() => Result.fail(failure))), failure)
+      assert.strictEqual(yield* Effect.flip(environment.commit(() => Exit.fail(failure))), failure)
       assert.strictEqual(lengthOf(), before)
       yield* environment.commit((present) =>
-        Result.map(present.get(recordsDatabase, key("a")), (a) => ({
+        Exit.map(present.get(recordsDatabase, key("a"), copy), (a) => ({
           clear: [recordsDatabase],
           writes: [[recordsDatabase, key("b"), bytes(1 + (a?.length ?? 0))]]
         }))
@@ -204,7 +204,7 @@ describe("a commit", () => {
       let runs = 0
       const remove: Plan = (present) => {
         runs++
-        return Result.map(present.has(recordsDatabase, key("key 0")), (isThere) =>
+        return Exit.map(present.has(recordsDatabase, key("key 0")), (isThere) =>
           isThere
             ? {
               clear: [],
@@ -243,7 +243,7 @@ describe("keys", () => {
       ]
       yield* environment.commit(writing(...keys.map((name, index) => [name, bytes(index + 1)] as const)))
       for (const [index, name] of keys.entries()) {
-        assert.strictEqual(Result.getOrThrow(environment.get(recordsDatabase, name))?.length, index + 1)
+        assert.strictEqual(valueOf(environment.get(recordsDatabase, name, copy))?.length, index + 1)
         assert.isTrue(has(environment, name))
       }
       assert.strictEqual(countOf(environment), keys.length)
@@ -262,7 +262,7 @@ describe("keys", () => {
         // All or nothing
         assert.isUndefined(lengthAt(environment, "b"))
         assert.isTrue(
-          Result.match(environment.get(recordsDatabase, bad), {
+          Exit.match(environment.get(recordsDatabase, bad, copy), {
             onFailure: () => true,
             onSuccess: (value) => value === undefined
           })
@@ -274,13 +274,13 @@ describe("keys", () => {
 })
 
 describe("reading", () => {
-  it.effect("gives bytes that count until the next read", () =>
+  it.effect("gives the bytes of a value, which count while they are decoded", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("a"), bytes(5000, 7)], [key("b"), bytes(10, 9)]))
-      const a = Result.getOrThrow(environment.get(recordsDatabase, key("a")))
+      const a = valueOf(environment.get(recordsDatabase, key("a"), copy))
       assert.deepStrictEqual(a?.slice(0, a.length), bytes(5000, 7))
-      const b = Result.getOrThrow(environment.get(recordsDatabase, key("b")))
+      const b = valueOf(environment.get(recordsDatabase, key("b"), copy))
       assert.deepStrictEqual(b?.slice(0, b.length), bytes(10, 9))
     }))
 
@@ -303,9 +303,9 @@ describe("reading", () => {
     Effect.gen(function*() {
       const { environment } = yield* Effect.scoped(open())
       const calls: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        Effect.suspend(() => Effect.fromResult(environment.get(recordsDatabase, key("a")))),
-        Effect.suspend(() => Effect.fromResult(environment.has(recordsDatabase, key("a")))),
-        Effect.suspend(() => Effect.fromResult(environment.stats())),
+        Effect.suspend(() => environment.get(recordsDatabase, key("a"), copy)),
+        Effect.suspend(() => environment.has(recordsDatabase, key("a"))),
+        Effect.suspend(() => environment.stats()),
         environment.commit(writing([key("a"), bytes(1)])),
         environment.backup("unused", { compact: false })
       ]

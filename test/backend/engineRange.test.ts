@@ -2,13 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type { RangePart, RangeRequest } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
+import { contains } from "../../src/internal/key/keyRange.ts"
 import type { ByteString } from "../../src/Key.ts"
-import { contains } from "../../src/Range.ts"
-import { bytes, key, keysIn, open } from "../support/environment.ts"
+import { bytes, key, keysIn, open, valueOf } from "../support/environment.ts"
 import { boundArbitrary, keyArbitrary } from "../support/fixtures/byteKeys.ts"
 import { writing } from "../support/harness.ts"
 
@@ -61,19 +61,19 @@ describe("a part of a range", () => {
         const { environment } = yield* open({ durability: "noSync" })
         const records = new Map(stored.map(([name, length]) => [name, bytes(length, length)]))
         yield* environment.commit(writing(...records))
-        const snapshot = Result.getOrThrow(environment.snapshot())
+        const snapshot = valueOf(environment.snapshot())
         const keys = [...records.keys()]
         // The snapshot stays as it is
         yield* environment.commit(writing([key("later"), bytes(1)], ...keys.map((name) => [name, bytes(99)] as const)))
         const later = new Map([...keys, key("later")].map((name) => [name, bytes(name === "later" ? 1 : 99)]))
         for (const request of requests) {
           for (const [reader, model] of [[snapshot, records], [environment, later]] as const) {
-            const part = Result.getOrThrow(reader.read(recordsDatabase, request))
+            const part = valueOf(reader.read(recordsDatabase, request))
             assert.deepStrictEqual(plain(part), plain(expectedOf(model, request)))
           }
         }
-        assert.deepStrictEqual(snapshot.count(recordsDatabase), Result.succeed(records.size))
-        assert.deepStrictEqual(environment.count(recordsDatabase), Result.succeed(later.size))
+        assert.deepStrictEqual(snapshot.count(recordsDatabase), Exit.succeed(records.size))
+        assert.deepStrictEqual(environment.count(recordsDatabase), Exit.succeed(later.size))
         snapshot.release()
       }).pipe(Effect.scoped),
     { arbitrary: { runs: 8, size: 30, seed: "parts" } }
@@ -82,10 +82,10 @@ describe("a part of a range", () => {
   it.effect("of a database that is not there is empty, also in a snapshot", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
-      const snapshot = Result.getOrThrow(environment.snapshot())
+      const snapshot = valueOf(environment.snapshot())
       for (const reader of [environment, snapshot]) {
         assert.deepStrictEqual(keysIn(reader, "missing"), [])
-        assert.deepStrictEqual(reader.count("missing"), Result.succeed(0))
+        assert.deepStrictEqual(reader.count("missing"), Exit.succeed(0))
       }
       snapshot.release()
     }))

@@ -158,7 +158,7 @@ describe("the definition of an index", () => {
           [{ key: text, of: () => "a", each: () => ["a"] }, `its index "a" has both "of" and "each"`],
           [{ key: text }, `"of" of its index "a" is to be a function, or "each"`],
           [{ key: text, each: "tags" }, `"each" of its index "a" is to be a function`],
-          [{ key: text, eech: () => ["a"], of: () => "a" }, `its index "a" has no option "eech"; is each meant?`]
+          [{ key: text, eech: () => ["a"], of: () => "a" }, `its index "a" has no option "eech"; did you mean each?`]
         ] as const
       ) {
         const made = Collection.make(

@@ -205,9 +205,13 @@ describe("to look at a few records when a collection is opened", () => {
           open: (options) =>
             Effect.map(real.open(options), (environment) => ({
               ...environment,
-              get: (database, key) => {
+              get: (database, key, decode) => {
                 count++
-                return environment.get(database, key)
+                return environment.get(database, key, decode)
+              },
+              getMany: (database, keys, decode) => {
+                count += keys.length
+                return environment.getMany(database, keys, decode)
               },
               read: (database, request) => {
                 count++

@@ -161,7 +161,7 @@ describe("a definition is refused", () => {
     })))
 
   it.effect.each<readonly [options: object, detail: string]>([
-    [{ vesion: 2 }, "there is no option \"vesion\"; is version meant?"],
+    [{ vesion: 2 }, "there is no option \"vesion\"; did you mean version?"],
     [{ version: "2" }, "its version"],
     [{ version: null }, "its version"],
     [{ indexes: null }, "its indexes"],
@@ -170,7 +170,7 @@ describe("a definition is refused", () => {
     [{ migrations: [() => Effect.void] }, "its migrations"],
     [
       { indexes: { a: { key: Schema.String, of: () => "a", uniqe: true } } },
-      "its index \"a\" has no option \"uniqe\"; is unique meant?"
+      "its index \"a\" has no option \"uniqe\"; did you mean unique?"
     ],
     [{ indexes: { a: { key: Schema.String, of: () => "a", unique: "yes" } } }, "\"unique\" of its index \"a\""]
   ])("when its options have what makes no sense: %j", ([options, detail]) =>

@@ -1,16 +1,19 @@
 /** What a collection writes for a record, by what it finds. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type { Reader, Write } from "../../src/Engine.ts"
+import type { Reader } from "../../src/Backend.ts"
+import type { Write } from "../../src/Engine.ts"
 import { EngineFailure, Store } from "../../src/index.ts"
 import { fromWrites } from "../../src/internal/buffer/writeSet.ts"
 import * as CollectionDefinition from "../../src/internal/collection/collectionDefinition.ts"
 import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
 import * as IndexWrites from "../../src/internal/collection/indexWrites.ts"
+import * as Settled from "../../src/internal/settled.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
+import { valueOf } from "../support/environment.ts"
 
 const Person = Schema.Struct({ name: Schema.String, tags: Schema.Array(Schema.String) })
 
@@ -23,13 +26,18 @@ const indexes = {
 
 const failure = new EngineFailure({ operation: "get", code: 5, detail: "Input/output error", isRetryable: true })
 
-const fails = () => Result.fail(failure)
+const fails = () => Exit.fail(failure)
 
 /** Reads what some writes leave, but fails for one database. */
 const readerOf = (writes: ReadonlyArray<Write>, failing?: string): Reader => {
   const set = fromWrites(writes)
   return {
-    get: (database, key) => database === failing ? fails() : Result.succeed(set.get(database, key) ?? undefined),
+    get: (database, key, decode) => {
+      if (database === failing) return fails()
+      const bytes = set.get(database, key) ?? undefined
+      return Exit.succeed(bytes === undefined ? undefined : decode(bytes))
+    },
+    getMany: fails,
     has: fails,
     read: fails,
     count: fails
@@ -37,16 +45,16 @@ const readerOf = (writes: ReadonlyArray<Write>, failing?: string): Reader => {
 }
 
 /** The writes as their databases and the letters of their keys; those that delete have a `-` before them. */
-const shown = (writes: Result.Result<ReadonlyArray<Write>, unknown>): ReadonlyArray<string> =>
-  Result.getOrThrow(writes).map(([database, key, value]) =>
+const shown = (writes: Effect.Effect<ReadonlyArray<Write>, unknown>): ReadonlyArray<string> =>
+  valueOf(Settled.exitOf(writes)).map(([database, key, value]) =>
     `${value === null ? "-" : ""}${database.split("/").at(-1)} ${key.replaceAll(/[^A-Za-z]/g, "")}`
   )
 
 /** What writes people, and one who is there. */
 const people = Effect.gen(function*() {
   const store = yield* Store
-  const { holder } = store[StoreInternals.TypeId]
-  const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, holder)
+  const { handle } = store[StoreInternals.TypeId].access
+  const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, handle)
   const writes = IndexWrites.make(definition)
   const encode = (key: string, name: string, ...tags: ReadonlyArray<string>) =>
     Effect.flatMap(
@@ -54,8 +62,9 @@ const people = Effect.gen(function*() {
       (bytes) => writes.encode(bytes, { name, tags }, () => definition.key.stored(bytes))
     )
   const old = yield* encode("a", "Ada", "x", "y")
-  const present = Result.getOrThrow(writes.toPut(readerOf([]), old, undefined))
-  return { encode, old, present, writes }
+  const entries = CollectionRecord.entriesOf(old.bytes)
+  const present = yield* writes.toPut(readerOf([]), old, undefined)
+  return { encode, entries, old, present, writes }
 })
 
 const inStore = <A, E>(effect: Effect.Effect<A, E, Store>) => Effect.provide(effect, Store.layerTemp())
@@ -63,10 +72,10 @@ const inStore = <A, E>(effect: Effect.Effect<A, E, Store>) => Effect.provide(eff
 describe("a record", () => {
   it.effect("that is put has an entry for each of its keys, and those of the old one that it does not keep are deleted", () =>
     inStore(Effect.gen(function*() {
-      const { encode, old, present, writes } = yield* people
+      const { encode, entries, old, present, writes } = yield* people
       assert.lengthOf(present, 4)
       const next = yield* encode("a", "Bob", "y", "z")
-      assert.deepStrictEqual(shown(writes.toPut(readerOf(present), next, old.bytes)), [
+      assert.deepStrictEqual(shown(writes.toPut(readerOf(present), next, entries)), [
         "people a",
         "-byName Ada",
         "-byTag xa",
@@ -75,7 +84,7 @@ describe("a record", () => {
         "byTag za"
       ])
       const deletions = ["-people a", "-byName Ada", "-byTag xa", "-byTag ya"]
-      assert.deepStrictEqual(shown(writes.toDelete(readerOf(present), old.key, old.bytes)), deletions)
+      assert.deepStrictEqual(shown(writes.toDelete(readerOf(present), old.key, entries)), deletions)
     })))
 
   it.effect("that another process has put loses the entries that what is written over it does not keep", () =>
@@ -96,20 +105,21 @@ describe("a record", () => {
         [["gone", ByteString("k")], ...old.entries],
         CollectionRecord.valueOf(old.bytes)
       )
+      const entries = CollectionRecord.entriesOf(bytes)
       const next = yield* encode("a", "Ada")
-      assert.lengthOf(shown(writes.toPut(readerOf(present), next, bytes)), 4)
-      assert.lengthOf(shown(writes.toDelete(readerOf(present), old.key, bytes)), 4)
+      assert.lengthOf(shown(writes.toPut(readerOf(present), next, entries)), 4)
+      assert.lengthOf(shown(writes.toDelete(readerOf(present), old.key, entries)), 4)
     })))
 
   it.effect("is not written where the engine fails", () =>
     inStore(Effect.gen(function*() {
-      const { encode, old, present, writes } = yield* people
+      const { encode, entries, old, present, writes } = yield* people
       const failing = readerOf(present, "index/people/byName")
       const next = yield* encode("a", "Bob")
-      const failed = Result.fail(failure)
-      assert.deepStrictEqual(writes.toPut(failing, next, old.bytes), failed)
+      const failed = Exit.fail(failure)
+      assert.deepStrictEqual(writes.toPut(failing, next, entries), failed)
       assert.deepStrictEqual(writes.toPut(failing, next, undefined), failed)
-      assert.deepStrictEqual(writes.toDelete(failing, old.key, old.bytes), failed)
+      assert.deepStrictEqual(writes.toDelete(failing, old.key, entries), failed)
       assert.deepStrictEqual(writes.entryDeletions(failing, old.key, null), failed)
       assert.deepStrictEqual(writes.entryDeletions(readerOf(present, "collection/people"), old.key, null), failed)
     })))
@@ -117,9 +127,9 @@ describe("a record", () => {
   it.effect("of a collection without indexes is its value alone", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
-      const { holder } = store[StoreInternals.TypeId]
+      const { handle } = store[StoreInternals.TypeId].access
       const make = CollectionDefinition.make<typeof Schema.String, typeof Person, Record<"", never>, never>
-      const definition = yield* make("plain", { key: Schema.String, value: Person }, holder)
+      const definition = yield* make("plain", { key: Schema.String, value: Person }, handle)
       const writes = IndexWrites.make(definition)
       const key = yield* definition.key.encode("a")
       const record = yield* writes.encode(key, { name: "Ada", tags: [] }, () => definition.key.stored(key))
@@ -128,7 +138,7 @@ describe("a record", () => {
       assert.strictEqual(CollectionRecord.valueOf(record.bytes), record.bytes)
       assert.deepStrictEqual(
         writes.toPut(readerOf([]), record, undefined),
-        Result.succeed([["collection/plain", key, record.bytes]])
+        Exit.succeed([["collection/plain", key, record.bytes]])
       )
     })))
 })

@@ -4,20 +4,26 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { type Engine, Store } from "../../src/index.ts"
 import * as CollectionDefinition from "../../src/internal/collection/collectionDefinition.ts"
+import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
 import * as IndexWrites from "../../src/internal/collection/indexWrites.ts"
+import * as Settled from "../../src/internal/settled.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
+import { valueOf } from "../support/environment.ts"
 import { ages, openAges } from "../support/fixtures/ages.ts"
 import { start } from "../support/harness.ts"
 import { openWith } from "../support/streaming.ts"
 
 /** A write of another process: an age and a badge, or nothing to delete the record. */
 type OtherWrite = readonly [key: number, age: number | undefined, badge?: string]
+
+/** The writes of what reads an engine, which ends at once. */
+const writesOf = (writes: Effect.Effect<ReadonlyArray<Engine.Write>, unknown>): ReadonlyArray<Engine.Write> =>
+  valueOf(Settled.exitOf(writes))
 
 /**
  * A store with the collection, whose commits find at their beginning that another process
@@ -29,11 +35,18 @@ const openShared = Effect.gen(function*() {
   let isFailing = false
   let reads = 0
   const counting = (plan: Engine.Plan): Engine.Plan => (present, transactionId) => {
-    const get: typeof present.get = (database, key) => {
-      reads++
-      return present.get(database, key)
+    const counted: Engine.Reader = {
+      ...present,
+      get: (database, key, decode) => {
+        reads++
+        return present.get(database, key, decode)
+      },
+      getMany: (database, keys, decode) => {
+        reads += keys.length
+        return present.getMany(database, keys, decode)
+      }
     }
-    return plan({ ...present, get }, transactionId)
+    return plan(counted, transactionId)
   }
   const { environment, store } = yield* openWith({ flushInterval: "Infinity", durability: "noSync" }, ({ commit }) => ({
     commit: (plan) =>
@@ -44,7 +57,7 @@ const openShared = Effect.gen(function*() {
       })
   }))
   const collection = yield* Effect.provideService(openAges, Store, store)
-  const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].holder)
+  const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].access.handle)
   const writes = IndexWrites.make(definition)
 
   /** What a transaction of another process does: it goes by what is there. */
@@ -58,9 +71,9 @@ const openShared = Effect.gen(function*() {
         () => definition.key.stored(bytes)
       )
     const plan: Engine.Plan = (present) =>
-      Result.map(present.get(definition.database, bytes), (old) => {
-        if (record !== undefined) return { clear: [], writes: Result.getOrThrow(writes.toPut(present, record, old)) }
-        return { clear: [], writes: old === undefined ? [] : Result.getOrThrow(writes.toDelete(present, bytes, old)) }
+      Exit.map(present.get(definition.database, bytes, CollectionRecord.entriesOf), (old) => {
+        if (record !== undefined) return { clear: [], writes: writesOf(writes.toPut(present, record, old)) }
+        return { clear: [], writes: old === undefined ? [] : writesOf(writes.toDelete(present, bytes, old)) }
       })
     return plan
   })

@@ -1,12 +1,13 @@
 /** What is written as one, beside pending writes that fit with it, fit without it, or do not fit. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import { EngineFull, type Write } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
+import * as StoreAccess from "../../src/internal/store/storeAccess.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
 import type { EngineFailure } from "../../src/StoreError.ts"
@@ -18,6 +19,8 @@ import { openWith } from "../support/streaming.ts"
 
 /** No room in a map that may not grow. */
 const full = new EngineFull({ mapSize: 1_048_576, needed: 1_048_577 })
+
+const fails = () => Exit.fail(faults.readersFull)
 
 /** A new store with two pending writes, and what its engine was asked to commit. */
 const withPending = Effect.gen(function*() {
@@ -77,7 +80,7 @@ describe("a putMany beside pending writes", () => {
       const { asked, faulty, store } = yield* withPending
       const { access } = store[StoreInternals.TypeId]
       const group = ["record", "index"].map((key): Write => [recordsDatabase, ByteString(key), Uint8Array.of(1)])
-      yield* access.enterToWrite((transaction) => access.write(transaction, group))
+      yield* StoreAccess.enterToWrite(access, (transaction) => StoreAccess.write(access, transaction, group))
       yield* faulty.fail("commit", full)
       yield* store.putMany({ record: "new" })
       assert.deepStrictEqual(asked(), [
@@ -313,7 +316,7 @@ describe("units that wait for a commit", () => {
         commit: (plan) =>
           environment.commit((present, transactionId) =>
             plan(
-              fault === undefined ? present : { ...present, get: () => Result.fail(faults.readersFull) },
+              fault === undefined ? present : { ...present, get: fails, getMany: fails },
               transactionId
             )
           )

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -13,10 +14,12 @@ import * as process from "node:process"
 import { Collection, Engine, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
 import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
 import { recordsDatabase, structuresDatabase } from "../../src/internal/databases.ts"
+import { copyOf } from "../../src/internal/engineBytes.ts"
 import * as RecordStructures from "../../src/internal/value/recordStructures.ts"
 import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
+import { valueOf } from "../support/environment.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { shapedRecord } from "../support/fixtures/shapes.ts"
 import { faultyStore, start, temporaryFolder, until, withStore } from "../support/harness.ts"
@@ -65,7 +68,7 @@ const definitionOf = (names: ReadonlyArray<string>): Uint8Array =>
 
 /** What a process does that defines a structure under the first number. */
 const defineFirst = (...names: ReadonlyArray<string>): Engine.Plan => () =>
-  Result.succeed({
+  Exit.succeed({
     clear: [],
     writes: [[
       structuresDatabase,
@@ -89,28 +92,36 @@ const openBehind = (plan: Engine.Plan, options: Partial<StoreOptions> = {}) => {
 const program = new URL("../programs/shapes.ts", import.meta.url).pathname
 
 /**
- * A store whose engine gives the bytes of all reads in the same memory, as LMDB does: each read makes those of the read
- * before it unusable. `definitionReads` counts the reads of definitions.
+ * A store whose engine gives the bytes of all reads in the same memory, as LMDB does: each read, and the end of its
+ * decoder, makes the bytes that were read before unusable. `definitionReads` counts the reads of definitions.
  */
 const openWithSharedMemory = Effect.fnUntraced(function*() {
   const memory = Buffer.alloc(4096)
   let definitionReads = 0
-  const shared = (reader: Engine.Reader): Pick<Engine.Reader, "get"> => ({
-    get: (database, key) => {
+  const lend = <A>(bytes: Uint8Array, decode: (bytes: Uint8Array) => A): A => {
+    memory.fill(0xc1)
+    const { length } = bytes
+    memory.set(bytes.subarray(0, length))
+    const lent = Buffer.from(memory.buffer, memory.byteOffset, memory.length)
+    const decoded = decode(Object.defineProperty(lent, "length", { value: length }))
+    memory.fill(0xc1)
+    return decoded
+  }
+  const shared = (reader: Engine.Reader): Pick<Engine.Reader, "get" | "getMany"> => ({
+    get: (database, key, decode) => {
       if (database === structuresDatabase) definitionReads++
-      return Result.map(reader.get(database, key), (bytes) => {
-        memory.fill(0xc1)
-        if (bytes === undefined) return undefined
-        const { length } = bytes
-        memory.set(bytes.subarray(0, length))
-        const lent = Buffer.from(memory.buffer, memory.byteOffset, memory.length)
-        return Object.defineProperty(lent, "length", { value: length })
-      })
+      memory.fill(0xc1)
+      return reader.get(database, key, (bytes) => lend(copyOf(bytes), decode))
+    },
+    getMany: (database, keys, decode) => {
+      if (database === structuresDatabase) definitionReads += keys.length
+      memory.fill(0xc1)
+      return reader.getMany(database, keys, (bytes, at) => lend(copyOf(bytes), (lent) => decode(lent, at)))
     }
   })
   const opened = yield* openWith({}, (environment) => ({
     ...shared(environment),
-    snapshot: () => Result.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...shared(snapshot) }))
+    snapshot: () => Exit.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...shared(snapshot) }))
   }))
   return { ...opened, definitionReads: () => definitionReads }
 })
@@ -437,10 +448,10 @@ describe("the definition of a structure", () => {
       const { store } = yield* openWith({}, (environment) => {
         engine = environment
         return {
-          get: (database, key) =>
+          get: (database, key, decode) =>
             isFailing && database === structuresDatabase
-              ? Result.fail(faults.readersFull)
-              : environment.get(database, key)
+              ? Exit.fail(faults.readersFull)
+              : environment.get(database, key, decode)
         }
       })
       const items = yield* Effect.provideService(
@@ -452,12 +463,12 @@ describe("the definition of a structure", () => {
       yield* store.flush
       const below = engine ?? assert.fail("it is not open")
       const all = { from: undefined, to: undefined, reverse: false, values: false, maxRecords: 1, maxBytes: 1 }
-      const [item] = Result.getOrThrow(below.read("collection/items", all)).records
+      const [item] = valueOf(below.read("collection/items", all)).records
       // What another process writes
       const foreign = Uint8Array.of(structured, 0x40, 1, 2)
       const definition = definitionOf(["a", "b"])
       yield* below.commit(() =>
-        Result.succeed({
+        Exit.succeed({
           clear: [],
           writes: [
             [structuresDatabase, ByteString("\0\0"), definition],
@@ -520,12 +531,12 @@ describe("the definition of a structure", () => {
         yield* store.put("key", expected)
         yield* store.flush
         const all = { from: undefined, to: undefined, reverse: false, values: true, maxRecords: 1, maxBytes: 1000 }
-        const [item] = Result.getOrThrow(environment.read("collection/items", all)).records
+        const [item] = valueOf(environment.read("collection/items", all)).records
         const [key, stored] = item ?? assert.fail("there is none")
         const foreign = Uint8Array.of(structured, 0x41, 1, 0x92, 0xa1, 0x78, 0xa1, 0x79)
         // What another process commits.
         yield* environment.commit(() =>
-          Result.succeed({
+          Exit.succeed({
             clear: [],
             writes: [
               [structuresDatabase, ByteString("\0\0"), definitionOf(["other"])],

@@ -14,6 +14,7 @@ import * as process from "node:process"
 import { fileURLToPath } from "node:url"
 import type { RangeRequest } from "../../src/Engine.ts"
 import { catalogDatabase, metaDatabase } from "../../src/internal/databases.ts"
+import * as KeyCodec from "../../src/internal/key/keyCodec.ts"
 import * as OrderedKeyCodec from "../../src/internal/key/orderedKeyCodec.ts"
 import { formatKey, formatVersion } from "../../src/internal/lmdb/lmdbBatch.ts"
 import { pageSize } from "../../src/internal/lmdb/mapSize.ts"
@@ -23,7 +24,7 @@ import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import * as Key from "../../src/Key.ts"
 import type { KeySchema } from "../../src/KeySchema.ts"
 import * as DesignPage from "../support/designPage.ts"
-import { open } from "../support/environment.ts"
+import { open, valueOf } from "../support/environment.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
 
 const repository = fileURLToPath(new URL("../..", import.meta.url))
@@ -157,7 +158,7 @@ const encodeKey = (encoding: string) => (source: string): string => {
   assert.include(["", "utf16le"], encoding)
   const key = DesignPage.evaluate(source)
   if (typeof key !== "string" && !(key instanceof Uint8Array)) return assert.fail(`${source} is no key`)
-  const keys = Key.make(encoding === "utf16le" ? { encoding } : {})
+  const keys = KeyCodec.make(encoding === "utf16le" ? { encoding } : {})
   return hexOfKey(Result.getOrThrow(keys.encode(key)))
 }
 
@@ -237,13 +238,13 @@ describe("the bytes of docs/design.md", () => {
       const stored = new Map<string, unknown>([[metaDatabase, [[hexOfKey(formatKey), hexOf(formatVersion)]]]])
       for (const database of environment.databases()) {
         if (database === catalogDatabase) continue
-        const { records } = Result.getOrThrow(environment.read(database, everything))
+        const { records } = valueOf(environment.read(database, everything))
         stored.set(database, records.map(([key, value]) => [hexOfKey(key), hexOf(value)]))
       }
       assert.deepStrictEqual(shown, stored)
 
       const catalog = blocks.find(({ kind }) => kind === "catalog")
-      const [[name, descriptor] = []] = Result.getOrThrow(environment.read(catalogDatabase, everything)).records
+      const [[name, descriptor] = []] = valueOf(environment.read(catalogDatabase, everything)).records
       if (catalog === undefined || descriptor === undefined) return assert.fail("there is no descriptor")
       assert.strictEqual(name, catalog.argument)
       assert.deepStrictEqual(

@@ -76,7 +76,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       }
     }))
 
-  it.effect("the first program: Ctrl-C loses nothing that was put", () =>
+  it.effect("readings: Ctrl-C loses nothing that was put", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const env = {
@@ -85,8 +85,8 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
         STORE_BATCH_SIZE: "1000000",
         STORE_FLUSH_INTERVAL: "1 hour"
       }
-      const put = yield* runUntil("firstProgram", /^(\d+) readings$/, env)
-      const found = yield* runUntil("firstProgram", /^(\d+) readings on disk/, env)
+      const put = yield* runUntil("readings", /^(\d+) readings$/, env)
+      const found = yield* runUntil("readings", /^(\d+) readings on disk/, env)
       assert.strictEqual(put, 1000)
       assert.isAtLeast(found, put)
     }))
@@ -98,5 +98,14 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
       const example = yield* read("../examples/firstProgram.ts")
       assert.include(yield* read("../../README.md"), example.replace("../../src/index.ts", "effect-lmdb"))
+    }))
+
+  it.effect("readings is a program of the page about operations", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
+      const example = yield* read("../examples/readings.ts")
+      assert.include(yield* read("../../docs/operations.md"), example.replace("../../src/index.ts", "effect-lmdb"))
     }))
 })

@@ -1,17 +1,18 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect } from "effect"
-import { Store, StoreLive } from "../../src/index.ts"
+import { Console, Effect, Layer, Schema, Stream } from "effect"
+import { Collection, StoreLive } from "../../src/index.ts"
+
+class Notes extends Collection.Service<Notes>()("notes", {
+  key: Schema.Int,
+  value: Schema.Struct({ text: Schema.String, tag: Schema.String }),
+  indexes: { byTag: { key: Schema.String, of: (note) => note.tag } }
+}) {}
 
 const program = Effect.gen(function*() {
-  const store = yield* Store
-  const found = yield* store.size
-  yield* Console.log(`${found} readings on disk; Ctrl-C ends the program`)
-
-  for (let n = found + 1;; n++) {
-    yield* store.put(`reading ${n}`, { at: new Date(), celsius: 20 + Math.random() })
-    if (n % 1000 === 0) yield* Console.log(`${n} readings`)
-    yield* Effect.sleep("1 millis")
-  }
+  const notes = yield* Notes
+  yield* notes.put((yield* notes.size) + 1, { text: "buy milk", tag: "home" })
+  const atHome = yield* Stream.runCollect(notes.indexes.byTag.values({ equals: "home" }))
+  yield* Console.log(`${atHome.length} notes for home`) // => 1 notes for home
 })
 
-program.pipe(Effect.provide(StoreLive), NodeRuntime.runMain)
+program.pipe(Effect.provide(Layer.provide(Notes.layer, StoreLive)), NodeRuntime.runMain)

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as KeyCodec from "../../src/internal/key/keyCodec.ts"
 import * as Key from "../../src/Key.ts"
 import type { KeyEncoding, KeyEncodingReason } from "../../src/StoreError.ts"
 
@@ -58,14 +59,14 @@ const thrower = () => {
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
 
-const encode = (key: unknown, options?: Partial<Key.KeyOptions>): Result.Result<Key.ByteString, KeyEncoding> =>
+const encode = (key: unknown, options?: Partial<KeyCodec.KeyOptions>): Result.Result<Key.ByteString, KeyEncoding> =>
   // @ts-expect-error a program without types passes anything
-  Key.make(options).encode(key)
+  KeyCodec.make(options).encode(key)
 
-const decode = (bytes: ReadonlyArray<number>, options: Partial<Key.KeyOptions>) =>
-  Key.make(options).decode(Key.fromBytes(Uint8Array.from(bytes)))
+const decode = (bytes: ReadonlyArray<number>, options: Partial<KeyCodec.KeyOptions>) =>
+  KeyCodec.make(options).decode(Key.fromBytes(Uint8Array.from(bytes)))
 
-const bytesOf = (key: unknown, options?: Partial<Key.KeyOptions>): Array<number> =>
+const bytesOf = (key: unknown, options?: Partial<KeyCodec.KeyOptions>): Array<number> =>
   Array.from(Key.toBytes(Result.getOrThrow(encode(key, options))))
 
 const errorOf = <A>(result: Result.Result<A, KeyEncoding>): KeyEncoding => {
@@ -94,7 +95,7 @@ describe("Key", () => {
 
     it.prop("comes back from its bytes", { text: AnyText }, ({ text }) => {
       for (const encoding of encodings) {
-        const keys = Key.make({ encoding })
+        const keys = KeyCodec.make({ encoding })
         const bytes = keys.encode(text)
         if (Result.isSuccess(bytes)) assert.strictEqual(Result.getOrThrow(keys.decode(bytes.success)), text)
       }
@@ -103,7 +104,7 @@ describe("Key", () => {
     it("keeps a byte order mark and U+FFFD", () => {
       for (const encoding of ["utf8", "utf16le"] as const) {
         for (const errors of ["strict", "replace", "ignore"] as const) {
-          const keys = Key.make({ encoding, errors })
+          const keys = KeyCodec.make({ encoding, errors })
           for (const text of ["\ufeffkey", "\ufffd", "a\ufffdé"]) {
             assert.strictEqual(Result.getOrThrow(keys.decode(Result.getOrThrow(keys.encode(text)))), text)
           }
@@ -125,7 +126,7 @@ describe("Key", () => {
     })
 
     it("sorts under utf16le by the low byte first", () => {
-      const keys = Key.make({ encoding: "utf16le" })
+      const keys = KeyCodec.make({ encoding: "utf16le" })
       assert.isTrue(Result.getOrThrow(keys.encode("\u0100")) < Result.getOrThrow(keys.encode("a")))
     })
   })
@@ -255,14 +256,14 @@ describe("Key", () => {
     const lead = "a\ud800b"
     const remedy = `or set keyErrors to "replace" or "ignore".`
 
-    it.each<[string, unknown, Partial<Key.KeyOptions>, KeyEncodingReason["_tag"], string]>([
+    it.each<[string, unknown, Partial<KeyCodec.KeyOptions>, KeyEncodingReason["_tag"], string]>([
       ["the empty string", "", {}, "Empty", `Bad key "": it is empty; give at least one character.`],
       [
         "no bytes",
         new Uint8Array(0),
         {},
         "Empty",
-        `Bad key "": there are no bytes in it, or no longer (was its buffer transferred or shrunk?); ` +
+        `Bad key "": it has no bytes (was its buffer transferred or shrunk?); ` +
         "give at least one byte."
       ],
       [
@@ -270,7 +271,7 @@ describe("Key", () => {
         "日本",
         { encoding: "latin1", errors: "ignore" },
         "Empty",
-        `Bad key "日本": nothing of it is left in latin1; set keyEncoding to "utf8", or keyErrors to "replace".`
+        `Bad key "日本": latin1 has none of its characters; set keyEncoding to "utf8", or keyErrors to "replace".`
       ],
       [
         "a long string",
@@ -293,7 +294,7 @@ describe("Key", () => {
         lead,
         {},
         "LoneSurrogate",
-        `Bad key "a\\ud800b": it has a lone surrogate (U+D800) at index 1, which is no text; ` +
+        `Bad key "a\\ud800b": it has a lone surrogate (U+D800) at index 1, which is not valid text; ` +
         `repair it (toWellFormed), ${remedy}`
       ],
       [
@@ -301,7 +302,7 @@ describe("Key", () => {
         "\udfff",
         { encoding: "utf16le" },
         "LoneSurrogate",
-        `Bad key "\\udfff": it has a lone surrogate (U+DFFF) at index 0, which is no text; ` +
+        `Bad key "\\udfff": it has a lone surrogate (U+DFFF) at index 0, which is not valid text; ` +
         `repair it (toWellFormed), ${remedy}`
       ],
       [
@@ -347,7 +348,7 @@ describe("Key", () => {
       for (const encoding of [...encodings, "binary"] as const) {
         assert.deepStrictEqual(refusal(encode(key, { encoding })), [
           "WrongType",
-          `Bad key ${shown}: ${type} is no key; give a string, or bytes (Uint8Array, ArrayBuffer, a view).`
+          `Bad key ${shown}: ${type} is not a key; give a string, or bytes (Uint8Array, ArrayBuffer, a view).`
         ])
       }
     })
@@ -397,14 +398,14 @@ describe("Key", () => {
       ]
       for (const encoding of [...encodings, "binary"] as const) {
         for (const format of [undefined, thrower]) {
-          const keys = Key.make({ encoding, format })
+          const keys = KeyCodec.make({ encoding, format })
           for (const key of hostile) {
             assert.instanceOf(errorOf(encode(key, { encoding, format })), Error)
             assert.isAtMost(keys.show(key).length, 60)
           }
         }
       }
-      assert.strictEqual(Key.make().show(revoked.proxy), "[object]")
+      assert.strictEqual(KeyCodec.make().show(revoked.proxy), "[object]")
     })
   })
 
@@ -447,7 +448,7 @@ describe("Key", () => {
       assert.strictEqual(error.reason._tag, "NotDecodable")
       assert.strictEqual(
         error.detail,
-        `it is no text in ${encoding}; ask for bytes, or set keyErrors to "replace" or "ignore".`
+        `it is not text in ${encoding}; ask for bytes, or set keyErrors to "replace" or "ignore".`
       )
       assert.strictEqual(Result.getOrThrow(decode(bytes, { encoding, errors: "replace" })), replaced)
       assert.strictEqual(Result.getOrThrow(decode(bytes, { encoding, errors: "ignore" })), ignored)
@@ -458,7 +459,7 @@ describe("Key", () => {
       for (const errors of ["strict", "replace", "ignore"] as const) {
         assert.deepStrictEqual(refusal(decode([0x61], { encoding: "binary", errors })), [
           "NotDecodable",
-          `Bad key "a": keyEncoding "binary" has no text; ask for bytes.`
+          `Bad key "a": keyEncoding "binary" does not decode keys as text; ask for bytes.`
         ])
       }
     })
@@ -506,18 +507,18 @@ describe("Key", () => {
       [utf8("k".repeat(5000)), "0x6b6b6b6b6b6b6b6b...(5,000 bytes)"],
       [new Uint8Array(100_000), "0x0000000000000000...(100,000 bytes)"]
     ])("%o is shown as %s", (key, shown) => {
-      assert.strictEqual(Key.make().show(key), shown)
+      assert.strictEqual(KeyCodec.make().show(key), shown)
     })
 
     it("reads bytes in the encoding of the store", () => {
-      assert.strictEqual(Key.make({ encoding: "latin1" }).show(Uint8Array.of(0x63, 0xe9)), `"cé"`)
-      assert.strictEqual(Key.make({ encoding: "utf16le" }).show(Uint8Array.of(0x63, 0, 0xac, 0x20)), `"c€"`)
-      assert.strictEqual(Key.make({ encoding: "ascii" }).show(utf8("é")), "0xc3a9")
-      assert.strictEqual(Key.make({ encoding: "binary" }).show(utf8("é")), `"é"`)
+      assert.strictEqual(KeyCodec.make({ encoding: "latin1" }).show(Uint8Array.of(0x63, 0xe9)), `"cé"`)
+      assert.strictEqual(KeyCodec.make({ encoding: "utf16le" }).show(Uint8Array.of(0x63, 0, 0xac, 0x20)), `"c€"`)
+      assert.strictEqual(KeyCodec.make({ encoding: "ascii" }).show(utf8("é")), "0xc3a9")
+      assert.strictEqual(KeyCodec.make({ encoding: "binary" }).show(utf8("é")), `"é"`)
     })
 
     it("lets formatKey have its way with keys, in messages too", () => {
-      const keys = Key.make({
+      const keys = KeyCodec.make({
         format: (key) => typeof key === "string" ? `<${key.length}>` : "<bytes>",
         maxBytes: 2
       })
@@ -529,11 +530,11 @@ describe("Key", () => {
     })
 
     it("falls back to the rule when formatKey throws or gives no string", () => {
-      assert.strictEqual(Key.make({ format: thrower }).show("key"), `"key"`)
+      assert.strictEqual(KeyCodec.make({ format: thrower }).show("key"), `"key"`)
       // @ts-expect-error a program without types passes anything
-      assert.strictEqual(Key.make({ format: "no function" }).show("key"), `"key"`)
+      assert.strictEqual(KeyCodec.make({ format: "no function" }).show("key"), `"key"`)
       // @ts-expect-error a program without types passes anything
-      assert.strictEqual(Key.make({ format: () => 42 }).show("key"), `"key"`)
+      assert.strictEqual(KeyCodec.make({ format: () => 42 }).show("key"), `"key"`)
     })
   })
 })

@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { KeyRange } from "../../src/Engine.ts"
+import * as KeyCodec from "../../src/internal/key/keyCodec.ts"
+import { afterPrefix, contains, intersect, toKeyRange } from "../../src/internal/key/keyRange.ts"
 import { ByteString, toBytes } from "../../src/Key.ts"
-import * as Key from "../../src/Key.ts"
-import { afterPrefix, contains, intersect, toKeyRange } from "../../src/Range.ts"
 import { boundArbitrary, byBytes, keyArbitrary } from "../support/fixtures/byteKeys.ts"
 
 describe("the end of a prefix", () => {
@@ -35,7 +35,7 @@ describe("the end of a prefix", () => {
 const trap = () => assert.fail("it was looked into")
 
 describe("a range of keys", () => {
-  const keys = Key.make({ encoding: "binary" })
+  const keys = KeyCodec.make({ encoding: "binary" })
 
   it.effect.prop(
     "holds what all of its ends and its prefix let through",

@@ -214,7 +214,7 @@ describe("an ordered key", () => {
         Schema.DateTimeZoned,
         "one time in two zones has no order; use a tuple of a DateTimeUtc and the name of the zone"
       ],
-      [Schema.Literal("\ud800"), "the string has a lone surrogate, which is no text"],
+      [Schema.Literal("\ud800"), "the string has a lone surrogate, which is not valid text"],
       [Schema.Tuple([Schema.String, Schema.Tuple([Schema.Null])]), "element 1: element 0: null has no order"],
       [Schema.Array(Schema.Null), "rest: null has no order"],
       [
@@ -241,7 +241,7 @@ describe("an ordered key", () => {
       [Schema.Number, Number.NaN, "NaN has no order"],
       [Schema.Number, "1", "expected a number, got a string"],
       [Schema.String, undefined, "expected a string, got undefined"],
-      [Schema.String, "a\ud800", "the string has a lone surrogate, which is no text"],
+      [Schema.String, "a\ud800", "the string has a lone surrogate, which is not valid text"],
       [Schema.BigInt, 1, "expected a bigint, got a number"],
       [Schema.Boolean, null, "expected a boolean, got null"],
       [Schema.Date, new Date(Number.NaN), "the Date is invalid"],
@@ -249,7 +249,7 @@ describe("an ordered key", () => {
       [
         Schema.DateTimeUtc,
         DateTime.fromEpochSeconds(0.1234),
-        "the DateTime.Utc is no whole number of milliseconds, or beyond what a Date can be"
+        "the DateTime.Utc is not a whole number of milliseconds, or is outside the range of a Date"
       ],
       [
         Schema.DateTimeUtc,

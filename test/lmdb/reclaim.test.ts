@@ -9,6 +9,7 @@ import { Store } from "../../src/index.ts"
 import * as Memtable from "../../src/internal/buffer/memtable.ts"
 import * as WriteBuffer from "../../src/internal/buffer/writeBuffer.ts"
 import { fromWrites, qualifiedKey } from "../../src/internal/buffer/writeSet.ts"
+import * as StoreAccess from "../../src/internal/store/storeAccess.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faultyStore, temporaryFolder, withStore } from "../support/harness.ts"
@@ -253,15 +254,20 @@ describe("deletions that belong together", () => {
       const groups = ["a", "b", "c", "d", "e"].map((name) => [`${name}1`, `${name}2`])
       yield* store.putMany(groups.flat().map((name) => [name, 1] as const))
       for (const group of groups) {
-        yield* access.enterToWrite((transaction) => access.remove(transaction, deleting(...group)))
+        yield* StoreAccess.enterToWrite(access, (transaction) =>
+          StoreAccess.remove(access, transaction, deleting(...group)))
       }
       // At first as one with all else, then again when freed pages have come of age, then as deletions, and then by halves
       const full = new EngineFull({ mapSize: 1_048_576, needed: 1_048_577 })
-      for (const attempt of [1, 4, 5, 6, 9]) yield* faulty.fail("commit", full, attempt)
+      for (const attempt of [1, 4, 5, 6, 9]) {
+        yield* faulty.fail("commit", full, attempt)
+      }
       const before = faulty.batches().length
       yield* store.flush
       assert.deepStrictEqual(
-        faulty.batches().slice(before).map((batch) => batch.map(([, key]) => String(key))),
+        faulty.batches().slice(before).map((batch) =>
+          batch.map(([, key]) => String(key))
+        ),
         [
           groups.flat(),
           [],

@@ -5,6 +5,7 @@
  */
 export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/Key.ts", ["key/keyCodec"]],
+  ["src/internal/key/keyCodec.ts", ["key/keyCodec"]],
   ["src/internal/key/textEncoding.ts", ["key/keyCodec"]],
   ["src/internal/value/valueCodec.ts", [
     "value/valueCodec",
@@ -48,7 +49,7 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
     "store/closingWrites",
     "commit/commitFailure"
   ]],
-  ["src/Range.ts", ["key/keyRange", "store/range/range"]],
+  ["src/internal/key/keyRange.ts", ["key/keyRange", "store/range/range"]],
   ["src/internal/reader/overlay.ts", ["reader/rangeReader", "transaction/nesting"]],
   ["src/internal/reader/rangeReader.ts", ["reader/rangeReader"]],
   ["src/internal/store/recordStream.ts", [

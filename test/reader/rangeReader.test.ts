@@ -2,15 +2,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import type { KeyRange, RangePart, RangeRequest, Reader } from "../../src/Engine.ts"
 import { freeze, fromWrites, type PendingWrite, WriteSet } from "../../src/internal/buffer/writeSet.ts"
 import { over } from "../../src/internal/reader/overlay.ts"
 import * as RangeReader from "../../src/internal/reader/rangeReader.ts"
+import * as Settled from "../../src/internal/settled.ts"
 import { ByteString, toBytes } from "../../src/Key.ts"
 import { EngineFailure } from "../../src/StoreError.ts"
+import { valueOf } from "../support/environment.ts"
 import { boundArbitrary, byBytes, keyArbitrary } from "../support/fixtures/byteKeys.ts"
 
 const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -36,8 +38,8 @@ const behind = ({ from, reverse, to }: RangeRequest, key: ByteString): KeyRange 
 /** An engine that has one database, of which it gives a few records at a time. */
 const makeEngine = (records: ReadonlyMap<ByteString, Uint8Array>, partSizes: ReadonlyArray<number>) => {
   const requests: Array<RangeRequest> = []
-  const read = (name: string, request: RangeRequest): Result.Result<RangePart> => {
-    if (name !== database) return Result.succeed({ records: [], rest: undefined })
+  const read = (name: string, request: RangeRequest): Exit.Exit<RangePart> => {
+    if (name !== database) return Exit.succeed({ records: [], rest: undefined })
     const size = Math.min(partSizes[requests.length % partSizes.length] ?? 1, request.maxRecords)
     requests.push(request)
     const wanted = [...records]
@@ -48,21 +50,31 @@ const makeEngine = (records: ReadonlyMap<ByteString, Uint8Array>, partSizes: Rea
     const given = wanted.slice(0, size)
     const last = given.at(-1)
     const rest = last === undefined || wanted.length < size ? undefined : behind(request, last[0])
-    return Result.succeed({ records: given, rest })
+    return Exit.succeed({ records: given, rest })
+  }
+  const valueIn = <A>(name: string, key: ByteString, decode: (value: Uint8Array) => A): A | undefined => {
+    const value = name === database ? records.get(key) : undefined
+    return value === undefined ? undefined : decode(value)
   }
   const reader: Reader = {
-    get: (name, key) => Result.succeed(name === database ? records.get(key) : undefined),
-    has: (name, key) => Result.succeed(name === database && records.has(key)),
+    get: (name, key, decode) => Exit.succeed(valueIn(name, key, decode)),
+    getMany: (name, keys, decode) =>
+      Exit.succeed(keys.map((key, at) => valueIn(name, key, (value) => decode(value, at)))),
+    has: (name, key) => Exit.succeed(name === database && records.has(key)),
     read,
-    count: (name) => Result.succeed(name === database ? records.size : 0)
+    count: (name) => Exit.succeed(name === database ? records.size : 0)
   }
   return { reader, requests }
 }
 
+const readPart = (read: RangeReader.RangeReader) => valueOf(Settled.exitOf(read()))
+
+const itself = (value: Uint8Array): Uint8Array => value
+
 const readAll = (read: RangeReader.RangeReader) => {
   const parts: Array<RangeReader.Part> = []
-  for (let part = read();; part = read()) {
-    const records = Result.getOrThrow(part)
+  for (;;) {
+    const records = readPart(read)
     if (records === undefined) return parts
     parts.push(records)
   }
@@ -103,7 +115,7 @@ describe("a range reader", () => {
         assert.deepStrictEqual(given.map(([key]) => key), shown(expected).map(([key]) => key))
         if (values) assert.deepStrictEqual(given, shown(expected))
         // What has ended has ended
-        assert.deepStrictEqual(reader(), Result.succeed(undefined))
+        assert.deepStrictEqual(reader(), Exit.succeed(undefined))
       }),
     { arbitrary: { runs: 400, size: 30, seed: "merge" } }
   )
@@ -139,8 +151,8 @@ describe("a range reader", () => {
         const reader = RangeReader.make(source, database, { from, to, reverse, values: true })
         const given: Array<ByteString> = []
         const rest = [...changes]
-        for (let part = reader();; part = reader()) {
-          const read = Result.getOrThrow(part)
+        for (;;) {
+          const read = readPart(reader)
           if (read === undefined) break
           for (const [key] of read) {
             assert.notStrictEqual(state().get(key) ?? null, null, "a key that is not there")
@@ -197,12 +209,12 @@ describe("a range reader", () => {
       }
     }
     const wanting = { ...everything, reverse: false, values: true, wanted: () => 2 }
-    assert.strictEqual(Result.getOrThrow(RangeReader.make(spied, database, wanting)())?.length, 2)
+    assert.strictEqual(readPart(RangeReader.make(spied, database, wanting))?.length, 2)
     assert.deepStrictEqual(requests.splice(0), [2])
     const hidden = over(setOf(keys.slice(0, 500).map((key) => [key, null])), { ...engine.reader, ...spied })
     const reader = RangeReader.make(hidden, database, wanting)
     let found: RangeReader.Part = []
-    while (found.length === 0) found = Result.getOrThrow(reader()) ?? assert.fail("nothing was found")
+    while (found.length === 0) found = readPart(reader) ?? assert.fail("nothing was found")
     assert.strictEqual(found[0]?.[0], keys[500])
     assert.deepStrictEqual(requests, [2, 256, 256])
   })
@@ -212,13 +224,13 @@ describe("a range reader", () => {
     let calls = 0
     const reader = RangeReader.make(
       {
-        read: (name, request) => ++calls === 2 ? Result.fail(failure) : engine.reader.read(name, request)
+        read: (name, request) => ++calls === 2 ? Exit.fail(failure) : engine.reader.read(name, request)
       },
       database,
       { ...everything, reverse: false, values: true }
     )
-    assert.deepStrictEqual(shown(Result.getOrThrow(reader()) ?? []), [["61", "a"]])
-    assert.deepStrictEqual(reader(), Result.fail(failure))
+    assert.deepStrictEqual(shown(readPart(reader) ?? []), [["61", "a"]])
+    assert.deepStrictEqual(reader(), Exit.fail(failure))
     assert.deepStrictEqual(shown(readAll(reader).flat()), [["62", "b"], ["63", "c"]])
   })
 })
@@ -251,10 +263,12 @@ const assertReads = (
   options: RangeReader.ReadOptions
 ): void => {
   for (const key of keys) {
-    assert.deepStrictEqual(reader.get(database, key), Result.succeed(model.get(key)))
-    assert.deepStrictEqual(reader.has(database, key), Result.succeed(model.has(key)))
+    assert.deepStrictEqual(reader.get(database, key, itself), Exit.succeed(model.get(key)))
+    assert.deepStrictEqual(reader.has(database, key), Exit.succeed(model.has(key)))
   }
-  assert.deepStrictEqual(reader.count(database), Result.succeed(model.size))
+  const values = keys.map((key) => model.get(key))
+  assert.deepStrictEqual(reader.getMany(database, keys, itself), Exit.succeed(values))
+  assert.deepStrictEqual(reader.count(database), Exit.succeed(model.size))
   const expected = [...model]
     .filter(([key]) => isIn(options, key))
     .toSorted(([a], [b]) => options.reverse ? byBytes(b, a) : byBytes(a, b))
@@ -301,20 +315,21 @@ describe("a reader over writes", () => {
 
   it("hands on what they fail with", () => {
     const { reader } = makeEngine(new Map(), [1])
-    const fails = () => Result.fail(failure)
+    const fails = () => Exit.fail(failure)
     const request: RangeRequest = { ...everything, reverse: false, values: true, maxRecords: 1, maxBytes: 1 }
     const writes = setOf([[ByteString("a"), bytes("pending")]])
-    const failing = over(writes, { get: fails, has: fails, read: fails, count: fails })
-    assert.deepStrictEqual(failing.get(database, ByteString("a")), Result.succeed(bytes("pending")))
-    assert.deepStrictEqual(failing.get(database, ByteString("b")), Result.fail(failure))
-    assert.deepStrictEqual(failing.has(database, ByteString("b")), Result.fail(failure))
-    assert.deepStrictEqual(failing.read(database, request), Result.fail(failure))
-    assert.deepStrictEqual(failing.count(database), Result.fail(failure))
+    const failing = over(writes, { get: fails, getMany: fails, has: fails, read: fails, count: fails })
+    assert.deepStrictEqual(failing.get(database, ByteString("a"), itself), Exit.succeed(bytes("pending")))
+    assert.deepStrictEqual(failing.get(database, ByteString("b"), itself), Exit.fail(failure))
+    assert.deepStrictEqual(failing.getMany(database, [ByteString("a"), ByteString("b")], itself), Exit.fail(failure))
+    assert.deepStrictEqual(failing.has(database, ByteString("b")), Exit.fail(failure))
+    assert.deepStrictEqual(failing.read(database, request), Exit.fail(failure))
+    assert.deepStrictEqual(failing.count(database), Exit.fail(failure))
     // What is pending is counted by whether it is stored already
-    assert.deepStrictEqual(over(writes, { ...reader, has: fails }).count(database), Result.fail(failure))
+    assert.deepStrictEqual(over(writes, { ...reader, getMany: fails }).count(database), Exit.fail(failure))
     writes.clear(database)
-    assert.deepStrictEqual(failing.count(database), Result.succeed(0))
-    assert.deepStrictEqual(failing.read(database, request), Result.succeed({ records: [], rest: undefined }))
+    assert.deepStrictEqual(failing.count(database), Exit.succeed(0))
+    assert.deepStrictEqual(failing.read(database, request), Exit.succeed({ records: [], rest: undefined }))
   })
 
   it("keeps databases apart", () => {
@@ -327,8 +342,8 @@ describe("a reader over writes", () => {
       reverse: false,
       values: true
     })
-    assert.deepStrictEqual(reader.get("other", ByteString("a")), Result.succeed(bytes("other")))
-    assert.deepStrictEqual(reader.count("other"), Result.succeed(1))
-    assert.deepStrictEqual(reader.count("cleared"), Result.succeed(0))
+    assert.deepStrictEqual(reader.get("other", ByteString("a"), itself), Exit.succeed(bytes("other")))
+    assert.deepStrictEqual(reader.count("other"), Exit.succeed(1))
+    assert.deepStrictEqual(reader.count("cleared"), Exit.succeed(0))
   })
 })

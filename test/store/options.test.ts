@@ -133,12 +133,12 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     }))
 
   it.effect.each<readonly [option: string, similar: string]>([
-    ["batchsize", "; is batchSize meant?"],
-    ["maxMapsize", "; is maxMapSize meant?"],
-    ["encryption", "; is encryptionKey meant?"],
-    ["maxSize", "; is mapSize or maxMapSize meant?"],
-    ["batchByte", "; is batchBytes or batchSize meant?"],
-    ["sharde", "; is shared meant?"],
+    ["batchsize", "; did you mean batchSize?"],
+    ["maxMapsize", "; did you mean maxMapSize?"],
+    ["encryption", "; did you mean encryptionKey?"],
+    ["maxSize", "; did you mean mapSize or maxMapSize?"],
+    ["batchByte", "; did you mean batchBytes or batchSize?"],
+    ["sharde", "; did you mean shared?"],
     ["cache", ""]
   ])("%s, which there is not", ([option, similar]) =>
     Effect.gen(function*() {

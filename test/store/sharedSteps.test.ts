@@ -405,7 +405,7 @@ describe("a step of a shared store", () => {
       const fibers = yield* Effect.forEach(calls, (call) =>
         start(Effect.result(Effect.asVoid<unknown, unknown, never>(call))))
       yield* Deferred.await(committing)
-      store[StoreInternals.TypeId].holder.core.definitions.take("users", "another")
+      store[StoreInternals.TypeId].access.handle.core.definitions.take("users", "another")
       yield* Deferred.succeed(goOn, undefined)
       for (const fiber of fibers) {
         assert.propertyVal(Result.getOrThrow(Result.flip(yield* Fiber.join(fiber))), "what", "Collection")

@@ -1,7 +1,8 @@
 /** What tests of the engine need: an environment that no store is on. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { Engine, type EngineOptions, type Environment, type RangeRequest, type Reader } from "../../src/Engine.ts"
@@ -41,9 +42,15 @@ export const key = (text: string): ByteString => ByteString(text)
 
 export const bytes = (length: number, fill = 1): Uint8Array => new Uint8Array(length).fill(fill)
 
+/** The value of a read that must succeed. */
+export const valueOf = <A, E>(read: Exit.Exit<A, E>): A => Option.getOrThrow(Exit.getSuccess(read))
+
+/** The bytes of a value, for good. */
+export const copy = (value: Uint8Array): Uint8Array => new Uint8Array(value.subarray(0, value.length))
+
 /** How many records a database has. */
 export const countOf = (environment: Environment, database = recordsDatabase): number =>
-  Result.getOrThrow(environment.count(database))
+  valueOf(environment.count(database))
 
 const everything: RangeRequest = {
   from: undefined,
@@ -56,4 +63,4 @@ const everything: RangeRequest = {
 
 /** The keys of a database, in their order. */
 export const keysIn = (reader: Reader, database = recordsDatabase): ReadonlyArray<string> =>
-  Result.getOrThrow(reader.read(database, everything)).records.map(([name]) => name)
+  valueOf(reader.read(database, everything)).records.map(([name]) => name)

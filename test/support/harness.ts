@@ -4,9 +4,9 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Logger from "effect/Logger"
-import * as Result from "effect/Result"
 import * as Engine from "../../src/Engine.ts"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
@@ -38,7 +38,7 @@ export const withStore = <A, E, R>(
 /** Writes to the database of the records of a store, below it. */
 export const writing =
   (...writes: ReadonlyArray<readonly [key: ByteString, value: Uint8Array | null]>): Engine.Plan => () =>
-    Result.succeed({ clear: [], writes: writes.map(([key, value]): Engine.Write => [recordsDatabase, key, value]) })
+    Exit.succeed({ clear: [], writes: writes.map(([key, value]): Engine.Write => [recordsDatabase, key, value]) })
 
 /** Starts a fiber and runs it until it waits for something. */
 export const start = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.forkChild(effect, { startImmediately: true })

@@ -1,12 +1,17 @@
 /**
- * Takes the TypeScript snippets out of a markdown text, type-checks them and runs
- * each as a program of its own, the way a reader would who copies it.
+ * Takes the TypeScript snippets out of markdown texts, type-checks them and runs each as the
+ * program of a reader who copies it.
  *
- * What a snippet says that it prints stands behind `// => `:
+ * What a snippet says that it prints stands after `// => `:
  *
  *     console.log(1 + 1) // => 2
  *
- * A fence marked `ts no-run` is type-checked only.
+ * Lines of the log do not count.
+ *
+ * To start a process takes seconds, so one process runs most snippets, one after the other. A
+ * snippet with `NodeRuntime.runMain`, which ends its process, gets a process of its own, and so
+ * does a fence marked `ts alone`. A fence marked `ts no-run` is type-checked only. A fence marked
+ * `ts fragment` is not a whole program: another test compares it with one.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
@@ -18,26 +23,34 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as Stream from "effect/Stream"
 import MarkdownIt from "markdown-it"
 import * as process from "node:process"
+import { fileURLToPath } from "node:url"
+import { failure, startOf } from "./snippetLines.ts"
 
-/** A fence of the markdown text. */
+/** A fence of a markdown text. */
 export interface Snippet {
+  /** The file of the text, from the top of the repository. */
+  readonly page: string
   /** The number of its first line in the text. */
   readonly line: number
   readonly code: string
   readonly isRun: boolean
+  /** Whether it needs a process of its own. */
+  readonly isAlone: boolean
   /** The lines it says that it prints. */
   readonly prints: ReadonlyArray<string>
 }
 
 /** The snippets of a markdown text, in its order. */
-export const fromMarkdown = (text: string): ReadonlyArray<Snippet> =>
+export const fromMarkdown = (page: string, text: string): ReadonlyArray<Snippet> =>
   new MarkdownIt().parse(text, {}).flatMap((token) => {
     const [language, ...marks] = token.info.trim().split(/\s+/)
-    if (token.type !== "fence" || language !== "ts" || token.map === null) return []
+    if (token.type !== "fence" || language !== "ts" || token.map === null || marks.includes("fragment")) return []
     return [{
+      page,
       line: token.map[0] + 2,
       code: token.content,
       isRun: !marks.includes("no-run"),
+      isAlone: marks.includes("alone") || token.content.includes("runMain"),
       prints: Array.from(token.content.matchAll(/\/\/ => ?(.*)$/gm), ([, printed = ""]) => printed)
     }]
   })
@@ -49,6 +62,9 @@ export interface Outcome {
   readonly errors: string
 }
 
+/** A line of Effect's log, which has the time in it. */
+const logLine = /^\[\d\d:\d\d:\d\d\.\d{3}\] [A-Z]+ /
+
 const execute = Effect.fnUntraced(function*(file: string, args: ReadonlyArray<string>, cwd: string) {
   const program = yield* ChildProcess.make(file, args, { cwd, env: { FORCE_COLOR: "0" }, extendEnv: true })
   const text = (stream: typeof program.stdout) => Stream.mkString(Stream.decodeText(stream))
@@ -56,9 +72,35 @@ const execute = Effect.fnUntraced(function*(file: string, args: ReadonlyArray<st
     [program.exitCode, text(program.stdout), text(program.stderr)],
     { concurrency: "unbounded" }
   )
-  const outcome: Outcome = { exitCode, printed: output.split(/\r?\n/).slice(0, -1), errors }
+  const printed = output.split(/\r?\n/).slice(0, -1).filter((line) => !logLine.test(line))
+  const outcome: Outcome = { exitCode, printed, errors }
   return outcome
 }, Effect.scoped)
+
+const repository = fileURLToPath(new URL("../..", import.meta.url))
+
+const runner = fileURLToPath(new URL("../programs/runSnippets.ts", import.meta.url))
+
+/** The part of the runner's outcome that belongs to one of its programs. */
+const outcomeOf = ({ errors, exitCode, printed }: Outcome, program: number): Outcome => {
+  const start = printed.indexOf(startOf(program))
+  const end = printed.indexOf(startOf(program + 1))
+  if (start === -1 || end === -1) return { exitCode: exitCode === 0 ? 1 : exitCode, printed, errors }
+  const own = printed.slice(start + 1, end)
+  return own.includes(failure) ? { exitCode: 1, printed: own, errors } : { exitCode: 0, printed: own, errors: "" }
+}
+
+const configuration = (base: string, root: string) => ({
+  extends: base,
+  // A snippet may declare something only to show it
+  compilerOptions: { rootDir: root, noUnusedLocals: false },
+  include: ["*/program.ts"],
+  exclude: []
+})
+
+/** The program of a snippet, with blank lines at its start, so that line numbers in errors are those of the text. */
+const programOf = ({ code, line }: Snippet, sources: string): string =>
+  "\n".repeat(line - 1) + code.replaceAll("from \"effect-lmdb\"", `from ${JSON.stringify(sources)}`)
 
 /**
  * A temporary folder with one folder for each snippet, where the package's name
@@ -67,7 +109,7 @@ const execute = Effect.fnUntraced(function*(file: string, args: ReadonlyArray<st
 export class Workshop extends Context.Service<Workshop, {
   /** Type-checks all snippets. */
   readonly check: Effect.Effect<Outcome, unknown>
-  /** Runs one of them. */
+  /** Gives what came of one of them. The first call runs all that share a process. */
   readonly run: (snippet: Snippet) => Effect.Effect<Outcome, unknown>
 }>()("effect-lmdb/test/Workshop") {
   static readonly layer = (snippets: ReadonlyArray<Snippet>) =>
@@ -77,40 +119,33 @@ export class Workshop extends Context.Service<Workshop, {
         const fs = yield* FileSystem.FileSystem
         const path = yield* Path.Path
         const context = yield* Effect.context<NodeServices.NodeServices>()
-        const repository = yield* path.fromFileUrl(new URL("../..", import.meta.url))
-        const sources = path.join(repository, "src", "index.ts")
         const folder = yield* fs.makeTempDirectoryScoped()
-        const folderOf = (snippet: Snippet) => path.join(folder, `line-${snippet.line}`)
+        const folderOf = ({ line, page }: Snippet) => path.join(folder, `${page.replaceAll("/", "-")}-${line}`)
+        const node = (args: ReadonlyArray<string>, cwd: string) =>
+          Effect.provide(execute(process.execPath, args, cwd), context)
 
         yield* fs.symlink(path.join(repository, "node_modules"), path.join(folder, "node_modules"))
         yield* fs.writeFileString(path.join(folder, "package.json"), JSON.stringify({ type: "module" }))
         yield* fs.writeFileString(
           path.join(folder, "tsconfig.json"),
-          JSON.stringify({
-            extends: path.join(repository, "test", "tsconfig.json"),
-            // A snippet may declare something only to show it
-            compilerOptions: { rootDir: path.resolve("/"), noUnusedLocals: false },
-            include: ["*/program.ts"],
-            exclude: []
-          })
+          JSON.stringify(configuration(path.join(repository, "test", "tsconfig.json"), path.resolve("/")))
         )
-        yield* Effect.forEach(snippets, (snippet) => {
-          const code = snippet.code.replaceAll("from \"effect-lmdb\"", `from ${JSON.stringify(sources)}`)
-          // Blank lines in front, so that line numbers in errors are those of the text
-          const program = "\n".repeat(snippet.line - 1) + code
-          return Effect.andThen(
+        const sources = path.join(repository, "src", "index.ts")
+        yield* Effect.forEach(snippets, (snippet) =>
+          Effect.andThen(
             fs.makeDirectory(folderOf(snippet)),
-            fs.writeFileString(path.join(folderOf(snippet), "program.ts"), program)
-          )
-        })
+            fs.writeFileString(path.join(folderOf(snippet), "program.ts"), programOf(snippet, sources))
+          ))
 
+        const together = snippets.filter(({ isAlone, isRun }) => isRun && !isAlone)
+        const runTogether = yield* Effect.cached(node([runner, ...together.map(folderOf)], folder))
         const compiler = path.join(repository, "node_modules", "typescript", "bin", "tsc")
         return Workshop.of({
-          check: Effect.provide(
-            execute(process.execPath, [compiler, "--pretty", "false", "-p", folder], folder),
-            context
-          ),
-          run: (snippet) => Effect.provide(execute(process.execPath, ["program.ts"], folderOf(snippet)), context)
+          check: node([compiler, "--pretty", "false", "-p", folder], folder),
+          run: (snippet) =>
+            snippet.isAlone
+              ? node(["program.ts"], folderOf(snippet))
+              : Effect.map(runTogether, (outcome) => outcomeOf(outcome, together.indexOf(snippet)))
         })
       })
     ).pipe(Layer.provide(NodeServices.layer))

@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
@@ -70,11 +69,11 @@ export const openWith = Effect.fnUntraced(function*(
 /** The environment, with its reads in the test's hands. */
 export const withReads = (
   environment: Environment,
-  change: (part: Result.Result<RangePart, EngineFailure>) => Result.Result<RangePart, EngineFailure>
+  change: (part: Exit.Exit<RangePart, EngineFailure>) => Exit.Exit<RangePart, EngineFailure>
 ): Partial<Environment> => ({
   read: (database, request) => change(environment.read(database, request)),
   snapshot: () =>
-    Result.map(environment.snapshot(), (snapshot) => ({
+    Exit.map(environment.snapshot(), (snapshot) => ({
       ...snapshot,
       read: (database, request) => change(snapshot.read(database, request))
     }))

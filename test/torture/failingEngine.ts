@@ -3,7 +3,7 @@
  * that an environment can be asked.
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Engine from "../../src/Engine.ts"
 import { EngineFailure } from "../../src/index.ts"
 import * as LmdbEngine from "../../src/internal/lmdb/lmdbEngine.ts"
@@ -46,9 +46,9 @@ export const make: (fault: Fault) => Effect.Effect<FailingEngine> = Effect.fnUnt
     return new EngineFailure({ operation, code: fault.code, detail: "as ordered", isRetryable: true })
   }
 
-  const read = <A>(operation: string, call: () => Result.Result<A, EngineFailure>): Result.Result<A, EngineFailure> => {
+  const read = <A>(operation: string, call: () => Exit.Exit<A, EngineFailure>): Exit.Exit<A, EngineFailure> => {
     const failure = faultIn(operation)
-    return failure === undefined ? call() : Result.fail(failure)
+    return failure === undefined ? call() : Exit.fail(failure)
   }
 
   const run = <A, E>(operation: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E | EngineFailure> =>
@@ -65,7 +65,8 @@ export const make: (fault: Fault) => Effect.Effect<FailingEngine> = Effect.fnUnt
     })
 
   const reader = (from: Engine.Reader): Engine.Reader => ({
-    get: (database, key) => read("get", () => from.get(database, key)),
+    get: (database, key, decode) => read("get", () => from.get(database, key, decode)),
+    getMany: (database, keys, decode) => read("get", () => from.getMany(database, keys, decode)),
     has: (database, key) => read("has", () => from.has(database, key)),
     read: (database, request) => read("read", () => from.read(database, request)),
     count: (database) => read("count", () => from.count(database))
@@ -79,7 +80,7 @@ export const make: (fault: Fault) => Effect.Effect<FailingEngine> = Effect.fnUnt
     snapshot: () =>
       read(
         "snapshot",
-        () => Result.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...reader(snapshot) }))
+        () => Exit.map(environment.snapshot(), (snapshot) => ({ ...snapshot, ...reader(snapshot) }))
       ),
     stats: () => read("stats", environment.stats),
     commit: (plan) => commit(environment.commit(plan)),

@@ -94,11 +94,11 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     assert.include(detailOf(Exit.fail("no")), "for an Exit use a Collection with Schema.Exit")
     assert.strictEqual(
       detailOf({ a: Effect.sync(() => 1) }),
-      "it has an Effect that was not run (is yield* missing?) at a: run it, and put what it gives"
+      "it has an Effect that was not run (is yield* missing?) at a: run it, and put its result"
     )
     assert.strictEqual(
       detailOf(Effect.succeed(1)),
-      "it is an Effect that was not run (is yield* missing?): run it, and put what it gives; " +
+      "it is an Effect that was not run (is yield* missing?): run it, and put its result; " +
         "for an Exit use a Collection with Schema.Exit"
     )
   })

@@ -482,7 +482,7 @@ describe("Value", () => {
     const cases: ReadonlyArray<readonly [unknown, string]> = [
       [() => 1, "it is a function: store its name"],
       [Symbol("s"), "it is a symbol"],
-      [Promise.resolve(), "it is a Promise: wait for it first, and put what it gives"],
+      [Promise.resolve(), "it is a Promise: wait for it first, and put its result"],
       [new WeakMap(), "it is a WeakMap"],
       [new WeakSet(), "it is a WeakSet"],
       [new WeakRef({}), "it is a WeakRef"],
@@ -499,7 +499,7 @@ describe("Value", () => {
       [new Map([[{ k: Symbol("s") }, 1]]), "it has a symbol at (key 0).k"],
       [
         { m: new Map<unknown, unknown>([[1, 1], [2, [Promise.resolve()]]]) },
-        "it has a Promise at m(value 1)[0]: wait for it first, and put what it gives"
+        "it has a Promise at m(value 1)[0]: wait for it first, and put its result"
       ],
       [new Set([1, { w: new WeakMap() }]), "it has a WeakMap at (member 1).w"],
       [new Error("e", { cause: { f: () => 1 } }), "it has a function at cause.f: store its name"]

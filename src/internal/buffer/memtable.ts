@@ -27,10 +27,11 @@ import type { ByteString } from "../../Key.ts"
 import type { CommitError } from "../../StoreError.ts"
 import { hasOnlyDeletions, qualifiedKey, WriteSet } from "./writeSet.ts"
 
-type Address = readonly [database: string, key: ByteString]
+/** A key and the database that it belongs to. */
+type DatabaseKey = readonly [database: string, key: ByteString]
 
 /** The keys of a group, by their qualified keys. */
-type KeyGroup = Map<string, Address>
+type KeyGroup = Map<string, DatabaseKey>
 
 /** Where a memtable is in its life. */
 type State =
@@ -52,13 +53,13 @@ export interface Memtable {
   state: State
   /** The latest write of each key that LMDB does not have yet. */
   writes: WriteSet
-  /** All writes, as the commit was given them. */
+  /** All writes, as they were given to the commit. */
   flushed: ReadonlyArray<Write> | undefined
-  /** The group of a key, for keys that have one. */
+  /** The group of each key that belongs to one, by its qualified key. */
   readonly groups: Map<string, KeyGroup>
-  /** Deletions that came after a commit that did not fit: a commit may write them before the rest, to make room. */
+  /** The qualified keys of deletions that came after a commit did not fit. A commit may write them first, to make room. */
   readonly freeing: Set<string>
-  /** The count of foreign commits when the first write came. */
+  /** The number of foreign commits that were known when the first write was added. */
   seenForeign: number
   /** Callbacks of the fibers that wait for the commit and report its error. */
   readonly waiters: Set<(exit: Exit.Exit<void, CommitError>) => void>
@@ -90,27 +91,27 @@ export const enterTransaction = (self: Memtable): void => {
 }
 
 /** Makes one group of some keys and of all groups that they belong to. */
-const join = ({ groups }: Memtable, addresses: ReadonlyArray<Address>): void => {
+const join = ({ groups }: Memtable, keys: ReadonlyArray<DatabaseKey>): void => {
   const joined: KeyGroup = new Map()
-  for (const address of addresses) {
-    const name = qualifiedKey(...address)
-    joined.set(name, address)
-    for (const [other, otherAddress] of groups.get(name) ?? []) joined.set(other, otherAddress)
+  for (const key of keys) {
+    const qualified = qualifiedKey(...key)
+    joined.set(qualified, key)
+    for (const [other, otherKey] of groups.get(qualified) ?? []) joined.set(other, otherKey)
   }
-  for (const name of joined.keys()) groups.set(name, joined)
+  for (const qualified of joined.keys()) groups.set(qualified, joined)
 }
 
-/** Adds the writes of one call. `isFreeing`: a commit may write its deletions before the rest. */
-export const add = (self: Memtable, group: ReadonlyArray<Write>, isFreeing: boolean): void => {
-  for (const [database, key, write] of group) {
+/** Adds the writes of one call. With `isFreeing`, a commit may write the deletions among them before other writes. */
+export const add = (self: Memtable, added: ReadonlyArray<Write>, isFreeing: boolean): void => {
+  for (const [database, key, write] of added) {
     self.writes.set(database, key, write)
     if (isFreeing && write === null) self.freeing.add(qualifiedKey(database, key))
     else if (self.freeing.size > 0) self.freeing.delete(qualifiedKey(database, key))
   }
-  if (group.length > 1) join(self, group.map(([database, key]): Address => [database, key]))
+  if (added.length > 1) join(self, added.map(([database, key]): DatabaseKey => [database, key]))
 }
 
-/** Gives all writes to a commit. */
+/** Returns all writes for a commit, and remembers them. */
 export const flush = (self: Memtable): ReadonlyArray<Write> => {
   self.flushed = self.writes.toArray()
   return self.flushed
@@ -125,44 +126,44 @@ export const removeAll = (self: Memtable): void => {
 export const addOlder = (self: Memtable, older: Memtable): void => {
   self.seenForeign = older.seenForeign
   for (const [database, key] of older.writes) {
-    const name = qualifiedKey(database, key)
-    if (older.freeing.has(name) && self.writes.get(database, key) === undefined) self.freeing.add(name)
+    const qualified = qualifiedKey(database, key)
+    if (older.freeing.has(qualified) && self.writes.get(database, key) === undefined) self.freeing.add(qualified)
   }
   self.writes.addUnder(older.writes)
   for (const group of new Set(older.groups.values())) join(self, [...group.values()])
 }
 
-/** Finds the writes of all groups that have one of these keys. */
+/** Finds the writes of all groups that have a key in common with `touched`. */
 export const groupsOf = ({ groups, writes }: Memtable, touched: WriteSet): WriteSet => {
   const found = new WriteSet()
   if (groups.size === 0) return found
   for (const [database, key] of touched) {
-    for (const address of groups.get(qualifiedKey(database, key))?.values() ?? []) {
-      const write = writes.get(...address)
-      if (write !== undefined) found.set(...address, write)
+    for (const member of groups.get(qualifiedKey(database, key))?.values() ?? []) {
+      const write = writes.get(...member)
+      if (write !== undefined) found.set(...member, write)
     }
   }
   return found
 }
 
 /**
- * Finds the deletions that a commit may write before the rest, in groups: those that came
- * after a commit that did not fit, or all where there is nothing but deletions.
+ * Finds the deletions that a commit may write before other writes, in groups: the deletions
+ * that came after a commit did not fit, or all of them if there are no other writes.
  */
 export const deletionsAhead = ({ freeing, groups, writes }: Memtable): ReadonlyArray<ReadonlyArray<Write>> => {
   const isAllAhead = hasOnlyDeletions(writes)
   if (!isAllAhead && freeing.size === 0) return []
-  const isAhead = (address: Address): boolean => isAllAhead || freeing.has(qualifiedKey(...address))
+  const isAhead = (key: DatabaseKey): boolean => isAllAhead || freeing.has(qualifiedKey(...key))
   const seen = new Set<KeyGroup>()
   const ahead: Array<ReadonlyArray<Write>> = []
   for (const [database, key] of writes) {
-    const name = qualifiedKey(database, key)
-    const group: KeyGroup = groups.get(name) ?? new Map([[name, [database, key]]])
+    const qualified = qualifiedKey(database, key)
+    const group: KeyGroup = groups.get(qualified) ?? new Map([[qualified, [database, key]]])
     if (seen.has(group)) continue
     seen.add(group)
-    // LMDB may have a part of the group already.
-    const addresses = [...group.values()].filter((address) => writes.get(...address) !== undefined)
-    if (addresses.every(isAhead)) ahead.push(addresses.map(([owner, member]): Write => [owner, member, null]))
+    // LMDB may have some writes of the group already.
+    const pending = [...group.values()].filter((member) => writes.get(...member) !== undefined)
+    if (pending.every(isAhead)) ahead.push(pending.map(([owner, pendingKey]): Write => [owner, pendingKey, null]))
   }
   return ahead
 }

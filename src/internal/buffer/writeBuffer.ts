@@ -81,7 +81,7 @@ export class WriteBuffer implements Writes {
     return write === undefined && flushing !== undefined ? flushing.writes.get(database, key) : write
   }
 
-  /** A buffer never clears a database: a batch does. */
+  /** Always `false`: only an atomic batch clears a database, and it is not part of the buffer. */
   isCleared(): boolean {
     return false
   }
@@ -136,21 +136,21 @@ export class WriteBuffer implements Writes {
     if (flushing === undefined) return true
     const { batchBytes, batchSize } = this.#limits
     return active.writes.size + flushing.writes.size < 2 * batchSize &&
-      // One value may be larger than a batch: it is a batch of its own then.
+      // An empty memtable takes a value of any size: a value may be larger than `batchBytes`.
       (active.writes.size === 0 || active.writes.bytes + flushing.writes.bytes < 2 * batchBytes)
   }
 
-  /** A deletion waits only while a full memtable waits for its commit. */
+  /** Deletions are refused only if the active memtable is full and waits for its commit. */
   #acceptsDeletions(): boolean {
     const { active, flushing } = this.#current
     return !this.isFull || (flushing === undefined && !Memtable.isRequested(active))
   }
 
-  /** By how many bytes a group enlarges the active memtable; `undefined` where it has keys that are new there. */
-  #growthOf(group: ReadonlyArray<Write>): number | undefined {
+  /** By how many bytes the active memtable would grow; `undefined` if a key is not in it yet. */
+  #growthOf(added: ReadonlyArray<Write>): number | undefined {
     const { writes } = this.#current.active
     let growth = 0
-    for (const [database, key, write] of group) {
+    for (const [database, key, write] of added) {
       const replaced = writes.get(database, key)
       if (replaced === undefined) return undefined
       growth += (write?.length ?? 0) - (replaced?.length ?? 0)
@@ -159,20 +159,21 @@ export class WriteBuffer implements Writes {
   }
 
   /**
-   * Whether the writes of one call can be taken without waiting. At most two batches are in
-   * memory. Values that replace others in the active memtable only have to fit in.
+   * Whether the buffer can take the writes of one call now. It takes at most two batches,
+   * by keys and by bytes. If all keys are in the active memtable already, only the bytes
+   * count.
    */
-  accepts(group: ReadonlyArray<Write>): boolean {
-    if (this.#hasRoom() || (this.#acceptsDeletions() && hasOnlyDeletions(group))) return true
-    const growth = this.#growthOf(group)
+  accepts(added: ReadonlyArray<Write>): boolean {
+    if (this.#hasRoom() || (this.#acceptsDeletions() && hasOnlyDeletions(added))) return true
+    const growth = this.#growthOf(added)
     return growth !== undefined &&
       (growth <= 0 || this.#current.active.writes.bytes + growth < this.#limits.batchBytes)
   }
 
-  /** Takes the writes of one call. `isFreeing`: a commit may write its deletions before the rest. */
-  write(group: ReadonlyArray<Write>, isFreeing: boolean): void {
+  /** Takes the writes of one call. With `isFreeing`, a commit may write the deletions among them before other writes. */
+  write(added: ReadonlyArray<Write>, isFreeing: boolean): void {
     this.#frozen = undefined
-    Memtable.add(this.#current.active, group, isFreeing)
+    Memtable.add(this.#current.active, added, isFreeing)
   }
 
   // ---------------------------------------------------------------------------
@@ -180,8 +181,8 @@ export class WriteBuffer implements Writes {
   // ---------------------------------------------------------------------------
 
   /**
-   * Seals the active memtable for a commit and makes an empty one active. Gives `undefined`
-   * when nothing is pending. No memtable may be flushing.
+   * Seals the active memtable for a commit and makes an empty one active. Returns `undefined`
+   * if nothing is pending. The caller makes sure that no memtable is flushing.
    */
   seal(seenForeign: number): Memtable.Memtable | undefined {
     const { active } = this.#current
@@ -194,7 +195,7 @@ export class WriteBuffer implements Writes {
     return active
   }
 
-  /** Removes the keys of a batch from the flushing memtable: LMDB has them, or a later value of them. */
+  /** Removes the keys of a committed batch from the flushing memtable, because LMDB has these writes or later ones. */
   applied({ clear, writes }: Batch): void {
     const { flushing } = this.#current
     if (flushing === undefined) return

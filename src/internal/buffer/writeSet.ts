@@ -1,10 +1,11 @@
 /**
- * A set of writes to named databases, one of each key: what is pending, what a
- * transaction has written, or what belongs to one batch.
+ * Sets of writes to named databases, with one write for each key. Memtables, transactions and
+ * atomic batches keep their writes in such sets.
  */
+import type { WriteBatch } from "../../Backend.ts"
 import type { KeyRange, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import { contains } from "../../Range.ts"
+import { contains } from "../key/keyRange.ts"
 
 /** A write of one key: the bytes of a value, or `null` for a deletion. */
 export type PendingWrite = Uint8Array | null
@@ -12,22 +13,24 @@ export type PendingWrite = Uint8Array | null
 /** A key and what is written to it. */
 export type PendingEntry = readonly [key: ByteString, write: PendingWrite]
 
-/** Writes as they can be looked up, in front of what they are written over. */
+/** Writes that hide the stored records of the same keys from a reader. */
 export interface Writes {
-  /** The write of a key; `undefined` where there is none. */
+  /** The write of a key; `undefined` if there is none. */
   readonly get: (database: string, key: ByteString) => PendingWrite | undefined
-  /** Whether nothing shows through from behind: the database was cleared before these writes. */
+  /** Whether the database was cleared before these writes, so that they hide all stored records. */
   readonly isCleared: (database: string) => boolean
-  /** The writes of a database, one of each key, in any order. */
+  /** The writes of a database, one for each key, in any order. */
   readonly entriesOf: (database: string) => Iterable<PendingEntry>
   /** The writes of a range, in the order of their keys. */
   readonly range: (database: string, range: KeyRange) => ReadonlyArray<PendingEntry>
+  /** The same writes, which no later write changes. */
+  readonly freeze: () => Writes
 }
 
-/** One name for a key of a database. No name of a database contains the character U+0000 between them. */
+/** Joins the name of a database and a key. The result is unique, because no name of a database contains U+0000. */
 export const qualifiedKey = (database: string, key: ByteString): string => `${database}\0${key}`
 
-/** Whether nothing is written but deletions. */
+/** Whether all writes are deletions. */
 export const hasOnlyDeletions = (writes: Iterable<Write>): boolean => {
   for (const [, , write] of writes) {
     if (write !== null) return false
@@ -41,7 +44,7 @@ const bytesOf = (key: ByteString, write: PendingWrite): number => key.length + (
 
 const compareKeys = ([a]: PendingEntry, [b]: PendingEntry): number => a < b ? -1 : 1
 
-/** The writes of a range among all of a database. */
+/** The writes of a database that are in a range, in the order of their keys. */
 export const inRange = (entries: Iterable<PendingEntry>, range: KeyRange): ReadonlyArray<PendingEntry> => {
   const found: Array<PendingEntry> = []
   for (const entry of entries) {
@@ -51,29 +54,29 @@ export const inRange = (entries: Iterable<PendingEntry>, range: KeyRange): Reado
 }
 
 /**
- * The writes of one database. As long as they come in the order of their keys, and nobody
- * looks for one, they stand in a row: that is how much is loaded, and to fill a map with
- * many thousands takes ten times as long.
+ * The writes of one database: a list while they arrive in the order of their keys and no key is
+ * looked up, and a map from then on. Most bulk loads need only the list, and filling a map with
+ * thousands of writes takes ten times as long.
  */
 interface DatabaseWrites {
-  row: Array<Write>
-  /** The same by their keys, and the row is empty. */
+  list: Array<Write>
+  /** The writes by their keys. If there is a map, the list is empty. */
   byKey: Map<ByteString, PendingWrite> | undefined
 }
 
 const byKeyOf = (writes: DatabaseWrites): Map<ByteString, PendingWrite> => {
   if (writes.byKey === undefined) {
     writes.byKey = new Map()
-    for (const [, key, write] of writes.row) writes.byKey.set(key, write)
-    writes.row = []
+    for (const [, key, write] of writes.list) writes.byKey.set(key, write)
+    writes.list = []
   }
   return writes.byKey
 }
 
-/** Whether a write of a key stands behind all others in their row: then there is none of it. */
-const isNext = ({ byKey, row }: DatabaseWrites, key: ByteString): boolean => {
+/** Whether the writes are still a list and a key is after all keys in it. The key then has no write yet. */
+const isAfterList = ({ byKey, list }: DatabaseWrites, key: ByteString): boolean => {
   if (byKey !== undefined) return false
-  const last = row[row.length - 1]
+  const last = list[list.length - 1]
   return last === undefined || key > last[1]
 }
 
@@ -83,6 +86,12 @@ export class WriteSet implements Writes, Iterable<Write> {
   readonly #cleared = new Set<string>()
   #size = 0
   #bytes = 0
+  #revision = 0
+
+  /** Rises with each change of the set. */
+  get revision(): number {
+    return this.#revision
+  }
 
   /** How many keys are written to. */
   get size(): number {
@@ -106,7 +115,7 @@ export class WriteSet implements Writes, Iterable<Write> {
 
   get(database: string, key: ByteString): PendingWrite | undefined {
     const writes = this.#databases.get(database)
-    return writes === undefined || isNext(writes, key) ? undefined : byKeyOf(writes).get(key)
+    return writes === undefined || isAfterList(writes, key) ? undefined : byKeyOf(writes).get(key)
   }
 
   isCleared(database: string): boolean {
@@ -122,22 +131,27 @@ export class WriteSet implements Writes, Iterable<Write> {
     return inRange(this.entriesOf(database), range)
   }
 
+  freeze(): Writes {
+    return freeze([this])
+  }
+
   /** Whether a key is written to, or its database cleared. */
   touches(database: string, key: ByteString): boolean {
     return this.get(database, key) !== undefined || this.isCleared(database)
   }
 
-  /** Takes a write, in place of an earlier one of the same key. */
+  /** Adds a write in place of the earlier write of the same key. */
   set(database: string, key: ByteString, write: PendingWrite): void {
+    this.#revision++
     let writes = this.#databases.get(database)
     if (writes === undefined) {
-      writes = { row: [], byKey: undefined }
+      writes = { list: [], byKey: undefined }
       this.#databases.set(database, writes)
     }
     this.#bytes += bytesOf(key, write)
-    if (isNext(writes, key)) {
+    if (isAfterList(writes, key)) {
       this.#size++
-      writes.row.push([database, key, write])
+      writes.list.push([database, key, write])
       return
     }
     const byKey = byKeyOf(writes)
@@ -147,7 +161,7 @@ export class WriteSet implements Writes, Iterable<Write> {
     byKey.set(key, write)
   }
 
-  /** Takes a write out. */
+  /** Removes the write of a key. */
   remove(database: string, key: ByteString): void {
     const writes = this.#databases.get(database)
     if (writes === undefined) return
@@ -155,28 +169,30 @@ export class WriteSet implements Writes, Iterable<Write> {
     const removed = byKey.get(key)
     if (removed === undefined) return
     byKey.delete(key)
+    this.#revision++
     this.#size--
     this.#bytes -= bytesOf(key, removed)
   }
 
-  /** Takes all writes of a database out. */
+  /** Removes all writes of a database. */
   removeAll(database: string): void {
     for (const [key] of this.entriesOf(database)) this.remove(database, key)
   }
 
-  /** Clears a database: what was written to it before is forgotten. */
+  /** Clears a database: removes its writes, and hides its stored records. */
   clear(database: string): void {
     this.removeAll(database)
+    this.#revision++
     this.#cleared.add(database)
   }
 
-  /** Takes all that another set does, after what this one does. */
+  /** Adds the writes of a later set: they replace the writes of this set. */
   addAll(later: WriteSet): void {
     for (const database of later.cleared) this.clear(database)
     for (const [database, key, write] of later) this.set(database, key, write)
   }
 
-  /** Takes all that another set writes, before what this one does. */
+  /** Adds the writes of an earlier set: the writes of this set replace them. */
   addUnder(earlier: WriteSet): void {
     const later = [...this]
     this.#databases.clear()
@@ -186,25 +202,25 @@ export class WriteSet implements Writes, Iterable<Write> {
     for (const [database, key, write] of later) this.set(database, key, write)
   }
 
-  /** All writes as they are now: to go through all of them this is faster than the iterator. */
+  /** Copies all writes. Visiting the copy is faster than using the iterator. */
   toArray(): ReadonlyArray<Write> {
     const all: Array<Write> = []
-    for (const [database, { byKey, row }] of this.#databases) {
-      for (const write of row) all.push(write)
+    for (const [database, { byKey, list }] of this.#databases) {
+      for (const write of list) all.push(write)
       byKey?.forEach((write, key) => all.push([database, key, write]))
     }
     return all
   }
 
   *[Symbol.iterator](): IterableIterator<Write> {
-    for (const [database, { byKey, row }] of this.#databases) {
-      yield* row
+    for (const [database, { byKey, list }] of this.#databases) {
+      yield* list
       for (const [key, write] of byKey ?? noEntries) yield [database, key, write]
     }
   }
 }
 
-/** Where a key is, or would be, among sorted entries. */
+/** The index of a key among sorted entries, or the index at which it would be. */
 const indexOf = (sorted: ReadonlyArray<PendingEntry>, key: ByteString): number => {
   let low = 0
   let high = sorted.length
@@ -216,7 +232,10 @@ const indexOf = (sorted: ReadonlyArray<PendingEntry>, key: ByteString): number =
   return low
 }
 
-/** Writes that do not change. Each database is sorted once, so that each part of a range finds its own by binary search. */
+/**
+ * Makes a view of writes that do not change any more. It sorts each database once, so that reading
+ * a part of a range is a binary search.
+ */
 const makeFrozen = (set: WriteSet): Writes => {
   const sorted = new Map<string, ReadonlyArray<PendingEntry>>()
   const sortedOf = (database: string): ReadonlyArray<PendingEntry> => {
@@ -224,7 +243,8 @@ const makeFrozen = (set: WriteSet): Writes => {
     sorted.set(database, entries)
     return entries
   }
-  return {
+  const frozen: Writes = {
+    freeze: () => frozen,
     get: (database, key) => set.get(database, key),
     isCleared: (database) => set.isCleared(database),
     entriesOf: sortedOf,
@@ -233,22 +253,32 @@ const makeFrozen = (set: WriteSet): Writes => {
       const { from, to } = range
       const near = entries.slice(
         from === undefined ? 0 : indexOf(entries, from.key),
-        // An end that belongs to the range is at its own index.
+        // An inclusive upper bound is itself at this index.
         to === undefined ? undefined : indexOf(entries, to.key) + 1
       )
       return inRange(near, range)
     }
   }
+  return frozen
 }
 
-/** Copies sets of writes into one that does not change; later sets win over earlier ones. */
+/** Copies sets of writes into one that does not change. The writes of a later set replace those of an earlier one. */
 export const freeze = (sets: Iterable<WriteSet>): Writes => {
   const copy = new WriteSet()
   for (const set of sets) copy.addAll(set)
   return makeFrozen(copy)
 }
 
-/** Makes a set of some writes. */
+/** Gives the set of a batch of writes. */
+export const toWriteSet = (batch: WriteBatch): WriteSet => {
+  if (batch instanceof WriteSet) return batch
+  const set = new WriteSet()
+  for (const database of batch.cleared) set.clear(database)
+  for (const [database, key, write] of batch) set.set(database, key, write)
+  return set
+}
+
+/** Makes a set of the given writes. */
 export const fromWrites = (writes: Iterable<Write>): WriteSet => {
   const set = new WriteSet()
   for (const [database, key, write] of writes) set.set(database, key, write)

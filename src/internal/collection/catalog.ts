@@ -7,16 +7,19 @@
  * where the other is.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type { Reader } from "../../Backend.ts"
 import { CollectionFailed } from "../../CollectionError.ts"
-import type { Reader, Write } from "../../Engine.ts"
+import type { Write } from "../../Engine.ts"
 import { type ByteString, fromBytes } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { catalogDatabase, indexDatabase } from "../databases.ts"
-import { ownBytes } from "../engineBytes.ts"
+import { copyOf } from "../engineBytes.ts"
+import * as Settled from "../settled.ts"
 
 /** The fingerprint of a version that no program has opened. */
 export const unknownFingerprint = ""
@@ -130,16 +133,22 @@ const decode = (
   bytes: Uint8Array,
   collection: string,
   structures: StructureTable.StructureTable
-): Result.Result<Descriptor, CollectionFailed | EngineFailure> => {
+): Effect.Effect<Descriptor, CollectionFailed | EngineFailure> => {
   const decoded = StructureTable.decode(
     structures,
     bytes,
     () => ({ key: collection, shownKey: collection, collection })
   )
-  if (Result.isFailure(decoded) && decoded.failure._tag === "EngineFailure") return Result.fail(decoded.failure)
-  return Result.fromOption(
-    Option.flatMap(Result.getSuccess(decoded), decodeDescriptor),
-    () => notKnown(collection)
+  return Settled.flatMap(
+    Settled.catchError(
+      decoded,
+      (error): Exit.Exit<undefined, EngineFailure> =>
+        error._tag === "EngineFailure" ? Exit.fail(error) : Exit.succeed(undefined)
+    ),
+    (stored) => {
+      const descriptor = decodeDescriptor(stored)
+      return Option.isSome(descriptor) ? Exit.succeed(descriptor.value) : Exit.fail(notKnown(collection))
+    }
   )
 }
 
@@ -148,11 +157,11 @@ export const read = (
   reader: Reader,
   collection: string,
   structures: StructureTable.StructureTable
-): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
-  Result.flatMap(
-    reader.get(catalogDatabase, keyOf(collection)),
-    (bytes): Result.Result<Descriptor | undefined, CollectionFailed | EngineFailure> =>
-      bytes === undefined ? Result.succeed(undefined) : decode(bytes, collection, structures)
+): Effect.Effect<Descriptor | undefined, CollectionFailed | EngineFailure> =>
+  Settled.flatMap(
+    reader.get(catalogDatabase, keyOf(collection), (bytes) => decode(bytes, collection, structures)),
+    (decoding): Effect.Effect<Descriptor | undefined, CollectionFailed | EngineFailure> =>
+      decoding === undefined ? Exit.succeed(undefined) : decoding
   )
 
 /** The write that stores what there is to say about a collection. */
@@ -216,22 +225,21 @@ export const check = (
 export const makeGuard = (
   wanted: Wanted,
   structures: StructureTable.StructureTable
-): (present: Reader) => Result.Result<boolean, EngineFailure> => {
+): (present: Reader) => Effect.Effect<boolean, EngineFailure> => {
   let known: Uint8Array | undefined
   const isSame = ({ building, fingerprint, indexes, migratedTo, version }: Descriptor): boolean =>
     version === wanted.version && migratedTo === undefined && building === undefined &&
     (fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint) && hasSamePlaces(indexes, wanted.indexes)
   return (present) =>
-    Result.flatMap(present.get(catalogDatabase, keyOf(wanted.name)), (bytes) => {
-      if (bytes === undefined) return Result.succeed(false)
-      const own = Buffer.from(ownBytes(bytes))
-      if (known !== undefined && Buffer.compare(own, known) === 0) return Result.succeed(true)
-      const decoded = decode(own, wanted.name, structures)
-      if (Result.isFailure(decoded)) {
-        return decoded.failure._tag === "EngineFailure" ? Result.fail(decoded.failure) : Result.succeed(false)
-      }
-      if (!isSame(decoded.success)) return Result.succeed(false)
-      known = own
-      return Result.succeed(true)
+    Settled.flatMap(present.get(catalogDatabase, keyOf(wanted.name), copyOf), (own) => {
+      if (own === undefined) return Exit.succeed(false)
+      if (known !== undefined && Buffer.compare(own, known) === 0) return Exit.succeed(true)
+      const isKnown = Settled.map(decode(own, wanted.name, structures), (descriptor) => {
+        const same = isSame(descriptor)
+        if (same) known = own
+        return same
+      })
+      return Settled.catchError(isKnown, (error) =>
+        error._tag === "EngineFailure" ? Exit.fail(error) : Exit.succeed(false))
     })
 }

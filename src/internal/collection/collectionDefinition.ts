@@ -3,20 +3,22 @@
  * schemas.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
+import type { Reader } from "../../Backend.ts"
 import { CollectionFailed } from "../../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../CollectionOptions.ts"
-import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
+import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
-import type { StoreCore } from "../store/openStore.ts"
-import type { Holder } from "../store/storeAccess.ts"
+import type { OpenStore } from "../store/openStore.ts"
+import type { StoreHandle } from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
 import * as IndexKeys from "./indexKeys.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
@@ -64,10 +66,10 @@ const makeIndex = <Value, K extends KeySchema>(
   name: string,
   definition: IndexDefinition<Value, K>,
   collection: string,
-  holder: Holder
+  handle: StoreHandle
 ): Result.Result<Index<Value, K>, string> => {
   const { key: schema, unique, version = 1 } = definition
-  return Result.map(makeKeyCodec(schema, holder, `${collection}.${name}`), (key) => ({
+  return Result.map(makeKeyCodec(schema, handle, `${collection}.${name}`), (key) => ({
     name,
     place: name,
     database: indexDatabase(collection, name),
@@ -153,7 +155,7 @@ export const make = Effect.fnUntraced(
   >(
     name: string,
     options: CollectionOptions<K, V, I, R>,
-    holder: Holder
+    handle: StoreHandle
   ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string, cause?: unknown) =>
@@ -170,7 +172,7 @@ export const make = Effect.fnUntraced(
       return yield* refuse("its version is to be a whole number from 1 on.")
     }
     const key = yield* Effect.mapError(
-      Effect.fromResult(makeKeyCodec(options.key, holder, name)),
+      Effect.fromResult(makeKeyCodec(options.key, handle, name)),
       (detail) => refuse(`its key: ${detail}.`)
     )
     // A schema may have code of the program in it: a suspended one is a function.
@@ -178,7 +180,7 @@ export const make = Effect.fnUntraced(
       try: () => {
         const problem = withoutCodec(options.value.ast)
         if (problem !== undefined) return problem
-        const codec = makeValueCodec(options.value, holder.core, name)
+        const codec = makeValueCodec(options.value, handle.core, name)
         return [codec, fingerprintOf(options.key, codec.stored)] as const
       },
       catch: (cause) => refuse("its value: a part of its schema threw.", cause)
@@ -189,7 +191,7 @@ export const make = Effect.fnUntraced(
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {
       if (!isName(indexName)) return yield* refuse(`the name of an index is text of at most 255 bytes without "/".`)
-      const index = makeIndex(indexName, definition, name, holder)
+      const index = makeIndex(indexName, definition, name, handle)
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
@@ -233,13 +235,15 @@ export const storedIndexesOf = (
       place === name ? [name, fingerprint] : [name, fingerprint, place]
   )
 
+const nothing = Exit.succeed(undefined)
+
 /** A value in its encoded form, and its key. */
 export interface Found {
   readonly key: ByteString
   readonly encoded: unknown
 }
 
-/** Finds a value in its encoded form: the memory that the engine reads into is used again at once. */
+/** Finds a value in its encoded form. */
 export const findRecord = <Key>(
   { database, value }: {
     readonly database: string
@@ -248,25 +252,24 @@ export const findRecord = <Key>(
   reader: Reader,
   key: ByteString,
   shownKey: () => ShownKey<Key>
-): Result.Result<Found | undefined, ValueDecoding<Key> | EngineFailure> => {
-  const record = reader.get(database, key)
-  if (Result.isFailure(record)) return Result.fail(record.failure)
-  if (record.success === undefined) return Result.succeed(undefined)
-  return Result.map(value.decodeRaw(record.success, shownKey), (encoded) => ({ key, encoded }))
-}
+): Effect.Effect<Found | undefined, ValueDecoding<Key> | EngineFailure> =>
+  Settled.flatMap(
+    reader.get(database, key, (record) => value.decodeRaw(record, shownKey)),
+    (decoding) => decoding === undefined ? nothing : Settled.map(decoding, (encoded) => ({ key, encoded }))
+  )
 
 type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
 
 /** The error of a collection that was opened by another definition since. */
 export const refusalOf = (
   { name, signature }: Named,
-  { definitions, options: { path } }: StoreCore
+  { definitions, options: { path } }: OpenStore
 ): Closed | undefined => definitions.isCurrent(name, signature) ? undefined : new Closed({ path, what: "Collection" })
 
 /** Runs an effect unless the collection was opened by another definition since. */
 export const ifCurrent = <A, E, R>(
   definition: Named,
-  core: StoreCore,
+  core: OpenStore,
   use: () => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> => {
   const refused = refusalOf(definition, core)

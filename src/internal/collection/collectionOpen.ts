@@ -5,9 +5,9 @@
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
-import * as PendingWrites from "../commit/pendingWrites.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import * as IndexRepair from "./indexRepair.ts"
@@ -37,38 +37,36 @@ const failedUnique = <R>({ wanted: { name } }: Maintained<R>, duplicates: Duplic
 
 /** Opens or creates the databases that there are to be, while no commit runs. */
 const openDatabases = <R>(
-  { internals: { access, holder: { core } }, wanted: { name } }: Maintained<R>,
+  { internals: { access }, wanted: { name } }: Maintained<R>,
   names: ReadonlyArray<string>
 ) =>
-  Effect.suspend(() => {
-    const { createDatabases, environment } = core
-    const present = new Set(environment.databases())
+  Effect.suspend(() => access.handle.core.backend.databases()).pipe(Effect.flatMap((existing) => {
+    const present = new Set(existing)
     const missing = names.filter((database) => !present.has(database))
     if (missing.length === 0) return Effect.void
-    return access.enter(() =>
+    return StoreAccess.enter(access, () =>
       Effect.catchCause(
-        createDatabases(missing),
+        access.handle.core.backend.createDatabases(missing),
         // The store may have been closed meanwhile.
-        (cause): Effect.Effect<never, EngineFailure | Closed> => access.refusal() ?? Effect.failCause(cause)
+        (cause): Effect.Effect<never, EngineFailure | Closed> => StoreAccess.refusal(access) ?? Effect.failCause(cause)
+      )).pipe(
+        Effect.catchTag("EngineFailure", (failure) =>
+          // MDB_DBS_FULL
+          Effect.fail(
+            failure.code === -30791
+              ? new CollectionFailed({
+                reason: { _tag: "TooManyDatabases", detail: "the store has as many databases as it can have." },
+                collection: name,
+                cause: failure
+              })
+              : failure
+          ))
       )
-    ).pipe(
-      Effect.catchTag("EngineFailure", (failure) =>
-        // MDB_DBS_FULL
-        Effect.fail(
-          failure.code === -30791
-            ? new CollectionFailed({
-              reason: { _tag: "TooManyDatabases", detail: "the store has as many databases as it can have." },
-              collection: name,
-              cause: failure
-            })
-            : failure
-        ))
-    )
-  })
+  }))
 
 /** Reads what is stored about a collection, pending writes included. */
-const readCatalog = <R>({ internals: { access, holder: { core } }, wanted: { name } }: Maintained<R>) =>
-  access.read((reader) => Effect.fromResult(Catalog.read(reader, name, core.structures)), false)
+const readCatalog = <R>({ internals: { access }, wanted: { name } }: Maintained<R>) =>
+  StoreAccess.read(access, (reader) => Catalog.read(reader, name, access.handle.core.structures), { flush: false })
 
 const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
   JSON.stringify(a) === JSON.stringify(b)
@@ -105,11 +103,12 @@ interface Opening {
  * whether that took its time, in which what is stored may have changed.
  */
 const takeOver = Effect.fnUntraced(function*<R>(
-  { database, internals: { holder: { core } }, signatureWith, wanted: { name } }: Maintained<R>,
+  { database, internals: { access: { handle: { core } } }, signatureWith, wanted: { name } }: Maintained<R>,
   opening: Opening,
   places: ReadonlyArray<Catalog.StoredIndex>
 ) {
-  const { buffer, definitions, foreignCommits: { guards }, queue } = core
+  const { backend, definitions } = core
+  const { guards } = backend.checks
   const signature = signatureWith(places)
   if (definitions.isCurrent(name, signature)) return false
   const guard = guards.get(name)
@@ -120,8 +119,8 @@ const takeOver = Effect.fnUntraced(function*<R>(
     guards.set(name, guard)
   }
   // Where another process has taken the collection over, what this one wrote to it by an earlier definition is left out here.
-  yield* PendingWrites.flushQuietly(queue)
-  if (Array.from(buffer.entriesOf(database)).length > 0) yield* PendingWrites.flush(queue)
+  yield* backend.flushQuietly
+  if (Array.from(backend.pendingWrites()).some(([written]) => written === database)) yield* backend.flush
   guards.delete(name)
   definitions.take(name, signature)
   return true
@@ -135,8 +134,8 @@ const runStep = <R>(
 ) =>
   inTransaction(collection, (transaction) =>
     Effect.gen(function*() {
-      const { structures } = collection.internals.holder.core
-      const present = yield* Effect.fromResult(Catalog.read(transaction.reader, collection.wanted.name, structures))
+      const { structures } = collection.internals.access.handle.core
+      const present = yield* Catalog.read(transaction.reader, collection.wanted.name, structures)
       return isSame(present, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
     }))
 
@@ -307,19 +306,19 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 
 /** Opens the collection of a store that can be written to. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { holder: { core: { foreignCommits, structures } } }, wanted } = collection
+  const { internals: { access: { handle: { core: { backend, structures } } } }, wanted } = collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   // Where nothing has changed yet, what was open before may still write.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)
-  foreignCommits.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, structures))
+  backend.checks.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, structures))
   return indexes
 })
 
 /** Opens a collection, whatever becomes of a transaction around it; gives the places of its indexes. */
 export const open = <R>(collection: Maintained<R>) =>
   Transaction.outside(
-    collection.internals.holder.core,
+    collection.internals.access.handle.core,
     Effect.suspend(() => {
       const opening: Opening = {
         hasChanged: false,
@@ -329,7 +328,7 @@ export const open = <R>(collection: Maintained<R>) =>
         damaged: none,
         undo: () => undefined
       }
-      return collection.internals.holder.core.options.readOnly
+      return collection.internals.access.handle.core.options.readOnly
         ? Effect.tap(check(collection), (places) => takeOver(collection, opening, places))
         : openToWrite(collection, opening)
     }).pipe(

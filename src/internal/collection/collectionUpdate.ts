@@ -6,9 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type { Reader, Step } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
-import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
@@ -21,24 +21,21 @@ import {
   ValueEncoding
 } from "../../StoreError.ts"
 import { qualifiedKey } from "../buffer/writeSet.ts"
-import type { Step } from "../commit/groupCommit.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
-import type { StoreCore } from "../store/openStore.ts"
-import type { StoreAccess } from "../store/storeAccess.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import type { Definition } from "./collectionDefinition.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
-
-type ReadAndWrite<A, E> = (reader: Reader) => Result.Result<Step<A>, E>
 
 /** What the other methods of the collection have in common with it. */
 interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   /** A step that may be run when another definition has opened the collection since it was asked for. */
-  readonly current: <A, E>(step: ReadAndWrite<A, E>) => ReadAndWrite<A, E | Closed>
+  readonly current: <A, E>(step: StoreAccess.TakeStep<A, E>) => StoreAccess.TakeStep<A, E | Closed>
   /** Begins a write. */
   readonly enterToWrite: <A, E, R>(
     use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
@@ -49,7 +46,7 @@ interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
     shownKey: ShownKey<K["Type"]>
   ) => Effect.Effect<never, UniqueViolationOf<K, I> | KeyEncoding>
   /** The step that deletes a record, where there is one. */
-  readonly removal: (reader: Reader, key: ByteString) => Result.Result<Step<boolean>, EngineFailure>
+  readonly removal: (reader: Reader, key: ByteString) => Effect.Effect<Step<boolean>, EngineFailure>
 }
 
 /** Signals that a record was written over while its next value was computed. */
@@ -57,12 +54,12 @@ const overtaken = Symbol("overtaken")
 
 /** Makes the method of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  access: StoreAccess,
-  { options: { shared }, retryQueue }: StoreCore,
+  access: StoreAccess.StoreAccess,
   { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   { current, enterToWrite, failTaken, removal }: Common<K, I>
 ): Collection<K, V, I>["update"] => {
+  const { core: { options: { shared }, retryQueue } } = access.handle
   type Update = Parameters<Collection<K, V, I>["update"]>[1]
   type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
   type ComputeError = KeyEncoding | ValueEncoding<K["Type"]> | ValueDecoding<K["Type"]> | EngineFailure
@@ -111,11 +108,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       }
     )
 
-  const readRecord = (reader: Reader, key: ByteString) =>
-    Result.map(reader.get(database, key), (record) => record === undefined ? undefined : copyOf(record))
+  const readRecord = (reader: Reader, key: ByteString) => reader.get(database, key, copyOf)
 
   const computeFirst = Effect.fnUntraced(function*(target: Target, f: Update) {
-    const old = yield* access.read((reader) => Effect.fromResult(readRecord(reader, target.bytes)))
+    const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, target.bytes))
     const computing = Effect.suspend(() => compute(target, old, f))
     // A failure that comes from a record which another process has replaced since does not count: the step decides by the new record.
     const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
@@ -130,36 +126,35 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     reader: Reader,
     key: ByteString,
     { next, old }: Computed
-  ): Result.Result<Step<Updated>, Taken | EngineFailure> => {
-    if (Exit.isFailure(next)) return Result.succeed({ result: Exit.failCause(next.cause), writes: [] })
+  ): Effect.Effect<Step<Updated>, Taken | EngineFailure> => {
+    if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
     const { record, value } = next.value
     const result = Exit.succeed(value)
     return record === undefined
-      ? Result.map(removal(reader, key), (step) => ({ ...step, result }))
-      : Result.map(writes.toPut(reader, record, old), (all) => ({ result, writes: all }))
+      ? Settled.map(removal(reader, key), (step) => ({ ...step, result }))
+      : Settled.map(
+        writes.toPut(reader, record, old === undefined ? undefined : CollectionRecord.entriesOf(old)),
+        (all) => ({ result, writes: all })
+      )
   }
 
   const updateOnce = Effect.fnUntraced(function*(target: Target, f: Update) {
     const { bytes } = target
     let computed = yield* computeFirst(target, f)
     return yield* enterToWrite((transaction) => {
-      const step = (reader: Reader): Result.Result<Step<Updated>, Taken | EngineFailure> => {
-        const present = readRecord(reader, bytes)
-        if (Result.isFailure(present)) return Result.fail(present.failure)
-        const old = present.success
-        if (!isSameValue(old, computed.old)) {
-          // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
-          const next = shared && transaction === undefined ? compute(target, old, f) : undefined
-          if (next === undefined || !Settled.isEnded(next)) return Result.succeed({ result: overtaken, writes: [] })
-          computed = { old, next }
-        }
-        return writeComputed(reader, bytes, computed)
-      }
-      const write = access.exactStep(
-        transaction,
-        current(step),
-        () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
-      )
+      const step = (reader: Reader): Effect.Effect<Step<Updated>, Taken | EngineFailure> =>
+        Settled.flatMap(readRecord(reader, bytes), (old) => {
+          if (!isSameValue(old, computed.old)) {
+            // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
+            const next = shared && transaction === undefined ? compute(target, old, f) : undefined
+            if (next === undefined || !Settled.isEnded(next)) return Exit.succeed({ result: overtaken, writes: [] })
+            computed = { old, next }
+          }
+          return writeComputed(reader, bytes, computed)
+        })
+      const write = StoreAccess.step(access, transaction, current(step), {
+        exact: () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
+      })
       return UniqueViolations.telling(write, (taken) => failTaken(taken, shown(target)))
     })
   })

@@ -4,15 +4,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { Reader } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, Problem } from "../../CollectionService.ts"
-import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { Closed, type EngineFailure } from "../../StoreError.ts"
 import { keyOf } from "../engineBytes.ts"
 import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
+import * as Settled from "../settled.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
@@ -21,18 +23,20 @@ import { entryKey } from "./indexWrites.ts"
 
 /** Makes what verifies a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { access, holder: { core } }: StoreInternals,
+  { access }: StoreInternals,
   { database, indexes, key: keyCodec, value: valueCodec }: Definition<K, V, I>
 ): Collection<K, V, I>["verify"] => {
+  const { core } = access.handle
+
   /** Reads a snapshot, unless the store was closed since. */
   const readFrom = <A>(
     { isReleased, reader }: OpenSnapshot,
-    read: (reader: Reader) => Result.Result<A, EngineFailure>
+    read: (reader: Reader) => Effect.Effect<A, EngineFailure>
   ): Effect.Effect<A, Closed | EngineFailure> =>
     Effect.suspend((): Effect.Effect<A, Closed | EngineFailure> =>
       isReleased()
         ? Effect.fail(new Closed({ path: core.options.path, what: "Store" }))
-        : Effect.fromResult(read(reader))
+        : read(reader)
     )
 
   /** Reads a database part by part, and lets others run in between. */
@@ -47,7 +51,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       reverse: false,
       values: true
     })
-    const readPart = access.whenReadable(() => readFrom(snapshot, read))
+    const readPart = Effect.suspend(() => StoreAccess.whenReadable(access, () => readFrom(snapshot, read)))
     for (;;) {
       yield* Effect.yieldNow
       const part = yield* readPart
@@ -62,10 +66,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     key: ByteString,
     index: Index<V["Type"], I[keyof I]>,
     indexKey: ByteString
-  ): Result.Result<boolean, EngineFailure> =>
-    Result.map(
-      reader.get(index.database, entryKey(index, indexKey, key)),
-      (value) => value !== undefined && (!index.isUnique || keyOf(value) === key)
+  ): Effect.Effect<boolean, EngineFailure> =>
+    Settled.map(
+      reader.get(index.database, entryKey(index, indexKey, key), keyOf),
+      (holder) => holder !== undefined && (!index.isUnique || holder === key)
     )
 
   const verifyRecord = Effect.fnUntraced(function*(
@@ -113,13 +117,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       yield* forEachRecord(snapshot, index.database, (entry) =>
         Effect.gen(function*() {
           const key = Result.getOrUndefined(recordKeyOf(index, entry))
-          const record = key === undefined
+          const entries = key === undefined
             ? undefined
-            : yield* readFrom(snapshot, (reader) => reader.get(database, key))
-          const isBacked = key !== undefined && record !== undefined &&
-            CollectionRecord.entriesOf(record).some(([place, indexKey]) =>
-              place === index.place && entryKey(index, indexKey, key) === entry[0]
-            )
+            : yield* readFrom(snapshot, (reader) => reader.get(database, key, CollectionRecord.entriesOf))
+          const isBacked = key !== undefined && entries !== undefined &&
+            entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
           if (!isBacked) {
             problems.push({
               _tag: "StrayEntry",
@@ -134,17 +136,17 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   })
 
   return Effect.scoped(Effect.flatMap(
-    access.enter(() =>
+    StoreAccess.enter(access, () =>
       Effect.andThen(
-        core.beforeSnapshot,
-        access.whenReadable(() =>
-          Effect.acquireRelease(
-            Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
-            (snapshot) => Effect.sync(snapshot.release)
-          )
+        core.backend.beforeSnapshot,
+        Effect.suspend(() =>
+          StoreAccess.whenReadable(access, () =>
+            Effect.acquireRelease(
+              Effect.suspend(core.openSnapshot),
+              (snapshot) => Effect.sync(snapshot.release)
+            ))
         )
-      )
-    ),
+      )),
     verify
   ))
 }

@@ -3,14 +3,14 @@
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import type { Reader, Step } from "../../Backend.ts"
 import { KeyExists } from "../../CollectionError.ts"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { ReadOne } from "../../CollectionRange.ts"
 import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
-import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
@@ -24,34 +24,36 @@ import {
   type ValueDecoding
 } from "../../StoreError.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
-import type { Step } from "../commit/groupCommit.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
 import * as ChangeStream from "../store/changeStream.ts"
 import * as RecordStream from "../store/recordStream.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
+import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
 import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
 import * as TypedRanges from "./typedRanges.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
-const anything = () => Result.void
+type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
+
+const anything = () => Exit.void
 
 /** Makes the methods of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { access, holder, transactions }: StoreInternals,
+  { access, transactions }: StoreInternals,
   definition: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
-  open: RecordStream.OpenRecords,
   services: Context.Context<UniqueViolations.KeyServices<K, I>>
 ): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
   const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
-  const { buffer } = holder.core
+  const { core } = access.handle
+  const { shared } = core.options
   const hasIndexes = indexes.size > 0
-  const { shared } = holder.core.options
   /** Whether all writes of a record are exact across processes: what is unique is so by them. */
   const isAlwaysExact = shared && [...indexes.values()].some(({ isUnique }) => isUnique)
 
@@ -59,7 +61,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const enterToWrite = <A, E, R>(
     use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
-    access.enterToWrite((transaction) => ifCurrent(definition, holder.core, () => use(transaction)))
+    StoreAccess.enterToWrite(access, (transaction) => ifCurrent(definition, core, () => use(transaction)))
 
   /** A key for an error about it. */
   const shown = (key: K["Type"], bytes: ByteString): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
@@ -72,7 +74,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // reading
   // ---------------------------------------------------------------------------
 
-  const isPending = (key: ByteString): boolean => buffer.get(database, key) !== undefined
+  const isPending = (key: ByteString): boolean => core.backend.isPending(database, key)
 
   const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.stored(key))
 
@@ -86,16 +88,17 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   /** Reads by a key, and goes on with what was found. */
   const readKey = <F, E, A, E2, R>(
     key: K["Type"],
-    find: (reader: Reader, bytes: ByteString) => Result.Result<F, E>,
+    find: (reader: Reader, bytes: ByteString) => Effect.Effect<F, E>,
     use: (found: F, bytes: ByteString) => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | K["EncodingServices"]> =>
     Effect.withFiber((fiber) =>
       Settled.flatMap(keyCodec.encode(key), (bytes) =>
-        access.find(
+        StoreAccess.find(
+          access,
           fiber,
           (reader) => find(reader, bytes),
           (found) => use(found, bytes),
-          () => isPending(bytes)
+          { isPending: () => isPending(bytes) }
         ))
     )
 
@@ -131,13 +134,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     if (noList !== undefined) return yield* noList
     const named: Array<readonly [K["Type"], ByteString]> = []
     for (const key of wanted) named.push([key, yield* keyCodec.encode(key)])
-    const records = yield* access.read((reader) =>
-      Effect.fromResult(Result.all(named.map(([, key]) =>
-        Result.map(
-          reader.get(database, key),
-          (record) => record === undefined ? undefined : copyOf(record)
-        )
-      )))
+    const records = yield* StoreAccess.read(
+      access,
+      (reader) => reader.getMany(database, named.map(([, key]) => key), (record) => copyOf(record))
     )
     const found = new Map<K["Type"], V["Type"]>()
     const missing: Array<K["Type"]> = []
@@ -154,32 +153,30 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // ---------------------------------------------------------------------------
 
   /** A step that may be run when another definition has opened the collection since it was asked for. */
-  const current =
-    <A, E>(step: (reader: Reader) => Result.Result<Step<A>, E>) =>
-    (reader: Reader): Result.Result<Step<A>, E | Closed> => {
-      const refused = refusalOf(definition, holder.core)
-      return refused === undefined ? step(reader) : Result.fail(refused)
-    }
+  const current = <A, E>(step: StoreAccess.TakeStep<A, E>): StoreAccess.TakeStep<A, E | Closed> => (reader) => {
+    const refused = refusalOf(definition, core)
+    return refused === undefined ? step(reader) : Exit.fail(refused)
+  }
 
   /** Keeps a record; `check` says whether what is there may be written over. */
   const putRecord = <E>(
     transaction: Transaction | undefined,
     key: K["Type"],
     record: NewRecord,
-    check: (old: Uint8Array | undefined) => Result.Result<void, E>,
+    check: (old: Entries | undefined) => Exit.Exit<void, E>,
     isExact: boolean
   ): Effect.Effect<void, E | UniqueViolationOf<K, I> | KeyEncoding | CommitError | Closed> => {
-    const step = (reader: Reader): Result.Result<Step<void>, E | Taken | EngineFailure> => {
-      const old = reader.get(database, record.key)
-      if (Result.isFailure(old)) return Result.fail(old.failure)
-      const allowed = check(old.success)
-      if (Result.isFailure(allowed)) return Result.fail(allowed.failure)
-      return Result.map(writes.toPut(reader, record, old.success), (all) => ({ result: undefined, writes: all }))
-    }
+    const step = (reader: Reader): Effect.Effect<Step<void>, E | Taken | EngineFailure> =>
+      Settled.flatMap(
+        reader.get(database, record.key, CollectionRecord.entriesOf),
+        (old) =>
+          Settled.flatMap(check(old), () =>
+            Settled.map(writes.toPut(reader, record, old), (all) => ({ result: undefined, writes: all })))
+      )
     return UniqueViolations.telling(
       isExact
-        ? access.exactStep(transaction, current(step), () => [database, record.key, record.bytes])
-        : access.step(transaction, step),
+        ? StoreAccess.step(access, transaction, current(step), { exact: () => [database, record.key, record.bytes] })
+        : StoreAccess.step(access, transaction, step),
       (taken) => failTaken(taken, shown(key, record.key))
     )
   }
@@ -192,7 +189,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       enterToWrite((transaction) =>
         hasIndexes
           ? putRecord(transaction, key, record, anything, isAlwaysExact)
-          : access.write(transaction, [[database, record.key, record.bytes]])
+          : StoreAccess.write(access, transaction, [[database, record.key, record.bytes]])
       ))
 
   const insert: Collection<K, V, I>["insert"] = (key, value) =>
@@ -206,19 +203,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
             record,
             (old) =>
               old === undefined
-                ? Result.void
-                : Result.fail(new KeyExists({ ...shown(key, record.key), collection: name })),
+                ? Exit.void
+                : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name })),
             shared
           )
         )
     )
 
   /** The step that deletes a record, where there is one. */
-  const removal = (reader: Reader, key: ByteString): Result.Result<Step<boolean>, EngineFailure> =>
-    Result.flatMap(reader.get(database, key), (old): Result.Result<Step<boolean>, EngineFailure> =>
+  const removal = (reader: Reader, key: ByteString): Effect.Effect<Step<boolean>, EngineFailure> =>
+    Settled.flatMap(reader.get(database, key, CollectionRecord.entriesOf), (old): Effect.Effect<
+      Step<boolean>,
+      EngineFailure
+    > =>
       old === undefined
-        ? Result.succeed({ result: false, writes: [] })
-        : Result.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
+        ? Exit.succeed({ result: false, writes: [] })
+        : Settled.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
 
   const removeRecord = (
     transaction: Transaction | undefined,
@@ -227,8 +227,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   ): Effect.Effect<boolean, CommitError | Closed> => {
     const step = (reader: Reader) => removal(reader, key)
     return isExact
-      ? access.exactRemovingStep(transaction, current(step), () => [database, key, null])
-      : access.removingStep(transaction, step)
+      ? StoreAccess.step(access, transaction, current(step), {
+        isDeleting: true,
+        exact: () => [database, key, null]
+      })
+      : StoreAccess.step(access, transaction, step, { isDeleting: true })
   }
 
   const deleteKey: Collection<K, V, I>["delete"] = (key) =>
@@ -236,7 +239,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       enterToWrite((transaction) =>
         hasIndexes
           ? Effect.asVoid(removeRecord(transaction, bytes, isAlwaysExact))
-          : access.remove(transaction, [[database, bytes, null]])
+          : StoreAccess.remove(access, transaction, [[database, bytes, null]])
       ))
 
   const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
@@ -248,7 +251,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         )
       ))
 
-  const update = CollectionUpdate.make(access, holder.core, definition, writes, {
+  const update = CollectionUpdate.make(access, definition, writes, {
     current,
     enterToWrite,
     failTaken,
@@ -266,7 +269,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
     if (!hasIndexes) {
       const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
-      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
+      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
     }
     yield* transactions.withTransaction(
       enterToWrite((transaction) =>
@@ -284,7 +287,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     for (const key of unwanted) keys.push(yield* keyCodec.encode(key))
     if (!hasIndexes) {
       const all = fromWrites(keys.map((key) => [database, key, null]))
-      return yield* enterToWrite((transaction) => access.writeAll(transaction, all))
+      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
     }
     yield* transactions.withTransaction(
       enterToWrite((transaction) =>
@@ -297,7 +300,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const all = new WriteSet()
     all.clear(database)
     for (const index of indexes.values()) all.clear(index.database)
-    return access.writeAll(transaction, all)
+    return StoreAccess.writeAll(access, transaction, all)
   })
 
   // ---------------------------------------------------------------------------
@@ -306,7 +309,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const reads = TypedRanges.makeReads<K, K, V>(
     {
-      open,
+      open: (options, resolve) => RecordStream.open(access, options, resolve),
       name,
       database,
       codec: keyCodec,
@@ -330,7 +333,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       return Effect.map(
         TypedRanges.toKeyRange(keyCodec, prefix, false),
         (range) =>
-          ChangeStream.make(holder, access, {
+          ChangeStream.make(access, {
             database,
             range,
             capacity,
@@ -363,7 +366,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     ...reads,
     first: readOne(false),
     last: readOne(true),
-    size: access.read((reader) => Effect.fromResult(reader.count(database))),
+    size: StoreAccess.read(access, (reader) => reader.count(database)),
     changes
   }
 }

@@ -2,27 +2,32 @@
  * The indexes of a collection, for those who read.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type { Reader } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { CollectionIndex } from "../../CollectionService.ts"
-import type { Reader } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { afterPrefix } from "../../Range.ts"
 import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../../StoreError.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
+import { afterPrefix } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
-import type { OpenRecords, StoredRecord } from "../store/recordStream.ts"
-import type { Holder, StoreAccess } from "../store/storeAccess.ts"
+import * as RecordStream from "../store/recordStream.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
 import type { KeyCodec } from "./typedCodecs.ts"
 import * as TypedRanges from "./typedRanges.ts"
 
+const noBytes = new Uint8Array(0)
+
+const noKey = ByteString("")
+
 /** The key of the record that an entry of an index leads to. */
 export const recordKeyOf = (
   index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "endOf"> },
-  [entry, value]: StoredRecord
+  [entry, value]: RecordStream.StoredRecord
 ): Result.Result<ByteString, KeyEncoding | undefined> =>
   Result.filterOrFail(
     index.isUnique
@@ -41,34 +46,35 @@ export const make = <
 >(
   definition: Definition<K, V, I>,
   index: Index<V["Type"], IK>,
-  { core }: Holder,
-  access: StoreAccess,
-  openRecords: OpenRecords
+  access: StoreAccess.StoreAccess
 ): CollectionIndex<IK, K, V> => {
   const { database, key: keyCodec, name, value: valueCodec } = definition
+  const { core } = access.handle
 
   /** An index is that of the definition by which the collection was opened last. */
   const checked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.suspend(() => ifCurrent(definition, core, () => effect))
 
-  const open: OpenRecords = (options, resolve) => checked(openRecords(options, resolve))
+  const open = (options: RecordStream.RecordStreamOptions, resolve: RecordStream.Resolve<RecordStream.StoredRecord>) =>
+    checked(RecordStream.open(access, options, resolve))
 
-  /** The key that an entry leads to. An entry that cannot be read leads to none; `verify` tells of it. */
-  const resolveKey = (entry: StoredRecord): Result.Result<StoredRecord | undefined> => {
-    const key = Result.getOrUndefined(recordKeyOf(index, entry))
-    return Result.succeed(key === undefined ? undefined : [key, entry[1]])
+  /** The keys that entries lead to. An entry that cannot be read leads to none; `verify` tells of it. */
+  const keysOf = (part: ReadonlyArray<RecordStream.StoredRecord>) =>
+    part.flatMap((entry) => {
+      const key = Result.getOrUndefined(recordKeyOf(index, entry))
+      return key === undefined ? [] : [key]
+    })
+
+  const resolveKeys: RecordStream.Resolve<RecordStream.StoredRecord> = (part) =>
+    Exit.succeed(keysOf(part).map((key) => [key, noBytes]))
+
+  const resolveRecords: RecordStream.Resolve<RecordStream.StoredRecord> = (part, reader) => {
+    const keys = keysOf(part)
+    return reader.getMany(database, keys, (record, at) => [keys[at] ?? noKey, copyOf(record)] as const)
   }
 
-  const resolveRecord = (
-    entry: StoredRecord,
-    reader: Reader
-  ): Result.Result<StoredRecord | undefined, EngineFailure> => {
-    const key = Result.getOrUndefined(recordKeyOf(index, entry))
-    if (key === undefined) return Result.succeed(undefined)
-    return Result.map(reader.get(database, key), (record) => record === undefined ? undefined : [key, copyOf(record)])
-  }
-
-  const decodeValue = ([key, record]: StoredRecord) => valueCodec.decode(record, () => keyCodec.stored(key))
+  const decodeValue = ([key, record]: RecordStream.StoredRecord) =>
+    valueCodec.decode(record, () => keyCodec.stored(key))
 
   const reads = TypedRanges.makeReads<IK, K, V>(
     {
@@ -78,23 +84,24 @@ export const make = <
       codec: index.key,
       isPart: !index.isUnique,
       // A unique index has the records' own keys in its values.
-      keys: { values: index.isUnique, resolve: resolveKey },
-      records: { values: index.isUnique, resolve: resolveRecord }
+      keys: { values: index.isUnique, resolve: resolveKeys },
+      records: { values: index.isUnique, resolve: resolveRecords }
     },
     keyCodec,
     decodeValue
   )
 
   /** The first entry of an index key. */
-  const findEntry = (reader: Reader, indexKey: ByteString): Result.Result<StoredRecord | undefined, EngineFailure> => {
-    if (index.isUnique) {
-      return Result.map(
-        reader.get(index.database, indexKey),
-        (value) => value === undefined ? undefined : [indexKey, value]
-      )
-    }
-    const part = (from: ByteString, inclusive: boolean): Result.Result<StoredRecord | undefined, EngineFailure> =>
-      Result.flatMap(
+  const findEntry = (
+    reader: Reader,
+    indexKey: ByteString
+  ): Effect.Effect<RecordStream.StoredRecord | undefined, EngineFailure> => {
+    if (index.isUnique) return reader.get(index.database, indexKey, (value) => [indexKey, copyOf(value)] as const)
+    const part = (
+      from: ByteString,
+      inclusive: boolean
+    ): Effect.Effect<RecordStream.StoredRecord | undefined, EngineFailure> =>
+      Settled.flatMap(
         reader.read(index.database, {
           from: { key: from, inclusive },
           to: afterPrefix(indexKey),
@@ -107,7 +114,7 @@ export const make = <
           // What the engine gave may be deleted by a pending write: then what follows is looked at.
           first === undefined && rest?.from !== undefined
             ? part(rest.from.key, rest.from.inclusive)
-            : Result.succeed(first)
+            : Exit.succeed(first)
       )
     return part(indexKey, true)
   }
@@ -116,25 +123,25 @@ export const make = <
   const findFirst = (
     reader: Reader,
     indexKey: ByteString
-  ): Result.Result<Found | undefined, ValueDecoding | EngineFailure> => {
-    const entry = findEntry(reader, indexKey)
-    if (Result.isFailure(entry)) return Result.fail(entry.failure)
-    const key = entry.success === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry.success))
-    return key === undefined
-      ? Result.succeed(undefined)
-      : findRecord(definition, reader, key, () => keyCodec.stored(key))
-  }
+  ): Effect.Effect<Found | undefined, ValueDecoding | EngineFailure> =>
+    Settled.flatMap(findEntry(reader, indexKey), (entry) => {
+      const key = entry === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry))
+      return key === undefined
+        ? Exit.succeed(undefined)
+        : findRecord(definition, reader, key, () => keyCodec.stored(key))
+    })
 
   /** Reads by an index key, and goes on with what was found. */
   const readKey = <F, E, A, E2, R>(
     key: IK["Type"],
-    find: (reader: Reader, indexKey: ByteString) => Result.Result<F, E>,
+    find: (reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
     use: (found: F, indexKey: ByteString) => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | IK["EncodingServices"]> =>
     Effect.withFiber((fiber) =>
       Settled.flatMap(index.key.encode(key), (indexKey) =>
         ifCurrent(definition, core, () =>
-          access.find(
+          StoreAccess.find(
+            access,
             fiber,
             (reader) => find(reader, indexKey),
             (found) => use(found, indexKey)
@@ -168,7 +175,7 @@ export const make = <
     has: (key) =>
       readKey(
         key,
-        (reader, indexKey) => Result.map(findEntry(reader, indexKey), (entry) => entry !== undefined),
+        (reader, indexKey) => Settled.map(findEntry(reader, indexKey), (entry) => entry !== undefined),
         Effect.succeed
       ),
     ...reads

@@ -51,9 +51,9 @@ const hasKey = Effect.fnUntraced(function*<R>(
   indexKey: ByteString,
   key: ByteString
 ) {
-  const record = yield* Effect.fromResult(reader.get(database, key))
+  const record = yield* reader.get(database, key, copyOf)
   if (record === undefined) return false
-  const keys = yield* keysOf(key, copyOf(record), new Set([index.name]))
+  const keys = yield* keysOf(key, record, new Set([index.name]))
   return keys.some(([, other]) => other === indexKey)
 })
 
@@ -66,9 +66,9 @@ const repairEntry = Effect.fnUntraced(function*<R>(
   key: ByteString
 ): Effect.fn.Return<ByteString | undefined, IndexError | EngineFailure, R> {
   const entry = entryKey(index, indexKey, key)
-  const present = yield* Effect.fromResult(transaction.reader.get(index.database, entry))
+  const present = yield* transaction.reader.get(index.database, entry, keyOf)
   if (present !== undefined) {
-    const holder = index.isUnique ? keyOf(present) : key
+    const holder = index.isUnique ? present : key
     if (holder === key) return undefined
     // A damaged entry may lead to no key at all.
     if (holder !== "" && (yield* hasKey(collection, transaction, index, indexKey, holder))) return holder
@@ -111,11 +111,9 @@ const repairIndex = <R>(
 ): Effect.Effect<void, EngineFailure> =>
   Effect.gen(function*() {
     const key = leadsTo(index, entry)
-    const record = key === undefined ? undefined : yield* Effect.fromResult(reader.get(database, key))
-    const isBacked = key !== undefined && record !== undefined &&
-      CollectionRecord.entriesOf(record).some(([place, indexKey]) =>
-        place === index.place && entryKey(index, indexKey, key) === entry[0]
-      )
+    const entries = key === undefined ? undefined : yield* reader.get(database, key, CollectionRecord.entriesOf)
+    const isBacked = key !== undefined && entries !== undefined &&
+      entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
     if (!isBacked) write([[index.database, entry[0], null]])
   })
 
@@ -126,7 +124,7 @@ const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
   use: (transaction: Transaction, records: RangePart["records"]) => Effect.Effect<A, E, R2>,
   done: (result: A) => void
 ) {
-  const { internals: { holder: { core } }, signatureWith, wanted: { indexes, name } } = collection
+  const { internals: { access: { handle: { core } } }, signatureWith, wanted: { indexes, name } } = collection
   const signature = signatureWith(indexes)
   const repairPart = (after: ByteString | undefined) =>
     inTransaction(collection, (transaction) =>

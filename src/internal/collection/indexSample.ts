@@ -7,12 +7,14 @@
  * distances between these two. All of them are read in one step, so that they belong together.
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
-import type { Reader } from "../../Engine.ts"
+import * as Exit from "effect/Exit"
+import type { Reader } from "../../Backend.ts"
 import { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { indexDatabase } from "../databases.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
+import * as Settled from "../settled.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { entryKey } from "./indexWrites.ts"
@@ -76,8 +78,8 @@ const readOne = (
   database: string,
   from: ByteString | undefined,
   reverse = false
-): Result.Result<StoredRecord | undefined, EngineFailure> =>
-  Result.map(
+): Effect.Effect<StoredRecord | undefined, EngineFailure> =>
+  Settled.map(
     reader.read(database, {
       from: from === undefined ? undefined : { key: from, inclusive: true },
       to: undefined,
@@ -90,49 +92,47 @@ const readOne = (
   )
 
 /** Reads the ends of a database, and some records in between. */
-const readSome = (
+const readSome = Effect.fnUntracedEager(function*(
   reader: Reader,
   database: string,
   between: number
-): Result.Result<ReadonlyArray<StoredRecord>, EngineFailure> =>
-  Result.gen(function*() {
-    const found = new Map<ByteString, StoredRecord>()
-    const first = yield* readOne(reader, database, undefined)
-    const last = yield* readOne(reader, database, undefined, true)
-    if (first !== undefined) found.set(first[0], first)
-    if (last !== undefined) found.set(last[0], last)
-    if (first !== undefined && last !== undefined && first[0] < last[0]) {
-      for (const key of keysBetween(first[0], last[0], between)) {
-        const record = yield* readOne(reader, database, key)
-        if (record !== undefined) found.set(record[0], record)
-      }
+): Effect.fn.Return<ReadonlyArray<StoredRecord>, EngineFailure> {
+  const found = new Map<ByteString, StoredRecord>()
+  const first = yield* readOne(reader, database, undefined)
+  const last = yield* readOne(reader, database, undefined, true)
+  if (first !== undefined) found.set(first[0], first)
+  if (last !== undefined) found.set(last[0], last)
+  if (first !== undefined && last !== undefined && first[0] < last[0]) {
+    for (const key of keysBetween(first[0], last[0], between)) {
+      const record = yield* readOne(reader, database, key)
+      if (record !== undefined) found.set(record[0], record)
     }
-    return [...found.values()]
-  })
+  }
+  return [...found.values()]
+})
 
 /** The indexes that lack an entry which a record says it has. */
-const missingOf = <R>(
+const missingOf = Effect.fnUntracedEager(function*<R>(
   { database, indexes, wanted: { name } }: Maintained<R>,
   reader: Reader,
   names: ReadonlyMap<string, string>,
   [key, record]: StoredRecord
-): Result.Result<ReadonlySet<string>, EngineFailure> =>
-  Result.gen(function*() {
-    const missing = new Set<string>()
-    for (const [place, indexKey] of CollectionRecord.entriesOf(record)) {
-      const index = indexes.get(names.get(place) ?? "")
-      if (index === undefined) continue
-      const value = yield* reader.get(indexDatabase(name, place), entryKey(index, indexKey, key))
-      if (value === undefined) missing.add(index.name)
-      else if (index.isUnique && keyOf(value) !== key) {
-        // Building the index again does not help where two records have the same key.
-        const other = keyOf(value) === "" ? undefined : yield* reader.get(database, keyOf(value))
-        const others = other === undefined ? [] : CollectionRecord.entriesOf(other).map(CollectionRecord.nameOf)
-        if (!others.includes(CollectionRecord.nameOf([place, indexKey]))) missing.add(index.name)
-      }
+): Effect.fn.Return<ReadonlySet<string>, EngineFailure> {
+  const missing = new Set<string>()
+  for (const [place, indexKey] of CollectionRecord.entriesOf(record)) {
+    const index = indexes.get(names.get(place) ?? "")
+    if (index === undefined) continue
+    const holder = yield* reader.get(indexDatabase(name, place), entryKey(index, indexKey, key), keyOf)
+    if (holder === undefined) missing.add(index.name)
+    else if (index.isUnique && holder !== key) {
+      // Building the index again does not help where two records have the same key.
+      const other = holder === "" ? undefined : yield* reader.get(database, holder, CollectionRecord.entriesOf)
+      const others = (other ?? []).map(CollectionRecord.nameOf)
+      if (!others.includes(CollectionRecord.nameOf([place, indexKey]))) missing.add(index.name)
     }
-    return missing
-  })
+  }
+  return missing
+})
 
 /** Whether the record that an entry of an index leads to has it. */
 const isBacked = <R>(
@@ -140,39 +140,38 @@ const isBacked = <R>(
   reader: Reader,
   index: Catalog.StoredIndex,
   entry: StoredRecord
-): Result.Result<boolean, EngineFailure> => {
+): Effect.Effect<boolean, EngineFailure> => {
   const maintained = indexes.get(index[0])
   const key = maintained === undefined ? undefined : leadsTo(maintained, entry)
-  if (maintained === undefined || key === undefined) return Result.succeed(false)
-  return Result.map(reader.get(database, key), (record) =>
-    record !== undefined &&
-    CollectionRecord.entriesOf(record).some(([place, indexKey]) =>
+  if (maintained === undefined || key === undefined) return Exit.succeed(false)
+  return Settled.map(reader.get(database, key, CollectionRecord.entriesOf), (entries) =>
+    entries !== undefined &&
+    entries.some(([place, indexKey]) =>
       place === Catalog.placeOf(index) && entryKey(maintained, indexKey, key) === entry[0]
     ))
 }
 
 /** Reads some records and some entries. */
-const readSample = <R>(
+const readSample = Effect.fnUntracedEager(function*<R>(
   collection: Maintained<R>,
   reader: Reader,
   stored: ReadonlyArray<Catalog.StoredIndex>
-): Result.Result<Sample, EngineFailure> =>
-  Result.gen(function*() {
-    const names = new Map(stored.map((index) => [Catalog.placeOf(index), index[0]]))
-    const records: Array<SampledRecord> = []
-    for (const found of yield* readSome(reader, collection.database, recordsBetween)) {
-      const missing = yield* missingOf(collection, reader, names, found)
-      records.push({ key: found[0], record: found[1], missing })
+): Effect.fn.Return<Sample, EngineFailure> {
+  const names = new Map(stored.map((index) => [Catalog.placeOf(index), index[0]]))
+  const records: Array<SampledRecord> = []
+  for (const found of yield* readSome(reader, collection.database, recordsBetween)) {
+    const missing = yield* missingOf(collection, reader, names, found)
+    records.push({ key: found[0], record: found[1], missing })
+  }
+  const stray = new Set<string>()
+  for (const index of stored) {
+    const database = indexDatabase(collection.wanted.name, Catalog.placeOf(index))
+    for (const entry of yield* readSome(reader, database, 0)) {
+      if (!(yield* isBacked(collection, reader, index, entry))) stray.add(index[0])
     }
-    const stray = new Set<string>()
-    for (const index of stored) {
-      const database = indexDatabase(collection.wanted.name, Catalog.placeOf(index))
-      for (const entry of yield* readSome(reader, database, 0)) {
-        if (!(yield* isBacked(collection, reader, index, entry))) stray.add(index[0])
-      }
-    }
-    return { records, stray }
-  })
+  }
+  return { records, stray }
+})
 
 const sameKeys = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean => {
   const keys = new Set(a)
@@ -215,7 +214,8 @@ const compare = Effect.fnUntraced(function*<R>(
 export const check = <R>(collection: Maintained<R>, stored: ReadonlyArray<Catalog.StoredIndex>) =>
   stored.length === 0
     ? Effect.succeed<Findings>({ changed: new Set(), damaged: new Set(), unsteady: new Set() })
-    : collection.internals.access.read(
-      (reader) => Effect.fromResult(readSample(collection, reader, stored)),
-      false
+    : StoreAccess.read(
+      collection.internals.access,
+      (reader) => readSample(collection, reader, stored),
+      { flush: false }
     ).pipe(Effect.flatMap((sample): Effect.Effect<Findings, never, R> => compare(collection, stored, sample)))

@@ -2,13 +2,14 @@
  * What a collection writes for a record: the record, and its entries in the indexes.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import type { PendingChecks, Reader } from "../../Backend.ts"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
-import type { Reader, Write } from "../../Engine.ts"
+import type { Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { type EngineFailure, type KeyEncoding, type ShownKey, ValueEncoding } from "../../StoreError.ts"
-import type { EntryDeletions } from "../commit/foreignCommits.ts"
 import { keyOf } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
 import { tooLong } from "../value/valueCodec.ts"
@@ -24,9 +25,15 @@ export interface NewRecord<out Value = unknown> {
   readonly entries: ReadonlyArray<CollectionRecord.IndexEntry>
 }
 
+const noHolder = Exit.succeed(undefined)
+
+const noWrites = Exit.succeed<ReadonlyArray<Write>>([])
+
 /** Where an index has a record: a unique one under its key, another under that and the record's own. */
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
+
+type EntryDeletions = PendingChecks["entryDeletions"] extends Map<string, infer F> ? F : never
 
 /** Says that another record has the key of a record in a unique index. `uniqueViolation.ts` makes the error of it. */
 export interface Taken {
@@ -37,7 +44,7 @@ export interface Taken {
   readonly existing: ByteString
 }
 
-/** What a collection writes. */
+/** What a collection writes. The entries of the record that is there, `old`, are those that it says it has. */
 export type CollectionWrites<V extends ValueSchema, R> = {
   /** Encodes a record with its entries. */
   readonly encode: <Key>(
@@ -49,14 +56,14 @@ export type CollectionWrites<V extends ValueSchema, R> = {
   readonly toPut: (
     reader: Reader,
     record: NewRecord,
-    old: Uint8Array | undefined
-  ) => Result.Result<ReadonlyArray<Write>, Taken | EngineFailure>
+    old: ReadonlyArray<CollectionRecord.IndexEntry> | undefined
+  ) => Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure>
   /** The writes that delete what is under a key. */
   readonly toDelete: (
     reader: Reader,
     key: ByteString,
-    old: Uint8Array
-  ) => Result.Result<ReadonlyArray<Write>, EngineFailure>
+    old: ReadonlyArray<CollectionRecord.IndexEntry>
+  ) => Effect.Effect<ReadonlyArray<Write>, EngineFailure>
   /** The writes that delete the entries of what is there, but those that a record written over it keeps. */
   readonly entryDeletions: EntryDeletions
 }
@@ -117,16 +124,29 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           : addEntries(key, value, bytes, shownKey)
     )
 
-  /** The record that has a key in a unique index. */
-  const holderOf = (
+  type MadeIndex = Index<V["Type"], I[keyof I]>
+
+  /** Entries in indexes, and the keys of the records that have them in a unique index. */
+  interface HeldEntries {
+    readonly entries: ReadonlyArray<readonly [index: MadeIndex, indexKey: ByteString]>
+    readonly holders: ReadonlyArray<ByteString | undefined>
+  }
+
+  /** Reads which records have keys in unique indexes. */
+  const withHolders = (
     reader: Reader,
-    index: Index<V["Type"], I[keyof I]>,
-    indexKey: ByteString
-  ): Result.Result<ByteString | undefined, EngineFailure> =>
-    Result.map(
-      reader.get(index.database, indexKey),
-      (value) => value === undefined ? undefined : keyOf(value)
-    )
+    named: ReadonlyArray<CollectionRecord.IndexEntry>
+  ): Effect.Effect<HeldEntries, EngineFailure> => {
+    const entries: Array<readonly [MadeIndex, ByteString]> = []
+    const reads: Array<Effect.Effect<ByteString | undefined, EngineFailure>> = []
+    for (const [place, indexKey] of named) {
+      const index = byPlace.get(place)
+      if (index === undefined) continue
+      entries.push([index, indexKey])
+      reads.push(index.isUnique ? reader.get(index.database, indexKey, keyOf) : noHolder)
+    }
+    return Settled.map(Settled.allReads(reads), (holders) => ({ entries, holders }))
+  }
 
   /** The writes that delete the entries of a record that it does not keep. */
   const toDeleteEntries = (
@@ -134,60 +154,59 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     key: ByteString,
     entries: ReadonlyArray<CollectionRecord.IndexEntry>,
     kept: ReadonlyArray<CollectionRecord.IndexEntry>
-  ): Result.Result<ReadonlyArray<Write>, EngineFailure> => {
+  ): Effect.Effect<ReadonlyArray<Write>, EngineFailure> => {
+    if (entries.length === 0) return noWrites
     const isKept = new Set(kept.map(CollectionRecord.nameOf))
-    const writes: Array<Write> = []
-    for (const entry of entries) {
-      const [place, indexKey] = entry
-      const index = byPlace.get(place)
-      if (index === undefined || isKept.has(CollectionRecord.nameOf(entry))) continue
-      if (index.isUnique) {
+    const dropped = entries.filter((entry) => !isKept.has(CollectionRecord.nameOf(entry)))
+    if (dropped.length === 0) return noWrites
+    return Settled.map(withHolders(reader, dropped), (held) => {
+      const writes: Array<Write> = []
+      for (const [at, [index, indexKey]] of held.entries.entries()) {
         // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
-        const holder = holderOf(reader, index, indexKey)
-        if (Result.isFailure(holder)) return Result.fail(holder.failure)
-        if (holder.success !== key) continue
+        if (index.isUnique && held.holders[at] !== key) continue
+        writes.push([index.database, entryKey(index, indexKey, key), null])
       }
-      writes.push([index.database, entryKey(index, indexKey, key), null])
-    }
-    return Result.succeed(writes)
+      return writes
+    })
   }
 
-  const toPut: CollectionWrites<V, never>["toPut"] = (reader, { bytes, entries, key }, old) => {
-    const deletions = toDeleteEntries(reader, key, old === undefined ? [] : CollectionRecord.entriesOf(old), entries)
-    if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
-    const writes: Array<Write> = [[database, key, bytes], ...deletions.success]
-    for (const [place, indexKey] of entries) {
-      const index = byPlace.get(place)
-      if (index === undefined) continue
-      if (index.isUnique) {
-        const holder = holderOf(reader, index, indexKey)
-        if (Result.isFailure(holder)) return Result.fail(holder.failure)
-        if (holder.success !== undefined && holder.success !== key) {
-          return Result.fail({ _tag: "Taken", index: index.name, indexKey, existing: holder.success })
+  /** The writes that enter a record into its indexes, unless another record has one of its keys in a unique index. */
+  const toEnter = (
+    reader: Reader,
+    { entries, key }: NewRecord
+  ): Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure> =>
+    Settled.flatMap(
+      withHolders(reader, entries),
+      (held): Exit.Exit<ReadonlyArray<Write>, Taken> => {
+        const writes: Array<Write> = []
+        for (const [at, [index, indexKey]] of held.entries.entries()) {
+          const holder = held.holders[at]
+          if (holder !== undefined && holder !== key) {
+            return Exit.fail({ _tag: "Taken", index: index.name, indexKey, existing: holder })
+          }
+          writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
         }
+        return Exit.succeed(writes)
       }
-      writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
-    }
-    return Result.succeed(writes)
-  }
+    )
 
   return {
     encode,
-    toPut,
+    toPut: (reader, record, old) =>
+      Settled.flatMap(toDeleteEntries(reader, record.key, old ?? [], record.entries), (deletions) =>
+        Settled.map(
+          toEnter(reader, record),
+          (entries): ReadonlyArray<Write> => [[database, record.key, record.bytes], ...deletions, ...entries]
+        )),
     toDelete: (reader, key, old) =>
-      Result.map(
-        toDeleteEntries(reader, key, CollectionRecord.entriesOf(old), []),
+      Settled.map(
+        toDeleteEntries(reader, key, old, []),
         (deletions): ReadonlyArray<Write> => [[database, key, null], ...deletions]
       ),
     entryDeletions: (present, key, write) =>
-      Result.flatMap(present.get(database, key), (old) =>
-        old === undefined
-          ? Result.succeed([])
-          : toDeleteEntries(
-            present,
-            key,
-            CollectionRecord.entriesOf(old),
-            write === null ? [] : CollectionRecord.entriesOf(write)
-          ))
+      Settled.flatMap(
+        present.get(database, key, CollectionRecord.entriesOf),
+        (old) => toDeleteEntries(present, key, old ?? [], write === null ? [] : CollectionRecord.entriesOf(write))
+      )
   }
 }

@@ -4,13 +4,15 @@
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type { Reader } from "../../Backend.ts"
 import { DuplicateKeys } from "../../CollectionError.ts"
 import type { CollectionOptions, Migration, ValueSchema } from "../../CollectionOptions.ts"
 import type { MaintenanceServices } from "../../CollectionService.ts"
-import type { RangePart, Reader } from "../../Engine.ts"
+import type { RangePart } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import type { EngineFailure, KeyEncoding, ShownKey, ValueDecoding } from "../../StoreError.ts"
+import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
@@ -111,14 +113,14 @@ export const readPart = (
   database: string,
   after: string | undefined
 ): Effect.Effect<RangePart, EngineFailure> =>
-  Effect.fromResult(reader.read(database, {
+  reader.read(database, {
     from: after === undefined ? undefined : { key: ByteString(after), inclusive: false },
     to: undefined,
     reverse: false,
     values: true,
     maxRecords: partRecords,
     maxBytes: partBytes
-  }))
+  })
 
 /** The key that a part was read to, where something comes after it. All records of a part may be deleted by pending writes. */
 export const readTo = ({ rest }: RangePart): ByteString | undefined => rest?.from?.key
@@ -129,9 +131,8 @@ export const inTransaction = <R, A, E, R2>(
   use: (transaction: Transaction.Transaction) => Effect.Effect<A, E, R2>
 ) =>
   transactions.withTransaction(
-    access.enterToWrite((transaction) =>
-      transaction === undefined ? Effect.die("a transaction was begun") : use(transaction)
-    )
+    StoreAccess.enterToWrite(access, (transaction) =>
+      transaction === undefined ? Effect.die("a transaction was begun") : use(transaction))
   )
 
 /** The key of the record that an entry of an index leads to, where it leads to one. */

@@ -23,8 +23,8 @@ import * as StructureTable from "../commit/structureTable.ts"
 import * as OrderedKeyCodec from "../key/orderedKeyCodec.ts"
 import { count } from "../quantity.ts"
 import * as Settled from "../settled.ts"
-import type { StoreCore } from "../store/openStore.ts"
-import type { Holder } from "../store/storeAccess.ts"
+import type { OpenStore } from "../store/openStore.ts"
+import type { StoreHandle } from "../store/storeAccess.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { isNative } from "./schemaShape.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
@@ -82,7 +82,7 @@ const isShort = (key: unknown): boolean => {
 }
 
 /** Shows a key, or what was given as one: a value of any size, that may throw as it is looked at. */
-const makeShow = ({ keys }: Holder) => (key: unknown): string => {
+const makeShow = ({ keys }: StoreHandle) => (key: unknown): string => {
   if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
   const text = Result.getOrElse(Result.try(() => isShort(key) ? Formatter.format(key) : ""), () => "")
   if (text === "") return keys.show(key)
@@ -92,12 +92,12 @@ const makeShow = ({ keys }: Holder) => (key: unknown): string => {
 /** Makes the codec of keys, or says why the schema has no order. */
 export const makeKeyCodec = <K extends KeySchema>(
   schema: K,
-  holder: Holder,
+  handle: StoreHandle,
   collection: string
 ): Result.Result<KeyCodec<K>, string> =>
   Result.map(OrderedKeyCodec.make(schema), (ordered) => {
-    const { maxKeyBytes } = holder.core.environment
-    const showKey = makeShow(holder)
+    const { maxKeyBytes } = handle.core.backend
+    const showKey = makeShow(handle)
     const encodeBySchema = Schema.encodeUnknownEffect(schema)
     const decodeBySchema = Schema.decodeUnknownEffect(schema)
 
@@ -200,11 +200,11 @@ export interface ValueCodec<V extends ValueSchema> {
   ) => Effect.Effect<V["Type"], ValueDecoding<Key> | EngineFailure, V["DecodingServices"]>
   /** Encodes what is in the encoded form of the schema already. */
   readonly encodeRaw: <Key>(value: unknown, key: () => ShownKey<Key>) => Result.Result<Uint8Array, ValueEncoding<Key>>
-  /** Decodes a record to the encoded form of the schema, at once. */
+  /** Decodes a record to the encoded form of the schema. The bytes need to be valid only during the call. */
   readonly decodeRaw: <Key>(
     record: Uint8Array,
     key: () => ShownKey<Key>
-  ) => Result.Result<unknown, ValueDecoding<Key> | EngineFailure>
+  ) => Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure>
   /** Decodes the encoded form of the schema. */
   readonly decodeEncoded: <Key>(
     encoded: unknown,
@@ -222,7 +222,7 @@ export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCod
 /** Makes the codec of values. */
 export const makeValueCodec = <V extends ValueSchema>(
   schema: V,
-  { environment, structures }: StoreCore,
+  { backend, structures }: OpenStore,
   collection: string
 ): ValueCodec<V> => {
   const stored = storedSchema(schema)
@@ -298,18 +298,16 @@ export const makeValueCodec = <V extends ValueSchema>(
 
   return {
     stored,
-    maxBytes: environment.maxValueBytes,
+    maxBytes: backend.maxValueBytes,
     encodeRaw,
     decodeRaw,
     decodeEncoded,
     encode: (value, key) =>
-      Settled.flatMap(encodeMade(value, key), (typed) =>
-        Effect.fromResult(
-          Result.map(encodeRaw(typed.encoded, key), (bytes) => ({ value: typed.value, bytes }))
-        )),
-    decode: (record, key) => {
-      const encoded = decodeRaw(record, key)
-      return Result.isFailure(encoded) ? Effect.fail(encoded.failure) : decodeEncoded(encoded.success, key)
-    }
+      Settled.flatMap(
+        encodeMade(value, key),
+        (typed) =>
+          Effect.fromResult(Result.map(encodeRaw(typed.encoded, key), (bytes) => ({ value: typed.value, bytes })))
+      ),
+    decode: (record, key) => Settled.flatMap(decodeRaw(record, key), (encoded) => decodeEncoded(encoded, key))
   }
 }

@@ -3,6 +3,7 @@
  * part by part.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -11,15 +12,16 @@ import type { CollectionRange, Undecodable } from "../../CollectionRange.ts"
 import type { Bound, KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
-import { afterPrefix, intersect } from "../../Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import * as CallArguments from "../key/callArguments.ts"
+import { afterPrefix, intersect } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
 import {
   type Converted,
   converting,
   itself,
-  type OpenRecords,
+  type RecordPull,
+  type RecordStreamOptions,
   type Resolve,
   type StoredRecord
 } from "../store/recordStream.ts"
@@ -80,18 +82,19 @@ const decodeAll = Effect.fnUntraced(function*<B, E, R>(
   const items: Array<B> = []
   for (const record of part) {
     const effect = decode(record)
-    const result: Result.Result<{ readonly item: B } | undefined, E> = Settled.isSucceeded(effect)
-      ? Result.succeed(effect.value)
-      : yield* Effect.result(effect)
-    if (Result.isFailure(result)) return { items, failed: { error: result.failure } }
-    if (result.success !== undefined) items.push(result.success.item)
+    const exit = Settled.isEnded(effect) ? effect : yield* Effect.exit(effect)
+    if (Exit.isFailure(exit)) return { items, failed: Exit.failCause(exit.cause) }
+    if (exit.value !== undefined) items.push(exit.value.item)
   }
   return { items }
 })
 
 /** What records are read from: those of a collection themselves, or those that an index leads to. */
 export interface Source<K extends KeySchema> {
-  readonly open: OpenRecords
+  readonly open: (
+    options: RecordStreamOptions,
+    resolve: Resolve<StoredRecord>
+  ) => Effect.Effect<RecordPull<StoredRecord>, Closed | EngineFailure, Scope.Scope>
   /** The name of the collection, or of the index as `collection.index`. */
   readonly name: string
   readonly database: string

@@ -134,29 +134,34 @@ export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): Rea
 }
 
 /** Deletes the entries in indexes of a collection that are not in use. */
-const clearUnused = <R>(
-  { internals: { holder: { core: { environment } } }, wanted: { name } }: Maintained<R>,
+const clearUnused = Effect.fnUntraced(function*<R>(
+  { internals: { access }, wanted: { name } }: Maintained<R>,
   transaction: Transaction,
   used: ReadonlyArray<Catalog.StoredIndex>
-): void => {
+) {
   const databases = new Set(Catalog.databasesOf(name, used))
-  for (const stored of environment.databases()) {
+  for (const stored of yield* access.handle.core.backend.databases()) {
     if (stored.startsWith(indexDatabases(name)) && !databases.has(stored)) transaction.writes.clear(stored)
   }
-}
+})
 
 const writeDescriptor = <R>(
-  { internals: { holder: { core: { structures } } }, wanted: { name } }: Maintained<R>,
+  { internals: { access: { handle: { core: { structures } } } }, wanted: { name } }: Maintained<R>,
   transaction: Transaction,
   descriptor: Catalog.Descriptor
 ): void => transaction.write([Catalog.toWrite(name, descriptor, structures)])
 
-const store = <R>(collection: Maintained<R>, transaction: Transaction, descriptor: Catalog.Descriptor): Progress => {
+const store = Effect.fnUntraced(function*<R>(
+  collection: Maintained<R>,
+  transaction: Transaction,
+  descriptor: Catalog.Descriptor
+) {
   const { building, indexes } = descriptor
-  clearUnused(collection, transaction, building?.to === undefined ? indexes : [...indexes, ...building.indexes])
+  yield* clearUnused(collection, transaction, building?.to === undefined ? indexes : [...indexes, ...building.indexes])
   writeDescriptor(collection, transaction, descriptor)
-  return { work: "Building indexes", records: 0 }
-}
+  const progress: Progress = { work: "Building indexes", records: 0 }
+  return progress
+})
 
 const asSentence = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
 
@@ -186,7 +191,7 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
       } ${afterFailure(descriptor)}`,
       cause
     )
-  const encoded = yield* Effect.mapError(Effect.fromResult(raw.decodeRaw(record, shownKey)), failed)
+  const encoded = yield* Effect.mapError(raw.decodeRaw(record, shownKey), failed)
   const migrating = migration(encoded)
   if (!Effect.isEffect(migrating)) {
     return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
@@ -278,9 +283,9 @@ const enter = Effect.fnUntraced(function*<R>(
     const place = building.get(indexName)
     if (index === undefined || place === undefined) continue
     const entryDatabase = indexDatabase(name, place)
-    const holder = index.isUnique ? yield* Effect.fromResult(reader.get(entryDatabase, indexKey)) : undefined
+    const holder = index.isUnique ? yield* reader.get(entryDatabase, indexKey, keyOf) : undefined
     if (holder !== undefined) {
-      duplicates.push({ index: indexName, indexKey, key, holder: keyOf(holder) })
+      duplicates.push({ index: indexName, indexKey, key, holder })
       continue
     }
     entries.push([place, indexKey])
@@ -320,7 +325,7 @@ const build = Effect.fnUntraced(function*<R>(
     return progress
   }
   const indexes = duplicateCount === 0 ? building.indexes : descriptor.indexes
-  clearUnused(collection, transaction, indexes)
+  yield* clearUnused(collection, transaction, indexes)
   writeDescriptor(collection, transaction, { ...others, indexes })
   return duplicateCount === 0 ? progress : { ...progress, failed: next }
 })
@@ -333,7 +338,7 @@ export const run = <R>(
 ): Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R> => {
   switch (step._tag) {
     case "Store":
-      return Effect.sync(() => store(collection, transaction, step.descriptor))
+      return store(collection, transaction, step.descriptor)
     case "Migrate":
       return migrate(collection, transaction, step.descriptor)
     case "Build":

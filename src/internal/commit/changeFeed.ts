@@ -8,34 +8,10 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
+import type { CommittedChanges, Subscription, SubscriptionOptions } from "../../Backend.ts"
 import type { Batch } from "../../Engine.ts"
-import type { ByteString } from "../../Key.ts"
 import { ChangesMissed } from "../../StoreError.ts"
 import type { PendingEntry } from "../buffer/writeSet.ts"
-
-/** What one transaction changed in a database. */
-export interface CommittedChanges {
-  readonly transactionId: number
-  /** Whether the database was cleared before the writes. */
-  readonly isCleared: boolean
-  readonly writes: ReadonlyArray<PendingEntry>
-}
-
-/** What a subscriber wants to know. */
-interface SubscriptionOptions {
-  readonly database: string
-  readonly contains: (key: ByteString) => boolean
-  /** How many changes may wait; those of one transaction may be more. */
-  readonly capacity: number
-}
-
-/** The changes of one subscriber. */
-export interface Subscription {
-  /** Waits for the next transaction that changed anything in question. */
-  readonly take: Effect.Effect<CommittedChanges, ChangesMissed | Cause.Done>
-  /** Ends the subscription behind what waits. */
-  readonly end: () => void
-}
 
 /** The changes of a store. */
 export interface Changes {

@@ -35,7 +35,6 @@ import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import * as GroupCommit from "./groupCommit.ts"
 import type { Metrics } from "./metrics.ts"
-import * as StructureTable from "./structureTable.ts"
 
 /** What a queue works with. */
 export interface CommitQueueOptions {
@@ -47,7 +46,6 @@ export interface CommitQueueOptions {
   readonly buffer: WriteBuffer
   readonly committer: Committer.Committer
   readonly foreignCommits: ForeignCommits
-  readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics
   /** The running commit holds the only permit. */
   readonly permit: Semaphore.Semaphore
@@ -307,7 +305,6 @@ export const submit = <E>(
   Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
     const refused = refusal()
     if (refused !== undefined) return refused
-    StructureTable.defineCandidates(self.options.structures)
     const submission = GroupCommit.submissionOf(batch)
     self.waiting.push(submission)
     schedule(self, true)

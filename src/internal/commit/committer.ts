@@ -8,12 +8,12 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
-import * as Result from "effect/Result"
 import type { Batch, Environment, Write } from "../../Engine.ts"
 import type { CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions, qualifiedKey } from "../buffer/writeSet.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
+import * as Settled from "../settled.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import type { Metrics } from "./metrics.ts"
 
@@ -35,8 +35,8 @@ export interface Committer {
 }
 
 /** Whether a commit did not fit. */
-export const isMapFull = (exit: Exit.Exit<unknown, CommitError>): boolean =>
-  Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), (error) => error._tag === "MapFull")
+export const didNotFit = (exit: Exit.Exit<unknown, CommitError>): boolean =>
+  Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), MapGrowth.isOutOfRoom)
 
 /** Counts a transaction and tells the change feed of it, unless it is empty. */
 const notify = Effect.fnUntraced(function*(options: CommitterOptions, batch: Batch, transactionId: number) {
@@ -71,16 +71,22 @@ const traced = (
   Effect.gen(function*() {
     const [duration, exit] = yield* Effect.timed(Effect.exit(commit))
     yield* Metric.update(self.options.metrics.commitDuration, duration)
-    self.hasNoRoom = isMapFull(exit)
+    self.hasNoRoom = didNotFit(exit)
     yield* exit
   }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }, { captureStackTrace: false }))
 
+/** Fails with the error of the first attempt where the emergency pages are not enough either. */
+const orFailWith = (error: CommitError, commit: Effect.Effect<void, CommitError>): Effect.Effect<void, CommitError> =>
+  Effect.catchTag(commit, "MapFull", (full) => Effect.fail(error._tag === "MapFull" ? full : error))
+
 /** Commits one transaction: all of it or nothing. A work that only deletes may use the emergency pages. */
 export const commitUntraced = (self: Committer, work: MapGrowth.Work): Effect.Effect<void, CommitError> =>
-  Effect.catchTag(
+  Effect.catch(
     MapGrowth.commit(self.map, work),
-    "MapFull",
-    (full) => work.isFreeing() ? MapGrowth.commitWithEmergencyPages(self.map, work) : Effect.fail(full)
+    (error) =>
+      MapGrowth.isOutOfRoom(error) && work.isFreeing()
+        ? orFailWith(error, MapGrowth.commitWithEmergencyPages(self.map, work))
+        : Effect.fail(error)
   )
 
 /** Does the same in a span. */
@@ -99,7 +105,7 @@ const workOf = (
 ): MapGrowth.Work => ({
   plan: (present, transactionId) => {
     Memtable.enterTransaction(memtable)
-    return Result.map(foreignCommits.repair(writes, memtable.seenForeign, present, transactionId), (repaired) => ({
+    return Settled.map(foreignCommits.repair(writes, memtable.seenForeign, present, transactionId), (repaired) => ({
       clear: [],
       writes: repaired
     }))
@@ -136,14 +142,16 @@ const commitDeletions = (
 const commitDeletionsFirst = Effect.fnUntraced(function*(
   self: Committer,
   memtable: Memtable.Memtable,
-  ahead: ReadonlyArray<ReadonlyArray<Write>>
+  ahead: ReadonlyArray<ReadonlyArray<Write>>,
+  error: CommitError
 ) {
   const { writes } = memtable
   // In the order of keys, a page that becomes empty is free for the next deletion of the same transaction.
   yield* Effect.catchTag(
     commitDeletions(self, memtable, ahead.toSorted(byFirst)),
     "MapFull",
-    () => MapGrowth.mapFull(self.map, writes.size)
+    (): Effect.Effect<never, CommitError> =>
+      error._tag === "MapFull" ? MapGrowth.mapFull(self.map, writes.size) : Effect.fail(error)
   )
   // The committed deletions are no longer among the writes.
   if (writes.size > 0) {
@@ -160,9 +168,10 @@ export const commitMemtable = (self: Committer, memtable: Memtable.Memtable): Ef
   Effect.suspend(() => {
     const size = memtable.writes.size
     const whole = Effect.suspend(() => MapGrowth.commit(self.map, workOf(self, memtable, Memtable.flush(memtable))))
-    const committed = Effect.catchTag(whole, "MapFull", (full) => {
+    const committed = Effect.catch(whole, (error) => {
+      if (!MapGrowth.isOutOfRoom(error)) return Effect.fail(error)
       const ahead = Memtable.deletionsAhead(memtable)
-      return ahead.length > 0 ? commitDeletionsFirst(self, memtable, ahead) : Effect.fail(full)
+      return ahead.length > 0 ? commitDeletionsFirst(self, memtable, ahead, error) : Effect.fail(error)
     })
     return traced(self, committed, size)
   })

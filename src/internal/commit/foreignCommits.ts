@@ -8,30 +8,19 @@
  * it any more. LMDB numbers its transactions without gaps, so a process whose number follows its
  * last one knows that no other process has committed, and repairs nothing.
  */
-import * as Result from "effect/Result"
-import type { Reader, Write } from "../../Engine.ts"
-import type { ByteString } from "../../Key.ts"
+import * as Exit from "effect/Exit"
+import type { PendingChecks } from "../../Backend.ts"
+import type { Reader as EngineReader, Write } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { fromWrites, type PendingWrite, type WriteSet } from "../buffer/writeSet.ts"
+import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import { collectionDatabase, indexDatabases } from "../databases.ts"
+import * as Settled from "../settled.ts"
 import type { OpenDefinitions } from "../transaction/openDefinitions.ts"
 
-/** Finds the writes that delete the index entries of the stored record, except those that `write` keeps. */
-export type EntryDeletions = (
-  present: Reader,
-  key: ByteString,
-  write: PendingWrite
-) => Result.Result<ReadonlyArray<Write>, EngineFailure>
-
-/** Whether a collection is still as this process opened it. */
-type Guard = (present: Reader) => Result.Result<boolean, EngineFailure>
-
 /** What is known of the commits of other processes. */
-export class ForeignCommits {
-  /** By the databases of the records that have index entries. */
-  readonly entryDeletions = new Map<string, EntryDeletions>()
-  /** By the names of the open collections. */
-  readonly guards = new Map<string, Guard>()
+export class ForeignCommits implements PendingChecks {
+  readonly entryDeletions: PendingChecks["entryDeletions"] = new Map()
+  readonly guards: PendingChecks["guards"] = new Map()
   readonly #definitions: OpenDefinitions
   #leftOut = new Map<string, number>()
   #last: number | undefined
@@ -68,13 +57,13 @@ export class ForeignCommits {
   repair<W extends Iterable<Write>>(
     writes: W,
     seen: number,
-    present: Reader,
+    present: EngineReader,
     transactionId: number
-  ): Result.Result<W | WriteSet, EngineFailure> {
-    const checked = this.#isNext(transactionId) || this.guards.size === 0 ? Result.void : this.#checkGuards(present)
-    if (Result.isFailure(checked)) return Result.fail(checked.failure)
+  ): Exit.Exit<W | WriteSet, EngineFailure> {
+    const checked = this.#isNext(transactionId) || this.guards.size === 0 ? Exit.void : this.#checkGuards(present)
+    if (Exit.isFailure(checked)) return Exit.failCause(checked.cause)
     return this.guards.size === 0 || this.#countBefore(transactionId) === seen
-      ? Result.succeed(writes)
+      ? Exit.succeed(writes)
       : this.#repaired(writes, present)
   }
 
@@ -86,13 +75,13 @@ export class ForeignCommits {
   }
 
   /** Gives up the collections that another process has taken over. */
-  #checkGuards(present: Reader): Result.Result<void, EngineFailure> {
+  #checkGuards(present: EngineReader): Exit.Exit<void, EngineFailure> {
     for (const [name, isAsOpened] of this.guards) {
-      const result = isAsOpened(present)
-      if (Result.isFailure(result)) return Result.fail(result.failure)
-      if (!result.success) this.#definitions.giveUp(name)
+      const result = Settled.exitOf(isAsOpened(present))
+      if (Exit.isFailure(result)) return Exit.failCause(result.cause)
+      if (!result.value) this.#definitions.giveUp(name)
     }
-    return Result.void
+    return Exit.void
   }
 
   #leaveOutGivenUp(writes: WriteSet): void {
@@ -107,18 +96,18 @@ export class ForeignCommits {
     }
   }
 
-  #repaired(writes: Iterable<Write>, present: Reader): Result.Result<WriteSet, EngineFailure> {
+  #repaired(writes: Iterable<Write>, present: EngineReader): Exit.Exit<WriteSet, EngineFailure> {
     const repaired = fromWrites(writes)
     this.#leaveOutGivenUp(repaired)
     for (const [database, deletionsOf] of this.entryDeletions) {
       for (const [key, write] of repaired.entriesOf(database)) {
-        const deletions = deletionsOf(present, key, write)
-        if (Result.isFailure(deletions)) return Result.fail(deletions.failure)
-        for (const [index, entry] of deletions.success) {
+        const deletions = Settled.exitOf(deletionsOf(present, key, write))
+        if (Exit.isFailure(deletions)) return Exit.failCause(deletions.cause)
+        for (const [index, entry] of deletions.value) {
           if (repaired.get(index, entry) === undefined) repaired.set(index, entry, null)
         }
       }
     }
-    return Result.succeed(repaired)
+    return Exit.succeed(repaired)
   }
 }

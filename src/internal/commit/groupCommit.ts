@@ -11,12 +11,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { Batch, Plan, Reader, Write } from "../../Engine.ts"
+import type { Reader, Step } from "../../Backend.ts"
+import type { Batch, Plan, Reader as EngineReader, Write } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { fromWrites, hasOnlyDeletions, WriteSet } from "../buffer/writeSet.ts"
 import type { Work } from "../lmdb/mapGrowth.ts"
 import { over } from "../reader/overlay.ts"
+import * as Settled from "../settled.ts"
 import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 
@@ -29,26 +31,19 @@ export interface AtomicBatch {
    * nothing, because its precondition does not hold. Runs again when the transaction is tried
    * again: only the last run counts.
    */
-  readonly decide: (present: Reader) => Result.Result<WriteSet | undefined, EngineFailure>
+  readonly decide: (present: EngineReader) => Exit.Exit<WriteSet | undefined, EngineFailure>
   /** Batches of a higher priority are decided first. */
   readonly priority: number
-}
-
-/** What one step of reading and writing comes to. */
-export interface Step<A> {
-  readonly result: A
-  /** What it writes, as one. */
-  readonly writes: ReadonlyArray<Write>
 }
 
 /** Makes a batch that writes if a precondition holds inside LMDB's write transaction. */
 export const conditional = (
   writes: WriteSet,
-  holds: (present: Reader) => Result.Result<boolean, EngineFailure>,
+  holds: (present: Reader) => Effect.Effect<boolean, EngineFailure>,
   priority = 0
 ): AtomicBatch => ({
   writes,
-  decide: (present) => Result.map(holds(present), (isValid) => isValid ? writes : undefined),
+  decide: (present) => Settled.map(Settled.exitOf(holds(present)), (isValid) => isValid ? writes : undefined),
   priority
 })
 
@@ -64,7 +59,7 @@ export interface StepBatch<A, E> extends AtomicBatch {
  * which other batches share.
  */
 export const stepBatch = <A, E>(
-  step: (present: Reader) => Result.Result<Step<A>, E>,
+  step: (present: Reader) => Effect.Effect<Step<A>, E>,
   expected: Write
 ): StepBatch<A, E> => {
   let outcome: Exit.Exit<A, E> = Exit.die(new Error("the step was not run"))
@@ -72,14 +67,10 @@ export const stepBatch = <A, E>(
     writes: fromWrites([expected]),
     decide: (present) => {
       const run = Result.try(() => step(present))
-      if (Result.isFailure(run)) {
-        outcome = Exit.die(run.failure)
-        return Result.succeed(undefined)
-      }
-      const taken = run.success
-      outcome = Result.isFailure(taken) ? Exit.fail(taken.failure) : Exit.succeed(taken.success.result)
-      return Result.succeed(
-        Result.isFailure(taken) || taken.success.writes.length === 0 ? undefined : fromWrites(taken.success.writes)
+      const taken = Result.isFailure(run) ? Exit.die(run.failure) : Settled.exitOf(run.success)
+      outcome = Settled.map(taken, ({ result }) => result)
+      return Exit.succeed(
+        Exit.isFailure(taken) || taken.value.writes.length === 0 ? undefined : fromWrites(taken.value.writes)
       )
     },
     priority: 0,
@@ -139,8 +130,8 @@ const collectWrites = (
   submissions: ReadonlyArray<Submission>,
   pending: WriteSet,
   included: WriteSet,
-  present: Reader
-): Result.Result<Batch | undefined, EngineFailure> => {
+  present: EngineReader
+): Exit.Exit<Batch | undefined, EngineFailure> => {
   const [first, ...others] = submissions
   // The writes of a single batch need not be copied.
   const isSingle = first !== undefined && others.length === 0 && included.size === 0
@@ -148,21 +139,21 @@ const collectWrites = (
   const state = over(collected, over(pending, present))
   for (const submission of submissions) {
     const decided = submission.batch.decide(state)
-    if (Result.isFailure(decided)) return Result.fail(decided.failure)
-    const writes = decided.success
+    if (Exit.isFailure(decided)) return Exit.failCause(decided.cause)
+    const writes = decided.value
     submission.state = { _tag: "Taken", writes }
     if (writes === undefined) continue
     if (isSingle) collected = writes
     else collected.addAll(writes)
   }
   if (included.size === 0) {
-    return Result.succeed(
+    return Exit.succeed(
       collected.isEmpty ? undefined : { clear: [...collected.cleared], writes: collected.toArray() }
     )
   }
   const all = fromWrites(included)
   all.addAll(collected)
-  return Result.succeed({ clear: [...all.cleared], writes: all.toArray() })
+  return Exit.succeed({ clear: [...all.cleared], writes: all.toArray() })
 }
 
 const writesOnlyDeletions = ({ state }: Submission): boolean =>
@@ -179,9 +170,9 @@ const workOf = (
   const pending = memtable?.writes ?? noWrites
   const plan: Plan = (present, id) => {
     if (memtable !== undefined) Memtable.enterTransaction(memtable)
-    return Result.flatMap(foreignCommits.repair(pending, seen, present, id), (before) =>
-      Result.flatMap(
-        included === pending ? Result.succeed(before) : foreignCommits.repair(included, seen, present, id),
+    return Settled.flatMap(foreignCommits.repair(pending, seen, present, id), (before) =>
+      Settled.flatMap(
+        included === pending ? Exit.succeed(before) : foreignCommits.repair(included, seen, present, id),
         (repaired) => collectWrites(submissions, before, repaired, present)
       ))
   }
@@ -238,11 +229,11 @@ const commitAfter = Effect.fnUntraced(function*(
   const [submission, ...others] = submissions
   if (
     submission !== undefined && others.length === 0 &&
-    (Committer.isMapFull(together) || isFailedClear(submission, together))
+    (Committer.didNotFit(together) || isFailedClear(submission, together))
   ) {
     return yield* commitBefore(context, submission, memtable)
   }
-  const exit = Committer.isMapFull(together)
+  const exit = Committer.didNotFit(together)
     ? yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
     : together
   yield* context.end(memtable, exit, isAwaited(submissions))
@@ -261,7 +252,7 @@ export const commit: (
       : commitAfter(context, submissions, memtable)
   )
   // One by one: a batch that does not fit must not keep others from being committed.
-  if (submissions.length > 1 && Committer.isMapFull(exit)) {
+  if (submissions.length > 1 && Committer.didNotFit(exit)) {
     for (const submission of submissions) yield* commit(context, [submission])
     return
   }

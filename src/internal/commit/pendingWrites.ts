@@ -11,7 +11,6 @@ import { Closed, type CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions } from "../buffer/writeSet.ts"
 import * as CommitQueue from "./commitQueue.ts"
-import * as StructureTable from "./structureTable.ts"
 
 /** How many writes a fiber makes between two yields to a commit: a yield costs as much as some writes. */
 const writesBetweenYields = 8
@@ -110,9 +109,8 @@ const offerOr = <E>(
 ): Effect.Effect<void, E> | undefined => {
   // Buffered now, this later write would be visible before the batch and committed after it.
   if (isInFlight(self, writes)) return awaitGroup(self)
-  const { buffer, committer, structures } = self.options
+  const { buffer, committer } = self.options
   if (!buffer.accepts(writes)) return awaitSpace(self, writes)
-  StructureTable.defineCandidates(structures)
   buffer.write(writes, committer.hasNoRoom)
   CommitQueue.startTimer(self)
   if (buffer.isFull) CommitQueue.request(self, buffer.active)

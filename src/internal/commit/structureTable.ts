@@ -14,25 +14,23 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type * as Semaphore from "effect/Semaphore"
-import type { Environment, Reader, Write } from "../../Engine.ts"
+import type { Backend, CommitRequest, Read, Reader } from "../../Backend.ts"
+import type { Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import { type EngineFailure, type ShownKey, ValueDecoding, ValueEncoding } from "../../StoreError.ts"
+import { fromWrites } from "../buffer/writeSet.ts"
 import { structuresDatabase } from "../databases.ts"
 import { copyOf } from "../engineBytes.ts"
 import type { Fork } from "../fork.ts"
+import * as Settled from "../settled.ts"
 import * as RecordStructures from "../value/recordStructures.ts"
 import * as ValueCodec from "../value/valueCodec.ts"
-import * as Committer from "./committer.ts"
 
 /** What a table needs of its store. */
 interface StructureTableOptions {
-  readonly environment: Environment
-  readonly committer: Committer.Committer
+  readonly backend: Pick<Backend, "reader" | "maxValueBytes" | "openDatabase" | "commitAlone">
   /** Whether values are encoded with a checksum. */
   readonly checksums: boolean
-  /** The running commit holds the only permit. */
-  readonly permit: Semaphore.Semaphore
   readonly fork: Fork
 }
 
@@ -64,19 +62,15 @@ const structureIn = (bytes: Uint8Array): RecordStructures.Structure => {
 }
 
 /** Reads the definitions from a number on. The numbers have no gaps. */
-const readFrom = (
-  reader: Reader,
-  from: number
-): Result.Result<ReadonlyArray<RecordStructures.Structure>, EngineFailure> => {
+const readFrom = Effect.fnUntracedEager(function*(reader: Reader, from: number) {
   const found: Array<RecordStructures.Structure> = []
   while (from + found.length < RecordStructures.mostStructures) {
-    const bytes = reader.get(structuresDatabase, keyOf(from + found.length))
-    if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
-    if (bytes.success === undefined) break
-    found.push(structureIn(bytes.success))
+    const structure = yield* reader.get(structuresDatabase, keyOf(from + found.length), structureIn)
+    if (structure === undefined) break
+    found.push(structure)
   }
-  return Result.succeed(found)
-}
+  return found
+})
 
 const definitionOf = (structure: RecordStructures.Structure, number: number): Write => [
   structuresDatabase,
@@ -106,22 +100,26 @@ const definitionsOf = (
 // -----------------------------------------------------------------------------
 
 /** Adds the structures whose definitions were committed since the last load, by this process or another. */
-const load = ({ environment, structures }: StructureTable): Result.Result<void, EngineFailure> =>
+const load = ({ backend, structures }: StructureTable): Effect.Effect<void, EngineFailure> => {
+  const from = structures.known.length
   // A read-only store may have been opened before another process made the database.
-  Result.flatMap(environment.openDatabase(structuresDatabase), () =>
-    Result.map(readFrom(environment, structures.known.length), (found) => {
-      for (const structure of found) {
-        RecordStructures.add(structures, structure)
-      }
-    }))
+  return Settled.flatMap(
+    backend.openDatabase(structuresDatabase),
+    () =>
+      Settled.map(readFrom(backend.reader, from), (found) => {
+        // Another fiber may have loaded some of them meanwhile.
+        for (const structure of found.slice(structures.known.length - from)) RecordStructures.add(structures, structure)
+      })
+  )
+}
 
 const makeCodec = (
-  { checksums, environment }: StructureTableOptions,
+  { backend, checksums }: StructureTableOptions,
   structures: RecordStructures.RecordStructures
-): ValueCodec.Codec => ValueCodec.make({ checksums, maxBytes: environment.maxValueBytes, structures })
+): ValueCodec.Codec => ValueCodec.make({ checksums, maxBytes: backend.maxValueBytes, structures })
 
 /** Makes the table of an open store, and loads its definitions. */
-export const make = (options: StructureTableOptions): StructureTable => {
+export const make = (options: StructureTableOptions): Effect.Effect<StructureTable> => {
   const structures = RecordStructures.make()
   const self: StructureTable = {
     ...options,
@@ -130,8 +128,7 @@ export const make = (options: StructureTableOptions): StructureTable => {
     isDefining: false
   }
   // If it fails now, the first value that refers to a structure loads again.
-  load(self)
-  return self
+  return Effect.as(Effect.ignore(load(self)), self)
 }
 
 /** Where a value is stored, for the errors about it. */
@@ -157,55 +154,66 @@ const decodingError = <Key>(
 export const encode = (self: StructureTable, value: unknown): Result.Result<Uint8Array, ValueCodec.Failure> =>
   ValueCodec.encode(self.codec, value)
 
-/** Loads the definitions, and decodes again. Loading reads into the memory of the bytes, so it works on a copy. */
-const loadAndDecode = (
-  self: StructureTable,
-  bytes: Uint8Array
-): Result.Result<unknown, ValueCodec.Failure | ValueCodec.UnknownStructure | EngineFailure> => {
-  const copy = copyOf(bytes)
-  return Result.flatMap(load(self), () => ValueCodec.decode(self.codec, copy))
-}
-
 /**
  * Decodes a stored value; `place` tells an error where the bytes are stored. If the value
  * refers to a structure that another process has defined since, loads the definitions
  * from the store and decodes again. This is right for bytes of an older snapshot, too,
  * because definitions are never changed or deleted.
+ *
+ * The bytes need to be valid only during the call: what is decoded after a wait is a copy.
  */
 export const decode = <Key>(
   self: StructureTable,
   bytes: Uint8Array,
   place: () => Place<Key>
-): Result.Result<unknown, ValueDecoding<Key> | EngineFailure> => {
+): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure> => {
   const decoded = ValueCodec.decode(self.codec, bytes)
-  return Result.mapError(
-    Result.isFailure(decoded) && decoded.failure._tag === "UnknownStructure" ? loadAndDecode(self, bytes) : decoded,
-    (failure) => failure._tag === "EngineFailure" ? failure : decodingError(failure, place())
-  )
+  if (Result.isSuccess(decoded)) return Exit.succeed(decoded.success)
+  if (decoded.failure._tag !== "UnknownStructure") return Exit.fail(decodingError(decoded.failure, place()))
+  const copy = copyOf(bytes)
+  return Settled.flatMap(load(self), () => {
+    const again = ValueCodec.decode(self.codec, copy)
+    return Result.isSuccess(again) ? Exit.succeed(again.success) : Exit.fail(decodingError(again.failure, place()))
+  })
 }
 
+/** Says that nothing is defined under a number, nor under a later one, since the numbers have no gaps. */
+const isUndefinedFrom = (number: number): Read => ({
+  _tag: "Existence",
+  database: structuresDatabase,
+  key: keyOf(number),
+  exists: false
+})
+
 /** Commits definitions of the candidates, in a transaction of their own. */
-const define = (self: StructureTable): Effect.Effect<void> =>
-  Effect.suspend(() => {
+const define = (self: StructureTable): Effect.Effect<void> => {
+  const { backend, structures } = self
+  let candidates: ReadonlyArray<RecordStructures.Structure> = []
+  let isRequested = false
+  const prepare = Effect.suspend(() => {
     self.isDefining = false
-    const { committer, structures } = self
-    const candidates = RecordStructures.takeCandidates(structures)
-    if (candidates.length === 0) return Effect.void
-    const work = {
-      plan: (present: Reader) =>
-        // Another process may have defined structures that are not loaded yet.
-        Result.map(readFrom(present, structures.known.length), (others) => {
-          const writes = definitionsOf(candidates, [...structures.known, ...others])
-          return writes.length === 0 ? undefined : { clear: [], writes }
-        }),
-      size: candidates.length,
-      isFreeing: () => false
-    }
-    return Effect.map(Effect.exit(Committer.commitUntraced(committer, work)), (exit) => {
-      if (Exit.isSuccess(exit)) load(self)
-      else for (const structure of candidates) RecordStructures.postpone(structures, structure, countAfterFailure)
+    candidates = [...candidates, ...RecordStructures.takeCandidates(structures)]
+    if (candidates.length === 0) return Effect.succeed(undefined)
+    // Another process may have defined structures that are not loaded yet.
+    return Effect.map(readFrom(backend.reader, structures.known.length), (others): CommitRequest | undefined => {
+      const existing = [...structures.known, ...others]
+      const writes = fromWrites(definitionsOf(candidates, existing))
+      isRequested = !writes.isEmpty
+      return isRequested ? { reads: [isUndefinedFrom(existing.length)], writes } : undefined
     })
   })
+  const attempt: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.matchEffect(backend.commitAlone(prepare), {
+      onFailure: () =>
+        Effect.sync(() => {
+          for (const structure of candidates) RecordStructures.postpone(structures, structure, countAfterFailure)
+        }),
+      // Another process has defined structures in between.
+      onSuccess: (isMade) => isRequested && !isMade ? attempt : Effect.ignore(load(self))
+    })
+  )
+  return attempt
+}
 
 /**
  * Has the candidates defined, if there are any. Call it when a write is buffered: this
@@ -215,7 +223,7 @@ const define = (self: StructureTable): Effect.Effect<void> =>
 export const defineCandidates = (self: StructureTable): void => {
   if (self.structures.candidates.length === 0 || self.isDefining) return
   self.isDefining = true
-  self.fork(self.permit.withPermit(Effect.uninterruptible(define(self))))
+  self.fork(define(self))
 }
 
 // -----------------------------------------------------------------------------
@@ -272,18 +280,17 @@ const structuresOf = ({ codec, first }: BatchEncoder): ReadonlyArray<RecordStruc
 export const batchDefinitions = (self: BatchEncoder): ReadonlyArray<Write> =>
   structuresOf(self).map((structure, index) => definitionOf(structure, self.first + index))
 
-/** Whether no other process has defined structures under the numbers of the batch. */
-export const validateBatch = ({ first }: BatchEncoder, present: Reader): Result.Result<boolean, EngineFailure> =>
-  Result.map(readFrom(present, first), (others) => others.length === 0)
+/** What must still be so when the batch is committed: no other process has defined structures under its numbers. */
+export const batchReads = ({ first }: BatchEncoder): ReadonlyArray<Read> => [isUndefinedFrom(first)]
 
 /** Ends a batch with definitions: loads them if they were committed, or else lets their records be counted again. */
-export const endBatch = (self: BatchEncoder, isCommitted: boolean): void => {
-  if (!hasDefinitions(self)) return
+export const endBatch = (self: BatchEncoder, isCommitted: boolean): Effect.Effect<void> => {
+  if (!hasDefinitions(self)) return Effect.void
   const { table } = self
-  if (isCommitted) load(table)
-  else {
-    for (const structure of structuresOf(self)) {
-      RecordStructures.postpone(table.structures, structure, RecordStructures.candidateCount)
-    }
+  // If it fails, the first value that refers to one of the structures loads them.
+  if (isCommitted) return Effect.ignore(load(table))
+  for (const structure of structuresOf(self)) {
+    RecordStructures.postpone(table.structures, structure, RecordStructures.candidateCount)
   }
+  return Effect.void
 }

@@ -1,8 +1,8 @@
 /**
- * Checks what a call is given besides keys and values: ranges, lists, options. Programs in
- * JavaScript pass anything, and a variable that is `undefined` passes the compiler.
+ * Checks the arguments of a call other than keys and values: ranges, lists and options. A program in
+ * JavaScript can pass anything, and the compiler accepts a variable that is `undefined`.
  *
- * A property that narrows a range down must have a value: `{ prefix: undefined }` does not mean all keys.
+ * A property that restricts a range must have a value: `{ prefix: undefined }` does not select all keys.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -14,13 +14,13 @@ import { EngineFailure, KeyEncoding } from "../../StoreError.ts"
 import { describeKind } from "../value/kindOf.ts"
 import { pathProblem } from "./pathProblem.ts"
 
-/** Says what is wrong with a value, if anything. */
+/** Says what is wrong with a value, or returns `undefined`. */
 type Check = (value: unknown) => string | undefined
 
-/** What an options object may have, each with what its value must be. */
+/** The properties that an object may have, each with the check of its value. */
 type Checks = ReadonlyMap<string, Check>
 
-/** The name of what is wrong, and what is wrong with it. */
+/** The name of an argument or property, and what is wrong with it. */
 interface Problem {
   readonly name: string
   readonly detail: string
@@ -30,46 +30,46 @@ interface Problem {
 // What a value must be
 // -----------------------------------------------------------------------------
 
-/** Anything but `undefined`; the codec of keys looks at the rest. */
+/** Accepts anything but `undefined`. The key codec checks the value later. */
 const given: Check = (value) =>
   value === undefined
-    ? "it is undefined; leave it out where it is not meant to choose any keys, or check where the undefined comes from"
+    ? "it is undefined; leave it out if it should not restrict the range, or check where the undefined comes from"
     : undefined
 
-/** A whole number, or `Infinity`. */
+/** Accepts a whole number or `Infinity`. */
 const wholeNumber: Check = (value) =>
   value === Infinity || (Number.isInteger(value) && Number(value) >= 0)
     ? undefined
     : `it must be a whole number of at least 0, or Infinity, and is ${
       typeof value === "number" ? value : describeKind(value)
-    }; leave it out where there is none`
+    }; leave it out to set no limit`
 
 const optional = (check: Check): Check => (value) => value === undefined ? undefined : check(value)
 
-/** `true` or `false`; `undefined` is what it is by default. */
+/** Accepts `true` and `false`, and `undefined` for the default. */
 const flag: Check = optional((value) => typeof value === "boolean" ? undefined : "it must be true or false")
 
 const oneOf = (...allowed: ReadonlyArray<string>): Check =>
   optional((value) => allowed.some((each) => each === value) ? undefined : `it must be one of ${allowed.join(", ")}`)
 
-const cut = { offset: wholeNumber, limit: wholeNumber }
-const ends = { prefix: given, gt: given, gte: given, lt: given, lte: given }
+const paging = { offset: wholeNumber, limit: wholeNumber }
+const bounds = { prefix: given, gt: given, gte: given, lt: given, lte: given }
 
 const checksOf = (checks: Readonly<Record<string, Check>>): Checks => new Map(Object.entries(checks))
 
 /** The range of `count` and `deleteRange`. */
-export const rangeChecks = checksOf({ ...ends, ...cut, reverse: flag })
+export const rangeChecks = checksOf({ ...bounds, ...paging, reverse: flag })
 
 /** The range of a stream of a store. */
-export const streamChecks = checksOf({ ...ends, ...cut, reverse: flag, snapshot: flag, decodeKeys: flag })
+export const streamChecks = checksOf({ ...bounds, ...paging, reverse: flag, snapshot: flag, decodeKeys: flag })
 
 /** The range of `first` and `last`. */
-export const endChecks = checksOf({ ...ends, equals: given, offset: wholeNumber })
+export const endChecks = checksOf({ ...bounds, equals: given, offset: wholeNumber })
 
 /** The range of a stream of a collection. */
 export const typedChecks = checksOf({
-  ...ends,
-  ...cut,
+  ...bounds,
+  ...paging,
   equals: given,
   reverse: flag,
   snapshot: flag,
@@ -102,7 +102,7 @@ const problemIn = (what: string, value: unknown, checks: Checks): Problem | unde
     return { name: what, detail: `it must be an object, and is ${describeKind(value)}` }
   }
   let found = 0
-  // An instance of a class may inherit what it is asked for.
+  // `for in` also visits inherited properties: an instance of a class may inherit some.
   for (const name in value) {
     const checkValue = checks.get(name)
     if (checkValue === undefined) {
@@ -112,13 +112,13 @@ const problemIn = (what: string, value: unknown, checks: Checks): Problem | unde
     if (detail !== undefined) return { name, detail }
     found++
   }
-  // A map, or a date, would choose everything.
+  // Without this, a `Map` or a `Date` would select all keys.
   return found === 0 && !isPlain(value)
     ? { name: what, detail: `it must be a plain object, and is ${describeKind(value)}` }
     : undefined
 }
 
-/** Says what is wrong with an options object. A proxy or a getter may throw. */
+/** Says what is wrong with an object. A proxy or a getter of it may throw. */
 const check = (
   what: string,
   value: unknown,
@@ -131,7 +131,7 @@ const check = (
     )
   )
 
-/** Refuses an argument of a call that may fail with a `KeyEncoding`. */
+/** The error for an argument of a call that can fail with `KeyEncoding`. */
 const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncoding =>
   new KeyEncoding({
     reason: { _tag: "Argument", detail: `${detail}.` },
@@ -140,19 +140,19 @@ const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncodin
     ...(collection === undefined ? {} : { collection })
   })
 
-/** Says that the arguments of a call make no sense. */
+/** The errno for an invalid argument. */
 const EINVAL = 22
 
-/** Refuses an argument of a call that fails with no `KeyEncoding`. */
+/** The error for an argument of a call that cannot fail with `KeyEncoding`. */
 export const badCall = (operation: string, { detail, name }: Problem): EngineFailure =>
   new EngineFailure({ operation, code: EINVAL, detail: `${name}: ${detail}`, isRetryable: false })
 
-/** Says what is wrong with the arguments of `withTransaction` and `withTransactionRetry`. */
+/** Says what is wrong with the arguments of `withTransaction` and `withTransactionRetry`, or returns `undefined`. */
 export const transactionProblem = (effect: unknown, retry: unknown): Problem | undefined => {
   if (!Effect.isEffect(effect)) {
     return {
       name: "effect",
-      detail: `it must be an Effect, as Effect.gen makes of a generator function, and is ${describeKind(effect)}`
+      detail: `it must be an Effect, and is ${describeKind(effect)}; Effect.gen makes one of a generator function`
     }
   }
   return Schedule.isSchedule(retry)
@@ -160,7 +160,7 @@ export const transactionProblem = (effect: unknown, retry: unknown): Problem | u
     : { name: "retry", detail: `it must be a Schedule, and is ${describeKind(retry)}` }
 }
 
-/** Says what is wrong with the arguments of `backup`. */
+/** Says what is wrong with the arguments of `backup`, or returns `undefined`. */
 export const backupProblem = (target: unknown, options: unknown): Problem | undefined => {
   const problem = pathProblem(target)
   if (problem !== undefined) return { name: "path", detail: problem }
@@ -169,7 +169,7 @@ export const backupProblem = (target: unknown, options: unknown): Problem | unde
     : Option.getOrUndefined(check("the options of backup", options, backupChecks))
 }
 
-/** Checks a range or options. */
+/** Fails if a range or options are not valid. */
 export const checked = (
   what: string,
   value: unknown,
@@ -188,26 +188,27 @@ export const checked = (
 const isIterable = (value: object): value is Iterable<unknown> =>
   typeof Reflect.get(value, Symbol.iterator) === "function"
 
-/** Text and bytes are iterable, and are one key. */
-const isOne = (value: object): boolean => types.isStringObject(value) || types.isUint8Array(value)
+/** Whether a value is a single key although it is iterable: text or bytes. */
+const isSingleKey = (value: object): boolean => types.isStringObject(value) || types.isUint8Array(value)
 
 const problemInList = (what: string, value: unknown): Problem | undefined => {
-  if (typeof value === "object" && value !== null && isIterable(value) && !isOne(value)) return undefined
+  if (typeof value === "object" && value !== null && isIterable(value) && !isSingleKey(value)) return undefined
   return { name: what, detail: `it must be a list, and is ${describeKind(value)}; give an array` }
 }
 
-const readable = (what: string, look: () => Problem | undefined): Problem | undefined =>
-  Result.getOrElse(Result.try(look), () => ({ name: what, detail: "it cannot be read" }))
+/** Runs a check that may throw, because it runs getters of the value. */
+const guarded = (what: string, find: () => Problem | undefined): Problem | undefined =>
+  Result.getOrElse(Result.try(find), () => ({ name: what, detail: "it cannot be read" }))
 
-/** Refuses a value that is not a list of keys or of entries. */
+/** The error for a value that is not a list of keys or of entries, if it is not one. */
 export const notAList = (what: "keys" | "entries", value: unknown, collection?: string): KeyEncoding | undefined => {
-  const problem = readable(what, () => problemInList(what, value))
+  const problem = guarded(what, () => problemInList(what, value))
   return problem && badArgument(problem, collection)
 }
 
-/** Refuses what `putMany` of a store cannot take: neither a list, nor a record. */
+/** The error for an argument of `putMany` that is neither a list nor a record. */
 export const notEntries = (value: unknown): KeyEncoding | undefined => {
-  const problem = readable("entries", () => {
+  const problem = guarded("entries", () => {
     if (Predicate.isObject(value) && isPlain(value) && !isIterable(value)) return undefined
     const wrong = problemInList("entries", value)
     return wrong && { ...wrong, detail: `${wrong.detail} of pairs, a Map or a record` }
@@ -215,7 +216,7 @@ export const notEntries = (value: unknown): KeyEncoding | undefined => {
   return problem && badArgument(problem)
 }
 
-/** Refuses an entry that is not a pair of a key and a value. */
+/** The error for an entry that is not a pair of a key and a value. */
 export const notAPair = (entry: unknown, collection?: string): KeyEncoding | undefined =>
   Array.isArray(entry) && entry.length === 2
     ? undefined
@@ -228,32 +229,32 @@ export const notAPair = (entry: unknown, collection?: string): KeyEncoding | und
 // Functions
 // -----------------------------------------------------------------------------
 
-/** What is in it is looked at when it is encoded. */
+/** Does not check the value in the `Option`: encoding it will. */
 const isOptionOf = <A>(next: unknown): next is Option.Option<A> => Option.isOption(next)
 
-const wantedOfUpdate = "it must give Option.some(value) to keep a value, or Option.none() to delete it"
+const resultOfUpdate = "it must give Option.some(value) to keep a value, or Option.none() to delete it"
 
-/** What the function of `update` gives, or what is wrong with it. */
+/** Runs the function of `update`; fails if it, or its result, is not valid. */
 export const nextOf = <A>(
   f: (current: Option.Option<A>) => Option.Option<A>,
   current: Option.Option<A>
 ): Result.Result<Option.Option<A>, string> => {
   if (!Predicate.isFunction(f)) {
-    return Result.fail(`update needs a function, and has ${describeKind(f)}; ${wantedOfUpdate}`)
+    return Result.fail(`update needs a function, and has ${describeKind(f)}; ${resultOfUpdate}`)
   }
   const next: unknown = f(current)
   if (isOptionOf<A>(next)) return Result.succeed(next)
   return types.isPromise(next) || Effect.isEffect(next)
     ? Result.fail(
-      `the function of update gave ${describeKind(next)}; ${wantedOfUpdate}, at once: ` +
-        "where that takes time, use withTransaction"
+      `the function of update gave ${describeKind(next)}; ${resultOfUpdate}, synchronously: ` +
+        "use withTransaction if it has to wait for something"
     )
-    : Result.fail(`the function of update gave ${describeKind(next)}; ${wantedOfUpdate}`)
+    : Result.fail(`the function of update gave ${describeKind(next)}; ${resultOfUpdate}`)
 }
 
-/** Refuses to delete by a prefix that every key has: it comes from a variable without text. */
+/** The error for deleting with an empty prefix: every key has it, and it mostly comes from an empty variable. */
 export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
-  // A getter that throws is refused where the range is checked.
+  // The check of the range refuses a getter that throws.
   const prefix = Result.getOrUndefined(
     Result.try(() => Predicate.hasProperty(range, "prefix") ? range.prefix : undefined)
   )

@@ -1,48 +1,48 @@
 /**
- * Makes the codec of a key schema: reads once what its encoded side can be, and
- * refuses what has no order.
+ * Makes the codec for the keys of a collection from the encoded side of the key schema. Refuses a
+ * schema whose encoded values have no order.
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as SchemaAST from "effect/SchemaAST"
 import { ByteString } from "../../Key.ts"
 import type { KeyPrefix, KeySchema, OrderedKey } from "../../KeySchema.ts"
-import { type Kind, type Reader, scalars, type SingleKind } from "./orderedScalars.ts"
+import { type ByteCursor, type Kind, scalars, type SingleKind } from "./orderedScalars.ts"
 import { tuple, union } from "./orderedTuples.ts"
 
-/** A value that was read, and where its bytes end. */
+/** A decoded key, and the index after its last byte. */
 export interface DecodedPart {
   readonly value: OrderedKey
   readonly end: number
 }
 
 /**
- * Turns encoded keys into bytes in the order of the keys, and back. Nothing in it
- * throws, and any value can be passed at run time: what is no key is refused.
+ * Encodes keys so that their bytes are in the order of the keys, and decodes them. No
+ * method throws. A program can pass any value; a value that is not a key is refused.
  *
  * **Details**
  *
- * There is at least one byte. No bytes of a key are the beginning of those of
- * another key. So the bytes of keys can be put one after another, and be followed by
- * any bytes: the order is then that of the first keys, among equal ones that of
- * what follows, and `decodePart` finds where a key ends.
+ * Every key has at least one byte, and the bytes of one key are never the beginning of
+ * the bytes of another key. So any bytes may follow those of a key, for example the bytes
+ * of a second key. The results are ordered by the first key, and those with equal first
+ * keys by what follows it. `decodePart` finds the end of the first key.
  *
- * Only bytes that `encode` gives are decoded: one key has one encoding. Neither way
- * checks more than the kinds of values; literals and checks are left to the schema.
+ * `decode` accepts only bytes that `encode` writes: each key has one encoding. The codec
+ * checks only the kinds of values. The schema has to check literals and refinements.
  *
- * A failure says what is wrong, as in `element 1: NaN has no order`.
+ * A failure says what is wrong, such as `element 1: NaN has no order`.
  */
 export interface OrderedCodec<Encoded extends OrderedKey> {
   readonly encode: (value: Encoded) => Result.Result<ByteString, string>
-  /** Gives the bytes with which those of all keys begin that begin with this, and of no others. */
+  /** Encodes a prefix: the bytes of a key begin with these bytes if and only if the key begins with the prefix. */
   readonly encodePrefix: (prefix: KeyPrefix<Encoded>) => Result.Result<ByteString, string>
-  /** Reads bytes that are one key. */
+  /** Decodes the bytes of one key. */
   readonly decode: (bytes: ByteString) => Result.Result<OrderedKey, string>
-  /** Reads the key that begins at an offset, whatever follows it. */
+  /** Decodes the key that begins at `offset`. Any bytes may follow it. */
   readonly decodePart: (bytes: ByteString, offset: number) => Result.Result<DecodedPart, string>
 }
 
-/** The kinds of an encoded side, several for a union; or why there is no order. */
+/** The kinds that a schema has on its encoded side (several for a union), or the reason why they have no order. */
 type Kinds = Result.Result<ReadonlyArray<SingleKind>, string>
 
 const kindOfLiteral = (literal: SchemaAST.LiteralValue): SingleKind => {
@@ -133,7 +133,7 @@ const kindOf = (ast: SchemaAST.AST): Result.Result<Kind, string> =>
     return Result.succeed(others.length === 0 ? first : union([first, ...others]))
   })
 
-// A value of a program without types may throw as it is read: a proxy, a getter, memory that was given away.
+// Reading a value may throw: a proxy, a getter, a buffer that was transferred.
 const guarded = (encode: (value: unknown) => Result.Result<string, string>) =>
 (
   value: unknown
@@ -143,8 +143,8 @@ const guarded = (encode: (value: unknown) => Result.Result<string, string>) =>
 }
 
 const decodePart = (kind: Kind, bytes: ByteString, offset: number): Result.Result<DecodedPart, string> => {
-  const reader: Reader = { bytes, offset }
-  return Result.map(kind.decode(reader), (value) => ({ value, end: reader.offset }))
+  const cursor: ByteCursor = { bytes, offset }
+  return Result.map(kind.decode(cursor), (value) => ({ value, end: cursor.offset }))
 }
 
 /**
@@ -158,7 +158,7 @@ export const make = <S extends KeySchema>(schema: S): Result.Result<OrderedCodec
       Result.flatMap(
         decodePart(kind, bytes, 0),
         ({ end, value }) =>
-          end === bytes.length ? Result.succeed(value) : Result.fail("there are bytes after those of the key")
+          end === bytes.length ? Result.succeed(value) : Result.fail("there are bytes after the end of the key")
       ),
     decodePart: (bytes: ByteString, offset: number) => decodePart(kind, bytes, offset)
   }))

@@ -1,22 +1,22 @@
 /**
- * Values as bytes in the order of the values, and back.
+ * Encodes values so that their bytes are in the order of the values, and decodes them.
  *
- * The bytes of a value are one tag that tells its kind, and then:
+ * The bytes of a value begin with a tag of one byte, which names its kind. After the tag:
  *
  * - boolean: 0 or 1.
  * - number: the 8 bytes of the IEEE 754 double, most significant first, with the
  *   sign bit inverted, or all bits if it is negative.
- * - bigint: the number of its bytes plus 0x80 in one byte, or from 0x7f bytes on 0xff
- *   and the number in 4 bytes; then the bytes. All inverted if it is negative.
- * - Date, DateTime.Utc: the milliseconds since 1970 as a number.
- * - string: UTF-8, escaped, and 0.
+ * - bigint: its length in bytes plus 0x80, in one byte; if it has 0x7f bytes or more,
+ *   0xff and its length in 4 bytes. Then its bytes. All are inverted if it is negative.
+ * - Date, DateTime.Utc: the milliseconds since 1970, as for a number.
+ * - string: its UTF-8 bytes, escaped, and 0.
  * - Uint8Array: the bytes, escaped, and 0.
- * - tuple: the bytes of its elements, and 0, which is no tag.
+ * - tuple: the bytes of its elements, and 0. No tag is 0.
  *
- * Escaped means 1 1 in the place of 0, and 1 2 in the place of 1. So no bytes of a
- * value are the beginning of those of another one: whatever follows them, they can be
- * told where they end, and keep the order. These bytes are stored: a change of them is a
- * change of the format on disk.
+ * Escaping replaces a byte 0 by 1 1, and a byte 1 by 1 2. Therefore the bytes of one value
+ * are never the beginning of the bytes of another one. A decoder finds their end whatever
+ * follows them, and what follows does not change their order. These bytes are stored:
+ * changing them changes the format on disk.
  */
 import * as DateTime from "effect/DateTime"
 import * as Result from "effect/Result"
@@ -25,35 +25,36 @@ import { ByteString, fromBytes, toBytes } from "../../Key.ts"
 import type { OrderedKey } from "../../KeySchema.ts"
 import { encodings, isAscii, toBuffer } from "./textEncoding.ts"
 
-/** A result whose failure says what is wrong: `NaN has no order`. */
+/** A result whose failure says what is wrong, such as `NaN has no order`. */
 export type Checked<A> = Result.Result<A, string>
 
-/** Bytes that are being read. */
-export interface Reader {
+/** A position in bytes that are being decoded. */
+export interface ByteCursor {
   readonly bytes: string
-  /** Where the next byte is. */
+  /** The index of the next byte. */
   offset: number
 }
 
-/** A kind of values, or several. */
+/** The codec of the values of one kind, or of several kinds. */
 export interface Kind {
   readonly encode: (value: unknown) => Checked<string>
-  /** The bytes with which those of all values begin that begin with this. */
+  /** Encodes the beginning of a value: the bytes of a value begin with these bytes if the value begins so. */
   readonly encodePrefix: (value: unknown) => Checked<string>
-  /** Reads a value, or fails with the reader anywhere. */
-  readonly decode: (reader: Reader) => Checked<OrderedKey>
+  /** Decodes a value and moves the cursor after it. After a failure the cursor may be anywhere. */
+  readonly decode: (cursor: ByteCursor) => Checked<OrderedKey>
 }
 
-/** A kind of values that can be told from other kinds. */
+/** The codec of the values of one kind, which has its own tag. */
 export interface SingleKind extends Kind {
-  /** How it stands in messages, as in `a string`. */
+  /** The kind in messages, such as `a string`. */
   readonly name: string
+  /** Whether a value is of this kind. */
   readonly is: (value: unknown) => boolean
 }
 
-/** Ends strings, bytes and tuples: it is no tag. */
-export const end = "\x00"
-/** What `decode` says of bytes that it does not understand. */
+/** Ends strings, bytes and tuples. No tag has this value. */
+export const terminator = "\x00"
+/** The failure of `decode` for bytes that `encode` does not write. */
 export const damaged: Checked<never> = Result.fail("the bytes are not those of a key of this schema")
 
 const nameOf = (value: unknown): string => {
@@ -62,31 +63,31 @@ const nameOf = (value: unknown): string => {
   return Array.isArray(value) ? "an array" : "an object"
 }
 
-/** What `encode` says of a value of another kind. */
+/** The failure of `encode` for a value of another kind. */
 export const wrongKind = (expected: string, value: unknown): Checked<never> =>
   Result.fail(`expected ${expected}, got ${nameOf(value)}`)
 
-const take = (reader: Reader, length: number): string | undefined => {
-  const { bytes, offset } = reader
+const take = (cursor: ByteCursor, length: number): string | undefined => {
+  const { bytes, offset } = cursor
   if (length > bytes.length - offset) return undefined
-  reader.offset = offset + length
+  cursor.offset = offset + length
   return bytes.slice(offset, offset + length)
 }
 
-/** What makes a kind: its tag, and what follows the tag. */
-interface Definition<A extends OrderedKey> {
-  /** The first byte of the values of this kind: it orders kinds. */
+/** The tag of a kind, and how the bytes after the tag are written and read. */
+interface KindOptions<A extends OrderedKey> {
+  /** The first byte of all values of this kind. Tags order values of different kinds. */
   readonly tag: string
   readonly name: string
   readonly is: (value: unknown) => value is A
   /** The bytes after the tag. */
   readonly write: (value: A) => Checked<string>
   readonly writePrefix?: (value: A) => Checked<string>
-  readonly read: (reader: Reader) => Checked<A>
+  readonly read: (cursor: ByteCursor) => Checked<A>
 }
 
-/** Makes a kind whose values all begin with one tag. */
-export const make = <A extends OrderedKey>({ is, name, read, tag, write, writePrefix }: Definition<A>): SingleKind => {
+/** Makes the codec of one kind. */
+export const make = <A extends OrderedKey>({ is, name, read, tag, write, writePrefix }: KindOptions<A>): SingleKind => {
   const tagged = (content: Checked<string>): Checked<string> => Result.map(content, (bytes) => tag + bytes)
   return {
     name,
@@ -96,7 +97,7 @@ export const make = <A extends OrderedKey>({ is, name, read, tag, write, writePr
       if (writePrefix === undefined) return Result.fail(`${name} has no prefix`)
       return is(value) ? tagged(writePrefix(value)) : wrongKind(name, value)
     },
-    decode: (reader) => take(reader, 1) === tag ? read(reader) : damaged
+    decode: (cursor) => take(cursor, 1) === tag ? read(cursor) : damaged
   }
 }
 
@@ -122,8 +123,8 @@ const writeNumber = (value: number): string => {
   )
 }
 
-const readNumber = (reader: Reader): number => {
-  const bytes = take(reader, 8)
+const readNumber = (cursor: ByteCursor): number => {
+  const bytes = take(cursor, 8)
   if (bytes === undefined) return Number.NaN
   const inverted = bytes < "\x80"
   for (let index = 0; index < 8; index++) {
@@ -139,8 +140,8 @@ const boolean = make({
   name: "a boolean",
   is: (value) => typeof value === "boolean",
   write: (value) => Result.succeed(value ? "\x01" : "\x00"),
-  read: (reader) => {
-    const byte = take(reader, 1)
+  read: (cursor) => {
+    const byte = take(cursor, 1)
     return byte === "\x00" || byte === "\x01" ? Result.succeed(byte === "\x01") : damaged
   }
 })
@@ -150,8 +151,8 @@ const number = make({
   name: "a number",
   is: (value) => typeof value === "number",
   write: (value) => Number.isNaN(value) ? Result.fail("NaN has no order") : Result.succeed(writeNumber(value)),
-  read: (reader) => {
-    const value = readNumber(reader)
+  read: (cursor) => {
+    const value = readNumber(cursor)
     return Number.isNaN(value) ? damaged : Result.succeed(value)
   }
 })
@@ -174,7 +175,7 @@ const writeMagnitude = (magnitude: bigint): string => {
   return writeLength(bytes.length) + fromBytes(bytes)
 }
 
-/** Reads what `writeMagnitude` wrote; the first byte is one of 0x80 and above. */
+/** Reads the bytes of `writeMagnitude`. The first byte must be 0x80 or more. */
 const readMagnitude = (next: (length: number) => string | undefined): bigint | undefined => {
   const first = next(1)
   if (first === undefined) return undefined
@@ -184,7 +185,7 @@ const readMagnitude = (next: (length: number) => string | undefined): bigint | u
   if ((long === undefined) !== (length < longForm)) return undefined
   if (length === 0) return 0n
   const bytes = next(length)
-  // One number has one encoding: there are no leading zeros.
+  // Each number has exactly one encoding, so leading zeros are refused.
   if (bytes === undefined || bytes.startsWith("\x00")) return undefined
   return BigInt(`0x${toBuffer(bytes).toString("hex")}`)
 }
@@ -194,13 +195,13 @@ const bigint = make({
   name: "a bigint",
   is: (value) => typeof value === "bigint",
   write: (value) => Result.succeed(value < 0n ? invert(writeMagnitude(-value)) : writeMagnitude(value)),
-  read: (reader) => {
-    if (reader.bytes.charCodeAt(reader.offset) >= 0x80) {
-      const positive = readMagnitude((length) => take(reader, length))
+  read: (cursor) => {
+    if (cursor.bytes.charCodeAt(cursor.offset) >= 0x80) {
+      const positive = readMagnitude((length) => take(cursor, length))
       return positive === undefined ? damaged : Result.succeed(positive)
     }
     const magnitude = readMagnitude((length) => {
-      const bytes = take(reader, length)
+      const bytes = take(cursor, length)
       return bytes === undefined ? undefined : invert(bytes)
     })
     return magnitude === undefined || magnitude === 0n ? damaged : Result.succeed(-magnitude)
@@ -214,12 +215,12 @@ const isTime = (milliseconds: number): boolean =>
 
 const writeTime = (milliseconds: number, problem: string): Checked<string> =>
   isTime(milliseconds)
-    // -0 milliseconds are the same time as 0
+    // Adding 0 turns -0 into 0, which is the same time.
     ? Result.succeed(writeNumber(milliseconds + 0))
     : Result.fail(problem)
 
-const readTime = (reader: Reader): Checked<number> => {
-  const milliseconds = readNumber(reader)
+const readTime = (cursor: ByteCursor): Checked<number> => {
+  const milliseconds = readNumber(cursor)
   return isTime(milliseconds) && !Object.is(milliseconds, -0) ? Result.succeed(milliseconds) : damaged
 }
 
@@ -228,7 +229,7 @@ const date = make({
   name: "a Date",
   is: (value) => value instanceof Date,
   write: (value) => writeTime(value.getTime(), "the Date is invalid"),
-  read: (reader) => Result.map(readTime(reader), (milliseconds) => new Date(milliseconds))
+  read: (cursor) => Result.map(readTime(cursor), (milliseconds) => new Date(milliseconds))
 })
 
 const dateTime = make({
@@ -236,8 +237,11 @@ const dateTime = make({
   name: "a DateTime.Utc",
   is: (value): value is DateTime.Utc => DateTime.isDateTime(value) && DateTime.isUtc(value),
   write: ({ epochMilliseconds }) =>
-    writeTime(epochMilliseconds, "the DateTime.Utc is no whole number of milliseconds, or beyond what a Date can be"),
-  read: (reader) => Result.map(readTime(reader), (milliseconds) => DateTime.makeUnsafe(milliseconds))
+    writeTime(
+      epochMilliseconds,
+      "the DateTime.Utc is not a whole number of milliseconds, or is outside the range of a Date"
+    ),
+  read: (cursor) => Result.map(readTime(cursor), (milliseconds) => DateTime.makeUnsafe(milliseconds))
 })
 
 const escape = (bytes: string): string =>
@@ -257,11 +261,11 @@ const unescape = (bytes: string): string | undefined => {
   return plain + bytes.slice(start)
 }
 
-const readEscaped = (reader: Reader): string | undefined => {
-  const { bytes, offset } = reader
-  const length = bytes.indexOf(end, offset) - offset
+const readEscaped = (cursor: ByteCursor): string | undefined => {
+  const { bytes, offset } = cursor
+  const length = bytes.indexOf(terminator, offset) - offset
   if (length < 0) return undefined
-  reader.offset = offset + length + 1
+  cursor.offset = offset + length + 1
   return unescape(bytes.slice(offset, offset + length))
 }
 
@@ -269,17 +273,17 @@ const writeText = (text: string): Checked<string> => {
   if (isAscii(text)) return Result.succeed(escape(text))
   return text.isWellFormed()
     ? Result.succeed(escape(Buffer.from(text, "utf8").toString("latin1")))
-    : Result.fail("the string has a lone surrogate, which is no text")
+    : Result.fail("the string has a lone surrogate, which is not valid text")
 }
 
 const string = make({
   tag: "\x60",
   name: "a string",
   is: (value) => typeof value === "string",
-  write: (text) => Result.map(writeText(text), (bytes) => bytes + end),
+  write: (text) => Result.map(writeText(text), (bytes) => bytes + terminator),
   writePrefix: writeText,
-  read: (reader) => {
-    const bytes = readEscaped(reader)
+  read: (cursor) => {
+    const bytes = readEscaped(cursor)
     const text = bytes === undefined ? undefined : encodings.utf8.decode(bytes)
     return text === undefined ? damaged : Result.succeed(text)
   }
@@ -289,13 +293,13 @@ const bytes = make<Uint8Array>({
   tag: "\x70",
   name: "a Uint8Array",
   is: (value) => value instanceof Uint8Array,
-  write: (value) => Result.succeed(escape(fromBytes(value)) + end),
+  write: (value) => Result.succeed(escape(fromBytes(value)) + terminator),
   writePrefix: (value) => Result.succeed(escape(fromBytes(value))),
-  read: (reader) => {
-    const content = readEscaped(reader)
+  read: (cursor) => {
+    const content = readEscaped(cursor)
     return content === undefined ? damaged : Result.succeed(toBytes(ByteString(content)))
   }
 })
 
-/** The kinds that hold no others. */
+/** The kinds whose values contain no other values. */
 export const scalars = { boolean, number, bigint, date, dateTime, string, bytes }

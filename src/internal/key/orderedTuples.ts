@@ -1,21 +1,21 @@
 /**
- * Tuples and unions of kinds of values, as bytes in the order of the values.
+ * Encodes tuples, and values of a union of kinds, so that their bytes are in the order of the values.
  */
 import * as Result from "effect/Result"
 import type { OrderedKey } from "../../KeySchema.ts"
 import { count } from "../quantity.ts"
 import {
+  type ByteCursor,
   type Checked,
   damaged,
-  end,
   type Kind,
   make,
-  type Reader,
   type SingleKind,
+  terminator,
   wrongKind
 } from "./orderedScalars.ts"
 
-/** The elements of a tuple: those of `elements`, then any number of `rest`. */
+/** The kinds of the elements of a tuple: first those of `elements`, then any number of elements of `rest`. */
 export interface TupleShape {
   readonly elements: ReadonlyArray<Kind>
   readonly rest: Kind | undefined
@@ -23,7 +23,7 @@ export interface TupleShape {
 
 const isArray = (value: unknown): value is ReadonlyArray<OrderedKey> => Array.isArray(value)
 
-/** The kind of tuples, and of arrays. */
+/** Makes the codec of tuples, or of arrays if there is a `rest`. */
 export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
   const kindAt = (index: number): Kind | undefined => elements[index] ?? rest
 
@@ -44,14 +44,14 @@ export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
     return Result.succeed(written)
   }
 
-  const readElements = (reader: Reader): Checked<ReadonlyArray<OrderedKey>> => {
+  const readElements = (cursor: ByteCursor): Checked<ReadonlyArray<OrderedKey>> => {
     const values: Array<OrderedKey> = []
-    while (reader.bytes[reader.offset] !== end) {
-      const element = kindAt(values.length)?.decode(reader) ?? damaged
+    while (cursor.bytes[cursor.offset] !== terminator) {
+      const element = kindAt(values.length)?.decode(cursor) ?? damaged
       if (Result.isFailure(element)) return damaged
       values.push(element.success)
     }
-    reader.offset++
+    cursor.offset++
     return values.length < elements.length ? damaged : Result.succeed(values)
   }
 
@@ -62,12 +62,13 @@ export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
     write: (values) =>
       values.length < elements.length
         ? wrongLength(values)
-        : Result.map(writeElements(values), (written) => written + end),
+        : Result.map(writeElements(values), (written) => written + terminator),
     writePrefix: writeElements,
     read: readElements
   })
 }
 
+/** Returns the first success of `attempt`, or the last failure. */
 const attemptEach = <A>(
   members: ReadonlyArray<SingleKind>,
   attempt: (member: SingleKind) => Checked<A>,
@@ -81,18 +82,19 @@ const attemptEach = <A>(
   return outcome
 }
 
-/** Values of any of several kinds: their tags order them. */
+/** Makes the codec of a union of kinds. Values of different kinds are ordered by their tags. */
 export const union = (members: ReadonlyArray<SingleKind>): Kind => {
   const name = members.map((member) => member.name).join(" or ")
-  const those = (value: unknown): ReadonlyArray<SingleKind> => members.filter((member) => member.is(value))
+  const matching = (value: unknown): ReadonlyArray<SingleKind> => members.filter((member) => member.is(value))
   return {
-    encode: (value) => attemptEach(those(value), (member) => member.encode(value), wrongKind(name, value)),
-    encodePrefix: (value) => attemptEach(those(value), (member) => member.encodePrefix(value), wrongKind(name, value)),
-    decode: (reader) => {
-      const { offset } = reader
+    encode: (value) => attemptEach(matching(value), (member) => member.encode(value), wrongKind(name, value)),
+    encodePrefix: (value) =>
+      attemptEach(matching(value), (member) => member.encodePrefix(value), wrongKind(name, value)),
+    decode: (cursor) => {
+      const { offset } = cursor
       return attemptEach(members, (member) => {
-        reader.offset = offset
-        return member.decode(reader)
+        cursor.offset = offset
+        return member.decode(cursor)
       }, damaged)
     }
   }

@@ -1,37 +1,36 @@
 /**
- * The encodings of string keys: what each can express, and how text becomes bytes
- * and bytes become text.
+ * The encodings of string keys: which characters each can express, and how it encodes text and decodes bytes.
  */
 import { identity } from "effect/Function"
 import { Buffer, isUtf8 } from "node:buffer"
 
-/** The bytes of a byte string. */
+/** Copies the bytes of a byte string into a `Buffer`. */
 export const toBuffer = (bytes: string): Buffer => Buffer.from(bytes, "latin1")
 
-/** Whether text, or a byte string, has nothing beyond ASCII. */
+/** Whether text, or a byte string, has only ASCII characters. */
 export const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)
 
-/** An encoding of text. Bytes are byte strings: one character from U+0000 to U+00FF for each. */
+/** An encoding of text. It uses byte strings, which have one character from U+0000 to U+00FF for each byte. */
 export interface TextEncoding {
-  /** Finds the characters that the encoding cannot express. */
+  /** Matches the characters that the encoding cannot express. */
   readonly inexpressible: RegExp
-  /** Says quickly that there is none. */
+  /** Whether the encoding can express all characters of a text. It is faster than a search with `inexpressible`. */
   readonly expresses: (text: string) => boolean
-  /** Stands for such a character under `"replace"`. */
+  /** Replaces such a character under `"replace"`. */
   readonly replacement: string
-  /** Whether ASCII text is its own byte string. */
+  /** Whether the byte string of ASCII text is the text itself. */
   readonly extendsAscii: boolean
-  /** Encodes text, or so much of it as fits into `memory`. */
+  /** Encodes text, or as much of its beginning as fits into `memory`. */
   readonly encode: (text: string, memory: Buffer) => string
-  /** Decodes bytes, `undefined` where they are no text. */
+  /** Decodes bytes; returns `undefined` if they are not text in this encoding. */
   readonly decode: (bytes: string) => string | undefined
-  /** Decodes bytes, with `replacement` for what is no text. */
+  /** Decodes bytes, with `replacement` in place of bytes that are not text. */
   readonly decodeLossy: (bytes: string, replacement: string) => string
 }
 
-/** What stands for a character that cannot be told. */
+/** The character that decoders put in place of bytes that are not text. */
 export const replacementCharacter = "\ufffd"
-/** A half of a character that stands alone. */
+/** Matches half of a surrogate pair without its other half. */
 export const loneSurrogate = /\p{Surrogate}/gu
 const notLatin1 = /[\u0100-\u{10ffff}]/gu
 const notAscii = /[\u0080-\u{10ffff}]/gu
@@ -52,7 +51,7 @@ export const encodings: { readonly [Name in "utf8" | "utf16le" | "latin1" | "asc
       const buffer = toBuffer(bytes)
       return isUtf8(buffer) ? buffer.toString("utf8") : undefined
     },
-    // U+FFFD that was stored as such is text: only what stands between may hold replacements.
+    // A stored U+FFFD is text and stays. In the parts between, `toString` makes a U+FFFD of each invalid byte.
     decodeLossy: (bytes, replacement) =>
       bytes.split("\xef\xbf\xbd")
         .map((part) => toBuffer(part).toString("utf8").replaceAll(replacementCharacter, replacement))

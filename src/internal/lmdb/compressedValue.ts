@@ -1,42 +1,42 @@
 /**
- * Reads values that the library has compressed, in a store that is open without
- * compression.
+ * Decompresses values that the library has compressed, for a store that is open without
+ * `compression`.
  *
- * With `compression` the library compresses and decompresses by itself. Without it, it
- * gives the compressed bytes of a value that was written earlier, or by another process.
- * They are decompressed here and not by the library: for bytes that are not what
- * it expects, it gives those of the value that was read before, and prints what it found.
+ * With `compression`, the library compresses and decompresses values itself. Without it, the
+ * library returns the compressed bytes of a value that was written earlier or by another
+ * process. This module decompresses them. The library's own function is not used, because for
+ * damaged bytes it returns the value that was read before, and prints to the console.
  *
- * A compressed value is its length in a head of 4 or 8 bytes, and a block of LZ4 whose
- * matches may reach back into a dictionary. No other value that this package writes begins with a byte
- * as high as those of the heads.
+ * A compressed value is a header of 4 or 8 bytes with the length of the value, and an LZ4 block
+ * whose matches may refer to a dictionary. The first byte of a header is 254 or 255. No format of
+ * values begins with such a byte.
  */
 import { Buffer } from "node:buffer"
 
-/** The first byte of a head of 4 bytes: the length is in the other 3. */
-const shortHead = 254
+/** The first byte of a header of 4 bytes, whose other 3 bytes are the length. */
+const shortHeader = 254
 
-/** The first byte of a head of 8 bytes: the length is in the last 4. */
-const longHead = 255
+/** The first byte of a header of 8 bytes, whose last 4 bytes are the length. */
+const longHeader = 255
 
-/** One byte of a block stands for this many bytes at most. */
+/** The most bytes into which one byte of an LZ4 block decompresses. */
 const mostBytesOfByte = 255
 
-/** The shortest match of LZ4. */
+/** The length of the shortest match of LZ4, in bytes. */
 const shortestMatch = 4
 
-/** A length in a token that goes on in the bytes after it. */
-const openLength = 15
+/** A length in a token that continues in the bytes after the token. */
+const continuedLength = 15
 
-/** A block that is being read. */
+/** An LZ4 block that is being read. */
 interface Block {
   readonly bytes: Uint8Array
-  /** Where the next byte is. */
+  /** The index of the next byte. */
   at: number
   readonly end: number
 }
 
-/** Reads what is left of a length: bytes of 255, and the first that is another. `NaN` where the block ends first. */
+/** Reads the continuation of a length: bytes of 255, and one other byte. Returns `NaN` if the block ends before it. */
 const restOfLength = (block: Block): number => {
   let length = 0
   while (block.at < block.end) {
@@ -48,9 +48,12 @@ const restOfLength = (block: Block): number => {
 }
 
 const lengthOf = (block: Block, inToken: number): number =>
-  inToken === openLength ? inToken + restOfLength(block) : inToken
+  inToken === continuedLength ? inToken + restOfLength(block) : inToken
 
-/** Copies bytes that were written before, which may include those that it writes; before the first come those of the dictionary. */
+/**
+ * Copies `length` bytes that are `offset` bytes before `to`. The ranges may overlap. Bytes before the beginning of
+ * the target come from the end of the dictionary.
+ */
 const copyMatch = (target: Uint8Array, to: number, offset: number, length: number, dictionary: Uint8Array): void => {
   const from = to - offset
   if (from >= 0 && offset >= length) {
@@ -63,14 +66,14 @@ const copyMatch = (target: Uint8Array, to: number, offset: number, length: numbe
   }
 }
 
-/** Decompresses a block; `false` where it is not one of just as many bytes as there is room for. */
+/** Decompresses a block into `target`; returns `false` if the result would not fill it exactly. */
 const decompress = (block: Block, target: Uint8Array, dictionary: Uint8Array): boolean => {
   const { bytes, end } = block
   let to = 0
   while (block.at < end) {
     const token = bytes[block.at++] ?? 0
     const literals = lengthOf(block, token >> 4)
-    // A length that is not a number is not in range.
+    // The negated condition also rejects a length that is `NaN`.
     if (!(block.at + literals <= end && to + literals <= target.length)) return false
     target.set(bytes.subarray(block.at, block.at + literals), to)
     block.at += literals
@@ -80,7 +83,7 @@ const decompress = (block: Block, target: Uint8Array, dictionary: Uint8Array): b
     if (block.at + 2 > end) return false
     const offset = (bytes[block.at] ?? 0) + 256 * (bytes[block.at + 1] ?? 0)
     block.at += 2
-    const length = shortestMatch + lengthOf(block, token & openLength)
+    const length = shortestMatch + lengthOf(block, token & continuedLength)
     if (offset === 0 || offset > to + dictionary.length || !(to + length <= target.length)) return false
     copyMatch(target, to, offset, length, dictionary)
     to += length
@@ -89,20 +92,20 @@ const decompress = (block: Block, target: Uint8Array, dictionary: Uint8Array): b
 }
 
 const expandCompressed = (value: Uint8Array, dictionary: Uint8Array): Uint8Array => {
-  const headBytes = value[0] === longHead ? 8 : 4
-  if (value.length <= headBytes) return value
+  const headerBytes = value[0] === longHeader ? 8 : 4
+  if (value.length <= headerBytes) return value
   const view = new DataView(value.buffer, value.byteOffset)
-  const length = headBytes === 8 ? view.getUint32(4) : view.getUint32(0) & 0xff_ffff
-  // Damaged bytes are not to take memory.
+  const length = headerBytes === 8 ? view.getUint32(4) : view.getUint32(0) & 0xff_ffff
+  // Damaged bytes must not make this allocate more memory than a block can fill.
   if (length > mostBytesOfByte * value.length) return value
   const target = Buffer.allocUnsafe(length)
-  const block = { bytes: value, at: headBytes, end: value.length }
+  const block = { bytes: value, at: headerBytes, end: value.length }
   return decompress(block, target, dictionary) ? target : value
 }
 
 /**
- * Gives the bytes of a value as they were before they were compressed, if they were.
- * Bytes that only look compressed are given as they are: they do not decode.
+ * Returns the bytes of a value, decompressed if they are compressed. Bytes that have a header of a
+ * compressed value but are damaged are returned unchanged; the codec will refuse them.
  */
 export const expand = (value: Uint8Array, dictionary: Uint8Array): Uint8Array =>
-  (value[0] ?? 0) < shortHead ? value : expandCompressed(value, dictionary)
+  (value[0] ?? 0) < shortHeader ? value : expandCompressed(value, dictionary)

@@ -1,10 +1,10 @@
 /**
- * Refuses a batch that the disk may have no room for, where the engine must not find out by
- * itself.
+ * Refuses a batch for which the disk may have no room, if the engine would not survive the failed
+ * write.
  *
- * What the engine says of a write that fails is longer than the 100 bytes that it has for it
- * (`mdb_page_flush` of lmdb 3.5.6) where the values and the file are large, and the process
- * ends some time later.
+ * The engine formats a message about a failed write into a buffer of 100 bytes (`mdb_page_flush`
+ * of lmdb 3.5.6). If the file and the values are large, the message is longer, overwrites other
+ * memory, and the process ends some time later.
  */
 import * as Result from "effect/Result"
 import { statfsSync } from "node:fs"
@@ -14,18 +14,18 @@ import { databaseOf, freedBy, mostListPages, type Target, valuePagesOf } from ".
 import { lastPages, pageSize } from "./mapSize.ts"
 import { figure, pagesOf } from "./pageCount.ts"
 
-/** What a record takes in a page besides its key and value, at the most. */
+/** The most bytes that a record takes in a page besides its key and value. */
 const recordBytes = 24
 
-/** Larger values are on pages of their own. */
+/** A value of more bytes is stored on its own pages. */
 const largestInPage = pageSize / 4
 
-/** Pages for the trees of the names of databases, and of what the file says of itself. */
+/** Pages for the tree of database names and for the database `meta`. */
 const pagesBeside = 16
 
 /**
- * The most pages that a batch takes, its end of the commit included: each page of a tree is
- * copied once, and split once before more than half of it is new.
+ * Estimates the most pages that the commit of a batch takes, including the list of free pages at its
+ * end. A page of a tree is copied at most once, and is split at most once before half of it is new.
  */
 export const mostPagesOf = (target: Target, batch: Batch): number => {
   const databases = new Set(batch.clear.map((name) => databaseOf(target, name)))
@@ -52,46 +52,46 @@ export const mostPagesOf = (target: Target, batch: Batch): number => {
   const copied = Math.min(2 * count * (depth + 1), treePages)
   const split = Math.min(count, treePages) + Math.ceil(4 * bytes / pageSize)
   const listed = mostListPages + lastPages(pagesOf(target.meta.getStats()))
-  // Each has a first page, and a place in the tree of their names.
+  // Each database has a root page, and a record in the tree of database names.
   return copied + 2 * (split + databases.size) + valuePages + listed + pagesBeside
 }
 
-/** What others may take of a disk meanwhile. */
+/** Disk space that other programs may use up during the commit. */
 const marginBytes = 1024 * 1024
 
-/** How many bytes of the disk that a file is on are free; one that does not say so is taken to have room. */
+/** The free bytes on the disk of a file; `Infinity` if the system does not say. */
 const freeBytesOf = (file: string): number =>
   Result.match(Result.try(() => statfsSync(file)), {
     onFailure: () => Infinity,
     onSuccess: ({ bavail, blocks, bsize }) => blocks === 0 ? Infinity : bavail * bsize
   })
 
-/** The text without its numbers: the position in the file, and the sizes of what is written there. */
+/** The engine's message without its numbers: the position in the file, and the sizes of the write. */
 const text = "Attempting to write page at position , size , blocks , buffer sizes   "
 
-/** The memory that there is for it, in fact, less the zero at its end. */
+/** The longest message that does no harm: the buffer and its padding, without the zero byte at the end. */
 const longestMessage = 103
 
-/** The engine counts positions in 32 bits. */
+/** The most digits of a position, which the engine prints as a number of 32 bits. */
 const longestPosition = 10
 
-/** So many rows of pages it writes at a time. */
-const mostRows = 64
+/** How many runs of consecutive pages the engine writes in one call. */
+const mostRuns = 64
 
 const digitsOf = (count: number): number => String(Math.ceil(count)).length
 
-/** The longest that the engine can say of a write of a batch, which takes so many pages at the most. */
+/** The length of the longest message about a failed write of a batch that takes up to `mostPages` pages. */
 const messageLengthOf = (target: Target, batch: Batch, mostPages: number): number => {
   const pages = pagesOf(target.meta.getStats())
-  // All that is freed is listed in one row of pages.
-  let row = lastPages(batch.clear.length > 0 ? pages : freedBy(target, batch))
-  for (const [, , value] of batch.writes) row = Math.max(row, valuePagesOf(value))
+  // The list of freed pages is one run of pages.
+  let longestRun = lastPages(batch.clear.length > 0 ? pages : freedBy(target, batch))
+  for (const [, , value] of batch.writes) longestRun = Math.max(longestRun, valuePagesOf(value))
   const position = Math.min(longestPosition, digitsOf((pages + mostPages) * pageSize))
-  return text.length + position + digitsOf(mostRows * row * pageSize) + digitsOf(mostRows) +
-    3 * digitsOf(row * pageSize)
+  return text.length + position + digitsOf(mostRuns * longestRun * pageSize) + digitsOf(mostRuns) +
+    3 * digitsOf(longestRun * pageSize)
 }
 
-/** Says why a batch is not written where so many bytes are free. */
+/** Refuses a batch if `free` bytes may not suffice and the engine would not survive that. */
 export const refusalWith = (free: number, target: Target, batch: Batch): EngineFailure | undefined => {
   const mostPages = mostPagesOf(target, batch)
   const needed = mostPages * pageSize + marginBytes
@@ -104,6 +104,6 @@ export const refusalWith = (free: number, target: Target, batch: Batch): EngineF
   })
 }
 
-/** Says why a batch is not written: the disk that the file is on may have no room for it. */
+/** Refuses a batch for which the disk of the file may have no room. */
 export const refusal = (file: string, target: Target, batch: Batch): EngineFailure | undefined =>
   refusalWith(freeBytesOf(file), target, batch)

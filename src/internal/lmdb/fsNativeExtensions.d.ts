@@ -1,7 +1,7 @@
-/** The part of the library that is used; it comes without declarations. */
+/** Declares the functions of the library that this package uses. The library has no declarations of its own. */
 declare module "fs-native-extensions" {
-  /** Locks a range of a file, or all of it. Gives `false` if another open file holds a lock there that excludes this one. */
+  /** Locks a range of a file, or the whole file. Returns `false` if a lock through another descriptor excludes this one. */
   export const tryLock: (fd: number, offset: number, length: number, options: { readonly shared: boolean }) => boolean
-  /** Gives up the lock of a range. */
+  /** Releases the lock of a range. */
   export const unlock: (fd: number, offset: number, length: number) => void
 }

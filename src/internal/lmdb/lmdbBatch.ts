@@ -1,13 +1,13 @@
 /**
- * Writes batches in the way of the library, and says beforehand how many pages they
- * take.
+ * Writes batches with the functions of the library, and estimates beforehand how many pages a batch
+ * takes and frees.
  */
 import type { Batch } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import { lastPages, numbersPerPage, pageSize } from "./mapSize.ts"
 import { figure, freePagesOf, isListOnOnePage, pagesOf } from "./pageCount.ts"
 
-/** What is written to: a database of the library. */
+/** The part of a database of the library that writing a batch needs. */
 export interface Writable {
   readonly put: (key: ByteString, value: Uint8Array) => unknown
   readonly remove: (key: ByteString) => unknown
@@ -19,7 +19,7 @@ export interface Writable {
 /** The databases of a file. */
 export interface Target {
   readonly databases: ReadonlyMap<string, Writable>
-  /** Holds what the file says of itself: under `format` the version of its layout. */
+  /** The database `meta`, which has the version of the file format under the key `format`. */
   readonly meta: Writable
 }
 
@@ -44,14 +44,15 @@ export const writeAll = (target: Target, batch: Batch): void => {
       database.put(key, value)
     }
   }
-  // A transaction that changes nothing is none: the next gets its number, and freed pages come of age by transactions.
+  // LMDB drops a transaction without changes, and the next one gets its number. Freed pages become usable only after
+  // further transactions, so a batch of deletions makes sure that its transaction counts.
   if (!hasValues) target.meta.put(formatKey, formatVersion)
 }
 
-/** The most pages that one write copies: its path in the tree, and as many beside it. */
+/** The most pages that one write copies: the path from the root, and as many pages beside it. */
 const pathPagesOf = (database: Writable): number => 2 * (figure(database.getStats(), "treeDepth") + 1)
 
-/** The most pages of the paths of a database, found once for each that is written to. */
+/** Finds the most pages that one write in a database copies, once for each database. */
 const pathPagesIn = (target: Target): (name: string) => number => {
   const found = new Map<string, number>()
   return (name) => {
@@ -61,19 +62,19 @@ const pathPagesIn = (target: Target): (name: string) => number => {
   }
 }
 
-// The trees that hold the names of databases and what the file says of itself.
+/** The trees of database names and of `meta`, which a commit changes too. */
 const treesBeside = 2
 
-/** What comes before a large value on the first of its pages. */
-const pageHeadBytes = 24
+/** The length of the header of a large value's first page, in bytes. */
+const pageHeaderBytes = 24
 
-/** The pages of a large value; a smaller one is counted as large. */
+/** How many pages a large value has. A smaller value counts as a large one of one page. */
 export const valuePagesOf = (value: Uint8Array | null | undefined): number =>
-  value === null || value === undefined ? 0 : Math.ceil((pageHeadBytes + value.length) / pageSize)
+  value === null || value === undefined ? 0 : Math.ceil((pageHeaderBytes + value.length) / pageSize)
 
 /**
- * The most pages that a batch frees: each write copies its path in the tree, and drops the pages of a large value,
- * and no page is freed twice.
+ * Estimates the most pages that a batch frees: each write copies a path in its tree and frees the pages of a
+ * large value. No page is freed twice.
  */
 export const freedBy = (target: Target, batch: Batch): number => {
   const pathPages = pathPagesIn(target)
@@ -84,7 +85,7 @@ export const freedBy = (target: Target, batch: Batch): number => {
   return Math.min(freed, pagesOf(target.meta.getStats()))
 }
 
-/** The most pages that a batch takes: each write copies its path in the tree, and a large value has pages of its own. */
+/** Estimates the most pages that a batch takes: each write copies a path in its tree, and may have a large value. */
 export const takenBy = (target: Target, batch: Batch): number => {
   const pathPages = pathPagesIn(target)
   let taken = treesBeside * pathPagesOf(target.meta)
@@ -94,13 +95,13 @@ export const takenBy = (target: Target, batch: Batch): number => {
   return taken
 }
 
-/** The most pages that the end of a commit takes one by one for its list of free pages. */
+/** The most single pages that the end of a commit takes for the list of free pages. */
 export const mostListPages = 16
 
-/** The same where the list is on one page: that one anew, two more to split it, and one for each of two long records. */
+/** The same if the list is on one page: a copy of it, two pages for a split, and one for each of two long records. */
 const fewListPages = 5
 
-/** The most pages that the end of a commit takes one by one for its list of free pages, before the batch is written. */
+/** Estimates, before a batch is written, the most single pages that its commit takes for the list of free pages. */
 export const listPagesFor = (target: Target, freed: number): number => {
   const figures = target.meta.getStats()
   const trees = [...target.databases.values(), target.meta].map((tree) => tree.getStats())
@@ -110,11 +111,12 @@ export const listPagesFor = (target: Target, freed: number): number => {
 }
 
 /**
- * Takes pages for a transaction and gives them back to it, loose: the end of its
- * commit takes the pages of trees from these, and not from behind the end of the file.
+ * Allocates pages in a transaction and frees them again. They stay loose pages of the transaction: the
+ * end of its commit uses them, and does not allocate pages after the end of the file.
  */
 export const prepareLoosePages = ({ meta }: Target, pages: number): void => {
-  // Two such values fill a page. Those that find room in pages of the tree make up for the page above all, if it is new.
+  // Two such values fill a page. In a tree of several levels, some find room in existing pages: two more make up for
+  // that. In a tree of one level, the new root page does.
   const filler = new Uint8Array(Math.floor(pageSize * 0.45))
   const fillers = 2 * pages + (figure(meta.getStats(), "treeDepth") > 1 ? 2 : 0)
   const keys = Array.from({ length: fillers }, (_, index) => ByteString(`filler${String.fromCharCode(index)}`))
@@ -122,7 +124,7 @@ export const prepareLoosePages = ({ meta }: Target, pages: number): void => {
   for (const key of keys) meta.remove(key)
 }
 
-/** Takes as many pages in a row as the end of a commit may want for its list of free pages. */
+/** Allocates as many consecutive pages as the end of a commit may need for the list of the pages that it freed. */
 export const takeLastPages = ({ meta }: Target, freed: number): void => {
   if (freed > numbersPerPage / 2) {
     meta.put(ByteString("filler"), new Uint8Array((lastPages(freed) - 1) * pageSize))

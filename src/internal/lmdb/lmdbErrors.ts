@@ -1,10 +1,11 @@
 /**
- * The errors of LMDB and of its library, and what they are to a store.
+ * Turns errors of LMDB, of its library and of the file system into the errors of this package.
  */
 import * as Predicate from "effect/Predicate"
 import type { EngineOptions } from "../../Engine.ts"
 import { EngineFailure, OpenFailed } from "../../StoreError.ts"
 
+/** The codes of errors that may not occur again if the caller tries again later. */
 const retryableCodes: ReadonlySet<number> = new Set([
   -30790, // MDB_READERS_FULL
   4, // EINTR
@@ -21,7 +22,7 @@ const retryableCodes: ReadonlySet<number> = new Set([
 const codeOf = (cause: unknown): number =>
   Predicate.hasProperty(cause, "code") && Predicate.isNumber(cause.code) ? cause.code : 0
 
-/** The number of what happened, which an error of the file system hides in its causes. */
+/** The number of an error: the errno, or LMDB's own negative code. An error of the file system has it in its cause. */
 const errnoOf = (cause: unknown): number => {
   if (Predicate.hasProperty(cause, "errno") && Predicate.isNumber(cause.errno)) return Math.abs(cause.errno)
   const code = codeOf(cause)
@@ -33,7 +34,7 @@ const textOf = (cause: unknown): string => {
   return Predicate.isError(cause) ? cause.message : String(cause)
 }
 
-/** Turns what the library threw into an error of the package. */
+/** Turns an error that the library threw into an `EngineFailure`. */
 export const failure = (operation: string) => (cause: unknown): EngineFailure => {
   if (cause instanceof EngineFailure) return cause
   const code = errnoOf(cause)
@@ -51,19 +52,22 @@ const reasonsByCode: ReadonlyMap<number, "Permission" | "Missing" | "NotADatabas
   [-30776, "Encrypted"] // MDB_ENV_ENCRYPTION
 ])
 
-/** The same for what it threw while it opened a file. */
+/** Turns an error that was thrown while a file was opened into an `OpenFailed`. */
 export const refuse = (options: Pick<EngineOptions, "path" | "encryptionKey">) => (cause: unknown): OpenFailed => {
   if (cause instanceof OpenFailed) return cause
-  // A wrong key turns every page into noise, which shows as one of these.
+  // Decrypted with a wrong key, pages are noise, for which LMDB has one of its own errors.
   const isNoise = options.encryptionKey !== undefined && codeOf(cause) < 0
   const reason = isNoise ? "Encrypted" : reasonsByCode.get(errnoOf(cause)) ?? "Engine"
   return new OpenFailed({ path: options.path, reason: { _tag: reason, detail: textOf(cause) }, cause })
 }
 
-/** Gives the error that is hidden behind "Commit failed", which otherwise ends the process. */
+/**
+ * Fails with the real error of a commit. The library rejects one promise with "Commit failed", and a second one,
+ * `commitError`, with the real error. A rejection of the second one without a listener would end the process.
+ */
 export const revealCommitError = (error: unknown): Promise<never> =>
   Predicate.hasProperty(error, "commitError")
-    // The hidden error comes in the same turn of the event loop, if it comes.
+    // The second promise is rejected before the event loop continues, or never.
     ? Promise.race([error.commitError, new Promise((resolve) => setImmediate(resolve))])
       .then(() => Promise.reject(error))
     : Promise.reject(error)

@@ -2,11 +2,12 @@
  * Reads the databases of a file in the way of the library: as they are at present, or
  * in a read transaction that stays as it is.
  */
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { expand } from "./compressedValue.ts"
+import { failure } from "./lmdbErrors.ts"
 import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
 import { figure } from "./pageCount.ts"
 
@@ -17,7 +18,7 @@ interface ReadableDatabase<T> extends Readable<T> {
 }
 
 /** Runs a call of the library, whose every error is an `EngineFailure`. */
-type Run = <A>(operation: string, call: () => A) => Result.Result<A, EngineFailure>
+type Run = <A>(operation: string, call: () => A) => Exit.Exit<A, EngineFailure>
 
 /** What is read from. */
 interface Readables<T> {
@@ -36,6 +37,39 @@ const getFrom = <T>(
   return value === undefined ? undefined : expand(value, dictionary)
 }
 
+const nothing = Exit.succeed(undefined)
+
+/** Decodes a value that was found, while its bytes are valid. */
+const decodeFound = <A>(
+  found: Exit.Exit<Uint8Array | undefined, EngineFailure>,
+  decode: (bytes: Uint8Array) => A
+): Exit.Exit<A | undefined, EngineFailure> => {
+  if (Exit.isFailure(found)) return Exit.failCause(found.cause)
+  return found.value === undefined ? nothing : Exit.succeed(decode(found.value))
+}
+
+/** Finds values one after the other, and decodes each before the next is found. */
+const getEach = <A, T>(
+  readables: Exit.Exit<Readables<T>, EngineFailure>,
+  name: string,
+  keys: ReadonlyArray<ByteString>,
+  decode: (bytes: Uint8Array, at: number) => A,
+  options?: { readonly transaction: T }
+): Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure> => {
+  if (Exit.isFailure(readables)) return Exit.failCause(readables.cause)
+  const values: Array<A | undefined> = []
+  for (const key of keys) {
+    let found: Uint8Array | undefined
+    try {
+      found = getFrom(readables.value, name, key, options)
+    } catch (cause) {
+      return Exit.fail(failure("get")(cause))
+    }
+    values.push(found === undefined ? undefined : decode(found, values.length))
+  }
+  return Exit.succeed(values)
+}
+
 /** How many records a database has at present. */
 export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
   database === undefined ? 0 : figure(database.getStats(), "entryCount")
@@ -49,7 +83,8 @@ const readRangeFrom = <T>(
 
 /** Reads what there is at present; inside of a write transaction what that has written. */
 export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
-  get: (name, key) => run("get", () => getFrom(files(), name, key)),
+  get: (name, key, decode) => decodeFound(run("get", () => getFrom(files(), name, key)), decode),
+  getMany: (name, keys, decode) => getEach(run("get", files), name, keys, decode),
   has: (name, key) => run("has", () => files().databases.get(name)?.getBinaryFast(key) !== undefined),
   read: (name, request) => run("read", () => readRangeFrom(files(), name, request)),
   count: (name) => run("count", () => countPresent(files().databases.get(name)))
@@ -63,7 +98,8 @@ export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts:
   const options = { transaction }
   const { databases } = files
   return {
-    get: (name, key) => run("get", () => getFrom(files, name, key, options)),
+    get: (name, key, decode) => decodeFound(run("get", () => getFrom(files, name, key, options)), decode),
+    getMany: (name, keys, decode) => getEach(run("get", () => files), name, keys, decode, options),
     has: (name, key) => run("has", () => databases.get(name)?.getBinaryFast(key, options) !== undefined),
     read: (name, request) => run("read", () => readRangeFrom(files, name, request, transaction)),
     count: (name) =>

@@ -6,7 +6,8 @@
  * make writes in its own thread, which is faster; but what it then says of a full disk
  * overflows its memory, and ends the process.
  */
-import * as Result from "effect/Result"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import { type Batch, EngineFull, type Plan, type Reader } from "../../Engine.ts"
 import * as AddressSpace from "./addressSpace.ts"
 import * as DiskSpace from "./diskSpace.ts"
@@ -61,8 +62,8 @@ export type Decide = (transactionId: number) => Batch | undefined
 /** Runs a plan in the way of the library, which undoes a transaction that throws. */
 export const decideBy = (plan: Plan, present: Reader, transactionId: number): Batch | undefined => {
   const decided = plan(present, transactionId)
-  if (Result.isFailure(decided)) throw decided.failure
-  return decided.success
+  if (Exit.isFailure(decided)) throw Cause.squash(decided.cause)
+  return decided.value
 }
 
 /**

@@ -22,10 +22,10 @@
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type { Batch, EngineFull, Environment, Plan } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
+import * as Settled from "../settled.ts"
 import type { ReadersWriterLock } from "./readersWriterLock.ts"
 
 /** What one commit does. */
@@ -74,13 +74,20 @@ export interface MapGrowth {
   isReclaimed: boolean
 }
 
+/**
+ * Whether a commit did not fit: at the limit of the file, or because the map could not grow, as in a process
+ * that has no addresses left.
+ */
+export const isOutOfRoom = (error: CommitError): boolean =>
+  error._tag === "MapFull" || error._tag === "EngineFailure" && error.operation === "resize"
+
 const smallestGrowth = 64 * 1024 * 1024
 
 /** A file this small, in pages, cannot have enough freed pages to matter. */
 const fewPages = 16
 
 const emptyWork: Work = {
-  plan: () => Result.succeed({ clear: [], writes: [] }),
+  plan: () => Exit.succeed({ clear: [], writes: [] }),
   size: 0,
   isFreeing: () => true
 }
@@ -159,7 +166,7 @@ const makeRoom = Effect.fnUntraced(function*(self: MapGrowth, full: EngineFull) 
 export const mapFull = (self: MapGrowth, pending: number): Effect.Effect<never, MapFull> =>
   Effect.suspend(() => {
     const { environment, maxMapSize } = self.options
-    const used = Result.match(environment.stats(), {
+    const used = Exit.match(environment.stats(), {
       onFailure: () => self.mapSize,
       onSuccess: (stats) => stats.fileBytes
     })
@@ -175,7 +182,7 @@ const transact = (self: MapGrowth, plan: Plan): Effect.Effect<void, EngineFull |
     const { environment, onApplied, onCommitted } = self.options
     let applied: Batch | undefined
     const commitPlanned = environment.commit((present, id) =>
-      Result.map(plan(present, id), (batch) =>
+      Settled.map(plan(present, id), (batch) =>
         batch === undefined ? undefined : {
           ...batch,
           onWritten: () => {
@@ -262,10 +269,12 @@ export const reclaimFreedPages = (self: MapGrowth): Effect.Effect<void> =>
     Effect.ignore
   )
 
-/** Commits all of a work or nothing: grows the map, and at the limit reclaims freed pages. */
+/** Commits all of a work or nothing: grows the map, and where it cannot grow reclaims freed pages. */
 export const commit = (self: MapGrowth, work: Work): Effect.Effect<void, CommitError> =>
-  Effect.catchTag(
+  Effect.catch(
     commitGrowing(self, work),
-    "MapFull",
-    (full) => self.isReclaimed ? Effect.fail(full) : Effect.andThen(reclaimFreedPages(self), commitGrowing(self, work))
+    (error) =>
+      self.isReclaimed || !isOutOfRoom(error)
+        ? Effect.fail(error)
+        : Effect.andThen(reclaimFreedPages(self), commitGrowing(self, work))
   )

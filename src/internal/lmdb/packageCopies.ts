@@ -1,20 +1,19 @@
 /**
- * The copies of this package in one process, and the files that each has open.
+ * Keeps several copies of this package in one process from opening the same file.
  *
- * A process has several copies when a bundle is reloaded, or when two versions are in
- * its tree of dependencies. Each has its own list of open stores, so that it does not
- * know what the others have open. Two copies that share a file stop the event loop for
- * good: one waits, on the main thread, for a transaction that the other can only end
- * there. The copies find each other through a symbol that all of them know.
+ * A process has several copies if a bundle is reloaded, or if its dependencies include two
+ * versions. Each copy knows only its own open stores. Two copies that open the same file
+ * deadlock: one blocks the main thread until a transaction ends that the other can end only
+ * on the main thread. The copies share a registry under a global symbol.
  */
 
-/** This copy. */
+/** Identifies this copy. */
 const thisCopy = Symbol("effect-lmdb")
 
-/** Change the number when what is kept under the symbol changes. */
+/** The key of the registry in `globalThis`. Change the number if the type of the registry changes. */
 const registryKey = Symbol.for("effect-lmdb/openFiles@1")
 
-/** The copies by the files that they have open. Another version may have made it. */
+/** The copies by the files that they have open. A copy of another version may have made the map. */
 const registry = (): Map<unknown, unknown> => {
   const known: unknown = Reflect.get(globalThis, registryKey)
   if (known instanceof Map) return known
@@ -29,8 +28,8 @@ export const isOpenElsewhere = (file: string): boolean => {
   return holder !== undefined && holder !== thisCopy
 }
 
-/** Notes that this copy has a file open. */
+/** Records that this copy has opened a file. */
 export const enter = (file: string): void => void registry().set(file, thisCopy)
 
-/** Notes that this copy has closed a file. */
+/** Records that this copy has closed a file. */
 export const leave = (file: string): void => void registry().delete(file)

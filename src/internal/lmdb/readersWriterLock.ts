@@ -1,25 +1,25 @@
 /**
  * A readers/writer lock: any number of readers at a time, or one writer alone.
  *
- * It is made of a pair of semaphores. `gate` has one permit and is a turnstile:
- * whoever wants in passes it, in the order of arrival. `readers` has a permit for
- * every reader there can be. A reader takes one of them while it passes the gate
- * and keeps it; a writer stays in the gate, takes all of them, and keeps both.
+ * It is a pair of semaphores. `gate` has one permit. Every fiber takes it first, in the
+ * order of arrival. `readers` has a permit for each possible reader. A reader takes one
+ * of them while it has the gate, then releases the gate and keeps the permit. A writer
+ * keeps the gate, and takes all permits of `readers`.
  *
  * **Details**
  *
- * - A waiting writer stands in the gate, so readers that come later wait behind
- *   it: writers are preferred. The gate is fair, so those readers go before the
- *   next writer: neither side starves.
- * - Waiting can be interrupted, in the gate and behind the readers, unless the
- *   caller is uninterruptible. A waiter that is interrupted leaves no trace.
- * - The effect under the lock runs as interruptible as its caller. The lock is
- *   released however it ends.
+ * - A waiting writer has the gate, so readers that arrive later wait for it: writers are
+ *   preferred. The gate is fair, so those readers run before the next writer: neither
+ *   readers nor writers starve.
+ * - A fiber that waits, for the gate or for the permits of readers, can be interrupted,
+ *   unless it is uninterruptible. It then leaves the lock unchanged.
+ * - The effect under the lock has the interruptibility of its caller. The lock is
+ *   released when the effect succeeds, fails or is interrupted.
  *
  * **Gotchas**
  *
- * The lock is not reentrant. A writer that asks for it again waits forever; so
- * does a reader that does, as soon as a writer waits.
+ * The lock is not reentrant. A writer that takes it again waits forever. A reader that
+ * takes it again waits forever if a writer is waiting.
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -27,9 +27,9 @@ import * as Semaphore from "effect/Semaphore"
 
 /** A readers/writer lock that prefers writers. */
 export interface ReadersWriterLock {
-  /** Runs an effect together with other readers, and with no writer. */
+  /** Runs an effect while no writer runs. Other readers may run at the same time. */
   readonly withRead: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Runs an effect alone. */
+  /** Runs an effect while no other reader or writer runs. */
   readonly withWrite: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
@@ -39,8 +39,8 @@ const makeUnsafe = (): ReadersWriterLock => {
   const gate = Semaphore.makeUnsafe(1)
   const readers = Semaphore.makeUnsafe(everyReader)
   return {
-    // `takeScoped` takes the permit and registers its release in one step: an
-    // interruption between the gate and the effect cannot lose it.
+    // `takeScoped` takes the permit and registers its release in one step, so that an
+    // interruption between the gate and the effect does not lose the permit.
     withRead: (effect) =>
       Effect.scopedWith((scope) =>
         Effect.andThen(gate.withPermit(Scope.provide(readers.takeScoped(1), scope)), effect)
@@ -49,5 +49,5 @@ const makeUnsafe = (): ReadersWriterLock => {
   }
 }
 
-/** Makes a lock that nobody holds. */
+/** Makes a lock that is free. */
 export const make: Effect.Effect<ReadersWriterLock> = Effect.sync(makeUnsafe)

@@ -1,6 +1,6 @@
 /**
- * What the lock file of a store says of the processes that have the store open, and what
- * is told to a program that cannot open it because of them.
+ * Reads and writes the lines of the store lock file, which name the processes that have the store open.
+ * Explains to a program why it cannot open the store because of them.
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
@@ -12,12 +12,12 @@ import type { StoreHolder } from "../../StoreHolder.ts"
 const Line = Schema.fromJsonString(Schema.Struct({
   processId: Schema.Int,
   host: Schema.String,
-  /** The PID namespace, where the system has them. */
+  /** The PID namespace; missing if the system has none. */
   namespace: Schema.optionalKey(Schema.String),
   since: Schema.DateTimeUtcFromString,
   shared: Schema.Boolean,
   readOnly: Schema.Boolean,
-  /** The number of the byte that this process has locked as long as it has the store open. */
+  /** The number of the byte that the process keeps locked while it has the store open. */
   id: Schema.Int
 }))
 
@@ -27,11 +27,11 @@ export type Line = typeof Line.Type
 const decodeLine = Schema.decodeOption(Line)
 const encodeLine = Schema.encodeSync(Line)
 
-/** Reads the lines of a lock file. Skips a line that is cut short, because a process is just writing it. */
+/** Decodes the lines of a lock file. Skips an incomplete line, because a process may be writing it. */
 export const decode = (text: string): ReadonlyArray<Line> =>
   text.split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
 
-/** Writes the lines of a lock file. */
+/** Encodes the lines of a lock file. */
 export const encode = (lines: ReadonlyArray<Line>): string => lines.map((line) => `${encodeLine(line)}\n`).join("")
 
 /** Why a store cannot be opened yet. */
@@ -39,17 +39,17 @@ export interface Conflict {
   readonly kind:
     /** A process has the store open for writing, and one of the two does not share. */
     | "writing"
-    /** A process of another PID namespace has it open. */
+    /** A process in another PID namespace has it open. */
     | "namespace"
-    /** A process is just opening it or writing to it, or was stopped while it did. */
+    /** A process is opening it or writing to it, or was stopped while it did. */
     | "opening"
     /** Another copy of this package in this process has it open. */
     | "copy"
-  /** The processes in question, as far as they are known. */
+  /** The processes that cause the conflict, if they are known. */
   readonly holders: ReadonlyArray<Line>
 }
 
-/** The process that wants to open the store. */
+/** The process that tries to open the store. */
 export interface Opener {
   readonly path: string
   readonly shared: boolean
@@ -80,11 +80,11 @@ export const explain = ({ holders, kind }: Conflict, opener: Opener): string => 
     case "copy":
       return "another copy of effect-lmdb in this process has it open; LMDB cannot open a file twice in a process"
     case "namespace":
-      return `${who} has had it open in another PID namespace (another container)${since}. LMDB tells its readers ` +
-        "apart by process ids, which mean nothing across PID namespaces. Run both programs in one PID namespace " +
+      return `${who} has had it open in another PID namespace (another container)${since}. LMDB identifies readers ` +
+        "by process ids, which are valid only within a PID namespace. Run both programs in one PID namespace " +
         "(docker run --pid=container:NAME, or shareProcessNamespace in Kubernetes), or one after the other"
     case "opening":
-      return "another process is just opening it, growing it or writing to it, or was stopped while it did" +
+      return "another process is opening it, growing it or writing to it, or was stopped while it did" +
         (holder === undefined ? "" : `; ${who} has had it open${since}`)
     case "writing":
       return `${who} has had it open for writing${since}. ${adviceOf(holder, opener)}. ` +
@@ -100,7 +100,7 @@ const toHolder = ({ host, processId, readOnly, shared, since }: Line): StoreHold
   readOnly
 })
 
-/** The error of a program that has waited long enough. */
+/** The error of a store that is still open elsewhere after the time to wait. */
 export const refusal = (conflict: Conflict, opener: Opener): OpenFailed => {
   const [holder] = conflict.holders
   return new OpenFailed({

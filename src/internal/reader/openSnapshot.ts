@@ -2,7 +2,7 @@
  * A snapshot of a store: what LMDB had at one moment, read through the writes that were pending
  * then.
  */
-import type { Reader } from "../../Engine.ts"
+import type { Reader } from "../../Backend.ts"
 
 /** The state of a store at one moment, pending writes included. */
 export interface OpenSnapshot {

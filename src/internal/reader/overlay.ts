@@ -1,16 +1,22 @@
 /**
  * Reads through writes: what was written stands in front of what it was written over.
  */
-import * as Result from "effect/Result"
-import type { KeyRange, RangePart, RangeRequest, Reader } from "../../Engine.ts"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Reader } from "../../Backend.ts"
+import type { KeyRange, RangePart, RangeRequest, Reader as EngineReader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import type { PendingEntry, Writes } from "../buffer/writeSet.ts"
+import * as Settled from "../settled.ts"
 
 type Records = RangePart["records"]
 
 const noBytes = new Uint8Array(0)
 
 const nothing: RangePart = { records: [], rest: undefined }
+
+const none = Exit.succeed(undefined)
 
 /** What of a range was read, when `rest` is left of it. */
 export const readOf = (request: RangeRequest, rest: KeyRange | undefined): KeyRange => {
@@ -41,37 +47,83 @@ const merge = (records: Records, writes: ReadonlyArray<PendingEntry>, { reverse,
   return merged
 }
 
-/** Reads through writes. A part of a range may have more records than were asked for. */
-export const over = (writes: Writes, base: Reader): Reader => ({
-  get: (database, key) => {
-    const write = writes.get(database, key)
-    if (write !== undefined) return Result.succeed(write ?? undefined)
-    return writes.isCleared(database) ? Result.succeed(undefined) : base.get(database, key)
-  },
-  has: (database, key) => {
-    const write = writes.get(database, key)
-    if (write !== undefined) return Result.succeed(write !== null)
-    return writes.isCleared(database) ? Result.succeed(false) : base.has(database, key)
-  },
-  read: (database, request) => {
-    const part = writes.isCleared(database) ? Result.succeed(nothing) : base.read(database, request)
-    if (Result.isFailure(part)) return part
-    const { records, rest } = part.success
-    const done = writes.range(database, readOf(request, rest))
-    return Result.succeed({ records: merge(records, done, request), rest })
-  },
-  count: (database) => {
-    const isCleared = writes.isCleared(database)
-    const stored = isCleared ? Result.succeed(0) : base.count(database)
-    if (Result.isFailure(stored)) return stored
-    let count = stored.success
-    for (const [key, write] of writes.entriesOf(database)) {
-      const isStored: Result.Result<boolean, EngineFailure> = isCleared
-        ? Result.succeed(false)
-        : base.has(database, key)
-      if (Result.isFailure(isStored)) return Result.fail(isStored.failure)
-      count += (write === null ? 0 : 1) - (isStored.success ? 1 : 0)
-    }
-    return Result.succeed(count)
+/**
+ * Counts the records of a database: those of the base, and what the writes add to them and take from them. A base that
+ * answers later must be a snapshot: it is asked twice.
+ */
+const countOver = (writes: Writes, base: Reader, database: string): Effect.Effect<number, EngineFailure> => {
+  const isCleared = writes.isCleared(database)
+  const keys: Array<ByteString> = []
+  let values = 0
+  for (const [key, write] of writes.entriesOf(database)) {
+    keys.push(key)
+    if (write !== null) values++
   }
-})
+  if (isCleared) return Exit.succeed(values)
+  return Settled.flatMap(base.count(database), (stored) =>
+    Settled.map(
+      base.getMany(database, keys, () => true),
+      (found) => found.reduce((count, isStored) => isStored === true ? count - 1 : count, stored + values)
+    ))
+}
+
+/** Decodes what the writes have, and reads the rest in one call. */
+const getManyOver = <A>(
+  writes: Writes,
+  base: Reader,
+  database: string,
+  keys: ReadonlyArray<ByteString>,
+  decode: (bytes: Uint8Array, at: number) => A
+): Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure> => {
+  const values: Array<A | undefined> = []
+  const missing: Array<number> = []
+  const missingKeys: Array<ByteString> = []
+  const isCleared = writes.isCleared(database)
+  for (const key of keys) {
+    const write = writes.get(database, key)
+    if (write === undefined && !isCleared) {
+      missing.push(values.length)
+      missingKeys.push(key)
+    }
+    values.push(write === undefined || write === null ? undefined : decode(write, values.length))
+  }
+  if (missing.length === 0) return Exit.succeed(values)
+  return Settled.map(
+    base.getMany(database, missingKeys, (bytes, number) => decode(bytes, missing[number] ?? number)),
+    (found) => {
+      if (found.length === keys.length) return found
+      let number = 0
+      for (const at of missing) values[at] = found[number++]
+      return values
+    }
+  )
+}
+
+/** Reads through writes. A part of a range may have more records than were asked for. */
+export function over(writes: Writes, base: EngineReader): EngineReader
+export function over(writes: Writes, base: Reader): Reader
+export function over(writes: Writes, base: Reader): Reader {
+  return {
+    get: (database, key, decode) => {
+      const write = writes.get(database, key)
+      if (write !== undefined) return write === null ? none : Exit.succeed(decode(write))
+      return writes.isCleared(database) ? none : base.get(database, key, decode)
+    },
+    getMany: (database, keys, decode) => getManyOver(writes, base, database, keys, decode),
+    has: (database, key) => {
+      const write = writes.get(database, key)
+      if (write !== undefined) return Exit.succeed(write !== null)
+      return writes.isCleared(database) ? Exit.succeed(false) : base.has(database, key)
+    },
+    read: (database, request) => {
+      const part = writes.isCleared(database) ? Exit.succeed(nothing) : base.read(database, request)
+      // A commit may end while the base reads, and the buffer gives up its writes then.
+      const upper = Settled.isEnded(part) ? writes : writes.freeze()
+      return Settled.map(part, ({ records, rest }) => ({
+        records: merge(records, upper.range(database, readOf(request, rest)), request),
+        rest
+      }))
+    },
+    count: (database) => countOver(writes, base, database)
+  }
+}

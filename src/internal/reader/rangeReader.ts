@@ -1,9 +1,12 @@
 /**
  * Reads a range part by part.
  */
-import * as Result from "effect/Result"
-import type { KeyRange, RangePart, Reader } from "../../Engine.ts"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Reader } from "../../Backend.ts"
+import type { KeyRange, RangePart } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import * as Settled from "../settled.ts"
 
 /** How a range is read. */
 export interface ReadOptions extends KeyRange {
@@ -17,8 +20,8 @@ export interface ReadOptions extends KeyRange {
 /** Keys with the bytes of their values, empty where values are not read. */
 export type Part = RangePart["records"]
 
-/** Reads the next part of a range; `undefined` when there is none. */
-export type RangeReader = () => Result.Result<Part | undefined, EngineFailure>
+/** Reads the next part of a range; `undefined` when there is none. Call it again only after the effect has ended. */
+export type RangeReader = () => Effect.Effect<Part | undefined, EngineFailure>
 
 // Some tenths of a millisecond of work, and no more memory than a batch.
 const partRecords = 256
@@ -40,15 +43,18 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
   }
 
   return () => {
-    if (given < records.length) return Result.succeed(give())
-    if (rest === undefined) return Result.succeed(undefined)
+    if (given < records.length) return Exit.succeed(give())
+    if (rest === undefined) return Exit.succeed(undefined)
     const maxRecords = isHidden ? partRecords : Math.min(partRecords, wanted())
-    const part = reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes })
-    if (Result.isFailure(part)) return Result.fail(part.failure)
-    ;({ records, rest } = part.success)
-    // Pending deletions hide what there is: to look for so few again could take very many parts.
-    isHidden = records.length < maxRecords
-    given = 0
-    return Result.succeed(give())
+    return Settled.map(
+      reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes }),
+      (part) => {
+        ;({ records, rest } = part)
+        // Pending deletions hide what there is: to look for so few again could take very many parts.
+        isHidden = records.length < maxRecords
+        given = 0
+        return give()
+      }
+    )
   }
 }

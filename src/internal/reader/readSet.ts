@@ -1,31 +1,29 @@
 /**
- * What a transaction has read, so that it can be told whether it would read the same
- * again.
+ * The read set of a transaction: what it has read, as data, and whether it would read the same again.
  *
- * What was read is kept as fingerprints: of a range, one for each part, whatever its
- * size. A range that was read holds as a whole, so that a record which somebody adds
- * to it is noticed too.
+ * The set keeps fingerprints of values, and one digest for each part of a range, whatever its size. A
+ * range is checked as a whole, so that a record which another fiber adds to it is found too.
  */
-import * as Result from "effect/Result"
+import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
-import type { KeyRange, RangePart, RangeRequest, Reader } from "../../Engine.ts"
+import type { Read, Reader } from "../../Backend.ts"
+import type { RangePart, RangeRequest } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { fromBytes } from "../../Key.ts"
-import type { EngineFailure } from "../../StoreError.ts"
 import { qualifiedKey } from "../buffer/writeSet.ts"
 import { ownBytes } from "../engineBytes.ts"
+import * as Settled from "../settled.ts"
 import { readOf } from "./overlay.ts"
 import * as RangeReader from "./rangeReader.ts"
 
 type Records = RangePart["records"]
 
 /** What was read: nothing, or bytes. Short ones stand for themselves. */
-type Fingerprint = string | undefined
+export type Fingerprint = string | undefined
 
 const longestPlain = 64
 
-const fingerprint = (bytes: Uint8Array | undefined): Fingerprint => {
-  if (bytes === undefined) return undefined
+const fingerprint = (bytes: Uint8Array): string => {
   const own = ownBytes(bytes)
   return own.length <= longestPlain ? `=${fromBytes(own)}` : createHash("sha256").update(own).digest("base64")
 }
@@ -52,25 +50,24 @@ class RecordsDigest {
   }
 }
 
-interface RangeRead {
-  readonly database: string
-  readonly range: KeyRange
-  readonly values: boolean
-  readonly digest: string
-}
+type RangeRead = Extract<Read, { readonly _tag: "Range" }>
 
 /** What a transaction has read. */
-export class ReadSet {
+export class ReadSet implements Iterable<Read> {
   readonly #values = new Map<string, Map<ByteString, Fingerprint>>()
   readonly #existence = new Map<string, Map<ByteString, boolean>>()
   readonly #counts = new Map<string, number>()
   readonly #ranges: Array<RangeRead> = []
-  /** Whether the same thing was read twice with different results: then it never holds. */
   #isTorn = false
 
+  /** Whether the same thing was read twice with different results: no commit can be made from that. */
+  get isTorn(): boolean {
+    return this.#isTorn
+  }
+
   /** Takes down what was read under a key. */
-  addValue(database: string, key: ByteString, bytes: Uint8Array | undefined): void {
-    this.#add(this.#values, database, key, fingerprint(bytes))
+  addValue(database: string, key: ByteString, read: Fingerprint): void {
+    this.#add(this.#values, database, key, read)
   }
 
   /** Takes down whether there was a value. */
@@ -88,7 +85,13 @@ export class ReadSet {
   addRange(database: string, request: RangeRequest, { records, rest }: RangePart): void {
     const digest = new RecordsDigest()
     digest.add(request.reverse ? records.toReversed() : records)
-    this.#ranges.push({ database, range: readOf(request, rest), values: request.values, digest: digest.end() })
+    this.#ranges.push({
+      _tag: "Range",
+      database,
+      range: readOf(request, rest),
+      values: request.values,
+      digest: digest.end()
+    })
   }
 
   /** What it has read, by name: keys, and databases of which it has read a range or the size. */
@@ -102,31 +105,15 @@ export class ReadSet {
     for (const { database } of this.#ranges) yield database
   }
 
-  /** Whether all of it would be read again. */
-  holds(present: Reader): Result.Result<boolean, EngineFailure> {
-    if (this.#isTorn) return Result.succeed(false)
+  *[Symbol.iterator](): IterableIterator<Read> {
     for (const [database, keys] of this.#values) {
-      for (const [key, was] of keys) {
-        const is = present.get(database, key)
-        if (Result.isFailure(is)) return Result.fail(is.failure)
-        if (fingerprint(is.success) !== was) return Result.succeed(false)
-      }
+      for (const [key, read] of keys) yield { _tag: "Value", database, key, fingerprint: read }
     }
     for (const [database, keys] of this.#existence) {
-      for (const [key, existed] of keys) {
-        const exists = present.has(database, key)
-        if (Result.isFailure(exists) || exists.success !== existed) return Result.map(exists, () => false)
-      }
+      for (const [key, exists] of keys) yield { _tag: "Existence", database, key, exists }
     }
-    for (const [database, was] of this.#counts) {
-      const is = present.count(database)
-      if (Result.isFailure(is) || is.success !== was) return Result.map(is, () => false)
-    }
-    for (const read of this.#ranges) {
-      const digest = digestOf(present, read)
-      if (Result.isFailure(digest) || digest.success !== read.digest) return Result.map(digest, () => false)
-    }
-    return Result.succeed(true)
+    for (const [database, count] of this.#counts) yield { _tag: "Count", database, count }
+    yield* this.#ranges
   }
 
   #add<A>(databases: Map<string, Map<ByteString, A>>, database: string, key: ByteString, value: A): void {
@@ -137,13 +124,98 @@ export class ReadSet {
   }
 }
 
-const digestOf = (present: Reader, { database, range, values }: RangeRead): Result.Result<string, EngineFailure> => {
+const digestOf = Effect.fnUntracedEager(function*(present: Reader, { database, range, values }: RangeRead) {
   const read = RangeReader.make(present, database, { ...range, reverse: false, values })
   const digest = new RecordsDigest()
   for (;;) {
-    const part = read()
-    if (Result.isFailure(part)) return Result.fail(part.failure)
-    if (part.success === undefined) return Result.succeed(digest.end())
-    digest.add(part.success)
+    const part = yield* read()
+    if (part === undefined) return digest.end()
+    digest.add(part)
   }
+})
+
+/** Values that are read again in one call: those of one database. */
+interface ValueReads {
+  readonly keys: Array<ByteString>
+  readonly fingerprints: Array<Fingerprint>
 }
+
+/** Sorts what was read: values by their databases, and the rest. */
+const grouped = (reads: Iterable<Read>) => {
+  const values = new Map<string, ValueReads>()
+  const others: Array<Exclude<Read, { readonly _tag: "Value" }>> = []
+  for (const read of reads) {
+    if (read._tag !== "Value") {
+      others.push(read)
+      continue
+    }
+    let ofDatabase = values.get(read.database)
+    if (ofDatabase === undefined) values.set(read.database, ofDatabase = { keys: [], fingerprints: [] })
+    ofDatabase.keys.push(read.key)
+    ofDatabase.fingerprints.push(read.fingerprint)
+  }
+  return { values, others }
+}
+
+/** Whether all of it would be read again. Ends at once where every read does. */
+export const validate = Effect.fnUntracedEager(function*(reads: Iterable<Read>, present: Reader) {
+  const { others, values } = grouped(reads)
+  for (const [database, { fingerprints, keys }] of values) {
+    const found = yield* present.getMany(database, keys, fingerprint)
+    if (found.some((read, at) => read !== fingerprints[at])) return false
+  }
+  for (const read of others) {
+    switch (read._tag) {
+      case "Existence":
+        if ((yield* present.has(read.database, read.key)) !== read.exists) return false
+        break
+      case "Count":
+        if ((yield* present.count(read.database)) !== read.count) return false
+        break
+      case "Range":
+        if ((yield* digestOf(present, read)) !== read.digest) return false
+    }
+  }
+  return true
+})
+
+/** Reads through a reader, and takes down what was read. */
+export const recorded = (reader: Reader, reads: ReadSet): Reader => ({
+  get: (database, key, decode) => {
+    let read: Fingerprint
+    const found = reader.get(database, key, (bytes) => {
+      read = fingerprint(bytes)
+      return decode(bytes)
+    })
+    return Settled.map(found, (value) => {
+      reads.addValue(database, key, read)
+      return value
+    })
+  },
+  getMany: (database, keys, decode) => {
+    const read = new Map<number, string>()
+    const found = reader.getMany(database, keys, (bytes, at) => {
+      read.set(at, fingerprint(bytes))
+      return decode(bytes, at)
+    })
+    return Settled.map(found, (values) => {
+      for (const [at, key] of keys.entries()) reads.addValue(database, key, read.get(at))
+      return values
+    })
+  },
+  has: (database, key) =>
+    Settled.map(reader.has(database, key), (exists) => {
+      reads.addExistence(database, key, exists)
+      return exists
+    }),
+  read: (database, request) =>
+    Settled.map(reader.read(database, request), (part) => {
+      reads.addRange(database, request, part)
+      return part
+    }),
+  count: (database) =>
+    Settled.map(reader.count(database), (count) => {
+      reads.addCount(database, count)
+      return count
+    })
+})

@@ -6,13 +6,13 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { CommittedChanges, Subscription } from "../../Backend.ts"
 import type { Change } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import { contains } from "../../Range.ts"
 import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
-import type { CommittedChanges, Subscription } from "../commit/changeFeed.ts"
-import type { Holder, StoreAccess } from "./storeAccess.ts"
+import { contains } from "../key/keyRange.ts"
+import * as StoreAccess from "./storeAccess.ts"
 
 /** Enough for a hundred full batches. */
 const defaultCapacity = 100_000
@@ -33,8 +33,7 @@ export const decodingOwn = <V, Key, R>(
 
 /** Makes a stream of changes from when it starts until the store closes. */
 export const make = <K, V, KE, VE, R>(
-  { core: { changes }, onReleased }: Holder,
-  { enter }: StoreAccess,
+  access: StoreAccess.StoreAccess,
   { capacity, database, decodeKey, decodeValue, range }: ChangeStreamOptions<K, V, KE, VE, R>
 ): Stream.Stream<Change<K, V, VE, R>, KE | ChangesMissed | Closed, R> => {
   const toChanges = Effect.fnUntraced(function*({ isCleared, transactionId, writes }: CommittedChanges) {
@@ -61,7 +60,8 @@ export const make = <K, V, KE, VE, R>(
   }
 
   const subscribe = Effect.fnUntraced(function*(): Effect.fn.Return<Subscription, never, Scope.Scope> {
-    const subscription = yield* changes.subscribe({
+    const { core: { backend }, onReleased } = access.handle
+    const subscription = yield* backend.subscribe({
       database,
       contains: (key) => contains(range, key),
       capacity: capacity ?? defaultCapacity
@@ -74,6 +74,9 @@ export const make = <K, V, KE, VE, R>(
   })
 
   return Stream.unwrap(
-    enter(() => Effect.map(subscribe(), (subscription) => Stream.fromPull(Effect.succeed(pullFrom(subscription)))))
+    StoreAccess.enter(
+      access,
+      () => Effect.map(subscribe(), (subscription) => Stream.fromPull(Effect.succeed(pullFrom(subscription))))
+    )
   )
 }

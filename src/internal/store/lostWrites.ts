@@ -4,18 +4,18 @@
 import { type ByteString, toBytes } from "../../Key.ts"
 import { type CommitError, EngineFailure, MapFull } from "../../StoreError.ts"
 import { recordsDatabase } from "../databases.ts"
-import type { Holder } from "./storeAccess.ts"
+import type { StoreHandle } from "./storeAccess.ts"
 
 /** A message stays readable with this many keys in it. */
 const mostShown = 10
 
 /** Adds the keys that are lost to the error of the last commit. The buffer still holds their writes. */
 export const withLostWrites =
-  ({ core: { buffer, shownKeys }, keys, options: { path } }: Omit<Holder, "isClosed" | "onReleased">) =>
+  ({ core: { backend, shownKeys }, keys, options: { path } }: Omit<StoreHandle, "isClosed" | "onReleased">) =>
   (error: CommitError): CommitError => {
     const shown: Array<string> = []
     let count = 0
-    for (const [database, key] of buffer.active.writes) {
+    for (const [database, key] of backend.pendingWrites()) {
       const show = database === recordsDatabase
         ? (record: ByteString): string => keys.show(toBytes(record))
         : shownKeys.get(database)

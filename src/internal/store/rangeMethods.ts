@@ -1,46 +1,64 @@
 /**
- * The methods of a store that read ranges, and its changes, for one of its holders.
+ * The methods of a store that read ranges, and its changes, for one handle.
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Change, ChangesOptions } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import { type ByteString, type Key, toBytes } from "../../Key.ts"
-import { type Range, type StreamRange, toKeyRange } from "../../Range.ts"
+import type { Range, StreamRange } from "../../Range.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
+import { toKeyRange } from "../key/keyRange.ts"
+import * as Settled from "../settled.ts"
 import * as ChangeStream from "./changeStream.ts"
 import * as RecordStream from "./recordStream.ts"
-import type { Holder, StoreAccess } from "./storeAccess.ts"
+import * as StoreAccess from "./storeAccess.ts"
 
 type ReadError = KeyEncoding | Closed | EngineFailure
 
 /** Turns a record into what a stream gives. */
-type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Result.Result<A, E>
+type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Effect.Effect<A, E>
 
+/** Projects the records of a part, some of which have to wait. */
+const projectRest = Effect.fnUntraced(function*<A, E>(
+  items: Array<A>,
+  part: ReadonlyArray<RecordStream.StoredRecord>,
+  project: Project<A, E>
+): Effect.fn.Return<RecordStream.Converted<A, E>> {
+  for (const [key, bytes] of part.slice(items.length)) {
+    const exit = yield* Effect.exit(project(key, bytes))
+    if (Exit.isFailure(exit)) return { items, failed: Exit.failCause(exit.cause) }
+    items.push(exit.value)
+  }
+  return { items }
+})
+
+/** Projects the records of a part, at once as long as none has to wait. */
 const projectAll = <A, E>(
   part: ReadonlyArray<RecordStream.StoredRecord>,
   project: Project<A, E>
-): RecordStream.Converted<A, E> => {
+): Effect.Effect<RecordStream.Converted<A, E>> => {
   const items: Array<A> = []
   for (const [key, bytes] of part) {
     const projected = project(key, bytes)
-    if (Result.isFailure(projected)) return { items, failed: { error: projected.failure } }
-    items.push(projected.success)
+    if (!Settled.isEnded(projected)) return projectRest(items, part, project)
+    if (Exit.isFailure(projected)) return Effect.succeed({ items, failed: Exit.failCause(projected.cause) })
+    items.push(projected.value)
   }
-  return { items }
+  return Effect.succeed({ items })
 }
 
-const bytesOf: Project<Uint8Array, never> = (key) => Result.succeed(toBytes(key))
+const bytesOf: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
 
-/** Makes the methods of one holder. */
-export const make = (holder: Holder, access: StoreAccess) => {
-  const { keys } = holder
-  const { decode } = access
-  const open = RecordStream.make(holder, access)
+/** Makes the methods of one handle. */
+export const make = (access: StoreAccess.StoreAccess) => {
+  const { keys } = access.handle
+  const decode: Project<unknown, ValueDecoding<Key> | EngineFailure> = (key, bytes) =>
+    StoreAccess.decode(access, key, bytes)
 
   const checkedRange = (
     range: StreamRange,
@@ -58,30 +76,25 @@ export const make = (holder: Holder, access: StoreAccess) => {
     checks = CallArguments.streamChecks
   ): Stream.Stream<A, E | ReadError> =>
     Stream.unwrap(
-      access.enter(() =>
+      StoreAccess.enter(access, () =>
         Effect.flatMap(checkedRange(range, checks), (keyRange) => {
           const project = projectOf()
           return Effect.map(
-            open({ ...range, ...keyRange, database: recordsDatabase, values }, RecordStream.itself),
+            RecordStream.open(
+              access,
+              { ...range, ...keyRange, database: recordsDatabase, values },
+              RecordStream.itself
+            ),
             (pull) =>
-              Stream.fromPull(
-                Effect.succeed(RecordStream.converting(pull, (part) => Effect.succeed(projectAll(part, project))))
-              )
+              Stream.fromPull(Effect.succeed(RecordStream.converting(pull, (part) => projectAll(part, project))))
           )
-        })
-      )
+        }))
     )
 
   const withValue =
     <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding<Key> | EngineFailure> =>
-    (
-      key,
-      bytes
-    ) => {
-      const name = nameOf(key, bytes)
-      if (Result.isFailure(name)) return Result.fail(name.failure)
-      return Result.map(decode(key, bytes), (value) => [name.success, value])
-    }
+    (key, bytes) =>
+      Settled.flatMap(nameOf(key, bytes), (name) => Settled.map(decode(key, bytes), (value) => [name, value] as const))
 
   type BytesKeys = StreamRange & { readonly decodeKeys: false }
   type TextKeys = StreamRange & { readonly decodeKeys?: true | undefined }
@@ -89,7 +102,7 @@ export const make = (holder: Holder, access: StoreAccess) => {
 
   /** What a key is given as. Reads the range only after it was checked. */
   const nameOf = ({ decodeKeys }: AnyKeys): Project<string | Uint8Array, KeyEncoding> =>
-    decodeKeys === false ? bytesOf : keys.decode
+    decodeKeys === false ? bytesOf : (key) => Effect.fromResult(keys.decode(key))
 
   function keysIn(range: BytesKeys): Stream.Stream<Uint8Array, ReadError>
   function keysIn(range?: TextKeys): Stream.Stream<string, ReadError>
@@ -111,15 +124,15 @@ export const make = (holder: Holder, access: StoreAccess) => {
     Stream.runCount(stream(range, false, () => bytesOf, CallArguments.rangeChecks))
 
   const deleteRange = (range: Range) =>
-    access.enterToWrite((transaction): Effect.Effect<number, ReadError | CommitError> => {
+    StoreAccess.enterToWrite(access, (transaction): Effect.Effect<number, ReadError | CommitError> => {
       const refused = CallArguments.emptyPrefix(range)
       if (refused !== undefined) return Effect.fail(refused)
       return Effect.flatMap(
-        Stream.runCollect(stream(range, false, () => Result.succeed, CallArguments.rangeChecks)),
+        Stream.runCollect(stream(range, false, () => Exit.succeed, CallArguments.rangeChecks)),
         (unwanted) => {
           const writes = new WriteSet()
           for (const key of unwanted) writes.set(recordsDatabase, key, null)
-          return Effect.as(access.writeAll(transaction, writes), unwanted.length)
+          return Effect.as(StoreAccess.writeAll(access, transaction, writes), unwanted.length)
         }
       )
     })
@@ -137,13 +150,13 @@ export const make = (holder: Holder, access: StoreAccess) => {
     const subscribe = Effect.suspend(() => {
       const { capacity, decodeKeys, ...range } = options
       return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
-        ChangeStream.make(holder, access, {
+        ChangeStream.make(access, {
           database: recordsDatabase,
           range: keyRange,
           capacity,
           decodeKey: (key): Effect.Effect<string | Uint8Array, KeyEncoding> =>
             decodeKeys === false ? Effect.succeed(toBytes(key)) : Effect.fromResult(keys.decode(key)),
-          decodeValue: (key, bytes) => ChangeStream.decodingOwn(Effect.fromResult(decode(key, bytes)))
+          decodeValue: (key, bytes) => ChangeStream.decodingOwn(decode(key, bytes))
         }))
     })
     return Stream.unwrap(

@@ -8,15 +8,19 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { KeyRange, Reader } from "../../Engine.ts"
+import type { Reader } from "../../Backend.ts"
+import type { KeyRange } from "../../Engine.ts"
 import type { StreamRange } from "../../Range.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
+import * as Settled from "../settled.ts"
 import type { Transaction } from "../transaction/transaction.ts"
-import type { Holder, StoreAccess } from "./storeAccess.ts"
+import * as StoreAccess from "./storeAccess.ts"
+
+type Access = StoreAccess.StoreAccess
 
 /** A key with the bytes of its value, empty where values are not read. */
 export type StoredRecord = RangeReader.Part[number]
@@ -24,8 +28,11 @@ export type StoredRecord = RangeReader.Part[number]
 /** Gives the next of what a stream reads. */
 export type RecordPull<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, Closed | EngineFailure>
 
-/** Finds what belongs to a record, in the same moment; `undefined` leaves it out. */
-export type Resolve<A> = (record: StoredRecord, reader: Reader) => Result.Result<A | undefined, EngineFailure>
+/** Finds what belongs to each record of a part, in the same moment; `undefined` leaves a record out. */
+export type Resolve<A> = (
+  part: ReadonlyArray<StoredRecord>,
+  reader: Reader
+) => Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure>
 
 /** What of a range is read, and how. */
 export type RecordStreamOptions =
@@ -59,13 +66,13 @@ const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
   }
 }
 
-/** The record itself. */
-export const itself: Resolve<StoredRecord> = Result.succeed
+/** The records themselves. */
+export const itself: Resolve<StoredRecord> = Exit.succeed
 
 /** What a part was converted to: up to the first that fails. */
 export interface Converted<B, E> {
   readonly items: ReadonlyArray<B>
-  readonly failed?: { readonly error: E } | undefined
+  readonly failed?: Exit.Exit<never, E> | undefined
 }
 
 /** Converts what is pulled, part by part. What comes before an item that fails is given first. */
@@ -75,7 +82,7 @@ export const converting = <A, B, E, R>(
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<B>, E | Closed | EngineFailure, void, R> => {
   let failed: Converted<B, E>["failed"]
   const pullOrFail = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, E | Closed | EngineFailure> =>
-    failed === undefined ? pull : Effect.fail(failed.error)
+    failed === undefined ? pull : failed
   )
   const next: Pull.Pull<Arr.NonEmptyReadonlyArray<B>, E | Closed | EngineFailure, void, R> = Effect.flatMap(
     Effect.flatMap(pullOrFail, convert),
@@ -87,83 +94,91 @@ export const converting = <A, B, E, R>(
   return next
 }
 
-/** Opens the streams of one holder. */
-export type OpenRecords = ReturnType<typeof make>
-
-/** Makes what opens the streams of one holder. */
-export const make = ({ core, isClosed }: Holder, { closed, ended, enter, readLive, whenReadable }: StoreAccess) => {
-  const checkOpen = Effect.suspend(() => isClosed() ? closed : Effect.void)
-
-  const openSnapshot: Effect.Effect<Source, Closed | EngineFailure, Scope.Scope> = Effect.andThen(
-    core.beforeSnapshot,
-    readLive(() =>
+/** The snapshot of a stream, released with its scope. */
+const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFailure, Scope.Scope> => {
+  const { core, isClosed } = access.handle
+  return Effect.andThen(
+    core.backend.beforeSnapshot,
+    StoreAccess.readLive(access, () =>
       Effect.acquireRelease(
-        Effect.suspend(() => Effect.fromResult(core.openSnapshot())),
+        Effect.suspend(core.openSnapshot),
         (opened) => Effect.sync(opened.release)
-      )
-    )
+      ))
   ).pipe(
     Effect.map(({ isReleased, reader }) => ({
       reader,
-      check: Effect.suspend(() => isClosed() || isReleased() ? closed : Effect.void)
+      check: Effect.suspend(() => isClosed() || isReleased() ? access.closed : Effect.void)
     }))
   )
-
-  /** The store as it is each time that a part is read. */
-  const openLive: Effect.Effect<Source, Closed | EngineFailure> = readLive((reader) =>
-    Effect.succeed({ reader, check: checkOpen })
-  )
-
-  const openInside = (transaction: Transaction): Effect.Effect<Source> =>
-    Effect.sync(() => ({
-      reader: transaction.freeze(),
-      check: Effect.andThen(checkOpen, Effect.suspend(() => transaction.isOpen() ? Effect.void : ended))
-    }))
-
-  const pullFrom = <A>(
-    { check, reader }: Source,
-    options: RecordStreamOptions,
-    resolve: Resolve<A>
-  ): RecordPull<A> => {
-    const { database, from, reverse, to, values } = options
-    const cut = makeCut(options)
-    const read = RangeReader.make(reader, database, { from, to, values, reverse: reverse === true, wanted: cut.wanted })
-    const readPart = (): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> => {
-      const part = read()
-      if (Result.isFailure(part)) return Effect.fail(part.failure)
-      if (part.success === undefined) return Cause.done()
-      const found: Array<A> = []
-      for (const record of cut.apply(part.success)) {
-        const resolved = resolve(record, reader)
-        if (Result.isFailure(resolved)) return Effect.fail(resolved.failure)
-        if (resolved.success !== undefined) found.push(resolved.success)
-      }
-      return Effect.succeed(found)
-    }
-    const readNext = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> =>
-      cut.isDone() ? Cause.done() : whenReadable(() => Effect.flatMap(check, readPart))
-    )
-    let isFirst = true
-    const yieldBetween = Effect.suspend(() => {
-      if (!isFirst) return Effect.yieldNow
-      isFirst = false
-      return Effect.void
-    })
-    const next: RecordPull<A> = yieldBetween.pipe(
-      Effect.andThen(readNext),
-      Effect.flatMap((found) => Arr.isReadonlyArrayNonEmpty(found) ? Effect.succeed(found) : next)
-    )
-    return next
-  }
-
-  return <A>(
-    options: RecordStreamOptions,
-    resolve: Resolve<A>
-  ): Effect.Effect<RecordPull<A>, Closed | EngineFailure, Scope.Scope> =>
-    enter((transaction) =>
-      Effect.map(
-        transaction !== undefined ? openInside(transaction) : options.snapshot === false ? openLive : openSnapshot,
-        (source) => pullFrom(source, options, resolve)
-      )
-    )
 }
+
+const checkOpen = (access: Access): Effect.Effect<void, Closed> =>
+  Effect.suspend(() => StoreAccess.refusal(access) ?? Effect.void)
+
+/** The store as it is each time that a part is read. */
+const openLive = (access: Access): Effect.Effect<Source, Closed | EngineFailure> =>
+  StoreAccess.readLive(access, (reader) => Effect.succeed({ reader, check: checkOpen(access) }))
+
+const openInside = (access: Access, transaction: Transaction): Effect.Effect<Source> =>
+  Effect.sync(() => ({
+    reader: transaction.freeze(),
+    check: Effect.andThen(
+      checkOpen(access),
+      Effect.suspend(() => transaction.isOpen() ? Effect.void : access.ended)
+    )
+  }))
+
+/** Finds what belongs to the records of a part. */
+const resolveAll = <A>(
+  part: RangeReader.Part,
+  reader: Reader,
+  resolve: Resolve<A>
+): Effect.Effect<ReadonlyArray<A>, EngineFailure> =>
+  Settled.map(resolve(part, reader), (resolved) => resolved.filter((found) => found !== undefined))
+
+const pullFrom = <A>(
+  access: Access,
+  { check, reader }: Source,
+  options: RecordStreamOptions,
+  resolve: Resolve<A>
+): RecordPull<A> => {
+  const { database, from, reverse, to, values } = options
+  const cut = makeCut(options)
+  const read = RangeReader.make(reader, database, { from, to, values, reverse: reverse === true, wanted: cut.wanted })
+  const readPart = (): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> =>
+    Settled.flatMap(
+      read(),
+      (part): Pull.Pull<ReadonlyArray<A>, EngineFailure> =>
+        part === undefined ? Cause.done() : resolveAll(cut.apply(part), reader, resolve)
+    )
+  const readNext = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> =>
+    cut.isDone() ? Cause.done() : StoreAccess.whenReadable(access, () => Effect.flatMap(check, readPart))
+  )
+  let isFirst = true
+  const yieldBetween = Effect.suspend(() => {
+    if (!isFirst) return Effect.yieldNow
+    isFirst = false
+    return Effect.void
+  })
+  const next: RecordPull<A> = yieldBetween.pipe(
+    Effect.andThen(readNext),
+    Effect.flatMap((found) => Arr.isReadonlyArrayNonEmpty(found) ? Effect.succeed(found) : next)
+  )
+  return next
+}
+
+/** Opens a stream in the transaction that the fiber is in, or of the store itself. */
+export const open = <A>(
+  access: Access,
+  options: RecordStreamOptions,
+  resolve: Resolve<A>
+): Effect.Effect<RecordPull<A>, Closed | EngineFailure, Scope.Scope> =>
+  StoreAccess.enter(access, (transaction) =>
+    Effect.map(
+      transaction !== undefined
+        ? openInside(access, transaction)
+        : options.snapshot === false
+        ? openLive(access)
+        : openSnapshot(access),
+      (source) => pullFrom(access, source, options, resolve)
+    ))

@@ -1,51 +1,179 @@
 /**
- * How the methods of a store and of its collections read and write, for one of its
- * holders: in the transaction that the calling fiber is in, or else through the buffer.
+ * How the methods of a store and of its collections read and write, for one handle: in the transaction
+ * that the calling fiber is in, or on the backend.
  *
- * A call looks first at what may be in its way: a closed store or an ended transaction,
- * a read-only store, an environment that is being resized, a full buffer. JavaScript
- * between two suspensions is a step of its own, so that nothing else takes a permit.
+ * A call looks first at what may be in its way: a closed store or an ended transaction, a read-only store,
+ * a file that is being resized. JavaScript between two suspensions is a step of its own, so that
+ * nothing else takes a permit.
  */
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
-import type { Reader, Write } from "../../Engine.ts"
-import { type ByteString, type Key, type KeyCodec, toBytes } from "../../Key.ts"
-import { Closed, type CommitError, type EngineFailure, ReadOnly, type ValueDecoding } from "../../StoreError.ts"
-import type { WriteSet } from "../buffer/writeSet.ts"
-import * as Admission from "../commit/admission.ts"
-import * as CommitQueue from "../commit/commitQueue.ts"
-import { type AtomicBatch, conditional, type Step, stepBatch } from "../commit/groupCommit.ts"
-import * as PendingWrites from "../commit/pendingWrites.ts"
+import type { CommitRequest, Reader, Step } from "../../Backend.ts"
+import type { Write } from "../../Engine.ts"
+import { type ByteString, type Key, toBytes } from "../../Key.ts"
+import {
+  Closed,
+  type CommitError,
+  type EngineFailure,
+  ReadOnly,
+  type ShownKey,
+  type ValueDecoding
+} from "../../StoreError.ts"
+import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
+import type { KeyCodec } from "../key/keyCodec.ts"
+import * as Settled from "../settled.ts"
 import { currentOf, type Transaction } from "../transaction/transaction.ts"
-import type { StoreCore } from "./openStore.ts"
+import type { OpenStore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
-/** A holder of an open store. */
-export interface Holder {
-  readonly core: StoreCore
-  /** The options that this holder has given. Other holders may have given others, where that is allowed. */
+/** One handle on an open store. */
+export interface StoreHandle {
+  readonly core: OpenStore
+  /** The options that this handle was opened with. Others may have been given other options, where that is allowed. */
   readonly options: ResolvedOptions
-  /** Encodes keys, and shows them as this holder wants. */
+  /** Encodes keys, and shows them as the options of this handle say. */
   readonly keys: KeyCodec
   readonly isClosed: () => boolean
-  /** Calls back when the hold was given up; gives what takes that back. */
+  /** Calls the listener when the handle is released; gives what takes that back. */
   readonly onReleased: (listener: () => void) => () => void
 }
 
-/** What came of an attempt, or what it has to wait for before the next. */
-type Attempt<A, E> = { readonly result: Result.Result<A, E> } | { readonly wait: Effect.Effect<void, E> }
+/** What a step of reading and writing does. It may run again: only its last run counts. */
+export type TakeStep<A, E> = (reader: Reader) => Effect.Effect<Step<A>, E>
 
-/** Reads; `flush` says whether what is pending is committed first, unless it answers the question. */
-type StoreRead = <A, E, R>(
+/** How the methods of one handle read and write. */
+export interface StoreAccess {
+  readonly handle: StoreHandle
+  /** Fails because the handle is closed. */
+  readonly closed: Effect.Effect<never, Closed>
+  /** Fails because the transaction has ended. */
+  readonly ended: Effect.Effect<never, Closed>
+}
+
+/** Makes what the methods of one handle begin with. */
+export const make = (handle: StoreHandle): StoreAccess => {
+  const { path } = handle.options
+  return {
+    handle,
+    closed: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" }))),
+    ended: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" })))
+  }
+}
+
+/** Gives what a call fails with once its handle is closed. */
+export const refusal = ({ closed, handle }: StoreAccess): Effect.Effect<never, Closed> | undefined =>
+  handle.isClosed() ? closed : undefined
+
+/** Begins a call, with the transaction that its fiber is in. */
+export const enter = <A, E, R>(
+  { closed, ended, handle }: StoreAccess,
+  use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed, R> =>
+  Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
+    if (handle.isClosed()) return closed
+    const transaction = currentOf(fiber, handle.core)
+    return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
+  })
+
+/** Begins a write. */
+export const enterToWrite = <A, E, R>(
+  self: StoreAccess,
+  use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed | ReadOnly, R> =>
+  enter(self, (transaction): Effect.Effect<A, E | ReadOnly, R> => {
+    const { path, readOnly } = self.handle.options
+    return readOnly ? Effect.fail(new ReadOnly({ path })) : use(transaction)
+  })
+
+// ---------------------------------------------------------------------------
+// reading
+// ---------------------------------------------------------------------------
+
+/**
+ * What a read outside of transactions reads from, where nothing is in its way; otherwise it takes the longer path
+ * through `read`. This is asked for each record, and makes no closure.
+ */
+export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined => {
+  const { core, options } = handle
+  return handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
+      currentOf(fiber, core) !== undefined
+    ? undefined
+    : core.backend.reader
+}
+
+/** Reads after something was waited for. */
+const whenReadableAgain = <A, E, R>(
+  { closed, handle: { core } }: StoreAccess,
+  use: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed, R> =>
+  core.backend.whileReadable(
+    // A read that came before the close is answered, as long as there is something to read from.
+    Effect.suspend((): Effect.Effect<A, E | Closed, R> => core.isOpen() ? use() : closed)
+  )
+
+/** Reads, now or when the file can be read. Decides on that at once: call it inside of an effect. */
+export const whenReadable = <A, E, R>(
+  self: StoreAccess,
+  use: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed, R> => self.handle.core.backend.isReadable() ? use() : whenReadableAgain(self, use)
+
+/** How a read treats the pending writes. */
+export interface ReadOptions {
+  /** Whether the pending writes are committed first. Default: what the options of the handle say. */
+  readonly flush?: boolean | undefined
+  /** Whether the pending writes answer the question: nothing is committed then. */
+  readonly isPending?: () => boolean
+}
+
+/** Reads the store itself, pending writes included. */
+export const readLive = <A, E, R>(
+  self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
-  flush?: boolean,
-  isPending?: () => boolean
-) => Effect.Effect<A, E | Closed, R>
+  { flush, isPending }: ReadOptions = {}
+): Effect.Effect<A, E | Closed, R> =>
+  Effect.suspend(() => {
+    const { core: { backend }, options } = self.handle
+    const read = () => use(backend.reader)
+    const flushes = flush ?? options.autoFlushOnRead
+    return flushes && !options.readOnly && isPending?.() !== true
+      ? Effect.andThen(backend.flushQuietly, whenReadableAgain(self, read))
+      : whenReadable(self, read)
+  })
 
-/** How the methods of one holder read and write. */
-export type StoreAccess = ReturnType<typeof make>
+/** Reads in a transaction, which may have ended while the call waited. */
+const readInside = <A, E, R>(
+  self: StoreAccess,
+  transaction: Transaction,
+  use: (reader: Reader) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Closed, R> =>
+  whenReadable(self, (): Effect.Effect<A, E | Closed, R> => transaction.isOpen() ? use(transaction.reader) : self.ended)
+
+/** Reads in the transaction that the fiber is in, or the store itself. */
+export const read = <A, E, R>(
+  self: StoreAccess,
+  use: (reader: Reader) => Effect.Effect<A, E, R>,
+  options?: ReadOptions
+): Effect.Effect<A, E | Closed, R> =>
+  enter(
+    self,
+    (transaction) => transaction === undefined ? readLive(self, use, options) : readInside(self, transaction, use)
+  )
+
+/** Reads, and goes on with what was found outside of the reading, for that may wait. */
+export const find = <F, E, A, E2, R>(
+  self: StoreAccess,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  search: (reader: Reader) => Effect.Effect<F, E>,
+  use: (found: F) => Effect.Effect<A, E2, R>,
+  options?: ReadOptions
+): Effect.Effect<A, E | E2 | Closed, R> => {
+  const reader = readerAtOnce(self, fiber)
+  return reader === undefined
+    ? Effect.flatMap(read(self, search, options), use)
+    : Settled.flatMap(search(reader), use)
+}
 
 /** A stored key as text, or as bytes where they are not exactly the bytes of a text. */
 const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
@@ -55,278 +183,144 @@ const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
     () => undefined
   ).pipe(Result.getOrElse(() => toBytes(bytes)))
 
-/** Makes what the methods of one holder begin with. */
-export const make = ({ core, isClosed, keys, options }: Holder) => {
-  const { definitions, live, queue, structures } = core
-  const { path } = options
-  const flushesFirst = options.autoFlushOnRead && !options.readOnly
+/** Gives the key of a call for an error about it. */
+export const shown = ({ handle: { keys } }: StoreAccess, key: Key): ShownKey<Key> => ({ key, shownKey: keys.show(key) })
 
-  const closed = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" })))
-  const ended = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" })))
+/**
+ * Decodes a value that was read; `given` is the key as the caller has it, where the call named it. The bytes need to be
+ * valid only during the call. Call it inside of an effect.
+ */
+export const decode = (
+  { handle: { core, keys } }: StoreAccess,
+  key: ByteString,
+  bytes: Uint8Array,
+  given?: Key
+): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure> =>
+  StructureTable.decode(core.structures, bytes, () => ({
+    key: given ?? storedKey(keys, key),
+    shownKey: keys.show(toBytes(key))
+  }))
 
-  /** Begins a call: with the transaction that its fiber is in. */
-  const enter = <A, E, R>(
-    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | Closed, R> =>
-    Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
-      if (isClosed()) return closed
-      const transaction = currentOf(fiber, core)
-      return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
-    })
+// ---------------------------------------------------------------------------
+// writing
+// ---------------------------------------------------------------------------
 
+/** The error of a write to a collection that another definition has taken over. */
+const takenOver = ({ handle: { options: { path } } }: StoreAccess): Effect.Effect<never, Closed> =>
+  Effect.fail(new Closed({ path, what: "Collection" }))
+
+/** Begins the admission of a call: it is refused once its handle is closed, or a collection that it writes to is taken over. */
+const admission = (self: StoreAccess) => {
+  const { definitions } = self.handle.core
+  return () => {
+    const takeovers = definitions.takeovers()
+    return (writes: ReadonlyArray<Write>): Effect.Effect<never, Closed> | undefined => {
+      if (self.handle.isClosed()) return self.closed
+      return takeovers === definitions.takeovers() || definitions.permits(fromWrites(writes), takeovers)
+        ? undefined
+        : takenOver(self)
+    }
+  }
+}
+
+/** Has the structures defined that the values of a write have shown to be common. */
+const defineStructures = ({ handle: { core } }: StoreAccess): void => StructureTable.defineCandidates(core.structures)
+
+const writeInside = (
+  self: StoreAccess,
+  transaction: Transaction,
+  use: () => void
+): Effect.Effect<void, Closed> =>
+  Effect.suspend(() => {
+    if (!transaction.isOpen()) return self.ended
+    use()
+    defineStructures(self)
+    return Effect.void
+  })
+
+/** Writes values, as one. Gives the error of an earlier commit that no fiber has got. */
+export const write = (
+  self: StoreAccess,
+  transaction: Transaction | undefined,
+  writes: ReadonlyArray<Write>
+): Effect.Effect<void, CommitError | Closed> => {
+  if (transaction !== undefined) return writeInside(self, transaction, () => transaction.write(writes))
+  defineStructures(self)
+  return self.handle.core.backend.write(writes, admission(self))
+}
+
+/** Deletes, as one. */
+export const remove = (
+  self: StoreAccess,
+  transaction: Transaction | undefined,
+  writes: ReadonlyArray<Write>
+): Effect.Effect<void, Closed> =>
+  transaction === undefined
+    ? self.handle.core.backend.remove(writes, admission(self))
+    : writeInside(self, transaction, () => transaction.write(writes))
+
+const stepInside = <A, E>(
+  self: StoreAccess,
+  transaction: Transaction,
+  take: TakeStep<A, E>
+): Effect.Effect<A, E | Closed> =>
+  readInside(self, transaction, (reader) =>
+    Settled.map(take(reader), ({ result, writes }) => {
+      transaction.write(writes)
+      defineStructures(self)
+      return result
+    }))
+
+/** How a step is made. */
+export interface StepOptions {
+  /** Whether it writes nothing but deletions. */
+  readonly isDeleting?: boolean
   /**
-   * What a read outside of transactions reads from, where nothing is in its way; else it takes the other path.
-   * This is asked for each record, and has no closures to make.
+   * Makes the step exact in a shared store, across all processes: it is durable then when it returns. The function
+   * says what it will write to its record, by what is read now.
    */
-  const readerAtOnce = (fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined =>
-    isClosed() || flushesFirst || !core.isReadable() || currentOf(fiber, core) !== undefined ? undefined : live
+  readonly exact?: ((reader: Reader) => Write) | undefined
+}
 
-  /** Reads after something was waited for. */
-  const whenReadableAgain = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
-    core.whileReadable(
-      // A read that came before the close is answered, as long as there is something to read from.
-      Effect.suspend((): Effect.Effect<A, E | Closed, R> => core.isOpen() ? use() : closed)
-    )
+/** Reads and writes in one step to all other fibers. */
+export const step = <A, E>(
+  self: StoreAccess,
+  transaction: Transaction | undefined,
+  take: TakeStep<A, E>,
+  { exact, isDeleting = false }: StepOptions = {}
+): Effect.Effect<A, E | CommitError | Closed> => {
+  if (transaction !== undefined) return stepInside(self, transaction, take)
+  const { core: { backend }, options } = self.handle
+  defineStructures(self)
+  return backend.step(take, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
+}
 
-  /** Reads, now or when the environment can be read. Decides on that at once. */
-  const whenReadable = <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
-    core.isReadable() ? use() : whenReadableAgain(use)
+/** Commits what was computed from some reads, outside of transactions; `false` where they would read something else now. */
+export const submit = (self: StoreAccess, request: CommitRequest): Effect.Effect<boolean, CommitError | Closed> =>
+  Effect.suspend(() => {
+    defineStructures(self)
+    return self.handle.core.backend.commit(request, admission(self))
+  })
 
-  /** Reads what is pending and what is stored; `flush` commits the former first, unless it answers the question. */
-  const readLive = <A, E, R>(
-    use: (reader: Reader) => Effect.Effect<A, E, R>,
-    flush = options.autoFlushOnRead,
-    isPending: () => boolean = () => false
-  ): Effect.Effect<A, E | Closed, R> => {
-    const read = () => use(live)
-    return flush && !options.readOnly && !isPending()
-      ? Effect.andThen(PendingWrites.flushQuietly(queue), whenReadableAgain(read))
-      : whenReadable(read)
-  }
+/** Commits writes that depend on nothing but the definitions of their collections. */
+const commitAll = (self: StoreAccess, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
+  const { definitions } = self.handle.core
+  const takeovers = definitions.takeovers()
+  const isPermitted = () => definitions.permits(writes, takeovers)
+  return Effect.flatMap(
+    submit(self, { reads: [], writes, isPermitted }),
+    (hasWritten) => hasWritten ? Effect.void : takenOver(self)
+  )
+}
 
-  /** Begins a write. */
-  const enterToWrite = <A, E, R>(
-    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
-    enter((transaction): Effect.Effect<A, E | ReadOnly, R> =>
-      options.readOnly ? Effect.fail(new ReadOnly({ path })) : use(transaction)
-    )
-
-  const refusal = (): Effect.Effect<never, Closed> | undefined => isClosed() ? closed : undefined
-
-  const admission: Admission.Admission = { queue, definitions, refusal }
-
-  const again = <A, E>(next: () => Effect.Effect<A, E>): Effect.Effect<A, E | Closed> =>
-    Admission.resume(admission, next)
-
-  /** Attempts until there is a result. Nothing waits while the environment is held open for it. */
-  const attemptUntilDone = <A, E>(attempt: () => Attempt<A, E>): Effect.Effect<A, E | Closed> =>
-    Effect.flatMap(
-      // Unlike a read, a write that came before the close may be too late for the last commit by now.
-      whenReadable(() => again(() => Effect.succeed(attempt()))),
-      (outcome): Effect.Effect<A, E | Closed> => {
-        if ("wait" in outcome) return Effect.andThen(outcome.wait, again(() => attemptUntilDone(attempt)))
-        const done = Effect.fromResult(outcome.result)
-        const way = PendingWrites.yieldToCommit(queue)
-        return way === undefined ? done : Effect.andThen(way, done)
-      }
-    )
-
-  /** The same for attempts that are told how many collections had been taken over when the call began. */
-  const attemptLiveUntilDone = <A, E>(attempt: (since: number) => Attempt<A, E>): Effect.Effect<A, E | Closed> => {
-    const since = definitions.takeovers()
-    return attemptUntilDone(() => attempt(since))
-  }
-
-  const attemptLive = <A, E, W>(
-    step: (reader: Reader) => Result.Result<Step<A>, E>,
-    offer: (queue: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, W> | undefined,
-    since: number
-  ): Attempt<A, E | W | Closed> => {
-    const stepped = step(live)
-    if (Result.isFailure(stepped)) return { result: Result.fail(stepped.failure) }
-    const { result, writes } = stepped.success
-    if (!Admission.isPermitted(admission, writes, since)) return { result: Result.fail(Admission.takenOver(admission)) }
-    if (writes.length === 0) return { result: Result.succeed(result) }
-    const wait = offer(queue, writes)
-    return wait === undefined ? { result: Result.succeed(result) } : { wait }
-  }
-
-  /** Reads in a transaction, which may have ended while the call waited. */
-  const readInside = <A, E, R>(
-    transaction: Transaction,
-    use: (reader: Reader) => Effect.Effect<A, E, R>
-  ): Effect.Effect<A, E | Closed, R> =>
-    whenReadable((): Effect.Effect<A, E | Closed, R> => transaction.isOpen() ? use(transaction.reader) : ended)
-
-  const writeInside = (transaction: Transaction, write: () => void): Effect.Effect<void, Closed> =>
-    Effect.suspend(() => {
-      if (!transaction.isOpen()) return ended
-      write()
-      StructureTable.defineCandidates(structures)
-      return Effect.void
-    })
-
-  const stepInside = <A, E>(
-    transaction: Transaction,
-    step: (reader: Reader) => Result.Result<Step<A>, E>
-  ): Effect.Effect<A, E | Closed> =>
-    readInside(transaction, (reader) =>
-      Effect.fromResult(Result.map(step(reader), ({ result, writes }) => {
-        transaction.write(writes)
-        StructureTable.defineCandidates(structures)
-        return result
-      })))
-
-  /** Reads and writes in one step to all other fibers. */
-  const step = <A, E>(
-    transaction: Transaction | undefined,
-    take: (reader: Reader) => Result.Result<Step<A>, E>
-  ): Effect.Effect<A, E | CommitError | Closed> =>
-    transaction === undefined
-      ? attemptLiveUntilDone((since): Attempt<A, E | CommitError | Closed> => {
-        const unreported = PendingWrites.takeUnreported(queue)
-        return unreported === undefined
-          ? attemptLive(take, PendingWrites.offer, since)
-          : { result: Result.fail(unreported) }
-      })
-      : stepInside(transaction, take)
-
-  /** The same for a step that writes nothing but deletions. */
-  const removingStep = <A, E>(
-    transaction: Transaction | undefined,
-    take: (reader: Reader) => Result.Result<Step<A>, E>
-  ): Effect.Effect<A, E | Closed> =>
-    transaction === undefined
-      ? attemptLiveUntilDone((since) => attemptLive(take, PendingWrites.offerDeletions, since))
-      : stepInside(transaction, take)
-
-  /** Reads and writes inside of a transaction of the engine, which the steps of other fibers share. */
-  const commitStep = <A, E>(
-    take: (reader: Reader) => Result.Result<Step<A>, E>,
-    expected: (reader: Reader) => Write
-  ): Effect.Effect<A, E | CommitError | Closed> =>
-    Effect.flatMap(
-      // Only the reading holds the environment open: a commit may have to resize it.
-      whenReadable(() => again(() => Effect.sync(() => stepBatch(take, expected(live))))),
-      (batch) => Effect.flatMap(CommitQueue.submit(queue, batch, refusal), batch.outcome)
-    )
-
-  /** Commits writes that go by nothing but the definitions of their collections. */
-  const commitAll = (writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
-    const since = definitions.takeovers()
-    const holds = () => Result.succeed(definitions.permits(writes, since))
-    return Effect.flatMap(
-      CommitQueue.submit(queue, conditional(writes, holds), refusal),
-      (hasWritten) => hasWritten ? Effect.void : Effect.fail(Admission.takenOver(admission))
-    )
-  }
-
-  const read: StoreRead = (use, flush, isPending) =>
-    enter((transaction) =>
-      transaction === undefined
-        ? readLive(use, flush, isPending)
-        : readInside(transaction, use)
-    )
-
-  return {
-    closed,
-    ended,
-    enter,
-    enterToWrite,
-    readerAtOnce,
-    /** What a call is refused with once its holder has closed. */
-    refusal,
-
-    /** Waits until the environment can be read, where it cannot, and reads. */
-    whenReadable: <A, E, R>(use: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
-      Effect.suspend(() => whenReadable(use)),
-
-    /** Reads the store itself; commits what is pending first where the options say so. */
-    readLive: <A, E, R>(use: (reader: Reader) => Effect.Effect<A, E, R>): Effect.Effect<A, E | Closed, R> =>
-      Effect.suspend(() => readLive(use)),
-
-    read,
-
-    /** Reads in one step, and goes on with what was found outside of it, for that may wait. */
-    find: <F, E, A, E2, R>(
-      fiber: Fiber.Fiber<unknown, unknown>,
-      find: (reader: Reader) => Result.Result<F, E>,
-      use: (found: F) => Effect.Effect<A, E2, R>,
-      isPending?: () => boolean
-    ): Effect.Effect<A, E | E2 | Closed, R> => {
-      const reader = readerAtOnce(fiber)
-      if (reader === undefined) {
-        return Effect.flatMap(read((other) => Effect.fromResult(find(other)), undefined, isPending), use)
-      }
-      const found = find(reader)
-      return Result.isSuccess(found) ? use(found.success) : Effect.fail(found.failure)
-    },
-
-    /** Writes values, as one. Gives the error of an earlier commit that nobody has heard of. */
-    write: (
-      transaction: Transaction | undefined,
-      writes: ReadonlyArray<Write>
-    ): Effect.Effect<void, CommitError | Closed> =>
-      transaction === undefined
-        ? Admission.admit(admission, writes)
-        : writeInside(transaction, () => transaction.write(writes)),
-
-    /** Deletes, as one. */
-    remove: (
-      transaction: Transaction | undefined,
-      writes: ReadonlyArray<Write>
-    ): Effect.Effect<void, Closed> =>
-      transaction === undefined
-        ? Admission.admitDeletions(admission, writes)
-        : writeInside(transaction, () => transaction.write(writes)),
-
-    /** Reads and writes in one step to all other fibers. `take` may be called again. */
-    step,
-
-    /** The same for a step that writes nothing but deletions. */
-    removingStep,
-
-    /**
-     * Reads and writes in one step to all other fibers, and in a shared store to all other processes as well. It is
-     * then on disk when it returns. `expected` says what it will write to its record, by what is read now.
-     */
-    exactStep: <A, E>(
-      transaction: Transaction | undefined,
-      take: (reader: Reader) => Result.Result<Step<A>, E>,
-      expected: (reader: Reader) => Write
-    ): Effect.Effect<A, E | CommitError | Closed> =>
-      options.shared && transaction === undefined ? commitStep(take, expected) : step(transaction, take),
-
-    /** The same for a step that writes nothing but deletions. */
-    exactRemovingStep: <A, E>(
-      transaction: Transaction | undefined,
-      take: (reader: Reader) => Result.Result<Step<A>, E>,
-      expected: (reader: Reader) => Write
-    ): Effect.Effect<A, E | CommitError | Closed> =>
-      options.shared && transaction === undefined ? commitStep(take, expected) : removingStep(transaction, take),
-
-    /** Commits an atomic batch outside of transactions; `false` where its precondition does not hold. */
-    submit: (batch: AtomicBatch): Effect.Effect<boolean, CommitError | Closed> =>
-      CommitQueue.submit(queue, batch, refusal),
-
-    /** Writes as one, on disk when it returns; in a transaction when that does. */
-    writeAll: (transaction: Transaction | undefined, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
-      if (writes.isEmpty) return Effect.void
-      return transaction === undefined
-        ? commitAll(writes)
-        : writeInside(transaction, () => transaction.writes.addAll(writes))
-    },
-
-    /** Decodes a value that was read; `given` is the key as the caller has it, where the call named it. */
-    decode: (
-      key: ByteString,
-      bytes: Uint8Array,
-      given?: Key
-    ): Result.Result<unknown, ValueDecoding<Key> | EngineFailure> =>
-      StructureTable.decode(structures, bytes, () => ({
-        key: given ?? storedKey(keys, key),
-        shownKey: keys.show(toBytes(key))
-      }))
-  }
+/** Writes as one, on disk when it returns; in a transaction when that does. */
+export const writeAll = (
+  self: StoreAccess,
+  transaction: Transaction | undefined,
+  writes: WriteSet
+): Effect.Effect<void, CommitError | Closed> => {
+  if (writes.isEmpty) return Effect.void
+  return transaction === undefined
+    ? commitAll(self, writes)
+    : writeInside(self, transaction, () => transaction.writes.addAll(writes))
 }

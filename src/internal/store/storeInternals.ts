@@ -1,7 +1,7 @@
 /**
  * What a store has besides its public methods, for the collections on it.
  */
-import type { Holder, StoreAccess } from "./storeAccess.ts"
+import type { StoreAccess } from "./storeAccess.ts"
 import type { StoreTransactions } from "./transactionMethods.ts"
 
 /** The name of the property under which a store has it. */
@@ -9,7 +9,6 @@ export const TypeId = "~effect-lmdb/Store"
 
 /** What collections are made of. */
 export interface StoreInternals {
-  readonly holder: Holder
   readonly access: StoreAccess
   readonly transactions: StoreTransactions
 }

@@ -17,18 +17,17 @@ import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { Engine } from "../../Engine.ts"
-import * as Key from "../../Key.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
-import * as PendingWrites from "../commit/pendingWrites.ts"
+import * as KeyCodec from "../key/keyCodec.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
 import { disagreement } from "./optionAgreement.ts"
-import type { Holder } from "./storeAccess.ts"
+import type { StoreHandle } from "./storeAccess.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
 /** A store that is open, and who holds it. */
 interface OpenStore {
-  readonly core: OpenStore.StoreCore
+  readonly core: OpenStore.OpenStore
   readonly engine: Engine["Service"]
   readonly scope: Scope.Closeable
   holders: number
@@ -135,15 +134,15 @@ const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions, 
 })
 
 /** What a hold is made of. */
-type Held = Pick<Holder, "core" | "keys" | "options">
+type Held = Pick<StoreHandle, "core" | "keys" | "options">
 
 /** Commits what is pending for a holder that leaves others behind: they keep what could not be committed. */
-const commitFor = ({ core: { queue }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
+const commitFor = ({ core: { backend }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
   if (options.readOnly) return Effect.void
   // It is closed by the last holder alone.
   return isStrict
-    ? Effect.catchTag(PendingWrites.flush(queue), "Closed", () => Effect.void)
-    : PendingWrites.flushQuietly(queue)
+    ? Effect.catchTag(backend.flush, "Closed", () => Effect.void)
+    : backend.flushQuietly
 }
 
 /** Makes the last commit and closes the store. */
@@ -171,7 +170,7 @@ const leave = (slot: Slot, held: Held, isStrict: boolean): Effect.Effect<void, C
   })
 
 /** One hold on an open store. */
-export interface Hold extends Holder {
+export interface Hold extends StoreHandle {
   /**
    * Gives the hold up; later calls wait for the first. Fails when the last commit of the store fails.
    * While there are other holders, only a strict call fails: the error of their writes is left for them.
@@ -194,7 +193,7 @@ const enterFile = Effect.fnUntraced(
     const held: Held = {
       core,
       options: own,
-      keys: Key.make({ ...own.key, maxBytes: core.environment.maxKeyBytes })
+      keys: KeyCodec.make({ ...own.key, maxBytes: core.backend.maxKeyBytes })
     }
     const released = yield* Deferred.make<void>()
     const listeners = new Set<() => void>()

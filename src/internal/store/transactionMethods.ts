@@ -10,16 +10,13 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
-import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import { Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
-import * as CommitQueue from "../commit/commitQueue.ts"
-import { conditional } from "../commit/groupCommit.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { withSpan } from "../privateSpan.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import * as Transaction from "../transaction/transaction.ts"
-import type { Holder, StoreAccess } from "./storeAccess.ts"
+import * as StoreAccess from "./storeAccess.ts"
 
 /** What a transaction fails with besides what its effect does. */
 export type TransactionError = TransactionConflict | CommitError | Closed
@@ -39,7 +36,8 @@ class Conflict {
 export type StoreTransactions = ReturnType<typeof make>
 
 /** Makes what runs the transactions of one holder. */
-export const make = ({ core, options: { path, transactionRetry } }: Holder, { enter, refusal }: StoreAccess) => {
+export const make = (access: StoreAccess.StoreAccess) => {
+  const { core, options: { path, transactionRetry } } = access.handle
   const { metrics } = core
 
   const run = <A, E, R>(
@@ -55,14 +53,15 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
     transaction: Transaction.RootTransaction,
     priority: number
   ): Effect.Effect<void, CommitError | Closed | Conflict> => {
-    if (transaction.writes.isEmpty) return Effect.void
-    return Effect.flatMap(
-      CommitQueue.submit(core.queue, conditional(transaction.writes, transaction.isValid, priority), refusal),
-      (isValid) =>
-        isValid
-          ? Effect.void
-          : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses())))
-    )
+    const { isPermitted, reads, writes } = transaction
+    if (writes.isEmpty) return Effect.void
+    const isMade = reads.isTorn
+      ? Effect.succeed(false)
+      : StoreAccess.submit(access, { reads, writes, priority, isPermitted })
+    return Effect.flatMap(isMade, (isValid) =>
+      isValid
+        ? Effect.void
+        : Effect.andThen(Metric.update(metrics.conflicts, 1), Effect.fail(new Conflict(transaction.addresses()))))
   }
 
   /** Runs attempts until one is not in conflict, or the schedule ends. */
@@ -100,7 +99,7 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
             })
           )
         )
-      return Effect.andThen(core.beforeSnapshot, retrying(attemptInTurn, retry))
+      return Effect.andThen(core.backend.beforeSnapshot, retrying(attemptInTurn, retry))
     }).pipe((made) => withSpan(made, "Store.withTransaction", { path }))
 
   const runNested = <A, E, R>(
@@ -114,16 +113,15 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
       const conflict = Effect.suspend(() => Effect.fail(new Conflict([])))
       const join = Effect.suspend((): Effect.Effect<void, EngineFailure | Closed | Conflict> => {
         if (!around.isOpen()) return Effect.fail(new Closed({ path, what: "Transaction" }))
-        const joined = transaction.join()
-        if (Result.isFailure(joined)) return Effect.fail(joined.failure)
-        return joined.success ? Effect.void : conflict
+        return Effect.flatMap(transaction.join(), (joined) => joined ? Effect.void : conflict)
       })
       /** Ends as the effect did, unless what it has read no longer holds: siblings may have written between two reads. */
       const failWith = (cause: Cause.Cause<E>): Effect.Effect<never, E | EngineFailure | Conflict> => {
         if (!around.isOpen()) return Effect.failCause(cause)
-        const holds = transaction.holds()
-        if (Result.isFailure(holds)) return Effect.failCause(Cause.combine(cause, Cause.fail(holds.failure)))
-        return holds.success ? Effect.failCause(cause) : conflict
+        return Effect.matchCauseEffect(transaction.holds(), {
+          onFailure: (failure) => Effect.failCause(Cause.combine(cause, failure)),
+          onSuccess: (holds): Effect.Effect<never, E | Conflict> => holds ? Effect.failCause(cause) : conflict
+        })
       }
       return Effect.matchCauseEffect(run(effect, fiber, transaction), {
         onFailure: failWith,
@@ -137,7 +135,7 @@ export const make = ({ core, options: { path, transactionRetry } }: Holder, { en
     retry: Schedule.Schedule<unknown>
   ): Effect.Effect<A, E | TransactionError, R> =>
     Effect.withFiber((fiber) =>
-      enter((around): Effect.Effect<A, E | TransactionError, R> => {
+      StoreAccess.enter(access, (around): Effect.Effect<A, E | TransactionError, R> => {
         const problem = CallArguments.transactionProblem(effect, retry)
         if (problem !== undefined) return Effect.fail(CallArguments.badCall(operation, problem))
         return around === undefined

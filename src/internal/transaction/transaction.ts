@@ -6,15 +6,18 @@
  * meanwhile, and keeps nobody from writing.
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
-import type { Reader, Write } from "../../Engine.ts"
+import type { Reader } from "../../Backend.ts"
+import type { Write } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { freeze, qualifiedKey, WriteSet } from "../buffer/writeSet.ts"
 import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import { over } from "../reader/overlay.ts"
-import { ReadSet } from "../reader/readSet.ts"
+import { ReadSet, recorded, validate } from "../reader/readSet.ts"
+import * as Settled from "../settled.ts"
 import type { OpenDefinitions } from "./openDefinitions.ts"
 
 /** A transaction, or a nested one, while it runs. */
@@ -41,47 +44,96 @@ interface NestedTransaction extends Transaction {
    * Whether it would read the same again now. `false` where fibers beside this one have
    * written what it has read.
    */
-  readonly holds: () => Result.Result<boolean, EngineFailure>
+  readonly holds: () => Effect.Effect<boolean, EngineFailure>
   /**
    * Hands what it has written to the one around it; `false` where that would be read
    * otherwise by now, because of what fibers beside this one have written.
    */
-  readonly join: () => Result.Result<boolean, EngineFailure>
+  readonly join: () => Effect.Effect<boolean, EngineFailure>
 }
 
 /** A transaction that is in no other. */
 export interface RootTransaction extends Transaction {
   /** The keys that it has read or written, by their names. */
   readonly addresses: () => ReadonlyArray<string>
-  /** Whether it may be committed: what it has read is still what the present state has. */
-  readonly isValid: (present: Reader) => Result.Result<boolean, EngineFailure>
+  /** What it has read. */
+  readonly reads: ReadSet
+  /** Whether no collection that it writes to was taken over since it began; otherwise its next run is refused. */
+  readonly isPermitted: () => boolean
 }
 
 /** The store that a transaction is on. */
 export interface TransactionStore {
   readonly definitions: OpenDefinitions
-  readonly openSnapshot: () => Result.Result<OpenSnapshot, EngineFailure>
+  readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
 }
 
-/** Reads a snapshot that is opened by the first read, and takes down what was read, where that is wanted. */
-const recorded = (open: () => Result.Result<Reader, EngineFailure>, reads: ReadSet | undefined): Reader => {
-  const read = <A>(
-    use: (reader: Reader) => Result.Result<A, EngineFailure>,
-    note: (result: A, readSet: ReadSet) => void
-  ) => {
-    const result = Result.flatMap(open(), use)
-    if (Result.isSuccess(result) && reads !== undefined) note(result.success, reads)
-    return result
+/** Reads through a reader that the first read opens. */
+const lazily = (open: () => Effect.Effect<Reader, EngineFailure>): Reader => ({
+  get: (database, key, decode) => Settled.flatMap(open(), (reader) => reader.get(database, key, decode)),
+  getMany: (database, keys, decode) => Settled.flatMap(open(), (reader) => reader.getMany(database, keys, decode)),
+  has: (database, key) => Settled.flatMap(open(), (reader) => reader.has(database, key)),
+  read: (database, request) => Settled.flatMap(open(), (reader) => reader.read(database, request)),
+  count: (database) => Settled.flatMap(open(), (reader) => reader.count(database))
+})
+
+/** The snapshot of a transaction. */
+type SnapshotState =
+  | { readonly _tag: "Unopened" }
+  /** The first read opens it, and the others wait. */
+  | { readonly _tag: "Opening"; readonly opened: Deferred.Deferred<Reader, EngineFailure> }
+  | { readonly _tag: "Open"; readonly snapshot: OpenSnapshot }
+  | { readonly _tag: "Ended" }
+
+/** A snapshot that the first read of a transaction opens. */
+interface LazySnapshot {
+  readonly store: TransactionStore
+  state: SnapshotState
+}
+
+/** Keeps a snapshot that was opened, unless its transaction has ended meanwhile. */
+const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
+  if (self.state._tag === "Ended") snapshot.release()
+  else self.state = { _tag: "Open", snapshot }
+  return snapshot.reader
+}
+
+/** Opens a snapshot whose opening takes its time. It goes on when the fiber that reads is interrupted. */
+const openWaiting = (
+  self: LazySnapshot,
+  opening: Effect.Effect<OpenSnapshot, EngineFailure>
+): Effect.Effect<Reader, EngineFailure> => {
+  const opened = Deferred.makeUnsafe<Reader, EngineFailure>()
+  self.state = { _tag: "Opening", opened }
+  return Effect.uninterruptible(
+    Effect.onExit(Effect.map(opening, (snapshot) => keepSnapshot(self, snapshot)), (exit) =>
+      Effect.sync(() => {
+        if (Exit.isFailure(exit) && self.state._tag === "Opening") self.state = { _tag: "Unopened" }
+        Deferred.doneUnsafe(opened, exit)
+      }))
+  )
+}
+
+const snapshotReader = (self: LazySnapshot): Effect.Effect<Reader, EngineFailure> => {
+  switch (self.state._tag) {
+    case "Open":
+      return Exit.succeed(self.state.snapshot.reader)
+    case "Opening":
+      return Deferred.await(self.state.opened)
+    case "Ended":
+      return Exit.die(new Error("a transaction that has ended is read"))
+    case "Unopened": {
+      const opening = self.store.openSnapshot()
+      return Settled.isEnded(opening)
+        ? Settled.map(opening, (snapshot) => keepSnapshot(self, snapshot))
+        : openWaiting(self, opening)
+    }
   }
-  return {
-    get: (database, key) =>
-      read((reader) => reader.get(database, key), (bytes, readSet) => readSet.addValue(database, key, bytes)),
-    has: (database, key) =>
-      read((reader) => reader.has(database, key), (exists, readSet) => readSet.addExistence(database, key, exists)),
-    read: (database, request) =>
-      read((reader) => reader.read(database, request), (part, readSet) => readSet.addRange(database, request, part)),
-    count: (database) => read((reader) => reader.count(database), (count, readSet) => readSet.addCount(database, count))
-  }
+}
+
+const endSnapshot = (self: LazySnapshot): void => {
+  if (self.state._tag === "Open") self.state.snapshot.release()
+  self.state = { _tag: "Ended" }
 }
 
 /** What a transaction reads when it has not written. */
@@ -111,22 +163,25 @@ const make = (
     },
     nest: () => {
       const reads = new ReadSet()
-      const record = (reader: Reader): Reader => recorded(() => Result.succeed(reader), reads)
       const around: Around = {
-        present: record(transaction.reader),
-        frozen: () => record(transaction.freeze()),
+        present: recorded(transaction.reader, reads),
+        frozen: () => recorded(transaction.freeze(), reads),
         plain: over(writes, plain)
       }
       const nested = make(around, transaction.isOpen)
-      const holds = () => reads.holds(around.plain)
+      const holds = () => reads.isTorn ? Exit.succeed(false) : validate(reads, around.plain)
       return {
         ...nested,
         holds,
-        join: () =>
-          Result.map(holds(), (isValid) => {
-            if (isValid) writes.addAll(nested.writes)
-            return isValid
+        join: () => {
+          const { revision } = writes
+          return Settled.map(holds(), (isValid) => {
+            // Another nested transaction may have joined while this one was validated.
+            const joins = isValid && writes.revision === revision
+            if (joins) writes.addAll(nested.writes)
+            return joins
           })
+        }
       }
     },
     end: () => {
@@ -140,22 +195,15 @@ const make = (
 export const begin = (store: TransactionStore): RootTransaction => {
   const reads = new ReadSet()
   const takeovers = store.definitions.takeovers()
-  let snapshot: OpenSnapshot | undefined
-  const open = (): Result.Result<Reader, EngineFailure> => {
-    if (snapshot !== undefined) return Result.succeed(snapshot.reader)
-    return Result.map(store.openSnapshot(), (opened) => {
-      snapshot = opened
-      return opened.reader
-    })
-  }
-  const stored = recorded(open, reads)
-  const plain = recorded(open, undefined)
+  const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" } }
+  const plain = lazily(() => snapshotReader(snapshot))
+  const stored = recorded(plain, reads)
   const transaction = make({ present: stored, frozen: () => stored, plain }, () => true)
   return {
     ...transaction,
     end: () => {
       transaction.end()
-      snapshot?.release()
+      endSnapshot(snapshot)
     },
     addresses: () => [
       ...new Set([
@@ -163,9 +211,8 @@ export const begin = (store: TransactionStore): RootTransaction => {
         ...Array.from(transaction.writes, ([database, key]) => qualifiedKey(database, key))
       ])
     ],
-    isValid: (present) =>
-      // Where a collection was taken over meanwhile, its next run is refused.
-      store.definitions.permits(transaction.writes, takeovers) ? reads.holds(present) : Result.succeed(false)
+    reads,
+    isPermitted: () => store.definitions.permits(transaction.writes, takeovers)
   }
 }
 

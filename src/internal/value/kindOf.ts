@@ -1,15 +1,16 @@
 /**
- * What a value is, for the message of an error that says what was given. Shows nothing of what is in it.
+ * Names the kind of a value for an error message. The name shows nothing of the content of the value, because
+ * that may be secret.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { types } from "node:util"
 
-/** The kind of a value, as in `number`, `array`, `date`. */
+/** Names the kind of a value: `number`, `array`, `date`. */
 const kindOf = (value: unknown): string => {
   if (value === null) return "null"
   if (typeof value !== "object") return typeof value
-  // Anything that is asked of a proxy may throw.
+  // Every operation on a proxy may throw.
   if (types.isProxy(value)) return "proxy"
   if (Array.isArray(value)) return "array"
   if (types.isPromise(value)) return "promise"
@@ -21,9 +22,9 @@ const kindOf = (value: unknown): string => {
   return tag === "URL" ? tag : tag.toLowerCase()
 }
 
-/** A noun with its article, as in `an array`. */
+/** Puts the article before a noun: `an array`. */
 export const withArticle = (noun: string): string => `${/^[aeio]/i.test(noun) ? "an" : "a"} ${noun}`
 
-/** The kind of a value in a sentence, as in `undefined`, `an array`, `a number`. */
+/** Names the kind of a value in a sentence: `undefined`, `an array`, `a number`. */
 export const describeKind = (value: unknown): string =>
   value === undefined || value === null ? String(value) : withArticle(kindOf(value))

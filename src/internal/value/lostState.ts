@@ -1,23 +1,23 @@
 /**
- * Finds objects that would not come back as what they are: values of Effect, and objects
- * that keep their state where nobody can read it. `structuredClone` makes empty or
- * different objects of most of them.
+ * Finds objects whose state the codec cannot read, so that they would come back empty or as
+ * something else: values of Effect, and objects of the platform with hidden state.
+ * `structuredClone` turns most of them into empty or different objects.
  *
- * Nothing here goes by the classes of this realm or of this copy of Effect alone, so that
- * objects of another realm (`node:vm`) and of another copy are found as well.
+ * The checks also find objects of another realm (`node:vm`) and values of another copy of
+ * Effect: none of them relies only on `instanceof` with a class of this realm.
  */
 import { types } from "node:util"
 
-/** What an object is, for a message, and what to do. */
+/** An object that would lose its state: what it is, and what to store instead. */
 export interface Lost {
   readonly noun: string
   readonly remedy?: string | undefined
 }
 
-/** The tag of an object, as in `[object Map]`. */
+/** The tag of an object: `Map` for `[object Map]`. */
 export const tagOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
 
-/** Whether an object is an error, of any realm. */
+/** Whether an object is an error of any realm. */
 export const isError = (value: object): value is Error => value instanceof Error || tagOf(value) === "Error"
 
 const prototypeOf = (value: object): object | null => {
@@ -25,11 +25,11 @@ const prototypeOf = (value: object): object | null => {
   return typeof prototype === "object" ? prototype : null
 }
 
-/** What the prototypes of an object say about it. */
-interface Kind {
-  /** The type of Effect that it is of, as in `Option`. */
+/** What the prototypes of an object show. */
+interface ClassTraits {
+  /** The name of its Effect type, such as `Option`; `undefined` if it is not a value of Effect. */
   readonly effectType: string | undefined
-  /** Whether its class has getters, or a tag of its own. */
+  /** Whether its class has getters, or defines a tag. */
   readonly hasGetters: boolean
 }
 
@@ -38,8 +38,9 @@ interface Kind {
 // -----------------------------------------------------------------------------
 
 /**
- * Effect marks its values with properties such as `~effect/Option`; version 3 does so with symbols of the
- * description `effect/Option`. What any class may implement, or note about itself, says nothing.
+ * Effect 4 marks its values with properties such as `~effect/Option`, and Effect 3 with symbols whose
+ * description is `effect/Option`. Any class may have the excluded markers: a class may implement `Equal`
+ * or `Hash`, and Effect adds others to ordinary classes.
  */
 const typeId = /^~?effect\/(?!(?:Equal|Hash|PrimaryKey|Redactable)$|(?:ErrorReporter|Runtime|Schema\/Class|Data)\/)/
 
@@ -50,7 +51,7 @@ const idsOf = (object: object): ReadonlyArray<string> =>
     .map((key) => typeof key === "symbol" ? key.description ?? "" : key)
     .filter((key) => typeId.test(key))
 
-/** What most values of Effect are as well counts last: an `Exit` and a `Config` are effects too. */
+/** Prefers any other type to `Effect`, because an `Exit` and a `Config` are effects as well. */
 const typeOf = (ids: ReadonlyArray<string>): string | undefined =>
   ids.length === 0 ? undefined : ids.find((id) => !isEffect(id))?.split("/").at(-1) ?? "Effect"
 
@@ -62,7 +63,7 @@ const schemas = new Map([
 
 const notRun = {
   noun: "Effect that was not run (is yield* missing?)",
-  remedy: "run it, and put what it gives"
+  remedy: "run it, and put its result"
 }
 
 const valueOfEffect = (effectType: string): Lost => {
@@ -84,27 +85,29 @@ const valueOfEffect = (effectType: string): Lost => {
 // Objects that hide their state
 // -----------------------------------------------------------------------------
 
-const kinds = new WeakMap<object, Kind>()
+/** The traits of each prototype that was seen. */
+const traits = new WeakMap<object, ClassTraits>()
 
 const isGetter = (descriptor: PropertyDescriptor): boolean => Object.hasOwn(descriptor, "get")
 
-const noKind: Kind = { effectType: undefined, hasGetters: false }
+const noTraits: ClassTraits = { effectType: undefined, hasGetters: false }
 
-/** What a prototype and those before it say. The first of all is `Object.prototype`, of any realm. */
-const kindOf = (prototype: object | null): Kind => {
-  if (prototype === null) return noKind
-  const known = kinds.get(prototype)
+/** Collects the traits of a prototype and of all that it inherits from, except `Object.prototype` of any realm. */
+const traitsOf = (prototype: object | null): ClassTraits => {
+  if (prototype === null) return noTraits
+  const known = traits.get(prototype)
   if (known !== undefined) return known
-  const before = prototypeOf(prototype)
-  if (before === null) return noKind
-  const inherited = kindOf(before)
-  const kind: Kind = {
+  const parent = prototypeOf(prototype)
+  // The last prototype of a chain is `Object.prototype`, which shows nothing.
+  if (parent === null) return noTraits
+  const inherited = traitsOf(parent)
+  const found: ClassTraits = {
     effectType: typeOf(idsOf(prototype)) ?? inherited.effectType,
     hasGetters: inherited.hasGetters || Object.hasOwn(prototype, Symbol.toStringTag) ||
       Object.values(Object.getOwnPropertyDescriptors(prototype)).some(isGetter)
   }
-  kinds.set(prototype, kind)
-  return kind
+  traits.set(prototype, found)
+  return found
 }
 
 const isOfPlatform = (value: object, tag: string): boolean => {
@@ -112,7 +115,7 @@ const isOfPlatform = (value: object, tag: string): boolean => {
   return typeof constructor === "function" && value instanceof constructor
 }
 
-/** Whether the platform made it, and keeps its state where nobody can read it. */
+/** Whether an object belongs to the platform and its state cannot be read. */
 const isOpaque = (value: object, tag: string): boolean =>
   types.isPromise(value) || types.isWeakMap(value) || types.isWeakSet(value) || types.isSharedArrayBuffer(value) ||
   / Iterator$|Generator$|^(Intl|Temporal|WebAssembly)\.|^(WeakRef|FinalizationRegistry)$/.test(tag) ||
@@ -120,7 +123,7 @@ const isOpaque = (value: object, tag: string): boolean =>
 
 const remedies: ReadonlyMap<string, string> = new Map([
   ["URL", "store url.href"],
-  ["Promise", "wait for it first, and put what it gives"]
+  ["Promise", "wait for it first, and put its result"]
 ])
 
 const ofPlatform = (tag: string): Lost => ({ noun: tag, remedy: remedies.get(tag) })
@@ -130,13 +133,13 @@ const nameOfClass = (value: object): string | undefined => {
   return typeof constructor === "function" && constructor.name !== "" ? constructor.name : undefined
 }
 
-/** The type of Effect that an object itself says it is of; mostly its class says it. */
+/** The Effect type that an object names in its own properties. Most objects have it in their class. */
 const ownEffectType = (value: object): string | undefined =>
   Object.keys(value).some((key) => key.startsWith("~effect/")) ? typeOf(idsOf(value)) : undefined
 
-/** What of an object that is neither plain nor of a kind that is kept would be lost, if anything. */
+/** Finds what an object would lose. Call it only for objects that no format of the codec covers. */
 export const lostOf = (value: object): Lost | undefined => {
-  const { effectType = ownEffectType(value), hasGetters } = kindOf(prototypeOf(value))
+  const { effectType = ownEffectType(value), hasGetters } = traitsOf(prototypeOf(value))
   if (effectType !== undefined) return valueOfEffect(effectType)
   const tag = tagOf(value)
   if (tag !== "Object" && isOpaque(value, tag)) return ofPlatform(tag)
@@ -144,14 +147,14 @@ export const lostOf = (value: object): Lost | undefined => {
   return tag === "Object"
     ? {
       noun: `instance of ${nameOfClass(value) ?? "a class"}`,
-      remedy: "it has getters and no properties of its own; put what they give in its place"
+      remedy: "it has getters and no properties of its own; put their results in its place"
     }
     : ofPlatform(tag)
 }
 
-/** The same for an error: those of Effect have fields, and an error keeps none. */
+/** Finds what an error would lose: an error of Effect has fields, and the codec stores no fields of errors. */
 export const lostOfError = (value: object): Lost | undefined => {
-  const { effectType = ownEffectType(value) } = kindOf(prototypeOf(value))
+  const { effectType = ownEffectType(value) } = traitsOf(prototypeOf(value))
   return effectType === undefined ? undefined : {
     noun: `error of Effect (${nameOfClass(value) ?? effectType})`,
     remedy:

@@ -1,17 +1,18 @@
 /**
- * Checks bytes before msgpackr reads them.
+ * Checks that bytes are one complete MessagePack item before msgpackr reads them. msgpackr trusts
+ * the bytes that it reads; damaged bytes could make it allocate gigabytes or compile code.
  */
 
-/** The most levels that plain values are nested, because their readers are recursive. A deeper value becomes a graph. */
+/** The deepest nesting of plain values: their readers are recursive. A deeper value is stored as a graph. */
 export const maximumDepth = 64
 
 /** What follows the first byte of an item. */
 type Layout = "fixed" | "sized" | "array" | "map" | "extension" | "sizedExtension"
 
-/** The items by their first byte, from 0xc0 on: the layout, and how many bytes the value or its length has. */
+/** The layout of each item by its first byte, from 0xc0 on, and the width of its value or of its length in bytes. */
 const itemLayouts: Array<{ readonly layout: Layout; readonly width: number } | undefined> = []
 
-/** Says what follows the byte `first` and the bytes after it, with one width for each. */
+/** Sets the layout of `first` and of the first bytes after it, one for each width. */
 const setLayout = (first: number, layout: Layout, ...widths: ReadonlyArray<number>): void =>
   widths.forEach((width, index) => {
     itemLayouts[first + index] = { layout, width }
@@ -29,10 +30,10 @@ setLayout(0xd9, "sized", 1, 2, 4) // strings
 setLayout(0xdc, "array", 2, 4)
 setLayout(0xde, "map", 2, 4)
 
-/** Stands for a byte after the end. MessagePack never uses this first byte. */
+/** Stands for a byte after the end of the bytes. No MessagePack item begins with it. */
 const unknownFirst = 0xc1
 
-/** The extensions that are written: `undefined`, a `bigint` of more than 64 bits, and a `Date`. */
+/** Whether the codec writes this type of extension: `undefined`, a `bigint` of more than 64 bits, or a `Date`. */
 const isKnownExtension = (type: number | undefined): boolean => type === 0x00 || type === 0x42 || type === 0xff
 
 const unsigned = (bytes: Uint8Array, position: number, width: number): number => {
@@ -41,14 +42,13 @@ const unsigned = (bytes: Uint8Array, position: number, width: number): number =>
   return value
 }
 
-/** The number of items that are left at each level around the present one. Only `isMessage` uses it. */
+/** How many items remain at each outer level. Only `isMessage` uses it. */
 const surrounding = new Float64Array(maximumDepth)
 
 /**
- * Whether the bytes are one complete MessagePack item, and have only the types that the
- * codec writes. msgpackr trusts the bytes: it reserves memory for any length that they
- * claim, and some of its extensions compile code. It therefore gets only bytes that were
- * checked here.
+ * Whether the bytes from `start` to `end` are one complete MessagePack item that has only
+ * types which the codec writes. msgpackr allocates memory for any length that the bytes
+ * claim, and some of its extensions compile code, so it gets only bytes that pass this check.
  */
 export const isMessage = (bytes: Uint8Array, start: number, end: number): boolean => {
   let position = start

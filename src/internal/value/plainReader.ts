@@ -18,7 +18,7 @@ import { maximumDepth } from "./messagePack.ts"
 import { firstStructureByte, type RecordStructures, shortNumbers, type Structure } from "./recordStructures.ts"
 import { malformed, Refusal } from "./valueGraph.ts"
 
-/** Thrown inside the codec only: the bytes refer to a structure that is not known here. */
+/** Thrown inside the codec only: the bytes refer to a structure that the reader does not know. */
 export class UnknownStructureRefusal extends Refusal {
   readonly number: number
   constructor(number: number) {
@@ -29,7 +29,7 @@ export class UnknownStructureRefusal extends Refusal {
 
 const unknownOrDamaged = "they are damaged, or the structure that they refer to is"
 
-/** Reads the fields of a record, which is at a depth. */
+/** Reads the fields of a record whose nesting depth is `depth`. */
 type ReadFields = (reader: PlainReader, depth: number) => Record<string, unknown>
 
 /** Reads plain values. */
@@ -39,9 +39,9 @@ export interface PlainReader {
   /** Where the next item begins, and where the value ends. */
   position: number
   end: number
-  /** Whether the bytes of the numbers 64 to 127 stand for structures. */
+  /** Whether the bytes from 64 to 127 stand for structures instead of numbers. */
   usesStructures: boolean
-  /** What reads the fields of a record, by the number of its structure. */
+  /** The functions that read the fields of records, by the number of the structure. */
   readonly readers: Array<ReadFields | undefined>
   /** The keys of the last records, by depth and place. The next record mostly has the same keys. */
   readonly keys: Array<string>
@@ -69,9 +69,9 @@ const readEachField = (names: Structure): ReadFields => (reader, depth) => {
 }
 
 /**
- * Makes what reads the records of a structure. A function compiled from text takes three
- * quarters of the time of a loop over the names. A process can forbid such functions; then
- * it gets the loop.
+ * Makes the function that reads the records of a structure. A function compiled from text
+ * takes three quarters of the time of a loop over the names. If the process forbids
+ * compiling text, the loop is used.
  */
 const makeReadFields = (names: Structure): ReadFields => {
   const fields = names.map((name) => `${JSON.stringify(name)}: readItem(reader, depth)`)
@@ -84,14 +84,14 @@ const makeReadFields = (names: Structure): ReadFields => {
 /** The highest byte of ASCII. */
 const lastOfAscii = 0x7f
 
-/** ASCII text of up to 16 characters is made from character codes, in half the time of a call of Node.js. */
+/** ASCII text of up to 16 characters is made from character codes, which takes half the time of `Buffer.toString`. */
 const shortText = 16
 
 const asciiAt = (bytes: Buffer, at: number): number => (bytes[at] ?? 0) & lastOfAscii
 
 const { fromCharCode } = String
 
-// Most names and codes have at most eight characters. Making sixteen of all texts takes a third longer.
+// Most names and codes have at most eight characters. Always reading sixteen takes a third longer.
 const readEight = (b: Buffer, at: number): string =>
   fromCharCode(
     asciiAt(b, at),
@@ -125,7 +125,7 @@ const readSixteen = (b: Buffer, at: number): string =>
     asciiAt(b, at + 15)
   )
 
-/** Reads ASCII text: makes eight or sixteen characters, of bytes after the text too, and cuts them off. */
+/** Reads ASCII text of up to 16 characters: makes a string of eight or sixteen bytes, and cuts it to its length. */
 const readShort = (bytes: Buffer, start: number, length: number): string => {
   if (length === 1) return fromCharCode(asciiAt(bytes, start))
   return (length <= 8 ? readEight(bytes, start) : readSixteen(bytes, start)).slice(0, length)
@@ -134,7 +134,7 @@ const readShort = (bytes: Buffer, start: number, length: number): string => {
 /** The first byte of a text of less than 32 bytes, without its length. */
 const shortTextByte = 0xa0
 
-/** Whether the bytes at a place are those of an ASCII text. */
+/** Whether the bytes from `start` on are those of an ASCII text. */
 const isText = (bytes: Buffer, start: number, text: string): boolean => {
   for (let index = 0; index < text.length; index++) {
     if (bytes[start + index] !== text.charCodeAt(index)) return false
@@ -142,10 +142,10 @@ const isText = (bytes: Buffer, start: number, text: string): boolean => {
   return true
 }
 
-/** The highest index of remembered keys: eight keys for each of eight depths. */
+/** The highest index in `keys`, which remembers eight keys for each of eight depths. */
 const lastKey = 63
 
-/** Moves over the next bytes, if there are as many, and gives where they begin. */
+/** Advances by `count` bytes and returns where they begin. Refuses if fewer bytes are left. */
 const take = (self: PlainReader, count: number): number => {
   const start = self.position
   if (count > self.end - start) return malformed()
@@ -226,7 +226,7 @@ const readDate = (self: PlainReader): Date => {
 
 const readUndefined = (self: PlainReader): undefined => readCount(self, 2) === 0 ? undefined : malformed()
 
-/** Reads an item whose first byte is from 0xc0 to 0xdf. */
+/** Reads an item whose first byte is between 0xc0 and 0xdf. */
 const readLonger = (self: PlainReader, first: number, depth: number): unknown => {
   switch (first) {
     case 0xc0:
@@ -270,7 +270,7 @@ const readLonger = (self: PlainReader, first: number, depth: number): unknown =>
   }
 }
 
-/** Reads the next item, which is inside of `depth` others. */
+/** Reads the next item, which is inside `depth` other items. */
 const readItem = (self: PlainReader, depth: number): unknown => {
   const first = self.bytes[take(self, 1)] ?? 0
   if (first < firstStructureByte) return first
@@ -283,9 +283,9 @@ const readItem = (self: PlainReader, depth: number): unknown => {
 
 /**
  * Reads the value that takes all bytes from the second one to `end`, and keeps no
- * reference to them. With `usesStructures`, the bytes of the numbers 64 to 127 stand for
- * structures. Throws a `Refusal` for bytes that are not a value, and an
- * `UnknownStructureRefusal` for a value whose structure is not known here.
+ * reference to them. With `usesStructures`, the bytes from 64 to 127 stand for structures.
+ * Throws a `Refusal` for bytes that are not a value, and an `UnknownStructureRefusal` for a
+ * value whose structure the reader does not know.
  */
 export const read = (self: PlainReader, bytes: Buffer, end: number, usesStructures: boolean): unknown => {
   self.bytes = bytes

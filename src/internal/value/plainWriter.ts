@@ -1,11 +1,11 @@
 /**
- * Writes plain values as MessagePack. Nearly every value is plain: a tree of what JSON can
- * hold, dates, and whole numbers of 64 bits.
+ * Writes plain values as MessagePack. Nearly every value is plain: a tree of JSON values,
+ * dates, and whole numbers of 64 bits.
  *
  * The writer checks and writes a value in one pass. A pass that only checks, before
  * msgpackr writes, takes half as long again, and encoding is the larger part of a `put`.
- * If a value is not plain, `write` gives `undefined`, and the codec writes the value in
- * its general format.
+ * If a value is not plain, `write` returns `undefined`, and the codec writes the value in
+ * its graph format.
  *
  * Getters of the value run while it is written. A getter may throw, change the value, or
  * have another value encoded, which then takes another writer.
@@ -33,7 +33,7 @@ interface FirstBytes {
 export interface PlainWriter {
   readonly firstBytes: FirstBytes
   readonly structures: RecordStructures.RecordStructures
-  /** The memory that values are written to, one after the other. */
+  /** The memory into which values are written, one after the other. */
   chunk: Buffer
   /** The same memory, for numbers of several bytes. */
   numbers: DataView
@@ -45,8 +45,8 @@ export interface PlainWriter {
   /** Whether a record of the present value was written by its structure. */
   hasStructure: boolean
   /**
-   * The objects of the present value. An object that occurs twice has an identity to keep, which plain bytes cannot.
-   * The first 32 are in a list, because searching a short list is faster than making a set.
+   * The objects of the present value. If an object occurs twice, the value is not plain: the reader would make two
+   * objects. The first 32 are in a list, because searching a short list is faster than making a set.
    */
   readonly firstObjects: Array<object | undefined>
   objectCount: number
@@ -55,13 +55,13 @@ export interface PlainWriter {
   readonly lastNumbers: Array<number>
 }
 
-/** The size of a chunk, in bytes. It holds many small values; a larger value gets a chunk of its own. */
+/** The size of a chunk, in bytes. It has room for many small values; a larger value gets its own chunk. */
 const chunkBytes = 16_384
 
-/** Text of up to 31 characters is written character by character, which is faster than a call of Node.js. */
+/** Text of up to 31 characters is written character by character, which is faster than `Buffer.write`. */
 const shortText = 31
 
-/** The most bytes that UTF-8 takes for one unit of UTF-16. */
+/** The most bytes of UTF-8 for one code unit of UTF-16. */
 const mostBytesOfUnit = 3
 
 /** The length of a text of up to 4,096 characters fits into two bytes, whatever the characters are. */
@@ -70,7 +70,7 @@ const middleText = 4096
 /** The most bytes of an item without its content: a float, or the head of a long text, array or map. */
 const headBytes = 9
 
-/** The size of the list of objects. */
+/** The length of the list of objects. */
 const fewObjects = 32
 
 const makeChunk = (bytes: number) => {
@@ -139,7 +139,7 @@ const reserve = (self: PlainWriter, bytes: number): void => {
   if (self.position + bytes > self.chunk.length) grow(self, bytes)
 }
 
-/** Writes the first byte of an item, and a count in two bytes, or four bytes with the next higher first byte. */
+/** Writes the first byte of an item and a count: in two bytes, or in four bytes after the next higher first byte. */
 const writeCount = (self: PlainWriter, first: number, count: number): void => {
   const { chunk } = self
   let at = self.position
@@ -155,7 +155,7 @@ const writeCount = (self: PlainWriter, first: number, count: number): void => {
   self.position = at
 }
 
-/** Writes the text first and then its length before it: counting the bytes first takes longer than writing them. */
+/** Writes the text and afterwards its length in front of it: counting the bytes first would take longer than writing. */
 const writeMiddleText = (self: PlainWriter, text: string): boolean => {
   const mostBytes = mostBytesOfUnit * text.length
   const isRoom = self.position + headBytes + mostBytes <= self.chunk.length
@@ -292,7 +292,7 @@ const writeRecord = (self: PlainWriter, record: Fields, depth: number): boolean 
   let fields = 0
   let node: RecordStructures.FieldTrie | undefined = usesStructures ? structures.root : undefined
   for (const key in record) {
-    // Assigning a property of this name, as the reader does, would set the prototype of the record.
+    // When the reader assigned a property of this name, it would set the prototype of the record.
     if (key === "__proto__") return false
     node = node?.next.get(key)
     fields++
@@ -341,7 +341,7 @@ const writeByte = (self: PlainWriter, byte: number): boolean => {
   return true
 }
 
-/** Writes `undefined` as the extension that msgpackr has for it. */
+/** Writes `undefined` as msgpackr's extension for it. */
 const writeUndefined = (self: PlainWriter): boolean => {
   reserve(self, headBytes)
   self.chunk[self.position++] = 0xd4
@@ -350,7 +350,7 @@ const writeUndefined = (self: PlainWriter): boolean => {
   return true
 }
 
-/** Writes one item, at a depth. `false` means that the value is not plain, and ends the writing. */
+/** Writes an item that is inside `depth` other items. Returns `false` if the value is not plain; the caller then stops. */
 const writeItem = (self: PlainWriter, value: unknown, depth: number): boolean => {
   switch (typeof value) {
     case "string":
@@ -377,8 +377,8 @@ export const reset = (self: PlainWriter): void => {
 }
 
 /**
- * Writes a value; gives `undefined` if it is not plain. The bytes are a slice of a larger
- * chunk, and no part of a chunk is written twice. Throws what getters of the value throw.
+ * Writes a value, or returns `undefined` if it is not plain. The bytes are a slice of a larger
+ * chunk, and no part of a chunk is written twice. Throws if a getter of the value throws.
  */
 export const write = (self: PlainWriter, value: unknown): Uint8Array | undefined => {
   if (isPolluted()) return undefined
@@ -392,7 +392,7 @@ export const write = (self: PlainWriter, value: unknown): Uint8Array | undefined
   chunk[start] = self.hasStructure ? firstBytes.structured : firstBytes.plain
   const bytes = isPlain ? chunk.subarray(start, position) : undefined
   if (isPlain) self.start = position
-  // A small value in the same chunk would keep all of a large one in memory.
+  // A small value in this chunk would keep the bytes of the large one in memory.
   if (chunk.length > chunkBytes) beginChunk(self, chunkBytes)
   reset(self)
   return bytes

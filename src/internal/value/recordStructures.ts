@@ -16,9 +16,9 @@
 /** The field names of a record, in their order. */
 export type Structure = ReadonlyArray<string>
 
-/** A tree of field names. The path from the root to a node is the first fields of a record. */
+/** A node in a tree of field names. The path from the root to a node spells the first fields of a record. */
 export interface FieldTrie {
-  /** The nodes of one field more, by the name of that field. */
+  /** The nodes with one more field, by the name of that field. */
   readonly next: Map<string, FieldTrie>
   /** The number of the structure that has exactly the fields of the path, if it is known. */
   number: number | undefined
@@ -28,7 +28,7 @@ export interface FieldTrie {
 
 /** The structures of a store. Only the functions of this module change it. */
 export interface RecordStructures {
-  /** The known structures. Each stands at the index of its number; an empty one stands for a damaged definition. */
+  /** The known structures. The index of a structure is its number. An empty structure replaces a damaged definition. */
   readonly known: Array<Structure>
   /** The structures that are worth a definition, until the store takes them. */
   candidates: Array<Structure>
@@ -44,13 +44,13 @@ export interface RecordStructures {
   untilNext: number
 }
 
-/** The first of the bytes that stand for structures: these are the bytes of the numbers 64 to 127. */
+/** The first byte that stands for a structure. In the structured format the bytes from 64 to 127 do. */
 export const firstStructureByte = 0x40
 
 /** How many structure numbers fit into one byte. */
 export const shortNumbers = 32
 
-/** The most structures of a store. Two bytes could hold 8,224 numbers. */
+/** The most structures of a store. Two bytes could express 8,224 numbers. */
 export const mostStructures = 1024
 
 /** The first 256 records are all observed. Writing an observed record takes a third longer. */
@@ -81,7 +81,7 @@ export const isStructure = (names: unknown): names is Structure =>
   Array.isArray(names) && names.length > 0 && names.length <= mostFields && new Set(names).size === names.length &&
   names.every((name) => typeof name === "string" && name !== "__proto__")
 
-/** Makes a record of structures, of which some may be known. */
+/** Makes the structures of a store whose `known` definitions are committed already. */
 export const make = (known: ReadonlyArray<Structure> = []): RecordStructures => {
   const self: RecordStructures = {
     known: [],
@@ -120,7 +120,7 @@ export const add = (self: RecordStructures, structure: Structure): void => {
   setNumber(self, structure, self.known.push(structure) - 1)
 }
 
-/** Empties the trie but for the known structures, and observes fewer records from now on. */
+/** Removes all counted structures from the trie, keeps the known ones, and observes fewer records from now on. */
 const forgetCounts = (self: RecordStructures): void => {
   self.root = makeNode()
   for (const [number, structure] of self.known.entries()) setNumber(self, structure, number)
@@ -148,7 +148,7 @@ export const observe = (self: RecordStructures, record: Record<string, unknown>)
   self.candidates.push(names)
 }
 
-/** Takes the candidates: the caller has them defined, or postpones them. */
+/** Takes the candidates. The caller must commit a definition for each, or postpone it. */
 export const takeCandidates = (self: RecordStructures): ReadonlyArray<Structure> => {
   const { candidates } = self
   self.candidates = []

@@ -1,5 +1,5 @@
 /**
- * Turns a value of a program into bytes, and bytes into a value.
+ * Encodes a value of a program as bytes, and decodes bytes as a value.
  *
  * Every value that `structuredClone` can copy comes back equal: nested objects, arrays,
  * `Map`, `Set`, `Date`, `RegExp`, errors, `bigint`, typed arrays, `ArrayBuffer`, `NaN`,
@@ -12,8 +12,8 @@
  * name, message, stack and cause. A getter is read once or twice.
  *
  * Unlike `structuredClone`, the codec stores each view (`Uint8Array`, `DataView` ...) with
- * its own bytes, and not with the whole buffer under it: a small `Buffer` lies in a pool
- * among the data of other buffers. A resizable buffer comes back with a fixed length.
+ * its own bytes, and not with the whole buffer under it: Node.js allocates a small `Buffer`
+ * in a pool that also contains the data of other buffers. A resizable buffer comes back with a fixed length.
  *
  * The codec refuses objects that would come back empty or as something else:
  *
@@ -33,11 +33,11 @@
  *
  * The first byte names one of four formats:
  *
- * - *plain* (1): one MessagePack item. Nearly every value is a tree that MessagePack can hold.
+ * - *plain* (1): one MessagePack item. Nearly every value is a tree that MessagePack can express.
  * - *structured* (5): the same, but a record of a known structure has the number of the
  *   structure in place of its field names.
- * - *graph* (2): any other value, taken apart into a list of nodes that refer to each
- *   other by index, as MessagePack.
+ * - *graph* (2): any other value, as a list of nodes that refer to each other by index, in
+ *   MessagePack.
  * - *checked* (3): the CRC-32 of the bytes after it, which are in one of the other formats.
  */
 import * as Result from "effect/Result"
@@ -48,7 +48,7 @@ import { isMessage } from "./messagePack.ts"
 import * as PlainReader from "./plainReader.ts"
 import * as PlainWriter from "./plainWriter.ts"
 import * as RecordStructures from "./recordStructures.ts"
-import { malformed, putTogether, Refusal, takeApart } from "./valueGraph.ts"
+import { fromNodes, malformed, Refusal, toNodes } from "./valueGraph.ts"
 
 /** Says why a value cannot be encoded, or why bytes are not a value. */
 export interface Failure {
@@ -64,7 +64,7 @@ export interface UnknownStructure {
   readonly _tag: "UnknownStructure"
   /** The number of the structure. */
   readonly number: number
-  /** What is wrong with the bytes, if nobody knows the structure. */
+  /** What is wrong with the bytes if the store does not know the structure either. */
   readonly detail: string
 }
 
@@ -102,7 +102,7 @@ const structuredFormat = 5
 /** One byte for the format and four bytes for the checksum. */
 const checkedHead = 5
 
-/** Puts their checksum before the bytes of a value. */
+/** Puts a checksum before the bytes of a value. */
 const withChecksum = (bytes: Uint8Array): Uint8Array => {
   const checked = Buffer.allocUnsafe(checkedHead + bytes.length)
   checked[0] = checkedFormat
@@ -111,7 +111,7 @@ const withChecksum = (bytes: Uint8Array): Uint8Array => {
   return checked
 }
 
-/** Checks the checksum of a value, and gives the bytes after it. */
+/** Verifies the checksum of a value, and returns the bytes after it. */
 const withoutChecksum = (bytes: Buffer, length: number): Buffer => {
   if (length < checkedHead) return malformed()
   const value = bytes.subarray(checkedHead, length)
@@ -124,20 +124,20 @@ const withoutChecksum = (bytes: Buffer, length: number): Buffer => {
 // Graphs
 // -----------------------------------------------------------------------------
 
-/** The size of the buffer that msgpackr writes to, in bytes. */
+/** The size of msgpackr's write buffer, in bytes. */
 const packedBytes = 8192
 
-/** A larger value does not leave msgpackr's buffer as large as itself. */
+/** After a larger value, msgpackr's buffer is replaced by one of the usual size. */
 const largestPacked = 8 * packedBytes
 
-// A graph has no records. All stores share the instance, because no other code runs between its calls.
+// All stores share the instance: it uses no records, and no other code runs during a call.
 const packr = new Packr({ useRecords: false, useBigIntExtension: true, copyBuffers: true })
 
 const renewBuffer = (): void => packr.useBuffer(Buffer.allocUnsafeSlow(packedBytes))
 
 // No getters run while msgpackr writes: the nodes are arrays of primitives and bytes.
 const packGraph = (value: unknown): Uint8Array => {
-  const bytes = packr.pack(takeApart(value), RESERVE_START_SPACE | 1)
+  const bytes = packr.pack(toNodes(value), RESERVE_START_SPACE | 1)
   bytes[0] = graphFormat
   // msgpackr's buffer would stay as large as the largest value.
   if (bytes.length > largestPacked) renewBuffer()
@@ -145,7 +145,7 @@ const packGraph = (value: unknown): Uint8Array => {
 }
 
 const unpackGraph = (bytes: Uint8Array, length: number): unknown =>
-  isMessage(bytes, 1, length) ? putTogether(packr.unpack(bytes, { start: 1, end: length })) : malformed()
+  isMessage(bytes, 1, length) ? fromNodes(packr.unpack(bytes, { start: 1, end: length })) : malformed()
 
 // -----------------------------------------------------------------------------
 // The codec
@@ -164,7 +164,7 @@ export const make = (
   idleWriter: PlainWriter.make(formats, structures)
 })
 
-/** Gives the bytes as a `Buffer`. LMDB gives a `Buffer`, and encoded values are one. */
+/** Returns the bytes as a `Buffer`. Bytes from LMDB and encoded values are one already. */
 const bufferOf = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
@@ -173,7 +173,7 @@ const failure = (what: string, cause: unknown): Failure => {
   return { _tag: "Failure", detail: cause instanceof Error ? `${what}: ${cause.message}` : what, cause }
 }
 
-/** Says that an encoded value has more bytes than the store can hold. */
+/** Says that an encoded value has more bytes than the store allows. */
 export const tooLong = (length: number, maxBytes: number): string =>
   `it has ${length} bytes when encoded, and a value may have ${maxBytes} at most; store it in parts`
 
@@ -196,7 +196,7 @@ export const encode = (self: Codec, value: unknown): Result.Result<Uint8Array, F
     try: () => encodeOrThrow(self, writer, value),
     catch: (cause) => {
       PlainWriter.reset(writer)
-      // A throw while msgpackr writes can leave its buffer half exchanged.
+      // An error in the middle of msgpackr's work can leave its buffer in an unusable state.
       renewBuffer()
       return failure("encoding it threw", cause)
     }

@@ -1,6 +1,7 @@
 /**
- * Takes a value that MessagePack alone cannot hold apart into a list of nodes, which refer
- * to each other by index, and puts it together again.
+ * Turns a value that MessagePack alone cannot express into a list of nodes that refer to each
+ * other by index, and turns such a list into a value again. The nodes express cycles, shared
+ * references, and types such as `Map` and `RegExp`.
  */
 import { types } from "node:util"
 import { withArticle } from "./kindOf.ts"
@@ -9,10 +10,10 @@ import { isError, type Lost, lostOf, lostOfError, tagOf } from "./lostState.ts"
 /** Thrown inside the codec only. Its message is the `detail` of the error that the caller gets. */
 export class Refusal extends Error {}
 
-/** Whether MessagePack can hold a text. Its UTF-8 has no lone surrogates, and msgpackr drops a leading U+FEFF. */
+/** Whether MessagePack can express a text. UTF-8 has no lone surrogates, and msgpackr drops a leading U+FEFF. */
 export const isPlainText = (text: string): boolean => text.isWellFormed() && text.charCodeAt(0) !== 0xfeff
 
-/** Whether an array has all its elements and no other property. `Object.keys` gives the indices first. */
+/** Whether an array has all of its elements and no other property. `Object.keys` returns the indices first. */
 export const isDense = (array: ReadonlyArray<unknown>): boolean => {
   const keys = Object.keys(array)
   return keys.length === array.length && (keys.length === 0 || keys[keys.length - 1] === String(keys.length - 1))
@@ -22,7 +23,7 @@ export const isRecord = (value: object): value is Record<string, unknown> =>
   Object.getPrototypeOf(value) === Object.prototype
 
 // A graph is an array of nodes, and the first node is the value. A node is a kind followed by slots. A slot is a primitive
-// of MessagePack, or one of these, which no primitive looks like:
+// of MessagePack, or one of the following, which differ from every primitive:
 //   [index]    a reference to a node
 //   []         negative zero
 //   a binary   a string in UTF-16
@@ -69,11 +70,11 @@ const stepInto = (node: Node, at: number): string => {
   }
 }
 
-/** Finds the path to a node. Only an error needs it, so the nodes do not keep it. */
-const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
+/** Finds the path to a node, for an error message. */
+const pathOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
   const steps: Array<string> = []
   let child = index
-  // A node stands after the one that first refers to it.
+  // Every node comes after the first node that refers to it.
   for (const [parent, node] of [...nodes.slice(0, index).entries()].toReversed()) {
     const at = node.findIndex((slot) => isList(slot) && slot[0] === child)
     if (at > 0) {
@@ -84,12 +85,12 @@ const placeOfNode = (nodes: ReadonlyArray<Node>, index: number): string => {
   return steps.toReversed().join("")
 }
 
-const maximumPlace = 200
+const maximumPath = 200
 
-const refuse = ({ noun, remedy }: Lost, place: string): never => {
+const refuse = ({ noun, remedy }: Lost, fullPath: string): never => {
   const what = withArticle(noun)
-  const path = place.replace(/^\./, "")
-  const shown = path.length > maximumPlace ? `...${path.slice(-maximumPlace)}` : path
+  const path = fullPath.replace(/^\./, "")
+  const shown = path.length > maximumPath ? `...${path.slice(-maximumPath)}` : path
   const problem = path === "" ? `it is ${what}` : `it has ${what} at ${shown}`
   throw new Refusal(remedy === undefined ? problem : `${problem}: ${remedy}`)
 }
@@ -111,109 +112,131 @@ const viewKinds: ReadonlyArray<new(buffer: ArrayBuffer) => ArrayBufferView> = [
   ...(typeof Float16Array === "undefined" ? [] : [Float16Array])
 ]
 
-/** Gives the name of the class of the platform: a subclass may have any name and any tag. */
-const viewKindOf = (view: ArrayBufferView): string =>
+/** The name of the built-in class of a view. A subclass may have any name and any tag. */
+const classNameOf = (view: ArrayBufferView): string =>
   viewKinds.find((Kind) => view instanceof Kind)?.name ?? tagOf(view)
 
-/** Takes a value apart, breadth first. It is not recursive, so any depth works. */
-export const takeApart = (root: unknown): Array<Node> => {
-  const nodes: Array<Node> = []
-  const objects: Array<object> = []
-  const indices = new Map<object, number>()
+/** A value that is being turned into nodes. */
+interface GraphBuilder {
+  readonly nodes: Array<Node>
+  /** The objects of the value. Each has, or will have, the node at the same index. */
+  readonly objects: Array<object>
+  readonly indices: Map<object, number>
+}
 
-  const open = (kind: number, ...slots: Array<unknown>): Node => {
-    const node: Node = [kind, ...slots]
-    nodes.push(node)
-    return node
+const addNode = ({ nodes }: GraphBuilder, kind: number, ...slots: Array<unknown>): Node => {
+  const node: Node = [kind, ...slots]
+  nodes.push(node)
+  return node
+}
+
+/** Refers to an object, which gets a node later if it has none yet. */
+const referenceTo = ({ indices, objects }: GraphBuilder, value: object): [number] => {
+  const known = indices.get(value)
+  if (known !== undefined) return [known]
+  indices.set(value, objects.length)
+  return [objects.push(value) - 1]
+}
+
+/** The path to the slot that is added next. */
+const pathOfNextSlot = ({ nodes }: GraphBuilder): string => {
+  const node = nodes.at(-1)
+  return node === undefined ? "" : pathOfNode(nodes, nodes.length - 1) + stepInto(node, node.length)
+}
+
+const toSlot = (self: GraphBuilder, value: unknown): unknown => {
+  switch (typeof value) {
+    case "string":
+      return isPlainText(value) ? value : Buffer.from(value, "utf16le")
+    case "number":
+      return Object.is(value, -0) ? [] : value
+    case "object":
+      return value === null ? null : referenceTo(self, value)
+    case "function":
+      return refuse({ noun: "function", remedy: "store its name" }, pathOfNextSlot(self))
+    case "symbol":
+      return refuse({ noun: "symbol" }, pathOfNextSlot(self))
+    default:
+      return value
   }
+}
 
-  const reference = (value: object): [number] => {
-    const known = indices.get(value)
-    if (known !== undefined) return [known]
-    indices.set(value, objects.length)
-    return [objects.push(value) - 1]
+const addSlot = (self: GraphBuilder, node: Node, value: unknown): void => {
+  node.push(toSlot(self, value))
+}
+
+const addProperties = (self: GraphBuilder, node: Node, value: object): void => {
+  for (const key of Object.keys(value)) {
+    addSlot(self, node, key)
+    addSlot(self, node, Reflect.get(value, key))
   }
+}
 
-  const placeOfNext = (): string => {
-    const node = nodes.at(-1)
-    return node === undefined ? "" : placeOfNode(nodes, nodes.length - 1) + stepInto(node, node.length)
+/** Refuses the object whose node would be added next. */
+const refuseLost = ({ nodes }: GraphBuilder, lost: Lost | undefined): void => {
+  if (lost !== undefined) refuse(lost, pathOfNode(nodes, nodes.length))
+}
+
+const addArray = (self: GraphBuilder, value: ReadonlyArray<unknown>): void => {
+  if (!isDense(value)) return addProperties(self, addNode(self, kinds.sparse, value.length), value)
+  const node = addNode(self, kinds.array)
+  for (const element of value) addSlot(self, node, element)
+}
+
+const addMap = (self: GraphBuilder, value: ReadonlyMap<unknown, unknown>): void => {
+  const node = addNode(self, kinds.map)
+  // The methods of a subclass may do anything.
+  Map.prototype.forEach.call(value, (item, key) => {
+    addSlot(self, node, key)
+    addSlot(self, node, item)
+  })
+}
+
+const addSet = (self: GraphBuilder, value: ReadonlySet<unknown>): void => {
+  const node = addNode(self, kinds.set)
+  Set.prototype.forEach.call(value, (member) => addSlot(self, node, member))
+}
+
+const addError = (self: GraphBuilder, value: Error): void => {
+  refuseLost(self, lostOfError(value))
+  const texts: ReadonlyArray<unknown> = [value.name, value.message, value.stack]
+  const node = addNode(self, kinds.error, ...texts.map((text) => toSlot(self, typeof text === "string" ? text : "")))
+  if (Object.hasOwn(value, "cause")) addSlot(self, node, value.cause)
+}
+
+/** Adds the node of an object. */
+const addObject = (self: GraphBuilder, value: object): void => {
+  if (types.isProxy(value)) refuseLost(self, { noun: "Proxy" })
+  if (isRecord(value)) addProperties(self, addNode(self, kinds.object), value)
+  else if (Array.isArray(value)) addArray(self, value)
+  else if (types.isMap(value)) addMap(self, value)
+  else if (types.isSet(value)) addSet(self, value)
+  else if (types.isDate(value)) addNode(self, kinds.date, value.getTime())
+  else if (types.isRegExp(value)) addNode(self, kinds.regExp, toSlot(self, value.source), value.flags)
+  else if (types.isArrayBuffer(value)) addNode(self, kinds.buffer, new Uint8Array(value))
+  else if (ArrayBuffer.isView(value)) {
+    const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    addNode(self, kinds.view, classNameOf(value), bytes)
+  } else if (types.isBoxedPrimitive(value)) addSlot(self, addNode(self, kinds.boxed), value.valueOf())
+  else if (isError(value)) addError(self, value)
+  else {
+    refuseLost(self, lostOf(value))
+    addProperties(self, addNode(self, kinds.object), value)
   }
+}
 
-  const slot = (value: unknown): unknown => {
-    switch (typeof value) {
-      case "string":
-        return isPlainText(value) ? value : Buffer.from(value, "utf16le")
-      case "number":
-        return Object.is(value, -0) ? [] : value
-      case "object":
-        return value === null ? null : reference(value)
-      case "function":
-        return refuse({ noun: "function", remedy: "store its name" }, placeOfNext())
-      case "symbol":
-        return refuse({ noun: "symbol" }, placeOfNext())
-      default:
-        return value
-    }
-  }
-
-  const properties = (node: Node, value: object): void => {
-    for (const key of Object.keys(value)) {
-      node.push(slot(key))
-      node.push(slot(Reflect.get(value, key)))
-    }
-  }
-
-  const refuseLost = (lost: Lost | undefined): void => {
-    if (lost !== undefined) refuse(lost, placeOfNode(nodes, nodes.length))
-  }
-
-  const write = (value: object): void => {
-    if (types.isProxy(value)) refuseLost({ noun: "Proxy" })
-    if (isRecord(value)) {
-      properties(open(kinds.object), value)
-    } else if (Array.isArray(value)) {
-      if (!isDense(value)) return properties(open(kinds.sparse, value.length), value)
-      const node = open(kinds.array)
-      for (const element of value) node.push(slot(element))
-    } else if (types.isMap(value)) {
-      const node = open(kinds.map)
-      Map.prototype.forEach.call(value, (item, key) => {
-        node.push(slot(key))
-        node.push(slot(item))
-      })
-    } else if (types.isSet(value)) {
-      const node = open(kinds.set)
-      Set.prototype.forEach.call(value, (member) => node.push(slot(member)))
-    } else if (types.isDate(value)) {
-      open(kinds.date, value.getTime())
-    } else if (types.isRegExp(value)) {
-      open(kinds.regExp, slot(value.source), value.flags)
-    } else if (types.isArrayBuffer(value)) {
-      open(kinds.buffer, new Uint8Array(value))
-    } else if (ArrayBuffer.isView(value)) {
-      open(kinds.view, viewKindOf(value), new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-    } else if (types.isBoxedPrimitive(value)) {
-      open(kinds.boxed).push(slot(value.valueOf()))
-    } else if (isError(value)) {
-      refuseLost(lostOfError(value))
-      const texts: ReadonlyArray<unknown> = [value.name, value.message, value.stack]
-      const node = open(kinds.error, ...texts.map((text) => slot(typeof text === "string" ? text : "")))
-      if (Object.hasOwn(value, "cause")) node.push(slot(value.cause))
-    } else {
-      refuseLost(lostOf(value))
-      properties(open(kinds.object), value)
-    }
-  }
-
-  if (typeof root === "object" && root !== null) reference(root)
-  else open(kinds.primitive).push(slot(root))
-  // Writing an object adds the objects inside to the list.
-  for (const object of objects) write(object)
-  return nodes
+/** Turns a value into nodes, breadth first. It is not recursive, so any depth of nesting works. */
+export const toNodes = (root: unknown): Array<Node> => {
+  const self: GraphBuilder = { nodes: [], objects: [], indices: new Map() }
+  if (typeof root === "object" && root !== null) referenceTo(self, root)
+  else addSlot(self, addNode(self, kinds.primitive), root)
+  // Adding the node of an object appends the objects that it refers to to the list.
+  for (const object of self.objects) addObject(self, object)
+  return self.nodes
 }
 
 // -----------------------------------------------------------------------------
-// Graphs as values
+// From nodes to values
 // -----------------------------------------------------------------------------
 
 export const malformed = (): never => {
@@ -248,7 +271,7 @@ const define = (target: object, key: string, value: unknown, enumerable: boolean
   Object.defineProperty(target, key, { value, enumerable, configurable: true, writable: true })
 }
 
-/** The object of a node. All are made empty before the first is filled, so that a cycle can close. */
+/** The object of a node. All objects are made empty before the first one is filled, because they can refer to each other. */
 interface Shell {
   readonly value: unknown
   readonly fill?: (resolve: (slot: unknown) => unknown) => void
@@ -344,7 +367,8 @@ const shellOf = (node: unknown): Shell => {
   }
 }
 
-export const putTogether = (nodes: unknown): unknown => {
+/** Makes the value that nodes describe. */
+export const fromNodes = (nodes: unknown): unknown => {
   if (!isList(nodes)) return malformed()
   const shells = nodes.map(shellOf)
   const resolve = (slot: unknown): unknown => {

@@ -1,10 +1,10 @@
 /** How much of a range a stream reads, and how many records it gives. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { Store } from "../../../src/index.ts"
-import { mebibyte } from "../../support/environment.ts"
+import { mebibyte, valueOf } from "../../support/environment.ts"
 import { openWith, readByHand, withReads } from "../../support/streaming.ts"
 
 const keyOf = (index: number): string => `key ${String(index).padStart(5, "0")}`
@@ -54,7 +54,7 @@ describe("a part of a stream is bounded", () => {
       const parts: Array<number> = []
       const { store } = yield* openWith({}, (environment) =>
         withReads(environment, (part) => {
-          const records = Result.isSuccess(part) ? part.success.records : []
+          const records = Exit.isSuccess(part) ? part.value.records : []
           parts.push(records.reduce((bytes, [, value]) => bytes + value.length, 0))
           return part
         }))
@@ -86,7 +86,7 @@ describe("a part of a stream is bounded", () => {
       let bytes = 0
       const { store } = yield* openWith({}, (environment) =>
         withReads(environment, (part) => {
-          for (const [, value] of Result.getOrThrow(part).records) bytes += value.length
+          for (const [, value] of valueOf(part).records) bytes += value.length
           return part
         }))
       yield* store.putMany(large)

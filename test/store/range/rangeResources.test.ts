@@ -1,8 +1,8 @@
 /** What a stream takes while it runs, and gives back however it ends. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { statSync } from "node:fs"
 import { join } from "node:path"
@@ -74,7 +74,7 @@ describe("the reader of a stream", () => {
       const failure = new EngineFailure({ operation: "read", code: 5, detail: "Input/output error", isRetryable: true })
       let reads = 0
       const { store } = yield* openWith({}, (environment) =>
-        withReads(environment, (part) => ++reads === 3 ? Result.fail(failure) : part))
+        withReads(environment, (part) => ++reads === 3 ? Exit.fail(failure) : part))
       yield* store.putMany(entries)
       const given: Array<string> = []
       const exit = yield* Effect.flip(Stream.runForEach(store.keys(), (key) =>

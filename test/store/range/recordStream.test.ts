@@ -1,7 +1,7 @@
 /** What a stream reads from: a snapshot, the store as it is, or the transaction that it is in. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { Store } from "../../../src/index.ts"
 import { faults } from "../../support/engines/faultyEngine.ts"
@@ -68,7 +68,7 @@ describe("a stream", () => {
       let isFailing = false
       const { store } = yield* openWith(
         {},
-        (environment) => withReads(environment, (part) => isFailing ? Result.fail(faults.inputOutput) : part)
+        (environment) => withReads(environment, (part) => isFailing ? Exit.fail(faults.inputOutput) : part)
       )
       yield* store.putMany(keys.map((key) => [key, 1] as const))
       const read = yield* readByHand(store.keys())
@@ -84,9 +84,12 @@ describe("a stream", () => {
       let isFailing = false
       const { store } = yield* openWith({}, (environment) => ({
         snapshot: () =>
-          Result.map(environment.snapshot(), (snapshot) => ({
+          Exit.map(environment.snapshot(), (snapshot) => ({
             ...snapshot,
-            get: (database, key) => isFailing ? Result.fail(faults.inputOutput) : snapshot.get(database, key)
+            get: (database, key, decode) =>
+              isFailing ? Exit.fail(faults.inputOutput) : snapshot.get(database, key, decode),
+            getMany: (database, wanted, decode) =>
+              isFailing ? Exit.fail(faults.inputOutput) : snapshot.getMany(database, wanted, decode)
           }))
       }))
       const users = yield* Effect.provideService(openUsers, Store, store)

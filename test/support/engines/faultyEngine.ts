@@ -8,7 +8,6 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Engine from "../../../src/Engine.ts"
 import * as LmdbEngine from "../../../src/internal/lmdb/lmdbEngine.ts"
@@ -79,9 +78,9 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
     return fault
   }
 
-  const read = <A>(operation: Operation, call: () => Result.Result<A, EngineFailure>) => {
+  const read = <A>(operation: Operation, call: () => Exit.Exit<A, EngineFailure>) => {
     const fault = faultOrDie(operation)
-    return fault === undefined ? call() : Result.fail(fault)
+    return fault === undefined ? call() : Exit.fail(fault)
   }
 
   const run = <A>(operation: Operation, effect: Effect.Effect<A, EngineFailure>) =>
@@ -94,7 +93,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
   const recording = (plan: Engine.Plan): Engine.Plan => {
     let index = -1
     return (present, transactionId) =>
-      Result.map(plan(present, transactionId), (batch) => {
+      Exit.map(plan(present, transactionId), (batch) => {
         if (batch !== undefined) {
           if (index < 0) index = batches.length
           batches[index] = [...batch.writes]
@@ -115,7 +114,7 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
         ? Effect.void
         : Effect.andThen(Deferred.succeed(next.wanted, undefined), next.latch.await)
       const decideAndFail = (error: Fault) =>
-        Effect.andThen(Effect.suspend(() => Effect.fromResult(recorded(environment, 0))), Effect.fail(error))
+        Effect.andThen(Effect.suspend(() => recorded(environment, 0)), Effect.fail(error))
       return Effect.andThen(
         isReleased,
         fault === undefined ? environment.commit(recorded) : decideAndFail(fault)
@@ -131,7 +130,8 @@ export const make: Effect.Effect<FaultyEngine> = Effect.gen(function*() {
           Effect.flatMap((scope) => Scope.provide(real.open(options), scope)),
           Effect.map((environment): Engine.Environment => ({
             ...environment,
-            get: (database, key) => read("get", () => environment.get(database, key)),
+            get: (database, key, decode) => read("get", () => environment.get(database, key, decode)),
+            getMany: (database, keys, decode) => read("get", () => environment.getMany(database, keys, decode)),
             has: (database, key) => read("has", () => environment.has(database, key)),
             count: (database) => read("count", () => environment.count(database)),
             stats: () => read("stats", environment.stats),

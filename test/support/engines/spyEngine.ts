@@ -4,7 +4,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import { Engine, type OpenFailed, Store, type StoreOptions, type StoreService } from "../../../src/index.ts"
 import * as LmdbEngine from "../../../src/internal/lmdb/lmdbEngine.ts"
@@ -57,7 +57,7 @@ const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
       Effect.suspend(() => {
         let keys: ReadonlyArray<string> = []
         const commit = environment.commit((present, transactionId) =>
-          Result.map(plan(present, transactionId), (batch) => {
+          Exit.map(plan(present, transactionId), (batch) => {
             keys = batch === undefined ? [] : keysOf(batch)
             return batch
           })

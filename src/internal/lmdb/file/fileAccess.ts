@@ -1,38 +1,40 @@
 /**
- * What may be done with files and folders, and why a store cannot be opened when it may not.
+ * Reads the modes of files, creates folders, and turns the errors of the file system into reasons why a store cannot
+ * be opened.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { OpenFailed, type OpenFailedReason } from "../../../StoreError.ts"
 
-/** The mode of new files where no other is asked for: they are for their owner only. */
+/** The default mode of new files: only their owner may read and write them. */
 export const ownerOnly = 0o600
 
-/** Whether the mode of a file lets anybody write to it. */
+/** Whether the mode of a file allows anyone to write to it. */
 export const isWritableByAnybody = (mode: number): boolean => (mode & 0o222) !== 0
 
-/** The mode of a new folder for files of a mode: whoever may read them may look into it. */
-export const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
+/** The mode of a new folder for files of a mode: those who may read the files may also search the folder. */
+const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
 
 /** The reasons that name no option. */
 type Reason = Exclude<OpenFailedReason["_tag"], "BadOption">
 
-/** Says why a store cannot be opened. */
-export const refuse = (path: string, tag: Reason, detail: string, cause?: unknown): OpenFailed => {
+/** Makes the error of a store that cannot be opened. */
+export const openFailed = (path: string, tag: Reason, detail: string, cause?: unknown): OpenFailed => {
   const reason = { _tag: tag, detail }
   return new OpenFailed(cause === undefined ? { path, reason } : { path, reason, cause })
 }
 
-/** The name that the operating system gives an error, which an error of the platform has in its cause. */
+/** The name of an error in the operating system, such as `ENOENT`. A `PlatformError` has it in its cause. */
 const codeOf = ({ reason: { cause } }: PlatformError): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""
 
-/** What errors of the operating system mean for opening a store. */
-const refusals: ReadonlyMap<string, readonly [reason: Reason, detail: string]> = new Map([
+/** The reasons why a store cannot be opened, by the error of the operating system. */
+const reasons: ReadonlyMap<string, readonly [reason: Reason, detail: string]> = new Map([
   ["ENOENT", ["Missing", "there is nothing at this path"]],
   ["ENOTDIR", ["Missing", "a part of this path is not a folder"]],
   ["ELOOP", ["Missing", "the symbolic links of this path lead in a circle"]],
@@ -46,22 +48,22 @@ const refusals: ReadonlyMap<string, readonly [reason: Reason, detail: string]> =
   ["EDQUOT", ["Engine", "the disk quota of this user is used up; free some space and try again"]],
   ["EMFILE", ["Engine", "this process has as many files open as it may; close some or raise the limit (ulimit -n)"]],
   ["ENFILE", ["Engine", "the system has as many files open as it can; close some and try again"]],
-  ["ESTALE", ["Engine", "the network file system does not know this file any more; mount it again"]]
+  ["ESTALE", ["Engine", "the network file system no longer knows this file; mount it again"]]
 ])
 
-/** Turns an error of the file system into the reason a store cannot be opened. */
-export const refuseFile = (path: string) => (error: PlatformError): OpenFailed => {
+/** Turns an error of the file system into the error of a store that cannot be opened. */
+export const toOpenFailed = (path: string) => (error: PlatformError): OpenFailed => {
   const code = codeOf(error)
   if (code === "ENAMETOOLONG") {
-    const detail = "a name in it, or all of it, is longer than the file system allows"
+    const detail = "it, or a name in it, is longer than the file system allows"
     return new OpenFailed({ reason: { _tag: "BadOption", option: "path", detail }, path, cause: error })
   }
-  const [reason, detail] = refusals.get(code) ?? ["Engine", error.message]
-  return refuse(path, reason, detail, error)
+  const [reason, detail] = reasons.get(code) ?? ["Engine", error.message]
+  return openFailed(path, reason, detail, error)
 }
 
-/** What is at a path; none where there is nothing. */
-export const lookAt = Effect.fnUntraced(function*(
+/** Describes the file or folder at a path; `None` if nothing is there. */
+export const statOption = Effect.fnUntraced(function*(
   path: string
 ): Effect.fn.Return<Option.Option<FileSystem.File.Info>, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
@@ -69,22 +71,53 @@ export const lookAt = Effect.fnUntraced(function*(
     Effect.asSome(fs.stat(path)),
     (error) => error.reason._tag === "NotFound",
     () => Effect.succeedNone
-  ).pipe(Effect.mapError(refuseFile(path)))
+  ).pipe(Effect.mapError(toOpenFailed(path)))
 })
 
-/** Fails unless this process may read, and write where wanted, an existing file or folder. */
+/** Fails unless this process may read an existing file or folder, and write to it if `writable`. */
 export const checkAccess = Effect.fnUntraced(function*(
   path: string,
   access: { readonly writable: boolean }
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
-  yield* Effect.mapError(fs.access(path, { readable: true, writable: access.writable }), refuseFile(path))
+  yield* Effect.mapError(fs.access(path, { readable: true, writable: access.writable }), toOpenFailed(path))
 })
 
-/** More than the engine opens. */
+/**
+ * Creates a folder and its missing parents for files of a mode.
+ *
+ * It creates the parents one by one: the recursive call of Node.js never returns on a file system
+ * that refuses new folders, such as `/proc`.
+ */
+export const makeFolder: (
+  folder: string,
+  fileMode: number
+) => Effect.Effect<void, OpenFailed, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function*(folder: string, fileMode: number) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const info = yield* statOption(folder)
+    if (Option.isSome(info)) {
+      if (info.value.type === "Directory") return
+      return yield* openFailed(folder, "Missing", "there must be a folder at this path, and it is a file")
+    }
+    const parent = path.dirname(folder)
+    if (parent !== folder) yield* makeFolder(parent, fileMode)
+    yield* Effect.catchIf(
+      fs.makeDirectory(folder, { mode: folderMode(fileMode) }),
+      (error) => error.reason._tag === "AlreadyExists",
+      () => Effect.void
+    ).pipe(Effect.mapError(toOpenFailed(folder)))
+  }
+)
+
+/** More file descriptors than the engine opens. */
 export const manyFiles = 6
 
-/** Opens a file many times at once: the engine does not survive it when it may not open as many as it needs. */
+/**
+ * Opens a file as often as the engine does at most, and closes it again. The engine ends the process if it
+ * cannot open enough descriptors, and this fails instead.
+ */
 export const openMany = Effect.fnUntraced(function*(
   file: string
 ): Effect.fn.Return<void, PlatformError, FileSystem.FileSystem> {

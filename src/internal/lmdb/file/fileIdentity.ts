@@ -1,10 +1,10 @@
 /**
- * Sees that the files of an open store are still those at their paths.
+ * Checks that the files at the paths of an open store are still the files that the store has open.
  *
- * The engine goes on with the files that it has open, whatever becomes of their names. When a file
- * is replaced, what it commits is in a file that nobody finds; when it opens the path again to grow the map,
- * it goes on in another file. When one of the two lock files is removed or replaced, other processes lock
- * another one, and write at the same time.
+ * The engine keeps using the open files after they are renamed, removed or replaced. If the database file is replaced,
+ * the engine commits to a file without a name, and continues in the other file when it reopens the path to
+ * grow the map. If one of the two lock files is removed or replaced, other processes lock the new one and
+ * write at the same time.
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -13,86 +13,87 @@ import { EngineFailure } from "../../../StoreError.ts"
 import { failure } from "../lmdbErrors.ts"
 import { isWritableByAnybody, manyFiles } from "./fileAccess.ts"
 
-/** The files of an open store. */
-export interface OpenedFiles {
-  /** Says what is wrong with them now, if anything is. */
+/** The identity of the files of an open store. */
+export interface FileIdentity {
+  /** Compares the files at the paths with the open files; returns an error if they differ. */
   readonly refusal: (operation: string) => EngineFailure | undefined
-  /** The same, and what would keep the engine from opening them again. The engine does not survive that by itself. */
+  /** Also tries to open the files: the engine ends the process if it cannot reopen them. */
   readonly refusalToReopen: (operation: string) => EngineFailure | undefined
 }
 
 const noEntry = 2
 const noAccess = 13
-/** `ESTALE`: what is open is not what the path leads to. */
+/** `ESTALE`: the file at the path is not the open file. */
 const stale = 116
 
-/** What is at a path: its device and number, and whether anybody may write to it. */
-interface Found {
+/** What identifies a file, and whether its mode allows anyone to write to it. */
+interface FileState {
   readonly device: bigint
   readonly number: bigint
   readonly isWritable: boolean
 }
 
-const foundIn = ({ dev, ino, mode }: BigIntStats): Found => ({
+const stateOf = ({ dev, ino, mode }: BigIntStats): FileState => ({
   device: dev,
   number: ino,
   isWritable: isWritableByAnybody(Number(mode))
 })
 
-const look = (path: string): Result.Result<Found | undefined, unknown> =>
+const readState = (path: string): Result.Result<FileState | undefined, unknown> =>
   Result.try(() => {
     const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
-    return stats === undefined ? undefined : foundIn(stats)
+    return stats === undefined ? undefined : stateOf(stats)
   })
 
 const isDenied = (cause: unknown): boolean => Predicate.hasProperty(cause, "code") && cause.code === "EACCES"
 
-const refuse = (operation: string, code: number, detail: string): EngineFailure =>
+const makeFailure = (operation: string, code: number, detail: string): EngineFailure =>
   new EngineFailure({ operation, code, detail, isRetryable: false })
 
-/** What a file of a store is for. The store lock is that of this package, the lock file that of LMDB. */
+/** The purpose of a file. The store lock belongs to this package, and the lock file to LMDB. */
 type Role = "database" | "lock file" | "store lock"
 
 const consequences: Readonly<Record<Role, string>> = {
   "database":
-    "Nothing more is written. What this store has can still be read, with what is pending; close it and open it again",
+    "Nothing more is written. The records of the open file and the pending writes can still be read; close the store " +
+    "and open it again",
   "lock file":
-    "Other processes do not see the locks of this one any more, so nothing more is written. Close the store in all " +
+    "Other processes no longer see the locks of this one, so nothing more is written. Close the store in all " +
     "processes, and open it again",
   "store lock":
     "Other processes can open the store beside this one now, so nothing more is written. Close the store in all " +
     "processes, and open it again. A process that has ended holds no lock: the file never has to be deleted"
 }
 
-/** Says what became of a file that was `opened`. */
+/** Compares the file at a path with its state when it was opened. */
 const refusalOf = (
   operation: string,
   path: string,
   what: Role,
-  opened: Found | undefined
+  opened: FileState | undefined
 ): EngineFailure | undefined => {
   if (opened === undefined) return undefined
-  const looked = look(path)
-  // A process that gave up its rights may not look any more. It goes on with what it has open.
-  if (Result.isFailure(looked)) return isDenied(looked.failure) ? undefined : failure(operation)(looked.failure)
-  const present = looked.success
+  const found = readState(path)
+  // A process that gave up its rights may not look at the path. It keeps using the open files.
+  if (Result.isFailure(found)) return isDenied(found.failure) ? undefined : failure(operation)(found.failure)
+  const present = found.success
   if (present === undefined) {
     const detail = `the ${what} ${path} is gone: it, or its folder, was removed or renamed while the store was open`
-    return refuse(operation, noEntry, `${detail}. ${consequences[what]}`)
+    return makeFailure(operation, noEntry, `${detail}. ${consequences[what]}`)
   }
   if (present.device !== opened.device || present.number !== opened.number) {
     const detail = `the ${what} ${path} was replaced by another file while the store was open`
-    return refuse(operation, stale, `${detail}. ${consequences[what]}`)
+    return makeFailure(operation, stale, `${detail}. ${consequences[what]}`)
   }
-  // Readers go by the mode of the database: they do without the lock file then.
+  // If the mode allows nobody to write, readers of other processes do not use the lock file.
   if (what === "database" && opened.isWritable && !present.isWritable) {
     const detail = `nobody may write to ${path} any more: its mode was changed while the store was open`
-    return refuse(operation, noAccess, `${detail}. Close the store, or run chmod u+w on the file`)
+    return makeFailure(operation, noAccess, `${detail}. Close the store, or run chmod u+w on the file`)
   }
   return undefined
 }
 
-/** Fails when the engine could not open its files: it needs several descriptors at once. */
+/** Throws if the engine could not open its files, for which it needs several descriptors. */
 const tryToOpen = (file: string, lock: string): void => {
   for (const path of [file, lock]) accessSync(path, constants.R_OK | constants.W_OK)
   const opened: Array<number> = []
@@ -103,13 +104,13 @@ const tryToOpen = (file: string, lock: string): void => {
   Result.getOrThrow(all)
 }
 
-/** Takes down which files were opened for writing. */
-export const of = (file: string, lock: string, storeLock: string): OpenedFiles => {
+/** Remembers which files were opened for writing. */
+export const make = (file: string, lock: string, storeLock: string): FileIdentity => {
   const opened = [
-    ["database", file, Result.getOrUndefined(look(file))],
-    ["lock file", lock, Result.getOrUndefined(look(lock))],
-    // A store that is opened without a lock has none.
-    ["store lock", storeLock, Result.getOrUndefined(look(storeLock))]
+    ["database", file, Result.getOrUndefined(readState(file))],
+    ["lock file", lock, Result.getOrUndefined(readState(lock))],
+    // A store that was opened with `lock: false` has none.
+    ["store lock", storeLock, Result.getOrUndefined(readState(storeLock))]
   ] as const
   const refusal = (operation: string): EngineFailure | undefined => {
     for (const [what, path, found] of opened) {

@@ -1,5 +1,6 @@
 /**
- * What happens before LMDB opens a file: it is looked at, and locked against other processes.
+ * Prepares a database file before LMDB opens it: checks the file, and takes the store lock, which keeps other
+ * processes out.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,7 +12,7 @@ import { fileName } from "../lmdbBackup.ts"
 import * as StoreLock from "../storeLock.ts"
 import * as FileCheck from "./fileCheck.ts"
 
-/** Why a worker thread may not open a store. */
+/** The error of a store that is opened in a worker thread. */
 const inWorkerThread = ({ path }: EngineOptions): OpenFailed =>
   new OpenFailed({
     reason: {
@@ -23,17 +24,20 @@ const inWorkerThread = ({ path }: EngineOptions): OpenFailed =>
     path
   })
 
-/** Looks at the file, and locks it against other processes until the scope closes. */
-export const lockFile = Effect.fnUntraced(function*(options: EngineOptions) {
+/** Checks the file, and takes the store lock until the scope closes. */
+export const checkAndLock = Effect.fnUntraced(function*(options: EngineOptions) {
   const path = yield* Path.Path
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
   if (!isMainThread && !options.allowWorkerThread) return yield* inWorkerThread(options)
-  const seen = yield* FileCheck.look(file, options)
+  const checked = yield* FileCheck.check(file, options)
   const storeLock = options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
   const lock = yield* StoreLock.acquire({ ...options, file, lockFile: storeLock })
-  /** Looks again where another process may have made or changed the file since, and sees to it that LMDB can open it. */
+  /**
+   * Prepares the files for LMDB, and returns how many pages the database file has. Checks the file again if another
+   * process may have created or changed it since the first check.
+   */
   const prepare = Effect.gen(function*() {
-    const header = lock.hasWaited || Option.isNone(seen) ? yield* FileCheck.look(file, options) : seen
+    const header = lock.hasWaited || Option.isNone(checked) ? yield* FileCheck.check(file, options) : checked
     yield* FileCheck.prepareLock(file, options, Option.isNone(header))
     return Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
   })

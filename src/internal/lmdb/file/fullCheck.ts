@@ -1,9 +1,9 @@
 /**
- * Looks at every page of a database file that the engine can come to.
+ * Checks every page of a database file that the engine can reach.
  *
- * The engine trusts what a page says of itself and of others: a damaged one ends the
- * process, or is written over another. All pages are read once, one after the other,
- * each is checked by itself, and then the trees are followed in memory.
+ * The engine trusts the content of pages: a damaged page ends the process, or makes the engine
+ * overwrite another page. The check reads all pages once in their order, and checks each page
+ * on its own. It then follows the trees in memory.
  */
 import * as Effect from "effect/Effect"
 import { ByteString, fromBytes } from "../../../Key.ts"
@@ -11,41 +11,41 @@ import { pageSize } from "../mapSize.ts"
 import * as PageLayout from "./pageLayout.ts"
 import { PageDamaged, type Pages } from "./quickCheck.ts"
 
-/** What a file says that it consists of. */
+/** The trees and the free pages of a file. */
 export interface Contents {
   readonly freeList: PageLayout.Tree
   /** The names of the databases. */
   readonly names: PageLayout.Tree
   readonly databases: ReadonlyArray<PageLayout.Tree>
   /** The pages that are free. */
-  readonly free: ReadonlyArray<PageLayout.PageRow>
+  readonly free: ReadonlyArray<PageLayout.PageRun>
   /** How many pages there are in the file. */
   readonly pageCount: number
 }
 
-/** How many pages are read at a time. */
+/** How many pages one read takes: 4 MiB. */
 const pagesAtOnce = 1024
 
-/** What is remembered of a page of a tree. */
-interface Visited {
+/** What the check remembers of a tree page. */
+interface PageSummary {
   readonly isBranch: boolean
   readonly nodes: number
-  /** The pages that a branch leads to. */
-  readonly below: ReadonlyArray<number>
-  /** Of a branch the keys that are between the pages it leads to, of a leaf the first and the last. */
+  /** The numbers of the child pages of a branch page. */
+  readonly children: ReadonlyArray<number>
+  /** In a branch page the keys that separate its children, in a leaf page the first key and the last. */
   readonly keys: ReadonlyArray<ByteString>
-  /** Whether its keys are in the order of their bytes, each once. */
+  /** Whether its keys are in the order of their bytes, without duplicates. */
   readonly isOrdered: boolean
-  /** Where the values are that a leaf has no room for. */
-  readonly large: ReadonlyArray<PageLayout.PageRow>
-  /** Whether there is a name of a database among its keys. */
+  /** The pages of its large values. */
+  readonly large: ReadonlyArray<PageLayout.PageRun>
+  /** Whether one of its keys is the name of a database. */
   readonly hasNames: boolean
 }
 
-/** All pages that look like what they could be; not all of them are in use. */
-interface Found {
-  readonly trees: ReadonlyMap<number, Visited>
-  /** How many pages those have with which a large value begins. */
+/** The pages of a file that are valid on their own. Some of them may be free. */
+interface ValidPages {
+  readonly trees: ReadonlyMap<number, PageSummary>
+  /** The number of pages of each large value, by its first page. */
   readonly large: ReadonlyMap<number, number>
 }
 
@@ -56,7 +56,7 @@ const isBefore = (page: DataView, a: PageLayout.Node, b: PageLayout.Node): boole
   const inA = PageLayout.keyAtOf(a)
   const inB = PageLayout.keyAtOf(b)
   let index = 0
-  // Four at a time, since keys side by side mostly begin alike.
+  // Compares four bytes at a time: neighbouring keys mostly have a common prefix.
   while (index + 4 <= shorter && page.getUint32(inA + index) === page.getUint32(inB + index)) index += 4
   for (; index < shorter; index++) {
     const difference = page.getUint8(inA + index) - page.getUint8(inB + index)
@@ -78,13 +78,13 @@ const keyOf = (page: DataView, node: PageLayout.Node): ByteString => fromBytes(P
 
 const none: ReadonlyArray<never> = []
 
-const visitBranch = (page: DataView, nodes: ReadonlyArray<PageLayout.Node>): Visited => {
-  // The first key of a branch is never looked at.
+const summarizeBranch = (page: DataView, nodes: ReadonlyArray<PageLayout.Node>): PageSummary => {
+  // The engine never reads the first key of a branch page.
   const between = nodes.slice(1)
   return {
     isBranch: true,
     nodes: nodes.length,
-    below: nodes.map((node) => PageLayout.pageBelow(page, node)),
+    children: nodes.map((node) => PageLayout.pageBelow(page, node)),
     keys: between.map((node) => keyOf(page, node)),
     isOrdered: isOrdered(page, between),
     large: none,
@@ -99,8 +99,8 @@ const endsOf = (nodes: ReadonlyArray<PageLayout.Node>): ReadonlyArray<PageLayout
   return first === undefined || last === undefined ? none : [first, last]
 }
 
-const visitLeaf = (page: DataView, nodes: ReadonlyArray<PageLayout.Node>): Visited | undefined => {
-  const large: Array<PageLayout.PageRow> = []
+const summarizeLeaf = (page: DataView, nodes: ReadonlyArray<PageLayout.Node>): PageSummary | undefined => {
+  const large: Array<PageLayout.PageRun> = []
   let hasNames = false
   for (const node of nodes) {
     const keyBytes = PageLayout.keyBytesOf(page, node)
@@ -108,15 +108,15 @@ const visitLeaf = (page: DataView, nodes: ReadonlyArray<PageLayout.Node>): Visit
     if (PageLayout.isPlain(page, node)) continue
     if (PageLayout.isName(page, node)) hasNames = true
     else if (PageLayout.isLarge(page, node)) {
-      const row = PageLayout.rowOf(page, node)
-      if (row === undefined) return undefined
-      large.push(row)
+      const run = PageLayout.runOf(page, node)
+      if (run === undefined) return undefined
+      large.push(run)
     } else return undefined
   }
   return {
     isBranch: false,
     nodes: nodes.length,
-    below: none,
+    children: none,
     keys: endsOf(nodes).map((node) => keyOf(page, node)),
     isOrdered: isOrdered(page, nodes),
     large,
@@ -124,81 +124,86 @@ const visitLeaf = (page: DataView, nodes: ReadonlyArray<PageLayout.Node>): Visit
   }
 }
 
-const visit = (page: DataView): Visited | undefined => {
+const summarize = (page: DataView): PageSummary | undefined => {
   const tree = PageLayout.treePageOf(page)
   if (tree === undefined) return undefined
-  return tree.isBranch ? visitBranch(page, tree.nodes) : visitLeaf(page, tree.nodes)
+  return tree.isBranch ? summarizeBranch(page, tree.nodes) : summarizeLeaf(page, tree.nodes)
 }
 
-/** Reads all pages behind the meta pages. */
-const findAll = Effect.fnUntraced(function*<E>({ read, secret, transactionId }: Pages<E>, pageCount: number) {
-  const trees = new Map<number, Visited>()
+/** Reads all pages after the meta pages, and keeps those that are valid. */
+const readValidPages = Effect.fnUntraced(function*<E>({ read, secret, transactionId }: Pages<E>, pageCount: number) {
+  const trees = new Map<number, PageSummary>()
   const large = new Map<number, number>()
   for (let first = 2; first < pageCount; first += pagesAtOnce) {
     const bytes = yield* read(first, Math.min(pagesAtOnce, pageCount - first))
     for (let at = 0; at + pageSize <= bytes.length; at += pageSize) {
       const stored = bytes.subarray(at, at + pageSize)
       const number = first + at / pageSize
-      // Noise where a page was never written to, and within a large value
+      // A page that was never written, or a later page of a large value, has no valid header.
       if (!PageLayout.isPage(PageLayout.viewOf(stored), number, transactionId)) continue
       const page = PageLayout.viewOf(secret === undefined ? stored : PageLayout.decrypt(stored, secret))
-      const visited = visit(page)
-      if (visited !== undefined) trees.set(number, visited)
+      const summary = summarize(page)
+      if (summary !== undefined) trees.set(number, summary)
       const count = PageLayout.overflowPagesOf(page)
       if (count !== undefined) large.set(number, count)
     }
   }
-  const found: Found = { trees, large }
-  return found
+  const valid: ValidPages = { trees, large }
+  return valid
 })
 
-/** Takes pages for a use; `false` where there are none, or they have another use. */
-type Take = (row: PageLayout.PageRow) => boolean
+/** Marks pages as used; returns `false` if they are not in the file, or are used already. */
+type Claim = (run: PageLayout.PageRun) => boolean
 
-const makeTake = (pageCount: number): Take => {
-  const isTaken = new Uint8Array(pageCount)
+const makeClaim = (pageCount: number): Claim => {
+  const isUsed = new Uint8Array(pageCount)
   return ([first, count]) => {
-    if (first < 2 || first + count > pageCount || isTaken.subarray(first, first + count).includes(1)) return false
-    isTaken.fill(1, first, first + count)
+    if (first < 2 || first + count > pageCount || isUsed.subarray(first, first + count).includes(1)) return false
+    isUsed.fill(1, first, first + count)
     return true
   }
 }
 
-/** What a tree holds. Of the list of free pages the keys are numbers. */
-type Kind = "free" | "names" | "records"
+/** The content of a tree. The keys of the list of free pages are numbers, which have another order than bytes. */
+type TreeKind = "free" | "names" | "records"
 
-/** A page that something leads to, and between which keys its own are. */
-interface Lead {
+/** A reference to a page, with the bounds of its keys. */
+interface PageReference {
   readonly number: number
   readonly from: ByteString
   readonly to: ByteString | undefined
 }
 
-const isBetween = ({ keys }: Visited, { from, to }: Lead): boolean =>
+const isWithinBounds = ({ keys }: PageSummary, { from, to }: PageReference): boolean =>
   keys.every((key) => key >= from && (to === undefined || key < to))
 
-const isRight = (kind: Kind, page: Visited, lead: Lead): boolean =>
+const isValid = (kind: TreeKind, page: PageSummary, reference: PageReference): boolean =>
   (kind === "names" || !page.hasNames) &&
-  (kind === "free" || (page.isOrdered && isBetween(page, lead) && (!page.isBranch || page.nodes > 1)))
+  (kind === "free" || (page.isOrdered && isWithinBounds(page, reference) && (!page.isBranch || page.nodes > 1)))
 
-const leadsOf = ({ below, keys }: Visited, { from, to }: Lead): ReadonlyArray<Lead> =>
-  below.map((number, index) => ({ number, from: keys[index - 1] ?? from, to: keys[index] ?? to }))
+const childrenOf = ({ children, keys }: PageSummary, { from, to }: PageReference): ReadonlyArray<PageReference> =>
+  children.map((number, index) => ({ number, from: keys[index - 1] ?? from, to: keys[index] ?? to }))
 
-/** Follows a tree from its root; gives the number of a page that is not what it should be. */
-const follow = ({ large, trees }: Found, take: Take, tree: PageLayout.Tree, kind: Kind): number | undefined => {
+/** Follows a tree from its root; returns the number of a damaged page, if there is one. */
+const follow = (
+  { large, trees }: ValidPages,
+  claim: Claim,
+  tree: PageLayout.Tree,
+  kind: TreeKind
+): number | undefined => {
   if (tree.root === undefined) return undefined
   let entries = 0
-  let level: ReadonlyArray<Lead> = [{ number: tree.root, from: ByteString(""), to: undefined }]
+  let level: ReadonlyArray<PageReference> = [{ number: tree.root, from: ByteString(""), to: undefined }]
   for (let depth = 1; level.length > 0; depth++) {
-    const next: Array<ReadonlyArray<Lead>> = []
-    for (const lead of level) {
-      const { number } = lead
+    const next: Array<ReadonlyArray<PageReference>> = []
+    for (const reference of level) {
+      const { number } = reference
       const page = trees.get(number)
-      // The engine goes from one leaf to the next, and takes what is at their level for a leaf.
+      // All leaf pages must be at the same depth: the engine treats every page at that depth as a leaf page.
       if (page === undefined || page.isBranch === (depth === tree.depth)) return number
-      if (!isRight(kind, page, lead) || !take([number, 1])) return number
-      for (const row of page.large) if (large.get(row[0]) !== row[1] || !take(row)) return row[0]
-      if (page.isBranch) next.push(leadsOf(page, lead))
+      if (!isValid(kind, page, reference) || !claim([number, 1])) return number
+      for (const run of page.large) if (large.get(run[0]) !== run[1] || !claim(run)) return run[0]
+      if (page.isBranch) next.push(childrenOf(page, reference))
       else entries += page.nodes
     }
     level = next.flat()
@@ -206,20 +211,23 @@ const follow = ({ large, trees }: Found, take: Take, tree: PageLayout.Tree, kind
   return BigInt(entries) === tree.entries ? undefined : tree.root
 }
 
-/** Gives the number of a page that is not what it should be. */
-const findDamage = (found: Found, { databases, free, freeList, names, pageCount }: Contents): number | undefined => {
-  const take = makeTake(pageCount)
+/** Returns the number of a damaged page, if there is one. */
+const findDamage = (
+  valid: ValidPages,
+  { databases, free, freeList, names, pageCount }: Contents
+): number | undefined => {
+  const claim = makeClaim(pageCount)
   for (const [first, count] of free) {
-    // The engine does not write free pages at the end of the file: they may begin behind it.
+    // The engine never writes some free pages at the end, so a run may extend beyond the end of the file.
     const inFile = Math.min(count, pageCount - first)
-    if (inFile > 0 && !take([first, inFile])) return first
+    if (inFile > 0 && !claim([first, inFile])) return first
   }
-  const inStructure = follow(found, take, freeList, "free") ?? follow(found, take, names, "names")
-  return databases.reduce((damaged, tree) => damaged ?? follow(found, take, tree, "records"), inStructure)
+  const inStructure = follow(valid, claim, freeList, "free") ?? follow(valid, claim, names, "names")
+  return databases.reduce((damaged, tree) => damaged ?? follow(valid, claim, tree, "records"), inStructure)
 }
 
-/** Fails unless every page that a file leads to is what it should be, and is led to once. */
+/** Fails if a page that the engine can reach is damaged, or is used twice. */
 export const check = Effect.fnUntraced(function*<E>(pages: Pages<E>, contents: Contents) {
-  const page = findDamage(yield* findAll(pages, contents.pageCount), contents)
+  const page = findDamage(yield* readValidPages(pages, contents.pageCount), contents)
   if (page !== undefined) return yield* new PageDamaged({ page })
 })

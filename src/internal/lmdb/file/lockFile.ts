@@ -1,8 +1,9 @@
 /**
- * The lock file beside a database file, which the engine maps into memory as well.
+ * Creates LMDB's lock file beside a database file before the engine opens both.
  *
- * The engine makes it long without writing to it, so that a full disk shows as a dead
- * process, and does not survive it when it cannot open it. So it is made here.
+ * The engine maps this file into memory too. If the engine created it, it would not allocate
+ * its blocks on the disk, and a full disk would later end the process. The engine also ends
+ * the process if it cannot open the file.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -10,16 +11,16 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { OpenFailed } from "../../../StoreError.ts"
 import { pageSize } from "../mapSize.ts"
-import { checkAccess, isWritableByAnybody, lookAt, openMany, refuse, refuseFile } from "./fileAccess.ts"
+import { checkAccess, isWritableByAnybody, openFailed, openMany, statOption, toOpenFailed } from "./fileAccess.ts"
 
-/** Each open snapshot has a slot in the table of readers, as long as no other shares its moment. */
+/** The size of LMDB's reader table. Every open read transaction takes a slot; snapshots can share one. */
 export const maxReaders = 2048
 
-/** What the engine wants for that many readers; it would make a shorter file longer. */
+/** The size of a lock file for this many readers, in bytes. The engine would extend a shorter file. */
 const lockBytes = 272 + (maxReaders - 1) * 64
 
-/** Makes the lock file, all of it on disk, and sees to it that there is room for the meta pages of a new database. */
-const make = Effect.fnUntraced(function*(
+/** Creates the lock file with all of its bytes on disk, and makes sure that the disk has room for two meta pages. */
+const create = Effect.fnUntraced(function*(
   lock: string,
   mode: number
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
@@ -34,22 +35,23 @@ const make = Effect.fnUntraced(function*(
       return writeNew(whole).pipe(
         Effect.andThen(fs.writeFile(room, new Uint8Array(2 * pageSize))),
         Effect.andThen(openMany(room)),
-        // It appears at once, and is never opened where it stands: whoever closes it gives up the locks of this process.
+        // The link makes the file appear complete. It is never opened at its final path, because closing a descriptor
+        // of it would release all locks that this process has on it.
         Effect.andThen(Effect.catch(fs.link(whole, lock), () => writeNew(lock)))
       )
     }),
     Effect.scoped,
     Effect.catchIf((error) => error.reason._tag === "AlreadyExists", () => Effect.void),
-    Effect.mapError(refuseFile(lock))
+    Effect.mapError(toOpenFailed(lock))
   )
 })
 
 /** How a database is opened. */
-interface Opening {
+interface PrepareOptions {
   readonly readOnly: boolean
-  /** The mode of a new file. */
+  /** The mode of a new lock file. */
   readonly fileMode: number
-  /** The mode of the file of the database; `undefined` where there is no database yet. */
+  /** The mode of the database file; `undefined` if there is no database yet. */
   readonly databaseMode: number | undefined
 }
 
@@ -57,40 +59,41 @@ const mayWrite = (path: string) =>
   Effect.match(checkAccess(path, { writable: true }), { onFailure: () => false, onSuccess: () => true })
 
 /**
- * Fails unless a database can be read without its lock file. The engine reads without it where it may not write there, and
- * is then in no table of readers: a process that writes would use the pages of its snapshots again.
+ * Fails unless a database can be read without its lock file. If the engine may not write to the lock file, it reads
+ * without it and is not in the reader table. A writer would then reuse the pages of its snapshots, so nobody may be
+ * allowed to write to the database.
  */
 const checkUnlocked = (
   lock: string,
   database: string,
-  { databaseMode }: Opening
+  { databaseMode }: PrepareOptions
 ): Effect.Effect<void, OpenFailed> =>
-  databaseMode === undefined || !isWritableByAnybody(databaseMode) ? Effect.void : Effect.fail(refuse(
+  databaseMode === undefined || !isWritableByAnybody(databaseMode) ? Effect.void : Effect.fail(openFailed(
     lock,
     "Permission",
     "a reader has to write to the lock file, or its snapshots would change while it reads. Let this user write to it " +
       `(and to its folder where it is missing); or, when nobody writes to the store any more, run chmod a-w ${database}`
   ))
 
-/** Sees to it that the engine can open the lock file of a database, or can do without. */
+/** Makes sure that the engine can open the lock file of a database, or can read without it. */
 export const prepare = Effect.fnUntraced(function*(
   lock: string,
   database: string,
-  opening: Opening
+  options: PrepareOptions
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
-  const { databaseMode, fileMode, readOnly } = opening
-  if (databaseMode === undefined || Option.isNone(yield* lookAt(lock))) {
-    if (readOnly && !(yield* mayWrite(path.dirname(lock)))) return yield* checkUnlocked(lock, database, opening)
-    yield* make(lock, fileMode)
+  const { databaseMode, fileMode, readOnly } = options
+  if (databaseMode === undefined || Option.isNone(yield* statOption(lock))) {
+    if (readOnly && !(yield* mayWrite(path.dirname(lock)))) return yield* checkUnlocked(lock, database, options)
+    yield* create(lock, fileMode)
   }
-  const info = yield* lookAt(lock)
+  const info = yield* statOption(lock)
   if (Option.isNone(info)) {
-    return yield* refuse(lock, "Missing", "a link that leads nowhere is in place of the lock file")
+    return yield* openFailed(lock, "Missing", "the lock file is a symbolic link to a file that does not exist")
   }
   if (info.value.type !== "File") {
-    return yield* refuse(lock, "Engine", `a lock file is wanted, this is a ${info.value.type.toLowerCase()}`)
+    return yield* openFailed(lock, "Engine", `the lock file must be a file, and is a ${info.value.type.toLowerCase()}`)
   }
   if (!readOnly) return yield* checkAccess(lock, { writable: true })
-  if (!(yield* mayWrite(lock))) yield* checkUnlocked(lock, database, opening)
+  if (!(yield* mayWrite(lock))) yield* checkUnlocked(lock, database, options)
 })

@@ -1,0 +1,193 @@
+/**
+ * The backend on an engine of this process, which is LMDB: memtables that hold the writes until a commit,
+ * and one queue of commits.
+ *
+ * Every read goes through the memtables to the engine, and ends at once. `commitQueue.ts` draws the way of a write.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Semaphore from "effect/Semaphore"
+import type { Admission, Backend, BackendStats, CommitRequest, Snapshot } from "../../Backend.ts"
+import type { Batch, Reader as EngineReader } from "../../Engine.ts"
+import type { CommitError, EngineFailure } from "../../StoreError.ts"
+import { WriteBuffer } from "../buffer/writeBuffer.ts"
+import { toWriteSet } from "../buffer/writeSet.ts"
+import type { Fork } from "../fork.ts"
+import * as MapGrowth from "../lmdb/mapGrowth.ts"
+import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
+import { over } from "../reader/overlay.ts"
+import { validate } from "../reader/readSet.ts"
+import * as Settled from "../settled.ts"
+import type { OpenDefinitions } from "../transaction/openDefinitions.ts"
+import { admit, admitDeletions } from "./admission.ts"
+import * as ChangeFeed from "./changeFeed.ts"
+import * as CommitQueue from "./commitQueue.ts"
+import * as Committer from "./committer.ts"
+import { ForeignCommits } from "./foreignCommits.ts"
+import { type AtomicBatch, conditional } from "./groupCommit.ts"
+import * as PendingWrites from "./pendingWrites.ts"
+import * as ReadModifyWrite from "./readModifyWrite.ts"
+
+/** What the backend of an open environment works with. */
+export interface LocalBackendOptions
+  extends
+    Omit<Committer.CommitterOptions, "lock" | "foreignCommits" | "onApplied" | "onChanged">,
+    Pick<CommitQueue.CommitQueueOptions, "flushInterval" | "batchBytes">
+{
+  /** How many distinct keys start a commit. */
+  readonly batchSize: number
+  readonly definitions: OpenDefinitions
+  readonly fork: Fork
+}
+
+/** The parts of a backend. */
+interface LocalBackend {
+  readonly options: LocalBackendOptions
+  readonly buffer: WriteBuffer
+  /** Reads what there is at present, pending writes included. */
+  readonly live: EngineReader
+  readonly map: MapGrowth.MapGrowth
+  readonly committer: Committer.Committer
+  readonly queue: CommitQueue.CommitQueue
+  readonly changes: ChangeFeed.Changes
+  readonly foreignCommits: ForeignCommits
+  readonly lock: ReadersWriterLock.ReadersWriterLock
+  /** The running commit holds the only permit. */
+  readonly permit: Semaphore.Semaphore
+}
+
+const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Effect.fn.Return<LocalBackend> {
+  const { environment, metrics, path } = options
+  const lock = yield* ReadersWriterLock.make
+  const permit = yield* Semaphore.make(1)
+  const buffer = new WriteBuffer(options)
+  const changes = ChangeFeed.make(path)
+  const foreignCommits = new ForeignCommits(options.definitions)
+  const committer = Committer.make({
+    ...options,
+    lock,
+    foreignCommits,
+    onApplied: (batch: Batch) => buffer.applied(batch),
+    onChanged: changes.publish
+  })
+  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit })
+  return {
+    options,
+    buffer,
+    live: over(buffer, environment),
+    map: committer.map,
+    committer,
+    queue,
+    changes,
+    foreignCommits,
+    lock,
+    permit
+  }
+})
+
+/** The atomic batch of a request: LMDB checks inside its write transaction what the request was computed from. */
+const batchOf = ({ isPermitted, priority, reads, writes }: CommitRequest): AtomicBatch =>
+  conditional(
+    toWriteSet(writes),
+    (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, present),
+    priority
+  )
+
+/** Commits a request in a transaction of its own. */
+const commitAlone = (
+  { committer, permit }: LocalBackend,
+  prepare: Effect.Effect<CommitRequest | undefined, EngineFailure>
+): Effect.Effect<boolean, CommitError> => {
+  const commitRequest = Effect.fnUntraced(function*(request: CommitRequest) {
+    const { decide, writes } = batchOf(request)
+    let isMade = false
+    yield* Committer.commitUntraced(committer, {
+      plan: (present) =>
+        Settled.map(decide(present), (decided) => {
+          isMade = decided !== undefined
+          return decided === undefined ? undefined : { clear: [...decided.cleared], writes: decided.toArray() }
+        }),
+      size: writes.size,
+      isFreeing: () => false
+    })
+    return isMade
+  })
+  return permit.withPermit(Effect.uninterruptible(
+    Effect.flatMap(prepare, (request) => request === undefined ? Effect.succeed(false) : commitRequest(request))
+  ))
+}
+
+/** Creates databases while no commit runs, also when the fiber that asked for them is interrupted. */
+const createDatabases = (
+  { options: { environment, fork }, permit }: LocalBackend,
+  names: ReadonlyArray<string>
+): Effect.Effect<void, EngineFailure> =>
+  Effect.suspend(() => {
+    const done = Deferred.makeUnsafe<void, EngineFailure>()
+    fork(Effect.asVoid(Deferred.into(permit.withPermit(environment.createDatabases(names)), done)))
+    return Deferred.await(done)
+  })
+
+/** Opens a snapshot of the engine, and reads it through the writes that are pending now. */
+const snapshot = ({ buffer, options: { environment } }: LocalBackend): Exit.Exit<Snapshot, EngineFailure> =>
+  Settled.map(environment.snapshot(), (stored): Snapshot => ({
+    ...over(buffer.freeze(), stored),
+    release: stored.release
+  }))
+
+const stats = ({ buffer, options: { environment } }: LocalBackend): Effect.Effect<BackendStats, EngineFailure> =>
+  Effect.suspend(() =>
+    Settled.map(environment.stats(), (stored) => ({ ...stored, pending: buffer.size, pendingBytes: buffer.bytes }))
+  )
+
+/** Makes the last commit, and waits for the fibers that read. */
+const close = (
+  { changes, lock, queue }: LocalBackend,
+  beforeClosing: Effect.Effect<void>
+): Effect.Effect<void, CommitError> =>
+  Effect.uninterruptible(
+    Effect.ensuring(
+      CommitQueue.close(queue),
+      lock.withWrite(Effect.andThen(beforeClosing, Effect.sync(changes.end)))
+    )
+  )
+
+/** Makes the backend of an open environment. */
+export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Effect.fnUntraced(function*(options) {
+  const self = yield* makeParts(options)
+  const { buffer, changes, foreignCommits, live, map, permit, queue } = self
+  const { environment } = options
+  return {
+    maxKeyBytes: environment.maxKeyBytes,
+    maxValueBytes: environment.maxValueBytes,
+    reader: live,
+    isReadable: () => MapGrowth.isReadable(map),
+    whileReadable: (effect) => MapGrowth.whileReadable(map, effect),
+    isPending: (database, key) => buffer.get(database, key) !== undefined,
+    pendingWrites: () => buffer.active.writes,
+    beforeSnapshot: Effect.suspend(() =>
+      environment.mustResize() ? permit.withPermit(MapGrowth.restoreLimit(map)) : Effect.void
+    ),
+    snapshot: () => snapshot(self),
+    databases: () => Exit.succeed(environment.databases()),
+    openDatabase: (name) => environment.openDatabase(name),
+    createDatabases: (names) => createDatabases(self, names),
+    write: (writes, admission) => admit(queue, writes, admission),
+    remove: (writes, admission) => admitDeletions(queue, writes, admission),
+    step: (step, stepOptions) => ReadModifyWrite.run(self, step, stepOptions),
+    commit: (request, admission: Admission) =>
+      Effect.suspend(() => {
+        const refusal = admission()
+        return CommitQueue.submit(queue, batchOf(request), () => refusal([]))
+      }),
+    commitAlone: (prepare) => commitAlone(self, prepare),
+    flush: PendingWrites.flush(queue),
+    flushQuietly: PendingWrites.flushQuietly(queue),
+    checks: foreignCommits,
+    subscribe: changes.subscribe,
+    stats: stats(self),
+    backup: (path, backupOptions) => MapGrowth.whileReadable(map, environment.backup(path, backupOptions)),
+    close: (beforeClosing) => close(self, beforeClosing)
+  }
+})

@@ -1,0 +1,216 @@
+/**
+ * The methods of a store that read single records, and what is known of the store as a whole.
+ *
+ * `get` and `has` are one effect each when nothing is in their way.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Reader } from "../../Backend.ts"
+import type { Found, ListOf } from "../../Entries.ts"
+import type { ByteString, Key } from "../../Key.ts"
+import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../../StoreError.ts"
+import { recordsDatabase } from "../databases.ts"
+import * as CallArguments from "../key/callArguments.ts"
+import * as Settled from "../settled.ts"
+import * as StoreAccess from "./storeAccess.ts"
+
+type Access = StoreAccess.StoreAccess
+
+const none = Exit.succeed(Option.none<unknown>())
+
+/** Reads and decodes a record; `none` tells a missing value from a stored `undefined`. Call it inside of an effect. */
+export const find = (
+  self: Access,
+  reader: Reader,
+  key: ByteString,
+  given: Key
+): Effect.Effect<Option.Option<unknown>, ValueDecoding<Key> | EngineFailure> =>
+  Settled.flatMap(
+    reader.get(recordsDatabase, key, (bytes) => StoreAccess.decode(self, key, bytes, given)),
+    (decoding) => decoding === undefined ? none : Settled.map(decoding, Option.some)
+  )
+
+const isPending = ({ handle: { core: { backend } } }: Access, key: ByteString): boolean =>
+  backend.isPending(recordsDatabase, key)
+
+const readKey = <A, E>(
+  self: Access,
+  key: Key,
+  use: (self: Access, reader: Reader, key: ByteString, given: Key) => Effect.Effect<A, E>,
+  flush?: boolean
+): Effect.Effect<A, E | Closed | KeyEncoding> =>
+  Effect.withFiber((fiber): Effect.Effect<A, E | Closed | KeyEncoding> => {
+    const encoded = self.handle.keys.encode(key)
+    const reader = flush === undefined ? StoreAccess.readerAtOnce(self, fiber) : undefined
+    if (Result.isFailure(encoded)) return StoreAccess.enter(self, () => Effect.fail(encoded.failure))
+    const bytes = encoded.success
+    return reader === undefined
+      ? StoreAccess.read(self, (other) => use(self, other, bytes, key), {
+        flush,
+        isPending: () => isPending(self, bytes)
+      })
+      : use(self, reader, bytes, key)
+  })
+
+const findOrFail = (
+  self: Access,
+  reader: Reader,
+  bytes: ByteString,
+  key: Key
+): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure | KeyNotFound<Key>> =>
+  Settled.flatMap(
+    find(self, reader, bytes, key),
+    (value): Effect.Effect<unknown, KeyNotFound<Key>> =>
+      Option.isSome(value)
+        ? Exit.succeed(value.value)
+        : Exit.fail(new KeyNotFound(StoreAccess.shown(self, key)))
+  )
+
+const hasRecord = (_: Access, reader: Reader, key: ByteString) => reader.has(recordsDatabase, key)
+
+const has = (self: Access, key: Key, options?: { readonly flush?: boolean | undefined }) =>
+  options === undefined
+    ? readKey(self, key, hasRecord)
+    : StoreAccess.enter(self, () =>
+      Effect.andThen(
+        CallArguments.checked("the options of has", options, CallArguments.hasChecks),
+        Effect.suspend(() => readKey(self, key, hasRecord, options.flush))
+      ))
+
+// ---------------------------------------------------------------------------
+// several records
+// ---------------------------------------------------------------------------
+
+type GetManyError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
+
+/** A key as it is given back, and its bytes. */
+type Named<N> = readonly [name: N, key: ByteString]
+
+const readAll = <N extends Key>(
+  self: Access,
+  reader: Reader,
+  named: ReadonlyArray<Named<N>>
+): Effect.Effect<Found<N>, ValueDecoding<Key> | EngineFailure> => {
+  const keys = named.map(([, key]) => key)
+  const decodings = reader.getMany(recordsDatabase, keys, (bytes, at) => {
+    const [name, key] = named[at] ?? []
+    return key === undefined
+      ? Exit.die("a value was read that was not asked for")
+      : StoreAccess.decode(self, key, bytes, name)
+  })
+  return Settled.flatMap(
+    decodings,
+    (read) =>
+      Settled.map(
+        Settled.all(read.filter((decoding) => decoding !== undefined)),
+        (values) => collect(named, read, values)
+      )
+  )
+}
+
+/** Sorts keys into those that were found, with their values, and those that are missing. */
+const collect = <N extends Key>(
+  named: ReadonlyArray<Named<N>>,
+  read: ReadonlyArray<unknown>,
+  values: ReadonlyArray<unknown>
+): Found<N> => {
+  const found = new Map<N, unknown>()
+  const missing: Array<N> = []
+  let at = 0
+  let next = 0
+  for (const [name] of named) {
+    // A key that is given twice keeps its first place.
+    if (read[at++] === undefined) missing.push(name)
+    else found.set(name, values[next++])
+  }
+  return { found, missing }
+}
+
+const getAll = <K extends Key, N extends Key>(
+  self: Access,
+  wanted: ListOf<K>,
+  nameOf: (given: K, key: ByteString) => Result.Result<N, KeyEncoding>
+) =>
+  StoreAccess.enter(self, (): Effect.Effect<Found<N>, GetManyError> => {
+    const noList = CallArguments.notAList("keys", wanted)
+    if (noList !== undefined) return Effect.fail(noList)
+    const named: Array<Named<N>> = []
+    for (const given of wanted) {
+      const key = self.handle.keys.encode(given)
+      if (Result.isFailure(key)) return Effect.fail(key.failure)
+      const name = nameOf(given, key.success)
+      if (Result.isFailure(name)) return Effect.fail(name.failure)
+      named.push([name.success, key.success])
+    }
+    return StoreAccess.read(self, (reader) => readAll(self, reader, named), {
+      isPending: () => named.every(([, key]) => isPending(self, key))
+    })
+  })
+
+/** Makes the method `getMany`. */
+const makeGetMany = (self: Access) => {
+  const decodeKey = (_: Key, key: ByteString) => self.handle.keys.decode(key)
+
+  function getMany(
+    wanted: ListOf<Key>,
+    options: { readonly decodeKeys: true }
+  ): Effect.Effect<Found<string>, GetManyError>
+  function getMany<K extends Key>(
+    wanted: ListOf<K>,
+    options?: { readonly decodeKeys?: false | undefined }
+  ): Effect.Effect<Found<K>, GetManyError>
+  function getMany<K extends Key>(
+    wanted: ListOf<K>,
+    options?: { readonly decodeKeys?: boolean | undefined }
+  ): Effect.Effect<Found<string> | Found<K>, GetManyError> {
+    if (options === undefined) return getAll(self, wanted, Result.succeed)
+    return Effect.andThen(
+      CallArguments.checked("the options of getMany", options, CallArguments.getManyChecks),
+      Effect.suspend((): Effect.Effect<Found<string> | Found<K>, GetManyError> =>
+        options.decodeKeys === true ? getAll(self, wanted, decodeKey) : getAll(self, wanted, Result.succeed)
+      )
+    )
+  }
+  return getMany
+}
+
+// ---------------------------------------------------------------------------
+// the store as a whole
+// ---------------------------------------------------------------------------
+
+/** Reads the figures. It commits nothing: a commit would change what it tells. */
+const readStats = (self: Access) =>
+  StoreAccess.enter(self, () =>
+    StoreAccess.whenReadable(self, () => {
+      const { core: { backend, openSnapshots }, options: { maxMapSize } } = self.handle
+      return Effect.flatMap(backend.stats, (stats) =>
+        Effect.map(backend.reader.count(recordsDatabase), (entries) => ({
+          ...stats,
+          entries,
+          maxMapSize: Option.fromUndefinedOr(maxMapSize),
+          snapshots: openSnapshots()
+        })))
+    }))
+
+const backup = (self: Access, target: string, options?: { readonly compact?: boolean | undefined }) => {
+  const { core: { backend }, options: { path, readOnly } } = self.handle
+  return StoreAccess.enter(self, () => {
+    const problem = CallArguments.backupProblem(target, options)
+    if (problem !== undefined) return Effect.fail(CallArguments.badCall("backup", problem))
+    const copy = backend.backup(target, { compact: options?.compact === true })
+    return readOnly ? copy : Effect.andThen(backend.flush, copy)
+  }).pipe(Effect.withSpan("Store.backup", { attributes: { path } }))
+}
+
+/** Makes the methods of one handle. */
+export const make = (self: Access) => ({
+  get: (key: Key) => readKey(self, key, find),
+  getOrFail: (key: Key) => readKey(self, key, findOrFail),
+  has: (key: Key, options?: { readonly flush?: boolean | undefined }) => has(self, key, options),
+  getMany: makeGetMany(self),
+  size: StoreAccess.read(self, (reader) => reader.count(recordsDatabase)),
+  stats: readStats(self),
+  backup: (target: string, options?: { readonly compact?: boolean | undefined }) => backup(self, target, options)
+})
