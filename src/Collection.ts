@@ -69,6 +69,7 @@ import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
 
 export * from "./CollectionOptions.ts"
+export * from "./CollectionRange.ts"
 export * from "./CollectionService.ts"
 
 /**
@@ -121,6 +122,7 @@ export const make = Effect.fnUntraced(
     const internals = (yield* Store)[StoreInternals.TypeId]
     const { access } = internals
     const { core } = access.handle
+    const services = yield* Effect.context<MaintenanceServices<K, V, I>>()
     const unplaced = yield* CollectionDefinition.make(name, options, access.handle)
     const maintain = (made: CollectionDefinition.Definition<K, V, I>) =>
       Maintenance.make(
@@ -148,7 +150,7 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...CollectionWrites.make(internals, definition, writes),
+      ...CollectionWrites.make(internals, definition, writes, services),
       rebuildIndexes: Transaction.outside(core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }

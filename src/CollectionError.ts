@@ -5,50 +5,104 @@
  */
 import * as Formatter from "effect/Formatter"
 import * as Schema from "effect/Schema"
+import type { ShownKey } from "./KeyError.ts"
 
 /**
  * There is a value under the key already, and `insert` wants none.
  *
+ * **Details**
+ *
+ * `Key` is the type of the keys of the collection. `key` stays in the process: neither a log nor an encoded
+ * error has it. They have `shownKey`.
+ *
  * @category errors
  * @since 0.1.0
  */
-export class KeyExists extends Schema.TaggedError<KeyExists>("effect-lmdb/KeyExists")("KeyExists", {
+export class KeyExists<out Key = unknown> extends Schema.TaggedError<KeyExists>("effect-lmdb/KeyExists")("KeyExists", {
   /** The key as it is shown to a person. */
-  key: Schema.String,
+  shownKey: Schema.String,
   /** The name of the collection. */
   collection: Schema.String
 }) {
+  readonly #key: Key
+
+  constructor(properties: ShownKey<Key> & { readonly collection: string }, options?: Schema.MakeOptions) {
+    super(properties, options)
+    this.#key = properties.key
+  }
+  /** Gives the key that was to be inserted. */
+  get key(): Key {
+    return this.#key
+  }
   /** Shows the key. */
   override get message(): string {
-    return `There is a value under key ${this.key} in collection "${this.collection}" already.`
+    return `There is a value under key ${this.shownKey} in collection "${this.collection}" already.`
   }
+}
+
+/** What `UniqueViolation` is given. */
+interface Violation<Key, Index extends string, IndexKey> extends ShownKey<Key> {
+  readonly collection: string
+  readonly index: Index
+  readonly indexKey: IndexKey
+  readonly shownIndexKey: string
+  readonly existingKey: Key
+  readonly shownExistingKey: string
 }
 
 /**
  * Another record has the same key in a unique index. Nothing was written.
  *
+ * **Details**
+ *
+ * The keys are values, of the types of the collection and of the index; each has a text beside it. A collection
+ * fails with one `UniqueViolation` for each of its indexes, so that `index` tells the type of `indexKey`.
+ * The values stay in the process: neither a log nor an encoded error has them.
+ *
  * @category errors
  * @since 0.1.0
  */
-export class UniqueViolation extends Schema.TaggedError<UniqueViolation>("effect-lmdb/UniqueViolation")(
-  "UniqueViolation",
-  {
+export class UniqueViolation<out Key = unknown, out Index extends string = string, out IndexKey = unknown>
+  extends Schema.TaggedError<UniqueViolation>("effect-lmdb/UniqueViolation")("UniqueViolation", {
     /** The name of the collection. */
     collection: Schema.String,
     /** The name of the index. */
     index: Schema.String,
     /** The key in the index, as it is shown to a person. */
-    indexKey: Schema.String,
-    /** The key of the record that was to be written. */
-    key: Schema.String,
-    /** The key of the record that is there. */
-    existingKey: Schema.String
+    shownIndexKey: Schema.String,
+    /** The key of the record that was to be written, as it is shown to a person. */
+    shownKey: Schema.String,
+    /** The key of the record that is there, as it is shown to a person. */
+    shownExistingKey: Schema.String
+  })
+{
+  declare readonly index: Index
+  readonly #key: Key
+  readonly #existingKey: Key
+  readonly #indexKey: IndexKey
+
+  constructor(properties: Violation<Key, Index, IndexKey>, options?: Schema.MakeOptions) {
+    super(properties, options)
+    this.#key = properties.key
+    this.#existingKey = properties.existingKey
+    this.#indexKey = properties.indexKey
   }
-) {
+  /** Gives the key of the record that was to be written. */
+  get key(): Key {
+    return this.#key
+  }
+  /** Gives the key of the record that is there. */
+  get existingKey(): Key {
+    return this.#existingKey
+  }
+  /** Gives the key that both have in the index. */
+  get indexKey(): IndexKey {
+    return this.#indexKey
+  }
   /** Shows the keys. */
   override get message(): string {
-    return `Key ${this.key} in collection "${this.collection}" was not written: key ${this.existingKey} has ` +
-      `${this.indexKey} in the unique index "${this.index}" already.`
+    return `Key ${this.shownKey} in collection "${this.collection}" was not written: key ${this.shownExistingKey} has ` +
+      `${this.shownIndexKey} in the unique index "${this.index}" already.`
   }
 }
 
@@ -115,8 +169,13 @@ export class DuplicateKeys extends Schema.TaggedError<DuplicateKeys>("effect-lmd
   }
 }
 
+const why = {
+  /** What is wrong and what to do. */
+  detail: Schema.String
+}
+
 /**
- * Why a collection could not be opened.
+ * Tells why a collection could not be opened: the field `reason` of `CollectionFailed`, by its `_tag`.
  *
  * **Details**
  *
@@ -132,15 +191,15 @@ export class DuplicateKeys extends Schema.TaggedError<DuplicateKeys>("effect-lmd
  * @category errors
  * @since 0.1.0
  */
-export const CollectionFailedReason = Schema.Literals([
-  "BadDefinition",
-  "NewerVersion",
-  "ChangedSchema",
-  "MissingMigration",
-  "Migration",
-  "Index",
-  "TooManyDatabases"
-])
+export const CollectionFailedReason = Schema.TaggedUnion({
+  BadDefinition: why,
+  NewerVersion: why,
+  ChangedSchema: why,
+  MissingMigration: why,
+  Migration: why,
+  Index: { ...why, duplicates: Schema.optional(DuplicateKeys) },
+  TooManyDatabases: why
+})
 
 /**
  * Why a collection could not be opened, as a type.
@@ -159,18 +218,22 @@ export type CollectionFailedReason = typeof CollectionFailedReason.Type
 export class CollectionFailed extends Schema.TaggedError<CollectionFailed>("effect-lmdb/CollectionFailed")(
   "CollectionFailed",
   {
-    /** Why. */
+    /** Why: an object with `_tag`, as `Effect.catchReason` takes it. */
     reason: CollectionFailedReason,
     /** The name of the collection. */
     collection: Schema.String,
-    /** What is wrong and what to do. */
-    detail: Schema.String,
-    /** The records that have the same key in a unique index, where that is the reason. */
-    duplicates: Schema.optional(DuplicateKeys),
     /** What failed, where something did. */
     cause: Schema.optional(Schema.Defect())
   }
 ) {
+  /** Says what is wrong and what to do, as the reason has it. */
+  get detail(): string {
+    return this.reason.detail
+  }
+  /** Lists the records that have the same key in a unique index, where that is the reason. */
+  get duplicates(): DuplicateKeys | undefined {
+    return "duplicates" in this.reason ? this.reason.duplicates : undefined
+  }
   /** Says what could not be opened and why. */
   override get message(): string {
     return `Cannot open the collection "${this.collection}": ${this.detail}`

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import type { KeySchema } from "./KeySchema.ts"
 
@@ -17,39 +18,127 @@ import type { KeySchema } from "./KeySchema.ts"
 export type ValueSchema = Schema.Constraint
 
 /**
- * The keys that a record has in an index: one, several as an array, or none as
- * `undefined`. Where the key is a tuple, only an array of tuples is told from a tuple.
+ * What a collection takes as a value: a value of the schema, and where the schema is a class also what
+ * its `make` takes, such as a plain object.
+ *
+ * **Details**
+ *
+ * Whatever the schema, a plain object or an array that is no value of it goes through the `make` of the schema: it
+ * is validated, defaults of the constructor are filled in, and instances are made of its classes, also of those
+ * inside of it. Indexes and `update` see what was made. An instance of another class is refused.
  *
  * @category models
  * @since 0.1.0
  */
-export type IndexKeys<Key> = undefined | ReadonlyArray<Key> | (Key extends ReadonlyArray<unknown> ? never : Key)
+export type ValueInput<V extends ValueSchema> = V["Type"] | ClassInput<V>
+
+/** Of all schemas only classes have both an identifier and fields. */
+type ClassInput<V extends ValueSchema> = V extends { readonly identifier: string; readonly fields: object } ?
+  Exclude<V["~type.make.in"], void>
+  : never
 
 /**
- * A secondary index: another order of the records, by a key that comes from the value.
+ * What an error of the compiler names where `of` gives several keys. No value has this type.
  *
- * @category options
+ * @category models
  * @since 0.1.0
  */
-export interface IndexDefinition<Value, Key extends KeySchema> {
+export interface SeveralKeysAreGivenByEach extends ReadonlyArray<unknown> {
+  readonly "`of` gives one key, as [a, b] where it is compound; for several keys of a record give `each` in its place":
+    never
+}
+
+/**
+ * The key that a record has in an index, or `undefined` or `Option.none()` where it is not in the index. The
+ * elements of a compound key are an array: `[project, status]`.
+ *
+ * **Gotchas**
+ *
+ * A key that is an `Option` itself, which a schema can decode to, is given as `Option.some(key)`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type IndexKey<Key> =
+  | undefined
+  | Option.Option<Key>
+  | Key
+  | SeveralKeysAreGivenByEach
+
+interface IndexOptions<Key extends KeySchema> {
   /** The schema of the keys. */
   readonly key: Key
-  /** The keys of a record: one, several, or none. The same value must give the same keys. */
-  readonly of: (value: Value) => IndexKeys<Key["Type"]>
   /** Whether no two records may have the same key. Default: `false`. */
   readonly unique?: boolean | undefined
   /**
-   * The version of `of`, a whole number from 1 on. Default: 1. An index with another version
+   * The version of `of` or `each`, a whole number from 1 on. Default: 1. An index with another version
    * is built again when the collection is opened.
    *
    * **Gotchas**
    *
-   * Raise it whenever `of` gives other keys for the same value: what a function gives cannot
+   * Raise it whenever the function gives other keys for the same value: what a function gives cannot
    * be seen from outside. When a collection is opened, a few records are compared with their
    * entries, which finds most changes, but not one that concerns few records.
    */
   readonly version?: number | undefined
 }
+
+/**
+ * A secondary index in which a record has one key at most.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface IndexOf<Value, Key extends KeySchema> extends IndexOptions<Key> {
+  /** Gives the key of a record, or none. The same value must give the same key. */
+  readonly of: (value: Value) => IndexKey<Key["Type"]>
+  readonly each?: undefined
+}
+
+/**
+ * A secondary index in which a record may have several keys.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface IndexOfEach<Value, Key extends KeySchema> extends IndexOptions<Key> {
+  /** Gives all keys of a record: an empty array or `undefined` where it has none. The same value must give the same keys. */
+  readonly each: (value: Value) => ReadonlyArray<Key["Type"]> | undefined
+  readonly of?: undefined
+}
+
+/**
+ * A secondary index: another order of the records, by keys that come from the value.
+ *
+ * **Example** (One key, a compound key, no key, several keys)
+ *
+ * ```ts
+ * import { Option, Schema } from "effect"
+ * import { Collection } from "effect-lmdb"
+ *
+ * const Issue = Schema.Struct({
+ *   project: Schema.String,
+ *   status: Schema.Literals(["open", "closed"]),
+ *   assignee: Schema.Option(Schema.String),
+ *   tags: Schema.Array(Schema.String)
+ * })
+ *
+ * export const issues = Collection.make("issues", {
+ *   key: Schema.Int,
+ *   value: Issue,
+ *   indexes: {
+ *     byProject: { key: Schema.String, of: (issue) => issue.project },
+ *     byStatus: { key: Schema.Tuple([Schema.String, Schema.String]), of: (issue) => [issue.project, issue.status] },
+ *     byAssignee: { key: Schema.String, of: (issue) => issue.assignee },
+ *     byTag: { key: Schema.String, each: (issue) => issue.tags }
+ *   }
+ * })
+ * ```
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type IndexDefinition<Value, Key extends KeySchema> = IndexOf<Value, Key> | IndexOfEach<Value, Key>
 
 /**
  * Brings a value from one version of a collection to the next: in its stored form, both

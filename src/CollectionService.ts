@@ -5,14 +5,13 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
-import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import type { Change } from "./Change.ts"
 import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
-import type { ValueSchema } from "./CollectionOptions.ts"
+import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
+import type { RangeOf, ReadEntries, ReadError, ReadOne, ReadValues } from "./CollectionRange.ts"
 import type { ListOf } from "./Entries.ts"
 import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
-import type { StreamRange } from "./Range.ts"
 import type {
   ChangesMissed,
   Closed,
@@ -27,85 +26,26 @@ import type {
 } from "./StoreError.ts"
 
 /**
- * A part of a collection or of an index, from one end.
+ * What every method that stores values can fail with. Collections with indexes add `UniqueViolation`.
  *
- * **Details**
- *
- * Keys are in the order of their values. All that is given must hold. `prefix` is the
- * beginning of text, of bytes, or the first elements of a tuple, in the encoded form of
- * the schema. `offset` and `limit` count from the end at which reading begins.
- *
- * @category models
+ * @category errors
  * @since 0.1.0
  */
-export interface CollectionRange<Key, Prefix = never>
-  extends Pick<StreamRange, "reverse" | "offset" | "limit" | "snapshot">
-{
-  /** Only keys that begin with this. */
-  readonly prefix?: Prefix
-  /** Only this key. */
-  readonly equals?: Key
-  /** Only keys behind this one. */
-  readonly gt?: Key
-  /** This key and those behind it. */
-  readonly gte?: Key
-  /** Only keys before this one. */
-  readonly lt?: Key
-  /** This key and those before it. */
-  readonly lte?: Key
-}
+export type WriteError<Key = unknown> = KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure
 
 /**
- * What a stream does with a value that does not decode: it fails (the default), leaves
- * it out (`"skip"`; `offset` and `limit` count it all the same), or gives a `Result` for
- * each value (`"result"`).
+ * What writing a record can fail with because another record has its key in a unique index: one type for each
+ * index, which `index` tells apart. A collection without indexes has none.
  *
- * @category models
+ * @category errors
  * @since 0.1.0
  */
-export type Undecodable = "fail" | "skip" | "result"
+export type UniqueViolationOf<K extends KeySchema, I extends Record<string, KeySchema>> = {
+  readonly [N in IndexName<I>]: UniqueViolation<K["Type"], N, I[N]["Type"]>
+}[IndexName<I>]
 
-type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Encoded"]>>
-
-type ReadError = KeyEncoding | Closed | EngineFailure
-type WriteError = KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure
-
-/**
- * Reads values in a range, in three ways of dealing with one that does not decode.
- * `Item` makes what is given from a value.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ReadValues<K extends KeySchema, V extends ValueSchema, R> {
-  (
-    range: RangeOf<K> & { readonly undecodable: "skip" }
-  ): Stream.Stream<V["Type"], ReadError, R>
-  (
-    range: RangeOf<K> & { readonly undecodable: "result" }
-  ): Stream.Stream<Result.Result<V["Type"], ValueDecoding>, ReadError, R>
-  (
-    range?: RangeOf<K> & { readonly undecodable?: "fail" | undefined }
-  ): Stream.Stream<V["Type"], ReadError | ValueDecoding, R>
-}
-
-/**
- * Reads keys and values in a range; `EntryKey` is the key that each comes with.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ReadEntries<EntryKey, K extends KeySchema, V extends ValueSchema, R> {
-  (
-    range: RangeOf<K> & { readonly undecodable: "skip" }
-  ): Stream.Stream<readonly [EntryKey, V["Type"]], ReadError, R>
-  (
-    range: RangeOf<K> & { readonly undecodable: "result" }
-  ): Stream.Stream<readonly [EntryKey, Result.Result<V["Type"], ValueDecoding>], ReadError, R>
-  (
-    range?: RangeOf<K> & { readonly undecodable?: "fail" | undefined }
-  ): Stream.Stream<readonly [EntryKey, V["Type"]], ReadError | ValueDecoding, R>
-}
+/** The names of the indexes. A collection that has none has the name "" in its type, which no index can have. */
+type IndexName<I> = Exclude<keyof I & string, "">
 
 /**
  * A secondary index of a collection: its records by another key.
@@ -133,7 +73,7 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     key: IK["Type"]
   ) => Effect.Effect<
     V["Type"],
-    ReadError | ValueDecoding | KeyNotFound,
+    ReadError | ValueDecoding | KeyNotFound<IK["Type"]>,
     IK["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -205,7 +145,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<
     Option.Option<V["Type"]>,
-    ReadError | ValueDecoding,
+    ReadError | ValueDecoding<K["Type"]>,
     K["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -214,7 +154,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<
     V["Type"],
-    ReadError | ValueDecoding | KeyNotFound,
+    ReadError | ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>,
     K["EncodingServices"] | V["DecodingServices"]
   >
 
@@ -226,21 +166,32 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     keys: ListOf<K["Type"]>
   ) => Effect.Effect<
     { readonly found: ReadonlyMap<K["Type"], V["Type"]>; readonly missing: ReadonlyArray<K["Type"]> },
-    ReadError | ValueDecoding,
+    ReadError | ValueDecoding<K["Type"]>,
     K["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Keeps a value in place of another, if any; visible at once, on disk after the next commit. */
+  /**
+   * Keeps a value in place of another, if any; visible at once, on disk after the next commit.
+   *
+   * **Details**
+   *
+   * Where the schema is a class, a plain object is taken as its `make` takes it (`ValueInput`):
+   * `users.put(1, { name: "Ada" })`.
+   */
   readonly put: (
     key: K["Type"],
-    value: V["Type"]
-  ) => Effect.Effect<void, WriteError | UniqueViolation, WriteServices<K, V, I>>
+    value: ValueInput<V>
+  ) => Effect.Effect<void, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
 
   /** Keeps a value where there is none, or fails with `KeyExists`. */
   readonly insert: (
     key: K["Type"],
-    value: V["Type"]
-  ) => Effect.Effect<void, WriteError | UniqueViolation | KeyExists, WriteServices<K, V, I>>
+    value: ValueInput<V>
+  ) => Effect.Effect<
+    void,
+    WriteError<K["Type"]> | UniqueViolationOf<K, I> | KeyExists<K["Type"]>,
+    WriteServices<K, V, I>
+  >
 
   /**
    * Reads a value, computes the next and keeps it, as one step to all other fibers;
@@ -252,10 +203,10 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    */
   readonly update: (
     key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => Option.Option<V["Type"]>
+    f: (current: Option.Option<V["Type"]>) => Option.Option<ValueInput<V>>
   ) => Effect.Effect<
     Option.Option<V["Type"]>,
-    WriteError | UniqueViolation | ValueDecoding,
+    WriteError<K["Type"]> | UniqueViolationOf<K, I> | ValueDecoding<K["Type"]>,
     WriteServices<K, V, I> | V["DecodingServices"]
   >
 
@@ -269,7 +220,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     key: K["Type"]
   ) => Effect.Effect<
     void,
-    KeyEncoding | KeyNotFound | ReadOnly | Closed | MapFull | EngineFailure,
+    KeyEncoding | KeyNotFound<K["Type"]> | ReadOnly | Closed | MapFull | EngineFailure,
     K["EncodingServices"]
   >
 
@@ -278,8 +229,12 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    * wins. Unique indexes are looked at after each value, in their order.
    */
   readonly putMany: (
-    entries: Iterable<readonly [K["Type"], V["Type"]]>
-  ) => Effect.Effect<void, WriteError | UniqueViolation | TransactionConflict, WriteServices<K, V, I>>
+    entries: Iterable<readonly [K["Type"], ValueInput<V>]>
+  ) => Effect.Effect<
+    void,
+    WriteError<K["Type"]> | UniqueViolationOf<K, I> | TransactionConflict,
+    WriteServices<K, V, I>
+  >
 
   /** Deletes many values in one transaction, on disk when it returns. */
   readonly deleteMany: (
@@ -363,20 +318,6 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["DecodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
   >
 }
-
-/**
- * Reads one record at an end of a range.
- *
- * @category models
- * @since 0.1.0
- */
-export type ReadOne<K extends KeySchema, V extends ValueSchema> = (
-  range?: Omit<RangeOf<K>, "limit" | "reverse" | "snapshot">
-) => Effect.Effect<
-  Option.Option<readonly [K["Type"], V["Type"]]>,
-  ReadError | ValueDecoding,
-  K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
->
 
 /**
  * The services that writing needs.

@@ -46,7 +46,9 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
@@ -59,7 +61,7 @@ import * as StoreRegistry from "./internal/store/storeRegistry.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
-import { type EngineFailure, type MapFull, OpenFailed } from "./StoreError.ts"
+import { type EngineFailure, isStoreError, type MapFull, OpenFailed, type StoreError } from "./StoreError.ts"
 import type { BackendStoreOptions, StoreOptions } from "./StoreOptions.ts"
 import type { StoreService } from "./StoreService.ts"
 
@@ -102,6 +104,19 @@ const makeWithBackend = <E, R>(
 
 const make = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>
   Effect.provide(makeWithEngine(options), LmdbEngine.layer)
+
+/** Whether an error is not of the infrastructure. */
+const isOther = <E>(error: E): error is Exclude<E, StoreError> => !isStoreError(error)
+
+/** Tells an error of the infrastructure from all others, which stay in the channel. */
+const storeErrorOf = <E>(error: E): Result.Result<E, Exclude<E, StoreError>> =>
+  isOther(error) ? Result.fail(error) : Result.succeed(error)
+
+const orDie = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.catchFilter(self, storeErrorOf<E>, (error) => Effect.die(error))
+
+const orDieStream = <A, E, R>(self: Stream.Stream<A, E, R>) =>
+  Stream.catchFilter(self, storeErrorOf<E>, (error) => Stream.die(error))
 
 /**
  * The service of a durable, buffered object store.
@@ -157,12 +172,47 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
   /** Provides a store in a temporary folder that is removed with its scope, for tests. */
   static readonly layerTemp = (options?: Omit<StoreOptions, "path" | "subdirectory">): Layer.Layer<Store, OpenFailed> =>
     Layer.effect(Store, Effect.flatMap(temporaryFolder, (path) => make({ ...options, path })))
+
+  /**
+   * Turns errors of the infrastructure (`StoreError`) into defects, and leaves the application's errors:
+   * `KeyNotFound`, `KeyExists`, `UniqueViolation`, `TransactionConflict`, and all that are not of the store.
+   *
+   * **Details**
+   *
+   * It is a step of `pipe` and of `Effect.fn`. One at the border of a service is enough: the methods of
+   * the service then have only errors that a caller acts on. The defect is the error itself, with its fields.
+   *
+   * **Example** (A service without errors of the infrastructure)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { type Key, Store } from "effect-lmdb"
+   *
+   * // (key: Key) => Effect.Effect<unknown, KeyNotFound, Store>
+   * const load = Effect.fn("load")(function*(key: Key) {
+   *   const store = yield* Store
+   *   return yield* store.getOrFail(key)
+   * }, Store.orDie)
+   *
+   * const program = load("greeting").pipe(
+   *   Effect.catchTag("KeyNotFound", () => Effect.succeed("nobody greets"))
+   * )
+   *
+   * Effect.runPromise(Effect.provide(program, Store.layerTemp()))
+   * ```
+   */
+  static readonly orDie: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, Exclude<E, StoreError>, R> = orDie
+
+  /** Does for a stream what `orDie` does for an effect. */
+  static readonly orDieStream: <A, E, R>(
+    self: Stream.Stream<A, E, R>
+  ) => Stream.Stream<A, Exclude<E, StoreError>, R> = orDieStream
 }
 
 const temporaryFolder: Effect.Effect<string, OpenFailed, Scope.Scope> = FileSystem.FileSystem.pipe(
   Effect.flatMap((fs) => fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-" })),
   Effect.mapError((cause) =>
-    new OpenFailed({ reason: "Engine", path: "", detail: "no temporary folder could be made", cause })
+    new OpenFailed({ reason: { _tag: "Engine", detail: "no temporary folder could be made" }, path: "", cause })
   ),
   Effect.provide(NodeFileSystem.layer)
 )

@@ -77,17 +77,17 @@ export interface StoreService {
   readonly put: (
     key: Key,
     value: unknown
-  ) => Effect.Effect<void, KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+  ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /** Reads a value, a fresh copy each time; `none` where there is none. */
   readonly get: (
     key: Key
-  ) => Effect.Effect<Option.Option<unknown>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+  ) => Effect.Effect<Option.Option<unknown>, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
 
   /** Reads a value, or fails with `KeyNotFound`. */
   readonly getOrFail: (
     key: Key
-  ) => Effect.Effect<unknown, KeyEncoding | KeyNotFound | ValueDecoding | Closed | EngineFailure>
+  ) => Effect.Effect<unknown, KeyEncoding | KeyNotFound<Key> | ValueDecoding<Key> | Closed | EngineFailure>
 
   /**
    * Says whether there is a value. `flush` overrides `autoFlushOnRead`: whether
@@ -118,7 +118,7 @@ export interface StoreService {
    */
   readonly deleteOrFail: (
     key: Key
-  ) => Effect.Effect<void, KeyEncoding | KeyNotFound | ReadOnly | Closed | MapFull | EngineFailure>
+  ) => Effect.Effect<void, KeyEncoding | KeyNotFound<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
    * Reads a value, computes the next and keeps it, as one step to all other fibers;
@@ -138,7 +138,7 @@ export interface StoreService {
     f: (current: Option.Option<unknown>) => Option.Option<unknown>
   ) => Effect.Effect<
     Option.Option<unknown>,
-    KeyEncoding | ValueEncoding | ValueDecoding | ReadOnly | Closed | MapFull | EngineFailure
+    KeyEncoding | ValueEncoding<Key> | ValueDecoding<Key> | ReadOnly | Closed | MapFull | EngineFailure
   >
 
   /**
@@ -152,7 +152,7 @@ export interface StoreService {
    */
   readonly putMany: (
     entries: Entries
-  ) => Effect.Effect<void, KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+  ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
    * Reads many values, all from the same state of the store. With `decodeKeys` the
@@ -162,11 +162,11 @@ export interface StoreService {
     (
       keys: ListOf<Key>,
       options: { readonly decodeKeys: true }
-    ): Effect.Effect<Found<string>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+    ): Effect.Effect<Found<string>, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
     <K extends Key>(
       keys: ListOf<K>,
       options?: { readonly decodeKeys?: false | undefined }
-    ): Effect.Effect<Found<K>, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+    ): Effect.Effect<Found<K>, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
   }
 
   /**
@@ -198,16 +198,16 @@ export interface StoreService {
   /** The values of a range, in the order of their keys; a stream like that of `keys`. */
   readonly values: (
     range?: StreamRange
-  ) => Stream.Stream<unknown, KeyEncoding | ValueDecoding | Closed | EngineFailure>
+  ) => Stream.Stream<unknown, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
 
   /** The keys and values of a range; a stream like that of `keys`. */
   readonly entries: {
     (
       range: StreamRange & { readonly decodeKeys: false }
-    ): Stream.Stream<readonly [Uint8Array, unknown], KeyEncoding | ValueDecoding | Closed | EngineFailure>
+    ): Stream.Stream<readonly [Uint8Array, unknown], KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
     (
       range?: StreamRange & { readonly decodeKeys?: true | undefined }
-    ): Stream.Stream<readonly [string, unknown], KeyEncoding | ValueDecoding | Closed | EngineFailure>
+    ): Stream.Stream<readonly [string, unknown], KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
   }
 
   /** How many keys of a range have a value, pending writes included. */
@@ -256,6 +256,9 @@ export interface StoreService {
    *
    * **Details**
    *
+   * It takes one argument, so that it is a step of `pipe` and of `Effect.fn`:
+   * `Effect.fn("move")(function*() { ... }, store.withTransaction)`.
+   *
    * Every call on this store and its collections inside of the effect, and in fibers
    * that it forks, reads one snapshot and what the transaction has written. Nobody else
    * sees that before it is committed, and nobody waits for it. A failure, a defect and
@@ -263,8 +266,7 @@ export interface StoreService {
    *
    * It is committed if everything that it has read would be read the same, whoever has
    * written: other fibers, other threads or other processes. Else the effect runs again,
-   * by the schedule `retry` (by default the option `transactionRetry`), and in the end
-   * fails with `TransactionConflict`. Who only reads is never in conflict, and never
+   * by the schedule `transactionRetry` of the store, and in the end fails with `TransactionConflict`. Who only reads is never in conflict, and never
    * waits for a writer.
    *
    * Inside of another transaction on the same store it is a part of that one: its failure
@@ -279,8 +281,37 @@ export interface StoreService {
    * the transaction it was forked in gets `Closed`.
    */
   readonly withTransaction: <A, E, R>(
-    effect: Effect.Effect<A, E, R>,
-    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
+
+  /**
+   * Runs an effect as `withTransaction` does, with a schedule of its own for the runs after a conflict.
+   *
+   * **Details**
+   *
+   * The schedule comes first, so that what it gives is a step of `pipe` and of `Effect.fn`, as `withTransaction`
+   * is. `Schedule.recurs(0)` does not run the effect again: the first conflict is a `TransactionConflict`.
+   *
+   * **Example** (A step of Effect.fn)
+   *
+   * ```ts
+   * import { Effect, Option, Schedule } from "effect"
+   * import { Store, type StoreService } from "effect-lmdb"
+   *
+   * const visitsOf = (store: StoreService) =>
+   *   Effect.fn("visits")(function*(page: string) {
+   *     return yield* store.update(page, Option.map((visits) => Number(visits) + 1))
+   *   }, store.withTransactionRetry(Schedule.recurs(3)))
+   *
+   * const program = Effect.flatMap(Store, (store) => visitsOf(store)("home"))
+   *
+   * Effect.runPromise(Effect.provide(program, Store.layerTemp()))
+   * ```
+   */
+  readonly withTransactionRetry: (
+    retry: Schedule.Schedule<unknown>
+  ) => <A, E, R>(
+    effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
 
   /**
@@ -300,10 +331,10 @@ export interface StoreService {
   readonly changes: {
     (
       options: ChangesOptions & { readonly decodeKeys: false }
-    ): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding>, KeyEncoding | ChangesMissed | Closed>
+    ): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding<Key>>, KeyEncoding | ChangesMissed | Closed>
     (
       options?: ChangesOptions & { readonly decodeKeys?: true | undefined }
-    ): Stream.Stream<Change<string, unknown, ValueDecoding>, KeyEncoding | ChangesMissed | Closed>
+    ): Stream.Stream<Change<string, unknown, ValueDecoding<Key>>, KeyEncoding | ChangesMissed | Closed>
   }
 
   /**

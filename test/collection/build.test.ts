@@ -96,7 +96,7 @@ describe("an index that is new", () => {
       yield* stored(path, [...many(1200), [5000, userOf("u7", 1)]])
       for (let attempt = 0; attempt < 2; attempt++) {
         const failure = yield* at(path, Effect.flip(openUsers))
-        assert.include(failure, { _tag: "CollectionFailed", reason: "Index", collection: "users" })
+        assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "Index", collection: "users" })
         assert.include(failure.message, "7 and 5000 all have \"u7@example.com\" in the unique index \"byEmail\"")
         assert.include(failure.message, "not unique can open")
         const duplicates = failure._tag === "CollectionFailed" ? failure.duplicates : undefined
@@ -123,7 +123,7 @@ describe("an index that is new", () => {
       const path = yield* temporaryFolder
       yield* stored(path, [[1, userOf("Ada", 36)], [2, userOf("Bob", NaN)]])
       const failure = yield* at(path, Effect.flip(openUsers))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "Index", collection: "users" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "Index", collection: "users" })
       assert.include(failure.message, "NaN")
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(withIndexes({ byEmail }), ({ verify }) => verify)), [])
     }))

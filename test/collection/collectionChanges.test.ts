@@ -116,7 +116,7 @@ describe("the changes of a collection", () => {
       assert.deepStrictEqual(yield* Effect.forEach(told, shown), [["Put", 1, "?"], ["Put", 2, "long"]])
       const [first] = told
       const failure = first?._tag === "Put" ? yield* Effect.flip(first.value) : undefined
-      assert.include(failure, { _tag: "ValueDecoding", key: "1", collection: "words" })
+      assert.include(failure, { _tag: "ValueDecoding", shownKey: "1", collection: "words" })
     })))
 
   it.effect("need the services of decoding", () => {

@@ -49,7 +49,7 @@ describe("an index that becomes unique over records that have the same key", () 
       const before = yield* recordsOf(path, "index/users/byEmail")
       for (let attempt = 0; attempt < 2; attempt++) {
         const failure = yield* at(path, Effect.flip(openUsers))
-        assert.include(failure, { _tag: "CollectionFailed", reason: "Index", collection: "users" })
+        assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "Index", collection: "users" })
         if (failure._tag !== "CollectionFailed") return
         assert.deepStrictEqual(failure.duplicates?.duplicates, [adas])
         assert.strictEqual(failure.duplicates?.count, 2)

@@ -72,7 +72,7 @@ describe("the version of an index", () => {
       const path = yield* temporaryFolder
       for (const version of [0, -1, 1.5, NaN]) {
         const failure = yield* at(path, Effect.flip(wordsBy(asIs, version)))
-        assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition" })
+        assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "BadDefinition" })
         assert.include(failure.message, "\"byText\"")
       }
     }))
@@ -105,7 +105,7 @@ describe("a function that gives other keys under the same version", () => {
     Effect.gen(function*() {
       const path = yield* stored(10)
       const failure = yield* at(path, Effect.flip(wordsBy(lower)), { readOnly: true })
-      assert.include(failure, { _tag: "CollectionFailed", reason: "Index" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "Index" })
       assert.include(failure.message, "\"byText\"")
       yield* at(path, wordsBy(asIs), { readOnly: true })
     }))
@@ -114,7 +114,7 @@ describe("a function that gives other keys under the same version", () => {
     Effect.gen(function*() {
       const path = yield* stored(10, wordsBy(asIs, 1, true))
       const failure = yield* at(path, Effect.flip(wordsBy(() => "same", 1, true)))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "Index" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "Index" })
       assert.strictEqual(failure._tag === "CollectionFailed" && failure.duplicates?.count, 9)
       yield* withLog((log) =>
         Effect.gen(function*() {

@@ -51,7 +51,7 @@ describe("an index", () => {
         assert.isFalse(yield* indexes.byEmail.has("bob"))
       }
       const missing = yield* Effect.flip(indexes.byAge.getOrFail(8))
-      assert.include(missing, { _tag: "KeyNotFound", key: "8", collection: "users.byAge" })
+      assert.include(missing, { _tag: "KeyNotFound", shownKey: "8", collection: "users.byAge" })
     })))
 
   it.effect("is in the order of its keys, and of the records' own among equal ones", () =>

@@ -59,7 +59,7 @@ const fails = Effect.fnUntraced(function*(
   options: Parameters<typeof at>[2] = {}
 ) {
   const failure = yield* at(path, Effect.flip(open), options)
-  assert.include(failure, { _tag: "CollectionFailed", reason, collection: "people" })
+  assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": reason, collection: "people" })
   return failure
 })
 
@@ -210,7 +210,11 @@ describe("a migration", () => {
         migrations: { 1: toSecond }
       })
       const failure = yield* fails(path, wrong, "Migration")
-      assert.include("cause" in failure ? failure.cause : {}, { _tag: "ValueDecoding", collection: "people", key: "0" })
+      assert.include("cause" in failure ? failure.cause : {}, {
+        _tag: "ValueDecoding",
+        collection: "people",
+        shownKey: "0"
+      })
       const unstorable = Collection.make("people", {
         key: Schema.Int,
         value: Schema.Unknown,

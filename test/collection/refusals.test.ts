@@ -45,10 +45,10 @@ describe("a key is refused by every method", () => {
   it.effect("when it is NaN", () =>
     inStore(Effect.gen(function*() {
       const refusal = yield* refusalOf(Schema.Number, NaN)
-      assert.include(refusal, { reason: "Schema", key: "NaN" })
+      assert.nestedInclude(refusal, { "reason._tag": "Schema", shownKey: "NaN" })
       assert.strictEqual(refusal.message, "Bad key NaN in collection \"refusing\": NaN has no order.")
-      assert.include(yield* refusalOf(Schema.Tuple([Schema.String, Schema.Number]), ["a", NaN], "tuples"), {
-        reason: "Schema",
+      assert.nestedInclude(yield* refusalOf(Schema.Tuple([Schema.String, Schema.Number]), ["a", NaN], "tuples"), {
+        "reason._tag": "Schema",
         detail: "element 1: NaN has no order."
       })
     })))
@@ -59,19 +59,19 @@ describe("a key is refused by every method", () => {
         yield* refusalOf(Schema.Date, new Date(NaN), "dates"),
         yield* refusalOf(Schema.String, "a\ud800", "strings")
       ]
-      for (const { reason } of refusals) assert.strictEqual(reason, "Schema")
+      for (const { reason } of refusals) assert.strictEqual(reason?._tag, "Schema")
     })))
 
   it.effect("when it does not pass the schema", () =>
     inStore(Effect.gen(function*() {
-      assert.include(yield* refusalOf(Schema.Int, 1.5), { reason: "Schema", key: "1.5" })
-      assert.strictEqual((yield* refusalOf(Schema.NonEmptyString, "", "texts")).reason, "Schema")
+      assert.nestedInclude(yield* refusalOf(Schema.Int, 1.5), { "reason._tag": "Schema", shownKey: "1.5" })
+      assert.strictEqual((yield* refusalOf(Schema.NonEmptyString, "", "texts")).reason?._tag, "Schema")
     })))
 
   it.effect("when it is longer than the engine allows", () =>
     inStore(Effect.gen(function*() {
       const refusal = yield* refusalOf(Schema.String, "x".repeat(2000))
-      assert.strictEqual(refusal.reason, "TooLong")
+      assert.strictEqual(refusal.reason?._tag, "TooLong")
       assert.isBelow(refusal.message.length, 300)
     })))
 
@@ -90,10 +90,10 @@ describe("a key is refused by every method", () => {
       ]
       for (const failure of failures) {
         assert.strictEqual(failure._tag, "KeyEncoding")
-        assert.include(failure, { key: "NaN", collection: "users.byAge" })
+        assert.include(failure, { shownKey: "NaN", collection: "users.byAge" })
       }
       const long = yield* Effect.flip(collection.put(1, user({ tags: ["a", "x".repeat(1970)] })))
-      assert.include(long, { _tag: "KeyEncoding", reason: "TooLong", collection: "users.byTag" })
+      assert.nestedInclude(long, { _tag: "KeyEncoding", "reason._tag": "TooLong", collection: "users.byTag" })
       assert.strictEqual(yield* size, 0)
     })))
 })
@@ -105,7 +105,7 @@ describe("a value that the schema refuses", () => {
       const calls = [collection.put(7, ""), collection.insert(7, ""), collection.putMany([[6, "six"], [7, ""]])]
       for (const call of calls) {
         const failure = yield* Effect.flip<void, Failure, never>(call)
-        assert.include(failure, { _tag: "ValueEncoding", key: "7", collection: "short" })
+        assert.include(failure, { _tag: "ValueEncoding", shownKey: "7", collection: "short" })
       }
       const failure = yield* Effect.flip(collection.put(7, ""))
       assert.match(failure.message, /^The value for key 7 in collection "short" cannot be stored: .*length/u)
@@ -115,7 +115,7 @@ describe("a value that the schema refuses", () => {
 
 const refused = Effect.fnUntraced(function*(made: Effect.Effect<unknown, Failure, Store>) {
   const failure = yield* Effect.flip(made)
-  assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition" })
+  assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "BadDefinition" })
 })
 
 describe("a definition is refused", () => {
@@ -156,7 +156,7 @@ describe("a definition is refused", () => {
       // `any` passes as every type does
       const indexes = { byAll: { key: Schema.Any, of: () => undefined } }
       const failure = yield* Effect.flip(Collection.make("a", { key, value, indexes }))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition", collection: "a" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "BadDefinition", collection: "a" })
       assert.include(failure.message, "the key of its index \"byAll\"")
     })))
 
@@ -181,7 +181,7 @@ describe("a definition is refused", () => {
         ...options
       }
       const failure = yield* Effect.flip(Collection.make("a", unchecked))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition", collection: "a" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "BadDefinition", collection: "a" })
       assert.include(failure.message, detail)
     })))
 
@@ -193,7 +193,12 @@ describe("a definition is refused", () => {
       }
       const value = Schema.Struct({ a: Schema.Array(Schema.suspend(later)) })
       const failure = yield* Effect.flip(Collection.make("a", { key: Schema.Int, value }))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "BadDefinition", collection: "a", cause })
+      assert.nestedInclude(failure, {
+        _tag: "CollectionFailed",
+        "reason._tag": "BadDefinition",
+        collection: "a",
+        cause
+      })
     })))
 
   it.effect("when its index gives keys of another type, by the compiler", () => {
@@ -210,8 +215,8 @@ describe("a definition is refused", () => {
       Collection.make("a", {
         key: Schema.String,
         value,
-        // @ts-expect-error several tuples, or none, are an array of tuples
-        indexes: { byAll: { key: Schema.Tuple([Schema.String, Schema.Number]), of: ({ a, b }) => [a, b] } }
+        // @ts-expect-error a tuple is given as it is, several of them by each
+        indexes: { byAll: { key: Schema.Tuple([Schema.String, Schema.Number]), of: ({ a, b }) => [[a, b]] } }
       })
     ]
     assert.lengthOf(made, 3)
@@ -245,6 +250,6 @@ describe("a definition is refused", () => {
         Array.from({ length: 1030 }, (_, number) => [`by${number}`, { key: Schema.Number, of: (n: number) => n }])
       )
       const failure = yield* at(path, Effect.flip(Collection.make("wide", { key: Schema.String, value, indexes })))
-      assert.include(failure, { _tag: "CollectionFailed", reason: "TooManyDatabases", collection: "wide" })
+      assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "TooManyDatabases", collection: "wide" })
     }))
 })

@@ -65,7 +65,7 @@ describe("a collection as a service", () => {
       class Slashes extends Collection.Service<Slashes>()("a/b", { key: Schema.String, value: Schema.Number }) {}
       const failure = yield* Effect.flip(Effect.provide(Slashes, Slashes.layer))
       assert.strictEqual(failure._tag, "CollectionFailed")
-      assert.strictEqual(failure._tag === "CollectionFailed" ? failure.reason : "", "BadDefinition")
+      assert.strictEqual(failure._tag === "CollectionFailed" ? failure.reason._tag : "", "BadDefinition")
     })))
 
   it.effect("can be opened by many at once", () =>
@@ -102,7 +102,7 @@ describe("the methods of a collection", () => {
       }
       const missing = yield* Effect.flip(collection.getOrFail(2.5))
       assert.strictEqual(missing._tag, "KeyNotFound")
-      assert.include(missing, { key: "2.5", collection: "numbers" })
+      assert.include(missing, { shownKey: "2.5", collection: "numbers" })
       assert.strictEqual(missing.message, "Key not found in collection \"numbers\": 2.5")
     })))
 
@@ -126,7 +126,7 @@ describe("the methods of a collection", () => {
         yield* commit
         const refused = yield* Effect.flip(collection.insert(1, "uno"))
         assert.strictEqual(refused._tag, "KeyExists")
-        assert.include(refused, { key: "1", collection: "numbers" })
+        assert.include(refused, { shownKey: "1", collection: "numbers" })
         assert.strictEqual(yield* collection.getOrFail(1), "one")
       }
       yield* collection.delete(1)
@@ -153,7 +153,7 @@ describe("the methods of a collection", () => {
       assert.deepStrictEqual(yield* all(collection.keys()), [5])
       const missing = yield* Effect.flip(collection.deleteOrFail(4))
       assert.strictEqual(missing._tag, "KeyNotFound")
-      assert.include(missing, { key: "4", collection: "numbers" })
+      assert.include(missing, { shownKey: "4", collection: "numbers" })
       yield* flush
       assert.deepStrictEqual(yield* all(collection.keys()), [5])
     })))

@@ -100,7 +100,7 @@ describe("what is longer than what is in it", () => {
         version: 2,
         migrations: { 1: Effect.succeed }
       }))
-      assert.include(error, { _tag: "CollectionFailed", reason: "Migration" })
+      assert.nestedInclude(error, { _tag: "CollectionFailed", "reason._tag": "Migration" })
       assert.include(error.message, "are not a value: an array is longer than what is in it")
     })))
 

@@ -21,7 +21,7 @@ type Person = typeof Person.Type
 
 const indexes = {
   byName: { key: Schema.String, of: ({ name }: Person) => name, unique: true },
-  byTag: { key: Schema.String, of: ({ tags }: Person) => tags }
+  byTag: { key: Schema.String, each: ({ tags }: Person) => tags }
 } as const
 
 const failure = new EngineFailure({ operation: "get", code: 5, detail: "Input/output error", isRetryable: true })
@@ -57,7 +57,10 @@ const people = Effect.gen(function*() {
   const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, handle)
   const writes = IndexWrites.make(definition)
   const encode = (key: string, name: string, ...tags: ReadonlyArray<string>) =>
-    Effect.flatMap(definition.key.encode(key), (bytes) => writes.encode(bytes, { name, tags }))
+    Effect.flatMap(
+      definition.key.encode(key),
+      (bytes) => writes.encode(bytes, { name, tags }, () => definition.key.stored(bytes))
+    )
   const old = yield* encode("a", "Ada", "x", "y")
   const entries = CollectionRecord.entriesOf(old.bytes)
   const present = yield* writes.toPut(readerOf([]), old, undefined)
@@ -129,7 +132,7 @@ describe("a record", () => {
       const definition = yield* make("plain", { key: Schema.String, value: Person }, handle)
       const writes = IndexWrites.make(definition)
       const key = yield* definition.key.encode("a")
-      const record = yield* writes.encode(key, { name: "Ada", tags: [] })
+      const record = yield* writes.encode(key, { name: "Ada", tags: [] }, () => definition.key.stored(key))
       assert.strictEqual(record.key, key)
       assert.deepStrictEqual(record.entries, [])
       assert.strictEqual(CollectionRecord.valueOf(record.bytes), record.bytes)

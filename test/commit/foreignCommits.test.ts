@@ -65,7 +65,11 @@ const openShared = Effect.gen(function*() {
     const bytes = yield* definition.key.encode(key)
     const record = age === undefined
       ? undefined
-      : yield* writes.encode(bytes, badge === undefined ? { age } : { age, badge })
+      : yield* writes.encode(
+        bytes,
+        badge === undefined ? { age } : { age, badge },
+        () => definition.key.stored(bytes)
+      )
     const plan: Engine.Plan = (present) =>
       Exit.map(present.get(definition.database, bytes, CollectionRecord.entriesOf), (old) => {
         if (record !== undefined) return { clear: [], writes: writesOf(writes.toPut(present, record, old)) }

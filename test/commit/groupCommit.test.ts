@@ -299,12 +299,11 @@ describe("units that wait for a commit", () => {
       const { spy, store } = yield* openSeeded()
       const outside = yield* leaving
       const before = spy.transactions()
-      const conflict = store.withTransaction(
+      const conflict = store.withTransactionRetry(Schedule.recurs(0))(
         Effect.gen(function*() {
           yield* store.update("a", increment)
           yield* outside(store.putMany({ a: 10 }))
-        }),
-        { retry: Schedule.recurs(0) }
+        })
       )
       assert.strictEqual((yield* Effect.flip(conflict))._tag, "TransactionConflict")
       assert.strictEqual(spy.transactions() - before, 1)

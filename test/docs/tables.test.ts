@@ -21,12 +21,17 @@ const rowsUnder = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
 const cellsOf = (rows: ReadonlyArray<ReadonlyArray<string>>, column: number): ReadonlyArray<string> =>
   rows.map((row) => row[column] ?? "").filter((cell) => cell !== "")
 
+/** What else can be read from the errors of a class. */
+const gettersOf = (error: object): ReadonlyArray<string> =>
+  Object.entries(Object.getOwnPropertyDescriptors(Predicate.hasProperty(error, "prototype") ? error.prototype : {}))
+    .flatMap(([name, descriptor]) => name === "message" || Reflect.get(descriptor, "get") === undefined ? [] : [name])
+
 /** The fields of the errors that a module exports, by their tags. */
 const fieldsIn = (module: object): ReadonlyArray<readonly [string, ReadonlyArray<string>]> =>
   Object.entries(module).flatMap(([name, exported]) =>
     Predicate.isFunction(exported) && Predicate.hasProperty(exported, "fields") &&
       Predicate.hasProperty(exported.fields, "_tag")
-      ? [[name, Object.keys(exported.fields).filter((field) => field !== "_tag")] as const]
+      ? [[name, [...Object.keys(exported.fields).filter((field) => field !== "_tag"), ...gettersOf(exported)]] as const]
       : []
   )
 

@@ -30,7 +30,7 @@ class Cities extends Collection.Service<Cities>()("cities", {
   indexes: {
     byCountry: {
       key: Schema.Tuple([Schema.String, Schema.Int]),
-      of: ({ country, population }) => [[country, population]]
+      of: ({ country, population }) => [country, population]
     },
     byName: { key: Schema.String, of: ({ name }) => name }
   }

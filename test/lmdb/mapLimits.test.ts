@@ -22,7 +22,7 @@ describe("an option mapSize", () => {
       Effect.gen(function*() {
         const path = yield* temporaryFolder
         const error = yield* Effect.flip(Effect.scoped(Store.make({ path, mapSize })))
-        assert.strictEqual(error.reason, "BadOption")
+        assert.strictEqual(error.reason._tag, "BadOption")
         assert.strictEqual(error.option, "mapSize")
         assert.include(error.detail, "address space of this process")
         assert.notInclude(readdirSync(path), "data.mdb")

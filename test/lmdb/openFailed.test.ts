@@ -84,7 +84,7 @@ describe("a file that is no database of ours", () => {
         ] as const
       ) {
         const error = yield* refused(options)
-        assert.strictEqual(error.reason, "NotADatabase")
+        assert.strictEqual(error.reason._tag, "NotADatabase")
         assert.include(error.detail, detail)
       }
       assert.isTrue(readFileSync(file).equals(bytes))
@@ -95,7 +95,7 @@ describe("a file that is no database of ours", () => {
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       writeFileSync(join(folder, "data.mdb"), "")
-      assert.strictEqual((yield* refused({ path: folder, readOnly: true })).reason, "Missing")
+      assert.strictEqual((yield* refused({ path: folder, readOnly: true })).reason._tag, "Missing")
       yield* withStore({ path: folder }, (store) => store.put("a", 1))
       assert.strictEqual(yield* withStore({ path: folder }, (store) => store.size), 1)
     }))
@@ -132,7 +132,7 @@ describe("a database of another program of lmdb-js", () => {
       const before = readFileSync(join(path, "data.mdb"))
       for (const options of [{ path }, { path, readOnly: true }, { path, verify: false }, { path, shared: true }]) {
         const error = yield* refused(options)
-        assert.strictEqual(error.reason, "UnsupportedFormat")
+        assert.strictEqual(error.reason._tag, "UnsupportedFormat")
         assert.include(error.detail, "another program")
       }
       assert.isTrue(readFileSync(join(path, "data.mdb")).equals(before))
@@ -164,53 +164,55 @@ describe("a database of another program of lmdb-js", () => {
 })
 
 describe("a path that cannot be", () => {
-  it.effect.each<readonly [what: string, make: (folder: string) => StoreOptions, reason: OpenFailed["reason"]]>([
-    ["a missing folder, read-only", (folder) => ({ path: join(folder, "missing"), readOnly: true }), "Missing"],
-    ["a missing file in a folder, read-only", (folder) => ({ path: folder, readOnly: true }), "Missing"],
+  it.effect.each<readonly [what: string, make: (folder: string) => StoreOptions, reason: OpenFailed["reason"]["_tag"]]>(
     [
-      "a missing file, read-only",
-      (folder) => ({ path: join(folder, "missing.mdb"), subdirectory: false, readOnly: true }),
-      "Missing"
-    ],
-    [
-      "a file in place of the folder",
-      (folder) => {
-        writeFileSync(join(folder, "file"), "text")
-        return { path: join(folder, "file") }
-      },
-      "Missing"
-    ],
-    [
-      "a file in place of the folder, read-only",
-      (folder) => {
-        writeFileSync(join(folder, "file"), "text")
-        return { path: join(folder, "file"), readOnly: true }
-      },
-      "Missing"
-    ],
-    [
-      "a file in place of a parent",
-      (folder) => {
-        writeFileSync(join(folder, "file"), "text")
-        return { path: join(folder, "file", "a", "b") }
-      },
-      "Missing"
-    ],
-    [
-      "a folder in place of the file",
-      (folder) => {
-        mkdirSync(join(folder, "data.mdb"))
-        return { path: folder }
-      },
-      "NotADatabase"
-    ],
-    ["a folder that is said to be a file", (folder) => ({ path: folder, subdirectory: false }), "NotADatabase"]
-  ])("%s", ([, make, reason]) =>
+      ["a missing folder, read-only", (folder) => ({ path: join(folder, "missing"), readOnly: true }), "Missing"],
+      ["a missing file in a folder, read-only", (folder) => ({ path: folder, readOnly: true }), "Missing"],
+      [
+        "a missing file, read-only",
+        (folder) => ({ path: join(folder, "missing.mdb"), subdirectory: false, readOnly: true }),
+        "Missing"
+      ],
+      [
+        "a file in place of the folder",
+        (folder) => {
+          writeFileSync(join(folder, "file"), "text")
+          return { path: join(folder, "file") }
+        },
+        "Missing"
+      ],
+      [
+        "a file in place of the folder, read-only",
+        (folder) => {
+          writeFileSync(join(folder, "file"), "text")
+          return { path: join(folder, "file"), readOnly: true }
+        },
+        "Missing"
+      ],
+      [
+        "a file in place of a parent",
+        (folder) => {
+          writeFileSync(join(folder, "file"), "text")
+          return { path: join(folder, "file", "a", "b") }
+        },
+        "Missing"
+      ],
+      [
+        "a folder in place of the file",
+        (folder) => {
+          mkdirSync(join(folder, "data.mdb"))
+          return { path: folder }
+        },
+        "NotADatabase"
+      ],
+      ["a folder that is said to be a file", (folder) => ({ path: folder, subdirectory: false }), "NotADatabase"]
+    ]
+  )("%s", ([, make, reason]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const options = make(folder)
       const before = readdirSync(folder, { recursive: true })
-      assert.strictEqual((yield* refused(options)).reason, reason)
+      assert.strictEqual((yield* refused(options)).reason._tag, reason)
       assert.deepStrictEqual(readdirSync(folder, { recursive: true }), before)
     }))
 
@@ -220,15 +222,15 @@ describe("a path that cannot be", () => {
       symlinkSync(join(folder, "loop"), join(folder, "loop"))
       symlinkSync(join(folder, "nowhere"), join(folder, "dangling"))
       const loop = yield* refused({ path: join(folder, "loop") })
-      assert.strictEqual(loop.reason, "Missing")
+      assert.strictEqual(loop.reason._tag, "Missing")
       assert.include(loop.detail, "circle")
-      assert.strictEqual((yield* refused({ path: join(folder, "dangling"), readOnly: true })).reason, "Missing")
+      assert.strictEqual((yield* refused({ path: join(folder, "dangling"), readOnly: true })).reason._tag, "Missing")
     }))
 
   it.effect("a name that is too long", () =>
     Effect.gen(function*() {
       const error = yield* refused({ path: join(yield* temporaryFolder, "n".repeat(300)) })
-      assert.strictEqual(error.reason, "BadOption")
+      assert.strictEqual(error.reason._tag, "BadOption")
       assert.strictEqual(error.option, "path")
     }))
 
@@ -244,7 +246,7 @@ describe("a path that cannot be", () => {
   it.effect.each(["", "a\0b"])("the path %j is a BadOption", (path) =>
     Effect.gen(function*() {
       const error = yield* refused({ path })
-      assert.strictEqual(error.reason, "BadOption")
+      assert.strictEqual(error.reason._tag, "BadOption")
       assert.strictEqual(error.option, "path")
     }))
 })
@@ -373,9 +375,9 @@ describe("encryption", () => {
       const plain = join(yield* temporaryFolder, "plain")
       yield* withStore({ path, encryptionKey }, (store) => store.put("key", "value"))
       yield* withStore({ path: plain }, (store) => store.put("key", "value"))
-      assert.strictEqual((yield* refused({ path })).reason, "Encrypted")
-      assert.strictEqual((yield* refused({ path, readOnly: true })).reason, "Encrypted")
-      assert.strictEqual((yield* refused({ path: plain, encryptionKey })).reason, "Encrypted")
+      assert.strictEqual((yield* refused({ path })).reason._tag, "Encrypted")
+      assert.strictEqual((yield* refused({ path, readOnly: true })).reason._tag, "Encrypted")
+      assert.strictEqual((yield* refused({ path: plain, encryptionKey })).reason._tag, "Encrypted")
       assert.strictEqual(yield* withStore({ path, encryptionKey }, (store) => store.getOrFail("key")), "value")
     }))
 

@@ -80,7 +80,7 @@ describe.skipIf(process.getuid === undefined)("a file that nobody may write to",
       const { file, path } = yield* makeStore()
       chmodSync(file, 0o444)
       const error = yield* Effect.flip(Effect.scoped(Store.make({ path })))
-      assert.strictEqual(error.reason, "Permission")
+      assert.strictEqual(error.reason._tag, "Permission")
       if (isRoot) assert.include(error.detail, "chmod u+w")
       assert.strictEqual(yield* withStore({ path, readOnly: true }, (store) => store.size), 2)
       chmodSync(file, 0o644)

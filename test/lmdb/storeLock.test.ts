@@ -92,7 +92,7 @@ describe.skipIf(process.platform === "darwin")("the lock of a store", () => {
       const committing = yield* start(one.committing(running.effect))
       yield* running.begun
       const error = yield* Effect.flip(other.opening(Effect.void))
-      assert.propertyVal(error, "reason", "AlreadyOpen")
+      assert.nestedPropertyVal(error, "reason._tag", "AlreadyOpen")
       assert.include(error.message, "stopped")
       yield* running.release
       yield* Fiber.join(committing)

@@ -64,7 +64,7 @@ describe("a file that is shorter than its header says", () => {
           truncateSync(fileOf(work), lengthOf(path) - missing * pageSize + missing - 1)
           const outcome = yield* open.pipe(
             Effect.as("opened"),
-            Effect.catchTag("OpenFailed", ({ reason }) => Effect.succeed(reason))
+            Effect.catchTag("OpenFailed", ({ reason }) => Effect.succeed(reason._tag))
           )
           outcomes.push(outcome)
         }
@@ -156,7 +156,7 @@ describe("damage behind the meta pages", () => {
     change(target, new DataView(target.buffer, target.byteOffset, target.byteLength))
     writeFileSync(fileOf(path), bytes)
     const error = yield* refused({ path })
-    assert.strictEqual(error.reason, "NotADatabase")
+    assert.strictEqual(error.reason._tag, "NotADatabase")
     assert.match(error.detail, /^its page \d+ is damaged$/)
     writeFileSync(fileOf(path), whole)
     assert.strictEqual(yield* withStore({ path }, (store) => store.size), 1)
@@ -195,12 +195,12 @@ describe("damage behind the meta pages", () => {
       swapped.set(bytes.subarray(pageSize, 2 * pageSize), 0)
       swapped.set(bytes.subarray(0, pageSize), pageSize)
       writeFileSync(fileOf(path), swapped)
-      assert.strictEqual((yield* refused({ path })).reason, "NotADatabase")
+      assert.strictEqual((yield* refused({ path })).reason._tag, "NotADatabase")
       // The same with the numbers of the pages put right
       swapped[0] = 0
       swapped[pageSize] = 1
       writeFileSync(fileOf(path), swapped)
-      assert.strictEqual((yield* refused({ path })).reason, "NotADatabase")
+      assert.strictEqual((yield* refused({ path })).reason._tag, "NotADatabase")
     }))
 })
 
@@ -213,18 +213,18 @@ describe("the lock file", () => {
       rmSync(lock)
       mkdirSync(lock)
       for (const readOnly of [false, true]) {
-        assert.strictEqual((yield* refused({ path, readOnly })).reason, "Engine")
+        assert.strictEqual((yield* refused({ path, readOnly })).reason._tag, "Engine")
       }
       rmSync(lock, { recursive: true })
       symlinkSync(join(path, "missing", "lock"), lock)
       for (const readOnly of [false, true]) {
-        assert.strictEqual((yield* refused({ path, readOnly })).reason, "Missing")
+        assert.strictEqual((yield* refused({ path, readOnly })).reason._tag, "Missing")
       }
       rmSync(lock)
       assert.strictEqual(yield* withStore({ path }, (store) => store.size), 1)
       const file = join(path, "single.mdb")
       mkdirSync(`${file}-lock`)
-      assert.strictEqual((yield* refused({ path: file, subdirectory: false })).reason, "Engine")
+      assert.strictEqual((yield* refused({ path: file, subdirectory: false })).reason._tag, "Engine")
     }))
 
   it.effect.skipIf(process.getuid?.() !== 0)("is another user's: OpenFailed Permission", () =>
@@ -399,7 +399,7 @@ describe("what is no option and no range at all", () => {
       for (const option of options) {
         const made = Reflect.apply(Store.make, undefined, [{ path, [option]: input }])
         const error = yield* Effect.flip(Effect.scoped(made))
-        assert.strictEqual(error.reason, "BadOption")
+        assert.strictEqual(error.reason._tag, "BadOption")
         assert.strictEqual(error.option, option)
       }
     }))
@@ -412,7 +412,7 @@ describe("what is no option and no range at all", () => {
         const counted: Effect.Effect<number, { readonly _tag: string }> = Reflect.apply(store.count, store, [
           { [end]: input }
         ])
-        assert.propertyVal(yield* Effect.flip(counted), "reason", "WrongType")
+        assert.nestedPropertyVal(yield* Effect.flip(counted), "reason._tag", "WrongType")
       }
       assert.strictEqual(yield* store.count({ prefix: new ArrayBuffer(0) }), 1)
       assert.strictEqual(yield* store.count({ prefix: "" }), 1)

@@ -17,7 +17,7 @@ const overwriter = new URL("../programs/overwriter.ts", import.meta.url).pathnam
 /** Opens and closes a store, and says what came of it. */
 const outcomeOf = (options: StoreOptions): Effect.Effect<string> =>
   Effect.scoped(Store.make(options)).pipe(
-    Effect.match({ onFailure: ({ reason }) => reason, onSuccess: () => "opened" })
+    Effect.match({ onFailure: ({ reason }) => reason._tag, onSuccess: () => "opened" })
   )
 
 /** The numbers of the pages of a file whose header has a flag. */
@@ -164,7 +164,7 @@ describe("verify", () => {
       yield* Effect.promise(() => again.close())
       for (const verify of [true, false]) {
         const { detail, reason } = yield* Effect.flip(Effect.asVoid(Store.make({ path, verify })))
-        assert.strictEqual(reason, "UnsupportedFormat")
+        assert.strictEqual(reason._tag, "UnsupportedFormat")
         assert.include(detail, `"twice"`)
       }
     }))

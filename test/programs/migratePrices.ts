@@ -13,7 +13,7 @@ const [, , path = "", bad = ""] = process.argv
 
 const opening = Effect.match(centsUntil(Number(bad)), {
   onSuccess: () => "opened",
-  onFailure: (error) => error._tag === "CollectionFailed" ? error.reason : error._tag
+  onFailure: (error) => error._tag === "CollectionFailed" ? error.reason._tag : error._tag
 })
 
 const result = await Effect.runPromise(Effect.provide(opening, Store.layer({ path, shared: true })))

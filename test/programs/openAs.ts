@@ -19,7 +19,7 @@ if (user !== "") process.setuid?.(Number(user))
 const open = (path: string) =>
   Effect.scoped(Store.make({ path, mapSize })).pipe(
     Effect.as("opened"),
-    Effect.catch((error) => Effect.succeed(`${error._tag} ${error.reason}`))
+    Effect.catch((error) => Effect.succeed(`${error._tag} ${error.reason._tag}`))
   )
 
 const outcomes = await Effect.runPromise(Effect.forEach(paths, open))

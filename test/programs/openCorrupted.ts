@@ -69,7 +69,7 @@ const use = (path: string) =>
         return written._tag === "Success" ? outcome : `${outcome}, then ${written.failure._tag}`
       })
     ),
-    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason}` : error._tag)),
+    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason._tag}` : error._tag)),
     Effect.catchDefect((defect) => Effect.succeed(`died ${String(defect)}`)),
     Effect.scoped
   )

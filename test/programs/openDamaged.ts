@@ -32,7 +32,7 @@ const open = (path: string, readOnly: boolean) =>
         return isRight ? "right" : `${missing.length} missing`
       })
     ),
-    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason}` : error._tag)),
+    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason._tag}` : error._tag)),
     Effect.catchDefect((defect) => Effect.succeed(`defect ${String(defect)}`)),
     Effect.scoped
   )

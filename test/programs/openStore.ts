@@ -44,7 +44,7 @@ const program = Effect.gen(function*() {
   if (stays) yield* Effect.never
 }).pipe(
   Effect.scoped,
-  Effect.catchTag("OpenFailed", ({ detail, holder, reason }) => say({ outcome: reason, detail, holder })),
+  Effect.catchTag("OpenFailed", ({ detail, holder, reason }) => say({ outcome: reason._tag, detail, holder })),
   Effect.exit,
   Effect.flatMap((exit) => Exit.isFailure(exit) ? Console.log(String(exit.cause)) : Effect.void)
 )

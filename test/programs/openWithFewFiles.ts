@@ -25,7 +25,7 @@ const takeAll = Effect.fnUntraced(function*() {
 const open = (path: string) =>
   Effect.scoped(Store.make({ path })).pipe(
     Effect.as("opened"),
-    Effect.catch((error) => Effect.succeed(`${error._tag} ${error.reason}`))
+    Effect.catch((error) => Effect.succeed(`${error._tag} ${error.reason._tag}`))
   )
 
 const openWith = Effect.fnUntraced(function*(path: string, left: number) {

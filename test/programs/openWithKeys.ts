@@ -16,7 +16,7 @@ const open = (key: string, readOnly: boolean) =>
   Store.make({ path, readOnly, encryptionKey: Redacted.make(key) }).pipe(
     Effect.flatMap((store) => store.size),
     Effect.as("opened"),
-    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason}` : error._tag)),
+    Effect.catch((error) => Effect.succeed("reason" in error ? `${error._tag} ${error.reason._tag}` : error._tag)),
     Effect.scoped
   )
 

@@ -19,7 +19,7 @@ const program = Effect.gen(function*() {
   yield* Effect.scoped(Effect.gen(function*() {
     const store = yield* first.Store.make(options)
     const { detail, reason } = yield* Effect.flip(second.Store.make(options))
-    yield* Console.log(JSON.stringify({ isOther: second.Store !== first.Store, reason, detail }))
+    yield* Console.log(JSON.stringify({ isOther: second.Store !== first.Store, reason: reason._tag, detail }))
     yield* store.putMany({ a: 1 })
   }))
   yield* Effect.scoped(Effect.flatMap(second.Store.make(options), (store) => Effect.flatMap(store.size, Console.log)))

@@ -15,7 +15,7 @@ const open = (path: string) =>
   Effect.scoped(Effect.flatMap(Store.make({ path, readOnly: true }), (store) => store.size)).pipe(
     Effect.match({
       onSuccess: (size) => `${size} records`,
-      onFailure: (error) => error._tag === "OpenFailed" ? `${error.reason} ${error.detail}` : error._tag
+      onFailure: (error) => error._tag === "OpenFailed" ? `${error.reason._tag} ${error.detail}` : error._tag
     })
   )
 

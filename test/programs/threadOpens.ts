@@ -16,7 +16,7 @@ const Options = Schema.Struct({
 })
 
 const program = Effect.scoped(Store.make(Schema.decodeUnknownSync(Options)(workerData))).pipe(
-  Effect.match({ onFailure: ({ message, reason }) => `${reason}: ${message}`, onSuccess: () => "opened" })
+  Effect.match({ onFailure: ({ message, reason }) => `${reason._tag}: ${message}`, onSuccess: () => "opened" })
 )
 
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is of windows

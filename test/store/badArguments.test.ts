@@ -17,9 +17,10 @@ const untyped = <A>(given: unknown): A => {
 /** What errors have in common, and some have. */
 interface Failure {
   readonly _tag: string
-  readonly key?: string
+  readonly key?: unknown
+  readonly shownKey?: string
   readonly message: string
-  readonly reason?: string
+  readonly reason?: { readonly _tag: string }
   readonly operation?: string
   readonly collection?: string | undefined
   readonly isRetryable?: boolean
@@ -33,7 +34,7 @@ const isBadArgument = Effect.fnUntraced(function*(
   name: string
 ) {
   const error = yield* errorOf(effect)
-  assert.include(error, { _tag: "KeyEncoding", reason: "Argument", key: name }, error.message)
+  assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Argument", shownKey: name }, error.message)
   return error.message
 })
 
@@ -113,8 +114,8 @@ describe("a range that would choose everything, or something else, is refused", 
       Effect.gen(function*() {
         yield* isBadArgument(store.deleteRange(untyped(undefined)), "the range")
         for (const range of [{ prefix: null }, { gte: null }]) {
-          assert.include(yield* errorOf(store.deleteRange(untyped(range))), { reason: "WrongType" })
-          assert.include(yield* errorOf(collection.count(untyped(range))), { reason: "Schema" })
+          assert.nestedInclude(yield* errorOf(store.deleteRange(untyped(range))), { "reason._tag": "WrongType" })
+          assert.nestedInclude(yield* errorOf(collection.count(untyped(range))), { "reason._tag": "Schema" })
         }
         const throwing = {
           get prefix(): never {
@@ -232,7 +233,7 @@ describe("a list that is none is refused", () => {
     inStore((store) =>
       Effect.gen(function*() {
         const error = yield* errorOf(store.get(untyped(Object("a/1"))))
-        assert.include(error, { _tag: "KeyEncoding", reason: "WrongType" })
+        assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "WrongType" })
       })
     ))
 })
@@ -304,25 +305,45 @@ describe("options of a call that make no sense are refused", () => {
       })
     ))
 
-  it.effect.each<readonly [name: string, effect: unknown, options: unknown]>([
-    ["effect", undefined, undefined],
-    ["effect", () => Effect.void, undefined],
-    ["effect", Promise.resolve(), undefined],
-    ["retry", Effect.void, { retry: 3 }],
-    ["retries", Effect.void, { retries: Schedule.recurs(1) }],
-    ["the options of withTransaction", Effect.void, null]
-  ])("of withTransaction: %s", ([name, effect, options]) =>
+  it.effect.each<readonly [name: string, effect: unknown, retry: unknown]>([
+    ["effect", undefined, Schedule.recurs(1)],
+    ["effect", () => Effect.void, Schedule.recurs(1)],
+    ["effect", Promise.resolve(), Schedule.recurs(1)],
+    ["retry", Effect.void, 3],
+    ["retry", Effect.void, { retry: Schedule.recurs(1) }],
+    ["retry", Effect.void, null]
+  ])("of withTransactionRetry: %s", ([name, effect, retry]) =>
     inStore((store) =>
       Effect.gen(function*() {
         for (
           const made of [
-            store.withTransaction<void, never, never>(untyped(effect), untyped(options)),
-            store.withTransaction(store.withTransaction<void, never, never>(untyped(effect), untyped(options)))
+            store.withTransactionRetry(untyped(retry))<void, never, never>(untyped(effect)),
+            store.withTransaction(store.withTransactionRetry(untyped(retry))<void, never, never>(untyped(effect)))
+          ]
+        ) {
+          const error = yield* errorOf(made)
+          assert.include(error, { _tag: "EngineFailure", operation: "withTransactionRetry" })
+          assert.include(error.message, name)
+        }
+      })
+    ))
+
+  it.effect.each<readonly [effect: unknown]>([
+    [undefined],
+    [() => Effect.void],
+    [Promise.resolve()]
+  ])("of withTransaction: %s", ([effect]) =>
+    inStore((store) =>
+      Effect.gen(function*() {
+        for (
+          const made of [
+            store.withTransaction<void, never, never>(untyped(effect)),
+            store.withTransaction(store.withTransaction<void, never, never>(untyped(effect)))
           ]
         ) {
           const error = yield* errorOf(made)
           assert.include(error, { _tag: "EngineFailure", operation: "withTransaction" })
-          assert.include(error.message, name)
+          assert.include(error.message, "effect")
         }
       })
     ))
@@ -331,7 +352,7 @@ describe("options of a call that make no sense are refused", () => {
 describe("an index whose function gives no keys of its schema fails", () => {
   it.effect.each<readonly [given: unknown]>([
     [Promise.resolve("ada")],
-    [Option.some("ada")],
+    [Option.some(5)],
     [null],
     [5],
     [new Set(["ada"])]
@@ -343,7 +364,7 @@ describe("an index whose function gives no keys of its schema fails", () => {
         indexes: { byName: { key: Schema.String, of: () => untyped<string>(given) } }
       })
       const error = yield* errorOf(collection.put(1, "ada"))
-      assert.include(error, { _tag: "KeyEncoding", reason: "Schema", collection: "people.byName" })
+      assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Schema", collection: "people.byName" })
       assert.strictEqual(yield* collection.size, 0)
     }).pipe(Effect.provide(Store.layerTemp())))
 
@@ -354,6 +375,6 @@ describe("an index whose function gives no keys of its schema fails", () => {
         value: Schema.String,
         indexes: { byName: { key: Schema.Tuple([Schema.String, Schema.Int]), of: () => untyped<undefined>("ada") } }
       })
-      assert.include(yield* errorOf(collection.put(1, "ada")), { _tag: "KeyEncoding", reason: "Schema" })
+      assert.nestedInclude(yield* errorOf(collection.put(1, "ada")), { _tag: "KeyEncoding", "reason._tag": "Schema" })
     }).pipe(Effect.provide(Store.layerTemp())))
 })

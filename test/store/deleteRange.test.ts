@@ -35,7 +35,7 @@ describe("deleteRange", () => {
       yield* store.putMany({ a: 1, b: 2 })
       for (const prefix of ["", new Uint8Array(0)]) {
         const error = yield* Effect.flip(store.deleteRange({ prefix }))
-        assert.propertyVal(error, "reason", "Empty")
+        assert.nestedPropertyVal(error, "reason._tag", "Empty")
         assert.include(error.message, "clear")
       }
       assert.strictEqual(yield* store.size, 2)

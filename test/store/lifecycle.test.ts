@@ -21,7 +21,7 @@ import { faultyStore, start, temporaryFolder, turns, withStore } from "../suppor
 const refuses = (options: StoreOptions) =>
   Effect.map(Effect.flip(Effect.scoped(Store.make(options))), (error: OpenFailed) => {
     assert.strictEqual(error._tag, "OpenFailed")
-    return error.reason
+    return error.reason._tag
   })
 
 const keyOf = (letter: string) => Redacted.make(letter.repeat(32))
@@ -113,7 +113,7 @@ describe("the same path in one process", () => {
         const path = yield* temporaryFolder
         const store = yield* Store.make({ path })
         const error = yield* Effect.flip(Effect.asVoid(Store.make({ path, ...different })))
-        assert.strictEqual(error.reason, "AlreadyOpen")
+        assert.strictEqual(error.reason._tag, "AlreadyOpen")
         assert.deepStrictEqual([error.option], Object.keys(different))
         assert.include(error.message, `option ${message} this process has the same store open`)
         yield* store.put("a", 1)
@@ -130,7 +130,7 @@ describe("the same path in one process", () => {
       yield* Store.make({ path, encryptionKey: keyOf("a") })
       for (const encryptionKey of [keyOf("b"), undefined]) {
         const error = yield* Effect.flip(Effect.asVoid(Store.make({ path, encryptionKey })))
-        assert.deepStrictEqual([error.reason, error.option], ["AlreadyOpen", "encryptionKey"])
+        assert.deepStrictEqual([error.reason._tag, error.option], ["AlreadyOpen", "encryptionKey"])
         assert.notMatch(error.message, /aaa|bbb|redacted/)
       }
     }))

@@ -125,7 +125,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
       const path = join(folder, "store")
       const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { ...others, [option]: value }))))
       assert.strictEqual(error._tag, "OpenFailed")
-      assert.strictEqual(error.reason, "BadOption")
+      assert.strictEqual(error.reason._tag, "BadOption")
       assert.strictEqual(error.option, option)
       assert.include(error.message, `option ${option}`)
       assert.notInclude(error.message, "x".repeat(32))
@@ -145,7 +145,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
       const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { [option]: 10 }))))
-      assert.include(error, { reason: "BadOption", option, detail: `there is no such option${similar}` })
+      assert.nestedInclude(error, { "reason._tag": "BadOption", option, detail: `there is no such option${similar}` })
       assert.deepStrictEqual(readdirSync(folder), [])
       const layer = Store.layerTemp(unchecked(path, { [option]: 10 }))
       assert.propertyVal(yield* Effect.flip(Effect.provide(Effect.asVoid(Store), layer)), "option", option)
@@ -167,7 +167,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     Effect.gen(function*() {
       const path = join(yield* temporaryFolder, "store")
       const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { [option]: value }))))
-      assert.include(error, { reason: "BadOption", option })
+      assert.nestedInclude(error, { "reason._tag": "BadOption", option })
       assert.include(error.message, detail)
       assert.notInclude(error.message, "xxx")
     }))
@@ -377,7 +377,7 @@ describe("each option has its effect", () => {
       assert.strictEqual(yield* bytesOfKey({ keyNormalization: "NFD" }, "é"), "65cc81")
       assert.strictEqual(yield* bytesOfKey({ keyNormalization: "NFC" }, "e\u0301"), "c3a9")
       const refused = yield* Effect.flip(bytesOfKey({ keyEncoding: "binary" }, "a"))
-      assert.propertyVal(refused, "reason", "StringNotAllowed")
+      assert.nestedPropertyVal(refused, "reason._tag", "StringNotAllowed")
     }))
 
   it.effect("formatKey: how keys are shown in errors", () =>

@@ -71,7 +71,7 @@ describe("a store that another process has open", () => {
         const path = join(yield* temporaryFolder, "store")
         const { pid = 0 } = yield* held({ path })
         const error = yield* refused({ path, lockTimeout: "50 millis" })
-        assert.strictEqual(error.reason, "AlreadyOpen")
+        assert.strictEqual(error.reason._tag, "AlreadyOpen")
         assert.include(error.message, `process ${pid} on host ${JSON.stringify(hostname())}`)
         assert.include(error.message, "shared: true")
         const { holder } = error
@@ -100,7 +100,7 @@ describe("a store that another process has open", () => {
             { path: join(path, "data.mdb"), subdirectory: false },
             { path: join(folder, "linked") }
           ]
-        ) assert.propertyVal(yield* refused({ ...other, lockTimeout: "0 millis" }), "reason", "AlreadyOpen")
+        ) assert.nestedPropertyVal(yield* refused({ ...other, lockTimeout: "0 millis" }), "reason._tag", "AlreadyOpen")
         assert.deepStrictEqual(readdirSync(join(folder, "linked")), ["data.mdb"])
       }),
     timeout
@@ -225,7 +225,7 @@ describe("the lock file", () => {
       yield* withStore({ path }, (store) => store.put("a", 1))
       copyFileSync(join(path, "data.mdb"), join(path, "store.lock"))
       yield* held({ path })
-      assert.strictEqual((yield* refused({ path, lockTimeout: 0 })).reason, "AlreadyOpen")
+      assert.strictEqual((yield* refused({ path, lockTimeout: 0 })).reason._tag, "AlreadyOpen")
     }), timeout)
 
   it.effect(
@@ -399,6 +399,8 @@ describe("the options of the lock", () => {
   ])("%s is checked", ([option, options]) =>
     Effect.gen(function*() {
       const made = yield* Effect.result(Effect.scoped(Store.make({ path: yield* temporaryFolder, ...options })))
-      assert.isTrue(Result.isFailure(made) && made.failure.reason === "BadOption" && made.failure.option === option)
+      assert.isTrue(
+        Result.isFailure(made) && made.failure.reason._tag === "BadOption" && made.failure.option === option
+      )
     }))
 })

@@ -76,7 +76,7 @@ describe("a step after another process has committed what this one has not seen"
         users.update(1, (found) => Option.some(userOf(Option.getOrThrow(found).name, 51)))
       ], { concurrency: "unbounded" })
       assert.propertyVal(Result.getOrThrow(Result.flip(key)), "_tag", "KeyExists")
-      assert.propertyVal(Result.getOrThrow(Result.flip(address)), "existingKey", "1")
+      assert.propertyVal(Result.getOrThrow(Result.flip(address)), "existingKey", 1)
       assert.isTrue(Result.isSuccess(deleted))
       assert.strictEqual(Option.getOrThrow(updated).age, 50)
       assert.strictEqual(Option.getOrThrow(thrown).age, 51)

@@ -54,7 +54,7 @@ describe("options from configuration", () => {
       assert.deepStrictEqual(stats.maxMapSize, Option.some(16 * mebibyte))
       assert.isTrue(statSync(path).isFile())
       const error = yield* Effect.flip(Effect.asVoid(Store.make({ path, subdirectory: false })))
-      assert.strictEqual(error.reason, "Encrypted")
+      assert.strictEqual(error.reason._tag, "Encrypted")
     }))
 
   it.effect.each<readonly [name: string, value: string]>([

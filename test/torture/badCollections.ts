@@ -174,7 +174,11 @@ const anyMigration = (random: Random): unknown =>
 const index = (random: Random): unknown =>
   random.oneIn(10)
     ? BadInput.noOption(random)
-    : { key: anySchema(random), of: anyKeysOf(random), unique: random.pick([undefined, true, false, 1, "yes"]) }
+    : {
+      key: anySchema(random),
+      [random.pick(["of", "each"])]: anyKeysOf(random),
+      unique: random.pick([undefined, true, false, 1, "yes"])
+    }
 
 const indexes = (random: Random): unknown =>
   random.oneIn(10)

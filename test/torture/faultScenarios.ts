@@ -150,7 +150,7 @@ const openUsers = Collection.make("users", {
   indexes: {
     byEmail: { key: Schema.String, of: (user: User) => user.email, unique: true },
     byAge: { key: Schema.Int, of: (user: User) => user.age },
-    byTag: { key: Schema.String, of: (user: User) => user.tags }
+    byTag: { key: Schema.String, each: (user: User) => user.tags }
   }
 })
 
@@ -176,7 +176,7 @@ const openNextOrders = Collection.make("orders", {
     1: (value): Effect.Effect<unknown, string> =>
       isOrder(value) ? Effect.succeed({ ...value, versions: [...value.versions, 2] }) : Effect.fail("it is no order")
   },
-  indexes: { ...orders.indexes, byVersion: { key: Schema.Int, of: (order: Order) => order.versions } }
+  indexes: { ...orders.indexes, byVersion: { key: Schema.Int, each: (order: Order) => order.versions } }
 })
 
 const openOrders = Collection.make("orders", orders)
@@ -186,7 +186,11 @@ const openCollections = Effect.fnUntraced(function*(store: StoreService) {
   return { store, ...(yield* Effect.provideService(open, Store, store)) }
 })
 
-type Collections = Effect.Success<ReturnType<typeof openCollections>>
+interface Collections {
+  readonly store: StoreService
+  readonly users: Effect.Success<typeof openUsers>
+  readonly orders: Effect.Success<typeof openOrders> | Effect.Success<typeof openNextOrders>
+}
 type CollectionStep = Step<Collections>
 
 const openNextCollections = (store: StoreService): Effect.Effect<Collections, Failure> =>

@@ -66,7 +66,7 @@ export const open = (name: string, life: number, tell: (work: Work) => void) => 
     byNumber: { key: Schema.Int, of: (value: Value) => value.number, unique: true },
     byGroup: {
       key: Schema.Int,
-      of: (value: Value) => {
+      each: (value: Value) => {
         indexing()
         return groupsOf(value)
       }

@@ -71,7 +71,7 @@ describe("a nested transaction that fails after a sibling changed what it has re
       yield* store.withTransaction(Effect.gen(function*() {
         const change = yield* siblingOf(store, 7)
         const { effect } = readingBoth(store, change, () => Effect.void)
-        const failing = store.withTransaction(Effect.andThen(effect, Effect.fail("no")), { retry: Schedule.recurs(0) })
+        const failing = store.withTransactionRetry(Schedule.recurs(0))(Effect.andThen(effect, Effect.fail("no")))
         assert.deepStrictEqual(yield* Effect.flip(failing), new TransactionConflict({ path, attempts: 1 }))
       }))
     }))

@@ -162,7 +162,7 @@ describe("a nested transaction", () => {
       const changed = yield* Deferred.make<void>()
       const fiber = yield* start(store.withTransaction(Effect.suspend(() => {
         runs.outer++
-        return store.withTransaction(nested, { retry: Schedule.recurs(50) })
+        return store.withTransactionRetry(Schedule.recurs(50))(nested)
       })))
       yield* store.putMany({ a: 10 })
       yield* Deferred.succeed(changed, undefined)
@@ -200,14 +200,15 @@ describe("a nested transaction", () => {
       const { path, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
         const written = yield* Deferred.make<void>()
-        const nested = yield* start(store.withTransaction(
-          Effect.gen(function*() {
-            yield* store.get("a")
-            yield* store.put("b", 20)
-            yield* Deferred.await(written)
-          }),
-          { retry: Schedule.recurs(0) }
-        ))
+        const nested = yield* start(
+          store.withTransactionRetry(Schedule.recurs(0))(
+            Effect.gen(function*() {
+              yield* store.get("a")
+              yield* store.put("b", 20)
+              yield* Deferred.await(written)
+            })
+          )
+        )
         yield* store.put("a", 10)
         yield* Deferred.succeed(written, undefined)
         const conflict = yield* Effect.flip(Fiber.join(nested))

@@ -13,19 +13,18 @@ describe("after a conflict", () => {
   const runs = Effect.fnUntraced(function*(
     store: StoreService,
     times: number,
-    options?: { readonly retry?: Schedule.Schedule<unknown> }
+    retry?: Schedule.Schedule<unknown>
   ) {
     const outside = yield* leaving
     let count = 0
-    const exit = yield* Effect.exit(store.withTransaction(
+    const exit = yield* Effect.exit((retry === undefined ? store.withTransaction : store.withTransactionRetry(retry))(
       Effect.gen(function*() {
         count++
         yield* store.get("a")
         yield* store.put("mine", count)
         if (count <= times) yield* outside(store.update("a", increment))
         return count
-      }),
-      options
+      })
     ))
     return { count, exit }
   })
@@ -50,7 +49,7 @@ describe("after a conflict", () => {
         const path = yield* temporaryFolder
         const store = yield* Store.make({ path, transactionRetry: option, durability: "noSync" })
         yield* store.putMany(seed)
-        const { count, exit } = yield* runs(store, Infinity, call === undefined ? undefined : { retry: call })
+        const { count, exit } = yield* runs(store, Infinity, call)
         assert.strictEqual(count, attempts)
         assert.deepStrictEqual(yield* Effect.flip(exit), new TransactionConflict({ path, attempts }))
         yield* store.flush
@@ -63,7 +62,7 @@ describe("after a conflict", () => {
       const { store } = yield* openSeeded()
       let waits = 0
       const retry = Schedule.tap(Schedule.spaced("1 minute"), () => Effect.sync(() => waits++))
-      const fiber = yield* start(runs(store, 2, { retry }))
+      const fiber = yield* start(runs(store, 2, retry))
       for (const wait of [1, 2]) {
         yield* until(() => waits === wait)
         yield* turns(20)
@@ -107,7 +106,7 @@ describe("after a conflict", () => {
       const { store } = yield* openSeeded()
       let waits = 0
       const retry = Schedule.tap(Schedule.spaced("1 minute"), () => Effect.sync(() => waits++))
-      const fiber = yield* start(runs(store, Infinity, { retry }))
+      const fiber = yield* start(runs(store, Infinity, retry))
       yield* until(() => waits === 1)
       yield* turns(20)
       yield* Fiber.interrupt(fiber)

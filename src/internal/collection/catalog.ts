@@ -125,9 +125,8 @@ export const withPlaces = (
 
 const notKnown = (collection: string) =>
   new CollectionFailed({
-    reason: "NewerVersion",
-    collection,
-    detail: "what is stored about it is not known to this version of the package."
+    reason: { _tag: "NewerVersion", detail: "what is stored about it is not known to this version of the package." },
+    collection
   })
 
 const decode = (
@@ -135,7 +134,11 @@ const decode = (
   collection: string,
   structures: StructureTable.StructureTable
 ): Effect.Effect<Descriptor, CollectionFailed | EngineFailure> => {
-  const decoded = StructureTable.decode(structures, bytes, () => ({ key: collection, collection }))
+  const decoded = StructureTable.decode(
+    structures,
+    bytes,
+    () => ({ key: collection, shownKey: collection, collection })
+  )
   return Settled.flatMap(
     Settled.catchError(
       decoded,
@@ -178,7 +181,7 @@ export const check = (
   stored: Descriptor
 ): Effect.Effect<void, CollectionFailed> => {
   const refuse = (reason: "NewerVersion" | "ChangedSchema", detail: string) =>
-    Effect.fail(new CollectionFailed({ reason, collection: name, detail }))
+    Effect.fail(new CollectionFailed({ reason: { _tag: reason, detail }, collection: name }))
   const next = stored.version + 1
   if (stored.version > version) {
     return refuse(

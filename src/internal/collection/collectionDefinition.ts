@@ -13,13 +13,14 @@ import { CollectionFailed } from "../../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../CollectionOptions.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { Closed, type EngineFailure, type KeyEncoding, type ValueDecoding } from "../../StoreError.ts"
+import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import type { StoreHandle } from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
+import * as IndexKeys from "./indexKeys.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
 
@@ -32,7 +33,7 @@ export interface Index<Value, K extends KeySchema> {
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** The keys that a record has in it, each once. `of` runs when this is called: call it inside of an effect. */
+  /** The keys that a record has in it, each once. The function of the index runs when this is called: call it inside of an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
   /** Changes with what is stored in it. */
   readonly fingerprint: string
@@ -63,25 +64,22 @@ const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
 
 const makeIndex = <Value, K extends KeySchema>(
   name: string,
-  { key: schema, of, unique, version = 1 }: IndexDefinition<Value, K>,
+  definition: IndexDefinition<Value, K>,
   collection: string,
   handle: StoreHandle
-): Result.Result<Index<Value, K>, string> =>
-  Result.map(makeKeyCodec(schema, handle, `${collection}.${name}`), (key) => ({
+): Result.Result<Index<Value, K>, string> => {
+  const { key: schema, unique, version = 1 } = definition
+  return Result.map(makeKeyCodec(schema, handle, `${collection}.${name}`), (key) => ({
     name,
     place: name,
     database: indexDatabase(collection, name),
     isUnique: unique === true,
     key,
-    keysOf: (value) => {
-      const given = of(value)
-      if (given === undefined) return Effect.succeed([])
-      const keys: ReadonlyArray<K["Type"]> = Array.isArray(given) ? given : [given]
-      return Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
-    },
+    keysOf: IndexKeys.make(definition, key, `${collection}.${name}`),
     // Version 1 is that of all indexes that were stored before there were versions.
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
+}
 
 const isVersion = (version: unknown): boolean =>
   Predicate.isNumber(version) && Number.isSafeInteger(version) && version >= 1
@@ -94,7 +92,7 @@ const optionNames = { key: true, value: true, indexes: true, version: true, migr
   true
 >
 
-const indexOptionNames = { key: true, of: true, unique: true, version: true } satisfies Record<
+const indexOptionNames = { key: true, of: true, each: true, unique: true, version: true } satisfies Record<
   keyof IndexDefinition<unknown, KeySchema>,
   true
 >
@@ -123,8 +121,15 @@ const wrongPartOf = (options: unknown): string | undefined => {
     if (!Predicate.hasProperty(index, "key") || !Schema.isSchema(index.key)) {
       return `the key of its index "${name}" is to be a schema.`
     }
-    if (!Predicate.hasProperty(index, "of") || !Predicate.isFunction(index.of)) {
-      return `"of" of its index "${name}" is to be a function.`
+    const { each, of } = { each: undefined, of: undefined, ...index }
+    if (each !== undefined && of !== undefined) {
+      return `its index "${name}" has both "of" and "each"; give "of" for one key of a record, "each" for several.`
+    }
+    if (each === undefined && !Predicate.isFunction(of)) {
+      return `"of" of its index "${name}" is to be a function, or "each" where a record has several keys.`
+    }
+    if (each !== undefined && !Predicate.isFunction(each)) {
+      return `"each" of its index "${name}" is to be a function.`
     }
     if ("unique" in index && index.unique !== undefined && !Predicate.isBoolean(index.unique)) {
       return `"unique" of its index "${name}" is to be true or false.`
@@ -155,9 +160,8 @@ export const make = Effect.fnUntraced(
     const shown = Predicate.isString(name) ? name : typeof name
     const refuse = (detail: string, cause?: unknown) =>
       new CollectionFailed({
-        reason: "BadDefinition",
+        reason: { _tag: "BadDefinition", detail },
         collection: shown,
-        detail,
         ...(cause === undefined ? {} : { cause })
       })
     if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
@@ -240,17 +244,17 @@ export interface Found {
 }
 
 /** Finds a value in its encoded form. */
-export const findRecord = (
-  { database, key: keyCodec, value }: {
+export const findRecord = <Key>(
+  { database, value }: {
     readonly database: string
-    readonly key: Pick<KeyCodec<KeySchema>, "show">
     readonly value: Pick<ValueCodec<ValueSchema>, "decodeRaw">
   },
   reader: Reader,
-  key: ByteString
-): Effect.Effect<Found | undefined, ValueDecoding | EngineFailure> =>
+  key: ByteString,
+  shownKey: () => ShownKey<Key>
+): Effect.Effect<Found | undefined, ValueDecoding<Key> | EngineFailure> =>
   Settled.flatMap(
-    reader.get(database, key, (record) => value.decodeRaw(record, () => keyCodec.show(key))),
+    reader.get(database, key, (record) => value.decodeRaw(record, shownKey)),
     (decoding) => decoding === undefined ? nothing : Settled.map(decoding, (encoded) => ({ key, encoded }))
   )
 

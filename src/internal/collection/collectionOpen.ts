@@ -22,14 +22,16 @@ const none: ReadonlySet<string> = new Set()
 const named = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
 
 const failedIndex = <R>({ wanted: { name } }: Maintained<R>, cause: IndexError) =>
-  new CollectionFailed({ reason: "Index", collection: name, detail: cause.message, cause })
+  new CollectionFailed({ reason: { _tag: "Index", detail: cause.message }, collection: name, cause })
 
 const failedUnique = <R>({ wanted: { name } }: Maintained<R>, duplicates: DuplicateKeys) =>
   new CollectionFailed({
-    reason: "Index",
+    reason: {
+      _tag: "Index",
+      detail: `${duplicates.message} A program in whose definition the index is not unique can open the collection.`,
+      duplicates
+    },
     collection: name,
-    detail: `${duplicates.message} A program in whose definition the index is not unique can open the collection.`,
-    duplicates,
     cause: duplicates
   })
 
@@ -53,9 +55,8 @@ const openDatabases = <R>(
           Effect.fail(
             failure.code === -30791
               ? new CollectionFailed({
-                reason: "TooManyDatabases",
+                reason: { _tag: "TooManyDatabases", detail: "the store has as many databases as it can have." },
                 collection: name,
-                detail: "the store has as many databases as it can have.",
                 cause: failure
               })
               : failure
@@ -272,7 +273,7 @@ const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: 
 const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   const { indexes, name, version } = collection.wanted
   const refuse = (reason: "Migration" | "Index", detail: string) =>
-    new CollectionFailed({ reason, collection: name, detail })
+    new CollectionFailed({ reason: { _tag: reason, detail }, collection: name })
   const stored = yield* readCatalog(collection)
   if (stored === undefined) return indexes
   yield* Catalog.check(collection.wanted, stored)

@@ -7,9 +7,8 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Reader, Step } from "../../Backend.ts"
-import type { UniqueViolation } from "../../CollectionError.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { Collection } from "../../CollectionService.ts"
+import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
@@ -17,6 +16,7 @@ import {
   type EngineFailure,
   type KeyEncoding,
   type ReadOnly,
+  type ShownKey,
   type ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
@@ -29,16 +29,22 @@ import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
+import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
+import * as UniqueViolations from "./uniqueViolation.ts"
 
 /** What the other methods of the collection have in common with it. */
-interface Common {
+interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   /** A step that may be run when another definition has opened the collection since it was asked for. */
   readonly current: <A, E>(step: StoreAccess.TakeStep<A, E>) => StoreAccess.TakeStep<A, E | Closed>
   /** Begins a write. */
   readonly enterToWrite: <A, E, R>(
     use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | Closed | ReadOnly, R>
+  /** Fails because another record has the key of this one in a unique index. */
+  readonly failTaken: (
+    taken: Taken,
+    shownKey: ShownKey<K["Type"]>
+  ) => Effect.Effect<never, UniqueViolationOf<K, I> | KeyEncoding>
   /** The step that deletes a record, where there is one. */
   readonly removal: (reader: Reader, key: ByteString) => Effect.Effect<Step<boolean>, EngineFailure>
 }
@@ -51,12 +57,20 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   access: StoreAccess.StoreAccess,
   { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
-  { current, enterToWrite, removal }: Common
+  { current, enterToWrite, failTaken, removal }: Common<K, I>
 ): Collection<K, V, I>["update"] => {
   const { core: { options: { shared }, retryQueue } } = access.handle
   type Update = Parameters<Collection<K, V, I>["update"]>[1]
   type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
-  type ComputeError = KeyEncoding | ValueEncoding | ValueDecoding | EngineFailure
+  type ComputeError = KeyEncoding | ValueEncoding<K["Type"]> | ValueDecoding<K["Type"]> | EngineFailure
+
+  /** The key of the record, as the caller has it and as bytes. */
+  interface Target {
+    readonly key: K["Type"]
+    readonly bytes: ByteString
+  }
+
+  const shown = ({ bytes, key }: Target): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
 
   interface Next {
     readonly value: Option.Option<V["Type"]>
@@ -71,31 +85,34 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   /** Computes what an update writes. It has ended at once unless a schema takes its time. */
   const compute = (
-    key: ByteString,
+    target: Target,
     old: Uint8Array | undefined,
     f: Update
   ): Effect.Effect<Next, ComputeError, UpdateServices> =>
     Settled.flatMap(
       old === undefined
         ? Effect.succeedNone
-        : Settled.map(valueCodec.decode(old, () => keyCodec.show(key)), Option.some),
-      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding, UpdateServices> => {
+        : Settled.map(valueCodec.decode(old, () => shown(target)), Option.some),
+      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding<K["Type"]>, UpdateServices> => {
         const given = CallArguments.nextOf(f, found)
         if (Result.isFailure(given)) {
-          return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), detail: given.failure, collection: name }))
+          return Effect.fail(new ValueEncoding({ ...shown(target), detail: given.failure, collection: name }))
         }
         const value = given.success
         return Option.isNone(value)
           ? Effect.succeed({ value, record: undefined })
-          : Settled.map(writes.encode(key, value.value), (record) => ({ value, record }))
+          : Settled.map(
+            writes.encode(target.bytes, value.value, () => shown(target)),
+            (record) => ({ value: Option.some(record.value), record })
+          )
       }
     )
 
   const readRecord = (reader: Reader, key: ByteString) => reader.get(database, key, copyOf)
 
-  const computeFirst = Effect.fnUntraced(function*(key: ByteString, f: Update) {
-    const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, key))
-    const computing = Effect.suspend(() => compute(key, old, f))
+  const computeFirst = Effect.fnUntraced(function*(target: Target, f: Update) {
+    const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, target.bytes))
+    const computing = Effect.suspend(() => compute(target, old, f))
     // A failure that comes from a record which another process has replaced since does not count: the step decides by the new record.
     const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
     const computed: Computed = { old, next }
@@ -109,7 +126,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     reader: Reader,
     key: ByteString,
     { next, old }: Computed
-  ): Effect.Effect<Step<Updated>, UniqueViolation | EngineFailure> => {
+  ): Effect.Effect<Step<Updated>, Taken | EngineFailure> => {
     if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
     const { record, value } = next.value
     const result = Exit.succeed(value)
@@ -121,30 +138,34 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       )
   }
 
-  const updateOnce = Effect.fnUntraced(function*(key: ByteString, f: Update) {
-    let computed = yield* computeFirst(key, f)
+  const updateOnce = Effect.fnUntraced(function*(target: Target, f: Update) {
+    const { bytes } = target
+    let computed = yield* computeFirst(target, f)
     return yield* enterToWrite((transaction) => {
-      const step = (reader: Reader): Effect.Effect<Step<Updated>, UniqueViolation | EngineFailure> =>
-        Settled.flatMap(readRecord(reader, key), (old) => {
+      const step = (reader: Reader): Effect.Effect<Step<Updated>, Taken | EngineFailure> =>
+        Settled.flatMap(readRecord(reader, bytes), (old) => {
           if (!isSameValue(old, computed.old)) {
             // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
-            const next = shared && transaction === undefined ? compute(key, old, f) : undefined
+            const next = shared && transaction === undefined ? compute(target, old, f) : undefined
             if (next === undefined || !Settled.isEnded(next)) return Exit.succeed({ result: overtaken, writes: [] })
             computed = { old, next }
           }
-          return writeComputed(reader, key, computed)
+          return writeComputed(reader, bytes, computed)
         })
-      return StoreAccess.step(access, transaction, current(step), {
-        exact: () => [database, key, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
+      const write = StoreAccess.step(access, transaction, current(step), {
+        exact: () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
       })
+      return UniqueViolations.telling(write, (taken) => failTaken(taken, shown(target)))
     })
   })
 
   /** Attempts until none is overtaken. A schema may take its time: between reading and writing others may write. */
-  const updateUntilDone = (bytes: ByteString, f: Update) => {
-    const attempt = updateOnce(bytes, f)
+  const updateUntilDone = (target: Target, f: Update) => {
+    const attempt = updateOnce(target, f)
     // In a shared store each attempt is a commit: fibers that overtake one another take turns.
-    const nextAttempt = shared ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, bytes)], attempt) : attempt
+    const nextAttempt = shared
+      ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, target.bytes)], attempt)
+      : attempt
     const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
     const nextAttemptUntilDone: Effect.Effect<
       Option.Option<V["Type"]>,
@@ -154,5 +175,6 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return Effect.flatMap(attempt, goOn)
   }
 
-  return (key, f) => Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone(bytes, f)))
+  return (key, f) =>
+    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone({ key, bytes }, f)))
 }

@@ -82,7 +82,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       problems.push({ _tag: "Undecodable", key: shown, detail: error.message })
     }
     yield* Effect.match(keyCodec.decode(key), { onFailure: undecodable, onSuccess: () => undefined })
-    const value = yield* Effect.result(valueCodec.decode(record, () => shown))
+    const value = yield* Effect.result(valueCodec.decode(record, () => ({ key, shownKey: shown })))
     if (Result.isFailure(value)) {
       if (value.failure._tag === "EngineFailure") return yield* value.failure
       return undecodable(value.failure)

@@ -1,14 +1,16 @@
 /**
  * The methods of a collection that read and write its records.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Reader, Step } from "../../Backend.ts"
-import { KeyExists, type UniqueViolation } from "../../CollectionError.ts"
-import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { Collection, ReadOne } from "../../CollectionService.ts"
+import { KeyExists } from "../../CollectionError.ts"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
+import type { ReadOne } from "../../CollectionRange.ts"
+import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
@@ -18,6 +20,7 @@ import {
   type KeyEncoding,
   KeyNotFound,
   type ReadOnly,
+  type ShownKey,
   type ValueDecoding
 } from "../../StoreError.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
@@ -32,8 +35,9 @@ import type { Transaction } from "../transaction/transaction.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
-import type { CollectionWrites, NewRecord } from "./indexWrites.ts"
+import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
 import * as TypedRanges from "./typedRanges.ts"
+import * as UniqueViolations from "./uniqueViolation.ts"
 
 type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
 
@@ -43,7 +47,8 @@ const anything = () => Exit.void
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { access, transactions }: StoreInternals,
   definition: Definition<K, V, I>,
-  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>
+  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
+  services: Context.Context<UniqueViolations.KeyServices<K, I>>
 ): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
   const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
   const { core } = access.handle
@@ -58,7 +63,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
     StoreAccess.enterToWrite(access, (transaction) => ifCurrent(definition, core, () => use(transaction)))
 
-  const notFound = (key: ByteString) => new KeyNotFound({ key: keyCodec.show(key), collection: name })
+  /** A key for an error about it. */
+  const shown = (key: K["Type"], bytes: ByteString): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
+
+  const notFound = (key: K["Type"], bytes: ByteString) => new KeyNotFound({ ...shown(key, bytes), collection: name })
+
+  const failTaken = UniqueViolations.make(definition, services)
 
   // ---------------------------------------------------------------------------
   // reading
@@ -66,7 +76,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const isPending = (key: ByteString): boolean => core.backend.isPending(database, key)
 
-  const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.show(key))
+  const decodeValue = (key: ByteString, record: Uint8Array) => valueCodec.decode(record, () => keyCodec.stored(key))
 
   /** Begins a call with the bytes of a key. */
   const withKey = <A, E, R>(
@@ -92,25 +102,28 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         ))
     )
 
-  const findEncoded = (reader: Reader, key: ByteString) => findRecord(definition, reader, key)
+  const findEncoded = (key: K["Type"]) => (reader: Reader, bytes: ByteString) =>
+    findRecord(definition, reader, bytes, () => shown(key, bytes))
 
-  const decodeEncoded = (key: ByteString, encoded: unknown) =>
-    valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
+  const decodeEncoded = (key: K["Type"], bytes: ByteString, encoded: unknown) =>
+    valueCodec.decodeEncoded(encoded, () => shown(key, bytes))
 
   const get: Collection<K, V, I>["get"] = (key) =>
     readKey(
       key,
-      findEncoded,
+      findEncoded(key),
       (found, bytes) =>
-        found === undefined ? Effect.succeedNone : Settled.map(decodeEncoded(bytes, found.encoded), Option.some)
+        found === undefined ? Effect.succeedNone : Settled.map(decodeEncoded(key, bytes, found.encoded), Option.some)
     )
+
+  type NoValue = ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>
 
   const getOrFail: Collection<K, V, I>["getOrFail"] = (key) =>
     readKey(
       key,
-      findEncoded,
-      (found, bytes): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
-        found === undefined ? Effect.fail(notFound(bytes)) : decodeEncoded(bytes, found.encoded)
+      findEncoded(key),
+      (found, bytes): Effect.Effect<V["Type"], NoValue, V["DecodingServices"]> =>
+        found === undefined ? Effect.fail(notFound(key, bytes)) : decodeEncoded(key, bytes, found.encoded)
     )
 
   const has: Collection<K, V, I>["has"] = (key) =>
@@ -130,7 +143,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     for (const [at, [name_, key]] of named.entries()) {
       const record = records[at]
       if (record === undefined) missing.push(name_)
-      else if (!found.has(name_)) found.set(name_, yield* decodeValue(key, record))
+      else if (!found.has(name_)) found.set(name_, yield* valueCodec.decode(record, () => shown(name_, key)))
     }
     return { found, missing }
   })
@@ -148,29 +161,34 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   /** Keeps a record; `check` says whether what is there may be written over. */
   const putRecord = <E>(
     transaction: Transaction | undefined,
+    key: K["Type"],
     record: NewRecord,
     check: (old: Entries | undefined) => Exit.Exit<void, E>,
     isExact: boolean
-  ): Effect.Effect<void, E | UniqueViolation | CommitError | Closed> => {
-    const step = (reader: Reader): Effect.Effect<Step<void>, E | UniqueViolation | EngineFailure> =>
+  ): Effect.Effect<void, E | UniqueViolationOf<K, I> | KeyEncoding | CommitError | Closed> => {
+    const step = (reader: Reader): Effect.Effect<Step<void>, E | Taken | EngineFailure> =>
       Settled.flatMap(
         reader.get(database, record.key, CollectionRecord.entriesOf),
         (old) =>
           Settled.flatMap(check(old), () =>
             Settled.map(writes.toPut(reader, record, old), (all) => ({ result: undefined, writes: all })))
       )
-    return isExact
-      ? StoreAccess.step(access, transaction, current(step), { exact: () => [database, record.key, record.bytes] })
-      : StoreAccess.step(access, transaction, step)
+    return UniqueViolations.telling(
+      isExact
+        ? StoreAccess.step(access, transaction, current(step), { exact: () => [database, record.key, record.bytes] })
+        : StoreAccess.step(access, transaction, step),
+      (taken) => failTaken(taken, shown(key, record.key))
+    )
   }
 
-  const encodeRecord = (key: K["Type"], value: V["Type"]) => withKey(key, (bytes) => writes.encode(bytes, value))
+  const encodeRecord = (key: K["Type"], value: ValueInput<V>) =>
+    withKey(key, (bytes) => writes.encode(bytes, value, () => shown(key, bytes)))
 
   const put: Collection<K, V, I>["put"] = (key, value) =>
     Effect.flatMap(encodeRecord(key, value), (record) =>
       enterToWrite((transaction) =>
         hasIndexes
-          ? putRecord(transaction, record, anything, isAlwaysExact)
+          ? putRecord(transaction, key, record, anything, isAlwaysExact)
           : StoreAccess.write(access, transaction, [[database, record.key, record.bytes]])
       ))
 
@@ -181,11 +199,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         enterToWrite((transaction) =>
           putRecord(
             transaction,
+            key,
             record,
             (old) =>
               old === undefined
                 ? Exit.void
-                : Exit.fail(new KeyExists({ key: keyCodec.show(record.key), collection: name })),
+                : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name })),
             shared
           )
         )
@@ -228,32 +247,35 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       enterToWrite((transaction) =>
         Effect.flatMap(
           removeRecord(transaction, bytes, shared),
-          (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(bytes))
+          (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(key, bytes))
         )
       ))
 
   const update = CollectionUpdate.make(access, definition, writes, {
     current,
     enterToWrite,
+    failTaken,
     removal
   })
 
   const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
     const noList = CallArguments.notAList("entries", entries, name)
     if (noList !== undefined) return yield* noList
-    const records: Array<NewRecord> = []
+    const records: Array<readonly [K["Type"], NewRecord]> = []
     for (const entry of entries) {
       const noPair = CallArguments.notAPair(entry, name)
       if (noPair !== undefined) return yield* noPair
-      records.push(yield* encodeRecord(...entry))
+      records.push([entry[0], yield* encodeRecord(...entry)])
     }
     if (!hasIndexes) {
-      const all = fromWrites(records.map(({ bytes, key }) => [database, key, bytes]))
+      const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
       return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
     }
     yield* transactions.withTransaction(
       enterToWrite((transaction) =>
-        Effect.forEach(records, (record) => putRecord(transaction, record, anything, false), { discard: true })
+        Effect.forEach(records, ([key, record]) => putRecord(transaction, key, record, anything, false), {
+          discard: true
+        })
       )
     )
   })

@@ -73,7 +73,8 @@ export const make = <
     return reader.getMany(database, keys, (record, at) => [keys[at] ?? noKey, copyOf(record)] as const)
   }
 
-  const decodeValue = ([key, record]: RecordStream.StoredRecord) => valueCodec.decode(record, () => keyCodec.show(key))
+  const decodeValue = ([key, record]: RecordStream.StoredRecord) =>
+    valueCodec.decode(record, () => keyCodec.stored(key))
 
   const reads = TypedRanges.makeReads<IK, K, V>(
     {
@@ -125,7 +126,9 @@ export const make = <
   ): Effect.Effect<Found | undefined, ValueDecoding | EngineFailure> =>
     Settled.flatMap(findEntry(reader, indexKey), (entry) => {
       const key = entry === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry))
-      return key === undefined ? Exit.succeed(undefined) : findRecord(definition, reader, key)
+      return key === undefined
+        ? Exit.succeed(undefined)
+        : findRecord(definition, reader, key, () => keyCodec.stored(key))
     })
 
   /** Reads by an index key, and goes on with what was found. */
@@ -147,7 +150,7 @@ export const make = <
           )))
     )
 
-  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.show(key))
+  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.stored(key))
 
   return {
     get: (key) =>
@@ -160,9 +163,15 @@ export const make = <
       readKey(
         key,
         findFirst,
-        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound, V["DecodingServices"]> =>
+        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound<IK["Type"]>, V["DecodingServices"]> =>
           found === undefined
-            ? Effect.fail(new KeyNotFound({ key: index.key.show(indexKey), collection: `${name}.${index.name}` }))
+            ? Effect.fail(
+              new KeyNotFound<IK["Type"]>({
+                key,
+                shownKey: index.key.show(indexKey),
+                collection: `${name}.${index.name}`
+              })
+            )
             : decodeFound(found)
       ),
     has: (key) =>

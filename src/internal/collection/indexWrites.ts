@@ -5,12 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { PendingChecks, Reader } from "../../Backend.ts"
-import { UniqueViolation } from "../../CollectionError.ts"
-import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { type EngineFailure, type KeyEncoding, ValueEncoding } from "../../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, type ShownKey, ValueEncoding } from "../../StoreError.ts"
 import { keyOf } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
 import { tooLong } from "../value/valueCodec.ts"
@@ -18,7 +17,9 @@ import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 
 /** A record as it is to be stored. */
-export interface NewRecord {
+export interface NewRecord<out Value = unknown> {
+  /** The value as it is in the indexes. */
+  readonly value: Value
   readonly key: ByteString
   readonly bytes: Uint8Array
   readonly entries: ReadonlyArray<CollectionRecord.IndexEntry>
@@ -34,19 +35,29 @@ export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteSt
 
 type EntryDeletions = PendingChecks["entryDeletions"] extends Map<string, infer F> ? F : never
 
+/** Says that another record has the key of a record in a unique index. `uniqueViolation.ts` makes the error of it. */
+export interface Taken {
+  readonly _tag: "Taken"
+  readonly index: string
+  readonly indexKey: ByteString
+  /** The record that has the key. */
+  readonly existing: ByteString
+}
+
 /** What a collection writes. The entries of the record that is there, `old`, are those that it says it has. */
 export type CollectionWrites<V extends ValueSchema, R> = {
   /** Encodes a record with its entries. */
-  readonly encode: (
+  readonly encode: <Key>(
     key: ByteString,
-    value: V["Type"]
-  ) => Effect.Effect<NewRecord, ValueEncoding | KeyEncoding, R>
+    value: ValueInput<V>,
+    shownKey: () => ShownKey<Key>
+  ) => Effect.Effect<NewRecord<V["Type"]>, ValueEncoding<Key> | KeyEncoding, R>
   /** The writes that keep a record in place of what is there. */
   readonly toPut: (
     reader: Reader,
     record: NewRecord,
     old: ReadonlyArray<CollectionRecord.IndexEntry> | undefined
-  ) => Effect.Effect<ReadonlyArray<Write>, UniqueViolation | EngineFailure>
+  ) => Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure>
   /** The writes that delete what is under a key. */
   readonly toDelete: (
     reader: Reader,
@@ -59,7 +70,7 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 
 /** Makes what writes the records of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { database, indexes, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>
+  { database, indexes, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
   const byPlace = new Map(Array.from(indexes.values(), (index) => [index.place, index]))
 
@@ -83,27 +94,34 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         ))
     )
 
-  const addEntries = (
+  const addEntries = <Key>(
     key: ByteString,
     value: V["Type"],
-    bytes: Uint8Array
-  ): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
+    bytes: Uint8Array,
+    shownKey: () => ShownKey<Key>
+  ): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
     Settled.flatMap(
       Settled.all(Array.from(indexes.values(), (index) => keysIn(index, key, value))),
-      (found): Effect.Effect<NewRecord, ValueEncoding> => {
+      (found): Effect.Effect<NewRecord<V["Type"]>, ValueEncoding<Key>> => {
         const entries = found.flat()
         const record = CollectionRecord.join(entries, bytes)
-        if (record.length <= valueCodec.maxBytes) return Effect.succeed({ key, bytes: record, entries })
+        if (record.length <= valueCodec.maxBytes) return Effect.succeed({ value, key, bytes: record, entries })
         const detail = `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`
-        return Effect.fail(new ValueEncoding({ key: keyCodec.show(key), collection: name, detail }))
+        return Effect.fail(new ValueEncoding({ ...shownKey(), collection: name, detail }))
       }
     )
 
-  const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = (key, value) =>
+  const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = <Key>(
+    key: ByteString,
+    given: ValueInput<V>,
+    shownKey: () => ShownKey<Key>
+  ) =>
     Settled.flatMap(
-      valueCodec.encode(value, () => keyCodec.show(key)),
-      (bytes): Effect.Effect<NewRecord, KeyEncoding | ValueEncoding, IndexServices> =>
-        indexes.size === 0 ? Effect.succeed({ key, bytes, entries: [] }) : addEntries(key, value, bytes)
+      valueCodec.encode(given, shownKey),
+      ({ bytes, value }): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
+        indexes.size === 0
+          ? Effect.succeed({ value, key, bytes, entries: [] })
+          : addEntries(key, value, bytes, shownKey)
     )
 
   type MadeIndex = Index<V["Type"], I[keyof I]>
@@ -152,27 +170,20 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     })
   }
 
-  const violation = (index: MadeIndex, indexKey: ByteString, key: ByteString, existing: ByteString) =>
-    new UniqueViolation({
-      collection: name,
-      index: index.name,
-      indexKey: index.key.show(indexKey),
-      key: keyCodec.show(key),
-      existingKey: keyCodec.show(existing)
-    })
-
   /** The writes that enter a record into its indexes, unless another record has one of its keys in a unique index. */
   const toEnter = (
     reader: Reader,
     { entries, key }: NewRecord
-  ): Effect.Effect<ReadonlyArray<Write>, UniqueViolation | EngineFailure> =>
+  ): Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure> =>
     Settled.flatMap(
       withHolders(reader, entries),
-      (held): Exit.Exit<ReadonlyArray<Write>, UniqueViolation> => {
+      (held): Exit.Exit<ReadonlyArray<Write>, Taken> => {
         const writes: Array<Write> = []
         for (const [at, [index, indexKey]] of held.entries.entries()) {
           const holder = held.holders[at]
-          if (holder !== undefined && holder !== key) return Exit.fail(violation(index, indexKey, key, holder))
+          if (holder !== undefined && holder !== key) {
+            return Exit.fail({ _tag: "Taken", index: index.name, indexKey, existing: holder })
+          }
           writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
         }
         return Exit.succeed(writes)

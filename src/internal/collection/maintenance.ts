@@ -11,7 +11,7 @@ import type { MaintenanceServices } from "../../CollectionService.ts"
 import type { RangePart } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import type { EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { EngineFailure, KeyEncoding, ShownKey, ValueDecoding } from "../../StoreError.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type * as Transaction from "../transaction/transaction.ts"
@@ -39,7 +39,7 @@ export interface Maintained<R> {
   readonly indexes: ReadonlyMap<string, MaintainedIndex>
   readonly migrations: Readonly<Record<number, Migration<unknown, R>>>
   readonly raw: Pick<ValueCodec<ValueSchema>, "encodeRaw" | "decodeRaw">
-  readonly show: (key: ByteString) => string
+  readonly shownKey: (key: ByteString) => ShownKey
   /** Fails where the encoded form of a value is not one of the schema. */
   readonly check: (encoded: unknown, key: ByteString) => Effect.Effect<unknown, ValueDecoding, R>
   /** The keys that a record has in some indexes, by the names of these. */
@@ -73,7 +73,7 @@ export const make = <
 ): Maintained<R[keyof R] | MaintenanceServices<K, V, I>> => {
   const { database, fingerprint, indexes, key: keyCodec, name, value: valueCodec, version } = definition
   const keysOf = Effect.fnUntraced(function*(key: ByteString, record: Uint8Array, names: ReadonlySet<string>) {
-    const value = yield* valueCodec.decode(record, () => keyCodec.show(key))
+    const value = yield* valueCodec.decode(record, () => keyCodec.stored(key))
     const found: Array<readonly [string, ByteString]> = []
     for (const index of indexes.values()) {
       if (!names.has(index.name)) continue
@@ -91,8 +91,8 @@ export const make = <
     indexes,
     migrations: options.migrations ?? {},
     raw: valueCodec,
-    show: keyCodec.show,
-    check: (encoded, key) => valueCodec.decodeEncoded(encoded, () => keyCodec.show(key)),
+    shownKey: keyCodec.stored,
+    check: (encoded, key) => valueCodec.decodeEncoded(encoded, () => keyCodec.stored(key)),
     keysOf,
     decodeKey: (key) => decoded(keyCodec, key),
     decodeIndexKey: (index, key) => {

@@ -7,13 +7,15 @@ import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { ByteString } from "../../Key.ts"
+import * as SchemaParser from "effect/SchemaParser"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
+import { type ByteString, toBytes } from "../../Key.ts"
 import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
 import {
   type EngineFailure,
   KeyEncoding,
   type KeyEncodingReason,
+  type ShownKey,
   ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
@@ -53,6 +55,8 @@ export interface KeyCodec<K extends KeySchema> {
   readonly endOf: (bytes: ByteString) => Result.Result<number, KeyEncoding>
   /** Shows a key in a message. */
   readonly show: (bytes: ByteString) => string
+  /** A stored key for an error about it: in its encoded form, or as bytes where it has none. */
+  readonly stored: (bytes: ByteString) => ShownKey
   /** Refuses bytes that are too long for the engine. */
   readonly checkLength: (bytes: ByteString) => Result.Result<ByteString, KeyEncoding>
 }
@@ -97,10 +101,16 @@ export const makeKeyCodec = <K extends KeySchema>(
     const encodeBySchema = Schema.encodeUnknownEffect(schema)
     const decodeBySchema = Schema.decodeUnknownEffect(schema)
 
-    const refuse = (reason: KeyEncodingReason, key: unknown, detail: string) =>
-      new KeyEncoding({ reason, key: showKey(key), detail, collection })
+    const refuse = (reason: KeyEncodingReason["_tag"], key: unknown, detail: string) =>
+      new KeyEncoding({ reason: { _tag: reason, detail }, key, shownKey: showKey(key), collection })
 
-    const refuseStored = (bytes: ByteString, detail: string) => refuse("NotDecodable", show(bytes), detail)
+    const refuseStored = (bytes: ByteString, detail: string) =>
+      new KeyEncoding({
+        reason: { _tag: "NotDecodable", detail },
+        key: stored(bytes).key,
+        shownKey: showKey(show(bytes)),
+        collection
+      })
 
     const show = (bytes: ByteString): string =>
       Result.match(ordered.decodePart(bytes, 0), {
@@ -108,12 +118,22 @@ export const makeKeyCodec = <K extends KeySchema>(
         onFailure: () => count(bytes.length, "byte")
       })
 
+    const stored = (bytes: ByteString): ShownKey => ({
+      key: Result.match(ordered.decodePart(bytes, 0), {
+        onSuccess: ({ value }): unknown => value,
+        onFailure: () => toBytes(bytes)
+      }),
+      shownKey: show(bytes)
+    })
+
     const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
       bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
         new KeyEncoding({
-          reason: "TooLong",
-          key: show(bytes),
-          detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`,
+          reason: {
+            _tag: "TooLong",
+            detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`
+          },
+          ...stored(bytes),
           collection
         })
       )
@@ -141,9 +161,26 @@ export const makeKeyCodec = <K extends KeySchema>(
           onFailure: (detail) => refuseStored(bytes, detail)
         }),
       show,
+      stored,
       checkLength
     }
   })
+
+/** A value of the schema, and its bytes. */
+interface Encoded<out Value> {
+  readonly value: Value
+  readonly bytes: Uint8Array
+}
+
+/** Whether a value is not an instance of a class: only then does it go through `make`. */
+const isPlain = (value: unknown): boolean => {
+  // A proxy may throw as it is looked at.
+  const prototype: unknown = Result.getOrElse(
+    Result.try((): unknown => Predicate.isObjectOrArray(value) ? Object.getPrototypeOf(value) : undefined),
+    () => undefined
+  )
+  return prototype === null || prototype === Object.prototype || prototype === Array.prototype
+}
 
 /** Turns values into bytes and back. Keys are there for messages. */
 export interface ValueCodec<V extends ValueSchema> {
@@ -151,24 +188,28 @@ export interface ValueCodec<V extends ValueSchema> {
   readonly stored: Schema.Constraint
   /** The most bytes that a record may have, its entries in indexes included. */
   readonly maxBytes: number
-  readonly encode: (
-    value: V["Type"],
-    key: () => string
-  ) => Effect.Effect<Uint8Array, ValueEncoding, V["EncodingServices"]>
+  /** Encodes a value, or one that is made of it. */
+  readonly encode: <Key>(
+    value: ValueInput<V>,
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<Encoded<V["Type"]>, ValueEncoding<Key>, V["EncodingServices"]>
   /** Decodes a record, its entries in indexes included. */
-  readonly decode: (
+  readonly decode: <Key>(
     record: Uint8Array,
-    key: () => string
-  ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<V["Type"], ValueDecoding<Key> | EngineFailure, V["DecodingServices"]>
   /** Encodes what is in the encoded form of the schema already. */
-  readonly encodeRaw: (value: unknown, key: () => string) => Result.Result<Uint8Array, ValueEncoding>
+  readonly encodeRaw: <Key>(value: unknown, key: () => ShownKey<Key>) => Result.Result<Uint8Array, ValueEncoding<Key>>
   /** Decodes a record to the encoded form of the schema. The bytes need to be valid only during the call. */
-  readonly decodeRaw: (record: Uint8Array, key: () => string) => Effect.Effect<unknown, ValueDecoding | EngineFailure>
+  readonly decodeRaw: <Key>(
+    record: Uint8Array,
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure>
   /** Decodes the encoded form of the schema. */
-  readonly decodeEncoded: (
+  readonly decodeEncoded: <Key>(
     encoded: unknown,
-    key: () => string
-  ) => Effect.Effect<V["Type"], ValueDecoding, V["DecodingServices"]>
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<V["Type"], ValueDecoding<Key>, V["DecodingServices"]>
 }
 
 /**
@@ -187,17 +228,18 @@ export const makeValueCodec = <V extends ValueSchema>(
   const stored = storedSchema(schema)
   const encodeBySchema = Schema.encodeUnknownEffect(stored)
   const decodeBySchema = Schema.decodeUnknownEffect(stored)
+  const makeBySchema = SchemaParser.makeEffect(schema)
   const mayHang = takesHoles(stored.ast)
   const detailOfSparse = "an array is longer than what is in it"
 
   const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
     Result.mapError(
       StructureTable.encode(structures, value),
-      (failure) => StructureTable.encodingError(failure, { key: key(), collection })
+      (failure) => StructureTable.encodingError(failure, { ...key(), collection })
     )
 
   const decodeRaw: ValueCodec<V>["decodeRaw"] = (record, key) =>
-    StructureTable.decode(structures, CollectionRecord.valueOf(record), () => ({ key: key(), collection }))
+    StructureTable.decode(structures, CollectionRecord.valueOf(record), () => ({ ...key(), collection }))
 
   const bySchemaOf = <A, E, R>(
     value: unknown,
@@ -208,18 +250,50 @@ export const makeValueCodec = <V extends ValueSchema>(
       ? Effect.fail(refuse({ detail: detailOfSparse }))
       : bySchema(run, (detail, cause) => refuse({ detail, cause }))
 
-  const encodeTyped = (value: V["Type"], key: () => string) =>
+  const refuseValue =
+    <Key>(key: () => ShownKey<Key>) => (failure: { readonly detail: string; readonly cause?: unknown }) =>
+      new ValueEncoding({ ...key(), collection, ...failure })
+
+  const encodeTyped = <Key>(value: V["Type"], key: () => ShownKey<Key>) =>
+    bySchemaOf(value, () => encodeBySchema(value), refuseValue(key))
+
+  const makeTyped = <Key>(
+    value: ValueInput<V>,
+    key: () => ShownKey<Key>
+  ): Effect.Effect<V["Type"], ValueEncoding<Key>> =>
     bySchemaOf(
       value,
-      () => encodeBySchema(value),
-      (failure) => new ValueEncoding({ key: key(), collection, ...failure })
+      () => Effect.mapError(makeBySchema(value), (issue) => new Schema.SchemaError(issue)),
+      refuseValue(key)
     )
+
+  interface Typed {
+    readonly value: V["Type"]
+    readonly encoded: unknown
+  }
+
+  const encodeValue = <Key>(
+    value: V["Type"],
+    key: () => ShownKey<Key>
+  ): Effect.Effect<Typed, ValueEncoding<Key>, V["EncodingServices"]> =>
+    Settled.map(encodeTyped(value, key), (encoded) => ({ value, encoded }))
+
+  /** Encodes a value; what is no value of the schema is made one, unless it is an instance of another class. */
+  const encodeMade = <Key>(
+    value: ValueInput<V>,
+    key: () => ShownKey<Key>
+  ): Effect.Effect<Typed, ValueEncoding<Key>, V["EncodingServices"]> => {
+    const typed = encodeValue(value, key)
+    return Settled.isSucceeded(typed) || !isPlain(value)
+      ? typed
+      : Effect.catch(typed, () => Effect.flatMap(makeTyped(value, key), (made) => encodeValue(made, key)))
+  }
 
   const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
     bySchemaOf(
       encoded,
       () => decodeBySchema(encoded),
-      (failure) => new ValueDecoding({ key: key(), collection, ...failure })
+      (failure) => new ValueDecoding({ ...key(), collection, ...failure })
     )
 
   return {
@@ -229,7 +303,11 @@ export const makeValueCodec = <V extends ValueSchema>(
     decodeRaw,
     decodeEncoded,
     encode: (value, key) =>
-      Settled.flatMap(encodeTyped(value, key), (encoded) => Effect.fromResult(encodeRaw(encoded, key))),
+      Settled.flatMap(
+        encodeMade(value, key),
+        (typed) =>
+          Effect.fromResult(Result.map(encodeRaw(typed.encoded, key), (bytes) => ({ value: typed.value, bytes })))
+      ),
     decode: (record, key) => Settled.flatMap(decodeRaw(record, key), (encoded) => decodeEncoded(encoded, key))
   }
 }

@@ -51,7 +51,12 @@ const refuse = <R>(
   reason: "MissingMigration" | "Migration",
   detail: string,
   cause?: unknown
-) => new CollectionFailed({ reason, collection: name, detail, ...(cause === undefined ? {} : { cause }) })
+) =>
+  new CollectionFailed({
+    reason: { _tag: reason, detail },
+    collection: name,
+    ...(cause === undefined ? {} : { cause })
+  })
 
 /** The migration that begins with a version, for data that has this one or an earlier one. */
 const migrationFrom = <R>(
@@ -176,24 +181,24 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
 ) {
   const { check, raw, wanted } = collection
   const { version: from } = descriptor
-  const show = () => collection.show(key)
+  const shownKey = () => collection.shownKey(key)
   const failed = (cause: unknown) =>
     refuse(
       collection,
       "Migration",
-      `the migration from version ${from} failed at key ${show()}: ${
+      `the migration from version ${from} failed at key ${shownKey().shownKey}: ${
         asSentence(Predicate.isError(cause) ? cause.message : String(cause))
       } ${afterFailure(descriptor)}`,
       cause
     )
-  const encoded = yield* Effect.mapError(raw.decodeRaw(record, show), failed)
+  const encoded = yield* Effect.mapError(raw.decodeRaw(record, shownKey), failed)
   const migrating = migration(encoded)
   if (!Effect.isEffect(migrating)) {
     return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
   }
   const migrated = yield* Effect.mapError(migrating, failed)
   if (from + 1 === wanted.version) yield* Effect.mapError(check(migrated, key), failed)
-  const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated, show)), failed)
+  const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated, shownKey)), failed)
   return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
 })
 

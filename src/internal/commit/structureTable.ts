@@ -17,7 +17,7 @@ import * as Result from "effect/Result"
 import type { Backend, CommitRequest, Read, Reader } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
-import { type EngineFailure, ValueDecoding, ValueEncoding } from "../../StoreError.ts"
+import { type EngineFailure, type ShownKey, ValueDecoding, ValueEncoding } from "../../StoreError.ts"
 import { fromWrites } from "../buffer/writeSet.ts"
 import { structuresDatabase } from "../databases.ts"
 import { copyOf } from "../engineBytes.ts"
@@ -132,17 +132,19 @@ export const make = (options: StructureTableOptions): Effect.Effect<StructureTab
 }
 
 /** Where a value is stored, for the errors about it. */
-interface Place {
-  readonly key: string
+interface Place<Key> extends ShownKey<Key> {
   readonly collection?: string
 }
 
 /** Makes the error of a value that the codec could not encode. */
-export const encodingError = ({ _tag, ...failure }: ValueCodec.Failure, place: Place): ValueEncoding =>
+export const encodingError = <Key>({ _tag, ...failure }: ValueCodec.Failure, place: Place<Key>): ValueEncoding<Key> =>
   new ValueEncoding({ ...place, ...failure })
 
 /** Makes the error of bytes that the codec could not decode. */
-const decodingError = (failure: ValueCodec.Failure | ValueCodec.UnknownStructure, place: Place): ValueDecoding => {
+const decodingError = <Key>(
+  failure: ValueCodec.Failure | ValueCodec.UnknownStructure,
+  place: Place<Key>
+): ValueDecoding<Key> => {
   if (failure._tag === "UnknownStructure") return new ValueDecoding({ ...place, detail: failure.detail })
   const { _tag, ...why } = failure
   return new ValueDecoding({ ...place, ...why })
@@ -160,11 +162,11 @@ export const encode = (self: StructureTable, value: unknown): Result.Result<Uint
  *
  * The bytes need to be valid only during the call: what is decoded after a wait is a copy.
  */
-export const decode = (
+export const decode = <Key>(
   self: StructureTable,
   bytes: Uint8Array,
-  place: () => Place
-): Effect.Effect<unknown, ValueDecoding | EngineFailure> => {
+  place: () => Place<Key>
+): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure> => {
   const decoded = ValueCodec.decode(self.codec, bytes)
   if (Result.isSuccess(decoded)) return Exit.succeed(decoded.success)
   if (decoded.failure._tag !== "UnknownStructure") return Exit.fail(decodingError(decoded.failure, place()))

@@ -134,9 +134,9 @@ const check = (
 /** The error for an argument of a call that can fail with `KeyEncoding`. */
 const badArgument = ({ detail, name }: Problem, collection?: string): KeyEncoding =>
   new KeyEncoding({
-    reason: "Argument",
-    key: name,
-    detail: `${detail}.`,
+    reason: { _tag: "Argument", detail: `${detail}.` },
+    key: undefined,
+    shownKey: name,
     ...(collection === undefined ? {} : { collection })
   })
 
@@ -147,21 +147,17 @@ const EINVAL = 22
 export const badCall = (operation: string, { detail, name }: Problem): EngineFailure =>
   new EngineFailure({ operation, code: EINVAL, detail: `${name}: ${detail}`, isRetryable: false })
 
-const transactionChecks = checksOf({
-  retry: optional((value) => Schedule.isSchedule(value) ? undefined : "it must be a Schedule")
-})
-
-/** Says what is wrong with the arguments of `withTransaction`, or returns `undefined`. */
-export const transactionProblem = (effect: unknown, options: unknown): Problem | undefined => {
+/** Says what is wrong with the arguments of `withTransaction` and `withTransactionRetry`, or returns `undefined`. */
+export const transactionProblem = (effect: unknown, retry: unknown): Problem | undefined => {
   if (!Effect.isEffect(effect)) {
     return {
       name: "effect",
       detail: `it must be an Effect, and is ${describeKind(effect)}; Effect.gen makes one of a generator function`
     }
   }
-  return options === undefined
+  return Schedule.isSchedule(retry)
     ? undefined
-    : Option.getOrUndefined(check("the options of withTransaction", options, transactionChecks))
+    : { name: "retry", detail: `it must be a Schedule, and is ${describeKind(retry)}` }
 }
 
 /** Says what is wrong with the arguments of `backup`, or returns `undefined`. */
@@ -265,9 +261,12 @@ export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
   const isEmpty = prefix === "" || (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
   return isEmpty
     ? new KeyEncoding({
-      reason: "Empty",
-      key: "prefix",
-      detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
+      reason: {
+        _tag: "Empty",
+        detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
+      },
+      key: prefix,
+      shownKey: "prefix"
     })
     : undefined
 }

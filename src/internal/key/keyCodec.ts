@@ -148,7 +148,7 @@ const makeShow = ({ format }: KeyOptions, encoding: TextEncoding): KeyCodec["sho
 
 type Encoded = Result.Result<ByteString, KeyEncoding>
 
-type Refuse = (reason: KeyEncodingReason, key: unknown, detail: string) => Result.Result<never, KeyEncoding>
+type Refuse = (reason: KeyEncodingReason["_tag"], key: unknown, detail: string) => Result.Result<never, KeyEncoding>
 
 const refuseTooLong = (refuse: Refuse, options: KeyOptions, key: unknown, length: string): Encoded =>
   refuse(
@@ -264,7 +264,8 @@ export const make = (options: Partial<KeyOptions> = {}): KeyCodec => {
   const all: KeyOptions = { ...defaultOptions, ...options }
   const encoding = all.encoding === "binary" ? encodings.utf8 : encodings[all.encoding]
   const show = makeShow(all, encoding)
-  const refuse: Refuse = (reason, key, detail) => Result.fail(new KeyEncoding({ reason, key: show(key), detail }))
+  const refuse: Refuse = (reason, key, detail) =>
+    Result.fail(new KeyEncoding({ reason: { _tag: reason, detail }, key, shownKey: show(key) }))
   const encodeString = all.encoding === "binary" ? refuseStrings(refuse) : makeEncodeString(all, encoding, refuse)
   const encodeBytes = makeEncodeBytes(all, refuse)
   return {

@@ -3,7 +3,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import type { EngineOptions } from "../../Engine.ts"
-import { EngineFailure, OpenFailed, type OpenFailedReason } from "../../StoreError.ts"
+import { EngineFailure, OpenFailed } from "../../StoreError.ts"
 
 /** The codes of errors that may not occur again if the caller tries again later. */
 const retryableCodes: ReadonlySet<number> = new Set([
@@ -41,7 +41,7 @@ export const failure = (operation: string) => (cause: unknown): EngineFailure =>
   return new EngineFailure({ operation, code, detail: textOf(cause), isRetryable: retryableCodes.has(code), cause })
 }
 
-const reasonsByCode: ReadonlyMap<number, OpenFailedReason> = new Map([
+const reasonsByCode: ReadonlyMap<number, "Permission" | "Missing" | "NotADatabase" | "Encrypted"> = new Map([
   [1, "Permission"], // EPERM
   [13, "Permission"], // EACCES
   [30, "Permission"], // EROFS
@@ -58,7 +58,7 @@ export const refuse = (options: Pick<EngineOptions, "path" | "encryptionKey">) =
   // Decrypted with a wrong key, pages are noise, for which LMDB has one of its own errors.
   const isNoise = options.encryptionKey !== undefined && codeOf(cause) < 0
   const reason = isNoise ? "Encrypted" : reasonsByCode.get(errnoOf(cause)) ?? "Engine"
-  return new OpenFailed({ path: options.path, reason, detail: textOf(cause), cause })
+  return new OpenFailed({ path: options.path, reason: { _tag: reason, detail: textOf(cause) }, cause })
 }
 
 /**

@@ -85,7 +85,7 @@ const openMeta = (root: RootDatabase, { path, readOnly }: EngineOptions): Record
   const found = openDatabase(root, metaDatabase, false)
   const [version] = found?.getBinary(formatKey) ?? []
   if (version === formatVersion[0]) return found
-  const refuseFormat = (detail: string) => new OpenFailed({ reason: "UnsupportedFormat", path, detail })
+  const refuseFormat = (detail: string) => new OpenFailed({ reason: { _tag: "UnsupportedFormat", detail }, path })
   if (version !== undefined) {
     throw refuseFormat(`its format is version ${version}, and this package supports version ${formatVersion[0]}`)
   }
@@ -107,8 +107,8 @@ export const checkMapSize = (mapSize: number, options: EngineOptions): Effect.Ef
     if (unmappable === undefined) return Effect.void
     return Effect.fail(
       mapSize === options.mapSize
-        ? new OpenFailed({ reason: "BadOption", path, option: "mapSize", detail: unmappable })
-        : new OpenFailed({ reason: "Engine", path, detail: `${unmappable}, and the file is that long` })
+        ? new OpenFailed({ reason: { _tag: "BadOption", option: "mapSize", detail: unmappable }, path })
+        : new OpenFailed({ reason: { _tag: "Engine", detail: `${unmappable}, and the file is that long` }, path })
     )
   })
 

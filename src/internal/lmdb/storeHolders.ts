@@ -104,9 +104,11 @@ const toHolder = ({ host, processId, readOnly, shared, since }: Line): StoreHold
 export const refusal = (conflict: Conflict, opener: Opener): OpenFailed => {
   const [holder] = conflict.holders
   return new OpenFailed({
-    reason: "AlreadyOpen",
-    path: opener.path,
-    detail: explain(conflict, opener),
-    ...(holder === undefined ? {} : { holder: toHolder(holder) })
+    reason: {
+      _tag: "AlreadyOpen",
+      detail: explain(conflict, opener),
+      ...(holder === undefined ? {} : { holder: toHolder(holder) })
+    },
+    path: opener.path
   })
 }

@@ -211,6 +211,6 @@ export const open = Effect.fnUntraced(function*(
     catch: refuse({ path, encryptionKey: undefined })
   })
   return yield* Effect.acquireRelease(openFile, (handle) => Effect.sync(() => close(handle))).pipe(
-    Effect.catchIf((error) => readOnly && error.reason === "Permission", () => Effect.succeed(undefined))
+    Effect.catchIf((error) => readOnly && error.reason._tag === "Permission", () => Effect.succeed(undefined))
   )
 })

@@ -27,9 +27,9 @@ export interface ChangeStreamOptions<K, V, KE, VE, R> {
 }
 
 /** Decodes a value that this process has written. Its structures are known, so decoding does not read the store. */
-export const decodingOwn = <V, R>(
-  decoded: Effect.Effect<V, ValueDecoding | EngineFailure, R>
-): Effect.Effect<V, ValueDecoding, R> => Effect.catchTag(decoded, "EngineFailure", (error) => Effect.die(error))
+export const decodingOwn = <V, Key, R>(
+  decoded: Effect.Effect<V, ValueDecoding<Key> | EngineFailure, R>
+): Effect.Effect<V, ValueDecoding<Key>, R> => Effect.catchTag(decoded, "EngineFailure", (error) => Effect.die(error))
 
 /** Makes a stream of changes from when it starts until the store closes. */
 export const make = <K, V, KE, VE, R>(

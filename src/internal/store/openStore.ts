@@ -117,7 +117,9 @@ export const openBackend: (
     recordsDatabase
   ]).pipe(
     Effect.andThen(Effect.suspend(() => environment.stats())),
-    Effect.mapError((cause) => new OpenFailed({ reason: "Engine", path: options.path, detail: cause.message, cause }))
+    Effect.mapError((cause) =>
+      new OpenFailed({ reason: { _tag: "Engine", detail: cause.message }, path: options.path, cause })
+    )
   )
   const metrics = Metrics.make(options.path)
   yield* Metric.update(metrics.mapSize, mapSize)

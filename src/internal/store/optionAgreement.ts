@@ -83,10 +83,12 @@ export const disagreement = (open: ResolvedOptions, given: ResolvedOptions): Ope
       ? "it is another one than that with which"
       : `it is ${common.show(given)} here and ${common.show(open)} where`
     return new OpenFailed({
-      reason: "AlreadyOpen",
-      path: given.path,
-      option,
-      detail: `${difference} this process has the same store open. Give both the same value.`
+      reason: {
+        _tag: "AlreadyOpen",
+        option,
+        detail: `${difference} this process has the same store open. Give both the same value.`
+      },
+      path: given.path
     })
   }
   return undefined

@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import type { Change, ChangesOptions } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
-import { type ByteString, toBytes } from "../../Key.ts"
+import { type ByteString, type Key, toBytes } from "../../Key.ts"
 import type { Range, StreamRange } from "../../Range.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
@@ -57,7 +57,8 @@ const bytesOf: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
 /** Makes the methods of one handle. */
 export const make = (access: StoreAccess.StoreAccess) => {
   const { keys } = access.handle
-  const decode: Project<unknown, ValueDecoding | EngineFailure> = (key, bytes) => StoreAccess.decode(access, key, bytes)
+  const decode: Project<unknown, ValueDecoding<Key> | EngineFailure> = (key, bytes) =>
+    StoreAccess.decode(access, key, bytes)
 
   const checkedRange = (
     range: StreamRange,
@@ -91,7 +92,8 @@ export const make = (access: StoreAccess.StoreAccess) => {
     )
 
   const withValue =
-    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding | EngineFailure> => (key, bytes) =>
+    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding<Key> | EngineFailure> =>
+    (key, bytes) =>
       Settled.flatMap(nameOf(key, bytes), (name) => Settled.map(decode(key, bytes), (value) => [name, value] as const))
 
   type BytesKeys = StreamRange & { readonly decodeKeys: false }
@@ -108,7 +110,7 @@ export const make = (access: StoreAccess.StoreAccess) => {
     return stream(range, false, () => nameOf(range))
   }
 
-  type EntriesError = ReadError | ValueDecoding
+  type EntriesError = ReadError | ValueDecoding<Key>
 
   function entriesIn(range: BytesKeys): Stream.Stream<readonly [Uint8Array, unknown], EntriesError>
   function entriesIn(range?: TextKeys): Stream.Stream<readonly [string, unknown], EntriesError>
@@ -140,11 +142,11 @@ export const make = (access: StoreAccess.StoreAccess) => {
   type AnyChanges = ChangesOptions & { readonly decodeKeys?: boolean | undefined }
   type ChangesError = KeyEncoding | ChangesMissed | Closed
 
-  function changes(options: BytesChanges): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding>, ChangesError>
-  function changes(options?: TextChanges): Stream.Stream<Change<string, unknown, ValueDecoding>, ChangesError>
+  function changes(options: BytesChanges): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding<Key>>, ChangesError>
+  function changes(options?: TextChanges): Stream.Stream<Change<string, unknown, ValueDecoding<Key>>, ChangesError>
   function changes(
     options: AnyChanges = {}
-  ): Stream.Stream<Change<string | Uint8Array, unknown, ValueDecoding>, ChangesError> {
+  ): Stream.Stream<Change<string | Uint8Array, unknown, ValueDecoding<Key>>, ChangesError> {
     const subscribe = Effect.suspend(() => {
       const { capacity, decodeKeys, ...range } = options
       return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>

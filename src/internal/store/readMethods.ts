@@ -24,10 +24,11 @@ const none = Exit.succeed(Option.none<unknown>())
 export const find = (
   self: Access,
   reader: Reader,
-  key: ByteString
-): Effect.Effect<Option.Option<unknown>, ValueDecoding | EngineFailure> =>
+  key: ByteString,
+  given: Key
+): Effect.Effect<Option.Option<unknown>, ValueDecoding<Key> | EngineFailure> =>
   Settled.flatMap(
-    reader.get(recordsDatabase, key, (bytes) => StoreAccess.decode(self, key, bytes)),
+    reader.get(recordsDatabase, key, (bytes) => StoreAccess.decode(self, key, bytes, given)),
     (decoding) => decoding === undefined ? none : Settled.map(decoding, Option.some)
   )
 
@@ -58,13 +59,13 @@ const findOrFail = (
   reader: Reader,
   bytes: ByteString,
   key: Key
-): Effect.Effect<unknown, ValueDecoding | EngineFailure | KeyNotFound> =>
+): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure | KeyNotFound<Key>> =>
   Settled.flatMap(
-    find(self, reader, bytes),
-    (value): Effect.Effect<unknown, KeyNotFound> =>
+    find(self, reader, bytes, key),
+    (value): Effect.Effect<unknown, KeyNotFound<Key>> =>
       Option.isSome(value)
         ? Exit.succeed(value.value)
-        : Exit.fail(new KeyNotFound({ key: self.handle.keys.show(key) }))
+        : Exit.fail(new KeyNotFound(StoreAccess.shown(self, key)))
   )
 
 const hasRecord = (_: Access, reader: Reader, key: ByteString) => reader.has(recordsDatabase, key)
@@ -82,7 +83,7 @@ const has = (self: Access, key: Key, options?: { readonly flush?: boolean | unde
 // several records
 // ---------------------------------------------------------------------------
 
-type GetManyError = KeyEncoding | ValueDecoding | Closed | EngineFailure
+type GetManyError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
 
 /** A key as it is given back, and its bytes. */
 type Named<N> = readonly [name: N, key: ByteString]
@@ -91,13 +92,13 @@ const readAll = <N extends Key>(
   self: Access,
   reader: Reader,
   named: ReadonlyArray<Named<N>>
-): Effect.Effect<Found<N>, ValueDecoding | EngineFailure> => {
+): Effect.Effect<Found<N>, ValueDecoding<Key> | EngineFailure> => {
   const keys = named.map(([, key]) => key)
   const decodings = reader.getMany(recordsDatabase, keys, (bytes, at) => {
-    const key = keys[at]
+    const [name, key] = named[at] ?? []
     return key === undefined
       ? Exit.die("a value was read that was not asked for")
-      : StoreAccess.decode(self, key, bytes)
+      : StoreAccess.decode(self, key, bytes, name)
   })
   return Settled.flatMap(
     decodings,

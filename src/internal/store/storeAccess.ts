@@ -9,10 +9,18 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import type { CommitRequest, Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
-import { type ByteString, toBytes } from "../../Key.ts"
-import { Closed, type CommitError, type EngineFailure, ReadOnly, type ValueDecoding } from "../../StoreError.ts"
+import { type ByteString, type Key, toBytes } from "../../Key.ts"
+import {
+  Closed,
+  type CommitError,
+  type EngineFailure,
+  ReadOnly,
+  type ShownKey,
+  type ValueDecoding
+} from "../../StoreError.ts"
 import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import type { KeyCodec } from "../key/keyCodec.ts"
@@ -194,15 +202,31 @@ export const find = <F, E, A, E2, R>(
     : Settled.flatMap(search(reader), use)
 }
 
+/** A stored key as text, or as bytes where they are not exactly the bytes of a text. */
+const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
+  Result.filterOrFail(
+    keys.decode(bytes),
+    (text) => Result.getOrUndefined(keys.encode(text)) === bytes,
+    () => undefined
+  ).pipe(Result.getOrElse(() => toBytes(bytes)))
+
+/** Gives the key of a call for an error about it. */
+export const shown = ({ handle: { keys } }: StoreAccess, key: Key): ShownKey<Key> => ({ key, shownKey: keys.show(key) })
+
 /**
- * Decodes a value that was read. Its bytes need to be valid only during the call. Call it inside of an effect.
+ * Decodes a value that was read; `given` is the key as the caller has it, where the call named it. The bytes need to be
+ * valid only during the call. Call it inside of an effect.
  */
 export const decode = (
   { handle: { core, keys } }: StoreAccess,
   key: ByteString,
-  bytes: Uint8Array
-): Effect.Effect<unknown, ValueDecoding | EngineFailure> =>
-  StructureTable.decode(core.structures, bytes, () => ({ key: keys.show(toBytes(key)) }))
+  bytes: Uint8Array,
+  given?: Key
+): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure> =>
+  StructureTable.decode(core.structures, bytes, () => ({
+    key: given ?? storedKey(keys, key),
+    shownKey: keys.show(toBytes(key))
+  }))
 
 // ---------------------------------------------------------------------------
 // writing

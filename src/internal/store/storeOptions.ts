@@ -134,15 +134,17 @@ export const resolve = Effect.fnUntraced(function*(
   const unchecked: unknown = options
   if (!Predicate.isObject(unchecked)) {
     return yield* new OpenFailed({
-      reason: "BadOption",
-      path: "",
-      option: "path",
-      detail: `the options must be an object, and are ${describeKind(options)}`
+      reason: {
+        _tag: "BadOption",
+        option: "path",
+        detail: `the options must be an object, and are ${describeKind(options)}`
+      },
+      path: ""
     })
   }
   const path = Predicate.isString(options.path) ? options.path : typeof options.path
   const refuse = (option: string, detail: string): OpenFailed =>
-    new OpenFailed({ reason: "BadOption", path, option, detail })
+    new OpenFailed({ reason: { _tag: "BadOption", option, detail }, path })
 
   /** Reads an option; a value of another type may throw when it is looked at. */
   const read = <A>(

@@ -123,9 +123,8 @@ const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions, 
   const open = slot.open ?? (yield* openNew(options, restore))
   if (open.engine !== engine) {
     return yield* new OpenFailed({
-      reason: "AlreadyOpen",
-      path: options.path,
-      detail: "the same path is open in this process on another engine"
+      reason: { _tag: "AlreadyOpen", detail: "the same path is open in this process on another engine" },
+      path: options.path
     })
   }
   const different = disagreement(open.core.options, options)

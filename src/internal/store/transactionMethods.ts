@@ -129,19 +129,29 @@ export const make = (access: StoreAccess.StoreAccess) => {
       })
     }, retry)
 
-  const withTransaction = <A, E, R>(
+  const runWith = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
-    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+    operation: "withTransaction" | "withTransactionRetry",
+    retry: Schedule.Schedule<unknown>
   ): Effect.Effect<A, E | TransactionError, R> =>
     Effect.withFiber((fiber) =>
       StoreAccess.enter(access, (around): Effect.Effect<A, E | TransactionError, R> => {
-        const problem = CallArguments.transactionProblem(effect, options)
-        if (problem !== undefined) return Effect.fail(CallArguments.badCall("withTransaction", problem))
+        const problem = CallArguments.transactionProblem(effect, retry)
+        if (problem !== undefined) return Effect.fail(CallArguments.badCall(operation, problem))
         return around === undefined
-          ? runOutermost(effect, fiber, options?.retry ?? transactionRetry)
-          : runNested(effect, fiber, around, options?.retry ?? transactionRetry)
+          ? runOutermost(effect, fiber, retry)
+          : runNested(effect, fiber, around, retry)
       })
     )
 
-  return { withTransaction }
+  // A step of `Effect.fn` is also given the arguments of the function: whatever comes after the effect is not looked at.
+  const withTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | TransactionError, R> =>
+    runWith(effect, "withTransaction", transactionRetry)
+
+  const withTransactionRetry =
+    (retry: Schedule.Schedule<unknown>) =>
+    <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | TransactionError, R> =>
+      runWith(effect, "withTransactionRetry", retry)
+
+  return { withTransaction, withTransactionRetry }
 }

@@ -51,18 +51,20 @@ const writeKey = <A, E>(
   })
 
 const encode = (
-  { handle: { core: { structures }, keys } }: Access,
+  self: Access,
   key: Key,
   value: unknown,
   batch?: StructureTable.BatchEncoder
-): Result.Result<Uint8Array, ValueEncoding> =>
+): Result.Result<Uint8Array, ValueEncoding<Key>> =>
   Result.mapError(
-    batch === undefined ? StructureTable.encode(structures, value) : StructureTable.encodeInBatch(batch, value),
-    (failure) => StructureTable.encodingError(failure, { key: keys.show(key) })
+    batch === undefined
+      ? StructureTable.encode(self.handle.core.structures, value)
+      : StructureTable.encodeInBatch(batch, value),
+    (failure) => StructureTable.encodingError(failure, StoreAccess.shown(self, key))
   )
 
 const put = (self: Access, key: Key, value: unknown) =>
-  writeKey(self, key, (bytes, transaction): Effect.Effect<void, ValueEncoding | CommitError | Closed> => {
+  writeKey(self, key, (bytes, transaction): Effect.Effect<void, ValueEncoding<Key> | CommitError | Closed> => {
     const encoded = encode(self, key, value)
     return Result.isSuccess(encoded)
       ? StoreAccess.write(self, transaction, writeOf(bytes, encoded.success))
@@ -78,10 +80,10 @@ const removeOrFail = (self: Access, key: Key) =>
       self,
       transaction,
       (reader) =>
-        Settled.flatMap(reader.has(recordsDatabase, bytes), (exists): Exit.Exit<Step<void>, KeyNotFound> =>
+        Settled.flatMap(reader.has(recordsDatabase, bytes), (exists): Exit.Exit<Step<void>, KeyNotFound<Key>> =>
           exists
             ? Exit.succeed({ result: undefined, writes: writeOf(bytes, null) })
-            : Exit.fail(new KeyNotFound({ key: self.handle.keys.show(key) }))),
+            : Exit.fail(new KeyNotFound(StoreAccess.shown(self, key)))),
       { isDeleting: true, exact: () => [recordsDatabase, bytes, null] }
     ))
 
@@ -89,7 +91,7 @@ const removeOrFail = (self: Access, key: Key) =>
 // update
 // ---------------------------------------------------------------------------
 
-type UpdateError = ValueEncoding | ValueDecoding | EngineFailure
+type UpdateError = ValueEncoding<Key> | ValueDecoding<Key> | EngineFailure
 type Update = (current: Option.Option<unknown>) => Option.Option<unknown>
 type UpdateStep = StoreAccess.TakeStep<Option.Option<unknown>, UpdateError>
 
@@ -100,10 +102,10 @@ const nextStep = (
   bytes: ByteString,
   f: Update,
   current: Option.Option<unknown>
-): Exit.Exit<Step<Option.Option<unknown>>, ValueEncoding> => {
+): Exit.Exit<Step<Option.Option<unknown>>, ValueEncoding<Key>> => {
   const given = CallArguments.nextOf(f, current)
   if (Result.isFailure(given)) {
-    return Exit.fail(new ValueEncoding({ key: self.handle.keys.show(key), detail: given.failure }))
+    return Exit.fail(new ValueEncoding({ ...StoreAccess.shown(self, key), detail: given.failure }))
   }
   const next = given.success
   if (Option.isNone(next)) {
@@ -116,7 +118,7 @@ const nextStep = (
 }
 
 const updating = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => (reader) =>
-  Settled.flatMap(find(self, reader, bytes), (current) => nextStep(self, key, bytes, f, current))
+  Settled.flatMap(find(self, reader, bytes, key), (current) => nextStep(self, key, bytes, f, current))
 
 /** The same, but what was computed is not computed again from the same bytes. */
 const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => {
@@ -188,14 +190,14 @@ const writeWithDefinitions = (
   )
 }
 
-type PutManyError = KeyEncoding | ValueEncoding | CommitError | Closed
+type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
 
 /** Encodes the records of a call. */
 const encodeAll = (
   self: Access,
   entries: Entries,
   batch: StructureTable.BatchEncoder | undefined
-): Result.Result<WriteSet, KeyEncoding | ValueEncoding> => {
+): Result.Result<WriteSet, KeyEncoding | ValueEncoding<Key>> => {
   const writes = new WriteSet()
   for (const entry of isIterable(entries) ? entries : Object.entries(entries)) {
     const noPair = CallArguments.notAPair(entry)

@@ -236,12 +236,12 @@ describe("a prefix", () => {
   )
 })
 
-const Tag = Schema.Struct({ _tag: Schema.String, reason: Schema.optional(Schema.String) })
+const Tag = Schema.Struct({ _tag: Schema.String, reason: Schema.optional(Schema.Struct({ _tag: Schema.String })) })
 
 const failureOf = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.map(Effect.flip(effect), (error) => {
     const { _tag, reason } = Schema.decodeUnknownSync(Tag)(error)
-    return reason === undefined ? _tag : `${_tag} ${reason}`
+    return reason === undefined ? _tag : `${_tag} ${reason._tag}`
   })
 
 describe("an end of a range", () => {

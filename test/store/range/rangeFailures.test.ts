@@ -96,7 +96,7 @@ describe("a record that cannot be read", () => {
             const read = yield* untilFailure(stream)
             assert.deepStrictEqual(read.given, ["a"])
             assert.propertyVal(read.failure, "_tag", "KeyEncoding")
-            assert.propertyVal(read.failure, "reason", "NotDecodable")
+            assert.nestedPropertyVal(read.failure, "reason._tag", "NotDecodable")
           }
           assert.deepStrictEqual(yield* Stream.runCollect(store.keys({ lt: "b" })), ["a"])
           assert.deepStrictEqual(yield* Stream.runCollect(store.values()), [1, 2, 3])
@@ -118,7 +118,7 @@ describe("a record that cannot be read", () => {
         Effect.gen(function*() {
           const read = yield* untilFailure(store.keys())
           assert.deepStrictEqual(read.given, [])
-          assert.propertyVal(read.failure, "reason", "NotDecodable")
+          assert.nestedPropertyVal(read.failure, "reason._tag", "NotDecodable")
           assert.strictEqual(yield* store.deleteRange({ prefix: Uint8Array.of(0x62) }), 1)
           assert.strictEqual(yield* Stream.runCount(store.values()), 2)
         }))

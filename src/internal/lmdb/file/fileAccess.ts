@@ -20,16 +20,21 @@ export const isWritableByAnybody = (mode: number): boolean => (mode & 0o222) !==
 /** The mode of a new folder for files of a mode: those who may read the files may also search the folder. */
 const folderMode = (fileMode: number): number => fileMode | ((fileMode & 0o444) >> 2)
 
+/** The reasons that name no option. */
+type Reason = Exclude<OpenFailedReason["_tag"], "BadOption">
+
 /** Makes the error of a store that cannot be opened. */
-export const openFailed = (path: string, reason: OpenFailedReason, detail: string, cause?: unknown): OpenFailed =>
-  new OpenFailed(cause === undefined ? { path, reason, detail } : { path, reason, detail, cause })
+export const openFailed = (path: string, tag: Reason, detail: string, cause?: unknown): OpenFailed => {
+  const reason = { _tag: tag, detail }
+  return new OpenFailed(cause === undefined ? { path, reason } : { path, reason, cause })
+}
 
 /** The name of an error in the operating system, such as `ENOENT`. A `PlatformError` has it in its cause. */
 const codeOf = ({ reason: { cause } }: PlatformError): string =>
   Predicate.hasProperty(cause, "code") && Predicate.isString(cause.code) ? cause.code : ""
 
 /** The reasons why a store cannot be opened, by the error of the operating system. */
-const reasons: ReadonlyMap<string, readonly [reason: OpenFailedReason, detail: string]> = new Map([
+const reasons: ReadonlyMap<string, readonly [reason: Reason, detail: string]> = new Map([
   ["ENOENT", ["Missing", "there is nothing at this path"]],
   ["ENOTDIR", ["Missing", "a part of this path is not a folder"]],
   ["ELOOP", ["Missing", "the symbolic links of this path lead in a circle"]],
@@ -51,7 +56,7 @@ export const toOpenFailed = (path: string) => (error: PlatformError): OpenFailed
   const code = codeOf(error)
   if (code === "ENAMETOOLONG") {
     const detail = "it, or a name in it, is longer than the file system allows"
-    return new OpenFailed({ reason: "BadOption", path, option: "path", detail, cause: error })
+    return new OpenFailed({ reason: { _tag: "BadOption", option: "path", detail }, path, cause: error })
   }
   const [reason, detail] = reasons.get(code) ?? ["Engine", error.message]
   return openFailed(path, reason, detail, error)

@@ -15,11 +15,13 @@ import * as FileCheck from "./fileCheck.ts"
 /** The error of a store that is opened in a worker thread. */
 const inWorkerThread = ({ path }: EngineOptions): OpenFailed =>
   new OpenFailed({
-    reason: "WorkerThread",
-    path,
-    detail: "this is a worker thread, and `worker.terminate()` aborts or hangs the whole process while LMDB works " +
-      "for the thread. Open the store in the main thread (in vitest: `pool: \"forks\"`), or set " +
-      "`allowWorkerThread: true` if the thread always closes the store before it ends"
+    reason: {
+      _tag: "WorkerThread",
+      detail: "this is a worker thread, and `worker.terminate()` aborts or hangs the whole process while LMDB works " +
+        "for the thread. Open the store in the main thread (in vitest: `pool: \"forks\"`), or set " +
+        "`allowWorkerThread: true` if the thread always closes the store before it ends"
+    },
+    path
   })
 
 /** Checks the file, and takes the store lock until the scope closes. */

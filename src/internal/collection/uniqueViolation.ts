@@ -1,0 +1,55 @@
+/**
+ * Makes the error of a record that cannot be written because another one has its key in a unique index.
+ */
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { UniqueViolation } from "../../CollectionError.ts"
+import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { UniqueViolationOf } from "../../CollectionService.ts"
+import type { KeySchema } from "../../KeySchema.ts"
+import type { KeyEncoding, ShownKey } from "../../StoreError.ts"
+import type { Definition } from "./collectionDefinition.ts"
+import type { Taken } from "./indexWrites.ts"
+
+/** The services that decode the keys of a collection and of its indexes. */
+export type KeyServices<K extends KeySchema, I extends Record<string, KeySchema>> =
+  | K["DecodingServices"]
+  | I[keyof I]["DecodingServices"]
+
+const isTaken = (error: unknown): error is Taken => Predicate.isTagged(error, "Taken")
+
+/** Ends as a write does, unless a key is taken. */
+export const telling = <A, E, E2>(
+  write: Effect.Effect<A, E | Taken>,
+  failTaken: (taken: Taken) => Effect.Effect<never, E2>
+): Effect.Effect<A, E | E2> =>
+  Effect.catch(write, (error): Effect.Effect<never, E | E2> => isTaken(error) ? failTaken(error) : Effect.fail(error))
+
+/** Fails with the error of a write, after decoding the keys that it is about. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { indexes, key: keyCodec, name }: Definition<K, V, I>,
+  services: Context.Context<KeyServices<K, I>>
+) => {
+  /** Each violation of an index of the collection is one of its type. */
+  const isOfCollection = (violation: UniqueViolation): violation is UniqueViolationOf<K, I> =>
+    indexes.has(violation.index)
+
+  return Effect.fnUntraced(function*(
+    { existing, index: indexName, indexKey }: Taken,
+    shownKey: ShownKey<K["Type"]>
+  ): Effect.fn.Return<never, UniqueViolationOf<K, I> | KeyEncoding, KeyServices<K, I>> {
+    const index = indexes.get(indexName)
+    if (index === undefined) return yield* Effect.die("a key is taken in an index of the collection")
+    const violation: UniqueViolation = new UniqueViolation({
+      ...shownKey,
+      collection: name,
+      index: indexName,
+      indexKey: yield* index.key.decode(indexKey),
+      shownIndexKey: index.key.show(indexKey),
+      existingKey: yield* keyCodec.decode(existing),
+      shownExistingKey: keyCodec.show(existing)
+    })
+    return yield* isOfCollection(violation) ? violation : Effect.die(violation)
+  }, Effect.provideContext(services))
+}
