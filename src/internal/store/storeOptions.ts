@@ -319,7 +319,8 @@ export const resolveForBackend = Effect.fnUntraced(function*(
   const names: ReadonlyArray<string> = ["name", ...backendOptionNames]
   const given: unknown = options
   const { name, ...others } = Predicate.isObject(given) ? options : { name: "" }
-  const refuse = (option: string, detail: string) => new OpenFailed({ reason: "BadOption", path: name, option, detail })
+  const refuse = (option: string, detail: string) =>
+    new OpenFailed({ reason: { _tag: "BadOption", option, detail }, path: name })
   if (!Predicate.isString(name) || name === "") return yield* refuse("name", "it must be text that is not empty")
   const unknown = Object.keys(others).find((option) => !names.includes(option))
   if (unknown !== undefined) {
