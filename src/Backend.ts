@@ -8,7 +8,9 @@
  *
  * **Details**
  *
- * A backend promises its callers:
+ * A backend keeps bytes under keys of at least one byte, and orders them by the bytes of the keys.
+ *
+ * It promises its callers:
  *
  * - A read that begins after a write has returned sees the write, in every fiber of the process.
  * - A read that begins after `commit` has returned sees what was committed.
@@ -78,7 +80,10 @@ export interface Reader {
  * @since 0.1.0
  */
 export interface Snapshot extends Reader {
-  /** Releases the snapshot: what still reads from it fails with `EngineFailure`. Only the first call does anything. */
+  /**
+   * Releases the snapshot; nothing may be read from it any more, and a read that waits fails with `EngineFailure`.
+   * Only the first call does anything.
+   */
   readonly release: () => void
 }
 
@@ -329,9 +334,12 @@ export interface Backend {
    */
   readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
-  /** Makes the writes of one call, as one. Fails with the error of an earlier commit that no fiber has got. */
+  /**
+   * Makes the writes of one call, as one. Fails with the error of an earlier commit that no fiber has got.
+   * It may write when it is called, before its effect runs: call it inside of an effect.
+   */
   readonly write: (writes: ReadonlyArray<Write>, admission: Admission) => Effect.Effect<void, CommitError | Closed>
-  /** Makes the deletions of one call, as one. They are taken also where nothing else fits. */
+  /** Makes the deletions of one call, as one, in the same way. They are taken also where nothing else fits. */
   readonly remove: (writes: ReadonlyArray<Write>, admission: Admission) => Effect.Effect<void, Closed>
   /**
    * Reads and writes in one step: no other fiber writes in between what the step has read.
