@@ -1,5 +1,5 @@
 /** Many transactions at the same time are as if they had run one after the other. */
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Store } from "../../src/index.ts"
 import * as TransactionOrder from "../../src/testing/TransactionOrder.ts"
