@@ -64,18 +64,24 @@ export const catchError = <A, E, R, B, E2, R2>(
   return Result.isSuccess(error) ? f(error.success) : Exit.failCause(error.failure)
 }
 
-/** Gives the values of reads, in their order; those that wait are made at the same time. */
-export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> => {
+/** Gives the values of effects that have ended, in their order, or the first failure; `undefined` where one waits. */
+const allEnded = <A, E, R>(
+  effects: ReadonlyArray<Effect.Effect<A, E, R>>
+): Exit.Exit<ReadonlyArray<A>, E> | undefined => {
   const values: Array<A> = []
-  for (const read of reads) {
-    if (!isSucceeded(read)) return Effect.all(reads, { concurrency: "unbounded" })
-    values.push(read.value)
+  for (const effect of effects) {
+    if (!isEnded(effect)) return undefined
+    if (Exit.isFailure(effect)) return Exit.failCause(effect.cause)
+    values.push(effect.value)
   }
   return Exit.succeed(values)
 }
 
+/** Gives the values of reads, in their order; those that wait are made at the same time. */
+export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> =>
+  allEnded(reads) ?? Effect.all(reads, { concurrency: "unbounded" })
+
 /** Gives the values of effects, in their order. */
 export const all = <A, E, R>(
   effects: ReadonlyArray<Effect.Effect<A, E, R>>
-): Effect.Effect<ReadonlyArray<A>, E, R> =>
-  effects.every(isSucceeded) ? Effect.succeed(effects.map(({ value }) => value)) : Effect.all(effects)
+): Effect.Effect<ReadonlyArray<A>, E, R> => allEnded(effects) ?? Effect.all(effects)

@@ -27,7 +27,6 @@
  *
  * @since 0.2.0
  */
-import type * as EffectVitest from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Backend } from "../Backend.ts"
@@ -39,6 +38,32 @@ import { snapshots } from "./contract/snapshots.ts"
 import { steps } from "./contract/steps.ts"
 import type { ContractGroup } from "./contract/subject.ts"
 import { visibility } from "./contract/visibility.ts"
+
+/**
+ * What the suite needs of `@effect/vitest`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TestApi {
+  readonly describe: (name: string, define: () => void) => unknown
+  readonly it: {
+    readonly effect: {
+      (name: string, test: () => Effect.Effect<void, unknown, Scope.Scope>, options?: TestOptions): void
+      readonly prop: (
+        name: string,
+        inputs: { readonly actions: typeof Model.Actions },
+        test: (input: { readonly actions: typeof Model.Actions.Type }) => Effect.Effect<void, unknown, Scope.Scope>,
+        options?: TestOptions & { readonly arbitrary?: { readonly runs?: number } }
+      ) => void
+    }
+  }
+}
+
+/** How a test is run. */
+interface TestOptions {
+  readonly timeout?: number
+}
 
 /**
  * What is tested, and how.
@@ -69,7 +94,7 @@ const groups: ReadonlyArray<ContractGroup> = [visibility, snapshots, rangeReads,
  * @since 0.2.0
  */
 export const define = (
-  { describe, it }: Pick<typeof EffectVitest, "describe" | "it">,
+  { describe, it }: TestApi,
   { makePlace, name, runs = 25, timeout }: ContractOptions
 ): void => {
   const limit = timeout === undefined ? {} : { timeout }

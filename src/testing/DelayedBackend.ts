@@ -54,8 +54,8 @@ type Delay = <A>(read: () => Effect.Effect<A, EngineFailure>) => Effect.Effect<A
 const waitTurns = (turns: number): Effect.Effect<void> =>
   turns === 0 ? Effect.void : Effect.andThen(Effect.yieldNow, Effect.suspend(() => waitTurns(turns - 1)))
 
-const makeDelay = ({ nextIntUnsafe }: Random.Random, mostTurns: number): Delay => {
-  const below = (end: number): number => Math.abs(nextIntUnsafe()) % end
+const makeDelay = (random: Random.Random, mostTurns: number): Delay => {
+  const below = (end: number): number => Math.floor(random.nextDoubleUnsafe() * end)
   return (read) =>
     Effect.suspend(() => {
       const turns = below(mostTurns + 1)

@@ -253,6 +253,29 @@ describe("when no more fits", () => {
       })
     ))
 
+  it.effect("any read of a put fails, that is the error of the put, and nothing of it is there", () =>
+    Effect.gen(function*() {
+      const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
+      const users = yield* Effect.provideService(openUsers, Store, store)
+      yield* users.put(1, userOf("Ada", 36))
+      yield* store.flush
+      for (let call = 1; call <= 20; call++) {
+        yield* faulty.failCall({ call, code: 5, lasts: false, isLate: false })
+        const result = yield* Effect.result(users.put(1, userOf("Bob", 20)))
+        const reads = faulty.allCalls()
+        yield* faulty.heal
+        if (result._tag === "Success") {
+          assert.isAbove(call, 2)
+          assert.strictEqual(reads, call - 1)
+          return
+        }
+        assert.propertyVal(result.failure, "code", 5)
+        assert.strictEqual((yield* users.getOrFail(1)).name, "Ada")
+        assert.deepStrictEqual(yield* users.verify, [])
+      }
+      assert.fail("the put never succeeded")
+    }))
+
   it.effect("putMany is a typed error, and nothing of it is there", () =>
     withLog(() =>
       Effect.gen(function*() {

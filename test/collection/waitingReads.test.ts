@@ -96,6 +96,9 @@ describe("while two records exchange their keys in indexes", () => {
     ))
 })
 
+const successes = (results: ReadonlyArray<{ readonly _tag: string }>): number =>
+  results.filter(({ _tag }) => _tag === "Success").length
+
 describe("many fibers", () => {
   it.effect("insert a record once, and take an address once", () =>
     Effect.gen(function*() {
@@ -111,9 +114,7 @@ describe("many fibers", () => {
           (number) => Effect.result(users.put(100 + number, user())),
           { concurrency: "unbounded" }
         )
-        const count = (results: ReadonlyArray<{ readonly _tag: string }>) =>
-          results.filter(({ _tag }) => _tag === "Success").length
-        assert.deepStrictEqual([count(inserted), count(taken), yield* users.size], [1, 1, 2])
+        assert.deepStrictEqual([successes(inserted), successes(taken), yield* users.size], [1, 1, 2])
         assert.deepStrictEqual(yield* users.verify, [])
       }
     }))

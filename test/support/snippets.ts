@@ -100,7 +100,10 @@ const configuration = (base: string, root: string) => ({
 
 /** The program of a snippet, with blank lines at its start, so that line numbers in errors are those of the text. */
 const programOf = ({ code, line }: Snippet, sources: string): string =>
-  "\n".repeat(line - 1) + code.replaceAll("from \"effect-lmdb\"", `from ${JSON.stringify(sources)}`)
+  "\n".repeat(line - 1) +
+  code
+    .replaceAll("from \"effect-lmdb\"", `from ${JSON.stringify(sources)}`)
+    .replaceAll("from \"effect-lmdb/testing\"", `from ${JSON.stringify(sources.replace(/index\.ts$/, "testing.ts"))}`)
 
 /**
  * A temporary folder with one folder for each snippet, where the package's name

@@ -1,5 +1,5 @@
 /** Many transactions at the same time are as if they had run one after the other. */
-import { describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Store } from "../../src/index.ts"
 import * as TransactionOrder from "../../src/testing/TransactionOrder.ts"
@@ -28,4 +28,21 @@ describe("any transactions at the same time", () => {
       }),
     { arbitrary: { runs: 60 } }
   )
+
+  it.effect("are found not to be so where they are no transactions", () =>
+    Effect.gen(function*() {
+      const increments = Array.from({ length: 4 }, (): TransactionOrder.Program => ({
+        start: 0,
+        end: "commit",
+        steps: [{ call: "get", key: "k0", pauses: 2 }, { call: "put", key: "k0", pauses: 2 }]
+      }))
+      const open = Effect.flatMap(temporaryFolder, (path) => Store.make({ path }))
+      yield* Effect.flatMap(open, (store) => TransactionOrder.check(store, increments))
+      const broken = Effect.map(open, (store) => ({
+        ...store,
+        withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => effect
+      }))
+      const error = yield* Effect.flip(Effect.flatMap(broken, (store) => TransactionOrder.check(store, increments)))
+      assert.propertyVal(error, "_tag", "OrderViolation")
+    }))
 })

@@ -63,14 +63,21 @@ interface ModelWrite {
   readonly value: string | null
 }
 
-const apply = (model: Model, writes: ReadonlyArray<ModelWrite>): Model =>
-  writes.reduce((state, { database, key: name, value }): Model => {
-    const others = Object.entries(state[database]).filter(([each]) => each !== name)
-    return {
-      ...state,
-      [database]: Object.fromEntries(value === null ? others : [...others, [name, value]])
-    }
-  }, model)
+const apply = (
+  model: Model,
+  writes: ReadonlyArray<ModelWrite>,
+  cleared: ReadonlyArray<typeof left | typeof right> = []
+): Model => {
+  const after = {
+    [left]: new Map(cleared.includes(left) ? [] : Object.entries(model[left])),
+    [right]: new Map(cleared.includes(right) ? [] : Object.entries(model[right]))
+  }
+  for (const { database, key: name, value } of writes) {
+    if (value === null) after[database].delete(name)
+    else after[database].set(name, value)
+  }
+  return { [left]: Object.fromEntries(after[left]), [right]: Object.fromEntries(after[right]) }
+}
 
 const toWrites = (writes: ReadonlyArray<ModelWrite>) =>
   writes.map(({ database, key: name, value }) => writeOf(database, name, value))
@@ -138,7 +145,7 @@ const take = Effect.fnUntraced(function*(self: Run, action: Exclude<Action, { re
     case "Commit": {
       const writes = withValues(self, action.writes)
       yield* backend.commit({ reads: [], writes: batch(toWrites(writes), ...action.cleared) }, admitted)
-      self.model = apply(action.cleared.reduce((state, database) => ({ ...state, [database]: {} }), model), writes)
+      self.model = apply(model, writes, action.cleared)
       return
     }
     case "CommitIfSame": {

@@ -58,6 +58,13 @@ const total = (contents: Readonly<Record<string, string>>): number =>
 
 const exactly = (name: string): Pick<StepOptions, "exact"> => ({ exact: () => writeOf(left, name, "0") })
 
+/** Deletes a record, where there is one. */
+const removeA = (reader: Reader) =>
+  Effect.mapEager(reader.has(left, key("a")), (exists) => ({
+    result: exists,
+    writes: exists ? [writeOf(left, "a", null)] : []
+  }))
+
 const fibers = 25
 
 const refused = new Closed({ path: "contract", what: "Store" })
@@ -161,14 +168,9 @@ export const steps: ContractGroup = {
     contractCase("that deletes is made once, whoever competes for it", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "1"), writeOf(left, "b", "2"))
-        const remove = (reader: Reader) =>
-          Effect.mapEager(reader.has(left, key("a")), (exists) => ({
-            result: exists,
-            writes: exists ? [writeOf(left, "a", null)] : []
-          }))
         const results = yield* Effect.forEach(
           below(fibers),
-          (number) => step(backend, remove, { isDeleting: true, ...(number % 2 === 0 ? exactly("a") : {}) }),
+          (number) => step(backend, removeA, { isDeleting: true, ...(number % 2 === 0 ? exactly("a") : {}) }),
           { concurrency: "unbounded" }
         )
         strictEqual(results.filter((wasThere) => wasThere).length, 1)

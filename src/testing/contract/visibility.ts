@@ -57,6 +57,9 @@ const assertSeesWrites = (backend: Backend, writes: number, valueOf: (number: nu
       strictEqual(yield* reading(backend, (reader) => reader.count(left)), Math.min(number + 1, 7))
     }), { discard: true })
 
+const commitPair = (backend: Backend, number: number) =>
+  commit(backend, writeOf(left, "a", `${number}`), writeOf(left, "b", `${number}`))
+
 /** Whether all of a value is the same character. */
 const isWhole = (value: string): boolean => value === (value[0] ?? "").repeat(value.length)
 
@@ -128,16 +131,14 @@ export const visibility: ContractGroup = {
 
     contractCase("of many keys gives values of one moment while commits run", (backend) =>
       Effect.gen(function*() {
-        const commitPair = (number: number) =>
-          commit(backend, writeOf(left, "a", `${number}`), writeOf(left, "b", `${number}`))
-        yield* commitPair(0)
+        yield* commitPair(backend, 0)
         const readPair = Effect.gen(function*() {
           const [a, b] = yield* reading(backend, (reader) => reader.getMany(left, [key("a"), key("b")], text))
           strictEqual(a, b)
           const contents = yield* presentContents(backend, left)
           strictEqual(contents["a"], contents["b"])
         })
-        yield* beside(readPair, Effect.forEach(below(60), commitPair, { discard: true }))
+        yield* beside(readPair, Effect.forEach(below(60), (number) => commitPair(backend, number), { discard: true }))
       })),
 
     contractCase("sees what no longer fits into the memory of pending writes", (backend) =>

@@ -1,5 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Store } from "effect-lmdb"
+import { Engine, Store } from "effect-lmdb"
+import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 
@@ -10,4 +11,11 @@ const program = Effect.gen(function*() {
   yield* Console.log("stored and read:", yield* store.getOrFail("answer"))
 })
 
-program.pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+// What is for tests loads without a test runner.
+const faults = Effect.gen(function*() {
+  const { engine } = yield* FaultyEngine.make
+  const services: Engine.Engine["Service"] = engine
+  yield* Console.log("with faults on demand:", services.fileName, typeof BackendContract.define)
+})
+
+Effect.andThen(program, faults).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
