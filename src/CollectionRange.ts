@@ -8,7 +8,7 @@ import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
 import type { ValueSchema } from "./CollectionOptions.ts"
-import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
+import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "./StoreError.ts"
 
@@ -17,9 +17,9 @@ import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "./StoreE
  *
  * **Details**
  *
- * Keys are in the order of their values. A key must meet all conditions that are given. All of them take keys as
- * the program has them (the decoded side of the schema). `prefix` is the beginning of text or of bytes, or the first
- * elements of a tuple. `startsWith` is the same, but of a tuple the last element that is given may be the beginning
+ * Keys are in the order of their values. A key must meet all conditions that are given. They take keys as
+ * the program has them (the decoded side of the schema). `prefix` is the beginning of the encoded text or bytes, or the
+ * first elements of a tuple. `startsWith` is the same, but of a tuple the last element that is given may be the beginning
  * of a text: `["ABC", "tit"]` finds `["ABC", "title", 1]`. `offset` and `limit` count from the end at which reading
  * begins.
  *
@@ -61,7 +61,7 @@ export type Undecodable = "fail" | "skip" | "result"
  * @category models
  * @since 0.1.0
  */
-export type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Type"]>>
+export type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K>>
 
 /**
  * What every method that reads can fail with. Those that decode values add `ValueDecoding`.

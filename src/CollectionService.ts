@@ -21,7 +21,7 @@ import type {
   ReadValues
 } from "./CollectionRange.ts"
 import type { ListOf } from "./Entries.ts"
-import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
+import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type {
   ChangesMissed,
   Closed,
@@ -350,7 +350,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 
   /** The changes that this process commits, as the store's `changes` gives them. */
   readonly changes: (
-    options?: { readonly prefix?: KeyPrefix<K["Type"]>; readonly capacity?: number | undefined }
+    options?: { readonly prefix?: PrefixOf<K>; readonly capacity?: number | undefined }
   ) => Stream.Stream<
     Change<K["Type"], V["Type"], ValueDecoding, V["DecodingServices"]>,
     KeyEncoding | ChangesMissed | Closed,

@@ -11,7 +11,7 @@ import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaParser from "effect/SchemaParser"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import { type ByteString, toBytes } from "../../Key.ts"
-import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
+import type { KeySchema, PrefixOf } from "../../KeySchema.ts"
 import {
   type EngineFailure,
   KeyEncoding,
@@ -52,11 +52,11 @@ export interface KeyCodec<K extends KeySchema> {
   readonly encode: (key: K["Type"]) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
   /** Encodes a prefix, the elements of a tuple each by its schema. */
   readonly encodePrefix: (
-    prefix: KeyPrefix<K["Type"]>
+    prefix: PrefixOf<K>
   ) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
   /** Does the same, but the last text or bytes that are given may continue. */
   readonly encodeStart: (
-    start: KeyPrefix<K["Type"]>
+    start: PrefixOf<K>
   ) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
   readonly decode: (bytes: ByteString) => Effect.Effect<K["Type"], KeyEncoding, K["DecodingServices"]>
   /** Where the key ends with which the bytes begin. */

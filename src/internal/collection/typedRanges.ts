@@ -12,7 +12,7 @@ import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { CollectionRange, Undecodable } from "../../CollectionRange.ts"
 import type { Bound, KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
+import type { KeySchema, PrefixOf } from "../../KeySchema.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { afterPrefix, intersect } from "../key/keyRange.ts"
@@ -29,7 +29,7 @@ import {
 import type { KeyCodec } from "./typedCodecs.ts"
 
 /** A range of typed keys. */
-export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Type"]>> & {
+export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K>> & {
   readonly undecodable?: Undecodable | undefined
 }
 
