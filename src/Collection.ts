@@ -138,10 +138,11 @@ export const make = Effect.fnUntraced(
     if (definition.indexes.size > 0) {
       core.backend.checks.entryDeletions.set(definition.database, writes.entryDeletions)
     }
+    const { deleteKeys, methods } = CollectionWrites.make(internals, definition, writes, services)
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),
-        (index) => [index.name, IndexReads.make(definition, index, access)]
+        (index) => [index.name, IndexReads.make(definition, index, access, deleteKeys)]
       )
     )
     const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
@@ -150,7 +151,7 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...CollectionWrites.make(internals, definition, writes, services),
+      ...methods,
       rebuildIndexes: Transaction.outside(core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }

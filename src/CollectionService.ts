@@ -9,9 +9,19 @@ import type * as Stream from "effect/Stream"
 import type { Change } from "./Change.ts"
 import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
 import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
-import type { RangeOf, ReadEntries, ReadError, ReadOne, ReadValues } from "./CollectionRange.ts"
+import type {
+  CollectValues,
+  IndexPageItem,
+  PageItem,
+  RangeOf,
+  ReadEntries,
+  ReadError,
+  ReadOne,
+  ReadPage,
+  ReadValues
+} from "./CollectionRange.ts"
 import type { ListOf } from "./Entries.ts"
-import type { KeyPrefix, KeySchema } from "./KeySchema.ts"
+import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type {
   ChangesMissed,
   Closed,
@@ -96,9 +106,55 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** How many entries a range of the index has. */
+  /** Reads the first record of each key, all from the same state; `found` is keyed by the caller's own keys. */
+  readonly getMany: (
+    keys: ListOf<IK["Type"]>
+  ) => Effect.Effect<
+    { readonly found: ReadonlyMap<IK["Type"], V["Type"]>; readonly missing: ReadonlyArray<IK["Type"]> },
+    ReadError | ValueDecoding,
+    IK["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** Reads the values of a range into an array, in the order of the index. */
+  readonly collect: CollectValues<IK, V, IK["EncodingServices"] | V["DecodingServices"]>
+
+  /** Reads a range page by page. */
+  readonly page: ReadPage<
+    IK,
+    IndexPageItem<IK["Type"], K["Type"], V["Type"]>,
+    IK["EncodingServices"] | IK["DecodingServices"] | K["DecodingServices"] | V["DecodingServices"]
+  >
+
+  /** Reads the first record of a range: its own key, and its value. */
+  readonly first: ReadOne<IK, K, V>
+
+  /** Reads the last record of a range: its own key, and its value. */
+  readonly last: ReadOne<IK, K, V>
+
+  /** Counts the entries of a range of the index. */
   readonly count: (range?: RangeOf<IK>) => Effect.Effect<number, ReadError, IK["EncodingServices"]>
+
+  /** Says whether a range of the index has no entry. */
+  readonly isEmpty: (range?: RangeOf<IK>) => Effect.Effect<boolean, ReadError, IK["EncodingServices"]>
+
+  /** Deletes the records of a range of the index in one transaction, durable when it returns; gives how many. */
+  readonly deleteRange: DeleteRange<IK>
 }
+
+/**
+ * Deletes the records of a range in one transaction; gives how many there were.
+ *
+ * **Details**
+ *
+ * It is durable when it returns; in a transaction, when that is committed. An empty `prefix` or `startsWith`, with which
+ * every key begins, is a `KeyEncoding`: `clear` deletes everything.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DeleteRange<K extends KeySchema> = (
+  range: Omit<RangeOf<K>, "snapshot">
+) => Effect.Effect<number, ReadError | ReadOnly | MapFull | TransactionConflict, K["EncodingServices"]>
 
 /**
  * What `verify` finds wrong with a record, or with an entry of an index.
@@ -261,14 +317,30 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** The first key of a range, and its value. */
-  readonly first: ReadOne<K, V>
+  /** Reads the values of a range into an array, in the order of their keys. */
+  readonly collect: CollectValues<K, V, K["EncodingServices"] | V["DecodingServices"]>
 
-  /** The last key of a range, and its value. */
-  readonly last: ReadOne<K, V>
+  /** Reads a range page by page. */
+  readonly page: ReadPage<
+    K,
+    PageItem<K["Type"], V["Type"]>,
+    K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
+  >
 
-  /** How many keys of a range have a value. */
+  /** Reads the first key of a range, and its value. */
+  readonly first: ReadOne<K, K, V>
+
+  /** Reads the last key of a range, and its value. */
+  readonly last: ReadOne<K, K, V>
+
+  /** Counts the keys of a range that have a value. */
   readonly count: (range?: RangeOf<K>) => Effect.Effect<number, ReadError, K["EncodingServices"]>
+
+  /** Says whether no key of a range has a value. */
+  readonly isEmpty: (range?: RangeOf<K>) => Effect.Effect<boolean, ReadError, K["EncodingServices"]>
+
+  /** Deletes the records of a range in one transaction, durable when it returns; gives how many. */
+  readonly deleteRange: DeleteRange<K>
 
   /** How many keys have a value. */
   readonly size: Effect.Effect<number, Closed | EngineFailure>
@@ -278,7 +350,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 
   /** The changes that this process commits, as the store's `changes` gives them. */
   readonly changes: (
-    options?: { readonly prefix?: KeyPrefix<K["Encoded"]>; readonly capacity?: number | undefined }
+    options?: { readonly prefix?: PrefixOf<K>; readonly capacity?: number | undefined }
   ) => Stream.Stream<
     Change<K["Type"], V["Type"], ValueDecoding, V["DecodingServices"]>,
     KeyEncoding | ChangesMissed | Closed,

@@ -98,6 +98,17 @@ export type KeyPrefix<Key> = Key extends string ? string
   : Key extends ReadonlyArray<unknown> ? FirstElements<Key>
   : never
 
+/**
+ * How the keys of a schema can begin: the beginning of the encoded text or bytes, or the first elements of a tuple as
+ * the program has them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PrefixOf<K extends KeySchema> = K["Encoded"] extends string ? string
+  : K["Encoded"] extends Uint8Array ? Uint8Array
+  : KeyPrefix<K["Type"]>
+
 type FirstElements<Tuple extends ReadonlyArray<unknown>> = number extends Tuple["length"] ? Tuple
   : Tuple extends readonly [...infer Initial, infer Last] ?
       | readonly [...Initial, Last]

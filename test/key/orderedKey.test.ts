@@ -118,8 +118,27 @@ describe("an ordered key", () => {
     }
   )
 
+  it.prop(
+    "of a tuple starts as its first elements do, and the last of them with its text",
+    { first: Texts, second: Texts, otherFirst: Texts, otherSecond: Texts, length: Numbers },
+    ({ first, length, otherFirst, otherSecond, second }) => {
+      const { encode, encodeStart } = codecOf(Schema.Tuple([Schema.String, Schema.String]))
+      const bytes = Result.getOrThrow(encode([first, second]))
+      const beginning = Array.from(second).slice(0, Math.abs(Math.trunc(length)) % 4).join("")
+      for (const [text, start] of [[otherFirst, otherSecond], [first, otherSecond], [first, beginning]] as const) {
+        const starts = first === text && second.startsWith(start)
+        assert.strictEqual(bytes.startsWith(Result.getOrThrow(encodeStart([text, start]))), starts)
+      }
+      assert.isTrue(bytes.startsWith(Result.getOrThrow(encodeStart([]))))
+    }
+  )
+
   it("knows what has no prefix", () => {
     assert.strictEqual(refusal(codecOf(Schema.Number).encodePrefix("1")), "a number has no prefix")
+    assert.strictEqual(
+      refusal(codecOf(Schema.Tuple([Schema.String, Schema.Number])).encodeStart(["a", 1])),
+      "element 1: a number has no prefix"
+    )
     assert.strictEqual(refusal(codecOf(nested).encodePrefix([["a"]])), "element 0: expected 2 elements, got 1")
     assert.strictEqual(refusal(codecOf(nested).encodePrefix("a")), "expected a tuple, got a string")
     assert.strictEqual(

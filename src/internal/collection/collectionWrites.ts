@@ -35,7 +35,9 @@ import type { Transaction } from "../transaction/transaction.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
+import type { DeleteKeys } from "./indexReads.ts"
 import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
+import * as RangeReads from "./rangeReads.ts"
 import * as TypedRanges from "./typedRanges.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
@@ -43,13 +45,18 @@ type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
 
 const anything = () => Exit.void
 
-/** Makes the methods of a collection. */
+type CollectionMethods<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> = Omit<
+  Collection<K, V, I>,
+  "name" | "indexes" | "rebuildIndexes" | "verify"
+>
+
+/** Makes the methods of a collection, and what deletes ranges of it. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { access, transactions }: StoreInternals,
   definition: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   services: Context.Context<UniqueViolations.KeyServices<K, I>>
-): Omit<Collection<K, V, I>, "name" | "indexes" | "rebuildIndexes" | "verify"> => {
+): { readonly methods: CollectionMethods<K, V, I>; readonly deleteKeys: DeleteKeys } => {
   const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
   const { core } = access.handle
   const { shared } = core.options
@@ -307,25 +314,43 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // ranges
   // ---------------------------------------------------------------------------
 
-  const reads = TypedRanges.makeReads<K, K, V>(
-    {
-      open: (options, resolve) => RecordStream.open(access, options, resolve),
-      name,
-      database,
-      codec: keyCodec,
-      isPart: false,
-      keys: { values: false, resolve: RecordStream.itself },
-      records: { values: true, resolve: RecordStream.itself }
-    },
-    keyCodec,
-    ([key, record]) => decodeValue(key, record)
-  )
+  const source: TypedRanges.Source<K> = {
+    open: (options, resolve) => RecordStream.open(access, options, resolve),
+    find: (search, use) => Effect.withFiber((fiber) => StoreAccess.find(access, fiber, search, use)),
+    locate: (part) => Exit.succeed(part.map((record): TypedRanges.Located => ({ entry: record[0], record }))),
+    name,
+    database,
+    codec: keyCodec,
+    isPart: false,
+    keys: { values: false, resolve: RecordStream.itself },
+    records: { values: true, resolve: RecordStream.itself }
+  }
 
-  const readOne = (reverse: boolean): ReadOne<K, V> => (range = {}) =>
-    Effect.andThen(
-      CallArguments.checked("the range", range, CallArguments.endChecks, name),
-      Effect.suspend(() => Stream.runHead(reads.entries({ ...range, reverse, limit: 1 })))
+  const reads = TypedRanges.makeReads<K, K, V>(source, keyCodec, ([key, record]) => decodeValue(key, record))
+
+  const decodeEntry = ([bytes, record]: RecordStream.StoredRecord) =>
+    Settled.flatMap(
+      keyCodec.decode(bytes),
+      (key) => Settled.map(decodeValue(bytes, record), (value) => [key, value] as const)
     )
+
+  const readOne = (reverse: boolean): ReadOne<K, K, V> => (range = {}) =>
+    RangeReads.end(source, range, reverse, decodeEntry)
+
+  const deleteKeys: DeleteKeys = (range, keys) => {
+    const refused = CallArguments.emptyPrefix(range)
+    if (refused !== undefined) return Effect.fail(refused)
+    const checked = Effect.andThen(CallArguments.checked("the range", range, CallArguments.deleteChecks, name), keys)
+    return transactions.withTransaction(
+      Effect.flatMap(checked, (unwanted) =>
+        enterToWrite((transaction) =>
+          Effect.as(
+            Effect.forEach(unwanted, (key) => removeRecord(transaction, key, false), { discard: true }),
+            unwanted.length
+          )
+        ))
+    )
+  }
 
   const changes: Collection<K, V, I>["changes"] = (options = {}) => {
     const subscribe = Effect.suspend(() => {
@@ -350,7 +375,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     )
   }
 
-  return {
+  const methods: CollectionMethods<K, V, I> = {
     get,
     getOrFail,
     has,
@@ -366,7 +391,11 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     ...reads,
     first: readOne(false),
     last: readOne(true),
+    page: (range) =>
+      RangeReads.page(source, range, (record) => Effect.map(decodeEntry(record), ([key, value]) => ({ key, value }))),
+    deleteRange: (range) => deleteKeys(range, RangeReads.recordKeys(source, range)),
     size: StoreAccess.read(access, (reader) => reader.count(database)),
     changes
   }
+  return { methods, deleteKeys }
 }

@@ -10,13 +10,24 @@ import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { CollectionIndex } from "../../CollectionService.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../../StoreError.ts"
+import {
+  type Closed,
+  type CommitError,
+  type EngineFailure,
+  type KeyEncoding,
+  KeyNotFound,
+  type ReadOnly,
+  type TransactionConflict,
+  type ValueDecoding
+} from "../../StoreError.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
+import * as CallArguments from "../key/callArguments.ts"
 import { afterPrefix } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
 import * as RecordStream from "../store/recordStream.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
+import * as RangeReads from "./rangeReads.ts"
 import type { KeyCodec } from "./typedCodecs.ts"
 import * as TypedRanges from "./typedRanges.ts"
 
@@ -37,7 +48,13 @@ export const recordKeyOf = (
     () => undefined
   )
 
-/** Makes an index for those who read. */
+/** Deletes the records of a range whose keys an effect reads, in one transaction; gives how many. */
+export type DeleteKeys = <R>(
+  range: unknown,
+  keys: Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding | Closed | EngineFailure, R>
+) => Effect.Effect<number, KeyEncoding | ReadOnly | CommitError | Closed | TransactionConflict, R>
+
+/** Makes the methods of an index. */
 export const make = <
   K extends KeySchema,
   V extends ValueSchema,
@@ -46,7 +63,8 @@ export const make = <
 >(
   definition: Definition<K, V, I>,
   index: Index<V["Type"], IK>,
-  access: StoreAccess.StoreAccess
+  access: StoreAccess.StoreAccess,
+  deleteKeys: DeleteKeys
 ): CollectionIndex<IK, K, V> => {
   const { database, key: keyCodec, name, value: valueCodec } = definition
   const { core } = access.handle
@@ -55,7 +73,7 @@ export const make = <
   const checked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.suspend(() => ifCurrent(definition, core, () => effect))
 
-  const open = (options: RecordStream.RecordStreamOptions, resolve: RecordStream.Resolve<RecordStream.StoredRecord>) =>
+  const open = <A>(options: RecordStream.RecordStreamOptions, resolve: RecordStream.Resolve<A>) =>
     checked(RecordStream.open(access, options, resolve))
 
   /** The keys that entries lead to. An entry that cannot be read leads to none; `verify` tells of it. */
@@ -73,23 +91,53 @@ export const make = <
     return reader.getMany(database, keys, (record, at) => [keys[at] ?? noKey, copyOf(record)] as const)
   }
 
+  /** Finds the record of each entry. */
+  const locate: RecordStream.Resolve<TypedRanges.Located> = (part, reader) => {
+    const keys = part.map((entry) => Result.getOrUndefined(recordKeyOf(index, entry)) ?? noKey)
+    return Settled.map(
+      reader.getMany(database, keys, (record) => copyOf(record)),
+      (records) =>
+        part.map(([entry], at): TypedRanges.Located => {
+          const [key = noKey, record] = [keys[at], records[at]]
+          return { entry, record: record === undefined ? undefined : [key, record] }
+        })
+    )
+  }
+
   const decodeValue = ([key, record]: RecordStream.StoredRecord) =>
     valueCodec.decode(record, () => keyCodec.stored(key))
 
-  const reads = TypedRanges.makeReads<IK, K, V>(
-    {
-      open,
-      name: `${name}.${index.name}`,
-      database: index.database,
-      codec: index.key,
-      isPart: !index.isUnique,
-      // A unique index has the records' own keys in its values.
-      keys: { values: index.isUnique, resolve: resolveKeys },
-      records: { values: index.isUnique, resolve: resolveRecords }
-    },
-    keyCodec,
-    decodeValue
-  )
+  const source: TypedRanges.Source<IK> = {
+    open,
+    find: (search, use) =>
+      Effect.withFiber((fiber) =>
+        // An entry and its record.
+        checked(StoreAccess.find(access, fiber, search, use, { isOneMoment: true }))
+      ),
+    locate,
+    name: `${name}.${index.name}`,
+    database: index.database,
+    codec: index.key,
+    isPart: !index.isUnique,
+    // A unique index has the records' own keys in its values.
+    keys: { values: index.isUnique, resolve: resolveKeys },
+    records: { values: index.isUnique, resolve: resolveRecords }
+  }
+
+  const reads = TypedRanges.makeReads<IK, K, V>(source, keyCodec, decodeValue)
+
+  const decodeEntry = (record: RecordStream.StoredRecord) =>
+    Settled.flatMap(
+      keyCodec.decode(record[0]),
+      (key) => Settled.map(decodeValue(record), (value) => [key, value] as const)
+    )
+
+  /** The key in the index that an entry begins with. */
+  const decodeIndexKey = (entry: ByteString) =>
+    Effect.flatMap(
+      Effect.fromResult(index.key.endOf(entry)),
+      (end) => index.key.decode(ByteString(entry.slice(0, end)))
+    )
 
   /** The first entry of an index key. */
   const findEntry = (
@@ -180,6 +228,37 @@ export const make = <
         (reader, indexKey) => Settled.map(findEntry(reader, indexKey), (entry) => entry !== undefined),
         Effect.succeed
       ),
-    ...reads
+    getMany: Effect.fnUntraced(function*(wanted) {
+      const noList = CallArguments.notAList("keys", wanted, source.name)
+      if (noList !== undefined) return yield* noList
+      const named: Array<readonly [IK["Type"], ByteString]> = []
+      for (const key of wanted) named.push([key, yield* index.key.encode(key)])
+      const records = yield* source.find(
+        (reader) => Settled.allReads(named.map(([, indexKey]) => findFirst(reader, indexKey))),
+        Effect.succeed
+      )
+      const found = new Map<IK["Type"], V["Type"]>()
+      const missing: Array<IK["Type"]> = []
+      for (const [at, [key]] of named.entries()) {
+        const record = records[at]
+        if (record === undefined) missing.push(key)
+        else if (!found.has(key)) found.set(key, yield* decodeFound(record))
+      }
+      return { found, missing }
+    }),
+    ...reads,
+    first: (range = {}) => RangeReads.end(source, range, false, decodeEntry),
+    last: (range = {}) => RangeReads.end(source, range, true, decodeEntry),
+    page: (range) =>
+      RangeReads.page(
+        source,
+        range,
+        (record, entry) =>
+          Effect.flatMap(
+            decodeIndexKey(entry),
+            (indexKey) => Effect.map(decodeEntry(record), ([key, value]) => ({ indexKey, key, value }))
+          )
+      ),
+    deleteRange: (range) => deleteKeys(range, RangeReads.recordKeys(source, range))
   }
 }

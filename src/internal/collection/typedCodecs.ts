@@ -7,10 +7,11 @@ import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as SchemaAST from "effect/SchemaAST"
 import * as SchemaParser from "effect/SchemaParser"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import { type ByteString, toBytes } from "../../Key.ts"
-import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
+import type { KeySchema, PrefixOf } from "../../KeySchema.ts"
 import {
   type EngineFailure,
   KeyEncoding,
@@ -49,7 +50,14 @@ const bySchema = <A, E, R>(
 /** Turns keys into bytes and back. */
 export interface KeyCodec<K extends KeySchema> {
   readonly encode: (key: K["Type"]) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
-  readonly encodePrefix: (prefix: KeyPrefix<K["Encoded"]>) => Effect.Effect<ByteString, KeyEncoding>
+  /** Encodes a prefix, the elements of a tuple each by its schema. */
+  readonly encodePrefix: (
+    prefix: PrefixOf<K>
+  ) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
+  /** Does the same, but the last text or bytes that are given may continue. */
+  readonly encodeStart: (
+    start: PrefixOf<K>
+  ) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
   readonly decode: (bytes: ByteString) => Effect.Effect<K["Type"], KeyEncoding, K["DecodingServices"]>
   /** Where the key ends with which the bytes begin. */
   readonly endOf: (bytes: ByteString) => Result.Result<number, KeyEncoding>
@@ -87,6 +95,39 @@ const makeShow = ({ keys }: StoreHandle) => (key: unknown): string => {
   const text = Result.getOrElse(Result.try(() => isShort(key) ? Formatter.format(key) : ""), () => "")
   if (text === "") return keys.show(key)
   return text.length > longestShown ? `${text.slice(0, longestShown - 3)}...` : text
+}
+
+/**
+ * Encodes the prefix of a key: each element of a tuple or an array by its schema. With `isStart`, text and bytes at the
+ * end stay as they are. What has no elements stays as it is too.
+ */
+type EncodeElements<R> = (prefix: unknown, isStart: boolean) => Effect.Effect<unknown, KeyEncoding, R>
+
+/** Makes what encodes the elements of the prefixes of a key. */
+const makeElementEncoder = <K extends KeySchema>(
+  { ast }: K,
+  refuse: (key: unknown, detail: string) => KeyEncoding
+): EncodeElements<K["EncodingServices"]> => {
+  if (ast._tag !== "Arrays" || ast.encoding !== undefined) return Effect.succeed
+  const encoderOf = (element: SchemaAST.AST) =>
+    Schema.encodeUnknownEffect(Schema.make<Schema.Codec<unknown, unknown, never, K["EncodingServices"]>>(element))
+  const encoders = ast.elements.map(encoderOf)
+  const [rest] = ast.rest.map(encoderOf)
+  const encodeElement = (element: unknown, at: number): Effect.Effect<unknown, KeyEncoding, K["EncodingServices"]> => {
+    const encode = encoders[at] ?? rest
+    // The ordered codec refuses an element too many.
+    if (encode === undefined) return Effect.succeed(element)
+    return bySchema(() => encode(element), (detail) => refuse(element, detail))
+  }
+  return (prefix, isStart) => {
+    if (!Array.isArray(prefix)) return Effect.succeed(prefix)
+    const elements: ReadonlyArray<unknown> = prefix
+    const isOpen = (element: unknown, at: number) =>
+      isStart && at === elements.length - 1 && (Predicate.isString(element) || isBytes(element))
+    return Settled.all(
+      elements.map((element, at) => isOpen(element, at) ? Effect.succeed(element) : encodeElement(element, at))
+    )
+  }
 }
 
 /** Makes the codec of keys, or says why the schema has no order. */
@@ -143,13 +184,21 @@ export const makeKeyCodec = <K extends KeySchema>(
         Result.flatMap(Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)), checkLength)
       )
 
+    const encodeElements = makeElementEncoder(schema, (key, detail) => refuse("Schema", key, detail))
+
     return {
       encode: (key) =>
         Settled.flatMap(
           bySchema(() => encodeBySchema(key), (detail) => refuse("Schema", key, detail)),
           (encoded) => orderedBytes(key, ordered.encode(encoded))
         ),
-      encodePrefix: (prefix) => orderedBytes(prefix, ordered.encodePrefix(prefix)),
+      encodePrefix: (prefix) =>
+        Settled.flatMap(
+          encodeElements(prefix, false),
+          (encoded) => orderedBytes(prefix, ordered.encodePrefix(encoded))
+        ),
+      encodeStart: (start) =>
+        Settled.flatMap(encodeElements(start, true), (encoded) => orderedBytes(start, ordered.encodeStart(encoded))),
       decode: (bytes) =>
         Settled.flatMap(
           Effect.fromResult(Result.mapError(ordered.decode(bytes), (detail) => refuseStored(bytes, detail))),

@@ -7,11 +7,12 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Reader } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { CollectionRange, Undecodable } from "../../CollectionRange.ts"
 import type { Bound, KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import type { KeyPrefix, KeySchema } from "../../KeySchema.ts"
+import type { KeySchema, PrefixOf } from "../../KeySchema.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { afterPrefix, intersect } from "../key/keyRange.ts"
@@ -28,7 +29,7 @@ import {
 import type { KeyCodec } from "./typedCodecs.ts"
 
 /** A range of typed keys. */
-export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], KeyPrefix<K["Encoded"]>> & {
+export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K>> & {
   readonly undecodable?: Undecodable | undefined
 }
 
@@ -57,6 +58,9 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   }
   if (range.prefix !== undefined) {
     result = intersect(result, startingWith(yield* codec.encodePrefix(range.prefix)))
+  }
+  if (range.startsWith !== undefined) {
+    result = intersect(result, startingWith(yield* codec.encodeStart(range.startsWith)))
   }
   if (range.gte !== undefined) result = intersect(result, { from: at(yield* encode(range.gte)), to: undefined })
   if (range.lt !== undefined) result = intersect(result, { from: undefined, to: before(yield* encode(range.lt)) })
@@ -91,10 +95,15 @@ const decodeAll = Effect.fnUntraced(function*<B, E, R>(
 
 /** What records are read from: those of a collection themselves, or those that an index leads to. */
 export interface Source<K extends KeySchema> {
-  readonly open: (
+  readonly open: <A>(
     options: RecordStreamOptions,
-    resolve: Resolve<StoredRecord>
-  ) => Effect.Effect<RecordPull<StoredRecord>, Closed | EngineFailure, Scope.Scope>
+    resolve: Resolve<A>
+  ) => Effect.Effect<RecordPull<A>, Closed | EngineFailure, Scope.Scope>
+  /** Reads in one step, and goes on with what was found. */
+  readonly find: <F, E, A, E2, R>(
+    search: (reader: Reader) => Effect.Effect<F, E>,
+    use: (found: F) => Effect.Effect<A, E2, R>
+  ) => Effect.Effect<A, E | E2 | Closed | EngineFailure, R>
   /** The name of the collection, or of the index as `collection.index`. */
   readonly name: string
   readonly database: string
@@ -106,6 +115,15 @@ export interface Source<K extends KeySchema> {
   readonly keys: Finding
   /** How records are found. */
   readonly records: Finding
+  /** Finds the record of each entry. */
+  readonly locate: Resolve<Located>
+}
+
+/** An entry of a database, and the record that it leads to. */
+export interface Located {
+  readonly entry: ByteString
+  /** `undefined` where the entry leads to no record. */
+  readonly record: StoredRecord | undefined
 }
 
 interface Finding {
@@ -116,7 +134,8 @@ interface Finding {
 /** Nothing but the entries of the database. */
 const entriesThemselves: Finding = { values: false, resolve: itself }
 
-const checkedRange = <K extends KeySchema>({ codec, isPart, name }: Source<K>, range: TypedRange<K>) =>
+/** Checks a range, and encodes its conditions. */
+export const checkedRange = <K extends KeySchema>({ codec, isPart, name }: Source<K>, range: TypedRange<K>) =>
   Effect.andThen(
     CallArguments.checked("the range", range, CallArguments.typedChecks, name),
     Effect.suspend(() => toKeyRange(codec, range, isPart))
@@ -219,12 +238,32 @@ export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends V
     })
   }
 
+  function collect(
+    range: Range & { readonly undecodable: "skip" }
+  ): Effect.Effect<ReadonlyArray<Value>, ReadError, ValueServices>
+  function collect(
+    range: Range & { readonly undecodable: "result" }
+  ): Effect.Effect<ReadonlyArray<Decoded>, ReadError, ValueServices>
+  function collect(range?: Range): Effect.Effect<ReadonlyArray<Value>, ReadError | ValueDecoding, ValueServices>
+  function collect(
+    range: Range = {}
+  ): Effect.Effect<ReadonlyArray<Value | Decoded>, ReadError | ValueDecoding, ValueServices> {
+    return Stream.runCollect(values(range))
+  }
+
+  const keysIn = (range: Range = {}) =>
+    make(source, source.keys, range, () => ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item })))
+
+  const countIn = (range: Range) =>
+    Stream.runCount(make(source, entriesThemselves, range, () => () => Effect.succeed({ item: true })))
+
   return {
     values,
     entries,
-    keys: (range: Range = {}) =>
-      make(source, source.keys, range, () => ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item }))),
-    count: (range: Range = {}) =>
-      Stream.runCount(make(source, entriesThemselves, range, () => () => Effect.succeed({ item: true })))
+    collect,
+    keys: keysIn,
+    count: (range: Range = {}) => countIn(range),
+    isEmpty: (range: Range = {}) =>
+      Effect.map(countIn({ ...range, limit: Math.min(1, range.limit ?? 1) }), (n) => n === 0)
   }
 }

@@ -63,18 +63,37 @@ export const rangeChecks = checksOf({ ...bounds, ...paging, reverse: flag })
 /** The range of a stream of a store. */
 export const streamChecks = checksOf({ ...bounds, ...paging, reverse: flag, snapshot: flag, decodeKeys: flag })
 
+/** What restricts the keys of a collection. */
+const typedBounds = { ...bounds, startsWith: given, equals: given }
+
 /** The range of `first` and `last`. */
-export const endChecks = checksOf({ ...bounds, equals: given, offset: wholeNumber })
+export const endChecks = checksOf({ ...typedBounds, offset: wholeNumber })
 
 /** The range of a stream of a collection. */
 export const typedChecks = checksOf({
-  ...bounds,
+  ...typedBounds,
   ...paging,
-  equals: given,
   reverse: flag,
   snapshot: flag,
   undecodable: oneOf("fail", "skip", "result")
 })
+
+/** Accepts the size of a page. */
+const pageSize: Check = (value) =>
+  Number.isInteger(value) && Number(value) >= 1
+    ? undefined
+    : `it must be a whole number of at least 1, and is ${typeof value === "number" ? value : describeKind(value)}`
+
+/** Accepts a cursor; `undefined` stands for the first page. */
+const cursor: Check = optional((value) =>
+  typeof value === "string" ? undefined : `it must be the \`next\` of a page, and is ${describeKind(value)}`
+)
+
+/** The range of `deleteRange` of a collection. */
+export const deleteChecks = checksOf({ ...typedBounds, ...paging, reverse: flag })
+
+/** The range of `page`. */
+export const pageChecks = checksOf({ ...typedBounds, reverse: flag, limit: pageSize, after: cursor })
 
 const changes = { prefix: given, capacity: optional(wholeNumber) }
 
@@ -256,9 +275,16 @@ export const nextOf = <A>(
 export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
   // The check of the range refuses a getter that throws.
   const prefix = Result.getOrUndefined(
-    Result.try(() => Predicate.hasProperty(range, "prefix") ? range.prefix : undefined)
+    Result.try(() =>
+      Predicate.hasProperty(range, "startsWith")
+        ? range.startsWith
+        : Predicate.hasProperty(range, "prefix")
+        ? range.prefix
+        : undefined
+    )
   )
-  const isEmpty = prefix === "" || (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
+  const isEmpty = prefix === "" || (Array.isArray(prefix) && prefix.length === 0) ||
+    (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
   return isEmpty
     ? new KeyEncoding({
       reason: {

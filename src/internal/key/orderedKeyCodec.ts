@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as SchemaAST from "effect/SchemaAST"
 import { ByteString } from "../../Key.ts"
-import type { KeyPrefix, KeySchema, OrderedKey } from "../../KeySchema.ts"
+import type { KeySchema, OrderedKey } from "../../KeySchema.ts"
 import { type ByteCursor, type Kind, scalars, type SingleKind } from "./orderedScalars.ts"
 import { tuple, union } from "./orderedTuples.ts"
 
@@ -35,7 +35,12 @@ export interface DecodedPart {
 export interface OrderedCodec<Encoded extends OrderedKey> {
   readonly encode: (value: Encoded) => Result.Result<ByteString, string>
   /** Encodes a prefix: the bytes of a key begin with these bytes if and only if the key begins with the prefix. */
-  readonly encodePrefix: (prefix: KeyPrefix<Encoded>) => Result.Result<ByteString, string>
+  readonly encodePrefix: (prefix: unknown) => Result.Result<ByteString, string>
+  /**
+   * Encodes the start of a key. Unlike a prefix, the start of a tuple may end inside of its last element: in its text or
+   * bytes, or in a tuple.
+   */
+  readonly encodeStart: (start: unknown) => Result.Result<ByteString, string>
   /** Decodes the bytes of one key. */
   readonly decode: (bytes: ByteString) => Result.Result<OrderedKey, string>
   /** Decodes the key that begins at `offset`. Any bytes may follow it. */
@@ -154,6 +159,7 @@ export const make = <S extends KeySchema>(schema: S): Result.Result<OrderedCodec
   Result.map(kindOf(SchemaAST.toEncoded(schema.ast)), (kind) => ({
     encode: guarded(kind.encode),
     encodePrefix: guarded(kind.encodePrefix),
+    encodeStart: guarded(kind.encodeStart),
     decode: (bytes: ByteString) =>
       Result.flatMap(
         decodePart(kind, bytes, 0),

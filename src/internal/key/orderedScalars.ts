@@ -40,6 +40,8 @@ export interface Kind {
   readonly encode: (value: unknown) => Checked<string>
   /** Encodes the beginning of a value: the bytes of a value begin with these bytes if the value begins so. */
   readonly encodePrefix: (value: unknown) => Checked<string>
+  /** Does the same for a beginning that may end inside of the last element of a tuple, as in its text. */
+  readonly encodeStart: (value: unknown) => Checked<string>
   /** Decodes a value and moves the cursor after it. After a failure the cursor may be anywhere. */
   readonly decode: (cursor: ByteCursor) => Checked<OrderedKey>
 }
@@ -83,20 +85,26 @@ interface KindOptions<A extends OrderedKey> {
   /** The bytes after the tag. */
   readonly write: (value: A) => Checked<string>
   readonly writePrefix?: (value: A) => Checked<string>
+  /** Default: `writePrefix`. */
+  readonly writeStart?: (value: A) => Checked<string>
   readonly read: (cursor: ByteCursor) => Checked<A>
 }
 
 /** Makes the codec of one kind. */
-export const make = <A extends OrderedKey>({ is, name, read, tag, write, writePrefix }: KindOptions<A>): SingleKind => {
+export const make = <A extends OrderedKey>(
+  { is, name, read, tag, write, writePrefix, writeStart = writePrefix }: KindOptions<A>
+): SingleKind => {
   const tagged = (content: Checked<string>): Checked<string> => Result.map(content, (bytes) => tag + bytes)
+  const encodeBy = (writeBeginning: ((value: A) => Checked<string>) | undefined) => (value: unknown) => {
+    if (writeBeginning === undefined) return Result.fail(`${name} has no prefix`)
+    return is(value) ? tagged(writeBeginning(value)) : wrongKind(name, value)
+  }
   return {
     name,
     is,
     encode: (value) => is(value) ? tagged(write(value)) : wrongKind(name, value),
-    encodePrefix: (value) => {
-      if (writePrefix === undefined) return Result.fail(`${name} has no prefix`)
-      return is(value) ? tagged(writePrefix(value)) : wrongKind(name, value)
-    },
+    encodePrefix: encodeBy(writePrefix),
+    encodeStart: encodeBy(writeStart),
     decode: (cursor) => take(cursor, 1) === tag ? read(cursor) : damaged
   }
 }

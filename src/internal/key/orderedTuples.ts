@@ -44,6 +44,22 @@ export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
     return Result.succeed(written)
   }
 
+  /** Writes all elements but the last, and the beginning of the last. */
+  const writeStart = (values: ReadonlyArray<OrderedKey>): Checked<string> => {
+    const last = values.length - 1
+    const kind = kindAt(last)
+    if (last < 0) return Result.succeed("")
+    if (kind === undefined) return wrongLength(values)
+    return Result.flatMap(
+      writeElements(values.slice(0, last)),
+      (written) =>
+        Result.mapBoth(kind.encodeStart(values[last]), {
+          onFailure: (problem) => `element ${last}: ${problem}`,
+          onSuccess: (start) => written + start
+        })
+    )
+  }
+
   const readElements = (cursor: ByteCursor): Checked<ReadonlyArray<OrderedKey>> => {
     const values: Array<OrderedKey> = []
     while (cursor.bytes[cursor.offset] !== terminator) {
@@ -64,6 +80,7 @@ export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
         ? wrongLength(values)
         : Result.map(writeElements(values), (written) => written + terminator),
     writePrefix: writeElements,
+    writeStart,
     read: readElements
   })
 }
@@ -90,6 +107,7 @@ export const union = (members: ReadonlyArray<SingleKind>): Kind => {
     encode: (value) => attemptEach(matching(value), (member) => member.encode(value), wrongKind(name, value)),
     encodePrefix: (value) =>
       attemptEach(matching(value), (member) => member.encodePrefix(value), wrongKind(name, value)),
+    encodeStart: (value) => attemptEach(matching(value), (member) => member.encodeStart(value), wrongKind(name, value)),
     decode: (cursor) => {
       const { offset } = cursor
       return attemptEach(members, (member) => {
