@@ -1,22 +1,22 @@
 /**
- * What stores and collections are built on: reads that may wait, and commits that are data.
+ * Defines what stores and collections are built on: reads that may wait, and commits that are data.
  *
- * A backend keeps sorted records in named databases. Stores and collections know nothing else of it: they
- * encode keys and values, maintain indexes and run transactions above it. The backend of `Store.layer` buffers
- * writes in memtables and commits them to an `Engine` of this process, which is LMDB. A backend on a database server
- * answers later, and checks what a commit was computed from on the server.
+ * A backend keeps sorted records in named databases. Stores and collections encode keys and values, maintain indexes
+ * and run transactions on top of it. The backend of `Store.layer` buffers writes in memtables and commits them to
+ * an `Engine` in this process, which is LMDB. A backend on a database server
+ * answers reads later, and checks on the server what a commit was computed from.
  *
  * **Details**
  *
- * A backend keeps bytes under keys of at least one byte, and orders them by the bytes of the keys.
+ * A backend keeps values, which are bytes, under keys of at least one byte. It orders keys by their bytes.
  *
- * It promises its callers:
+ * A backend guarantees:
  *
  * - A read that begins after a write has returned sees the write, in every fiber of the process.
  * - A read that begins after `commit` has returned sees what was committed.
- * - `snapshot` gives one moment: all that was written before it was asked for, and nothing that was written after it
- *   was given.
- * - `commit` makes all of its writes or none, and only if everything that it was computed from is still the same.
+ * - A `snapshot` shows the state of one moment: it includes all writes that returned before the call, and none that
+ *   began after the call returned.
+ * - `commit` applies all of its writes or none, and only if everything that it was computed from is unchanged.
  *
  * @since 0.1.0
  */
@@ -28,23 +28,23 @@ import type { ByteString } from "./Key.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure } from "./StoreError.ts"
 
 /**
- * Reads records. A database that does not exist is empty.
+ * Reads records. A database that does not exist is read as an empty one.
  *
  * **Details**
  *
- * LMDB answers at once: its effects are settled `Exit`s. A database server answers later. Code that reads
- * must be right for both.
+ * LMDB answers at once: its effects are `Exit`s. A database server answers later. Code that reads
+ * must be correct for both.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reader {
   /**
-   * Reads a value and decodes it; gives `undefined` where there is none.
+   * Reads a value and decodes it. Returns `undefined` if the key has none.
    *
    * **Gotchas**
    *
-   * The bytes are valid only while `decode` runs. Of their memory only the first `length` bytes belong to the
+   * The bytes are valid only while `decode` runs. Only the first `length` bytes of their `ArrayBuffer` belong to the
    * value.
    */
   readonly get: <A>(
@@ -54,8 +54,7 @@ export interface Reader {
   ) => Effect.Effect<A | undefined, EngineFailure>
 
   /**
-   * Reads values and decodes them, in the order of their keys in the list; `undefined` where there is none. All of them
-   * are those of one moment.
+   * Reads values of one moment and decodes them, in the order of the list. A key without a value gives `undefined`.
    */
   readonly getMany: <A>(
     database: string,
@@ -63,39 +62,39 @@ export interface Reader {
     decode: (bytes: Uint8Array, at: number) => A
   ) => Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure>
 
-  /** Says whether there is a value under the key. */
+  /** Tells whether a key has a value. */
   readonly has: (database: string, key: ByteString) => Effect.Effect<boolean, EngineFailure>
 
   /** Reads a part of a range. */
   readonly read: (database: string, request: RangeRequest) => Effect.Effect<RangePart, EngineFailure>
 
-  /** Says how many records there are. */
+  /** Counts the records of a database. */
   readonly count: (database: string) => Effect.Effect<number, EngineFailure>
 }
 
 /**
- * The records as they were at one moment, whatever is written meanwhile.
+ * Reads the records of one moment. Later writes do not change what it reads.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot extends Reader {
   /**
-   * Releases the snapshot; nothing may be read from it any more, and a read that waits fails with `EngineFailure`.
-   * Only the first call does anything.
+   * Releases the snapshot. It must not be read after that. A read that still waits fails with `EngineFailure`. Further
+   * calls do nothing.
    */
   readonly release: () => void
 }
 
 /**
- * What a fiber has read, so that a commit can check that it would read the same again.
+ * Describes one read, so that a commit can check that it would have the same result.
  *
  * **Details**
  *
- * A fingerprint is `=` and the bytes as Latin-1 text for a value of at most 64 bytes, and the SHA-256 of a longer
- * one in base64; `undefined` stands for no value. The digest of a range is the SHA-256, in base64, of its
- * records in the order of their keys: for each the lengths of key and value in bytes, as unsigned 32-bit numbers in
- * little-endian order, then the key, then the value (empty where values were not read).
+ * The fingerprint of a value of at most 64 bytes is `=` and the bytes as Latin-1 text. The fingerprint of a longer value
+ * is its SHA-256 in base64. The fingerprint of a missing value is `undefined`. The digest of a range is the SHA-256, in
+ * base64, of its records in the order of their keys: for each record, the lengths of key and value in bytes, as unsigned
+ * 32-bit numbers in little-endian order, then the key, then the value (empty if values were not read).
  *
  * @category models
  * @since 0.1.0
@@ -118,54 +117,56 @@ export type Read =
   }
 
 /**
- * Writes that are made as one: first some databases are cleared, then the writes are made, one of each key.
+ * Describes an atomic batch of writes: some databases are cleared, and then the writes are applied, at most one for each
+ * key.
  *
  * @category models
  * @since 0.1.0
  */
 export interface WriteBatch extends Iterable<Write> {
-  /** The databases whose records are all deleted before the writes are made. */
+  /** The databases that are cleared before the writes. */
   readonly cleared: Iterable<string>
 }
 
 /**
- * What is to be committed, as data: what it was computed from, and what it writes.
+ * Describes a commit as data: what its writes were computed from, and the writes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CommitRequest {
-  /** What must still be the same. Nothing is written otherwise. */
+  /** The reads that must still have the same results. Otherwise nothing is written. */
   readonly reads: Iterable<Read>
   readonly writes: WriteBatch
-  /** Of requests that wait together, those of a higher priority are decided first. Default: 0. */
+  /** Of the requests in one transaction, those with a higher priority are decided first. Default: 0. */
   readonly priority?: number
   /**
-   * Whether this process still permits the writes. Asked when the request is decided: a collection may have been opened
-   * by another definition since the writes were computed.
+   * Tells whether this process still permits the writes. Called when the request is decided: another definition may
+   * have taken over a collection after the writes were computed.
    */
   readonly isPermitted?: () => boolean
 }
 
 /**
- * What one step of reading and writing comes to.
+ * Contains the result and the writes of a read-modify-write step.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Step<A> {
   readonly result: A
-  /** What it writes, as one. */
+  /** The writes of the step. They are applied together. */
   readonly writes: ReadonlyArray<Write>
 }
 
 /**
- * Gives what a call fails with when it may no longer write; `undefined` while it may.
+ * Returns the failure of a call that may no longer write; `undefined` while it may.
  *
  * **Details**
  *
- * A call may wait, for room or for another commit. Meanwhile its store may close, or another definition may take over
- * a collection that it writes to. A backend asks in the turn in which it takes the writes.
+ * While a call waits for room or for another commit, its store may close, or another definition may take over
+ * a collection that it writes to. A backend calls the function in the turn of the event loop in which it takes the
+ * writes.
  *
  * @category models
  * @since 0.1.0
@@ -173,7 +174,7 @@ export interface Step<A> {
 export type Refusal = (writes: ReadonlyArray<Write>) => Effect.Effect<never, Closed> | undefined
 
 /**
- * Begins the admission of a call, in the turn in which the call begins or has to wait.
+ * Makes the refusal of a call. A backend calls it in the turn of the event loop in which the call begins or has to wait.
  *
  * @category models
  * @since 0.1.0
@@ -181,24 +182,24 @@ export type Refusal = (writes: ReadonlyArray<Write>) => Effect.Effect<never, Clo
 export type Admission = () => Refusal
 
 /**
- * How a step of reading and writing is made.
+ * Configures a read-modify-write step.
  *
  * @category models
  * @since 0.1.0
  */
 export interface StepOptions {
   readonly admission: Admission
-  /** Whether it writes nothing but deletions: they are taken also where nothing else fits. */
+  /** Whether the step writes only deletions. They are accepted even if the file is full. */
   readonly isDeleting: boolean
   /**
-   * Makes the step exact across all processes, and durable when it returns; says what it will write to its record, by
-   * what a reader has now. `undefined`: one step to all fibers of this process.
+   * Makes the step atomic across all processes, and durable when it returns. The function returns the write that the step
+   * is expected to make, from the present state. `undefined`: the step is atomic for the fibers of this process.
    */
   readonly exact?: ((reader: Reader) => Write) | undefined
 }
 
 /**
- * What one transaction changed in a database.
+ * Describes what one transaction has changed in a database.
  *
  * @category models
  * @since 0.1.0
@@ -207,25 +208,25 @@ export interface CommittedChanges {
   readonly transactionId: number
   /** Whether the database was cleared before the writes. */
   readonly isCleared: boolean
-  /** The keys that were written, each with its value, or `null` where it was deleted. */
+  /** The written keys, each with its value, or with `null` if it was deleted. */
   readonly writes: ReadonlyArray<readonly [key: ByteString, value: Uint8Array | null]>
 }
 
 /**
- * The changes of one subscriber.
+ * Gives one subscriber its changes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Subscription {
-  /** Waits for the next transaction that changed anything in question. */
+  /** Waits for the next transaction that has changed any of the subscribed keys. */
   readonly take: Effect.Effect<CommittedChanges, ChangesMissed | Cause.Done>
-  /** Ends the subscription after the changes that wait. */
+  /** Ends the subscription. `take` gives the waiting changes first. */
   readonly end: () => void
 }
 
 /**
- * What a subscriber is told of.
+ * Selects the changes of a subscription.
  *
  * @category options
  * @since 0.1.0
@@ -233,40 +234,40 @@ export interface Subscription {
 export interface SubscriptionOptions {
   readonly database: string
   readonly contains: (key: ByteString) => boolean
-  /** How many changes may wait; those of one transaction may be more. */
+  /** How many changes may wait. A single transaction may have more. */
   readonly capacity: number
 }
 
 /**
- * Tells whether a collection is still as this process opened it.
+ * Tells whether a collection is still as this process has opened it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CollectionGuard {
-  /** Looks at what is stored about the collection. */
+  /** Tells whether the catalog entry of the collection is as this process has opened it. */
   readonly isAsOpened: (present: Reader) => Effect.Effect<boolean, EngineFailure>
-  /** Lets this process write to the collection no more: another process has taken it over. */
+  /** Lets this process no longer write to the collection, because another process has taken it over. */
   readonly giveUp: () => void
-  /** Whether the collection was given up. */
+  /** Tells whether `giveUp` was called. */
   readonly isGivenUp: () => boolean
 }
 
 /**
- * Checks of pending writes to a collection, which other processes may have changed since the writes were made.
+ * Checks and repairs pending writes to collections that other processes may have changed after the writes were buffered.
  *
  * **Details**
  *
- * They run when pending writes are committed. A backend that commits every write with what it was computed from
+ * The functions run when pending writes are committed. A backend that commits every write with what it was computed from
  * does not need them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface PendingChecks {
-  /** The guards of collections, by the names of these. */
+  /** The guards of collections, by the names of the collections. */
   readonly guards: Map<string, CollectionGuard>
-  /** By databases of records: finds the writes that delete the index entries of a record which a pending write does not keep. */
+  /** By databases of records: returns deletions of the index entries of a stored record that a pending write replaces. */
   readonly entryDeletions: Map<
     string,
     (
@@ -278,104 +279,110 @@ export interface PendingChecks {
 }
 
 /**
- * The figures of a backend.
+ * Describes the size and the pending writes of a backend.
  *
  * @category models
  * @since 0.1.0
  */
 export interface BackendStats extends EngineStats {
-  /** How many distinct keys are pending. */
+  /** The number of distinct keys with a pending write. */
   readonly pending: number
-  /** The size of all pending writes, in bytes of keys and encoded values. */
+  /** The size of the pending writes, keys and encoded values, in bytes. */
   readonly pendingBytes: number
 }
 
 /**
- * What stores and collections are built on.
+ * Keeps sorted records in named databases, for stores and collections.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Backend {
-  /** The longest key, in bytes. */
+  /** The maximum length of a key, in bytes. */
   readonly maxKeyBytes: number
-  /** The longest value, in bytes. */
+  /** The maximum length of a value, in bytes. */
   readonly maxValueBytes: number
 
-  /** Reads what there is at present, pending writes included. Use it while `isReadable`, or inside `whileReadable`. */
+  /** Reads the present state, pending writes included. Use it while `isReadable` is true, or inside `whileReadable`. */
   readonly reader: Reader
   /**
-   * Whether `reader` can be used now and answers at once. LMDB's cannot for a moment while the file is resized. A backend
-   * whose reads wait always gives `false`: its reads run inside `whileReadable`.
+   * Tells whether `reader` can be used now and answers at once. The reader of LMDB cannot be used while the file is being
+   * resized. A backend whose reads wait always returns `false`: its reads run inside `whileReadable`.
    */
   readonly isReadable: () => boolean
-  /** Runs an effect as soon as `reader` can be used, and keeps it usable until the effect ends. */
+  /** Runs an effect when `reader` can be used, and keeps it usable until the effect ends. */
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Whether a key has a pending write. */
+  /** Tells whether a key has a pending write. */
   readonly isPending: (database: string, key: ByteString) => boolean
-  /** The pending writes that no commit has taken. */
+  /** Returns the pending writes that no commit has taken. */
   readonly pendingWrites: () => Iterable<Write>
 
-  /** What has to happen before a snapshot is opened. Run it where no read waits for it. */
+  /** Prepares the opening of a snapshot. Run it outside `whileReadable`: it may resize the file, which waits for reads. */
   readonly beforeSnapshot: Effect.Effect<void>
   /**
-   * Opens a snapshot, pending writes included. It may be opened inside `whileReadable`: where commits wait for readers,
-   * it must not wait for a commit.
+   * Opens a snapshot, pending writes included. It may be called inside `whileReadable`: if commits wait for readers, it
+   * must not wait for a commit.
    */
   readonly snapshot: () => Effect.Effect<Snapshot, EngineFailure>
 
-  /** The names of the databases that exist. */
+  /** Lists the names of all databases. */
   readonly databases: () => Effect.Effect<ReadonlyArray<string>, EngineFailure>
-  /** Opens a database that another process may have made since; does nothing where there is none of that name. */
+  /** Opens a database that another process may have created. Does nothing if it does not exist. */
   readonly openDatabase: (name: string) => Effect.Effect<void, EngineFailure>
   /**
-   * Opens databases, and creates those that do not exist, all or none, while no commit runs. A caller that waits can be
-   * interrupted; the databases are created nevertheless.
+   * Opens databases, while no commit runs. Creates those that do not exist, all of them or none. A caller that waits can
+   * be interrupted. The databases are created nevertheless.
    */
   readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
   /**
-   * Makes the writes of one call, as one. Fails with the error of an earlier commit that no fiber has got.
-   * It may write when it is called, before its effect runs: call it inside of an effect.
+   * Buffers the writes of one call, all of them in the same commit. Fails with the error of an earlier commit that no
+   * fiber has received yet. It may write when it is called, before its effect runs: call it inside an effect.
    */
   readonly write: (writes: ReadonlyArray<Write>, admission: Admission) => Effect.Effect<void, CommitError | Closed>
-  /** Makes the deletions of one call, as one, in the same way. They are taken also where nothing else fits. */
+  /**
+   * Buffers the deletions of one call in the same way. They are accepted even if the file is full, and never fail with the
+   * error of an earlier commit.
+   */
   readonly remove: (writes: ReadonlyArray<Write>, admission: Admission) => Effect.Effect<void, Closed>
   /**
-   * Reads and writes in one step: no other fiber writes in between what the step has read.
-   * The step may run again; only its last run counts.
+   * Reads and writes in one step: no other fiber writes what the step has read before the step writes.
+   * The step may run more than once. Only its last run counts.
    */
   readonly step: <A, E>(
     step: (reader: Reader) => Effect.Effect<Step<A>, E>,
     options: StepOptions
   ) => Effect.Effect<A, E | CommitError | Closed>
   /**
-   * Commits a batch after the writes that are pending. Gives `false` where nothing was written, because something
-   * that it was computed from is not the same any more, or because it is no longer permitted.
+   * Commits a batch after the pending writes. It is durable when it returns `true`. Returns `false` if nothing was
+   * written, because something that it was computed from has changed, or because it is no longer permitted.
    */
   readonly commit: (request: CommitRequest, admission: Admission) => Effect.Effect<boolean, CommitError | Closed>
   /**
-   * Commits a batch in a transaction of its own, before the writes that are pending. `prepare` runs when no other commit
-   * runs; it gives `undefined` where there is nothing to commit. Once begun it cannot be interrupted.
+   * Commits a batch in a separate transaction, before the pending writes. `prepare` runs while no other commit
+   * runs. It returns `undefined` if there is nothing to commit. Once begun, it cannot be interrupted.
    */
   readonly commitAlone: (
     prepare: Effect.Effect<CommitRequest | undefined, EngineFailure>
   ) => Effect.Effect<boolean, CommitError>
-  /** Commits the pending writes: they are durable when it returns. */
+  /** Commits the pending writes. They are durable when it returns. */
   readonly flush: Effect.Effect<void, CommitError | Closed>
-  /** Commits the pending writes, and leaves an error for the next write. */
+  /** Commits the pending writes. If the commit fails, the next write fails with its error. */
   readonly flushQuietly: Effect.Effect<void>
+  /** The checks of pending writes. Collections add theirs when they are opened. */
   readonly checks: PendingChecks
 
-  /** Subscribes to what is committed, until the scope closes. */
+  /** Subscribes to committed changes, until the scope closes. */
   readonly subscribe: (options: SubscriptionOptions) => Effect.Effect<Subscription, never, Scope.Scope>
 
+  /** Reads the statistics of the backend. */
   readonly stats: Effect.Effect<BackendStats, EngineFailure>
-  /** Writes a consistent copy of what is committed to a path where there is nothing yet. */
+  /** Writes a consistent copy of the committed records to a path at which no file exists. */
   readonly backup: (path: string, options: { readonly compact: boolean }) => Effect.Effect<void, EngineFailure>
 
   /**
-   * Makes the last commit and ends all subscriptions. `beforeClosing` runs after the last read, when no other can begin.
+   * Makes the last commit, and ends all subscriptions. `beforeClosing` runs after the last read has ended. No read
+   * begins after that.
    */
   readonly close: (beforeClosing: Effect.Effect<void>) => Effect.Effect<void, CommitError>
 }

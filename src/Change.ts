@@ -1,5 +1,5 @@
 /**
- * What changed in a store, told after the commit.
+ * Describes what a committed transaction has changed in a store.
  *
  * @since 0.1.0
  */
@@ -7,16 +7,16 @@ import type * as Effect from "effect/Effect"
 import type { Key } from "./Key.ts"
 
 /**
- * One change of a committed transaction.
+ * Describes one change of a committed transaction.
  *
  * **Details**
  *
- * - `Put`: a value was kept under the key. It is decoded when `value` runs, and is the
- *   one of this transaction, whatever was written since.
- * - `Delete`: a key was deleted, or was to be deleted and had no value
- * - `Clear`: everything was deleted; what the same transaction put comes after it
+ * - `Put`: a value was stored under the key. `value` decodes the value that this transaction has stored, even if
+ *   a later one has replaced it.
+ * - `Delete`: the key was deleted. It may have had no value before.
+ * - `Clear`: all records were deleted. Values that the same transaction has stored follow as `Put`.
  *
- * `transactionId` is the same for all changes of a transaction, and higher for later ones.
+ * All changes of a transaction have the same `transactionId`. Later transactions have higher ones.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +32,7 @@ export type Change<K, V, E = never, R = never> =
   | { readonly _tag: "Clear"; readonly transactionId: number }
 
 /**
- * Which changes are wanted, and how many may wait for a subscriber.
+ * Selects changes, and limits how many can wait for a subscriber.
  *
  * @category options
  * @since 0.1.0
@@ -41,8 +41,8 @@ export interface ChangesOptions {
   /** Only changes of keys that begin with these bytes, and `Clear`. */
   readonly prefix?: Key
   /**
-   * How many changes may wait, those of the last transaction not counted; beyond that
-   * the subscriber fails with `ChangesMissed`. Default: 100,000.
+   * How many changes can wait for the subscriber. If a transaction would exceed this number and other changes already
+   * wait, the subscriber gets those and then fails with `ChangesMissed`. Default: 100,000.
    */
   readonly capacity?: number | undefined
 }

@@ -1,16 +1,15 @@
 /**
- * What a storage engine must do: the only door of a store to the disk.
+ * Defines what a store needs from a storage engine in its process.
  *
- * The store above it knows keys as byte strings and values as bytes; it buffers,
- * encodes, locks and retries. The engine below it keeps sorted records in a file,
- * reads them at once and commits batches of writes as one. LMDB is the engine
- * that `Store.layer` brings along; tests put one here that fails on demand.
+ * The store encodes keys and values, buffers writes, and retries. The engine keeps sorted records in a file,
+ * reads them synchronously, and commits a batch of writes in one transaction. `Store.layer` uses LMDB as its engine.
+ * Tests use engines that fail on demand.
  *
  * **Details**
  *
- * Reads end at once and give an `Exit`, so that the store can answer a read in one step, and
+ * Reads are synchronous and return an `Exit`, so that the store can answer a read without a suspension, and
  * so that LMDB's write transaction can check what a batch was computed from. An `Exit` is an `Effect`:
- * a reader of an engine is a `Reader` of a `Backend` too. Everything that waits for the disk is an effect.
+ * a reader of an engine is also a `Reader` of a `Backend`. Every operation that waits for the disk is an effect.
  *
  * @since 0.1.0
  */
@@ -25,8 +24,7 @@ import type { ByteString } from "./Key.ts"
 import type { EngineFailure, OpenFailed } from "./StoreError.ts"
 
 /**
- * One write of a batch, to a named database: a value to keep under a key, or `null`
- * to delete it.
+ * Describes one write to a named database: a value to store under a key, or `null` to delete the key.
  *
  * @category models
  * @since 0.1.0
@@ -34,48 +32,48 @@ import type { EngineFailure, OpenFailed } from "./StoreError.ts"
 export type Write = readonly [database: string, key: ByteString, value: Uint8Array | null]
 
 /**
- * What an engine needs to open an environment.
+ * Configures how an engine opens an environment.
  *
  * @category options
  * @since 0.1.0
  */
 export interface EngineOptions {
-  /** The folder, or the file when `subdirectory` is `false`. */
+  /** The folder, or the file if `subdirectory` is `false`. */
   readonly path: string
-  /** Whether `path` is a folder that holds the files. */
+  /** Whether `path` is a folder that contains the files. */
   readonly subdirectory: boolean
-  /** Whether writes are refused and nothing is created. */
+  /** Whether the environment only reads. No file and no database is created. */
   readonly readOnly: boolean
-  /** Whether other processes may have the file open for writing too. */
+  /** Whether other processes may also have the file open for writing. */
   readonly shared: boolean
   /** Whether the file is locked against other processes. */
   readonly lock: boolean
-  /** How long to wait for another process that has the file open. */
+  /** How long to wait for another process that has the file open, before opening fails. */
   readonly lockTimeout: Duration.Duration
   /** Whether the file may be opened in a worker thread. */
   readonly allowWorkerThread: boolean
-  /** The size of the map in bytes: the file stays within it until `resize`. */
+  /** The initial size of the map, in bytes. The file cannot be longer until `resize`. */
   readonly mapSize: number
   /**
-   * The limit of the file in bytes, where it has one. The map of a file that is longer
-   * than `mapSize` is made larger within it; a file that is longer than the limit itself
-   * gets a few pages more, without which nothing could be deleted.
+   * The limit of the file size, in bytes. If the file is longer than `mapSize`, its map is made larger, up to this
+   * limit. If the file is longer than the limit itself, the map has a few pages more than the file, because
+   * deletions need free pages.
    */
   readonly maxMapSize: number | undefined
-  /** Whether a commit is on disk when it returns. */
+  /** `"sync"`: a commit is on disk when it returns. `"noSync"`: the operating system writes it later. */
   readonly durability: "sync" | "noSync"
-  /** The permissions of files that are created, less the mask of the process. */
+  /** The permissions of new files. The `umask` of the process is applied. */
   readonly fileMode: number
   /** Whether values are compressed. */
   readonly compression: boolean
-  /** Whether all pages of the file are checked before it is used; `undefined`: when it is small. */
+  /** Whether all pages of the file are checked before it is used. `undefined`: only if the file is small. */
   readonly verify: boolean | undefined
-  /** The key, 32 bytes, that encrypts the file. */
+  /** The key that encrypts the file: 32 bytes. */
   readonly encryptionKey: Redacted.Redacted | undefined
 }
 
 /**
- * The figures of an open environment, as of the last commit.
+ * Describes the size of an open environment after the last commit.
  *
  * @category models
  * @since 0.1.0
@@ -83,23 +81,23 @@ export interface EngineOptions {
 export interface EngineStats {
   /** The size of the map, in bytes. */
   readonly mapSize: number
-  /** The bytes of all pages that hold live data or structure. */
+  /** The size of all pages in use, in bytes. */
   readonly usedBytes: number
   /** The length of the file, in bytes. */
   readonly fileBytes: number
   /** The size of a page, in bytes. */
   readonly pageSize: number
-  /** The most slots for read transactions that were in use at a time, in all processes. */
+  /** The highest number of slots for read transactions in use at the same time, in all processes. */
   readonly readers: number
 }
 
 /**
- * A batch does not fit into the map: nothing was written.
+ * Reports that a batch does not fit into the map. Nothing was written.
  *
  * **Details**
  *
- * Whoever gets it calls `resize` before the next commit, also to keep the size:
- * until then the engine refuses to commit, because it cannot see the limit.
+ * The caller must call `resize` before the next commit, even with the same size. Until then the engine refuses to
+ * commit, because LMDB may have enlarged its map and would not keep the limit.
  *
  * @category errors
  * @since 0.1.0
@@ -108,37 +106,34 @@ export class EngineFull extends Data.TaggedError("EngineFull")<{
   /** The size of the map that was too small, in bytes. */
   readonly mapSize: number
   /**
-   * A size, in bytes, that the batch is known to need at least; equal to
-   * `mapSize` when only the limit has to be set anew.
+   * The size, in bytes, that the batch needs at least. If it is equal to `mapSize`, a `resize` to the same size is
+   * enough.
    */
   readonly needed: number
 }> {}
 
 /**
- * What one transaction writes.
+ * Describes what one transaction writes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Batch {
-  /** The databases whose records are all deleted before the writes are made. */
+  /** The databases that are cleared before the writes. */
   readonly clear: ReadonlyArray<string>
-  /** The writes, one of a key at the most. */
+  /** The writes: at most one for each key. */
   readonly writes: Iterable<Write>
-  /** Called at the moment from which on the batch is read, and not when it fails. */
+  /** Called when reads begin to see the batch. Not called if the transaction fails. */
   readonly onWritten?: () => void
 }
 
 /**
- * Decides inside of a transaction what it writes, from what it finds; `undefined`
- * gives the transaction up.
+ * Decides inside a write transaction what it writes. `undefined` aborts the transaction.
  *
  * **Details**
  *
- * `transactionId` is the number that `commit` gives for the transaction.
- *
- * It is synchronous, and run again when a transaction is tried again: only the last
- * run counts.
+ * `present` reads the state before the transaction. `transactionId` is the number of the transaction, which `commit`
+ * returns. A plan is synchronous. It runs again if the transaction is tried again: only its last run counts.
  *
  * @category models
  * @since 0.1.0
@@ -146,7 +141,7 @@ export interface Batch {
 export type Plan = (present: Reader, transactionId: number) => Exit.Exit<Batch | undefined, EngineFailure>
 
 /**
- * One end of a range of keys.
+ * Describes one end of a range of keys.
  *
  * @category models
  * @since 0.1.0
@@ -158,7 +153,7 @@ export interface Bound {
 }
 
 /**
- * A range of keys in the order of their bytes; an end that is `undefined` is open.
+ * Describes a range of keys in the order of their bytes. An end that is `undefined` has no bound.
  *
  * @category models
  * @since 0.1.0
@@ -169,48 +164,48 @@ export interface KeyRange {
 }
 
 /**
- * What is read of a range at a time.
+ * Describes which part of a range one call reads.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RangeRequest extends KeyRange {
-  /** Whether the range is read from its end. */
+  /** Whether the range is read from its last key to its first. */
   readonly reverse: boolean
-  /** Whether values are read; without, their bytes are empty. */
+  /** Whether values are read. If not, the bytes of the values are empty. */
   readonly values: boolean
-  /** How many records are read at the most. */
+  /** The maximum number of records. */
   readonly maxRecords: number
-  /** Reading stops behind the record with which the values have this many bytes. */
+  /** Reading stops after the record whose value brings the total size of the values to this many bytes. */
   readonly maxBytes: number
 }
 
 /**
- * A part of a range.
+ * Contains the records of a part of a range.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RangePart {
   readonly records: ReadonlyArray<readonly [key: ByteString, value: Uint8Array]>
-  /** What is left of the range behind these records, `undefined` where nothing is. */
+  /** The range after these records that is still to be read; `undefined` at its end. */
   readonly rest: KeyRange | undefined
 }
 
 /**
- * Reads records at once. A database that does not exist is empty.
+ * Reads records synchronously. A database that does not exist is read as an empty one.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Reader {
   /**
-   * Reads a value and decodes it; gives `undefined` where there is none.
+   * Reads a value and decodes it. Returns `undefined` if the key has none.
    *
    * **Gotchas**
    *
-   * The bytes are valid only while `decode` runs: the engine reads into the same memory again. Of this
-   * memory only the first `length` bytes belong to the value.
+   * The bytes are valid only while `decode` runs, because the engine reuses their memory for the next read. Only the
+   * first `length` bytes of their `ArrayBuffer` belong to the value.
    */
   readonly get: <A>(
     database: string,
@@ -218,98 +213,97 @@ export interface Reader {
     decode: (bytes: Uint8Array) => A
   ) => Exit.Exit<A | undefined, EngineFailure>
 
-  /** Reads values and decodes them, in the order of their keys in the list; `undefined` where there is none. */
+  /** Reads values and decodes them, in the order of the list. A key without a value gives `undefined`. */
   readonly getMany: <A>(
     database: string,
     keys: ReadonlyArray<ByteString>,
     decode: (bytes: Uint8Array, at: number) => A
   ) => Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure>
 
-  /** Says whether there is a value under the key. */
+  /** Tells whether a key has a value. */
   readonly has: (database: string, key: ByteString) => Exit.Exit<boolean, EngineFailure>
 
   /** Reads a part of a range. */
   readonly read: (database: string, request: RangeRequest) => Exit.Exit<RangePart, EngineFailure>
 
-  /** Says how many records there are. */
+  /** Counts the records of a database. */
   readonly count: (database: string) => Exit.Exit<number, EngineFailure>
 }
 
 /**
- * The records as they were at one moment, whatever is written meanwhile.
+ * Reads the records of one moment. Later writes do not change what it reads.
  *
  * **Gotchas**
  *
- * The pages of a snapshot are not used again while it is open: release it soon.
+ * While a snapshot is open, the engine cannot reuse its pages, and the file grows: release it soon.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Snapshot extends Reader {
-  /** Gives the snapshot up; nothing may be read from it any more. */
+  /** Releases the snapshot. It must not be read after that. */
   readonly release: () => void
 }
 
 /**
- * An open file with its records, which it reads as they are at present; while a commit
- * runs, as they were before it.
+ * Reads and writes the records of an open file. Reads see the state after the last commit. While a commit runs, they see
+ * the state before it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Environment extends Reader {
-  /** The longest key, in bytes. */
+  /** The maximum length of a key, in bytes. */
   readonly maxKeyBytes: number
 
-  /** The longest value, in bytes. */
+  /** The maximum length of a value, in bytes. */
   readonly maxValueBytes: number
 
-  /** The names of the databases that there are. */
+  /** Lists the names of all databases. */
   readonly databases: () => ReadonlyArray<string>
 
-  /** Opens a database if there is one of that name. Does not wait for other processes. */
+  /** Opens a database if it exists. Does not wait for other processes. */
   readonly openDatabase: (name: string) => Exit.Exit<void, EngineFailure>
 
   /**
-   * Opens databases, and creates those that do not exist, all or none, if the file can be written to.
-   * Waits for a process that writes, but only when there is something to create.
+   * Opens databases. Creates those that do not exist, all of them or none, unless the environment only reads.
+   * Waits for other processes that write, but only if a database has to be created.
    *
    * **Gotchas**
    *
-   * Not to be run while a commit runs.
+   * It must not run at the same time as a commit.
    */
   readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
-  /** Opens a snapshot of the present records. */
+  /** Opens a snapshot of the present state. */
   readonly snapshot: () => Exit.Exit<Snapshot, EngineFailure>
 
   /**
-   * Makes one transaction, all or nothing; it is on disk when the effect returns
-   * (`durability: "sync"`). Gives the number of the transaction, by which they
-   * follow one another, or `undefined` when its plan gave it up.
+   * Commits one transaction: all of its writes or none. With `durability: "sync"`, it is on disk when the effect returns.
    *
    * **Details**
    *
-   * Not to be run twice at a time. Once begun it cannot be interrupted. An empty
-   * batch makes a transaction too.
+   * Returns the number of the transaction, or `undefined` if its plan has aborted it. Later transactions have higher
+   * numbers, without gaps. An empty batch commits a transaction too. Only one commit may run at a time. Once begun, it
+   * cannot be interrupted. Fails with `EngineFull` if the batch does not fit into the map, and with `EngineFailure` for
+   * every other reason.
    */
   readonly commit: (plan: Plan) => Effect.Effect<number | undefined, EngineFull | EngineFailure>
 
   /**
-   * Sets the size of the map, and with it the limit that `commit` keeps. A map is
-   * never smaller than its file.
+   * Sets the size of the map, which is the limit that `commit` keeps. A map is never smaller than its file.
    *
    * **Details**
    *
-   * The engine holds back some pages of the map for deletions, since a full file
-   * needs a few free pages to delete anything; `useReserve` gives them free.
+   * Deletions from a full file need a few free pages. The engine reserves some pages of the map for them.
+   * With `useReserve`, the next commits may use these pages.
    *
-   * While a snapshot is open the limit is kept by an estimate of what a batch needs,
-   * which is more than it will take.
+   * While a snapshot is open, the engine cannot see the exact limit. It then estimates how many pages a batch needs,
+   * and never too few.
    *
    * **Gotchas**
    *
-   * Nothing else may be called while it runs, but to read or release a snapshot.
+   * While it runs, no other method may be called. Open snapshots may be read and released.
    */
   readonly resize: (
     mapSize: number,
@@ -317,23 +311,23 @@ export interface Environment extends Reader {
   ) => Effect.Effect<void, EngineFailure>
 
   /**
-   * Whether `resize` would let the limit be seen exactly again: it was resized while
-   * snapshots were open, and they are gone.
+   * Tells whether a `resize` to the same size would make the exact limit visible again, because the snapshots that were
+   * open during the last `resize` have been released.
    */
   readonly mustResize: () => boolean
 
-  /** The figures of the environment. */
+  /** Reads the statistics of the environment. */
   readonly stats: () => Exit.Exit<EngineStats, EngineFailure>
 
   /**
-   * Writes a consistent copy to a path where there is none yet, while the
-   * environment is in use. Once begun it cannot be interrupted.
+   * Writes a consistent copy of the committed records to a path at which no file exists, while the environment is in
+   * use. Once begun, it cannot be interrupted.
    */
   readonly backup: (path: string, options: { readonly compact: boolean }) => Effect.Effect<void, EngineFailure>
 }
 
 /**
- * A storage engine: it opens environments. The scope closes what was opened.
+ * Opens environments. They are closed at the end of their scope.
  *
  * @category services
  * @since 0.1.0
@@ -341,6 +335,6 @@ export interface Environment extends Reader {
 export class Engine extends Context.Service<Engine, {
   /** The name of the file inside the folder of a store. */
   readonly fileName: string
-  /** Opens or creates the environment at a path. Waits for other processes; the wait can be interrupted. */
+  /** Opens or creates the environment at a path. Waits for other processes up to `lockTimeout`. It can be interrupted. */
   readonly open: (options: EngineOptions) => Effect.Effect<Environment, OpenFailed, Scope.Scope>
 }>()("effect-lmdb/Engine") {}

@@ -1,5 +1,5 @@
 /**
- * The ranges of keys that a store reads, counts and deletes: keys between two bounds, or with a prefix.
+ * Selects ranges of keys to read, count or delete: keys between two bounds, or with a prefix.
  *
  * @since 0.1.0
  */
@@ -52,12 +52,15 @@ export interface Range {
 }
 
 /**
- * A range of keys, and how a stream reads it.
+ * Selects a range of keys, and how a stream reads it.
  *
  * @category models
  * @since 0.1.0
  */
 export interface StreamRange extends Range {
-  /** Whether the stream reads all of the range from a snapshot that it takes when it starts. Default: `true`. */
+  /**
+   * Whether the stream reads the whole range from a snapshot that it takes when it starts. With `false`, it reads each
+   * part from the present state. Default: `true`.
+   */
   readonly snapshot?: boolean | undefined
 }

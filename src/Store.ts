@@ -1,24 +1,23 @@
 /**
- * A durable, buffered object store.
+ * Opens durable, buffered object stores.
  *
- * A `Store` keeps JavaScript values on disk the way a program keeps them in a
- * `Map`. Writes are visible at once and are grouped into few transactions; the
- * file grows by itself up to a limit; everything that can go wrong is a typed
+ * A `Store` keeps JavaScript values on disk as a `Map` keeps them in memory. Writes are visible at once.
+ * A commit writes many of them in one transaction. The file grows up to a limit, and every failure is a typed
  * error.
  *
  * **Details**
  *
- * - `put`, `delete` and `update` are buffered: visible to every fiber when they
- *   return, on disk after the next commit. A commit begins when `batchSize` keys
- *   or `batchBytes` are pending, when `flushInterval` has passed, or on `flush`.
- * - `putMany`, `deleteMany`, `clear` and `flush` are on disk when they return.
- * - A commit that fails loses nothing: its writes stay pending and readable, and
- *   the next commit takes them along. Its error reaches whoever waits for it, or
- *   else the next `put`, `update`, `flush` or `close`.
- * - The scope of the store closes it and commits what is pending. When that fails, the
- *   scope fails with a defect that names the keys that are lost (`closeFailure`).
- * - All who open the same path in one process hold the same store; it closes with its
- *   last holder. Options that decide about the file must then be the same.
+ * - `put`, `delete` and `update` are buffered: visible to all fibers when they return, durable after the
+ *   next commit. A commit starts when `batchSize` keys or `batchBytes` are pending, when a write has been pending for
+ *   `flushInterval`, or on `flush`.
+ * - `putMany`, `deleteMany`, `deleteRange`, `clear`, `flush` and `withTransaction` are durable when they return.
+ * - A commit that fails loses nothing: its writes stay pending and readable, and the next commit writes them.
+ *   The fibers that wait for the commit receive its error. If no fiber waits, the next `put`, `update`, `flush` or
+ *   `close` does.
+ * - At the end of its scope, a store commits the pending writes and closes. If that commit fails, the
+ *   scope fails with a defect that names the lost keys (option `closeFailure`).
+ * - If a process opens the same path more than once, each open returns a handle on the same store. The store closes with
+ *   its last handle. Options that concern the file must be the same for all handles.
  *
  * **Example** (Keeping a counter)
  *
@@ -65,20 +64,20 @@ import { type EngineFailure, isStoreError, type MapFull, OpenFailed, type StoreE
 import type { BackendStoreOptions, StoreOptions } from "./StoreOptions.ts"
 import type { StoreService } from "./StoreService.ts"
 
-/** Whether a close logs its error. What is neither left out nor `false`, from JavaScript, rather fails than hides it. */
+/** Whether a close is not strict. A wrong value of `strict`, from JavaScript, makes it strict, so that no error is hidden. */
 const isLenient = (options: unknown): boolean =>
   options === undefined ||
   (Predicate.isObject(options) && Object.keys(options).every((name) => name === "strict") &&
     (options["strict"] === undefined || options["strict"] === false))
 
-/** Makes the service of a hold. */
-const serviceOf = (hold: StoreRegistry.Hold): StoreService => {
-  const access = StoreAccess.make(hold)
+/** Makes the service of a handle. */
+const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
+  const access = StoreAccess.make(handle)
   const transactions = TransactionMethods.make(access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
-    return isLenient(closeOptions) ? StoreRegistry.close(hold) : hold.release(true)
+    return isLenient(closeOptions) ? StoreRegistry.close(handle) : handle.release(true)
   }
   return {
     ...ReadMethods.make(access),
@@ -91,24 +90,24 @@ const serviceOf = (hold: StoreRegistry.Hold): StoreService => {
 }
 
 const makeWithEngine = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Engine | Scope.Scope> =>
-  Effect.map(Effect.flatMap(resolve(options), StoreRegistry.hold), serviceOf)
+  Effect.map(Effect.flatMap(resolve(options), StoreRegistry.open), serviceOf)
 
 const makeWithBackend = <E, R>(
   backend: Effect.Effect<Backend, E, R>,
   options: BackendStoreOptions
 ): Effect.Effect<StoreService, E | OpenFailed, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.map(
-    Effect.flatMap(resolveForBackend(options), (resolved) => StoreRegistry.holdOn(resolved, backend)),
+    Effect.flatMap(resolveForBackend(options), (resolved) => StoreRegistry.openOn(resolved, backend)),
     serviceOf
   )
 
 const make = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>
   Effect.provide(makeWithEngine(options), LmdbEngine.layer)
 
-/** Whether an error is not of the infrastructure. */
+/** Whether an error is not an infrastructure error. */
 const isOther = <E>(error: E): error is Exclude<E, StoreError> => !isStoreError(error)
 
-/** Tells an error of the infrastructure from all others, which stay in the channel. */
+/** Separates infrastructure errors from all other errors, which stay in the error channel. */
 const storeErrorOf = <E>(error: E): Result.Result<E, Exclude<E, StoreError>> =>
   isOther(error) ? Result.fail(error) : Result.succeed(error)
 
@@ -119,27 +118,27 @@ const orDieStream = <A, E, R>(self: Stream.Stream<A, E, R>) =>
   Stream.catchFilter(self, storeErrorOf<E>, (error) => Stream.die(error))
 
 /**
- * The service of a durable, buffered object store.
+ * Gives access to a durable, buffered object store.
  *
  * @category services
  * @since 0.1.0
  */
 export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/Store") {
-  /** Opens a store until the scope closes. Fails with `OpenFailed`, whose `reason` says why. */
+  /** Opens a store until the scope closes. Fails with `OpenFailed`; its `reason` tells the cause. */
   static readonly make: (options: StoreOptions) => Effect.Effect<StoreService, OpenFailed, Scope.Scope> = make
 
-  /** The same on the engine of the context, in place of LMDB. */
+  /** Opens a store until the scope closes, on the engine of the context in place of LMDB. */
   static readonly makeWithEngine: (
     options: StoreOptions
   ) => Effect.Effect<StoreService, OpenFailed, Engine | Scope.Scope> = makeWithEngine
 
   /**
-   * The same on a backend, in place of LMDB. The effect makes the backend in the scope of the store, which closes it.
-   * A backend belongs to one store: to share the store, share its layer.
+   * Opens a store until the scope closes, on a backend in place of LMDB. The effect makes the backend in the scope of the
+   * store, which closes it. A backend belongs to one store. To share the store, share its layer.
    */
   static readonly makeWithBackend = makeWithBackend
 
-  /** Provides a store. */
+  /** Provides a store. Building the layer fails with `OpenFailed` if the store cannot be opened. */
   static readonly layer = (options: StoreOptions): Layer.Layer<Store, OpenFailed> => Layer.effect(Store, make(options))
 
   /** Provides a store on the engine of the context, in place of LMDB. */
@@ -154,8 +153,9 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
     Layer.effect(Store, makeWithBackend(backend, options))
 
   /**
-   * Provides a store with options from configuration. A value that is there and empty is not taken
-   * for one that is missing: an empty encryption key must not open a store without encryption.
+   * Provides a store with options from configuration. Building the layer also fails with `ConfigError` if a value is not
+   * valid. An empty value is not treated as a missing one: an empty encryption key must not open a store without
+   * encryption.
    */
   static readonly layerConfig = (
     options: Config.Wrap<StoreOptions>
@@ -169,20 +169,20 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
       )
     )
 
-  /** Provides a store in a temporary folder that is removed with its scope, for tests. */
+  /** Provides a store for tests, in a temporary folder that is removed at the end of the scope. */
   static readonly layerTemp = (options?: Omit<StoreOptions, "path" | "subdirectory">): Layer.Layer<Store, OpenFailed> =>
     Layer.effect(Store, Effect.flatMap(temporaryFolder, (path) => make({ ...options, path })))
 
   /**
-   * Turns errors of the infrastructure (`StoreError`) into defects, and leaves the application's errors:
-   * `KeyNotFound`, `KeyExists`, `UniqueViolation`, `TransactionConflict`, and all that are not of the store.
+   * Turns infrastructure errors (`StoreError`) into defects. The other errors stay: `KeyNotFound`, `KeyExists`,
+   * `UniqueViolation`, `TransactionConflict`, and all errors that are not errors of a store.
    *
    * **Details**
    *
-   * It is a step of `pipe` and of `Effect.fn`. One at the border of a service is enough: the methods of
-   * the service then have only errors that a caller acts on. The defect is the error itself, with its fields.
+   * It can be a step of `pipe` and of `Effect.fn`. Use it once, at the boundary of a service: the methods of
+   * the service then fail only with errors that a caller can handle. The defect is the error itself, with its fields.
    *
-   * **Example** (A service without errors of the infrastructure)
+   * **Example** (A service without infrastructure errors)
    *
    * ```ts
    * import { Effect } from "effect"
@@ -203,7 +203,7 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
    */
   static readonly orDie: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, Exclude<E, StoreError>, R> = orDie
 
-  /** Does for a stream what `orDie` does for an effect. */
+  /** Turns the infrastructure errors of a stream into defects, as `orDie` does for an effect. */
   static readonly orDieStream: <A, E, R>(
     self: Stream.Stream<A, E, R>
   ) => Stream.Stream<A, Exclude<E, StoreError>, R> = orDieStream

@@ -1,31 +1,31 @@
 /**
- * The process that has a store open, as the errors of other processes name it.
+ * Describes the process that has a store open, for the errors of other processes.
  *
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
 
 /**
- * A process that has a store open.
+ * Describes a process that has a store open.
  *
  * @category models
  * @since 0.2.0
  */
 export const StoreHolder = Schema.Struct({
-  /** Its process id, in its own PID namespace. */
+  /** The process id, in the PID namespace of the process. */
   processId: Schema.Int,
-  /** The name of its host, or of its container. */
+  /** The name of the host or the container of the process. */
   host: Schema.String,
-  /** When it opened the store. */
+  /** When the process opened the store. */
   since: Schema.DateTimeUtc,
-  /** Whether it lets other processes write, with the option `shared`. */
+  /** Whether it opened the store with the option `shared`, so that other processes can write. */
   shared: Schema.Boolean,
-  /** Whether it only reads. */
+  /** Whether it opened the store with the option `readOnly`. */
   readOnly: Schema.Boolean
 })
 
 /**
- * A process that has a store open, as a type.
+ * Describes a process that has a store open, as a type.
  *
  * @category models
  * @since 0.2.0

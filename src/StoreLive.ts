@@ -1,5 +1,5 @@
 /**
- * A store configured by the environment.
+ * Provides a store that environment variables configure.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import type { OpenFailed } from "./StoreError.ts"
 /** A number in text, without a unit. */
 const plainNumber = /^\d+(\.\d+)?$/
 
-/** Text in which a number may stand without a unit, as the options take numbers. */
+/** Adds a unit to a text that is only a number. */
 const inUnit = (unit: string) =>
   SchemaTransformation.transform({
     decode: (text: string) => plainNumber.test(text.trim()) ? `${text.trim()} ${unit}` : text.trim(),
@@ -39,8 +39,8 @@ const interval = (name: string) => Config.schema(Interval, name)
 const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: string) => Config.Literals(all, name)
 
 /**
- * Provides a store whose options are read from configuration, by default from the
- * environment variables of the process.
+ * Provides a store with options from configuration: by default, from the environment variables of the
+ * process.
  *
  * **Details**
  *
@@ -69,8 +69,8 @@ const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: st
  * | `STORE_VERIFY` | `verify` |
  * | `STORE_ENCRYPTION_KEY` | `encryptionKey` |
  *
- * A variable that is there must have a value: an empty or a blank one is a `ConfigError` that
- * names it.
+ * Building the layer fails with `OpenFailed` if the store cannot be opened, and with `ConfigError` if a variable has a
+ * value that is not valid. An empty or blank variable is such an error too.
  *
  * @category layers
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * The options of a store, and what they mean when they are not given.
+ * Lists the options of a store and their defaults.
  *
  * @since 0.1.0
  */
@@ -10,141 +10,143 @@ import type * as Schedule from "effect/Schedule"
 import type { Key } from "./Key.ts"
 
 /**
- * What a store is opened with. Only `path` is required.
+ * Configures a store. Only `path` is required.
  *
  * **Details**
  *
- * Sizes take what `ByteSize` takes (`"64 MiB"`, a number of bytes), times what
- * `Duration` takes (`"1 second"`, a number of milliseconds). An option that makes
- * no sense is an `OpenFailed` with the reason `BadOption` and the option's name.
+ * Sizes are inputs of `ByteSize` (`"64 MiB"`, a number of bytes), durations are inputs of
+ * `Duration` (`"1 second"`, a number of milliseconds). If an option is not valid, opening fails with `OpenFailed`,
+ * with the reason `BadOption` and the name of the option.
  *
  * @category options
  * @since 0.1.0
  */
 export interface StoreOptions {
   /**
-   * The folder of the store, or its file when `subdirectory` is `false`. Missing folders are made.
-   * New files and folders are for their owner only.
+   * The folder of the store, or its file if `subdirectory` is `false`. Missing folders are created.
+   * Only their owner can read new files and folders (see `fileMode`).
    */
   readonly path: string
   /** Whether `path` is a folder. Default: `true`. */
   readonly subdirectory?: boolean | undefined
   /**
-   * Whether writes are refused; no database is created then. A reader has to write to the lock file, unless the mode
-   * of the database lets nobody write to it (`chmod a-w`). Default: `false`.
+   * Whether writes fail with `ReadOnly`. The store must exist. A reader needs write access to the lock file, unless
+   * the mode of the database file allows no user to write to it (`chmod a-w`). Default: `false`.
    */
   readonly readOnly?: boolean | undefined
   /**
-   * Whether several processes, or threads, may have the store open for writing at the same time. Every one
-   * of them must set it. `insert`, `update`, `deleteOrFail` and the writes of a collection with a unique index
-   * are then checked inside of the commit and return after it, so that they are exact across processes.
-   * Without it, one process writes at a time. Processes that only read are let in with and without it.
-   * Default: `false`.
+   * Whether several processes or threads may have the store open for writing at the same time. All of them
+   * must set this option. `insert`, `update`, `deleteOrFail` and the writes of a collection with a unique index
+   * are then decided inside the commit and durable when they return, so they are atomic across processes.
+   * Without the option, only one process can have the store open for writing. Processes that only read can open it in
+   * both cases. Default: `false`.
    */
   readonly shared?: boolean | undefined
   /**
-   * How long to wait for another process that has the store open, before the opening fails with `AlreadyOpen`.
-   * An infinite duration waits until that process ends. Default: 3 seconds.
+   * How long to wait for another process that has the store open. After this time, opening fails with the reason
+   * `AlreadyOpen`. With an infinite duration, it waits until that process closes the store or ends. Default: 3 seconds.
    */
   readonly lockTimeout?: Duration.Input | undefined
   /**
-   * Whether the store is locked against other processes. With `false` the program itself must see to it that
-   * no two processes write, that all processes are of one PID namespace, and that no process opens the store while
-   * another one creates it. Otherwise the data may be damaged, or the event loop may stop. It is for platforms
-   * and file systems without locks, where opening fails with `LockUnavailable`. Default: `true`.
+   * Whether the store is locked against other processes. With `false`, the program itself must ensure that
+   * only one process writes at a time, that all processes are in one PID namespace, and that no process opens the store
+   * while another one creates it. Otherwise the data can be damaged, or the event loop can block for ever. Use `false`
+   * only on platforms and file systems without locks, where opening fails with the reason `LockUnavailable`.
+   * Default: `true`.
    */
   readonly lock?: boolean | undefined
   /**
-   * Whether the store may be opened in a worker thread. When a thread ends with `worker.terminate()` while LMDB
-   * works for it, the whole process aborts or hangs. Set it only where threads close their stores before they end.
+   * Whether the store may be opened in a worker thread. If `worker.terminate()` ends a thread while LMDB
+   * works for it, the whole process aborts or hangs. Set this only if threads close their stores before they end.
    * Several threads also need `shared`. Default: `false`.
    */
   readonly allowWorkerThread?: boolean | undefined
-  /** How many pending writes, counted by distinct keys, start a commit. Default: 1000. */
+  /** The number of distinct keys with pending writes that starts a commit. Default: 1000. */
   readonly batchSize?: number | undefined
-  /** How many bytes of pending writes, encoded, start a commit. Default: 4 MiB. */
+  /** The size of the pending writes, keys and encoded values, that starts a commit. Default: 4 MiB. */
   readonly batchBytes?: ByteSize.Input | undefined
-  /** No write stays pending for longer; an infinite duration turns this off. Default: 1 second. */
+  /** The longest time that a write stays pending before a commit starts. `Infinity` means no limit. Default: 1 second. */
   readonly flushInterval?: Duration.Input | undefined
   /**
-   * Whether a read that the pending writes do not answer commits them first.
+   * Whether a read commits the pending writes first, unless they already contain its answer.
    *
-   * Reads see pending writes in any case. A commit that fails does not fail the
-   * read: its error reaches the next `put`, `flush` or `close`. `size`, `count` and streams
-   * are reads; `stats`, `changes` and the `verify` of a collection only observe, and commit
-   * nothing. Default: `false`.
+   * Reads see pending writes with and without this option. A failed commit does not fail the
+   * read: the next `put`, `flush` or `close` fails with its error. `size`, `count` and streams
+   * commit too. `stats`, `changes` and the `verify` of a collection never do. Default: `false`.
    */
   readonly autoFlushOnRead?: boolean | undefined
-  /** The encoding of string keys; `"binary"` refuses strings. Default: `"utf8"`. */
+  /** The encoding of string keys. With `"binary"`, keys must be bytes. Default: `"utf8"`. */
   readonly keyEncoding?: "utf8" | "utf16le" | "latin1" | "ascii" | "binary" | undefined
-  /** What happens to a character of a key that the encoding cannot express. Default: `"strict"`, an error. */
+  /**
+   * What happens to a character of a key that the encoding cannot express: `"strict"` fails with `KeyEncoding`,
+   * `"replace"` writes a replacement character, `"ignore"` leaves it out. Default: `"strict"`.
+   */
   readonly keyErrors?: "strict" | "replace" | "ignore" | undefined
-  /** The normal form that string keys are brought into. Default: none. */
+  /** The Unicode normal form to which string keys are converted. Default: no conversion. */
   readonly keyNormalization?: "NFC" | "NFD" | "NFKC" | "NFKD" | undefined
-  /** Shows a key in error messages in place of the built-in rule. */
+  /** Formats a key for error messages. Default: text in quotation marks, other bytes in
+   * hexadecimal. */
   readonly formatKey?: ((key: Key) => string) | undefined
-  /** The initial size of the map, at least 256 KiB. Default: 64 MiB, or `maxMapSize` where that is less. */
+  /** The initial size of the memory map, at least 256 KiB. Default: 64 MiB, or `maxMapSize` if that is less. */
   readonly mapSize?: ByteSize.Input | undefined
   /**
-   * The hard limit of the file. A file of an earlier, higher limit that ends within some 32 KiB of
-   * this one may have no page left to delete with. Default: none.
+   * The limit of the file size. If the file was written under a higher limit and its length is within about 32 KiB of
+   * this one, no page may be left that a deletion needs. Default: no limit.
    */
   readonly maxMapSize?: ByteSize.Input | undefined
   /**
-   * The schedule by which a batch is tried again after the map grew for it.
-   * Default: at once, at most ten times, each time at least twice the size. Schedules cannot be
-   * compared: where a process opens a path twice, that of the first counts until the store closes.
+   * The schedule by which a commit is tried again after the map has grown for it. Each growth at least doubles the map.
+   * Default: without a delay, at most ten times. Schedules cannot be compared: if a process opens a path twice, the
+   * schedule of the first handle is used until the store closes.
    */
   readonly resize?: Schedule.Schedule<unknown> | undefined
   /**
-   * The schedule by which a transaction runs again after a conflict. Default: at once,
+   * The schedule by which a transaction runs again after a conflict. Default: without a delay,
    * at most a hundred times.
    */
   readonly transactionRetry?: Schedule.Schedule<unknown> | undefined
   /**
-   * `"sync"`: a commit is on disk when it returns. `"noSync"`: the operating
-   * system decides when; a crash of the machine may then damage the file.
-   * Default: `"sync"`.
+   * When a commit is durable. `"sync"`: it is on disk when it returns. `"noSync"`: the operating
+   * system writes it later, and a crash of the machine can damage the file. Default: `"sync"`.
    */
   readonly durability?: "sync" | "noSync" | undefined
   /**
-   * What happens when the store closes and its last commit fails, so that pending writes are lost.
+   * What happens if the last commit of a store fails when it closes, so that pending writes are lost.
    * `"die"`: the scope fails with a defect, the `MapFull` or `EngineFailure` whose `lost` names the
-   * keys, and a program that `NodeRuntime.runMain` runs exits with code 1. `"log"`: the error is
-   * logged and the scope closes as if nothing had happened. Default: `"die"`.
+   * keys. A program that `NodeRuntime.runMain` runs then exits with code 1. `"log"`: the error is
+   * logged, and the scope succeeds. Default: `"die"`.
    */
   readonly closeFailure?: "die" | "log" | undefined
   /**
-   * The permissions of files that are created, as for `chmod`, less the mask of the process;
-   * they must let their owner read and write. Folders can be entered by whoever may read the
-   * files. What is there keeps its permissions. Default: `0o600`, for the owner only.
+   * The permissions of new files, as for `chmod`. The `umask` of the process is applied.
+   * Their owner must be able to read and write them. New folders can be entered by every user who can read the
+   * files. Existing files keep their permissions. Default: `0o600`, for the owner only.
    */
   readonly fileMode?: number | undefined
   /**
-   * Whether values of about 1000 bytes and more are compressed (LZ4). Values that were compressed can be
-   * read without this option too. Default: `false`.
+   * Whether values of about 1000 bytes or more are compressed (LZ4) when they are written. Compressed values can be
+   * read with and without this option. Default: `false`.
    */
   readonly compression?: boolean | undefined
   /**
-   * Whether each value that is written gets a checksum (CRC-32, five bytes), so that a bit
-   * that flips on the disk is a `ValueDecoding` and not another value. Values that have one
-   * are checked whenever they are read, also without this option. Default: `false`.
+   * Whether each written value gets a checksum (CRC-32, five bytes). If a bit of it changes on the disk, a read then
+   * fails with `ValueDecoding` and does not return a wrong value. A value that has a checksum
+   * is checked with and without this option. Default: `false`.
    */
   readonly checksums?: boolean | undefined
   /**
-   * Whether every page of the file is checked when it is opened; damage is then an `OpenFailed`.
-   * The engine trusts its pages, and a damaged one may end the process otherwise. What is checked
-   * in any case are the header, the list of free pages and the roots. It takes about a second or
-   * two for each gigabyte, three times that for an encrypted file. Default: only files of at most
-   * 64 MiB, so that no opening takes long.
+   * Whether every page of the file is checked when it is opened. Opening then fails with `OpenFailed` if a page is
+   * damaged. LMDB does not check pages, and a damaged page can end the process. The header, the list of
+   * free pages and the root pages are always checked. The full check takes one or two seconds for each gigabyte, and
+   * three times as long for an encrypted file. Default: `true` for files of at most 64 MiB.
    */
   readonly verify?: boolean | undefined
-  /** Encrypts the file (ChaCha8); 32 bytes of UTF-8. Default: none. */
+  /** The key that encrypts the file (ChaCha8): 32 bytes of UTF-8. Default: no encryption. */
   readonly encryptionKey?: Redacted.Redacted | undefined
 }
 
 /**
- * What a store on any backend is opened with. The other options of a store are those of LMDB's files.
+ * Configures a store on any backend. The other options of `StoreOptions` concern the files of LMDB.
  *
  * @category options
  * @since 0.1.0
@@ -164,6 +166,6 @@ export interface BackendStoreOptions extends
     | "checksums"
   >
 {
-  /** What errors, logs and metrics call the store, where those of a store on LMDB have its path. */
+  /** The name of the store in errors, logs and metrics. It is used in place of the path of a store on LMDB. */
   readonly name: string
 }

@@ -1,5 +1,5 @@
 /**
- * The methods of a store, and its figures.
+ * Defines the methods of a store, and its statistics.
  *
  * @since 0.1.0
  */
@@ -26,72 +26,93 @@ import type {
 } from "./StoreError.ts"
 
 /**
- * The figures of a store.
+ * Describes the size and the state of a store.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Stats {
-  /** How many keys have a value, pending writes included. */
+  /** The number of keys with a value, pending writes included. */
   readonly entries: number
-  /** How many distinct keys have a pending write. */
+  /** The number of distinct keys with a pending write. */
   readonly pending: number
-  /** The encoded size of the pending writes, in bytes. */
+  /** The size of the pending writes, keys and encoded values, in bytes. */
   readonly pendingBytes: number
-  /** The size of the map, in bytes: the file stays within it until the map grows. */
+  /** The size of the memory map, in bytes. The file cannot be longer until the map grows. */
   readonly mapSize: number
-  /** The limit of the map, in bytes. */
+  /** The option `maxMapSize`, in bytes. */
   readonly maxMapSize: Option.Option<number>
-  /** The bytes of all pages in use as of the last commit; the rest of the file is free for reuse. */
+  /** The size of all pages in use after the last commit, in bytes. The other pages of the file are free. */
   readonly usedBytes: number
   /** The length of the file, in bytes. */
   readonly fileBytes: number
   /** The size of a page, in bytes. */
   readonly pageSize: number
-  /** The most slots for readers that were in use at a time, in all processes. */
+  /** The highest number of LMDB reader slots that were in use at the same time, in all processes. */
   readonly readers: number
-  /** How many snapshots streams hold open in this process. */
+  /** The number of snapshots that streams and transactions of this process have open. */
   readonly snapshots: number
 }
 
 /**
- * The methods of a store.
+ * Reads and writes the records of a store.
+ *
+ * **Details**
+ *
+ * Each method fails with the errors in its type:
+ *
+ * - `KeyEncoding`: the key, range or list of keys is not valid.
+ * - `ValueEncoding`: the value cannot be encoded. Nothing was stored.
+ * - `ValueDecoding`: the stored bytes of a value are damaged.
+ * - `ReadOnly`: a write to a store that was opened with `readOnly`.
+ * - `Closed`: the store is closed, or the transaction that the fiber is in has ended.
+ * - `MapFull`: a commit does not fit into `maxMapSize`, or `resize` allows no more growth.
+ * - `EngineFailure`: LMDB or the file system has failed.
+ *
+ * A buffered write can fail with the `MapFull` or `EngineFailure` of an earlier commit, if no other call has received
+ * that error. Nothing of the failed write is stored then. The writes of the failed commit stay pending.
+ *
+ * Inside `withTransaction`, all writes are visible only to the transaction until it is committed.
  *
  * @category models
  * @since 0.1.0
  */
 export interface StoreService {
-  /** What the collections on the store are made of. */
+  /** The internal part of the store, for collections. */
   readonly [StoreInternals.TypeId]: StoreInternals.StoreInternals
 
   /**
-   * Keeps a value under a key; visible at once, on disk after the next commit.
+   * Stores a value under a key. Buffered: visible to all fibers when it returns, durable after the next commit.
    *
    * **Details**
    *
-   * The value is encoded at once: what the caller changes later is not stored.
-   * Waits only while two batches are pending, or while a transaction that writes to the
-   * same key is being committed. A put that fails has stored nothing;
-   * `MapFull` and `EngineFailure` come from the commit of earlier writes.
+   * The value is encoded at once. What the caller changes in it later is not stored.
+   * The call waits only while one batch is being committed and the next is full, or while a batch or transaction that
+   * writes the same key is being committed. A put that fails has stored nothing. `MapFull` and `EngineFailure` are
+   * errors of an earlier commit.
    */
   readonly put: (
     key: Key,
     value: unknown
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** Reads a value, a fresh copy each time; `none` where there is none. */
+  /** Reads a value. Returns a new copy each time, and `none` if the key has no value. */
   readonly get: (
     key: Key
   ) => Effect.Effect<Option.Option<unknown>, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
 
-  /** Reads a value, or fails with `KeyNotFound`. */
+  /** Reads a value. Fails with `KeyNotFound` if the key has no value. */
   readonly getOrFail: (
     key: Key
   ) => Effect.Effect<unknown, KeyEncoding | KeyNotFound<Key> | ValueDecoding<Key> | Closed | EngineFailure>
 
   /**
-   * Says whether there is a value. `flush` overrides `autoFlushOnRead`: whether
-   * pending writes are committed first when they do not answer the question.
+   * Tells whether a key has a value.
+   *
+   * **Details**
+   *
+   * `flush` overrides the option `autoFlushOnRead`: with `true`, pending writes are committed first, unless the key has
+   * a pending write. A failed commit does not fail the read.
    */
   readonly has: (
     key: Key,
@@ -99,39 +120,41 @@ export interface StoreService {
   ) => Effect.Effect<boolean, KeyEncoding | Closed | EngineFailure>
 
   /**
-   * Deletes a value, buffered as a put is; deleting what is not there is fine.
+   * Deletes a value, if there is one. Buffered: visible to all fibers when it returns, durable after the next commit.
    *
    * **Details**
    *
-   * A deletion is taken even when nothing fits into the file any more. It never
-   * gives the error of a commit; that stays for the next put.
+   * A deletion is accepted even if the file is full. It never fails with the error of an earlier commit. The next
+   * `put` does.
    */
   readonly delete: (key: Key) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
 
   /**
-   * Deletes a value, or fails with `KeyNotFound`. Buffered as a put is.
+   * Deletes a value. Fails with `KeyNotFound` if the key has no value. Buffered like a put.
    *
    * **Details**
    *
-   * With the option `shared` it is decided inside of the commit, and on disk when it returns: of several
-   * processes that delete one key at the same time, one succeeds. `MapFull` is given in that case only.
+   * With the option `shared`, the commit decides whether the key has a value, and the deletion is durable when the call
+   * returns. If several processes delete one key at the same time, one of them succeeds. Only then can it fail with
+   * `MapFull`.
    */
   readonly deleteOrFail: (
     key: Key
   ) => Effect.Effect<void, KeyEncoding | KeyNotFound<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
-   * Reads a value, computes the next and keeps it, as one step to all other fibers;
-   * `none` deletes. Gives the next value. Buffered as a put is.
+   * Replaces a value by the result of a function of it, and returns the new value. `none` deletes. Buffered like a put.
    *
    * **Details**
    *
-   * With the option `shared` it is one step to all other processes too, visible and on disk when it returns.
+   * No other fiber of this process writes the key between the read and the write. With the option `shared`, no other
+   * process does either, and the update is durable when the call returns.
    *
    * **Gotchas**
    *
-   * `f` may be called again: when the update had to wait for room in the buffer, or when another process or
-   * fiber has written the value meanwhile. With `shared` it is then called while no other process can commit.
+   * `f` can be called more than once: if the update waits for room in the buffer, or another fiber or
+   * process writes the value before the update is complete. With `shared`, other processes cannot commit while it runs
+   * again. Only the last result counts.
    */
   readonly update: (
     key: Key,
@@ -142,21 +165,24 @@ export interface StoreService {
   >
 
   /**
-   * Keeps many values in one transaction: all of them or none, on disk when it
-   * returns. The last of equal keys wins.
+   * Stores many values in one transaction: all of them or none. Visible and durable when it returns.
    *
    * **Details**
    *
-   * Pending writes are committed with it, or before it. A `put` of one of its keys
-   * waits while it is being committed, and comes after it.
+   * If a key occurs more than once, its last value is stored. Pending writes are committed with the values or
+   * before them. A `put` to one of the keys waits until the commit ends, and is applied after it.
    */
   readonly putMany: (
     entries: Entries
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
-   * Reads many values, all from the same state of the store. With `decodeKeys` the
-   * result has the keys as strings in the encoding of the store.
+   * Reads many values, all from the same state of the store. Returns the values that were found, and the keys that have
+   * none.
+   *
+   * **Details**
+   *
+   * With `decodeKeys`, the keys in the result are strings, decoded by the option `keyEncoding`.
    */
   readonly getMany: {
     (
@@ -170,21 +196,19 @@ export interface StoreService {
   }
 
   /**
-   * The keys of a range, in the order of their bytes, as strings in the encoding of
-   * the store or, with `decodeKeys: false`, as bytes.
+   * Streams the keys of a range in the order of their bytes: strings, decoded by the option `keyEncoding`, or bytes with
+   * `decodeKeys: false`.
    *
    * **Details**
    *
-   * The stream is one snapshot of the store from the moment it starts, pending
-   * writes included, whatever is written while it runs, and takes no more memory for
-   * a longer range. It gives the snapshot up when it ends, fails or is interrupted.
-   * Closing the store ends it with `Closed`.
+   * The stream takes a snapshot when it starts, pending writes included, and gives the keys of that snapshot. Later
+   * writes do not change what it gives. It reads in parts, so a longer range takes no more memory. It
+   * releases the snapshot when it ends, fails or is interrupted. When the store closes, the stream fails with `Closed`.
    *
    * **Gotchas**
    *
-   * While a stream is open, pages that are freed cannot be used again and the file
-   * grows. For a slow reader `snapshot: false` reads each part of the range as it is
-   * then: keys still come in order, each at most once.
+   * While a snapshot is open, LMDB cannot reuse the pages that commits free, so the file grows. A slow consumer can
+   * use `snapshot: false`. Each part is then read from the present state: keys are still in order, each at most once.
    */
   readonly keys: {
     (
@@ -195,12 +219,12 @@ export interface StoreService {
     ): Stream.Stream<string, KeyEncoding | Closed | EngineFailure>
   }
 
-  /** The values of a range, in the order of their keys; a stream like that of `keys`. */
+  /** Streams the values of a range in the order of their keys. Reads from a snapshot as `keys` does. */
   readonly values: (
     range?: StreamRange
   ) => Stream.Stream<unknown, KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
 
-  /** The keys and values of a range; a stream like that of `keys`. */
+  /** Streams the keys and values of a range in the order of the keys. Reads from a snapshot as `keys` does. */
   readonly entries: {
     (
       range: StreamRange & { readonly decodeKeys: false }
@@ -210,40 +234,47 @@ export interface StoreService {
     ): Stream.Stream<readonly [string, unknown], KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
   }
 
-  /** How many keys of a range have a value, pending writes included. */
+  /** Counts the keys of a range that have a value, pending writes included. Default: all keys. */
   readonly count: (range?: Range) => Effect.Effect<number, KeyEncoding | Closed | EngineFailure>
 
   /**
-   * Deletes what a range holds when it is called, in one transaction: all of it or
-   * nothing, on disk when it returns. Gives the number of keys, which it has in memory
-   * at a time.
+   * Deletes the keys of a range in one transaction: all of them or none. Durable when it returns. Returns their number.
+   *
+   * **Details**
+   *
+   * It deletes the keys that the range has when the call begins, and keeps them all in memory.
    */
   readonly deleteRange: (
     range: Range
   ) => Effect.Effect<number, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** Deletes many values in one transaction: all of them or none, on disk when it returns. */
+  /** Deletes many values in one transaction: all of them or none. Durable when it returns. */
   readonly deleteMany: (
     keys: ListOf<Key>
   ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** How many keys have a value, pending writes included. */
+  /** Counts the keys that have a value, pending writes included. */
   readonly size: Effect.Effect<number, Closed | EngineFailure>
 
-  /** Deletes everything in one transaction, pending writes too; on disk when it returns. */
+  /**
+   * Deletes all records of the store, pending writes included, in one transaction. Collections stay. Durable when it
+   * returns.
+   */
   readonly clear: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** Commits what is pending: when it returns, all that was written before is on disk. */
+  /** Commits the pending writes. When it returns, all earlier writes are durable. */
   readonly flush: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** The figures of the store. Commits nothing, whatever `autoFlushOnRead` says. */
+  /** Reads the statistics of the store. It never commits pending writes first, not even with `autoFlushOnRead`. */
   readonly stats: Effect.Effect<Stats, Closed | EngineFailure>
 
   /**
-   * Commits what is pending and copies the store to a path where there is none,
-   * while it is in use. `compact` leaves free pages out, which the engine cannot do
-   * with an encrypted store: that is an `EngineFailure`. The copy is laid out as the
-   * store is: a folder, or a file with `subdirectory: false`.
+   * Commits the pending writes and copies the store to another path, while it is in use.
+   *
+   * **Details**
+   *
+   * There must be no store at the path. The copy is a folder, or a file if the store has `subdirectory: false`. With
+   * `compact`, the copy has no free pages. LMDB cannot compact an encrypted store: that is an `EngineFailure`.
    */
   readonly backup: (
     path: string,
@@ -251,46 +282,47 @@ export interface StoreService {
   ) => Effect.Effect<void, Closed | MapFull | EngineFailure>
 
   /**
-   * Runs an effect as a transaction: all of its writes are made or none, as if nobody
-   * else had read or written meanwhile. On disk when it returns.
+   * Runs an effect as a transaction: all of its writes are committed or none, and it is isolated from all other
+   * reads and writes. Durable when it returns.
    *
    * **Details**
    *
-   * It takes one argument, so that it is a step of `pipe` and of `Effect.fn`:
+   * It takes one argument, so that it can be a step of `pipe` and of `Effect.fn`:
    * `Effect.fn("move")(function*() { ... }, store.withTransaction)`.
    *
-   * Every call on this store and its collections inside of the effect, and in fibers
-   * that it forks, reads one snapshot and what the transaction has written. Nobody else
-   * sees that before it is committed, and nobody waits for it. A failure, a defect and
-   * an interruption undo all of it.
+   * Every call on this store and its collections inside the effect, and in fibers that the effect
+   * forks, reads one snapshot and the writes of the transaction. No other fiber sees these writes before the commit,
+   * and no other fiber waits for the transaction. A failure, a defect or an interruption discards all of the writes.
    *
-   * It is committed if everything that it has read would be read the same, whoever has
-   * written: other fibers, other threads or other processes. Else the effect runs again,
-   * by the schedule `transactionRetry` of the store, and in the end fails with `TransactionConflict`. Who only reads is never in conflict, and never
-   * waits for a writer.
+   * At the end, the commit checks that everything the transaction has read is unchanged. If another fiber, thread or
+   * process has changed some of it, the transaction conflicts and the effect runs again, by the schedule
+   * `transactionRetry` of the store. When the schedule ends, the call fails with `TransactionConflict`. A
+   * transaction that only reads never conflicts and never waits for a writer.
    *
-   * Inside of another transaction on the same store it is a part of that one: its failure
-   * undoes what it has written, and no more. Where fibers beside it changed what it has read,
-   * it runs again, also when it failed: it may have failed because it saw two states.
+   * Inside another transaction on the same store, the call is a nested transaction: its failure discards its own
+   * writes only. If sibling fibers change what it has read, it runs again, even if it has failed: it may
+   * have failed because it read two states.
+   *
+   * `MapFull` and `EngineFailure` are errors of its commit. It fails with `Closed` if the store or the outer transaction
+   * has ended.
    *
    * **Gotchas**
    *
-   * The effect may run more than once: what it does besides calls on the store is not
-   * undone. All that it writes is kept in memory until the end. `flush` and `backup` inside
-   * of it are those of the store and see nothing of the transaction. A fiber that outlives
-   * the transaction it was forked in gets `Closed`.
+   * The effect can run more than once. Whatever it does besides calls on the store is not undone. All writes are kept in
+   * memory until the commit. `flush` and `backup` inside the effect concern the store, without the writes of the
+   * transaction. A fiber that uses the store after the transaction in which it was forked has ended fails with `Closed`.
    */
   readonly withTransaction: <A, E, R>(
     effect: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
 
   /**
-   * Runs an effect as `withTransaction` does, with a schedule of its own for the runs after a conflict.
+   * Runs an effect as `withTransaction` does. After a conflict, it runs again by the given schedule.
    *
    * **Details**
    *
-   * The schedule comes first, so that what it gives is a step of `pipe` and of `Effect.fn`, as `withTransaction`
-   * is. `Schedule.recurs(0)` does not run the effect again: the first conflict is a `TransactionConflict`.
+   * The schedule is the first argument, so that the returned function can be a step of `pipe` and of `Effect.fn`, like
+   * `withTransaction`. With `Schedule.recurs(0)`, the effect runs once: the first conflict is a `TransactionConflict`.
    *
    * **Example** (A step of Effect.fn)
    *
@@ -315,18 +347,18 @@ export interface StoreService {
   ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
 
   /**
-   * The changes that this process commits, in the order of the commits: one of each key
-   * of a transaction, from when the stream starts until the store closes.
+   * Streams the changes that this process commits, in the order of the commits, from when the stream starts until the
+   * store closes.
    *
    * **Details**
    *
-   * Keys are strings in the encoding of the store or, with `decodeKeys: false`, bytes. No
-   * writer waits for a subscriber: one for whom more than `capacity` changes wait gets
-   * those, and then `ChangesMissed`.
+   * A transaction gives one change for each key that it has written. Keys are strings, decoded by the option
+   * `keyEncoding`, or bytes with `decodeKeys: false`. A commit never waits for a subscriber. If more than `capacity`
+   * changes wait for a subscriber, it gets those and then fails with `ChangesMissed`.
    *
    * **Gotchas**
    *
-   * What other processes commit is not told.
+   * The stream does not have the changes of other processes.
    */
   readonly changes: {
     (
@@ -338,17 +370,17 @@ export interface StoreService {
   }
 
   /**
-   * Commits what is pending and closes the store for this holder; the scope does
-   * the same. Later calls do nothing.
+   * Commits the pending writes and closes this handle on the store. The end of the scope does the same. Later calls
+   * do nothing.
    *
    * **Details**
    *
-   * It closes in any case. When the last commit fails, pending writes are lost. `strict`
-   * then fails with an error whose `lost` names the keys. Without `strict` the same error
-   * is a defect, or is logged with `closeFailure: "log"`.
+   * The handle is closed even if the call fails. The store closes with its last handle. If the last commit fails then,
+   * the pending writes are lost. With `strict`, the call fails with an error whose `lost` names the keys. Without it,
+   * the same error is a defect, or is logged with `closeFailure: "log"`.
    *
-   * While the path has other holders nothing is lost: a commit that fails leaves its writes
-   * to them, and its error for their next `put`, `flush` or `close`; `strict` fails with it.
+   * While the store has other handles, a failed commit loses nothing: the writes stay pending. With `strict`, the call
+   * fails with the error. Without it, the next `put`, `flush` or `close` of another handle does.
    */
   readonly close: {
     (options: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>

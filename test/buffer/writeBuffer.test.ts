@@ -135,7 +135,7 @@ describe("the buffer", () => {
     assert.isFalse(buffer.accepts([write(a, bytes(5001))]))
   })
 
-  it("knows of a generation that it hands out to be committed that this was asked for", () => {
+  it("knows that the commit of a memtable that it gives out was requested", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
     assert.strictEqual(buffer.active.state._tag, "Active")
@@ -161,7 +161,7 @@ describe("the buffer", () => {
     assert.isFalse(buffer.accepts([write(c, bytes(1))]))
   })
 
-  it("accepts a deletion whatever is pending, but not beside a full generation that waits", () => {
+  it("accepts a deletion whatever is pending, but not beside a full memtable that waits", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
     assert.isTrue(buffer.accepts([write(b, null)]))
@@ -293,7 +293,7 @@ describe("while a commit runs", () => {
       yield* held.isWanted
       for (const key of ["b1", "b2", "b3"]) yield* store.put(key, 1)
       const waiting = yield* Effect.forEach(["c1", "c2"], (key) => start(store.put(key, 1)))
-      // A key that is pending in the filling generation does not make it larger
+      // A key that is pending in the active memtable does not make it larger
       yield* store.put("b1", 2)
       yield* turns(20)
       for (const fiber of waiting) assert.isUndefined(fiber.pollUnsafe())

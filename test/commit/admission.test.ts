@@ -223,7 +223,7 @@ describe("buffering", () => {
     (operations) =>
       Effect.gen(function*() {
         const store = yield* Store.make({ path: yield* temporaryFolder, batchSize: 2, flushInterval: "Infinity" })
-        // A busy event loop: whoever yields runs on after commits that end meanwhile
+        // A busy event loop: a fiber that yields continues after commits that end in between
         const busy = new Scheduler.MixedScheduler("async", (run) => {
           const timer = setTimeout(run, 2)
           return () => clearTimeout(timer)

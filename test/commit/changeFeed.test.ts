@@ -89,7 +89,7 @@ describe("a slow subscriber", () => {
 })
 
 describe("the stream of changes ends", () => {
-  it.effect("when the store closes, behind the changes of its last commit", () =>
+  it.effect("when the store closes, after the changes of its last commit", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())
@@ -108,7 +108,7 @@ describe("the stream of changes ends", () => {
       assert.strictEqual((yield* slow.rest).length, 4)
     }))
 
-  it.effect("when the holder closes that it was taken from, not when another does", () =>
+  it.effect("when the handle closes that it was taken from, not when another does", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })
@@ -152,12 +152,18 @@ describe("the stream of changes ends", () => {
       assert.deepStrictEqual(yield* Effect.forEach(yield* Fiber.join(taken), show), ["a=0", "a=1"])
     }))
 
-  it.effect("and whoever is gone is asked no more which changes are wanted", () =>
+  it.effect("and a subscriber that has ended is not asked again which changes it selects", () =>
     Effect.gen(function*() {
       const changes = ChangeFeed.make("path")
       let asked = 0
-      const subscribing = changes.subscribe({ database: "records", contains: () => ++asked > 0, capacity: 10 })
-      const publish = Effect.sync(() => changes.publish({ clear: [], writes: [["records", ByteString("a"), null]] }, 1))
+      const subscribing = ChangeFeed.subscribe(changes, {
+        database: "records",
+        contains: () => ++asked > 0,
+        capacity: 10
+      })
+      const publish = Effect.sync(() =>
+        ChangeFeed.publish(changes, { clear: [], writes: [["records", ByteString("a"), null]] }, 1)
+      )
       yield* Effect.scoped(Effect.andThen(subscribing, publish))
       assert.strictEqual(asked, 1)
       yield* publish

@@ -1,4 +1,4 @@
-/** What a commit that fails leaves behind, and who learns of it. */
+/** The state of a store after a failed commit, and which fibers receive its error. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -116,7 +116,7 @@ describe("after a failed commit", () => {
 })
 
 describe("the error of a failed commit", () => {
-  it.effect("reaches every flush that waited, and nobody else", () =>
+  it.effect("reaches every flush that waited, and no other call", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore()
@@ -133,7 +133,7 @@ describe("the error of a failed commit", () => {
       })
     ))
 
-  it.effect("reaches the next put exactly once when nobody waited, and is logged", () =>
+  it.effect("reaches the next put exactly once when no fiber waited, and is logged", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, path, store } = yield* faultyStore({ batchSize: 2 })

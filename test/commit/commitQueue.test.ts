@@ -74,7 +74,7 @@ describe("fibers that write and wait in the same turn", () => {
       assert.deepStrictEqual(commitsOf(faulty), [all])
     }))
 
-  it.effect("wait for nobody when they are as many as a batch", () =>
+  it.effect("do not wait for other fibers when they are as many as a batch", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 2, flushInterval: "Infinity" })
       yield* Effect.forEach(["a", "b", "c", "d"], (key) => Effect.andThen(store.put(key, 1), store.flush), {

@@ -60,7 +60,7 @@ const openShared = Effect.gen(function*() {
   const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].access.handle)
   const writes = IndexWrites.make(definition)
 
-  /** What a transaction of another process does: it goes by what is there. */
+  /** What a transaction of another process does: it computes its writes from the stored records. */
   const planOf = Effect.fnUntraced(function*([key, age, badge]: OtherWrite) {
     const bytes = yield* definition.key.encode(key)
     const record = age === undefined
@@ -194,7 +194,7 @@ describe("another process that commits a record before a pending write to it", (
       assert.deepStrictEqual(yield* people.verify, [])
     }))
 
-  it.effect("is no reason for a transaction to go by an entry that its record has not", () =>
+  it.effect("does not let a transaction use an entry that its record does not have", () =>
     Effect.gen(function*() {
       const { ages: people, othersNow, store } = yield* openShared
       yield* people.put(1, { age: 10 })

@@ -66,7 +66,7 @@ describe("a putMany beside pending writes", () => {
       })
     ))
 
-  it.effect("of which all are its own keys has nothing left to commit behind it", () =>
+  it.effect("of which all are its own keys has nothing left to commit after it", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       yield* faulty.fail("commit", full)
@@ -145,7 +145,7 @@ describe("a putMany beside pending writes", () => {
 })
 
 describe("what is put while a putMany is committed", () => {
-  it.effect("waits where it is to one of its keys, which nobody sees yet, and else does not", () =>
+  it.effect("waits if it is to one of its keys, which no reader sees yet, and otherwise does not", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.putMany({ a: 0, b: 0, c: 0 })
@@ -173,20 +173,20 @@ describe("what is put while a putMany is committed", () => {
     }))
 })
 
-describe("what is put behind a unit in the same turn", () => {
+describe("what is put after an atomic batch in the same turn", () => {
   it.effect.each(["putMany", "clear", "withTransaction"] as const)(
     "comes after it: %s",
     (which) =>
       Effect.gen(function*() {
         const { store } = yield* faultyStore()
-        const units = {
+        const batches = {
           putMany: store.putMany({ key: "unit" }),
           clear: store.clear,
           withTransaction: store.withTransaction(store.put("key", "unit"))
         }
-        const unit = yield* Effect.forkChild(units[which], { startImmediately: true })
+        const batch = yield* Effect.forkChild(batches[which], { startImmediately: true })
         yield* store.put("key", "later")
-        yield* Fiber.join(unit)
+        yield* Fiber.join(batch)
         yield* store.flush
         assert.strictEqual(yield* store.getOrFail("key"), "later")
       })
@@ -208,7 +208,7 @@ describe("a clear beside pending writes", () => {
   )
 })
 
-describe("units that wait for a commit", () => {
+describe("atomic batches that wait for a commit", () => {
   const value = new Uint8Array(100)
 
   /** How many bytes it has under a key of one character. */
@@ -238,7 +238,7 @@ describe("units that wait for a commit", () => {
       })
   )
 
-  it.effect("are committed each by itself, behind what was pending, where all do not fit together", () =>
+  it.effect("are committed one by one, after what was pending, if they do not fit together", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       const held = yield* faulty.holdCommit
@@ -294,7 +294,7 @@ describe("units that wait for a commit", () => {
       yield* store.put("more", 1)
     }))
 
-  it.effect("make no transaction where what they go by does not hold any more", () =>
+  it.effect("make no transaction if their precondition is no longer true", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const outside = yield* leaving
@@ -309,7 +309,7 @@ describe("units that wait for a commit", () => {
       assert.strictEqual(spy.transactions() - before, 1)
     }))
 
-  it.effect("fail where the engine cannot say whether it holds", () =>
+  it.effect("fail if the engine cannot validate the precondition", () =>
     Effect.gen(function*() {
       let fault: EngineFailure | undefined
       const { store } = yield* openWith({}, (environment) => ({

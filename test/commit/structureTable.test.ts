@@ -25,7 +25,7 @@ import { shapedRecord } from "../support/fixtures/shapes.ts"
 import { faultyStore, start, temporaryFolder, until, withStore } from "../support/harness.ts"
 import { openWith } from "../support/streaming.ts"
 
-/** Of so many records the first half is written before their structure is defined, and the other behind it. */
+/** The number of records. The first half is written before their structure is defined, the second half after it. */
 const many = 1000
 
 /** The first byte of a value with records of structures, and of one without. */
@@ -207,7 +207,7 @@ describe("records with fields in common", () => {
       }
     }))
 
-  it.effect("of a collection are written by structures too, also behind the entries of indexes", () =>
+  it.effect("of a collection are written by structures too, also after index entries", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const Item = Schema.Struct({ id: Schema.Int, name: Schema.String })
@@ -261,7 +261,7 @@ describe("records with fields in common", () => {
         }
         yield* store.flush
         assert.deepStrictEqual(yield* Fiber.join(writers), ["", "", ""])
-        // What other processes committed while a commit ran here is seen behind it.
+        // Commits that other processes made during a commit of this process are seen after it.
         yield* Effect.repeat(Effect.tap(reader.size, Effect.yieldNow), { until: (size) => size === 4 * each })
         const all = yield* Stream.runCollect(reader.entries())
         assert.strictEqual(all.length, 4 * each)
@@ -298,7 +298,7 @@ describe("putMany", () => {
       yield* withStore({ path }, (again) => assertAll(again, many))
     }))
 
-  it.effect("defines several, behind those that are defined, also where one comes up in its midst", () =>
+  it.effect("defines several, after those that are defined, also where another appears during the batch", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const mixed = new Map(indices(many).map((index) => [`mixed ${index}`, mixedValue(index)] as const))
@@ -399,7 +399,7 @@ describe("the definition of a structure", () => {
       }
     }))
 
-  it.effect("keeps nobody from writing when it fails, and nobody hears of it", () =>
+  it.effect("does not fail any write when it fails, and no fiber receives its error", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
       yield* faulty.fail("commit", faults.diskFull)

@@ -63,15 +63,15 @@ describe("deletions that make room", () => {
     buffer.write([[records, a, null]], true)
     buffer.write([[records, b, null]], true)
     buffer.write([[records, c, null]], false)
-    const generation = buffer.seal(0)
+    const memtable = buffer.seal(0)
     buffer.write([[records, b, Uint8Array.of(1)]], true)
     buffer.restore()
     assert.deepStrictEqual([...buffer.active.freeing], [qualifiedKey(records, a)])
     assert.deepStrictEqual(Array.from(buffer.active.writes, ([, key]) => key), [a, b, c])
-    assert.strictEqual(generation?.freeing.has(qualifiedKey(records, b)), true)
+    assert.strictEqual(memtable?.freeing.has(qualifiedKey(records, b)), true)
   })
 
-  it("and writes that are on disk already leave the generation that is being committed, with their bytes", () => {
+  it("and writes that are on disk already leave the memtable that is being committed, with their bytes", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([[records, a, Uint8Array.of(1, 2)]], false)
     buffer.write([[records, b, null]], true)
@@ -184,12 +184,12 @@ describe("deletions that belong together", () => {
   it("are apart from what of their group is on disk already", () => {
     const buffer = makeBuffer()
     buffer.write([...deleting("a", "b"), ...putting("c")], true)
-    const generation = buffer.seal(0)
-    assert(generation !== undefined)
-    assert.deepStrictEqual(Memtable.deletionsAhead(generation), [])
+    const memtable = buffer.seal(0)
+    assert(memtable !== undefined)
+    assert.deepStrictEqual(Memtable.deletionsAhead(memtable), [])
     buffer.applied({ clear: [], writes: [["records", ByteString("c"), null]] })
     buffer.applied({ clear: [], writes: [["records", ByteString("b"), null]] })
-    assert.deepStrictEqual(namesOf(Memtable.deletionsAhead(generation)), [["a"]])
+    assert.deepStrictEqual(namesOf(Memtable.deletionsAhead(memtable)), [["a"]])
   })
 
   it.effect.prop(
@@ -235,13 +235,13 @@ describe("deletions that belong together", () => {
     },
     ({ groups, onDisk, touched }) =>
       Effect.sync(() => {
-        const generation = Memtable.make()
-        for (const group of groups) Memtable.add(generation, putting(...new Set(group)), false)
-        for (const name of onDisk) generation.writes.remove("records", ByteString(name))
+        const memtable = Memtable.make()
+        for (const group of groups) Memtable.add(memtable, putting(...new Set(group)), false)
+        for (const name of onDisk) memtable.writes.remove("records", ByteString(name))
         const expected = joined(groups.map((group) => new Set(group)))
           .filter((group) => group.size > 1 && touched.some((name) => group.has(name)))
           .flatMap((group) => [...group].filter((name) => !onDisk.some((other) => other === name)))
-        const taken = Memtable.groupsOf(generation, fromWrites(deleting(...touched)))
+        const taken = Memtable.groupsOf(memtable, fromWrites(deleting(...touched)))
         assert.sameDeepMembers([...taken], putting(...expected))
       }),
     { arbitrary: { runs: 300, size: 10, seed: "taken along" } }

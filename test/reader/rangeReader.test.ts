@@ -29,8 +29,8 @@ const failure = new EngineFailure({ operation: "read", code: 5, detail: "Input/o
 
 const everything: KeyRange = { from: undefined, to: undefined }
 
-/** Where a range goes on behind a key. */
-const behind = ({ from, reverse, to }: RangeRequest, key: ByteString): KeyRange => {
+/** The rest of a range after a key. */
+const restAfter = ({ from, reverse, to }: RangeRequest, key: ByteString): KeyRange => {
   const bound = { key, inclusive: false }
   return reverse ? { from, to: bound } : { from: bound, to }
 }
@@ -46,10 +46,10 @@ const makeEngine = (records: ReadonlyMap<ByteString, Uint8Array>, partSizes: Rea
       .filter(([key]) => isIn(request, key))
       .toSorted(([a], [b]) => request.reverse ? byBytes(b, a) : byBytes(a, b))
       .map(([key, value]) => [key, request.values ? value : new Uint8Array(0)] as const)
-    // Like the engine: it does not look whether there is more behind the last one it was asked for
+    // Like the engine: it does not look whether there are records after the last requested one
     const given = wanted.slice(0, size)
     const last = given.at(-1)
-    const rest = last === undefined || wanted.length < size ? undefined : behind(request, last[0])
+    const rest = last === undefined || wanted.length < size ? undefined : restAfter(request, last[0])
     return Exit.succeed({ records: given, rest })
   }
   const valueIn = <A>(name: string, key: ByteString, decode: (value: Uint8Array) => A): A | undefined => {
@@ -278,7 +278,7 @@ const assertReads = (
 
 describe("a reader over writes", () => {
   it.effect.prop(
-    "over others reads all of them in their order, and none but its own behind a clear",
+    "over others reads all of them in their order, and none but its own after a clear",
     {
       stored: Arbitrary.array(keyArbitrary, { maxLength: 20 }),
       layers: Arbitrary.array(changesArbitrary, { minLength: 1, maxLength: 3 }),

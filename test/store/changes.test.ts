@@ -93,7 +93,7 @@ describe("changes", () => {
       assert.deepStrictEqual(yield* Effect.forEach(yield* late, show), ["after=1"])
     }))
 
-  it.effect("are told to every subscriber, each stream anew, also to those of another holder", () =>
+  it.effect("are given to every subscriber, each stream anew, also to those of another handle", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })

@@ -169,7 +169,7 @@ describe("close", () => {
     ))
 })
 
-describe("one of two holders that leaves", () => {
+describe("one of two handles that is closed", () => {
   const twoHolders = Effect.gen(function*() {
     const opened = yield* faultyStore({ flushInterval: "Infinity" })
     return { ...opened, first: opened.store, second: yield* opened.open }

@@ -1,4 +1,4 @@
-/** What becomes of writes that wait while their store closes: each is on disk, or was refused. */
+/** Writes that wait while their store closes: each is on disk, or was refused. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -64,7 +64,7 @@ it.live.each(callsThatCommit)(
 )
 
 describe("closing", () => {
-  it.effect("loses no update that was acknowledged behind the last resize", () =>
+  it.effect("loses no update that was acknowledged after the last resize", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open({ mapSize: "256 KiB" })
       yield* store.putMany({ counter: 0 })

@@ -1,4 +1,4 @@
-/** Several holders of one path, spellings of a path, and opening while another closes. */
+/** Several handles on one path, spellings of a path, and opening while another closes. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -37,7 +37,7 @@ const openScoped = Effect.fnUntraced(function*(options: StoreOptions) {
 })
 
 describe("the same path in one process", () => {
-  it.effect("is the same store when the options are equal: writes of one holder are seen by the other at once", () =>
+  it.effect("is the same store when the options are equal: writes of one handle are seen by the other at once", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const options = {
@@ -61,7 +61,7 @@ describe("the same path in one process", () => {
       assert.isFalse(yield* first.has("a"))
     }))
 
-  it.effect("is closed by its last holder only; each holder's own calls are Closed after its own close", () =>
+  it.effect("is closed with its last handle only; the calls of each handle are Closed after its own close", () =>
     Effect.gen(function*() {
       const { faulty, open, store: first } = yield* faultyStore()
       const second = yield* open
@@ -79,7 +79,7 @@ describe("the same path in one process", () => {
       assert.propertyVal(yield* Effect.flip(second.get("a")), "_tag", "Closed")
     }))
 
-  it.effect("the close of one of two holders fails with the error of its commit, and the other goes on", () =>
+  it.effect("the close of one of two handles fails with the error of its commit, and the other goes on", () =>
     Effect.gen(function*() {
       const { faulty, open, store: first } = yield* faultyStore()
       const second = yield* open
@@ -107,7 +107,7 @@ describe("the same path in one process", () => {
     [{ readOnly: true }, "readOnly: it is true here and false where"],
     [{ shared: true }, "shared: it is true here and false where"]
   ])(
-    "is refused as AlreadyOpen when an option of all holders differs: %o",
+    "is refused as AlreadyOpen when an option that all handles share differs: %o",
     ([different, message]) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -118,7 +118,7 @@ describe("the same path in one process", () => {
         assert.include(error.message, `option ${message} this process has the same store open`)
         yield* store.put("a", 1)
         yield* store.close({ strict: true })
-        // After the last holder has gone the other options are fine
+        // After the last handle was closed, other options are fine
         yield* withStore({ path, ...different }, (other) => other.get("a"))
       })
   )
@@ -152,7 +152,7 @@ describe("the same path in one process", () => {
       assert.strictEqual(yield* Effect.provide(found, layer()), 1)
     }))
 
-  it.effect("has for each holder the options that are its own", () =>
+  it.effect("has for each handle its own options", () =>
     Effect.gen(function*() {
       const { faulty, open, path, store: plain } = yield* faultyStore({ flushInterval: "Infinity" })
       const other = yield* Effect.provideService(
@@ -196,7 +196,7 @@ describe("the same path in one process", () => {
       yield* Effect.asVoid(open)
     }))
 
-  it.effect("has for each holder its own formatKey in the errors of collections", () =>
+  it.effect("has for each handle its own formatKey in the errors of collections", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const messageWith = (options: Partial<StoreOptions>) =>
@@ -347,7 +347,7 @@ describe("opening and closing", () => {
         yield* turns(steps)
         yield* Fiber.interrupt(opening)
       }
-      // Other options: nobody may hold it any more
+      // Other options: no handle may be open any more
       yield* withStore({ path, batchSize: 3 }, (store) => store.put("a", 1))
     }))
 

@@ -14,6 +14,7 @@ import { join } from "node:path"
 import * as process from "node:process"
 import { Collection, Store, type StoreOptions } from "../../src/index.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
+import * as OpenDefinitions from "../../src/internal/transaction/openDefinitions.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
 import { openUsers, user, userOf, watchedUsers } from "../support/fixtures/collections.ts"
 import { below, contentOf, increment } from "../support/fixtures/transactions.ts"
@@ -405,7 +406,8 @@ describe("a step of a shared store", () => {
       const fibers = yield* Effect.forEach(calls, (call) =>
         start(Effect.result(Effect.asVoid<unknown, unknown, never>(call))))
       yield* Deferred.await(committing)
-      store[StoreInternals.TypeId].access.handle.core.definitions.take("users", "another")
+      const { definitions } = store[StoreInternals.TypeId].access.handle.core
+      OpenDefinitions.take(definitions, "users", "another")
       yield* Deferred.succeed(goOn, undefined)
       for (const fiber of fibers) {
         assert.propertyVal(Result.getOrThrow(Result.flip(yield* Fiber.join(fiber))), "what", "Collection")

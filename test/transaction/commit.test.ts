@@ -151,7 +151,7 @@ describe("transactions that wait to be committed", () => {
       assert.strictEqual(yield* store.getOrFail("a"), 12)
     }))
 
-  it.effect("are looked at one after the other: whoever read what another of them writes runs again, the rest is made", () =>
+  it.effect("are validated one after the other: a transaction that read what another of them writes runs again, the others are committed", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       const { spy, store } = opened
@@ -353,7 +353,7 @@ describe("a store that closes", () => {
       assert.isTrue(made[0])
     }))
 
-  it.effect("for one holder ends that holder's transactions, not those of another", () =>
+  it.effect("of one handle ends the transactions of that handle, not those of another", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })
@@ -368,7 +368,7 @@ describe("a store that closes", () => {
       assert.deepStrictEqual(yield* contentOf(second), { second: 1 })
     }))
 
-  it.effect("several holders: transactions of one are in conflict with those of another", () =>
+  it.effect("several handles: transactions of one conflict with those of another", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })

@@ -67,7 +67,7 @@ const conflicts: ReadonlyArray<Case> = [
     remove("a")
   ),
   ...reading("the last keys", (store) => drain(store.keys({ reverse: true, limit: 2 })), put("z", 1), remove("m299")),
-  ...reading("keys behind others", (store) => drain(store.keys({ offset: 2, limit: 1 })), put("0", 1)),
+  ...reading("keys after others", (store) => drain(store.keys({ offset: 2, limit: 1 })), put("0", 1)),
   ...reading(
     "the first of a range",
     (store) => Stream.runHead(store.values({ gt: "c" })),
@@ -282,7 +282,7 @@ describe("what is pending of other fibers", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, a: 10, double: 20, other: 1 })
     }))
 
-  it.effect("and was put after it was read is a conflict; the next run goes by it", () =>
+  it.effect("and was put after it was read is a conflict; the next run reads it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const outside = yield* leaving
@@ -333,7 +333,7 @@ describe("what is pending of other fibers", () => {
       assert.strictEqual(yield* store.getOrFail("a"), "during")
     }))
 
-  it.effect("and is updated while the transaction is being committed goes by what that writes", () =>
+  it.effect("and is updated while the transaction is being committed is computed from what that writes", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")

@@ -184,7 +184,7 @@ interface Outcome {
 const fails = ({ end }: typeof Sibling.Type, seen: ReadonlyArray<unknown>): boolean =>
   end === "failIfDifferent" ? new Set(seen).size > 1 : end !== "succeed"
 
-/** What a sibling sees and leaves behind when it runs alone. */
+/** What a sibling sees, and what it has written, when it runs alone. */
 const modelOf = (sibling: typeof Sibling.Type, index: number, before: State): readonly [Outcome, State] => {
   const seen: Array<unknown> = []
   const state = new Map(Object.entries(before))

@@ -265,7 +265,7 @@ describe("transactions on two stores", () => {
       assert.deepStrictEqual([yield* contentOf(left), yield* contentOf(right)], [{ a: 1 }, { b: 1 }])
     }))
 
-  it.effect("of one path held twice are one: a transaction of one holder holds for calls of the other", () =>
+  it.effect("of one path opened twice are one: a transaction of one handle includes the calls of the other", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })

@@ -1,4 +1,4 @@
-/** The fibers that belong to a transaction, and what becomes of those who use it after its end. */
+/** The fibers that belong to a transaction, and the errors of those that use it after its end. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"

@@ -113,7 +113,7 @@ describe("several processes", () => {
       const goOn = yield* Deferred.make<void>()
       let isHeld = false
       const { store } = yield* openWith({ path, shared: true }, (environment) => ({
-        // Held back behind the commit: what was pending is on disk, and the store does not know yet
+        // Delayed after the commit: the pending writes are on disk, and the store does not know it yet
         commit: (plan) =>
           Effect.tap(
             environment.commit(plan),

@@ -9,7 +9,7 @@ import { contentOf, increment, leaving, numberOf, openSeeded, seed } from "../su
 import { start, temporaryFolder, turns, until } from "../support/harness.ts"
 
 describe("after a conflict", () => {
-  /** Runs a transaction that is in conflict so many times, and gives how often it ran. */
+  /** Runs a transaction that conflicts a number of times, and returns how often it ran. */
   const runs = Effect.fnUntraced(function*(
     store: StoreService,
     times: number,

@@ -19,6 +19,7 @@ import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import type { StoreHandle } from "../store/storeAccess.ts"
+import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Catalog from "./catalog.ts"
 import * as IndexKeys from "./indexKeys.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
@@ -264,7 +265,8 @@ type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>,
 export const refusalOf = (
   { name, signature }: Named,
   { definitions, options: { path } }: OpenStore
-): Closed | undefined => definitions.isCurrent(name, signature) ? undefined : new Closed({ path, what: "Collection" })
+): Closed | undefined =>
+  OpenDefinitions.isCurrent(definitions, name, signature) ? undefined : new Closed({ path, what: "Collection" })
 
 /** Runs an effect unless the collection was opened by another definition since. */
 export const ifCurrent = <A, E, R>(

@@ -8,6 +8,7 @@ import type { Closed, EngineFailure } from "../../StoreError.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
+import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import * as IndexRepair from "./indexRepair.ts"
@@ -110,9 +111,9 @@ const takeOver = Effect.fnUntraced(function*<R>(
   const { backend, definitions } = core
   const { guards } = backend.checks
   const signature = signatureWith(places)
-  if (definitions.isCurrent(name, signature)) return false
+  if (OpenDefinitions.isCurrent(definitions, name, signature)) return false
   const guard = guards.get(name)
-  const undo = definitions.take(name, signature)
+  const undo = OpenDefinitions.take(definitions, name, signature)
   if (guard === undefined) return false
   opening.undo = () => {
     undo()
@@ -122,7 +123,7 @@ const takeOver = Effect.fnUntraced(function*<R>(
   yield* backend.flushQuietly
   if (Array.from(backend.pendingWrites()).some(([written]) => written === database)) yield* backend.flush
   guards.delete(name)
-  definitions.take(name, signature)
+  OpenDefinitions.take(definitions, name, signature)
   return true
 })
 
@@ -313,8 +314,8 @@ const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, op
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)
   backend.checks.guards.set(wanted.name, {
     isAsOpened: Catalog.makeGuard({ ...wanted, indexes }, structures),
-    giveUp: () => definitions.giveUp(wanted.name),
-    isGivenUp: () => definitions.isGivenUp(wanted.name)
+    giveUp: () => OpenDefinitions.giveUp(definitions, wanted.name),
+    isGivenUp: () => OpenDefinitions.isGivenUp(definitions, wanted.name)
   })
   return indexes
 })

@@ -12,7 +12,7 @@ import type { EngineFailure } from "../../StoreError.ts"
 import { indexDatabase } from "../databases.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
 import { count } from "../quantity.ts"
-import type { Transaction } from "../transaction/transaction.ts"
+import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { ifCurrent } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
@@ -46,7 +46,7 @@ const placedIndexesOf = <R>({ indexes, wanted }: Maintained<R>): ReadonlyMap<str
 /** Whether a record has a key in an index by its value, whatever it says of its entries. */
 const hasKey = Effect.fnUntraced(function*<R>(
   { database, keysOf }: Maintained<R>,
-  { reader }: Transaction,
+  { reader }: Transaction.Transaction,
   index: PlacedIndex,
   indexKey: ByteString,
   key: ByteString
@@ -60,7 +60,7 @@ const hasKey = Effect.fnUntraced(function*<R>(
 /** Sees to it that an index has an entry of a record. Gives the record that has the key of a unique one, if that is another. */
 const repairEntry = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   index: PlacedIndex,
   indexKey: ByteString,
   key: ByteString
@@ -73,14 +73,14 @@ const repairEntry = Effect.fnUntraced(function*<R>(
     // A damaged entry may lead to no key at all.
     if (holder !== "" && (yield* hasKey(collection, transaction, index, indexKey, holder))) return holder
   }
-  transaction.write([[index.database, entry, CollectionRecord.entryValueOf(index, key)]])
+  Transaction.write(transaction, [[index.database, entry, CollectionRecord.entryValueOf(index, key)]])
   return undefined
 })
 
 /** Compares a record with its entries. */
 const repairRecord = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   indexes: ReadonlyMap<string, PlacedIndex>,
   key: ByteString,
   record: Uint8Array
@@ -97,7 +97,7 @@ const repairRecord = Effect.fnUntraced(function*<R>(
   // What an index still has of this record besides is found from there.
   if (!CollectionRecord.hasSameEntries(CollectionRecord.entriesOf(record), entries)) {
     const bytes = CollectionRecord.join(entries, CollectionRecord.valueOf(record))
-    transaction.write([[collection.database, key, bytes]])
+    Transaction.write(transaction, [[collection.database, key, bytes]])
   }
   return duplicates
 })
@@ -105,23 +105,25 @@ const repairRecord = Effect.fnUntraced(function*<R>(
 /** Deletes an entry that its record does not have. */
 const repairIndex = <R>(
   { database }: Maintained<R>,
-  { reader, write }: Transaction,
+  transaction: Transaction.Transaction,
   index: PlacedIndex,
   entry: RangePart["records"][number]
 ): Effect.Effect<void, EngineFailure> =>
   Effect.gen(function*() {
     const key = leadsTo(index, entry)
-    const entries = key === undefined ? undefined : yield* reader.get(database, key, CollectionRecord.entriesOf)
+    const entries = key === undefined
+      ? undefined
+      : yield* transaction.reader.get(database, key, CollectionRecord.entriesOf)
     const isBacked = key !== undefined && entries !== undefined &&
       entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
-    if (!isBacked) write([[index.database, entry[0], null]])
+    if (!isBacked) Transaction.write(transaction, [[index.database, entry[0], null]])
   })
 
 /** Goes through a database part by part, each in a transaction. */
 const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
   collection: Maintained<R>,
   database: string,
-  use: (transaction: Transaction, records: RangePart["records"]) => Effect.Effect<A, E, R2>,
+  use: (transaction: Transaction.Transaction, records: RangePart["records"]) => Effect.Effect<A, E, R2>,
   done: (result: A) => void
 ) {
   const { internals: { access: { handle: { core } } }, signatureWith, wanted: { indexes, name } } = collection

@@ -15,7 +15,7 @@ import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { indexDatabase, indexDatabases } from "../databases.ts"
 import { keyOf } from "../engineBytes.ts"
-import type { Transaction } from "../transaction/transaction.ts"
+import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import { entryKey } from "./indexWrites.ts"
@@ -136,7 +136,7 @@ export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): Rea
 /** Deletes the entries in indexes of a collection that are not in use. */
 const clearUnused = Effect.fnUntraced(function*<R>(
   { internals: { access }, wanted: { name } }: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   used: ReadonlyArray<Catalog.StoredIndex>
 ) {
   const databases = new Set(Catalog.databasesOf(name, used))
@@ -147,13 +147,13 @@ const clearUnused = Effect.fnUntraced(function*<R>(
 
 const writeDescriptor = <R>(
   { internals: { access: { handle: { core: { structures } } } }, wanted: { name } }: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor
-): void => transaction.write([Catalog.toWrite(name, descriptor, structures)])
+): void => Transaction.write(transaction, [Catalog.toWrite(name, descriptor, structures)])
 
 const store = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor
 ) {
   const { building, indexes } = descriptor
@@ -204,7 +204,7 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
 
 const migrate = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor
 ) {
   const { migratedTo, migratingTo: _, version, ...others } = descriptor
@@ -212,7 +212,11 @@ const migrate = Effect.fnUntraced(function*<R>(
   const migration = yield* migrationFrom(collection, version, version)
   const part = yield* readPart(transaction.reader, database, migratedTo)
   for (const [key, record] of part.records) {
-    transaction.write([[database, key, yield* migrateRecord(collection, descriptor, migration, key, record)]])
+    Transaction.write(transaction, [[
+      database,
+      key,
+      yield* migrateRecord(collection, descriptor, migration, key, record)
+    ]])
   }
   const to = readTo(part)
   // Of a version before the wanted one nothing is known but that migrations lead to it.
@@ -268,7 +272,7 @@ const keysToBuild = <R>(
 /** Enters a record into the indexes that are built; gives what of them another record has already. */
 const enter = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  { reader, write }: Transaction,
+  transaction: Transaction.Transaction,
   places: Places,
   key: ByteString,
   record: Uint8Array
@@ -283,16 +287,18 @@ const enter = Effect.fnUntraced(function*<R>(
     const place = building.get(indexName)
     if (index === undefined || place === undefined) continue
     const entryDatabase = indexDatabase(name, place)
-    const holder = index.isUnique ? yield* reader.get(entryDatabase, indexKey, keyOf) : undefined
+    const holder = index.isUnique ? yield* transaction.reader.get(entryDatabase, indexKey, keyOf) : undefined
     if (holder !== undefined) {
       duplicates.push({ index: indexName, indexKey, key, holder })
       continue
     }
     entries.push([place, indexKey])
-    write([[entryDatabase, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)]])
+    const value = CollectionRecord.entryValueOf(index, key)
+    Transaction.write(transaction, [[entryDatabase, entryKey(index, indexKey, key), value]])
   }
   if (!CollectionRecord.hasSameEntries(before, entries)) {
-    write([[database, key, CollectionRecord.join(entries, CollectionRecord.valueOf(record))]])
+    const joined = CollectionRecord.join(entries, CollectionRecord.valueOf(record))
+    Transaction.write(transaction, [[database, key, joined]])
   }
   return duplicates
 })
@@ -302,7 +308,7 @@ const recordsBetweenTurns = 64
 
 const build = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor,
   building: Catalog.Building
 ) {
@@ -333,7 +339,7 @@ const build = Effect.fnUntraced(function*<R>(
 /** Does a step in a transaction. */
 export const run = <R>(
   collection: Maintained<R>,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   step: Exclude<Step, { readonly _tag: "Done" }>
 ): Effect.Effect<Progress, CollectionFailed | IndexError | EngineFailure, R> => {
   switch (step._tag) {

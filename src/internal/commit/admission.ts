@@ -1,8 +1,8 @@
 /**
- * Admits the writes of a call: into the buffer at once, or after waiting for room.
+ * Admits the writes of a call: puts them into the buffer at once, or after waiting for room.
  *
  * While a call waits, its store may be closed, or another definition may take over a collection
- * that it writes to. Its refusal tells of both, before the writes are offered again.
+ * that it writes to. The refusal of the call is asked about both before the writes are offered again.
  */
 import * as Effect from "effect/Effect"
 import type { Admission, Refusal } from "../../Backend.ts"
@@ -11,7 +11,7 @@ import type { Closed, CommitError } from "../../StoreError.ts"
 import type { CommitQueue } from "./commitQueue.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 
-/** Runs the next step of a call that has waited, unless the call is refused by now. */
+/** Continues a call that has waited, unless the call is refused now. */
 export const resume = <A, E>(
   refusal: Refusal,
   writes: ReadonlyArray<Write>,
@@ -30,7 +30,7 @@ const offerAfter = <E, E2>(
   return Effect.andThen(wait, resume(refusal, writes, () => again(queue, writes, () => refusal)))
 }
 
-/** Admits values. Fails with the error of an earlier commit that no fiber got. */
+/** Admits values. Fails with the error of an earlier commit that no fiber has received yet. */
 export const admit = (
   queue: CommitQueue,
   writes: ReadonlyArray<Write>,
@@ -44,7 +44,7 @@ export const admit = (
     : offerAfter(queue, admission, wait, writes, admit)
 }
 
-/** Admits deletions, which report no error of an earlier commit. */
+/** Admits deletions. They never fail with the error of an earlier commit. */
 export const admitDeletions = (
   queue: CommitQueue,
   writes: ReadonlyArray<Write>,

@@ -1,8 +1,8 @@
 /**
- * Tells subscribers what was committed, in the order of the commits.
+ * The change feed: gives subscribers the committed changes, in the order of the commits.
  *
- * Whoever commits never waits for a subscriber. One that lags behind by more than
- * its capacity is told so, and gets no more.
+ * A commit never waits for a subscriber. A subscriber for which more changes wait than its capacity
+ * fails with `ChangesMissed` after those, and gets no more.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -13,26 +13,31 @@ import type { Batch } from "../../Engine.ts"
 import { ChangesMissed } from "../../StoreError.ts"
 import type { PendingEntry } from "../buffer/writeSet.ts"
 
-/** The changes of a store. */
-export interface Changes {
-  /** Tells all subscribers of a transaction. */
-  readonly publish: (batch: Batch, transactionId: number) => void
-  /** Subscribes until the scope closes. */
-  readonly subscribe: (options: SubscriptionOptions) => Effect.Effect<Subscription, never, Scope.Scope>
-  /** Ends all subscriptions, for the store closes. */
-  readonly end: () => void
-}
+/** The writes of a batch, by their databases. */
+type WritesByDatabase = ReadonlyMap<string, ReadonlyArray<PendingEntry>>
 
-type Publish = (database: ReadonlyMap<string, ReadonlyArray<PendingEntry>>, batch: Batch, transactionId: number) => void
-
+/** One subscriber to the changes of a database. */
 interface Subscriber {
-  readonly publish: Publish
-  readonly end: () => void
+  readonly options: SubscriptionOptions
+  readonly queue: Queue.Queue<CommittedChanges, ChangesMissed | Cause.Done>
+  /** How many changes wait for it. */
+  waiting: number
 }
 
-const byDatabase = (batch: Batch): ReadonlyMap<string, ReadonlyArray<PendingEntry>> => {
+/** The change feed of a store. */
+export interface ChangeFeed {
+  readonly path: string
+  readonly subscribers: Set<Subscriber>
+}
+
+/** Makes the change feed of the store at a path. */
+export const make = (path: string): ChangeFeed => ({ path, subscribers: new Set() })
+
+const sizeOf = ({ isCleared, writes }: CommittedChanges): number => writes.length + (isCleared ? 1 : 0)
+
+const groupByDatabase = ({ writes }: Batch): WritesByDatabase => {
   const databases = new Map<string, Array<PendingEntry>>()
-  for (const [database, key, write] of batch.writes) {
+  for (const [database, key, write] of writes) {
     const entries = databases.get(database)
     if (entries === undefined) databases.set(database, [[key, write]])
     else entries.push([key, write])
@@ -40,50 +45,59 @@ const byDatabase = (batch: Batch): ReadonlyMap<string, ReadonlyArray<PendingEntr
   return databases
 }
 
-/** Makes the changes of the store at a path. */
-export const make = (path: string): Changes => {
-  const subscribers = new Set<Subscriber>()
-
-  const subscribe = Effect.fnUntraced(function*({ capacity, contains, database }: SubscriptionOptions) {
-    const queue = yield* Queue.unbounded<CommittedChanges, ChangesMissed | Cause.Done>()
-    let waiting = 0
-    const publish: Publish = (databases, batch, transactionId) => {
-      const isCleared = batch.clear.includes(database)
-      const writes = (databases.get(database) ?? []).filter(([key]) => contains(key))
-      if (!isCleared && writes.length === 0) return
-      const size = writes.length + (isCleared ? 1 : 0)
-      if (waiting > 0 && waiting + size > capacity) {
-        subscribers.delete(subscriber)
-        Queue.failCauseUnsafe(queue, Cause.fail(new ChangesMissed({ path, capacity })))
-        return
-      }
-      waiting += size
-      Queue.offerUnsafe(queue, { transactionId, isCleared, writes })
-    }
-    const subscriber: Subscriber = { publish, end: () => void Queue.endUnsafe(queue) }
-    yield* Effect.acquireRelease(
-      Effect.sync(() => subscribers.add(subscriber)),
-      () => Effect.andThen(Effect.sync(() => subscribers.delete(subscriber)), Queue.shutdown(queue))
-    )
-    const subscription: Subscription = {
-      take: Effect.tap(Queue.take(queue), ({ isCleared, writes }) =>
-        Effect.sync(() => {
-          waiting -= writes.length + (isCleared ? 1 : 0)
-        })),
-      end: subscriber.end
-    }
-    return subscription
-  })
-
-  return {
-    publish: (batch, transactionId) => {
-      if (subscribers.size === 0) return
-      const databases = byDatabase(batch)
-      for (const subscriber of subscribers) subscriber.publish(databases, batch, transactionId)
-    },
-    subscribe,
-    end: () => {
-      for (const subscriber of subscribers) subscriber.end()
-    }
+/** Gives one subscriber its changes of a batch, or ends it if too many wait. */
+const publishTo = ({ path, subscribers }: ChangeFeed, subscriber: Subscriber, changes: CommittedChanges): void => {
+  const { options: { capacity }, queue } = subscriber
+  const size = sizeOf(changes)
+  if (size === 0) return
+  if (subscriber.waiting > 0 && subscriber.waiting + size > capacity) {
+    subscribers.delete(subscriber)
+    Queue.failCauseUnsafe(queue, Cause.fail(new ChangesMissed({ path, capacity })))
+    return
   }
+  subscriber.waiting += size
+  Queue.offerUnsafe(queue, changes)
+}
+
+/** Gives all subscribers the changes of a committed batch. */
+export const publish = (self: ChangeFeed, batch: Batch, transactionId: number): void => {
+  if (self.subscribers.size === 0) return
+  const databases = groupByDatabase(batch)
+  for (const subscriber of self.subscribers) {
+    const { contains, database } = subscriber.options
+    publishTo(self, subscriber, {
+      transactionId,
+      isCleared: batch.clear.includes(database),
+      writes: (databases.get(database) ?? []).filter(([key]) => contains(key))
+    })
+  }
+}
+
+const endSubscriber = ({ queue }: Subscriber): void => {
+  Queue.endUnsafe(queue)
+}
+
+/** Subscribes to committed changes, until the scope closes. */
+export const subscribe: (
+  self: ChangeFeed,
+  options: SubscriptionOptions
+) => Effect.Effect<Subscription, never, Scope.Scope> = Effect.fnUntraced(function*({ subscribers }, options) {
+  const queue = yield* Queue.unbounded<CommittedChanges, ChangesMissed | Cause.Done>()
+  const subscriber: Subscriber = { options, queue, waiting: 0 }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => subscribers.add(subscriber)),
+    () => Effect.andThen(Effect.sync(() => subscribers.delete(subscriber)), Queue.shutdown(queue))
+  )
+  return {
+    take: Effect.tap(Queue.take(queue), (changes) =>
+      Effect.sync(() => {
+        subscriber.waiting -= sizeOf(changes)
+      })),
+    end: () => endSubscriber(subscriber)
+  }
+})
+
+/** Ends all subscriptions when the store closes. They give the changes that wait first. */
+export const end = ({ subscribers }: ChangeFeed): void => {
+  for (const subscriber of subscribers) endSubscriber(subscriber)
 }

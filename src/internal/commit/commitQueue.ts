@@ -2,19 +2,20 @@
  * The commit queue of a store: when a commit begins, what it takes, and how it ends.
  *
  * A store has one queue. Writes wait in the active memtable, atomic batches wait in the queue.
- * One commit runs at a time, under a permit, in a fiber of its own, so that the fibers that
- * asked for it can be interrupted. It takes the batches that wait, and the pending writes before
+ * Only one commit runs at a time. It runs with a permit and in a separate fiber, so that the fibers that
+ * requested it can be interrupted. It commits the waiting batches, and the pending writes before
  * them.
  *
  * ```text
- *   put ──offer──▶ active memtable ─┐  full, flushInterval over, flush
+ *   put ──offer──▶ active memtable ─┐  full, flushInterval has passed, flush
  *                                   ├──request──▶ schedule ──▶ runNext ──▶ GroupCommit.commit ─┐
  *   putMany, transaction ──submit───┘                            │  (batches wait)             ├──▶ end
  *                                                                └──────▶ flushMemtable ───────┘
  * ```
  *
- * `memtable.ts` draws the states of a memtable, `mapGrowth.ts` what happens when a commit does
- * not fit. `pendingWrites.ts` has `offer` and `flush`, and how fibers wait for a commit. A commit that failed and that no fiber waited for leaves its error for the next write.
+ * `memtable.ts` draws the states of a memtable, `mapGrowth.ts` what happens if a commit does
+ * not fit. `pendingWrites.ts` contains `offer` and `flush`, and the functions that wait for a commit. If a commit fails
+ * and no fiber waits for it, the next write fails with its error.
  */
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -36,12 +37,12 @@ import type { ForeignCommits } from "./foreignCommits.ts"
 import * as GroupCommit from "./groupCommit.ts"
 import type { Metrics } from "./metrics.ts"
 
-/** What a queue works with. */
+/** The options of a queue, and the parts of the store that it uses. */
 export interface CommitQueueOptions {
   readonly path: string
-  /** How long a write may stay pending; `undefined`: until another reason starts a commit. */
+  /** How long a write may stay pending before a commit starts. `undefined`: no limit. */
   readonly flushInterval: Duration.Duration | undefined
-  /** How many bytes of atomic batches one commit takes. */
+  /** How many bytes of atomic batches one commit takes at most. It takes at least one batch. */
   readonly batchBytes: number
   readonly buffer: WriteBuffer
   readonly committer: Committer.Committer
@@ -52,7 +53,7 @@ export interface CommitQueueOptions {
   readonly fork: Fork
 }
 
-/** Atomic batches whose writes no reader sees yet. */
+/** The atomic batches of a commit that runs. No reader sees their writes yet. */
 interface Group {
   readonly submissions: ReadonlyArray<GroupCommit.Submission>
   readonly ended: Deferred.Deferred<void>
@@ -61,18 +62,18 @@ interface Group {
 /** Whether a commit waits for the permit. */
 type Schedule =
   | { readonly _tag: "Idle" }
-  /** `gathers`: it lets the other fibers of the present turn run first, so that they share it. */
+  /** With `gathers`, the commit yields once before it begins, so that other fibers can still add to it. */
   | { readonly _tag: "Scheduled"; readonly gathers: boolean }
 
 /** The commit queue of a store. */
 export interface CommitQueue {
   readonly options: CommitQueueOptions
   schedule: Schedule
-  /** The batches that no commit has taken. */
+  /** The batches that no commit has taken yet. */
   readonly waiting: Array<GroupCommit.Submission>
   /** The batches of the commit that runs. */
   group: Group | undefined
-  /** Starts a commit when `flushInterval` is over. */
+  /** Starts a commit after `flushInterval`. */
   timer: Fiber.Fiber<void> | undefined
   /** The error of a commit that no fiber waited for. */
   unreported: CommitError | undefined
@@ -97,13 +98,13 @@ export const make = (options: CommitQueueOptions): CommitQueue => ({
 // ---------------------------------------------------------------------------
 
 /**
- * Completes a deferred after the present turn. The fibers that wait run at once when it
- * completes: a writer would fill the next batch before the commit of this one goes on.
+ * Completes a deferred after the present turn of the event loop. Completing it resumes the waiting fibers at once, and a
+ * writer among them would fill the next batch before the commit of this one continues.
  */
 const completeLater = <A, E>(deferred: Deferred.Deferred<A, E>, exit: Exit.Exit<A, E>): void =>
   queueMicrotask(() => Deferred.doneUnsafe(deferred, exit))
 
-/** Logs an error that no fiber waits for, and keeps it for the next write. */
+/** Logs the error of a commit that no fiber waits for, and keeps it for the next write. */
 const reportLater = (self: CommitQueue, cause: Cause.Cause<CommitError>): Effect.Effect<void> =>
   Effect.suspend(() => {
     self.unreported = Option.getOrUndefined(Cause.findErrorOption(cause))
@@ -131,7 +132,7 @@ const notifyWaiters = (
     })
   )
 
-/** Reports the writes that a commit left out: to the fibers that wait, or else to the next write, and to the log. */
+/** Reports the writes that a commit left out: to the waiting fibers, or to the next write if none waits. Logs them too. */
 const reportLeftOut = Effect.fnUntraced(function*(
   self: CommitQueue,
   memtable: Memtable.Memtable,
@@ -144,8 +145,8 @@ const reportLeftOut = Effect.fnUntraced(function*(
   const error = new EngineFailure({
     operation: "commit",
     code: 0,
-    detail: `not made, and lost: ${lost.join(" and ")}. Another process has begun to bring the collection to another ` +
-      "version or to other indexes; start this process again with the program that the other one runs",
+    detail: `lost ${lost.join(" and ")}. Another process has begun to migrate the collection to another ` +
+      "version or to other indexes; start this process again with the program that the other process runs",
     isRetryable: false
   })
   if (memtable.waiters.size === 0) self.unreported = error
@@ -153,7 +154,7 @@ const reportLeftOut = Effect.fnUntraced(function*(
   yield* notifyWaiters(self, memtable, Exit.fail(error))
 })
 
-/** Ends the commit of a memtable; `isReported` says whether a fiber gets its error. */
+/** Ends the commit of a memtable. With `isReported`, a fiber receives its error, so it need not be kept. */
 const end = (
   self: CommitQueue,
   memtable: Memtable.Memtable,
@@ -170,15 +171,15 @@ const end = (
     }
     buffer.restore()
     startTimer(self)
-    const isHeard = isReported || memtable.waiters.size > 0
-    return Effect.andThen(isHeard ? Effect.void : reportLater(self, exit.cause), notifyWaiters(self, memtable, exit))
+    const isReceived = isReported || memtable.waiters.size > 0
+    return Effect.andThen(isReceived ? Effect.void : reportLater(self, exit.cause), notifyWaiters(self, memtable, exit))
   })
 
 // ---------------------------------------------------------------------------
 // running a commit
 // ---------------------------------------------------------------------------
 
-/** Seals the active memtable, if it has writes. */
+/** Seals the active memtable if it has writes. */
 const seal = (self: CommitQueue): Memtable.Memtable | undefined => {
   const memtable = self.options.buffer.seal(self.options.foreignCommits.count)
   if (memtable !== undefined) {
@@ -188,7 +189,7 @@ const seal = (self: CommitQueue): Memtable.Memtable | undefined => {
   return memtable
 }
 
-/** Commits the pending writes. The permit must be held. */
+/** Commits the pending writes. The caller must have the permit. */
 const flushMemtable = (self: CommitQueue, isReported: boolean): Effect.Effect<void, CommitError> =>
   Effect.uninterruptible(Effect.suspend(() => {
     const memtable = seal(self)
@@ -198,7 +199,7 @@ const flushMemtable = (self: CommitQueue, isReported: boolean): Effect.Effect<vo
     )
   }))
 
-/** Takes the batches of the highest priority, up to the bytes of one commit, and at least one. */
+/** Takes the batches with the highest priority, up to `batchBytes`, and at least one. */
 const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<GroupCommit.Submission> => {
   waiting.sort((a, b) => b.batch.priority - a.batch.priority)
   let bytes = 0
@@ -207,7 +208,7 @@ const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<Group
     if (number > 0 && bytes + batch.writes.bytes > options.batchBytes) break
     bytes += batch.writes.bytes
     number++
-    // A step after it in the same transaction could read its records, and only committed definitions are known.
+    // A later step in the same transaction could read its records, but their structures are known only after the commit.
     if (batch.writes.entriesOf(structuresDatabase).size > 0) break
   }
   const taken = waiting.splice(0, number)
@@ -215,11 +216,11 @@ const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<Group
   return taken
 }
 
-/** Commits what waits: the batches with the pending writes before them, or else the pending writes if asked for. */
+/** Commits the waiting batches and the pending writes before them. Without batches, commits the requested memtable. */
 const runNext = (self: CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
     const ended = Deferred.makeUnsafe<void>()
-    // From here on, a write to a key of one of these batches comes after it.
+    // From now on, a write to a key of one of these batches waits for the batch and is applied after it.
     self.group = { submissions: self.waiting, ended }
     const run = Effect.suspend(() => {
       self.schedule = { _tag: "Idle" }
@@ -252,7 +253,7 @@ const groupContextOf = (self: CommitQueue): GroupCommit.GroupContext => ({
 // starting a commit
 // ---------------------------------------------------------------------------
 
-/** Starts a commit as soon as no other runs. What is asked for before it begins shares it. */
+/** Starts a commit when no other runs. Requests that arrive before it begins share it. */
 const schedule = (self: CommitQueue, gathers: boolean): void => {
   if (self.schedule._tag === "Scheduled") {
     if (gathers) self.schedule = { _tag: "Scheduled", gathers }
@@ -263,7 +264,7 @@ const schedule = (self: CommitQueue, gathers: boolean): void => {
   fork(Effect.uninterruptible(permit.withPermit(runNext(self))))
 }
 
-/** Asks for the commit of a memtable, once. */
+/** Requests the commit of a memtable. Only the first request of a memtable has an effect. */
 export const request = (self: CommitQueue, memtable: Memtable.Memtable, gathers = false): void => {
   if (Memtable.isRequested(memtable) || memtable.writes.size === 0) return
   memtable.state = { _tag: "Requested" }
@@ -275,7 +276,7 @@ const stopTimer = (self: CommitQueue): void => {
   self.timer = undefined
 }
 
-/** Sees to it that no write stays pending for longer than `flushInterval`. */
+/** Starts the timer that requests a commit after `flushInterval`. */
 export const startTimer = (self: CommitQueue): void => {
   const { buffer, flushInterval, fork } = self.options
   if (self.timer !== undefined || flushInterval === undefined || buffer.active.writes.size === 0) return
@@ -293,9 +294,9 @@ export const startTimer = (self: CommitQueue): void => {
 // ---------------------------------------------------------------------------
 
 /**
- * Commits an atomic batch after the pending writes. Gives `false` when it decided to write nothing,
- * because its precondition does not hold. Calls `refusal` in the step in which it takes the batch: between two steps of its fiber
- * the store may close, and no commit would take it.
+ * Commits an atomic batch after the pending writes. Returns `false` if the batch has decided to write nothing. Calls
+ * `refusal` in the same turn in which it queues the batch. Otherwise the store could close in between, and no
+ * commit would take the batch.
  */
 export const submit = <E>(
   self: CommitQueue,
@@ -325,7 +326,7 @@ export const close: (self: CommitQueue) => Effect.Effect<void, CommitError> = Ef
     self.isClosed = true
     stopTimer(self)
     yield* self.options.permit.withPermit(flushMemtable(self, true))
-    // A commit may have left out writes. If no fiber has got that error, the close reports it.
+    // A commit may have left out writes. If no fiber has received that error, the close fails with it.
     if (self.unreported !== undefined) return yield* self.unreported
   }
 )

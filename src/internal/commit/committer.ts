@@ -1,6 +1,6 @@
 /**
- * Takes batches to LMDB: counts them, tells the change feed of them, and decides what is
- * committed first when not all of it fits.
+ * Commits batches to LMDB, publishes them to the change feed and the metrics, and decides what to commit first
+ * if not everything fits.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,7 @@ import * as Settled from "../settled.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import type { Metrics } from "./metrics.ts"
 
-/** What a committer works with. */
+/** The options of a committer, and the parts of the store that it uses. */
 export interface CommitterOptions extends Omit<MapGrowth.MapGrowthOptions, "onCommitted" | "onGrown"> {
   readonly environment: Environment
   readonly metrics: Metrics
@@ -26,11 +26,11 @@ export interface CommitterOptions extends Omit<MapGrowth.MapGrowthOptions, "onCo
   readonly onChanged: (batch: Batch, transactionId: number) => void
 }
 
-/** Takes batches to LMDB. */
+/** Commits batches to LMDB. */
 export interface Committer {
   readonly options: CommitterOptions
   readonly map: MapGrowth.MapGrowth
-  /** Whether the last commit did not fit: deletions that come now are there to make room. */
+  /** Whether the last commit did not fit. If so, later deletions are committed first, because they make room. */
   hasNoRoom: boolean
 }
 
@@ -38,12 +38,12 @@ export interface Committer {
 export const didNotFit = (exit: Exit.Exit<unknown, CommitError>): boolean =>
   Exit.isFailure(exit) && Option.exists(Cause.findErrorOption(exit.cause), MapGrowth.isOutOfRoom)
 
-/** Counts a transaction and tells the change feed of it, unless it is empty. */
+/** Counts a transaction and publishes its changes, unless it is empty. */
 const notify = Effect.fnUntraced(function*(options: CommitterOptions, batch: Batch, transactionId: number) {
   options.foreignCommits.committed(transactionId)
   let writes = 0
   for (const _ of batch.writes) writes++
-  // An empty one was made to reclaim freed pages.
+  // Empty transactions only reclaim freed pages.
   if (writes === 0 && batch.clear.length === 0) return
   yield* Metric.update(options.metrics.commits, 1)
   yield* Metric.update(options.metrics.committedWrites, writes)
@@ -62,7 +62,7 @@ export const make = (options: CommitterOptions): Committer => ({
   hasNoRoom: false
 })
 
-/** Runs a commit in a span, measures its duration, and notes whether it fitted. */
+/** Runs a commit in a span, measures its duration, and records whether it fitted. */
 const traced = (
   self: Committer,
   commit: Effect.Effect<void, CommitError>,
@@ -75,11 +75,11 @@ const traced = (
     yield* exit
   }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }, { captureStackTrace: false }))
 
-/** Fails with the error of the first attempt where the emergency pages are not enough either. */
+/** Fails with the error of the first attempt if the emergency pages are not enough either. */
 const orFailWith = (error: CommitError, commit: Effect.Effect<void, CommitError>): Effect.Effect<void, CommitError> =>
   Effect.catchTag(commit, "MapFull", (full) => Effect.fail(error._tag === "MapFull" ? full : error))
 
-/** Commits one transaction: all of it or nothing. A work that only deletes may use the emergency pages. */
+/** Commits one transaction: all of its writes or none. If it does not fit and only deletes, it may use the emergency pages. */
 export const commitUntraced = (self: Committer, work: MapGrowth.Work): Effect.Effect<void, CommitError> =>
   Effect.catch(
     MapGrowth.commit(self.map, work),
@@ -89,7 +89,7 @@ export const commitUntraced = (self: Committer, work: MapGrowth.Work): Effect.Ef
         : Effect.fail(error)
   )
 
-/** Does the same in a span. */
+/** Commits one transaction in a span. */
 export const commit = (self: Committer, work: MapGrowth.Work): Effect.Effect<void, CommitError> =>
   traced(self, commitUntraced(self, work), work.size)
 
@@ -97,7 +97,7 @@ export const commit = (self: Committer, work: MapGrowth.Work): Effect.Effect<voi
 // memtables
 // ---------------------------------------------------------------------------
 
-/** The work of committing some writes of a memtable. */
+/** Describes the commit of some writes of a memtable. */
 const workOf = (
   { options: { foreignCommits } }: Committer,
   memtable: Memtable.Memtable,
@@ -114,13 +114,13 @@ const workOf = (
   isFreeing: () => hasOnlyDeletions(writes)
 })
 
-/** By the database and the key of the first write. */
+/** Orders groups by the database and the key of their first write. */
 const byFirst: Order.Order<ReadonlyArray<Write>> = Order.mapInput(
   Order.String,
   ([first]) => first === undefined ? "" : qualifiedKey(first[0], first[1])
 )
 
-/** Commits groups of deletions. Halves them until they fit: each half makes room for the next. */
+/** Commits groups of deletions with the emergency pages. Halves them until they fit: each half makes room for the next. */
 const commitDeletions = (
   self: Committer,
   memtable: Memtable.Memtable,
@@ -139,6 +139,7 @@ const commitDeletions = (
     }
   )
 
+/** Commits the deletions that make room, and then the other writes. */
 const commitDeletionsFirst = Effect.fnUntraced(function*(
   self: Committer,
   memtable: Memtable.Memtable,
@@ -146,7 +147,7 @@ const commitDeletionsFirst = Effect.fnUntraced(function*(
   error: CommitError
 ) {
   const { writes } = memtable
-  // In the order of keys, a page that becomes empty is free for the next deletion of the same transaction.
+  // In the order of keys, pages become empty early, and the next deletions of the same transaction can use them.
   yield* Effect.catchTag(
     commitDeletions(self, memtable, ahead.toSorted(byFirst)),
     "MapFull",
@@ -161,8 +162,8 @@ const commitDeletionsFirst = Effect.fnUntraced(function*(
 })
 
 /**
- * Commits a sealed memtable as one transaction. Where it does not fit, the deletions that were
- * made to make room are committed first, and the rest after them.
+ * Commits a sealed memtable in one transaction. If it does not fit, commits the deletions that were buffered
+ * to make room first, and the other writes after them.
  */
 export const commitMemtable = (self: Committer, memtable: Memtable.Memtable): Effect.Effect<void, CommitError> =>
   Effect.suspend(() => {

@@ -4,9 +4,9 @@
  * A put to a collection deletes the index entries that the stored record had when the put was
  * buffered. If another process has replaced that record since, the entries of its record have
  * to go instead, and only LMDB's write transaction shows which these are. If another process has
- * begun to migrate a collection or to build other indexes for it, this process may not write to
- * it any more. LMDB numbers its transactions without gaps, so a process whose number follows its
- * last one knows that no other process has committed, and repairs nothing.
+ * begun to migrate a collection or to build other indexes for it, this process may no longer write to
+ * it. LMDB numbers its transactions without gaps: if the number of a transaction follows that of the last
+ * transaction of this process, no other process has committed, and nothing is repaired.
  */
 import * as Exit from "effect/Exit"
 import type { PendingChecks } from "../../Backend.ts"
@@ -16,7 +16,7 @@ import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import { collectionDatabase, indexDatabases } from "../databases.ts"
 import * as Settled from "../settled.ts"
 
-/** What is known of the commits of other processes. */
+/** Counts the commits of other processes, and repairs pending writes after them. */
 export class ForeignCommits implements PendingChecks {
   readonly entryDeletions: PendingChecks["entryDeletions"] = new Map()
   readonly guards: PendingChecks["guards"] = new Map()
@@ -24,7 +24,7 @@ export class ForeignCommits implements PendingChecks {
   #last: number | undefined
   #count = 0
 
-  /** How many gaps between transactions of this process others have committed in, or may have. */
+  /** How often other processes have committed, or may have, between two transactions of this process. */
   get count(): number {
     return this.#count
   }
@@ -37,16 +37,15 @@ export class ForeignCommits implements PendingChecks {
     return this.#isNext(transactionId) ? this.#count : this.#count + 1
   }
 
-  /** Notes a transaction of this process. */
+  /** Records that this process has committed a transaction. */
   committed(transactionId: number): void {
     this.#count = this.#countBefore(transactionId)
     this.#last = transactionId
   }
 
   /**
-   * Repairs pending writes. Call it inside LMDB's write transaction; `seen` is the count when the
-   * first of the writes was buffered. Leaves out the writes to a collection that another process
-   * has taken over.
+   * Repairs pending writes. Leaves out the writes to a collection that another process has taken over.
+   * Call it inside LMDB's write transaction. `seen` is the `count` when the first of the writes was buffered.
    */
   repair<W extends Iterable<Write>>(
     writes: W,
@@ -61,7 +60,7 @@ export class ForeignCommits implements PendingChecks {
       : this.#repaired(writes, present)
   }
 
-  /** Gives, once, how many records the last commit left out, by the names of their collections. */
+  /** Takes the numbers of records that the last commit left out, by the names of their collections. */
   takeLeftOut(): ReadonlyMap<string, number> {
     const taken = this.#leftOut
     if (taken.size > 0) this.#leftOut = new Map()

@@ -1,11 +1,10 @@
 /**
- * Group commit: takes several atomic batches, and the pending writes before them, to LMDB in
- * one transaction.
+ * Group commit: commits several atomic batches, and the pending writes before them, in one transaction of LMDB.
  *
- * An atomic batch is committed as one, and only if its precondition holds: that what it was
- * computed from is still what LMDB has. The batches of a group decide one after the other, inside
- * one write transaction of LMDB, and each sees the writes of those before it. So many transactions
- * of a program share one wait for the disk, and of those in conflict the first is committed.
+ * All writes of an atomic batch are committed or none, and only if its precondition is true: everything that the batch
+ * was computed from is unchanged. The batches of a group decide one after the other, inside one write transaction of
+ * LMDB, and each sees the writes of the batches before it. So several transactions of a program share one wait for the
+ * disk. If two of them conflict, the first one is committed.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -22,41 +21,39 @@ import * as Settled from "../settled.ts"
 import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 
-/** Writes that are committed as one. */
+/** Writes of which all are committed or none. */
 export interface AtomicBatch {
-  /** The writes that it is expected to make: a batch that decides otherwise writes to the same records. */
+  /** The expected writes. If the batch decides on other writes, those write the same records. */
   readonly writes: WriteSet
   /**
-   * Decides, inside LMDB's write transaction, what the batch writes; `undefined` where it writes
-   * nothing, because its precondition does not hold. Runs again when the transaction is tried
-   * again: only the last run counts.
+   * Decides, inside LMDB's write transaction, what the batch writes. Returns `undefined` if it writes nothing. Runs again
+   * if the transaction is tried again: only the last run counts.
    */
   readonly decide: (present: EngineReader) => Exit.Exit<WriteSet | undefined, EngineFailure>
   /** Batches of a higher priority are decided first. */
   readonly priority: number
 }
 
-/** Makes a batch that writes if a precondition holds inside LMDB's write transaction. */
+/** Makes a batch that writes only if a precondition is true inside LMDB's write transaction. */
 export const conditional = (
   writes: WriteSet,
-  holds: (present: Reader) => Effect.Effect<boolean, EngineFailure>,
+  precondition: (present: Reader) => Effect.Effect<boolean, EngineFailure>,
   priority = 0
 ): AtomicBatch => ({
   writes,
-  decide: (present) => Settled.map(Settled.exitOf(holds(present)), (isValid) => isValid ? writes : undefined),
+  decide: (present) => Settled.map(Settled.exitOf(precondition(present)), (isTrue) => isTrue ? writes : undefined),
   priority
 })
 
-/** An atomic batch that is one step of reading and writing. */
+/** An atomic batch that is one read-modify-write step. */
 export interface StepBatch<A, E> extends AtomicBatch {
-  /** What the last run of the step came to, once the batch was committed. */
+  /** The result of the last run of the step. Call it after the commit of the batch. */
   readonly outcome: () => Exit.Exit<A, E>
 }
 
 /**
- * Makes a batch that reads and writes inside LMDB's write transaction, where no other process can
- * write meanwhile. A step that fails or throws writes nothing, and does not fail the transaction,
- * which other batches share.
+ * Makes a batch that reads and writes inside LMDB's write transaction, during which no other process can
+ * write. A step that fails or throws writes nothing. It does not fail the transaction, because other batches share it.
  */
 export const stepBatch = <A, E>(
   step: (present: Reader) => Effect.Effect<Step<A>, E>,
@@ -78,7 +75,10 @@ export const stepBatch = <A, E>(
   }
 }
 
-/** What the failure of a commit is to the fiber that submitted a batch: unlike pending writes, its own were not made. */
+/**
+ * Converts the error of a commit for the fiber that submitted a batch. The writes of a batch do not stay pending, as those
+ * of a memtable do.
+ */
 const failureOf = ({ writes }: AtomicBatch) => (error: CommitError): CommitError =>
   error._tag === "MapFull"
     ? new MapFull({ limit: error.limit, used: error.used, pending: writes.size, outcome: "notMade" })
@@ -87,14 +87,14 @@ const failureOf = ({ writes }: AtomicBatch) => (error: CommitError): CommitError
 /** An atomic batch and the fiber that waits for it. */
 export interface Submission {
   readonly batch: AtomicBatch
-  /** Completes with whether the batch wrote. */
+  /** Completes with `true` if the batch has written. */
   readonly outcome: Deferred.Deferred<boolean, CommitError>
   state:
     /** No commit has taken it. */
     | { readonly _tag: "Waiting" }
-    /** A commit runs with it; `writes` is what it decided to write in the last run, if anything. */
+    /** The running commit includes it. `writes` is what it decided to write in its last run, if anything. */
     | { readonly _tag: "Taken"; readonly writes: WriteSet | undefined }
-  /** Whether its fiber still waits, and was not interrupted. */
+  /** Whether its fiber still waits. It does not after an interruption. */
   isAwaited: boolean
 }
 
@@ -106,13 +106,13 @@ export const submissionOf = (batch: AtomicBatch): Submission => ({
   isAwaited: true
 })
 
-/** What a group commit works with. */
+/** The functions and parts of the commit queue that a group commit uses. */
 export interface GroupContext {
   readonly committer: Committer.Committer
   readonly foreignCommits: ForeignCommits
-  /** Seals the active memtable, if it has writes. */
+  /** Seals the active memtable if it has writes. */
   readonly seal: () => Memtable.Memtable | undefined
-  /** Ends the commit of a memtable; `isReported` says whether a fiber gets its error. */
+  /** Ends the commit of a memtable. With `isReported`, a fiber receives its error. */
   readonly end: (
     memtable: Memtable.Memtable,
     exit: Exit.Exit<void, CommitError>,
@@ -123,7 +123,7 @@ export interface GroupContext {
 const noWrites = new WriteSet()
 
 /**
- * Lets each batch decide by the state after the pending writes, and collects what they write.
+ * Lets each batch decide from the state after the pending writes, and collects the writes of all batches.
  * `included` are the pending writes that the same transaction commits.
  */
 const collectWrites = (
@@ -159,7 +159,7 @@ const collectWrites = (
 const writesOnlyDeletions = ({ state }: Submission): boolean =>
   state._tag !== "Taken" || state.writes === undefined || hasOnlyDeletions(state.writes)
 
-/** The work of committing a group after a memtable, of which `included` is committed with it. */
+/** Describes the commit of a group after a memtable. `included` are the writes of the memtable that it commits. */
 const workOf = (
   { foreignCommits }: GroupContext,
   submissions: ReadonlyArray<Submission>,
@@ -194,17 +194,20 @@ const commitBatches = (
 const isAwaited = (submissions: ReadonlyArray<Submission>): boolean =>
   submissions.some((submission) => submission.isAwaited)
 
-/** A clear may overtake pending writes that cannot be committed, whatever the reason: it would delete them. */
+/**
+ * Whether a batch clears a database and the pending writes could not be committed, for whatever reason. The batch is then
+ * committed before them: it would delete them anyway.
+ */
 const isFailedClear = ({ batch }: Submission, pending: Exit.Exit<void, CommitError>): boolean =>
   Exit.isFailure(pending) && batch.writes.cleared.size > 0
 
-/** Commits one batch where the pending writes before it cannot be committed with it. */
+/** Commits one batch if the pending writes before it cannot be committed with it. */
 const commitBefore = Effect.fnUntraced(function*(
   context: GroupContext,
   submission: Submission,
   memtable: Memtable.Memtable
 ): Effect.fn.Return<void, CommitError> {
-  // A record and its index entries must be committed together: if the batch overwrites one of them, all are included.
+  // A record and its index entries must be committed together. If the batch overwrites one of them, all are included.
   const included = Memtable.groupsOf(memtable, submission.batch.writes)
   const alone = yield* Effect.exit(commitBatches(context, [submission], memtable, included))
   if (Exit.isFailure(alone)) {
@@ -214,7 +217,7 @@ const commitBefore = Effect.fnUntraced(function*(
     return yield* commitBatches(context, [submission], undefined, noWrites)
   }
   if (memtable.writes.size === 0) return yield* context.end(memtable, alone, submission.isAwaited)
-  // The batch is committed, so its fiber does not report an error of the older writes.
+  // The batch is committed, so its fiber must not receive an error of the older writes.
   const exit = yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
   yield* context.end(memtable, exit, false)
 })
@@ -251,7 +254,7 @@ export const commit: (
       ? commitBatches(context, submissions, undefined, noWrites)
       : commitAfter(context, submissions, memtable)
   )
-  // One by one: a batch that does not fit must not keep others from being committed.
+  // Tries each batch alone, so that a batch that does not fit does not fail the others.
   if (submissions.length > 1 && Committer.didNotFit(exit)) {
     for (const submission of submissions) yield* commit(context, [submission])
     return

@@ -1,8 +1,9 @@
 /**
- * The backend on an engine of this process, which is LMDB: memtables that hold the writes until a commit,
- * and one queue of commits.
+ * The backend on an engine in this process, which is LMDB: memtables that buffer the writes until a commit,
+ * and one commit queue.
  *
- * Every read goes through the memtables to the engine, and ends at once. `commitQueue.ts` draws the way of a write.
+ * A read looks into the memtables first and then into the engine, and ends at once. `commitQueue.ts` draws the way of
+ * a write.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -28,13 +29,13 @@ import { type AtomicBatch, conditional } from "./groupCommit.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import * as ReadModifyWrite from "./readModifyWrite.ts"
 
-/** What the backend of an open environment works with. */
+/** The parts and options of the backend on an open environment. */
 export interface LocalBackendOptions
   extends
     Omit<Committer.CommitterOptions, "lock" | "foreignCommits" | "onApplied" | "onChanged">,
     Pick<CommitQueue.CommitQueueOptions, "flushInterval" | "batchBytes">
 {
-  /** How many distinct keys start a commit. */
+  /** How many pending keys start a commit. */
   readonly batchSize: number
   readonly fork: Fork
 }
@@ -43,12 +44,12 @@ export interface LocalBackendOptions
 interface LocalBackend {
   readonly options: LocalBackendOptions
   readonly buffer: WriteBuffer
-  /** Reads what there is at present, pending writes included. */
+  /** Reads the present state, pending writes included. */
   readonly live: EngineReader
   readonly map: MapGrowth.MapGrowth
   readonly committer: Committer.Committer
   readonly queue: CommitQueue.CommitQueue
-  readonly changes: ChangeFeed.Changes
+  readonly changes: ChangeFeed.ChangeFeed
   readonly foreignCommits: ForeignCommits
   readonly lock: ReadersWriterLock.ReadersWriterLock
   /** The running commit holds the only permit. */
@@ -67,7 +68,7 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
     lock,
     foreignCommits,
     onApplied: (batch: Batch) => buffer.applied(batch),
-    onChanged: changes.publish
+    onChanged: (batch, transactionId) => ChangeFeed.publish(changes, batch, transactionId)
   })
   const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit })
   return {
@@ -84,7 +85,7 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   }
 })
 
-/** The atomic batch of a request: LMDB checks inside its write transaction what the request was computed from. */
+/** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
 const batchOf = ({ isPermitted, priority, reads, writes }: CommitRequest): AtomicBatch =>
   conditional(
     toWriteSet(writes),
@@ -116,7 +117,7 @@ const commitAlone = (
   ))
 }
 
-/** Creates databases while no commit runs, also when the fiber that asked for them is interrupted. */
+/** Creates databases while no commit runs. Interrupting the fiber that asked for them does not stop this. */
 const createDatabases = (
   { options: { environment, fork }, permit }: LocalBackend,
   names: ReadonlyArray<string>
@@ -127,7 +128,7 @@ const createDatabases = (
     return Deferred.await(done)
   })
 
-/** Opens a snapshot of the engine, and reads it through the writes that are pending now. */
+/** Opens a snapshot of the engine. It includes the writes that are pending now. */
 const snapshot = ({ buffer, options: { environment } }: LocalBackend): Exit.Exit<Snapshot, EngineFailure> =>
   Settled.map(environment.snapshot(), (stored): Snapshot => ({
     ...over(buffer.freeze(), stored),
@@ -139,7 +140,7 @@ const stats = ({ buffer, options: { environment } }: LocalBackend): Effect.Effec
     Settled.map(environment.stats(), (stored) => ({ ...stored, pending: buffer.size, pendingBytes: buffer.bytes }))
   )
 
-/** Makes the last commit, and waits for the fibers that read. */
+/** Makes the last commit, waits for the fibers that read, and ends all subscriptions. */
 const close = (
   { changes, lock, queue }: LocalBackend,
   beforeClosing: Effect.Effect<void>
@@ -147,7 +148,7 @@ const close = (
   Effect.uninterruptible(
     Effect.ensuring(
       CommitQueue.close(queue),
-      lock.withWrite(Effect.andThen(beforeClosing, Effect.sync(changes.end)))
+      lock.withWrite(Effect.andThen(beforeClosing, Effect.sync(() => ChangeFeed.end(changes))))
     )
   )
 
@@ -183,7 +184,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
     flush: PendingWrites.flush(queue),
     flushQuietly: PendingWrites.flushQuietly(queue),
     checks: foreignCommits,
-    subscribe: changes.subscribe,
+    subscribe: (subscription) => ChangeFeed.subscribe(changes, subscription),
     stats: stats(self),
     backup: (path, backupOptions) => MapGrowth.whileReadable(map, environment.backup(path, backupOptions)),
     close: (beforeClosing) => close(self, beforeClosing)

@@ -1,8 +1,7 @@
 /**
- * The pending writes of a store: how they get into the buffer, and how fibers wait for their
- * commit.
+ * Puts writes into the buffer of a store, and waits for their commit.
  *
- * A fiber that waits either reports the error of the commit, or leaves it for the next write.
+ * A fiber that waits for a commit either receives its error, or leaves the error for the next write.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -12,7 +11,7 @@ import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions } from "../buffer/writeSet.ts"
 import * as CommitQueue from "./commitQueue.ts"
 
-/** How many writes a fiber makes between two yields to a commit: a yield costs as much as some writes. */
+/** How many writes are made between two yields to a commit. A yield takes as long as several writes. */
 const writesBetweenYields = 8
 
 // ---------------------------------------------------------------------------
@@ -22,17 +21,17 @@ const writesBetweenYields = 8
 const closed = (self: CommitQueue.CommitQueue): Effect.Effect<never, Closed> =>
   Effect.fail(new Closed({ path: self.options.path, what: "Store" }))
 
-/** Waits for the commit of a memtable, which it asks for, and fails as it does. */
+/** Requests the commit of a memtable and waits for it. Fails with its error. */
 const awaitCommit = (
   self: CommitQueue.CommitQueue,
   memtable: Memtable.Memtable
 ): Effect.Effect<void, CommitError | Closed> =>
   Effect.callback((resume) => {
-    // The store may close between two steps of a fiber: no commit would take what the last one restored.
+    // If the store has closed and its last commit has failed, no later commit takes these writes.
     if (self.isClosed) return resume(closed(self))
-    // The fiber may have yielded since it was told to wait.
+    // The commit may have ended after the fiber was told to wait.
     if (Deferred.isDoneUnsafe(memtable.ended)) return resume(Deferred.await(memtable.ended))
-    // Registered before the commit begins: it may fail at once, and its error is reported then.
+    // Registered before the request: the commit may fail at once, and a waiter must receive its error.
     memtable.waiters.add(resume)
     CommitQueue.request(self, memtable, true)
     return Effect.sync(() => {
@@ -40,7 +39,7 @@ const awaitCommit = (
     })
   })
 
-/** Waits for the commit of a memtable, and leaves its error for the next write. */
+/** Requests the commit of a memtable and waits for it. Leaves its error for the next write. */
 const awaitCommitQuietly = (self: CommitQueue.CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void> =>
   Effect.suspend(() => {
     if (self.isClosed) return Effect.void
@@ -48,17 +47,17 @@ const awaitCommitQuietly = (self: CommitQueue.CommitQueue, memtable: Memtable.Me
     return Effect.ignore(Deferred.await(memtable.ended))
   })
 
-/** Waits until the buffer has room for a value, and fails as the commit that makes the room. */
+/** Waits until the buffer has room for a value. Fails with the error of the commit that should make the room. */
 const awaitRoom = (self: CommitQueue.CommitQueue): Effect.Effect<void, CommitError | Closed> =>
   Effect.suspend((): Effect.Effect<void, CommitError | Closed> => {
     const { active, flushing, isFull } = self.options.buffer
     if (flushing !== undefined) return awaitCommit(self, flushing)
-    // The fiber may have yielded since it was told that there is no room.
+    // A commit may have made room after the fiber was told to wait.
     if (!isFull) return Effect.void
     return Memtable.isRequested(active) ? Deferred.await(active.sealed) : awaitCommit(self, active)
   })
 
-/** Waits for the commit that runs or was asked for, and leaves its error for the next write. */
+/** Waits for the running or requested commit. Leaves its error for the next write. */
 const awaitRoomForDeletions = (self: CommitQueue.CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { active, flushing } = self.options.buffer
@@ -69,14 +68,14 @@ const awaitRoomForDeletions = (self: CommitQueue.CommitQueue): Effect.Effect<voi
 const pendingMemtable = ({ options: { buffer } }: CommitQueue.CommitQueue): Memtable.Memtable | undefined =>
   buffer.active.writes.size > 0 ? buffer.active : buffer.flushing
 
-/** Commits the pending writes: they are on disk when it returns. */
+/** Commits the pending writes. They are durable when it returns. */
 export const flush = (self: CommitQueue.CommitQueue): Effect.Effect<void, CommitError | Closed> =>
   Effect.suspend(() => {
     const memtable = pendingMemtable(self)
     return memtable === undefined ? Effect.void : awaitCommit(self, memtable)
   })
 
-/** Commits the pending writes, and leaves an error for the next write. */
+/** Commits the pending writes. Leaves an error for the next write. */
 export const flushQuietly = (self: CommitQueue.CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
     const memtable = pendingMemtable(self)
@@ -87,14 +86,14 @@ export const flushQuietly = (self: CommitQueue.CommitQueue): Effect.Effect<void>
 // writing
 // ---------------------------------------------------------------------------
 
-/** Gives, once, the error of a commit that no fiber waited for. */
+/** Takes the error of a commit that no fiber waited for. */
 export const takeUnreported = (self: CommitQueue.CommitQueue): CommitError | undefined => {
   const error = self.unreported
   self.unreported = undefined
   return error
 }
 
-/** Whether a batch that writes to one of these keys is being committed. */
+/** Whether the running commit includes a batch that writes one of these keys. */
 const isInFlight = ({ group }: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>): boolean =>
   group !== undefined && group.submissions.length > 0 &&
   writes.some(([database, key]) => group.submissions.some(({ batch }) => batch.writes.touches(database, key)))
@@ -123,8 +122,8 @@ const awaitSpaceFor = (
 ): Effect.Effect<void, CommitError | Closed> => hasOnlyDeletions(writes) ? awaitRoomForDeletions(self) : awaitRoom(self)
 
 /**
- * Takes the writes of one call into the buffer, or gives what the caller has to wait for before
- * it offers them again.
+ * Puts the writes of one call into the buffer. If that is not possible now, returns an effect that the caller has to
+ * wait for before it offers the writes again.
  */
 export const offer = (
   self: CommitQueue.CommitQueue,
@@ -132,8 +131,8 @@ export const offer = (
 ): Effect.Effect<void, CommitError | Closed> | undefined => offerOr(self, writes, awaitSpaceFor)
 
 /**
- * Takes the deletions of one call in the same way. They wait at most for the commit that runs,
- * and do not fail as it does: when nothing fits any more, deletions are the way out.
+ * Puts the deletions of one call into the buffer in the same way. They wait at most for the running or requested commit,
+ * and do not fail with its error, because deletions are needed to make room in a full file.
  */
 export const offerDeletions = (
   self: CommitQueue.CommitQueue,
@@ -141,8 +140,8 @@ export const offerDeletions = (
 ): Effect.Effect<void> | undefined => offerOr(self, writes, awaitRoomForDeletions)
 
 /**
- * Gives, after some writes, a yield to a commit that waits for the main thread to write its
- * batch. Without it, a loop of puts would fill the next batch first, and wait for the disk then.
+ * Returns a yield after every eighth write while a commit waits for the main thread to write its
+ * batch. Without the yield, a loop of puts would first fill the next batch and then wait for the disk.
  */
 export const yieldToCommit = (self: CommitQueue.CommitQueue): Effect.Effect<void> | undefined => {
   const { flushing } = self.options.buffer

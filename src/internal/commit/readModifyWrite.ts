@@ -2,8 +2,8 @@
  * Read-modify-write: reads and writes in one step.
  *
  * The reads of LMDB end at once, so a step reads, computes and puts its writes into the buffer within
- * one turn of the event loop. No other fiber writes in between. Where the buffer has no room, the fiber
- * waits and the step runs again. An exact step runs inside LMDB's write transaction instead, where
+ * one turn of the event loop. No other fiber writes in between. If the buffer has no room, the fiber
+ * waits and the step runs again. An exact step runs inside LMDB's write transaction, during which
  * no other process can write either.
  */
 import * as Effect from "effect/Effect"
@@ -18,22 +18,22 @@ import * as CommitQueue from "./commitQueue.ts"
 import { stepBatch } from "./groupCommit.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 
-/** What steps are made with. */
+/** The parts of the backend that steps use. */
 export interface StepContext {
   readonly queue: CommitQueue.CommitQueue
   readonly map: MapGrowth.MapGrowth
-  /** Reads what there is at present, pending writes included. */
+  /** Reads the present state, pending writes included. */
   readonly live: EngineReader
 }
 
 type TakeStep<A, E> = (reader: Reader) => Effect.Effect<Step<A>, E>
 
-/** What came of an attempt, or what it has to wait for before the next. */
+/** The result of an attempt, or an effect to wait for before the next attempt. */
 type Attempt<A, E> = Exit.Exit<A, E> | { readonly _tag: "Wait"; readonly wait: Effect.Effect<void, E> }
 
 type Offer<E> = (queue: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, E> | undefined
 
-/** Runs an effect while the file can be read: now, or after a resize. */
+/** Runs an effect while the file can be read: at once, or after a resize. */
 const whenReadable = <A, E>(
   { map }: StepContext,
   use: () => Effect.Effect<A, E>
@@ -55,7 +55,7 @@ const attempt = <A, E, W>(
   return wait === undefined ? Exit.succeed(result) : { _tag: "Wait", wait }
 }
 
-/** Attempts until a step is made. Nothing waits while the file is kept open for it. */
+/** Runs attempts until one ends. It does not wait while it keeps the file open. */
 const attemptUntilDone = <A, E, W>(
   self: StepContext,
   step: TakeStep<A, E>,
@@ -63,15 +63,15 @@ const attemptUntilDone = <A, E, W>(
   refusal: Refusal
 ): Effect.Effect<A, E | W | Closed> =>
   Effect.flatMap(
-    // Unlike a read, a write that came before the close may be too late for the last commit by now.
+    // Unlike a read, a write that began before the close may now be too late for the last commit.
     whenReadable(self, () => Admission.resume(refusal, [], () => Effect.succeed(attempt(self, step, offer, refusal)))),
     (outcome): Effect.Effect<A, E | W | Closed> => {
       if (outcome._tag === "Wait") {
         const again = () => attemptUntilDone(self, step, offer, refusal)
         return Effect.andThen(outcome.wait, Admission.resume(refusal, [], again))
       }
-      const way = PendingWrites.yieldToCommit(self.queue)
-      return way === undefined ? outcome : Effect.andThen(way, outcome)
+      const yielding = PendingWrites.yieldToCommit(self.queue)
+      return yielding === undefined ? outcome : Effect.andThen(yielding, outcome)
     }
   )
 
@@ -83,7 +83,7 @@ const runExactly = <A, E>(
   refusal: Refusal
 ): Effect.Effect<A, E | CommitError | Closed> =>
   Effect.flatMap(
-    // Only the reading keeps the file open: a commit may have to resize it.
+    // Keeps the file open only for the read: the commit may have to resize it.
     whenReadable(self, () =>
       Admission.resume(refusal, [], () => Effect.sync(() => stepBatch(step, expected(self.live))))),
     (batch) =>

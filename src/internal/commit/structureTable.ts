@@ -26,7 +26,7 @@ import * as Settled from "../settled.ts"
 import * as RecordStructures from "../value/recordStructures.ts"
 import * as ValueCodec from "../value/valueCodec.ts"
 
-/** What a table needs of its store. */
+/** The parts and options of the store that a table uses. */
 interface StructureTableOptions {
   readonly backend: Pick<Backend, "reader" | "maxValueBytes" | "openDatabase" | "commitAlone">
   /** Whether values are encoded with a checksum. */
@@ -38,7 +38,7 @@ interface StructureTableOptions {
 export interface StructureTable extends StructureTableOptions {
   readonly structures: RecordStructures.RecordStructures
   readonly codec: ValueCodec.Codec
-  /** Whether a fiber is going to define the candidates. */
+  /** Whether a fiber was started that defines the candidates. */
   isDefining: boolean
 }
 
@@ -55,13 +55,13 @@ const keyOf = (number: number): ByteString => ByteString(String.fromCharCode(num
 // A damaged name would damage every record of the structure, so definitions always have a checksum.
 const definitionCodec = ValueCodec.make({ checksums: true })
 
-/** Gives the structure of a definition; an empty one if the definition is damaged. */
+/** Decodes the structure in a definition. Returns an empty structure if the definition is damaged. */
 const structureIn = (bytes: Uint8Array): RecordStructures.Structure => {
   const names = Result.getOrUndefined(ValueCodec.decode(definitionCodec, bytes))
   return RecordStructures.isStructure(names) ? names : []
 }
 
-/** Reads the definitions from a number on. The numbers have no gaps. */
+/** Reads the definitions with this number and higher ones. The numbers have no gaps. */
 const readFrom = Effect.fnUntracedEager(function*(reader: Reader, from: number) {
   const found: Array<RecordStructures.Structure> = []
   while (from + found.length < RecordStructures.mostStructures) {
@@ -78,7 +78,7 @@ const definitionOf = (structure: RecordStructures.Structure, number: number): Wr
   Result.getOrThrow(ValueCodec.encode(definitionCodec, structure))
 ]
 
-/** Gives the writes that define those candidates that have no definition yet, after the definitions that exist. */
+/** Returns the writes that define the candidates without a definition. Their numbers follow those that exist. */
 const definitionsOf = (
   candidates: ReadonlyArray<RecordStructures.Structure>,
   existing: ReadonlyArray<RecordStructures.Structure>
@@ -107,7 +107,7 @@ const load = ({ backend, structures }: StructureTable): Effect.Effect<void, Engi
     backend.openDatabase(structuresDatabase),
     () =>
       Settled.map(readFrom(backend.reader, from), (found) => {
-        // Another fiber may have loaded some of them meanwhile.
+        // Another fiber may have loaded some of them while this one read.
         for (const structure of found.slice(structures.known.length - from)) RecordStructures.add(structures, structure)
       })
   )
@@ -155,12 +155,11 @@ export const encode = (self: StructureTable, value: unknown): Result.Result<Uint
   ValueCodec.encode(self.codec, value)
 
 /**
- * Decodes a stored value; `place` tells an error where the bytes are stored. If the value
- * refers to a structure that another process has defined since, loads the definitions
- * from the store and decodes again. This is right for bytes of an older snapshot, too,
- * because definitions are never changed or deleted.
+ * Decodes a stored value. An error names the `place` of the bytes. If the value refers to a structure that
+ * another process has defined after the last load, loads the definitions from the store and decodes again. This is
+ * correct also for the bytes of an older snapshot, because definitions are never changed or deleted.
  *
- * The bytes need to be valid only during the call: what is decoded after a wait is a copy.
+ * The bytes need to be valid only during the call. After a wait, a copy is decoded.
  */
 export const decode = <Key>(
   self: StructureTable,
@@ -177,7 +176,7 @@ export const decode = <Key>(
   })
 }
 
-/** Says that nothing is defined under a number, nor under a later one, since the numbers have no gaps. */
+/** The read that finds no definition with this number. Then there is none with a higher number, because there are no gaps. */
 const isUndefinedFrom = (number: number): Read => ({
   _tag: "Existence",
   database: structuresDatabase,
@@ -185,7 +184,7 @@ const isUndefinedFrom = (number: number): Read => ({
   exists: false
 })
 
-/** Commits definitions of the candidates, in a transaction of their own. */
+/** Commits the definitions of the candidates in a separate transaction. */
 const define = (self: StructureTable): Effect.Effect<void> => {
   const { backend, structures } = self
   let candidates: ReadonlyArray<RecordStructures.Structure> = []
@@ -208,7 +207,7 @@ const define = (self: StructureTable): Effect.Effect<void> => {
         Effect.sync(() => {
           for (const structure of candidates) RecordStructures.postpone(structures, structure, countAfterFailure)
         }),
-      // Another process has defined structures in between.
+      // If it was not committed, another process has defined structures at the same time.
       onSuccess: (isMade) => isRequested && !isMade ? attempt : Effect.ignore(load(self))
     })
   )
@@ -216,9 +215,8 @@ const define = (self: StructureTable): Effect.Effect<void> => {
 }
 
 /**
- * Has the candidates defined, if there are any. Call it when a write is buffered: this
- * check is the only cost in nearly every call. All candidates that are found until the
- * commit begins are defined together.
+ * Starts a fiber that defines the candidates, if there are any. Call it for every buffered write: nearly always, it
+ * checks a length and does nothing. All candidates that are found before the commit begins are defined together.
  */
 export const defineCandidates = (self: StructureTable): void => {
   if (self.structures.candidates.length === 0 || self.isDefining) return
@@ -236,7 +234,7 @@ export const defineCandidates = (self: StructureTable): void => {
  */
 export interface BatchEncoder {
   readonly table: StructureTable
-  /** The codec of the store until there are candidates; from then on a codec that uses them at once. */
+  /** The codec of the store while there are no candidates. After that, a codec that uses the candidates at once. */
   codec: ValueCodec.Codec
   /** The number of the first structure that the batch defines. */
   first: number
@@ -245,10 +243,10 @@ export interface BatchEncoder {
 /** Begins a batch. Encode its values with `encodeInBatch`, and call `endBatch` at the end. */
 export const beginBatch = (table: StructureTable): BatchEncoder => ({ table, codec: table.codec, first: 0 })
 
-/** Whether the batch defines structures, which its values may refer to. */
+/** Whether the batch defines structures. Its values may refer to them. */
 export const hasDefinitions = ({ codec, table }: BatchEncoder): boolean => codec !== table.codec
 
-/** Makes the candidates known in the batch. */
+/** Defines the candidates in the batch. */
 const adoptCandidates = (self: BatchEncoder): void => {
   const { codec, table } = self
   const candidates = RecordStructures.takeCandidates(codec.structures)
@@ -270,20 +268,20 @@ export const encodeInBatch = (self: BatchEncoder, value: unknown): Result.Result
   return encoded
 }
 
-/** Decodes a value of the batch: its structures are not known to the store before the commit. */
+/** Decodes a value of the batch. The codec of the store does not know its structures before the commit. */
 export const decodeInBatch = ({ codec }: BatchEncoder, bytes: Uint8Array) => ValueCodec.decode(codec, bytes)
 
 const structuresOf = ({ codec, first }: BatchEncoder): ReadonlyArray<RecordStructures.Structure> =>
   codec.structures.known.slice(first)
 
-/** Gives the writes that define the structures of the batch. They keep their numbers, which the values have already. */
+/** Returns the writes that define the structures of the batch, with the numbers that its values refer to. */
 export const batchDefinitions = (self: BatchEncoder): ReadonlyArray<Write> =>
   structuresOf(self).map((structure, index) => definitionOf(structure, self.first + index))
 
-/** What must still be so when the batch is committed: no other process has defined structures under its numbers. */
+/** Returns the precondition of the batch: no other process has defined structures with the same numbers. */
 export const batchReads = ({ first }: BatchEncoder): ReadonlyArray<Read> => [isUndefinedFrom(first)]
 
-/** Ends a batch with definitions: loads them if they were committed, or else lets their records be counted again. */
+/** Ends a batch. Loads its definitions if they were committed. Otherwise counts the records of their structures again. */
 export const endBatch = (self: BatchEncoder, isCommitted: boolean): Effect.Effect<void> => {
   if (!hasDefinitions(self)) return Effect.void
   const { table } = self

@@ -1,11 +1,11 @@
 /**
- * Turns errors of LMDB, of its library and of the file system into the errors of this package.
+ * Converts errors of LMDB, of its library and of the file system to the errors of this package.
  */
 import * as Predicate from "effect/Predicate"
 import type { EngineOptions } from "../../Engine.ts"
 import { EngineFailure, OpenFailed } from "../../StoreError.ts"
 
-/** The codes of errors that may not occur again if the caller tries again later. */
+/** The codes of errors after which a later attempt can succeed. */
 const retryableCodes: ReadonlySet<number> = new Set([
   -30790, // MDB_READERS_FULL
   4, // EINTR
@@ -22,7 +22,7 @@ const retryableCodes: ReadonlySet<number> = new Set([
 const codeOf = (cause: unknown): number =>
   Predicate.hasProperty(cause, "code") && Predicate.isNumber(cause.code) ? cause.code : 0
 
-/** The number of an error: the errno, or LMDB's own negative code. An error of the file system has it in its cause. */
+/** Finds the number of an error: the errno, or LMDB's negative code. An error of the file system has it in its cause. */
 const errnoOf = (cause: unknown): number => {
   if (Predicate.hasProperty(cause, "errno") && Predicate.isNumber(cause.errno)) return Math.abs(cause.errno)
   const code = codeOf(cause)
@@ -34,7 +34,7 @@ const textOf = (cause: unknown): string => {
   return Predicate.isError(cause) ? cause.message : String(cause)
 }
 
-/** Turns an error that the library threw into an `EngineFailure`. */
+/** Converts an error that the library has thrown to an `EngineFailure`. */
 export const failure = (operation: string) => (cause: unknown): EngineFailure => {
   if (cause instanceof EngineFailure) return cause
   const code = errnoOf(cause)
@@ -52,12 +52,12 @@ const reasonsByCode: ReadonlyMap<number, "Permission" | "Missing" | "NotADatabas
   [-30776, "Encrypted"] // MDB_ENV_ENCRYPTION
 ])
 
-/** Turns an error that was thrown while a file was opened into an `OpenFailed`. */
+/** Converts an error that was thrown while a file was opened to an `OpenFailed`. */
 export const refuse = (options: Pick<EngineOptions, "path" | "encryptionKey">) => (cause: unknown): OpenFailed => {
   if (cause instanceof OpenFailed) return cause
-  // Decrypted with a wrong key, pages are noise, for which LMDB has one of its own errors.
-  const isNoise = options.encryptionKey !== undefined && codeOf(cause) < 0
-  const reason = isNoise ? "Encrypted" : reasonsByCode.get(errnoOf(cause)) ?? "Engine"
+  // Pages that were decrypted with a wrong key are random bytes. LMDB then fails with one of its own negative codes.
+  const isWrongKey = options.encryptionKey !== undefined && codeOf(cause) < 0
+  const reason = isWrongKey ? "Encrypted" : reasonsByCode.get(errnoOf(cause)) ?? "Engine"
   return new OpenFailed({ path: options.path, reason: { _tag: reason, detail: textOf(cause) }, cause })
 }
 

@@ -1,5 +1,5 @@
 /**
- * Reads ranges in the way of the library.
+ * Reads ranges with the library.
  */
 import type { KeyRange, RangePart, RangeRequest } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
@@ -11,7 +11,7 @@ const noBytes = new Uint8Array(0)
 
 const firstKey = ByteString("\0")
 
-/** What is read from: a database of the library. `T` is a read transaction of it. */
+/** A database of the library that can be read. `T` is its read transaction. */
 export interface Readable<T> {
   readonly getKeys: (options: LmdbRange<T>) => Iterable<ByteString>
   readonly getCount: (options: { start: ByteString; transaction: T }) => number
@@ -28,17 +28,17 @@ interface LmdbRange<T> {
   transaction?: T
 }
 
-/** What of a range lies behind a key. */
-const behind = (key: ByteString, { from, reverse, to }: RangeRequest): KeyRange => {
+/** Returns the rest of a range, after a key in the direction of the request. */
+const restAfter = (key: ByteString, { from, reverse, to }: RangeRequest): KeyRange => {
   const bound = { key, inclusive: false }
   return reverse ? { from, to: bound } : { from: bound, to }
 }
 
-/** How a range is read. */
+/** What a range is read with. */
 interface RangeOptions<T> {
-  /** The read transaction; `undefined` reads as of now. */
+  /** The read transaction; `undefined` reads the present state. */
   readonly transaction: T | undefined
-  /** The dictionary of values that are compressed. */
+  /** The dictionary of compressed values. */
   readonly dictionary: Uint8Array
 }
 
@@ -50,7 +50,7 @@ export const readRange = <T>(
 ): RangePart => {
   if (records === undefined) return nothing
   const { maxBytes, maxRecords, reverse, values } = request
-  // Without these the library leaves out keys at either end. There is no key before this one.
+  // Without explicit bounds the library leaves out keys at either end. `firstKey` is the smallest key.
   const from = request.from ?? { key: firstKey, inclusive: true }
   const [start, end] = reverse ? [request.to, from] : [from, request.to]
   const options = {
@@ -69,13 +69,16 @@ export const readRange = <T>(
       const value = expand(stored, dictionary)
       part.push([key, value])
       bytes += value.length
-      if (bytes >= maxBytes) return { records: part, rest: behind(key, request) }
+      if (bytes >= maxBytes) return { records: part, rest: restAfter(key, request) }
     }
   }
   const last = part.at(-1)
-  return { records: part, rest: last === undefined || part.length < maxRecords ? undefined : behind(last[0], request) }
+  return {
+    records: part,
+    rest: last === undefined || part.length < maxRecords ? undefined : restAfter(last[0], request)
+  }
 }
 
-/** How many records there are in a read transaction. The library counts them one by one. */
+/** Counts the records that a read transaction sees. The library counts them one by one. */
 export const countRecords = <T>(records: Readable<T> | undefined, transaction: T): number =>
   records === undefined ? 0 : records.getCount({ start: firstKey, transaction })

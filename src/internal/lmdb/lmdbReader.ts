@@ -1,6 +1,5 @@
 /**
- * Reads the databases of a file in the way of the library: as they are at present, or
- * in a read transaction that stays as it is.
+ * Reads the databases of a file with the library: the present state, or the state of a read transaction.
  */
 import * as Exit from "effect/Exit"
 import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
@@ -17,13 +16,13 @@ interface ReadableDatabase<T> extends Readable<T> {
   readonly getStats: () => object
 }
 
-/** Runs a call of the library, whose every error is an `EngineFailure`. */
+/** Runs a call of the library. Turns every error that it throws into an `EngineFailure`. */
 type Run = <A>(operation: string, call: () => A) => Exit.Exit<A, EngineFailure>
 
-/** What is read from. */
+/** The open databases of a file. */
 interface Readables<T> {
   readonly databases: ReadonlyMap<string, ReadableDatabase<T>>
-  /** The dictionary of values that are compressed. */
+  /** The dictionary of compressed values. */
   readonly dictionary: Uint8Array
 }
 
@@ -39,7 +38,7 @@ const getFrom = <T>(
 
 const nothing = Exit.succeed(undefined)
 
-/** Decodes a value that was found, while its bytes are valid. */
+/** Decodes a found value while its bytes are valid. */
 const decodeFound = <A>(
   found: Exit.Exit<Uint8Array | undefined, EngineFailure>,
   decode: (bytes: Uint8Array) => A
@@ -48,7 +47,7 @@ const decodeFound = <A>(
   return found.value === undefined ? nothing : Exit.succeed(decode(found.value))
 }
 
-/** Finds values one after the other, and decodes each before the next is found. */
+/** Reads values one after the other. Decodes each before it reads the next, because the library reuses the memory. */
 const getEach = <A, T>(
   readables: Exit.Exit<Readables<T>, EngineFailure>,
   name: string,
@@ -70,7 +69,7 @@ const getEach = <A, T>(
   return Exit.succeed(values)
 }
 
-/** How many records a database has at present. */
+/** Counts the records of a database in its present state. */
 export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
   database === undefined ? 0 : figure(database.getStats(), "entryCount")
 
@@ -81,7 +80,7 @@ const readRangeFrom = <T>(
   transaction?: T
 ): RangePart => readRange(databases.get(name), request, { dictionary, transaction })
 
-/** Reads what there is at present; inside of a write transaction what that has written. */
+/** Makes a reader of the present state. Inside a write transaction, it sees the writes of that transaction. */
 export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
   get: (name, key, decode) => decodeFound(run("get", () => getFrom(files(), name, key)), decode),
   getMany: (name, keys, decode) => getEach(run("get", files), name, keys, decode),
@@ -91,8 +90,8 @@ export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => (
 })
 
 /**
- * Reads what there was when a read transaction began. The library counts records one by
- * one then, so that `counts`, which has those that are known, keeps them.
+ * Makes a reader of the state when a read transaction began. In a read transaction, the library counts records one by
+ * one. So each count is kept in `counts`, which may already have some.
  */
 export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
   const options = { transaction }
@@ -111,16 +110,16 @@ export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts:
   }
 }
 
-/** A reader of a read transaction that several share. */
+/** A reader of a read transaction that several snapshots share. */
 export interface SharedReader {
   readonly reader: Reader
-  /** Joins those who share it. */
+  /** Adds a user. */
   readonly share: () => void
-  /** Gives it up for one of those who share it: the last one ends the transaction. */
+  /** Removes a user. Removing the last one ends the transaction. */
   readonly release: () => void
 }
 
-/** Shares a read transaction, at first with its maker alone. */
+/** Makes a shared reader of a read transaction. The caller is its first user. */
 export const share = (transaction: { readonly done: () => void }, reader: Reader): SharedReader => {
   let users = 1
   return {

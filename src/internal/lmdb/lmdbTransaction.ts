@@ -1,10 +1,8 @@
 /**
- * Makes transactions in the way of the library, which look at the records and at the limit
- * inside of them, and can be undone.
+ * Runs write transactions of the library that read records, check the limit of the map, and can be aborted.
  *
- * They are child transactions, whose writes are made on the main thread. The library can
- * make writes in its own thread, which is faster; but what it then says of a full disk
- * overflows its memory, and ends the process.
+ * They are child transactions, which write on the main thread. The library can also write in its own
+ * thread. That is faster, but its error message for a full disk overflows a buffer and ends the process.
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
@@ -25,41 +23,43 @@ import { revealCommitError } from "./lmdbErrors.ts"
 import { mapSizeFor, pageSize } from "./mapSize.ts"
 import { figure, pagesOf } from "./pageCount.ts"
 
-/** What transactions are made with: a database of the library. */
+/** A database of the library that can run transactions. */
 interface Transactable extends Writable {
   readonly childTransaction: (action: () => unknown) => Promise<unknown>
   readonly getWriteTxnId: () => number
 }
 
-/** The files that are written to. */
+/** The open databases, and the state of their map. */
 export interface WritableFiles extends Target {
   readonly meta: Transactable
-  /** The size that the native map was asked to have. */
+  /** The requested size of the native map, in bytes. */
   readonly wantedMapSize: number
-  /** The size that it had when it was opened: more where the file is longer. */
+  /** The size of the native map when it was opened, in bytes. It is more than requested if the file is longer. */
   readonly nativeMapSize: number
-  /** Whether the files stayed open through a resize, for the sake of snapshots: the native map is of any size then. */
+  /**
+   * Whether the files stayed open during a resize because snapshots were open. The native map can then have any size.
+   */
   readonly isPinned: boolean
-  /** Whether another thread of the process has the file open: they share a map, of any size too. */
+  /** Whether another thread of the process has the file open. They share one map, which can have any size. */
   readonly isShared: boolean
 }
 
-/** What a transaction is made within. */
+/** The limits of a transaction. */
 export interface TransactionOptions {
   /** The size of the map, in bytes. */
   readonly mapSize: number
   readonly file: string
-  /** What the library takes for the wish to undo a transaction. */
+  /** The value that aborts a transaction when its callback returns it. */
   readonly abort: unknown
 }
 
-/** What became of a transaction: its number, `undefined` where its plan gave it up, or that it did not fit. */
+/** The number of a committed transaction, `undefined` if its plan has aborted it, or `EngineFull` if it did not fit. */
 export type Outcome = number | undefined | EngineFull
 
-/** Decides inside of a transaction with this number what it writes. */
+/** Decides inside the transaction with this number what it writes. `undefined` aborts it. */
 export type Decide = (transactionId: number) => Batch | undefined
 
-/** Runs a plan in the way of the library, which undoes a transaction that throws. */
+/** Runs a plan. Throws its error, because the library aborts a transaction whose callback throws. */
 export const decideBy = (plan: Plan, present: Reader, transactionId: number): Batch | undefined => {
   const decided = plan(present, transactionId)
   if (Exit.isFailure(decided)) throw Cause.squash(decided.cause)
@@ -67,8 +67,9 @@ export const decideBy = (plan: Plan, present: Reader, transactionId: number): Ba
 }
 
 /**
- * The length that a batch may give the file, in bytes, where the engine could not make its map large enough. It does
- * that by itself in the transaction, to twice the length, and ends the process where it fails.
+ * Checks that LMDB can enlarge its map for a batch. LMDB does this inside the transaction, to twice the new length of the
+ * file, and ends the process if it fails. Returns the length that the file may have after the batch, in bytes, if the
+ * process does not have enough addresses for that; `undefined` if it has.
  */
 const unmappableEnd = (files: WritableFiles, batch: Batch, before: object): number | undefined => {
   if (!AddressSpace.isLimited()) return undefined
@@ -76,7 +77,7 @@ const unmappableEnd = (files: WritableFiles, batch: Batch, before: object): numb
   return end > figure(before, "mapSize") && !AddressSpace.hasRoomFor(2 * end) ? end : undefined
 }
 
-/** Runs a transaction, and undoes it unless it stays within the native map. */
+/** Runs a transaction. Aborts it if it does not fit into the native map. */
 const within = (
   files: WritableFiles,
   { abort, file, mapSize }: TransactionOptions,
@@ -100,29 +101,28 @@ const within = (
     const refused = DiskSpace.refusal(file, files, batch)
     if (refused !== undefined) throw refused
     const end = unmappableEnd(files, batch, before)
-    // A resize gives the addresses of the present map back. It cannot while others use them.
+    // A resize would free the addresses of the present map, but not while snapshots or other threads use it.
     if (end !== undefined && !isLimitSeen) throw AddressSpace.failure("commit", AddressSpace.noRoomFor(2 * end))
     if (end !== undefined) return refuse(Math.max(mapSize + 1, end))
     const mustEstimate = !isLimitSeen && present > wantedMapSize
     if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
     const result = write(batch)
     const grown = figure(meta.getStats(), "mapSize")
-    // The engine grows its map to twice the need.
+    // LMDB enlarges its map to twice the size that it needs.
     if (grown !== present && grown > wantedMapSize) return refuse(Math.max(mapSize + 1, Math.ceil(grown / 2)))
     outcome = transactionId
     return result
   }).catch(revealCommitError).then(() => outcome)
 }
 
-/** Makes a transaction of what is decided inside of it. */
+/** Runs a transaction that decides inside itself what it writes. */
 export const transact = (files: WritableFiles, options: TransactionOptions, decide: Decide): Promise<Outcome> => {
   if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
     return within(files, options, decide, (batch) => writeAll(files, batch))
   }
-  // The file is in the pages that were held back. The same writes take the same pages: what
-  // they leave for the end of the commit, and for deletions later, is tried out in a
-  // transaction that is undone.
-  // Whoever clears frees more than he takes: that needs no trial.
+  // The file extends into the emergency pages. A trial transaction, which is aborted, makes the same writes. They
+  // take the same pages, so it shows whether enough pages are left for the end of the commit and for later deletions.
+  // A batch that clears a database frees more pages than it takes, so it needs no trial.
   const heldPages = (Math.min(files.nativeMapSize, mapSizeFor(options.mapSize, true)) - files.wantedMapSize) / pageSize
   let isTrial = true
   let listPages = 0

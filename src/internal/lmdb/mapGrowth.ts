@@ -1,9 +1,9 @@
 /**
  * Commits to a file that grows up to a limit.
  *
- * LMDB keeps a file within its map. When a batch does not fit, this module enlarges the map and
- * commits the batch again, driven by the schedule `resize`; at the limit the batch fails with
- * `MapFull`. Resizing closes and reopens the file, so readers wait: they hold the read side of a
+ * An LMDB file cannot be larger than its map. If a batch does not fit, this module enlarges the map and
+ * commits the batch again, by the schedule `resize`. At the limit, the batch fails with
+ * `MapFull`. A resize closes and reopens the file, so readers must wait: they take the read side of a
  * readers/writer lock, and a resize takes the write side.
  *
  * ```text
@@ -14,9 +14,9 @@
  *
  * **Details**
  *
- * - A full file needs free pages to delete anything. LMDB's engine holds some back for that:
+ * - A deletion from a full file needs free pages. The engine reserves some pages for that:
  *   the emergency pages, which only a batch of deletions may use.
- * - LMDB reuses the pages that a transaction frees two transactions later. When a batch does not
+ * - LMDB reuses freed pages two transactions after the one that freed them. If a batch does not
  *   fit at the limit, two empty transactions make those pages usable, and the batch is tried again.
  */
 import * as ByteSize from "effect/ByteSize"
@@ -32,17 +32,17 @@ import type { ReadersWriterLock } from "./readersWriterLock.ts"
 export interface Work {
   /** Decides inside LMDB's write transaction what it writes. */
   readonly plan: Plan
-  /** How many writes it may have, for the message when it does not fit. */
+  /** The number of its writes, for the error if it does not fit. */
   readonly size: number
-  /** Whether it may use the emergency pages, because its plan only deletes. */
+  /** Tells whether it may use the emergency pages, because it only deletes. Call it after the plan has run. */
   readonly isFreeing: () => boolean
 }
 
-/** What commits work with. */
+/** The options of the commits to a file, and the parts of the store that they use. */
 export interface MapGrowthOptions {
   readonly path: string
   readonly environment: Environment
-  /** Readers hold its read side; a resize holds its write side. */
+  /** Readers take its read side, a resize takes its write side. */
   readonly lock: ReadersWriterLock
   /** The size of the map of the open environment, in bytes. */
   readonly mapSize: number
@@ -52,7 +52,7 @@ export interface MapGrowthOptions {
   readonly maxMapSize: number | undefined
   /** The schedule of the retry after a growth. */
   readonly resize: Schedule.Schedule<unknown>
-  /** Runs when readers begin to find a batch in LMDB. */
+  /** Runs when reads of LMDB begin to see a batch. */
   readonly onApplied: (batch: Batch) => void
   /** Runs after each transaction that is on disk. */
   readonly onCommitted: (batch: Batch, transactionId: number) => Effect.Effect<void>
@@ -62,7 +62,7 @@ export interface MapGrowthOptions {
 
 type State = { readonly _tag: "Usable" } | { readonly _tag: "Resizing" } | { readonly _tag: "Unresized" }
 
-/** The map of an open file, and what commits to it. */
+/** The map of an open file, and the state of its growth. */
 export interface MapGrowth {
   readonly options: MapGrowthOptions
   state: State
@@ -70,17 +70,18 @@ export interface MapGrowth {
   mapSize: number
   /** Whether the map includes the emergency pages. */
   usesEmergencyPages: boolean
-  /** Whether all pages that earlier transactions freed can be reused, also those freed before the file was opened. */
+  /** Whether LMDB can reuse all freed pages, including those that were freed before the file was opened. */
   isReclaimed: boolean
 }
 
 /**
- * Whether a commit did not fit: at the limit of the file, or because the map could not grow, as in a process
- * that has no addresses left.
+ * Whether a commit did not fit: because of the limit of the file, or because the map could not grow, for example in a
+ * process without free addresses.
  */
 export const isOutOfRoom = (error: CommitError): boolean =>
   error._tag === "MapFull" || error._tag === "EngineFailure" && error.operation === "resize"
 
+/** The smallest growth of a map, in bytes, unless the limit is nearer. */
 const smallestGrowth = 64 * 1024 * 1024
 
 /** A file this small, in pages, cannot have enough freed pages to matter. */
@@ -92,7 +93,7 @@ const emptyWork: Work = {
   isFreeing: () => true
 }
 
-/** Makes what commits to an open file. */
+/** Makes the state of an open file. */
 export const make = (options: MapGrowthOptions): MapGrowth => ({
   options,
   state: { _tag: "Usable" },
@@ -101,10 +102,10 @@ export const make = (options: MapGrowthOptions): MapGrowth => ({
   isReclaimed: options.pages <= fewPages
 })
 
-/** Whether the file can be read; it cannot while a resize has it closed. */
+/** Whether the file can be read. It cannot be read during a resize, which closes it. */
 export const isReadable = (self: MapGrowth): boolean => self.state._tag !== "Resizing"
 
-/** Waits until the file can be read, and keeps it open while an effect runs. */
+/** Runs an effect when the file can be read, and keeps the file open until the effect ends. */
 export const whileReadable = <A, E, R>(self: MapGrowth, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.options.lock.withRead(effect)
 
@@ -121,7 +122,7 @@ const resizeTo = (self: MapGrowth, size: number, useEmergencyPages: boolean): Ef
     }).pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
-          // An environment that could not be reopened fails every read with the reason, until it can be reopened.
+          // While the environment could not be reopened, every read fails with the reason. The next commit tries again.
           self.state = Exit.isFailure(exit) ? { _tag: "Unresized" } : { _tag: "Usable" }
         })
       ),
@@ -129,11 +130,11 @@ const resizeTo = (self: MapGrowth, size: number, useEmergencyPages: boolean): Ef
     )
   )
 
-/** Resizes to the present size: after a growth LMDB sees its limit again only then. */
+/** Resizes to the present size. After LMDB has enlarged its own map, this restores the limit. */
 const restoreSize = (self: MapGrowth): Effect.Effect<void, EngineFailure> =>
   Effect.suspend(() => resizeTo(self, self.mapSize, false))
 
-/** Makes the exact limit visible to LMDB again, where snapshots prevented it and have been released. */
+/** Makes the exact limit visible to LMDB again, if snapshots prevented it and have been released. */
 export const restoreLimit = (self: MapGrowth): Effect.Effect<void> =>
   Effect.suspend(() => self.options.environment.mustResize() ? Effect.ignore(restoreSize(self)) : Effect.void)
 
@@ -148,7 +149,7 @@ const growTo = Effect.fnUntraced(function*(self: MapGrowth, size: number) {
   yield* self.options.onGrown(size)
 }, (effect, self, size) => Effect.withSpan(effect, "Store.grow", { attributes: { from: self.mapSize, to: size } }))
 
-/** Makes room after a batch did not fit; `false` at the limit. */
+/** Makes room for a batch that did not fit. Returns `false` if the map is at its limit. */
 const makeRoom = Effect.fnUntraced(function*(self: MapGrowth, full: EngineFull) {
   if (full.needed === full.mapSize) return true
   const { maxMapSize } = self.options
@@ -162,7 +163,7 @@ const makeRoom = Effect.fnUntraced(function*(self: MapGrowth, full: EngineFull) 
   return false
 })
 
-/** Fails with what is known of the limit; `pending` says how many writes did not fit. */
+/** Fails with `MapFull`. `pending` is the number of writes that did not fit. */
 export const mapFull = (self: MapGrowth, pending: number): Effect.Effect<never, MapFull> =>
   Effect.suspend(() => {
     const { environment, maxMapSize } = self.options
@@ -205,7 +206,7 @@ const commitOnce = (self: MapGrowth, { plan }: Work): Effect.Effect<void, Engine
   )
   return Effect.catchTag(attempt, "EngineFull", (full) => {
     if (full.needed > full.mapSize) return Effect.fail(full)
-    // LMDB could not see the limit: this does not count as an attempt of the schedule.
+    // The batch may fit: LMDB could only not see the limit. This does not count as an attempt of the schedule.
     return Effect.andThen(resizeAgain, attempt)
   }).pipe(
     Effect.tap(Effect.sync(() => {
@@ -214,7 +215,7 @@ const commitOnce = (self: MapGrowth, { plan }: Work): Effect.Effect<void, Engine
   )
 }
 
-/** Grows and commits again after an attempt that did not fit, as often as the schedule says. */
+/** Enlarges the map and commits again, until the work fits or the schedule ends. */
 const retryGrowing = (self: MapGrowth, work: Work, first: EngineFull): Effect.Effect<void, CommitError> =>
   Effect.suspend(() => {
     let full = first
@@ -228,7 +229,7 @@ const retryGrowing = (self: MapGrowth, work: Work, first: EngineFull): Effect.Ef
         })
       )
     )
-    // The failed attempt counts as the first of the schedule: the map grows only if the schedule allows another.
+    // The failed attempt counts as the first one of the schedule. The map grows only if the schedule allows another.
     let next: Effect.Effect<void, EngineFull | CommitError> = Effect.fail(full)
     const attempt = Effect.suspend(() => {
       const present = next
@@ -247,7 +248,7 @@ const retryGrowing = (self: MapGrowth, work: Work, first: EngineFull): Effect.Ef
 const commitGrowing = (self: MapGrowth, work: Work): Effect.Effect<void, CommitError> =>
   Effect.catchTag(commitOnce(self, work), "EngineFull", (full) => retryGrowing(self, work, full))
 
-/** Commits work that may use the emergency pages, without growing. */
+/** Commits work with the emergency pages. The map does not grow. */
 export const commitWithEmergencyPages = (self: MapGrowth, work: Work): Effect.Effect<void, CommitError> =>
   Effect.suspend(() =>
     Effect.andThen(resizeTo(self, self.mapSize, true), commitOnce(self, work)).pipe(
@@ -257,8 +258,8 @@ export const commitWithEmergencyPages = (self: MapGrowth, work: Work): Effect.Ef
   )
 
 /**
- * Makes the pages that earlier transactions freed usable. LMDB reuses them two transactions
- * later, so this commits two empty ones. If it fails, the next commit tries again.
+ * Makes freed pages usable. LMDB reuses them two transactions after the one that freed them, so this commits two empty
+ * transactions. If it fails, the next commit tries again.
  */
 export const reclaimFreedPages = (self: MapGrowth): Effect.Effect<void> =>
   commitWithEmergencyPages(self, emptyWork).pipe(
@@ -269,7 +270,7 @@ export const reclaimFreedPages = (self: MapGrowth): Effect.Effect<void> =>
     Effect.ignore
   )
 
-/** Commits all of a work or nothing: grows the map, and where it cannot grow reclaims freed pages. */
+/** Commits all writes of a work or none. Enlarges the map if necessary. If it cannot grow, reclaims freed pages. */
 export const commit = (self: MapGrowth, work: Work): Effect.Effect<void, CommitError> =>
   Effect.catch(
     commitGrowing(self, work),

@@ -1,14 +1,13 @@
 /**
- * A snapshot of a store: what LMDB had at one moment, read through the writes that were pending
- * then.
+ * A snapshot of a store: the committed records of one moment, and the writes that were pending then.
  */
 import type { Reader } from "../../Backend.ts"
 
-/** The state of a store at one moment, pending writes included. */
+/** Reads the state of a store at one moment, pending writes included. */
 export interface OpenSnapshot {
   readonly reader: Reader
-  /** Whether its reader has released it, or the store has closed. */
+  /** Whether it was released. The store releases it when it closes. */
   readonly isReleased: () => boolean
-  /** Releases the snapshot. Only the first call does anything. */
+  /** Releases the snapshot. Further calls do nothing. */
   readonly release: () => void
 }

@@ -1,5 +1,5 @@
 /**
- * Reads through writes: what was written stands in front of what it was written over.
+ * A reader that overlays writes on another reader: for a written key it reads the write, for every other key the base.
  */
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,7 +18,7 @@ const nothing: RangePart = { records: [], rest: undefined }
 
 const none = Exit.succeed(undefined)
 
-/** What of a range was read, when `rest` is left of it. */
+/** Returns the part of a range that was read, from the `rest` that was not. */
 export const readOf = (request: RangeRequest, rest: KeyRange | undefined): KeyRange => {
   const { from, reverse, to } = request
   if (rest === undefined) return { from, to }
@@ -27,7 +27,7 @@ export const readOf = (request: RangeRequest, rest: KeyRange | undefined): KeyRa
     : { from, to: rest.from === undefined ? undefined : { key: rest.from.key, inclusive: true } }
 }
 
-/** Two lists in the same order as one; a write takes the place of a record, or removes it. */
+/** Merges records and writes, both in the order of the request. A write replaces the record of its key, or removes it. */
 const merge = (records: Records, writes: ReadonlyArray<PendingEntry>, { reverse, values }: RangeRequest): Records => {
   if (writes.length === 0) return records
   const merged: Array<Records[number]> = []
@@ -48,8 +48,8 @@ const merge = (records: Records, writes: ReadonlyArray<PendingEntry>, { reverse,
 }
 
 /**
- * Counts the records of a database: those of the base, and what the writes add to them and take from them. A base that
- * answers later must be a snapshot: it is asked twice.
+ * Counts the records of a database: those of the base, plus the records that the writes add, minus those that they
+ * delete. This reads the base twice. A base that answers later must therefore be a snapshot.
  */
 const countOver = (writes: Writes, base: Reader, database: string): Effect.Effect<number, EngineFailure> => {
   const isCleared = writes.isCleared(database)
@@ -67,7 +67,7 @@ const countOver = (writes: Writes, base: Reader, database: string): Effect.Effec
     ))
 }
 
-/** Decodes what the writes have, and reads the rest in one call. */
+/** Decodes the written values, and reads the other keys from the base in one call. */
 const getManyOver = <A>(
   writes: Writes,
   base: Reader,
@@ -99,7 +99,7 @@ const getManyOver = <A>(
   )
 }
 
-/** Reads through writes. A part of a range may have more records than were asked for. */
+/** Overlays writes on a reader. A part of a range can have more records than `maxRecords`. */
 export function over(writes: Writes, base: EngineReader): EngineReader
 export function over(writes: Writes, base: Reader): Reader
 export function over(writes: Writes, base: Reader): Reader {
@@ -117,7 +117,7 @@ export function over(writes: Writes, base: Reader): Reader {
     },
     read: (database, request) => {
       const part = writes.isCleared(database) ? Exit.succeed(nothing) : base.read(database, request)
-      // A commit may end while the base reads, and the buffer gives up its writes then.
+      // If the base answers later, a commit may end meanwhile and remove its writes from the buffer.
       const upper = Settled.isEnded(part) ? writes : writes.freeze()
       return Settled.map(part, ({ records, rest }) => ({
         records: merge(records, upper.range(database, readOf(request, rest)), request),

@@ -1,5 +1,5 @@
 /**
- * Reads a range part by part.
+ * Reads a range in parts.
  */
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,26 +13,28 @@ export interface ReadOptions extends KeyRange {
   readonly reverse: boolean
   /** Whether values are read. */
   readonly values: boolean
-  /** How many records are wanted at most, asked before each part. Default: all. */
+  /** Returns how many more records the caller needs. Called before each part. Default: all. */
   readonly wanted?: () => number
 }
 
-/** Keys with the bytes of their values, empty where values are not read. */
+/** Keys with the bytes of their values. The bytes are empty if values are not read. */
 export type Part = RangePart["records"]
 
-/** Reads the next part of a range; `undefined` when there is none. Call it again only after the effect has ended. */
+/** Reads the next part of a range. Returns `undefined` at the end. Call it again only after the effect has ended. */
 export type RangeReader = () => Effect.Effect<Part | undefined, EngineFailure>
 
-// Some tenths of a millisecond of work, and no more memory than a batch.
+/** The most records of a part: it takes less than a millisecond to read. */
 const partRecords = 256
+
+/** The most bytes of the values of a part. */
 const partBytes = 1024 * 1024
 
-/** Starts to read a range of a database. */
+/** Makes a reader of a range of a database. */
 export const make = (reader: Pick<Reader, "read">, database: string, options: ReadOptions): RangeReader => {
   const { reverse, values, wanted = () => Infinity } = options
   let rest: KeyRange | undefined = { from: options.from, to: options.to }
 
-  // Many writes may lie between two records of the engine: they are given in parts too.
+  // Many pending writes can be between two stored records. They are split into parts too.
   let records: Part = []
   let isHidden = false
   let given = 0
@@ -50,7 +52,8 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
       reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes }),
       (part) => {
         ;({ records, rest } = part)
-        // Pending deletions hide what there is: to look for so few again could take very many parts.
+        // Pending deletions have hidden stored records. If the next request were for as few records, it could take very
+        // many requests to find one that is not deleted.
         isHidden = records.length < maxRecords
         given = 0
         return give()

@@ -1,8 +1,8 @@
 /**
- * The read set of a transaction: what it has read, as data, and whether it would read the same again.
+ * The read set of a transaction: records what it reads, and validates that it would read the same again.
  *
- * The set keeps fingerprints of values, and one digest for each part of a range, whatever its size. A
- * range is checked as a whole, so that a record which another fiber adds to it is found too.
+ * The set keeps a fingerprint of each value, and one digest for each part of a range, of whatever size. A
+ * range is validated as a whole, so a record that another fiber adds to it is a conflict too.
  */
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
@@ -18,9 +18,10 @@ import * as RangeReader from "./rangeReader.ts"
 
 type Records = RangePart["records"]
 
-/** What was read: nothing, or bytes. Short ones stand for themselves. */
+/** Identifies the bytes of a value; `undefined` if the key had none. Short values are their own fingerprint. */
 export type Fingerprint = string | undefined
 
+/** The longest value, in bytes, that is its own fingerprint. Longer ones are hashed. */
 const longestPlain = 64
 
 const fingerprint = (bytes: Uint8Array): string => {
@@ -28,7 +29,7 @@ const fingerprint = (bytes: Uint8Array): string => {
   return own.length <= longestPlain ? `=${fromBytes(own)}` : createHash("sha256").update(own).digest("base64")
 }
 
-/** The fingerprint of records in the order of their keys. */
+/** Computes the digest of records in the order of their keys. */
 class RecordsDigest {
   readonly #hash = createHash("sha256")
 
@@ -52,7 +53,7 @@ class RecordsDigest {
 
 type RangeRead = Extract<Read, { readonly _tag: "Range" }>
 
-/** What a transaction has read. */
+/** Records what a transaction has read. */
 export class ReadSet implements Iterable<Read> {
   readonly #values = new Map<string, Map<ByteString, Fingerprint>>()
   readonly #existence = new Map<string, Map<ByteString, boolean>>()
@@ -60,28 +61,28 @@ export class ReadSet implements Iterable<Read> {
   readonly #ranges: Array<RangeRead> = []
   #isTorn = false
 
-  /** Whether the same thing was read twice with different results: no commit can be made from that. */
+  /** Whether two reads of the same key or count had different results. Such a transaction cannot be committed. */
   get isTorn(): boolean {
     return this.#isTorn
   }
 
-  /** Takes down what was read under a key. */
+  /** Records the value that was read under a key. */
   addValue(database: string, key: ByteString, read: Fingerprint): void {
     this.#add(this.#values, database, key, read)
   }
 
-  /** Takes down whether there was a value. */
+  /** Records whether a key had a value. */
   addExistence(database: string, key: ByteString, exists: boolean): void {
     this.#add(this.#existence, database, key, exists)
   }
 
-  /** Takes down how many records there were. */
+  /** Records the number of records of a database. */
   addCount(database: string, count: number): void {
     if ((this.#counts.get(database) ?? count) !== count) this.#isTorn = true
     this.#counts.set(database, count)
   }
 
-  /** Takes down a part of a range. */
+  /** Records a part of a range. */
   addRange(database: string, request: RangeRequest, { records, rest }: RangePart): void {
     const digest = new RecordsDigest()
     digest.add(request.reverse ? records.toReversed() : records)
@@ -94,8 +95,8 @@ export class ReadSet implements Iterable<Read> {
     })
   }
 
-  /** What it has read, by name: keys, and databases of which it has read a range or the size. */
-  *addresses(): IterableIterator<string> {
+  /** The qualified keys of the records that it has read, and the databases of which it has read a range or the count. */
+  *qualifiedKeys(): IterableIterator<string> {
     for (const databases of [this.#values, this.#existence]) {
       for (const [database, keys] of databases) {
         for (const key of keys.keys()) yield qualifiedKey(database, key)
@@ -134,13 +135,13 @@ const digestOf = Effect.fnUntracedEager(function*(present: Reader, { database, r
   }
 })
 
-/** Values that are read again in one call: those of one database. */
+/** The values of one database. They are validated by one read. */
 interface ValueReads {
   readonly keys: Array<ByteString>
   readonly fingerprints: Array<Fingerprint>
 }
 
-/** Sorts what was read: values by their databases, and the rest. */
+/** Separates the reads of values, grouped by database, from the other reads. */
 const grouped = (reads: Iterable<Read>) => {
   const values = new Map<string, ValueReads>()
   const others: Array<Exclude<Read, { readonly _tag: "Value" }>> = []
@@ -157,7 +158,7 @@ const grouped = (reads: Iterable<Read>) => {
   return { values, others }
 }
 
-/** Whether all of it would be read again. Ends at once where every read does. */
+/** Returns whether all reads would have the same results again. Ends at once if every read does. */
 export const validate = Effect.fnUntracedEager(function*(reads: Iterable<Read>, present: Reader) {
   const { others, values } = grouped(reads)
   for (const [database, { fingerprints, keys }] of values) {
@@ -179,7 +180,7 @@ export const validate = Effect.fnUntracedEager(function*(reads: Iterable<Read>, 
   return true
 })
 
-/** Reads through a reader, and takes down what was read. */
+/** Makes a reader that records all reads of another reader. */
 export const recorded = (reader: Reader, reads: ReadSet): Reader => ({
   get: (database, key, decode) => {
     let read: Fingerprint

@@ -1,6 +1,6 @@
 /**
- * Tells a configuration value that is there and empty from one that is missing, which
- * providers of Effect do not: they give nothing for both.
+ * Tells a configuration value that exists and is empty from one that is missing. The providers of Effect
+ * return `undefined` for both.
  */
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 
 type Path = ConfigProvider.Path
 
-/** Whether what contains a path lists it. A provider looks a missing value up there by name. */
+/** Whether the record at the path `around` has a name. */
 const isListed = (
   provider: ConfigProvider.ConfigProvider,
   around: Path,
@@ -18,8 +18,8 @@ const isListed = (
   Effect.map(provider.load(around), (node) => node !== undefined && node._tag === "Record" && node.keys.has(name))
 
 /**
- * Whether a path for which a provider gives nothing is there and empty. A record lists its names as they are; what
- * reads the environment lists the parts of them between the underscores.
+ * Whether a path exists and is empty, if a provider returns nothing for it. A provider of a record lists names as they
+ * are. A provider of environment variables lists the parts of names between underscores.
  */
 const isBlank = (
   provider: ConfigProvider.ConfigProvider,
@@ -32,8 +32,8 @@ const isBlank = (
   const last = String(parts.at(-1))
   return Effect.flatMap(
     isListed(provider, around, name),
-    (isThere) =>
-      isThere ?
+    (exists) =>
+      exists ?
         Effect.succeed(true) :
         Effect.flatMap(
           provider.load(parts),
@@ -42,20 +42,20 @@ const isBlank = (
   )
 }
 
-/** Makes a provider that gives an empty text for a value that is there and empty. */
+/** Makes a provider that returns an empty text for a value that exists and is empty. */
 export const keeping = (provider: ConfigProvider.ConfigProvider): ConfigProvider.ConfigProvider =>
   ConfigProvider.make((path) =>
     Effect.flatMap(provider.load(path), (node) =>
       node !== undefined
         ? Effect.succeed(node)
-        : Effect.map(isBlank(provider, path), (isThere) => isThere ? ConfigProvider.makeValue("") : undefined))
+        : Effect.map(isBlank(provider, path), (exists) => exists ? ConfigProvider.makeValue("") : undefined))
   )
 
 const NotBlank = Schema.String.check(
   Schema.makeFilter((text) => text.trim() === "" ? "it is blank; give it a value, or remove it" : undefined)
 )
 
-/** A variable that may be missing, but not be blank. */
+/** Reads a variable that may be missing but must not be blank. */
 export const optional = <A>(name: string, read: (name: string) => Config.Config<A>): Config.Config<A | undefined> =>
   Config.map(
     Config.all([

@@ -1,15 +1,15 @@
 /**
- * Says which writes are lost when a store closes and its last commit failed.
+ * Names the keys whose writes are lost because a store closes and its last commit failed.
  */
 import { type ByteString, toBytes } from "../../Key.ts"
 import { type CommitError, EngineFailure, MapFull } from "../../StoreError.ts"
 import { recordsDatabase } from "../databases.ts"
 import type { StoreHandle } from "./storeAccess.ts"
 
-/** A message stays readable with this many keys in it. */
+/** How many keys the error names, so that its message stays readable. */
 const mostShown = 10
 
-/** Adds the keys that are lost to the error of the last commit. The buffer still holds their writes. */
+/** Adds the lost keys to the error of the last commit. Their writes are still in the buffer. */
 export const withLostWrites =
   ({ core: { backend, shownKeys }, keys, options: { path } }: Omit<StoreHandle, "isClosed" | "onReleased">) =>
   (error: CommitError): CommitError => {
@@ -19,7 +19,7 @@ export const withLostWrites =
       const show = database === recordsDatabase
         ? (record: ByteString): string => keys.show(toBytes(record))
         : shownKeys.get(database)
-      // The entries of indexes are lost with their records.
+      // Index entries are lost with their records, so they are not named.
       if (show === undefined) continue
       count++
       if (shown.length < mostShown) shown.push(show(key))

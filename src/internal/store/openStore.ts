@@ -1,5 +1,5 @@
 /**
- * An open store, which all of its handles share: a backend, and what encodes and transacts above it.
+ * An open store, which all of its handles share: a backend, and what encodes values and runs transactions on it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -24,28 +24,28 @@ import type { ResolvedOptions } from "./storeOptions.ts"
 
 /** An open store. */
 export interface OpenStore {
-  /** The options of the handle that opened it. Where handles may differ, each uses its own options. */
+  /** The options of the handle that opened the store. Other handles may have other values for some of them. */
   readonly options: ResolvedOptions
   readonly backend: Backend
-  /** Encodes and decodes values, with the record structures of the store. */
+  /** Encodes and decodes values by the record structures of the store. */
   readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics.Metrics
   readonly retryQueue: RetryQueue.RetryQueue
-  /** By which definition each collection was opened last. */
+  /** The definition by which each collection was last opened. */
   readonly definitions: OpenDefinitions.OpenDefinitions
-  /** How the keys of the records of a collection are shown, by its database. */
+  /** Formats the keys of the records of a collection for messages, by the database of the records. */
   readonly shownKeys: Map<string, (key: ByteString) => string>
-  /** Whether the backend is not closed, nor about to be. */
+  /** Whether the backend is open. It is `false` from when the close has waited for the last read. */
   readonly isOpen: () => boolean
   /** Opens a snapshot; it is released when the store closes. */
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
   /** How many snapshots are open. */
   readonly openSnapshots: () => number
-  /** Makes the last commit, and waits for the fibers that read. */
+  /** Makes the last commit, waits for the fibers that read, and closes the backend. */
   readonly finish: Effect.Effect<void, CommitError>
 }
 
-/** Opens snapshots, and knows which are open. */
+/** Opens snapshots, and keeps a list of those that are open. */
 const trackSnapshots = (backend: Backend) => {
   const open = new Set<OpenSnapshot>()
   return {
@@ -68,14 +68,14 @@ const trackSnapshots = (backend: Backend) => {
   }
 }
 
-/** Makes what starts fibers in the background, which end with the scope. */
+/** Makes a function that starts background fibers. They are interrupted at the end of the scope. */
 const makeFork: Effect.Effect<Fork, never, Scope.Scope> = Effect.updateContext(
   FiberSet.makeRuntime<never, void, never>(),
-  // What runs in the background is no part of the span in which the store was opened.
+  // Background fibers must not become children of the span in which the store was opened.
   (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
 )
 
-/** Makes a store on an open backend. Its background fibers end with the scope. */
+/** Makes a store on an open backend. Its background fibers are interrupted at the end of the scope. */
 export const fromBackend: (
   options: ResolvedOptions,
   backend: Backend
@@ -105,7 +105,7 @@ export const fromBackend: (
   return store
 })
 
-/** Opens the environment of a store, and makes the backend on it, until the scope closes. */
+/** Opens the environment of a store, and the backend on it, until the scope closes. */
 export const openBackend: (
   options: ResolvedOptions
 ) => Effect.Effect<Backend, OpenFailed, Engine | Scope.Scope> = Effect.fnUntraced(function*(options) {

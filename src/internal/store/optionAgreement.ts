@@ -1,9 +1,8 @@
 /**
- * Which options all holders of an open store must give alike, and which each holder
- * has for itself.
+ * Which options must be the same for all handles on an open store, and which may differ.
  *
- * What decides about the file, its records or the common buffer must be the same.
- * Everything else is a holder's own.
+ * Options that concern the file, its records or the common write buffer must be the same.
+ * Each handle can have its own value for the others.
  */
 import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
@@ -12,10 +11,10 @@ import type { StoreOptions } from "../../StoreOptions.ts"
 import { bytes } from "../quantity.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
-/** An option that must be the same for all holders. */
+/** An option that must be the same for all handles. */
 interface Common {
   readonly of: (options: ResolvedOptions) => unknown
-  /** Shows its value; a secret has none. */
+  /** Formats its value for a message. Not given for a secret. */
   readonly show?: (options: ResolvedOptions) => string
 }
 
@@ -37,18 +36,18 @@ const size = (of: (options: ResolvedOptions) => number | undefined): Common => (
 const intervalOf = ({ flushInterval }: ResolvedOptions): Duration.Duration => flushInterval ?? Duration.infinity
 
 /**
- * Every option, so that a new one has to be decided about. `undefined`: each holder has its own,
- * or that of the first holder counts, because it can not be compared (`resize`) or is done when the
+ * All options, so that the compiler asks for a decision about a new one. `undefined`: each handle has its own
+ * value, or the value of the first handle counts, because values cannot be compared (`resize`) or matter only when the
  * file is opened (`verify`).
  */
 const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefined } = {
-  // The file is the same: that is how the store was found.
+  // The registry has found the store by its file.
   path: undefined,
   subdirectory: plain((options) => options.givenSubdirectory),
   readOnly: plain((options) => options.readOnly),
   shared: plain((options) => options.shared),
   lock: plain((options) => options.lock),
-  // They are about the opening of the file.
+  // They matter only when the file is opened.
   lockTimeout: undefined,
   allowWorkerThread: undefined,
   batchSize: plain((options) => options.batchSize),
@@ -75,12 +74,12 @@ const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefin
   encryptionKey: { of: (options) => options.encryptionKey }
 }
 
-/** Refuses options that differ from those of an open store where they must not. */
+/** The error of options that differ from those of an open store but must not; `undefined` if there is none. */
 export const disagreement = (open: ResolvedOptions, given: ResolvedOptions): OpenFailed | undefined => {
   for (const [option, common] of Object.entries(commonOptions)) {
     if (common === undefined || Equal.equals(common.of(open), common.of(given))) continue
     const difference = common.show === undefined
-      ? "it is another one than that with which"
+      ? "it differs from the one with which"
       : `it is ${common.show(given)} here and ${common.show(open)} where`
     return new OpenFailed({
       reason: {

@@ -1,5 +1,5 @@
 /**
- * The methods of a store that read ranges, and its changes, for one handle.
+ * The methods of a handle that read ranges, delete a range, and subscribe to changes.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,12 +18,14 @@ import * as ChangeStream from "./changeStream.ts"
 import * as RecordStream from "./recordStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
+type Access = StoreAccess.StoreAccess
+
 type ReadError = KeyEncoding | Closed | EngineFailure
 
-/** Turns a record into what a stream gives. */
+/** Converts a record to an item of a stream. */
 type Project<A, E> = (key: ByteString, bytes: Uint8Array) => Effect.Effect<A, E>
 
-/** Projects the records of a part, some of which have to wait. */
+/** Projects the other records of a part, at least one of which has to wait. */
 const projectRest = Effect.fnUntraced(function*<A, E>(
   items: Array<A>,
   part: ReadonlyArray<RecordStream.StoredRecord>,
@@ -37,7 +39,7 @@ const projectRest = Effect.fnUntraced(function*<A, E>(
   return { items }
 })
 
-/** Projects the records of a part, at once as long as none has to wait. */
+/** Projects the records of a part. Ends at once if none has to wait. */
 const projectAll = <A, E>(
   part: ReadonlyArray<RecordStream.StoredRecord>,
   project: Project<A, E>
@@ -52,120 +54,170 @@ const projectAll = <A, E>(
   return Effect.succeed({ items })
 }
 
-const bytesOf: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
+const decode = (self: Access): Project<unknown, ValueDecoding<Key> | EngineFailure> => (key, bytes) =>
+  StoreAccess.decode(self, key, bytes)
 
-/** Makes the methods of one handle. */
-export const make = (access: StoreAccess.StoreAccess) => {
-  const { keys } = access.handle
-  const decode: Project<unknown, ValueDecoding<Key> | EngineFailure> = (key, bytes) =>
-    StoreAccess.decode(access, key, bytes)
+const keyBytes: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
 
-  const checkedRange = (
-    range: StreamRange,
-    checks = CallArguments.streamChecks
-  ): Effect.Effect<KeyRange, KeyEncoding> =>
-    Effect.andThen(
-      CallArguments.checked("the range", range, checks),
-      Effect.suspend(() => Effect.fromResult(toKeyRange(range, keys)))
-    )
+const storedKey: Project<ByteString, never> = (key) => Exit.succeed(key)
 
-  const stream = <A, E>(
-    range: StreamRange,
-    values: boolean,
-    projectOf: () => Project<A, E>,
-    checks = CallArguments.streamChecks
-  ): Stream.Stream<A, E | ReadError> =>
-    Stream.unwrap(
-      StoreAccess.enter(access, () =>
-        Effect.flatMap(checkedRange(range, checks), (keyRange) => {
-          const project = projectOf()
-          return Effect.map(
-            RecordStream.open(
-              access,
-              { ...range, ...keyRange, database: recordsDatabase, values },
-              RecordStream.itself
-            ),
-            (pull) =>
-              Stream.fromPull(Effect.succeed(RecordStream.converting(pull, (part) => projectAll(part, project))))
-          )
-        }))
-    )
+// ---------------------------------------------------------------------------
+// streams
+// ---------------------------------------------------------------------------
 
-  const withValue =
-    <K, E>(nameOf: Project<K, E>): Project<readonly [K, unknown], E | ValueDecoding<Key> | EngineFailure> =>
-    (key, bytes) =>
-      Settled.flatMap(nameOf(key, bytes), (name) => Settled.map(decode(key, bytes), (value) => [name, value] as const))
+const checkedRange = (
+  { handle: { keys } }: Access,
+  range: StreamRange,
+  checks: typeof CallArguments.streamChecks
+): Effect.Effect<KeyRange, KeyEncoding> =>
+  Effect.andThen(
+    CallArguments.checked("the range", range, checks),
+    Effect.suspend(() => Effect.fromResult(toKeyRange(range, keys)))
+  )
 
-  type BytesKeys = StreamRange & { readonly decodeKeys: false }
-  type TextKeys = StreamRange & { readonly decodeKeys?: true | undefined }
-  type AnyKeys = StreamRange & { readonly decodeKeys?: boolean | undefined }
+/** What a stream reads of a range, and how it converts the records. */
+interface RangeStreamOptions<A, E> {
+  /** Whether values are read. */
+  readonly values: boolean
+  /** Makes the projection. It is called after the range was checked. */
+  readonly project: () => Project<A, E>
+  /** The properties that the range can have. Default: those of a stream. */
+  readonly checks?: typeof CallArguments.streamChecks
+}
 
-  /** What a key is given as. Reads the range only after it was checked. */
-  const nameOf = ({ decodeKeys }: AnyKeys): Project<string | Uint8Array, KeyEncoding> =>
-    decodeKeys === false ? bytesOf : (key) => Effect.fromResult(keys.decode(key))
+const stream = <A, E>(
+  self: Access,
+  range: StreamRange,
+  options: RangeStreamOptions<A, E>
+): Stream.Stream<A, E | ReadError> =>
+  Stream.unwrap(
+    StoreAccess.enter(self, () =>
+      Effect.flatMap(checkedRange(self, range, options.checks ?? CallArguments.streamChecks), (keyRange) => {
+        const project = options.project()
+        return Effect.map(
+          RecordStream.open(
+            self,
+            { ...range, ...keyRange, database: recordsDatabase, values: options.values },
+            RecordStream.itself
+          ),
+          (pull) =>
+            Stream.fromPull(Effect.succeed(RecordStream.converting(pull, (part) => projectAll(part, project))))
+        )
+      }))
+  )
 
-  function keysIn(range: BytesKeys): Stream.Stream<Uint8Array, ReadError>
-  function keysIn(range?: TextKeys): Stream.Stream<string, ReadError>
-  function keysIn(range: AnyKeys = {}): Stream.Stream<string | Uint8Array, ReadError> {
-    return stream(range, false, () => nameOf(range))
+type BytesKeys = StreamRange & { readonly decodeKeys: false }
+type TextKeys = StreamRange & { readonly decodeKeys?: true | undefined }
+type AnyKeys = StreamRange & { readonly decodeKeys?: boolean | undefined }
+
+/** Projects a record to its key, as `decodeKeys` says. */
+const keyOf = ({ handle: { keys } }: Access, { decodeKeys }: AnyKeys): Project<string | Uint8Array, KeyEncoding> =>
+  decodeKeys === false ? keyBytes : (key) => Effect.fromResult(keys.decode(key))
+
+const makeKeys = (self: Access) => {
+  function keys(range: BytesKeys): Stream.Stream<Uint8Array, ReadError>
+  function keys(range?: TextKeys): Stream.Stream<string, ReadError>
+  function keys(range: AnyKeys = {}): Stream.Stream<string | Uint8Array, ReadError> {
+    return stream(self, range, { values: false, project: () => keyOf(self, range) })
   }
+  return keys
+}
 
-  type EntriesError = ReadError | ValueDecoding<Key>
+type EntriesError = ReadError | ValueDecoding<Key>
 
-  function entriesIn(range: BytesKeys): Stream.Stream<readonly [Uint8Array, unknown], EntriesError>
-  function entriesIn(range?: TextKeys): Stream.Stream<readonly [string, unknown], EntriesError>
-  function entriesIn(range: AnyKeys = {}): Stream.Stream<readonly [string | Uint8Array, unknown], EntriesError> {
-    return stream(range, true, () => withValue(nameOf(range)))
+/** Projects a record to its key and value. */
+const withValue = <K, E>(
+  self: Access,
+  project: Project<K, E>
+): Project<readonly [K, unknown], E | ValueDecoding<Key> | EngineFailure> =>
+(key, bytes) =>
+  Settled.flatMap(
+    project(key, bytes),
+    (given) => Settled.map(StoreAccess.decode(self, key, bytes), (value) => [given, value] as const)
+  )
+
+const makeEntries = (self: Access) => {
+  function entries(range: BytesKeys): Stream.Stream<readonly [Uint8Array, unknown], EntriesError>
+  function entries(range?: TextKeys): Stream.Stream<readonly [string, unknown], EntriesError>
+  function entries(range: AnyKeys = {}): Stream.Stream<readonly [string | Uint8Array, unknown], EntriesError> {
+    return stream(self, range, { values: true, project: () => withValue(self, keyOf(self, range)) })
   }
+  return entries
+}
 
-  const valuesIn = (range: StreamRange = {}) => stream(range, true, () => decode)
+const values = (self: Access, range: StreamRange = {}) =>
+  stream(self, range, { values: true, project: () => decode(self) })
 
-  const count = (range: Range = {}): Effect.Effect<number, ReadError> =>
-    Stream.runCount(stream(range, false, () => bytesOf, CallArguments.rangeChecks))
+// ---------------------------------------------------------------------------
+// whole ranges
+// ---------------------------------------------------------------------------
 
-  const deleteRange = (range: Range) =>
-    StoreAccess.enterToWrite(access, (transaction): Effect.Effect<number, ReadError | CommitError> => {
-      const refused = CallArguments.emptyPrefix(range)
-      if (refused !== undefined) return Effect.fail(refused)
-      return Effect.flatMap(
-        Stream.runCollect(stream(range, false, () => Exit.succeed, CallArguments.rangeChecks)),
-        (unwanted) => {
-          const writes = new WriteSet()
-          for (const key of unwanted) writes.set(recordsDatabase, key, null)
-          return Effect.as(StoreAccess.writeAll(access, transaction, writes), unwanted.length)
-        }
-      )
+const count = (self: Access, range: Range = {}): Effect.Effect<number, ReadError> =>
+  Stream.runCount(
+    stream(self, range, { values: false, project: () => storedKey, checks: CallArguments.rangeChecks })
+  )
+
+const deleteRange = (self: Access, range: Range) =>
+  StoreAccess.enterToWrite(self, (transaction): Effect.Effect<number, ReadError | CommitError> => {
+    const refused = CallArguments.emptyPrefix(range)
+    if (refused !== undefined) return Effect.fail(refused)
+    const keys = stream(self, range, {
+      values: false,
+      project: () => storedKey,
+      checks: CallArguments.rangeChecks
     })
+    return Effect.flatMap(Stream.runCollect(keys), (found) => {
+      const writes = new WriteSet()
+      for (const key of found) writes.set(recordsDatabase, key, null)
+      return Effect.as(StoreAccess.writeAll(self, transaction, writes), found.length)
+    })
+  })
 
-  type BytesChanges = ChangesOptions & { readonly decodeKeys: false }
-  type TextChanges = ChangesOptions & { readonly decodeKeys?: true | undefined }
-  type AnyChanges = ChangesOptions & { readonly decodeKeys?: boolean | undefined }
-  type ChangesError = KeyEncoding | ChangesMissed | Closed
+// ---------------------------------------------------------------------------
+// changes
+// ---------------------------------------------------------------------------
 
+type BytesChanges = ChangesOptions & { readonly decodeKeys: false }
+type TextChanges = ChangesOptions & { readonly decodeKeys?: true | undefined }
+type AnyChanges = ChangesOptions & { readonly decodeKeys?: boolean | undefined }
+type ChangesError = KeyEncoding | ChangesMissed | Closed
+
+/** Makes the stream of changes, after the options were checked. */
+const changeStream = (self: Access, { capacity, decodeKeys, ...range }: AnyChanges) => {
+  const { keys } = self.handle
+  return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
+    ChangeStream.make(self, {
+      database: recordsDatabase,
+      range: keyRange,
+      capacity,
+      decodeKey: (key): Effect.Effect<string | Uint8Array, KeyEncoding> =>
+        decodeKeys === false ? Effect.succeed(toBytes(key)) : Effect.fromResult(keys.decode(key)),
+      decodeValue: (key, bytes) => ChangeStream.decodingOwn(StoreAccess.decode(self, key, bytes))
+    }))
+}
+
+const makeChanges = (self: Access) => {
   function changes(options: BytesChanges): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding<Key>>, ChangesError>
   function changes(options?: TextChanges): Stream.Stream<Change<string, unknown, ValueDecoding<Key>>, ChangesError>
   function changes(
     options: AnyChanges = {}
   ): Stream.Stream<Change<string | Uint8Array, unknown, ValueDecoding<Key>>, ChangesError> {
-    const subscribe = Effect.suspend(() => {
-      const { capacity, decodeKeys, ...range } = options
-      return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
-        ChangeStream.make(access, {
-          database: recordsDatabase,
-          range: keyRange,
-          capacity,
-          decodeKey: (key): Effect.Effect<string | Uint8Array, KeyEncoding> =>
-            decodeKeys === false ? Effect.succeed(toBytes(key)) : Effect.fromResult(keys.decode(key)),
-          decodeValue: (key, bytes) => ChangeStream.decodingOwn(decode(key, bytes))
-        }))
-    })
     return Stream.unwrap(
       Effect.andThen(
         CallArguments.checked("the options of changes", options, CallArguments.changesChecks),
-        subscribe
+        Effect.suspend(() => changeStream(self, options))
       )
     )
   }
-
-  return { keys: keysIn, values: valuesIn, entries: entriesIn, count, deleteRange, changes }
+  return changes
 }
+
+/** Makes the methods of one handle. */
+export const make = (self: Access) => ({
+  keys: makeKeys(self),
+  values: (range?: StreamRange) => values(self, range),
+  entries: makeEntries(self),
+  count: (range?: Range) => count(self, range),
+  deleteRange: (range: Range) => deleteRange(self, range),
+  changes: makeChanges(self)
+})

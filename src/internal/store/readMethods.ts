@@ -1,7 +1,7 @@
 /**
- * The methods of a store that read single records, and what is known of the store as a whole.
+ * The methods of a handle that read records, and those that concern the whole store.
  *
- * `get` and `has` are one effect each when nothing is in their way.
+ * `get` and `has` are one effect each if they can read at once.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,7 +20,7 @@ type Access = StoreAccess.StoreAccess
 
 const none = Exit.succeed(Option.none<unknown>())
 
-/** Reads and decodes a record; `none` tells a missing value from a stored `undefined`. Call it inside of an effect. */
+/** Reads and decodes a record. A missing record is `none`, a stored `undefined` is `some`. Call it inside an effect. */
 export const find = (
   self: Access,
   reader: Reader,
@@ -85,7 +85,7 @@ const has = (self: Access, key: Key, options?: { readonly flush?: boolean | unde
 
 type GetManyError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
 
-/** A key as it is given back, and its bytes. */
+/** A key as the result names it, and its bytes. */
 type Named<N> = readonly [name: N, key: ByteString]
 
 const readAll = <N extends Key>(
@@ -97,7 +97,7 @@ const readAll = <N extends Key>(
   const decodings = reader.getMany(recordsDatabase, keys, (bytes, at) => {
     const [name, key] = named[at] ?? []
     return key === undefined
-      ? Exit.die("a value was read that was not asked for")
+      ? Exit.die("the backend gave a value for a key that was not in the list")
       : StoreAccess.decode(self, key, bytes, name)
   })
   return Settled.flatMap(
@@ -110,7 +110,7 @@ const readAll = <N extends Key>(
   )
 }
 
-/** Sorts keys into those that were found, with their values, and those that are missing. */
+/** Separates the keys that were found, with their values, from those that are missing. */
 const collect = <N extends Key>(
   named: ReadonlyArray<Named<N>>,
   read: ReadonlyArray<unknown>,
@@ -121,7 +121,7 @@ const collect = <N extends Key>(
   let at = 0
   let next = 0
   for (const [name] of named) {
-    // A key that is given twice keeps its first place.
+    // A key that is in the list twice keeps its first place in the result.
     if (read[at++] === undefined) missing.push(name)
     else found.set(name, values[next++])
   }
@@ -180,7 +180,7 @@ const makeGetMany = (self: Access) => {
 // the store as a whole
 // ---------------------------------------------------------------------------
 
-/** Reads the figures. It commits nothing: a commit would change what it tells. */
+/** Reads the statistics. It commits nothing first, because a commit would change them. */
 const readStats = (self: Access) =>
   StoreAccess.enter(self, () =>
     StoreAccess.whenReadable(self, () => {

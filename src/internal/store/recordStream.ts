@@ -1,9 +1,9 @@
 /**
- * Reads a range of a database as a stream of bytes, for one holder of a store.
+ * Reads a range of a database as a stream of bytes, for one handle.
  *
- * A stream reads part by part and yields between the parts, so that it holds up
- * neither memory nor other fibers. Its snapshot is released with its scope; in a
- * transaction it is that of the transaction.
+ * A stream reads one part at a time and yields between the parts, so that a long range takes no more
+ * memory than a short one and other fibers can run. Its snapshot is released with its scope. In a
+ * transaction, the stream reads what the transaction reads when the stream starts.
  */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
@@ -17,24 +17,24 @@ import type { StreamRange } from "../../Range.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import * as Settled from "../settled.ts"
-import type { Transaction } from "../transaction/transaction.ts"
+import * as Transaction from "../transaction/transaction.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
 type Access = StoreAccess.StoreAccess
 
-/** A key with the bytes of its value, empty where values are not read. */
+/** A key with the bytes of its value. The bytes are empty if values are not read. */
 export type StoredRecord = RangeReader.Part[number]
 
-/** Gives the next of what a stream reads. */
+/** Pulls the next items of a stream. */
 export type RecordPull<A> = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, Closed | EngineFailure>
 
-/** Finds what belongs to each record of a part, in the same moment; `undefined` leaves a record out. */
+/** Finds the item for each record of a part, from the same reader. `undefined` leaves a record out. */
 export type Resolve<A> = (
   part: ReadonlyArray<StoredRecord>,
   reader: Reader
 ) => Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure>
 
-/** What of a range is read, and how. */
+/** Which records of a range a stream reads, and how. */
 export type RecordStreamOptions =
   & KeyRange
   & Pick<StreamRange, "reverse" | "offset" | "limit" | "snapshot">
@@ -45,38 +45,38 @@ export type RecordStreamOptions =
 
 /** What a stream reads from. */
 interface Source {
-  /** Reads a part, and what belongs to its records, of one moment. Call it while the store can be read. */
+  /** Reads a part, and the items of its records, of one moment. Call it while the store can be read. */
   readonly read: <A, E>(use: (reader: Reader) => Effect.Effect<A, E>) => Effect.Effect<A, E | EngineFailure>
-  /** Fails when nothing can be read from it any more. */
+  /** Fails once nothing can be read from the source any more. */
   readonly check: Effect.Effect<void, Closed>
 }
 
-/** Cuts parts as `offset` and `limit` want it. */
+/** Cuts parts to `offset` and `limit`. */
 const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
-  let passOver = offset
+  let skipped = offset
   let left = limit
   return {
     isDone: () => left === 0,
-    wanted: () => passOver + left,
+    wanted: () => skipped + left,
     apply: (part: RangeReader.Part): RangeReader.Part => {
-      const kept = part.slice(passOver, passOver + left)
-      passOver = Math.max(0, passOver - part.length)
+      const kept = part.slice(skipped, skipped + left)
+      skipped = Math.max(0, skipped - part.length)
       left -= kept.length
       return kept
     }
   }
 }
 
-/** The records themselves. */
+/** Gives the records themselves. */
 export const itself: Resolve<StoredRecord> = Exit.succeed
 
-/** What a part was converted to: up to the first that fails. */
+/** The converted items of a part, up to the first that fails. */
 export interface Converted<B, E> {
   readonly items: ReadonlyArray<B>
   readonly failed?: Exit.Exit<never, E> | undefined
 }
 
-/** Converts what is pulled, part by part. What comes before an item that fails is given first. */
+/** Converts the items of a stream, one part at a time. Gives the items before a failing item first, then fails. */
 export const converting = <A, B, E, R>(
   pull: RecordPull<A>,
   convert: (part: ReadonlyArray<A>) => Effect.Effect<Converted<B, E>, never, R>
@@ -95,7 +95,7 @@ export const converting = <A, B, E, R>(
   return next
 }
 
-/** The snapshot of a stream, released with its scope. */
+/** Opens a snapshot for a stream. It is released with the scope. */
 const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFailure, Scope.Scope> => {
   const { core, isClosed } = access.handle
   return Effect.andThen(
@@ -116,26 +116,27 @@ const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFail
 const checkOpen = (access: Access): Effect.Effect<void, Closed> =>
   Effect.suspend(() => StoreAccess.refusal(access) ?? Effect.void)
 
-/** The store as it is each time that a part is read. */
+/** Reads each part from the present state of the store. */
 const openLive = (access: Access): Effect.Effect<Source, Closed | EngineFailure> =>
   StoreAccess.readLive(
     access,
     () => Effect.succeed<Source>({ read: (use) => StoreAccess.readMoment(access, use), check: checkOpen(access) })
   )
 
-const openInside = (access: Access, transaction: Transaction): Effect.Effect<Source> =>
+/** Reads what a transaction reads now. */
+const openInside = (access: Access, transaction: Transaction.Transaction): Effect.Effect<Source> =>
   Effect.sync(() => {
-    const reader = transaction.freeze()
+    const reader = Transaction.freezeReader(transaction)
     return {
       read: (use) => use(reader),
       check: Effect.andThen(
         checkOpen(access),
-        Effect.suspend(() => transaction.isOpen() ? Effect.void : access.ended)
+        Effect.suspend(() => Transaction.isOpen(transaction) ? Effect.void : access.ended)
       )
     }
   })
 
-/** Finds what belongs to the records of a part. */
+/** Finds the items for the records of a part. */
 const resolveAll = <A>(
   part: RangeReader.Part,
   reader: Reader,
@@ -188,7 +189,7 @@ const pullFrom = <A>(
   return next
 }
 
-/** Opens a stream in the transaction that the fiber is in, or of the store itself. */
+/** Opens a stream in the transaction that the fiber is in, or outside transactions. */
 export const open = <A>(
   access: Access,
   options: RecordStreamOptions,

@@ -1,10 +1,9 @@
 /**
- * How the methods of a store and of its collections read and write, for one handle: in the transaction
- * that the calling fiber is in, or on the backend.
+ * Routes the calls of one handle, on a store or on its collections: to the transaction that the calling fiber
+ * is in, or to the backend.
  *
- * A call looks first at what may be in its way: a closed store or an ended transaction, a read-only store,
- * a file that is being resized. JavaScript between two suspensions is a step of its own, so that
- * nothing else takes a permit.
+ * A call is refused if its handle is closed, its transaction has ended, or it writes to a read-only store. It waits
+ * while the file is being resized. Nothing else needs a lock: no other fiber runs between two suspensions of a fiber.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,6 +24,7 @@ import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import type { KeyCodec } from "../key/keyCodec.ts"
 import * as Settled from "../settled.ts"
+import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import type { OpenStore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
@@ -32,19 +32,19 @@ import type { ResolvedOptions } from "./storeOptions.ts"
 /** One handle on an open store. */
 export interface StoreHandle {
   readonly core: OpenStore
-  /** The options that this handle was opened with. Others may have been given other options, where that is allowed. */
+  /** The options of this handle. Some of them may differ from those of other handles on the store. */
   readonly options: ResolvedOptions
-  /** Encodes keys, and shows them as the options of this handle say. */
+  /** Encodes keys, and formats them for messages, by the options of this handle. */
   readonly keys: KeyCodec
   readonly isClosed: () => boolean
-  /** Calls the listener when the handle is released; gives what takes that back. */
+  /** Registers a listener for the release of the handle. Returns a function that removes it. */
   readonly onReleased: (listener: () => void) => () => void
 }
 
-/** What a step of reading and writing does. It may run again: only its last run counts. */
+/** Reads, and returns the writes of a read-modify-write step. It may run again: only its last run counts. */
 export type TakeStep<A, E> = (reader: Reader) => Effect.Effect<Step<A>, E>
 
-/** How the methods of one handle read and write. */
+/** What the methods of one handle share. */
 export interface StoreAccess {
   readonly handle: StoreHandle
   /** Fails because the handle is closed. */
@@ -53,7 +53,7 @@ export interface StoreAccess {
   readonly ended: Effect.Effect<never, Closed>
 }
 
-/** Makes what the methods of one handle begin with. */
+/** Makes what the methods of one handle share. */
 export const make = (handle: StoreHandle): StoreAccess => {
   const { path } = handle.options
   return {
@@ -63,11 +63,11 @@ export const make = (handle: StoreHandle): StoreAccess => {
   }
 }
 
-/** Gives what a call fails with once its handle is closed. */
+/** The error of a call whose handle is closed; `undefined` while it is open. */
 export const refusal = ({ closed, handle }: StoreAccess): Effect.Effect<never, Closed> | undefined =>
   handle.isClosed() ? closed : undefined
 
-/** Begins a call, with the transaction that its fiber is in. */
+/** Begins a call: passes on the transaction that its fiber is in, if any. */
 export const enter = <A, E, R>(
   { closed, ended, handle }: StoreAccess,
   use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
@@ -75,10 +75,10 @@ export const enter = <A, E, R>(
   Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
     if (handle.isClosed()) return closed
     const transaction = Transaction.currentOf(fiber, handle.core)
-    return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
+    return transaction === undefined || Transaction.isOpen(transaction) ? use(transaction) : ended
   })
 
-/** Begins a write. */
+/** Begins a call that writes. */
 export const enterToWrite = <A, E, R>(
   self: StoreAccess,
   use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
@@ -93,8 +93,9 @@ export const enterToWrite = <A, E, R>(
 // ---------------------------------------------------------------------------
 
 /**
- * What a read outside of transactions reads from, where nothing is in its way; otherwise it takes the longer path
- * through `read`. This is asked for each record, and makes no closure.
+ * The reader of a call that can read at once: outside transactions, from an open handle and a readable file, without a
+ * commit first. `undefined`: the call goes the longer way through `read`. This runs for each record, so it makes no
+ * closure.
  */
 export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined => {
   const { core, options } = handle
@@ -104,17 +105,17 @@ export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown
     : core.backend.reader
 }
 
-/** Reads after something was waited for. */
+/** Reads after a wait. */
 const whenReadableAgain = <A, E, R>(
   { closed, handle: { core } }: StoreAccess,
   use: () => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
   core.backend.whileReadable(
-    // A read that came before the close is answered, as long as there is something to read from.
+    // A read that began before its handle was closed still succeeds while the backend is open.
     Effect.suspend((): Effect.Effect<A, E | Closed, R> => core.isOpen() ? use() : closed)
   )
 
-/** Reads, now or when the file can be read. Decides on that at once: call it inside of an effect. */
+/** Reads at once, or as soon as the file can be read. Call it inside an effect: it checks the file at once. */
 export const whenReadable = <A, E, R>(
   self: StoreAccess,
   use: () => Effect.Effect<A, E, R>
@@ -122,27 +123,27 @@ export const whenReadable = <A, E, R>(
 
 /** How a read treats the pending writes. */
 export interface ReadOptions {
-  /** Whether the pending writes are committed first. Default: what the options of the handle say. */
+  /** Whether the pending writes are committed first. Default: the option `autoFlushOnRead` of the handle. */
   readonly flush?: boolean | undefined
-  /** Whether the pending writes answer the question: nothing is committed then. */
+  /** Whether the pending writes already answer the read. Nothing is committed then. */
   readonly isPending?: () => boolean
-  /** Whether several reads must be of one moment. Where reads wait, they are made from a snapshot then. */
+  /** Whether all reads must be of one moment. On a backend whose reads wait, they then read a snapshot. */
   readonly isOneMoment?: boolean
 }
 
-/** Reads several things of one moment. Call it while the store can be read. */
+/** Reads several records or ranges of one moment. Call it while the store can be read. */
 export const readMoment = <A, E, R>(
   { handle: { core } }: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | EngineFailure, R> =>
-  // Reads that end at once are of the present turn.
+  // Reads that end at once are of one moment: no other fiber runs between them.
   core.backend.isReadable() ? use(core.backend.reader) : Effect.acquireUseRelease(
     Effect.suspend(core.openSnapshot),
     ({ reader }) => use(reader),
     ({ release }) => Effect.sync(release)
   )
 
-/** Reads the store itself, pending writes included. */
+/** Reads the present state outside transactions, pending writes included. */
 export const readLive = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
@@ -158,7 +159,7 @@ export const readLive = <A, E, R>(
       : whenReadable(self, read)
   })
 
-/** Reads in a transaction, which may have ended while the call waited. */
+/** Reads in a transaction. The transaction may have ended while the call waited. */
 const readInside = <A, E, R>(
   self: StoreAccess,
   transaction: Transaction.Transaction,
@@ -166,18 +167,18 @@ const readInside = <A, E, R>(
   isOneMoment = false
 ): Effect.Effect<A, E | Closed, R> =>
   whenReadable(self, (): Effect.Effect<A, E | Closed, R> => {
-    if (!transaction.isOpen()) return self.ended
+    if (!Transaction.isOpen(transaction)) return self.ended
     const isChanging = isOneMoment && !self.handle.core.backend.isReadable()
-    const reading = use(isChanging ? transaction.freeze() : transaction.reader)
+    const reading = use(isChanging ? Transaction.freezeReader(transaction) : transaction.reader)
     // A transaction that ends while a read waits releases its snapshot.
     return Settled.isEnded(reading) ? reading : Effect.catchCause(
       reading,
       (cause): Effect.Effect<never, E | Closed> =>
-        transaction.isOpen() || Cause.hasInterrupts(cause) ? Effect.failCause(cause) : self.ended
+        Transaction.isOpen(transaction) || Cause.hasInterrupts(cause) ? Effect.failCause(cause) : self.ended
     )
   })
 
-/** Reads in the transaction that the fiber is in, or the store itself. */
+/** Reads in the transaction that the fiber is in, or the present state of the store. */
 export const read = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
@@ -188,7 +189,7 @@ export const read = <A, E, R>(
       ? readLive(self, use, options)
       : readInside(self, transaction, use, options?.isOneMoment))
 
-/** Reads, and goes on with what was found outside of the reading, for that may wait. */
+/** Reads, and passes what was found to `use`. `use` may wait: it does not keep the file open. */
 export const find = <F, E, A, E2, R>(
   self: StoreAccess,
   fiber: Fiber.Fiber<unknown, unknown>,
@@ -202,7 +203,7 @@ export const find = <F, E, A, E2, R>(
     : Settled.flatMap(search(reader), use)
 }
 
-/** A stored key as text, or as bytes where they are not exactly the bytes of a text. */
+/** Decodes a stored key to text; to bytes if encoding the text would not give the same bytes again. */
 const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
   Result.filterOrFail(
     keys.decode(bytes),
@@ -210,12 +211,12 @@ const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
     () => undefined
   ).pipe(Result.getOrElse(() => toBytes(bytes)))
 
-/** Gives the key of a call for an error about it. */
+/** Formats the key of a call for an error about it. */
 export const shown = ({ handle: { keys } }: StoreAccess, key: Key): ShownKey<Key> => ({ key, shownKey: keys.show(key) })
 
 /**
- * Decodes a value that was read; `given` is the key as the caller has it, where the call named it. The bytes need to be
- * valid only during the call. Call it inside of an effect.
+ * Decodes a value. `given` is the key as the caller has given it, if it has. The bytes need to be valid only during the
+ * call. Call it inside an effect: it decodes at once.
  */
 export const decode = (
   { handle: { core, keys } }: StoreAccess,
@@ -232,51 +233,59 @@ export const decode = (
 // writing
 // ---------------------------------------------------------------------------
 
-/** The error of a write to a collection that another definition has taken over. */
+/** Fails because another definition has taken over a collection that the call writes to. */
 const takenOver = ({ handle: { options: { path } } }: StoreAccess): Effect.Effect<never, Closed> =>
   Effect.fail(new Closed({ path, what: "Collection" }))
 
-/** Begins the admission of a call: it is refused once its handle is closed, or a collection that it writes to is taken over. */
+/**
+ * Makes the admission of a call. The call is refused if its handle was closed, or a collection that it writes to was taken
+ * over, after the call began.
+ */
 const admission = (self: StoreAccess) => {
   const { definitions } = self.handle.core
   return () => {
-    const takeovers = definitions.takeovers()
+    const { takeovers } = definitions
     return (writes: ReadonlyArray<Write>): Effect.Effect<never, Closed> | undefined => {
       if (self.handle.isClosed()) return self.closed
-      return takeovers === definitions.takeovers() || definitions.permits(fromWrites(writes), takeovers)
+      return takeovers === definitions.takeovers ||
+          OpenDefinitions.permits(definitions, fromWrites(writes), takeovers)
         ? undefined
         : takenOver(self)
     }
   }
 }
 
-/** Has the structures defined that the values of a write have shown to be common. */
+/** Starts to define the record structures that have become common, if there are any. */
 const defineStructures = ({ handle: { core } }: StoreAccess): void => StructureTable.defineCandidates(core.structures)
 
+/** Writes in a transaction. */
 const writeInside = (
   self: StoreAccess,
   transaction: Transaction.Transaction,
   use: () => void
 ): Effect.Effect<void, Closed> =>
   Effect.suspend(() => {
-    if (!transaction.isOpen()) return self.ended
+    if (!Transaction.isOpen(transaction)) return self.ended
     use()
     defineStructures(self)
     return Effect.void
   })
 
-/** Writes values, as one. Gives the error of an earlier commit that no fiber has got. */
+/**
+ * Buffers values, all of them in the same commit. Fails with the error of an earlier commit that no fiber has received
+ * yet.
+ */
 export const write = (
   self: StoreAccess,
   transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, CommitError | Closed> => {
-  if (transaction !== undefined) return writeInside(self, transaction, () => transaction.write(writes))
+  if (transaction !== undefined) return writeInside(self, transaction, () => Transaction.write(transaction, writes))
   defineStructures(self)
   return self.handle.core.backend.write(writes, admission(self))
 }
 
-/** Deletes, as one. */
+/** Buffers deletions, all of them in the same commit. */
 export const remove = (
   self: StoreAccess,
   transaction: Transaction.Transaction | undefined,
@@ -284,7 +293,7 @@ export const remove = (
 ): Effect.Effect<void, Closed> =>
   transaction === undefined
     ? self.handle.core.backend.remove(writes, admission(self))
-    : writeInside(self, transaction, () => transaction.write(writes))
+    : writeInside(self, transaction, () => Transaction.write(transaction, writes))
 
 const stepInside = <A, E>(
   self: StoreAccess,
@@ -297,18 +306,18 @@ const stepInside = <A, E>(
       return result
     }))
 
-/** How a step is made. */
+/** How a step runs. */
 export interface StepOptions {
-  /** Whether it writes nothing but deletions. */
+  /** Whether it writes only deletions. */
   readonly isDeleting?: boolean
   /**
-   * Makes the step exact in a shared store, across all processes: it is durable then when it returns. The function
-   * says what it will write to its record, by what is read now.
+   * Makes the step atomic across all processes, if the store is `shared`. The step is then durable when it returns.
+   * The function returns the write that the step is expected to make, from the present state.
    */
   readonly exact?: ((reader: Reader) => Write) | undefined
 }
 
-/** Reads and writes in one step to all other fibers. */
+/** Reads and writes in one step: no other fiber of this process writes in between. */
 export const step = <A, E>(
   self: StoreAccess,
   transaction: Transaction.Transaction | undefined,
@@ -321,25 +330,28 @@ export const step = <A, E>(
   return backend.step(take, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
 }
 
-/** Commits what was computed from some reads, outside of transactions; `false` where they would read something else now. */
+/** Commits a request, outside transactions. Returns `false` if its reads would read something different now. */
 export const submit = (self: StoreAccess, request: CommitRequest): Effect.Effect<boolean, CommitError | Closed> =>
   Effect.suspend(() => {
     defineStructures(self)
     return self.handle.core.backend.commit(request, admission(self))
   })
 
-/** Commits writes that depend on nothing but the definitions of their collections. */
+/** Commits writes whose only precondition is that their collections still have the same definitions. */
 const commitAll = (self: StoreAccess, writes: WriteSet): Effect.Effect<void, CommitError | Closed> => {
   const { definitions } = self.handle.core
-  const takeovers = definitions.takeovers()
-  const isPermitted = () => definitions.permits(writes, takeovers)
+  const { takeovers } = definitions
+  const isPermitted = () => OpenDefinitions.permits(definitions, writes, takeovers)
   return Effect.flatMap(
     submit(self, { reads: [], writes, isPermitted }),
     (hasWritten) => hasWritten ? Effect.void : takenOver(self)
   )
 }
 
-/** Writes as one, on disk when it returns; in a transaction when that does. */
+/**
+ * Writes in one transaction, durable when it returns. Inside a transaction, adds the writes to it: they are durable when
+ * `withTransaction` returns.
+ */
 export const writeAll = (
   self: StoreAccess,
   transaction: Transaction.Transaction | undefined,

@@ -1,13 +1,13 @@
 /**
- * What a store has besides its public methods, for the collections on it.
+ * The internal part of a store, which the collections on it use.
  */
 import type { StoreAccess } from "./storeAccess.ts"
 import type { StoreTransactions } from "./transactionMethods.ts"
 
-/** The name of the property under which a store has it. */
+/** The key of the property of a store that has its internal part. */
 export const TypeId = "~effect-lmdb/Store"
 
-/** What collections are made of. */
+/** What a collection needs of its store. */
 export interface StoreInternals {
   readonly access: StoreAccess
   readonly transactions: StoreTransactions

@@ -21,11 +21,11 @@ import { describeKind } from "../value/kindOf.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
-  /** What the program gave for `subdirectory`: the file may be opened as that of a folder all the same. */
+  /** The option `subdirectory` as the program gave it. A path to the file inside a folder is opened as the folder. */
   readonly givenSubdirectory: boolean
   readonly batchSize: number
   readonly batchBytes: number
-  /** `undefined` when no time limit is wanted. */
+  /** `undefined`: a write may stay pending for any time. */
   readonly flushInterval: Duration.Duration | undefined
   readonly autoFlushOnRead: boolean
   readonly key: Omit<KeyOptions, "maxBytes">
@@ -39,7 +39,7 @@ const mebibyte = 1024 * 1024
 const smallestMap = mebibyte / 4
 const encryptionKeyBytes = 32
 
-/** The options of a store on any backend, besides the name of the store. */
+/** The names of the options of a store on any backend, except the name of the store. */
 const backendOptionNames = [
   "readOnly",
   "shared",
@@ -53,7 +53,7 @@ const backendOptionNames = [
   "checksums"
 ] as const satisfies ReadonlyArray<keyof StoreOptions & keyof BackendStoreOptions>
 
-/** The compiler sees to it that none is missing. */
+/** The names of all options. The compiler checks that none is missing. */
 const optionNames = {
   path: true,
   subdirectory: true,
@@ -83,8 +83,8 @@ const optionNames = {
   encryptionKey: true
 } satisfies Record<keyof StoreOptions, true>
 
-/** An option that there is not, or that is `null`. One that is `undefined` is not given. */
-const strangeOption = (options: object): readonly [option: string, detail: string] | undefined => {
+/** Finds an option with an unknown name or the value `null`. The value `undefined` is the same as no option. */
+const unknownOption = (options: object): readonly [option: string, detail: string] | undefined => {
   for (const option in options) {
     if (!Object.hasOwn(optionNames, option)) {
       return [option, `there is no such option${similarTo(option, Object.keys(optionNames))}`]
@@ -96,19 +96,20 @@ const strangeOption = (options: object): readonly [option: string, detail: strin
   return undefined
 }
 
-/** Ten growths of at least twice the size reach a thousand times the map. */
+/** Each growth at least doubles the map, so ten growths make it a thousand times as large. */
 const defaultResize = Schedule.recurs(10)
 
 /**
- * At once: whoever was in conflict lost to a transaction that was committed, so that
- * one is made each time. Whoever has lost often is looked at first.
+ * Without a delay: a transaction conflicts only with one that was committed, so each round commits one. A transaction
+ * that has conflicted more often is decided first.
  */
 const defaultTransactionRetry = Schedule.recurs(100)
 
+/** How many characters of a refused text a message shows. */
 const longestShown = 40
 
-/** Shows a size that was refused. Units are told apart by upper and lower case. */
-const foundNoSize = (given: ByteSize.Input | undefined): string => {
+/** Describes what was given in place of a size. Upper and lower case matter in units. */
+const describeNoSize = (given: ByteSize.Input | undefined): string => {
   if (!Predicate.isString(given)) return `, and is ${Predicate.isNumber(given) ? given : describeKind(given)}`
   const shown = JSON.stringify(given.length > longestShown ? `${given.slice(0, longestShown)}...` : given)
   return Option.isSome(ByteSize.fromInput(given))
@@ -116,8 +117,8 @@ const foundNoSize = (given: ByteSize.Input | undefined): string => {
     : `, and ${shown} is not a size: write a number and a unit, as in "64 MiB", "1 GiB" or "500 kB", or a number of bytes`
 }
 
-/** Says of an encryption key that was refused how long it is, and nothing else. */
-const foundNoKey = (given: unknown): string => {
+/** Describes what was given in place of an encryption key. A key is secret: only its length is shown. */
+const describeNoKey = (given: unknown): string => {
   if (!Redacted.isRedacted(given)) return `, and is ${describeKind(given)}; wrap a string with Redacted.make`
   const secret = Redacted.value(given)
   return Predicate.isString(secret)
@@ -127,204 +128,258 @@ const foundNoKey = (given: unknown): string => {
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length
 
-/** Checks options and fills in what was not given; fails with the first option that makes no sense. */
-export const resolve = Effect.fnUntraced(function*(
-  options: StoreOptions
-): Effect.fn.Return<ResolvedOptions, OpenFailed> {
-  const unchecked: unknown = options
-  if (!Predicate.isObject(unchecked)) {
-    return yield* new OpenFailed({
-      reason: {
-        _tag: "BadOption",
-        option: "path",
-        detail: `the options must be an object, and are ${describeKind(options)}`
+// ---------------------------------------------------------------------------
+// reading one option
+// ---------------------------------------------------------------------------
+
+/** Options that are being checked. */
+interface Given {
+  readonly options: StoreOptions
+  /** The path, for error messages. */
+  readonly path: string
+}
+
+const refuse = ({ path }: Pick<Given, "path">, option: string, detail: string): OpenFailed =>
+  new OpenFailed({ reason: { _tag: "BadOption", option, detail }, path })
+
+/** What a valid value of an option is. */
+interface Rule<A> {
+  /** Completes the sentence "it must be ...". */
+  readonly expected: string
+  /** Returns the resolved value; `none` if it is not valid. It may throw: a value of a wrong type can have any getters. */
+  readonly check: () => Option.Option<A>
+  /** Describes what was given instead. */
+  readonly describe?: () => string
+}
+
+const read = <A>(
+  given: Given,
+  option: keyof StoreOptions,
+  { check, describe = () => "", expected }: Rule<A>
+): Effect.Effect<A, OpenFailed> =>
+  Effect.suspend(() =>
+    Option.match(Result.getOrElse(Result.try(check), () => Option.none<A>()), {
+      onNone: () => {
+        const instead = Result.getOrElse(Result.try(describe), () => "")
+        return Effect.fail(refuse(given, option, `it must be ${expected}${instead}`))
       },
-      path: ""
+      onSome: (value) => Effect.succeed(value)
     })
-  }
-  const path = Predicate.isString(options.path) ? options.path : typeof options.path
-  const refuse = (option: string, detail: string): OpenFailed =>
-    new OpenFailed({ reason: { _tag: "BadOption", option, detail }, path })
+  )
 
-  /** Reads an option; a value of another type may throw when it is looked at. */
-  const read = <A>(
-    option: keyof StoreOptions,
-    wanted: string,
-    look: () => Option.Option<A>,
-    /** Says what was given instead. */
-    found: () => string = () => ""
-  ) =>
-    Effect.suspend(() =>
-      Option.match(Result.getOrElse(Result.try(look), () => Option.none<A>()), {
-        onNone: () => {
-          const given = Result.getOrElse(Result.try(found), () => "")
-          return Effect.fail(refuse(option, `it must be ${wanted}${given}`))
-        },
-        onSome: (value) => Effect.succeed(value)
-      })
-    )
+type FlagName =
+  | "subdirectory"
+  | "readOnly"
+  | "shared"
+  | "lock"
+  | "allowWorkerThread"
+  | "autoFlushOnRead"
+  | "compression"
+  | "checksums"
+  | "verify"
 
-  const flag = <F extends boolean | undefined>(
-    option:
-      | "subdirectory"
-      | "readOnly"
-      | "shared"
-      | "lock"
-      | "allowWorkerThread"
-      | "autoFlushOnRead"
-      | "compression"
-      | "checksums"
-      | "verify",
-    fallback: F
-  ) =>
-    read<boolean | F>(option, "true or false", () => {
-      const value = options[option] ?? fallback
+const readFlag = <F extends boolean | undefined>(given: Given, option: FlagName, fallback: F) =>
+  read<boolean | F>(given, option, {
+    expected: "true or false",
+    check: () => {
+      const value = given.options[option] ?? fallback
       return value === fallback ? Option.some(fallback) : Option.filter(Option.some(value), Predicate.isBoolean)
-    })
+    }
+  })
 
-  const oneOf = <A extends string, F extends A | undefined>(
-    option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability" | "closeFailure",
-    allowed: ReadonlyArray<A>,
-    fallback: F
-  ): Effect.Effect<A | F, OpenFailed> =>
-    read<A | F>(option, `one of ${allowed.join(", ")}`, () => {
-      const value = options[option]
+const readOneOf = <A extends string, F extends A | undefined>(
+  given: Given,
+  option: "keyEncoding" | "keyErrors" | "keyNormalization" | "durability" | "closeFailure",
+  allowed: ReadonlyArray<A>,
+  fallback: F
+): Effect.Effect<A | F, OpenFailed> =>
+  read<A | F>(given, option, {
+    expected: `one of ${allowed.join(", ")}`,
+    check: () => {
+      const value = given.options[option]
       return value === undefined
         ? Option.some(fallback)
         : Option.fromUndefinedOr(allowed.find((each) => each === value))
-    })
-
-  const size = <F extends number | undefined>(
-    option: "batchBytes" | "mapSize" | "maxMapSize",
-    least: number,
-    fallback: F
-  ): Effect.Effect<number | F, OpenFailed> =>
-    read<number | F>(
-      option,
-      `a size of at least ${ByteSize.format(ByteSize.bytes(least))}`,
-      () => {
-        const input = options[option]
-        if (input === undefined) return Option.some(fallback)
-        return Option.filter(Option.flatMap(ByteSize.fromInput(input), ByteSize.toNumber), (bytes) => bytes >= least)
-      },
-      () => foundNoSize(options[option])
-    )
-
-  const schedule = (option: "resize" | "transactionRetry", fallback: Schedule.Schedule<unknown>) =>
-    read(option, "a Schedule", () => {
-      const given = options[option] ?? fallback
-      return Schedule.isSchedule(given) ? Option.some(given) : Option.none()
-    })
-
-  // One that throws as it is looked at is refused below.
-  const strange = Result.getOrUndefined(Result.try(() => strangeOption(options)))
-  if (strange !== undefined) return yield* refuse(...strange)
-
-  const wrongPath = pathProblem(options.path)
-  if (wrongPath !== undefined) return yield* refuse("path", wrongPath)
-
-  const batchSize = yield* read(
-    "batchSize",
-    "a whole number of at least 1",
-    () =>
-      Option.some(options.batchSize ?? 1000).pipe(
-        Option.filter((writes) => Number.isSafeInteger(writes) && writes >= 1)
-      )
-  )
-
-  const fileMode = yield* read(
-    "fileMode",
-    "the permissions of a file, a number from 0o600 to 0o777 that has 0o600 in it",
-    () =>
-      Option.filter(
-        Option.some(options.fileMode ?? ownerOnly),
-        (mode) => Number.isInteger(mode) && mode >= ownerOnly && mode <= 0o777 && (mode & ownerOnly) === ownerOnly
-      )
-  )
-
-  const interval = yield* read(
-    "flushInterval",
-    "a duration of more than zero, or an infinite one",
-    () => Option.filter(Duration.fromInput(options.flushInterval ?? "1 second"), Duration.isPositive)
-  )
-
-  const lockTimeout = yield* read(
-    "lockTimeout",
-    "a duration of zero or more",
-    () =>
-      Option.filter(Duration.fromInput(options.lockTimeout ?? "3 seconds"), (timeout) => !Duration.isNegative(timeout))
-  )
-
-  const formatKey = yield* read("formatKey", "a function", () => {
-    const format = options.formatKey
-    return format === undefined || Predicate.isFunction(format) ? Option.some(format) : Option.none()
+    }
   })
 
-  const encryptionKey = yield* read(
-    "encryptionKey",
-    `a Redacted string of ${encryptionKeyBytes} bytes`,
-    () => {
-      const key = options.encryptionKey
+const readSize = <F extends number | undefined>(
+  given: Given,
+  option: "batchBytes" | "mapSize" | "maxMapSize",
+  least: number,
+  fallback: F
+): Effect.Effect<number | F, OpenFailed> =>
+  read<number | F>(given, option, {
+    expected: `a size of at least ${ByteSize.format(ByteSize.bytes(least))}`,
+    check: () => {
+      const input = given.options[option]
+      if (input === undefined) return Option.some(fallback)
+      return Option.filter(Option.flatMap(ByteSize.fromInput(input), ByteSize.toNumber), (bytes) => bytes >= least)
+    },
+    describe: () => describeNoSize(given.options[option])
+  })
+
+const readSchedule = (
+  given: Given,
+  option: "resize" | "transactionRetry",
+  fallback: Schedule.Schedule<unknown>
+): Effect.Effect<Schedule.Schedule<unknown>, OpenFailed> =>
+  read(given, option, {
+    expected: "a Schedule",
+    check: () => {
+      const schedule = given.options[option] ?? fallback
+      return Schedule.isSchedule(schedule) ? Option.some(schedule) : Option.none()
+    }
+  })
+
+const readDuration = (
+  given: Given,
+  option: "flushInterval" | "lockTimeout",
+  fallback: Duration.Input,
+  { expected, isValid }: { readonly expected: string; readonly isValid: (duration: Duration.Duration) => boolean }
+): Effect.Effect<Duration.Duration, OpenFailed> =>
+  read(given, option, {
+    expected,
+    check: () => Option.filter(Duration.fromInput(given.options[option] ?? fallback), isValid)
+  })
+
+const readBatchSize = (given: Given): Effect.Effect<number, OpenFailed> =>
+  read(given, "batchSize", {
+    expected: "a whole number of at least 1",
+    check: () =>
+      Option.filter(
+        Option.some(given.options.batchSize ?? 1000),
+        (writes) => Number.isSafeInteger(writes) && writes >= 1
+      )
+  })
+
+const readFileMode = (given: Given): Effect.Effect<number, OpenFailed> =>
+  read(given, "fileMode", {
+    expected: "the permissions of a file, a number from 0o600 to 0o777 that has 0o600 in it",
+    check: () =>
+      Option.filter(
+        Option.some(given.options.fileMode ?? ownerOnly),
+        (mode) => Number.isInteger(mode) && mode >= ownerOnly && mode <= 0o777 && (mode & ownerOnly) === ownerOnly
+      )
+  })
+
+const readFormatKey = (given: Given): Effect.Effect<StoreOptions["formatKey"], OpenFailed> =>
+  read(given, "formatKey", {
+    expected: "a function",
+    check: () => {
+      const { formatKey } = given.options
+      return formatKey === undefined || Predicate.isFunction(formatKey) ? Option.some(formatKey) : Option.none()
+    }
+  })
+
+const readEncryptionKey = (given: Given): Effect.Effect<StoreOptions["encryptionKey"], OpenFailed> =>
+  read(given, "encryptionKey", {
+    expected: `a Redacted string of ${encryptionKeyBytes} bytes`,
+    check: () => {
+      const key = given.options.encryptionKey
       if (key === undefined) return Option.some(key)
       const secret = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
       return Predicate.isString(secret) && bytesOf(secret) === encryptionKeyBytes ? Option.some(key) : Option.none()
     },
-    () => foundNoKey(options.encryptionKey)
-  )
+    describe: () => describeNoKey(given.options.encryptionKey)
+  })
 
-  const maxMapSize = yield* size("maxMapSize", smallestMap, undefined)
-  const mapSize = yield* size("mapSize", smallestMap, Math.min(64 * mebibyte, maxMapSize ?? Infinity))
-  if (maxMapSize !== undefined && maxMapSize < mapSize) {
-    return yield* refuse("maxMapSize", `it is smaller than mapSize, which is ${mapSize} bytes`)
+// ---------------------------------------------------------------------------
+// all options
+// ---------------------------------------------------------------------------
+
+/** Checks what must be right before any other option: that there are options, with known names, and a path. */
+const checkGiven = Effect.fnUntraced(function*(options: StoreOptions): Effect.fn.Return<Given, OpenFailed> {
+  const unchecked: unknown = options
+  if (!Predicate.isObject(unchecked)) {
+    return yield* refuse({ path: "" }, "path", `the options must be an object, and are ${describeKind(options)}`)
   }
+  const given: Given = { options, path: Predicate.isString(options.path) ? options.path : typeof options.path }
+  // An option whose getter throws is refused when it is read.
+  const unknown = Result.getOrUndefined(Result.try(() => unknownOption(options)))
+  if (unknown !== undefined) return yield* refuse(given, ...unknown)
+  const problem = pathProblem(options.path)
+  if (problem !== undefined) return yield* refuse(given, "path", problem)
+  return given
+})
 
-  const subdirectory = yield* flag("subdirectory", true)
+const resolveMapSizes = Effect.fnUntraced(function*(given: Given) {
+  const maxMapSize = yield* readSize(given, "maxMapSize", smallestMap, undefined)
+  const mapSize = yield* readSize(given, "mapSize", smallestMap, Math.min(64 * mebibyte, maxMapSize ?? Infinity))
+  if (maxMapSize !== undefined && maxMapSize < mapSize) {
+    return yield* refuse(given, "maxMapSize", `it is smaller than mapSize, which is ${mapSize} bytes`)
+  }
+  return { mapSize, maxMapSize }
+})
+
+const resolveKeyOptions = Effect.fnUntraced(function*(given: Given, format: StoreOptions["formatKey"]) {
   return {
-    path,
+    encoding: yield* readOneOf(given, "keyEncoding", ["utf8", "utf16le", "latin1", "ascii", "binary"], "utf8"),
+    errors: yield* readOneOf(given, "keyErrors", ["strict", "replace", "ignore"], "strict"),
+    normalization: yield* readOneOf(given, "keyNormalization", ["NFC", "NFD", "NFKC", "NFKD"], undefined),
+    format
+  }
+})
+
+/** Checks options and fills in the defaults. Fails with the first option that is not valid. */
+export const resolve = Effect.fnUntraced(function*(
+  options: StoreOptions
+): Effect.fn.Return<ResolvedOptions, OpenFailed> {
+  const given = yield* checkGiven(options)
+  const batchSize = yield* readBatchSize(given)
+  const fileMode = yield* readFileMode(given)
+  const interval = yield* readDuration(given, "flushInterval", "1 second", {
+    expected: "a duration of more than zero, or an infinite one",
+    isValid: Duration.isPositive
+  })
+  const lockTimeout = yield* readDuration(given, "lockTimeout", "3 seconds", {
+    expected: "a duration of zero or more",
+    isValid: (timeout) => !Duration.isNegative(timeout)
+  })
+  const formatKey = yield* readFormatKey(given)
+  const encryptionKey = yield* readEncryptionKey(given)
+  const mapSizes = yield* resolveMapSizes(given)
+  const subdirectory = yield* readFlag(given, "subdirectory", true)
+  return {
+    path: given.path,
     subdirectory,
     givenSubdirectory: subdirectory,
-    readOnly: yield* flag("readOnly", false),
-    shared: yield* flag("shared", false),
+    readOnly: yield* readFlag(given, "readOnly", false),
+    shared: yield* readFlag(given, "shared", false),
     lockTimeout,
-    lock: yield* flag("lock", true),
-    allowWorkerThread: yield* flag("allowWorkerThread", false),
+    lock: yield* readFlag(given, "lock", true),
+    allowWorkerThread: yield* readFlag(given, "allowWorkerThread", false),
     batchSize,
-    batchBytes: yield* size("batchBytes", 1, 4 * mebibyte),
+    batchBytes: yield* readSize(given, "batchBytes", 1, 4 * mebibyte),
     flushInterval: Duration.isFinite(interval) ? interval : undefined,
-    autoFlushOnRead: yield* flag("autoFlushOnRead", false),
-    key: {
-      encoding: yield* oneOf("keyEncoding", ["utf8", "utf16le", "latin1", "ascii", "binary"], "utf8"),
-      errors: yield* oneOf("keyErrors", ["strict", "replace", "ignore"], "strict"),
-      normalization: yield* oneOf("keyNormalization", ["NFC", "NFD", "NFKC", "NFKD"], undefined),
-      format: formatKey
-    },
-    mapSize,
-    maxMapSize,
-    resize: yield* schedule("resize", defaultResize),
-    transactionRetry: yield* schedule("transactionRetry", defaultTransactionRetry),
-    durability: yield* oneOf("durability", ["sync", "noSync"], "sync"),
-    closeFailure: yield* oneOf("closeFailure", ["die", "log"], "die"),
+    autoFlushOnRead: yield* readFlag(given, "autoFlushOnRead", false),
+    key: yield* resolveKeyOptions(given, formatKey),
+    ...mapSizes,
+    resize: yield* readSchedule(given, "resize", defaultResize),
+    transactionRetry: yield* readSchedule(given, "transactionRetry", defaultTransactionRetry),
+    durability: yield* readOneOf(given, "durability", ["sync", "noSync"], "sync"),
+    closeFailure: yield* readOneOf(given, "closeFailure", ["die", "log"], "die"),
     fileMode,
-    compression: yield* flag("compression", false),
-    checksums: yield* flag("checksums", false),
-    verify: yield* flag("verify", undefined),
+    compression: yield* readFlag(given, "compression", false),
+    checksums: yield* readFlag(given, "checksums", false),
+    verify: yield* readFlag(given, "verify", undefined),
     encryptionKey
   }
 })
 
-/** Checks the options of a store on any backend. Its name takes the place of the path. */
+/** Checks the options of a store on any backend. The name of the store is used in place of a path. */
 export const resolveForBackend = Effect.fnUntraced(function*(
   options: BackendStoreOptions
 ): Effect.fn.Return<ResolvedOptions, OpenFailed> {
   const names: ReadonlyArray<string> = ["name", ...backendOptionNames]
-  const given: unknown = options
-  const { name, ...others } = Predicate.isObject(given) ? options : { name: "" }
-  const refuse = (option: string, detail: string) =>
-    new OpenFailed({ reason: { _tag: "BadOption", option, detail }, path: name })
-  if (!Predicate.isString(name) || name === "") return yield* refuse("name", "it must be text that is not empty")
+  const unchecked: unknown = options
+  const { name, ...others } = Predicate.isObject(unchecked) ? options : { name: "" }
+  if (!Predicate.isString(name) || name === "") {
+    return yield* refuse({ path: name }, "name", "it must be text that is not empty")
+  }
   const unknown = Object.keys(others).find((option) => !names.includes(option))
   if (unknown !== undefined) {
-    return yield* refuse(unknown, `a store on a backend has no such option${similarTo(unknown, names)}`)
+    return yield* refuse({ path: name }, unknown, `a store on a backend has no such option${similarTo(unknown, names)}`)
   }
   return yield* resolve({ ...others, path: name })
 })

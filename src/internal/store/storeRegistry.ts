@@ -1,8 +1,8 @@
 /**
  * The stores that are open in this process, by their file.
  *
- * The engine must not open one file twice in a process, so all who open a path
- * hold the same store: it closes with its last holder.
+ * The engine must not open one file twice in a process. So every open of a path returns a handle on the
+ * same store. The store closes when its last handle is released.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
@@ -26,52 +26,58 @@ import { disagreement } from "./optionAgreement.ts"
 import type { StoreHandle } from "./storeAccess.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
-/** A store that is open, and who holds it. */
-interface OpenStore {
+/** An open store, and how many handles it has. */
+interface SharedStore {
   readonly core: OpenStore.OpenStore
   readonly engine: Engine["Service"]
   readonly scope: Scope.Closeable
-  holders: number
+  handles: number
 }
 
-/** What is known of a file while anybody opens, holds or closes the store there. */
-interface Slot {
-  /** Opening and closing follow one another. */
-  readonly turn: Semaphore.Semaphore
+/** The entry of a file. It exists while a fiber opens, uses or closes the store there. */
+interface FileEntry {
+  /** A fiber that opens or closes the store has the only permit. */
+  readonly permit: Semaphore.Semaphore
+  /** How many fibers have the permit or wait for it. */
   users: number
-  open: OpenStore | undefined
+  shared: SharedStore | undefined
 }
 
-const slots = new Map<string, Slot>()
+const entries = new Map<string, FileEntry>()
 
-/** Runs an effect in the turn of a file. Waits for it as `restore` says. */
-const withSlot = <A, E, R>(
+/** Runs an effect with the permit of a file. `restore` makes the wait for the permit interruptible. */
+const withEntry = <A, E, R>(
   file: string,
-  use: (slot: Slot) => Effect.Effect<A, E, R>,
+  use: (entry: FileEntry) => Effect.Effect<A, E, R>,
   restore: Restore = (effect) => effect
 ): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
-      const slot = slots.get(file) ?? { turn: Semaphore.makeUnsafe(1), users: 0, open: undefined }
-      slots.set(file, slot)
-      slot.users++
-      return slot
+      const entry = entries.get(file) ?? { permit: Semaphore.makeUnsafe(1), users: 0, shared: undefined }
+      entries.set(file, entry)
+      entry.users++
+      return entry
     }),
-    (slot) =>
+    (entry) =>
       Effect.uninterruptible(
-        Effect.scopedWith((scope) => Effect.andThen(restore(Scope.provide(slot.turn.takeScoped(1), scope)), use(slot)))
+        Effect.scopedWith((scope) =>
+          Effect.andThen(restore(Scope.provide(entry.permit.takeScoped(1), scope)), use(entry))
+        )
       ),
-    (slot) =>
+    (entry) =>
       Effect.sync(() => {
-        slot.users--
-        if (slot.users === 0 && slot.open === undefined) slots.delete(file)
+        entry.users--
+        if (entry.users === 0 && entry.shared === undefined) entries.delete(file)
       })
   )
 
-/** As many links as systems follow before they call it a loop. */
+/** How many symbolic links are followed: Linux reports a loop after 40. */
 const mostLinks = 40
 
-/** The one name of a path: by its nearest part that exists, and by where links lead that lead nowhere yet. */
+/**
+ * Returns the canonical name of a path that may not exist yet: resolves the part of it that exists, and links whose target
+ * does not exist.
+ */
 const canonicalPath: (
   path: string,
   links?: number
@@ -90,10 +96,10 @@ const canonicalPath: (
   }
 )
 
-/** Lets an effect be interrupted inside of a part that cannot be. */
+/** Makes an effect interruptible inside an uninterruptible region. */
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-/** Runs an effect in a span that does not show its result: a tracer could print the keys and values in an open store. */
+/** Runs an effect in a span that does not carry its result: a tracer could print the keys and values of the store. */
 const withOpenSpan = <A, E, R>(effect: Effect.Effect<A, E, R>, path: string): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const result = Deferred.makeUnsafe<A>()
@@ -104,10 +110,14 @@ const withOpenSpan = <A, E, R>(effect: Effect.Effect<A, E, R>, path: string): Ef
     )
   })
 
+// ---------------------------------------------------------------------------
+// opening
+// ---------------------------------------------------------------------------
+
 const openNew = Effect.fnUntraced(function*(
   options: ResolvedOptions,
   restore: Restore
-): Effect.fn.Return<OpenStore, OpenFailed, Engine> {
+): Effect.fn.Return<SharedStore, OpenFailed, Engine> {
   const engine = yield* Engine
   const scope = yield* Scope.make()
   const core = yield* OpenStore.make(options).pipe(
@@ -115,85 +125,98 @@ const openNew = Effect.fnUntraced(function*(
     restore,
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
-  return { core, engine, scope, holders: 0 }
+  return { core, engine, scope, handles: 0 }
 }, (effect, options) => withOpenSpan(effect, options.path))
 
-const enter = Effect.fnUntraced(function*(slot: Slot, options: ResolvedOptions, restore: Restore) {
+/** Opens the store of a file, or joins the store that is open there. */
+const join = Effect.fnUntraced(function*(entry: FileEntry, options: ResolvedOptions, restore: Restore) {
   const engine = yield* Engine
-  const open = slot.open ?? (yield* openNew(options, restore))
-  if (open.engine !== engine) {
+  const shared = entry.shared ?? (yield* openNew(options, restore))
+  if (shared.engine !== engine) {
     return yield* new OpenFailed({
-      reason: { _tag: "AlreadyOpen", detail: "the same path is open in this process on another engine" },
+      reason: { _tag: "AlreadyOpen", detail: "this process has the same path open on another engine" },
       path: options.path
     })
   }
-  const different = disagreement(open.core.options, options)
+  const different = disagreement(shared.core.options, options)
   if (different !== undefined) return yield* different
-  slot.open = open
-  open.holders++
-  return open.core
+  entry.shared = shared
+  shared.handles++
+  return shared.core
 })
 
-/** What a hold is made of. */
-type Held = Pick<StoreHandle, "core" | "keys" | "options">
+// ---------------------------------------------------------------------------
+// releasing
+// ---------------------------------------------------------------------------
 
-/** Commits what is pending for a holder that leaves others behind: they keep what could not be committed. */
-const commitFor = ({ core: { backend }, options }: Held, isStrict: boolean): Effect.Effect<void, CommitError> => {
+/** A handle on a store that is shared: all of it but its state. */
+type HandleParts = Pick<StoreHandle, "core" | "keys" | "options">
+
+/** Commits the pending writes before a handle is released that is not the last one. A failed commit leaves them pending. */
+const commitPending = (
+  { core: { backend }, options }: HandleParts,
+  isStrict: boolean
+): Effect.Effect<void, CommitError> => {
   if (options.readOnly) return Effect.void
-  // It is closed by the last holder alone.
+  // Only the release of the last handle closes the backend.
   return isStrict
     ? Effect.catchTag(backend.flush, "Closed", () => Effect.void)
     : backend.flushQuietly
 }
 
 /** Makes the last commit and closes the store. */
-const finish = ({ core, scope }: OpenStore, slot: Slot): Effect.Effect<void, CommitError> =>
+const closeStore = ({ core, scope }: SharedStore, entry: FileEntry): Effect.Effect<void, CommitError> =>
   Effect.ensuring(
     core.finish,
     Effect.andThen(
       Scope.close(scope, Exit.void),
       Effect.sync(() => {
-        slot.open = undefined
+        entry.shared = undefined
       })
     )
   )
 
-/** Gives up one hold: the last one closes the store, every other one commits what is pending. */
-const leave = (slot: Slot, held: Held, isStrict: boolean): Effect.Effect<void, CommitError> =>
+/** Releases one handle: the last one closes the store, every other one commits the pending writes. */
+const leave = (entry: FileEntry, parts: HandleParts, isStrict: boolean): Effect.Effect<void, CommitError> =>
   Effect.suspend(() => {
-    const { open } = slot
-    if (open === undefined) return Effect.void
-    open.holders--
-    return open.holders > 0
-      ? Effect.withSpan(commitFor(held, isStrict), "Store.close")
+    const { shared } = entry
+    if (shared === undefined) return Effect.void
+    shared.handles--
+    return shared.handles > 0
+      ? Effect.withSpan(commitPending(parts, isStrict), "Store.close")
       // The span ends before the error has keys in it.
-      : Effect.mapError(Effect.withSpan(finish(open, slot), "Store.close"), withLostWrites(held))
+      : Effect.mapError(Effect.withSpan(closeStore(shared, entry), "Store.close"), withLostWrites(parts))
   })
 
-/** One hold on an open store. */
-export interface Hold extends StoreHandle {
+/** A handle that the fiber which opened it releases. */
+export interface OwnedHandle extends StoreHandle {
   /**
-   * Gives the hold up; later calls wait for the first. Fails when the last commit of the store fails.
-   * While there are other holders, only a strict call fails: the error of their writes is left for them.
+   * Releases the handle; later calls wait for the first. Fails if the last commit of the store fails.
+   * While the store has other handles, only a strict call fails with the error of a commit. Otherwise the next
+   * write of another handle reports it.
    */
   readonly release: (isStrict: boolean) => Effect.Effect<void, CommitError>
 }
 
-/** Makes a hold, which `giveUp` gives up. */
-const makeHold = (
+/** Makes a handle that `leaveStore` releases. */
+const makeHandle = (
   core: OpenStore.OpenStore,
   options: ResolvedOptions,
-  giveUp: (held: Held, isStrict: boolean) => Effect.Effect<void, CommitError>
-): Hold => {
-  const held: Held = { core, options, keys: KeyCodec.make({ ...options.key, maxBytes: core.backend.maxKeyBytes }) }
+  leaveStore: (parts: HandleParts, isStrict: boolean) => Effect.Effect<void, CommitError>
+): OwnedHandle => {
+  const parts: HandleParts = {
+    core,
+    options,
+    keys: KeyCodec.make({ ...options.key, maxBytes: core.backend.maxKeyBytes })
+  }
   const released = Deferred.makeUnsafe<void>()
   const listeners = new Set<() => void>()
   let isClosed = false
-  const tell = Effect.sync(() => {
+  const notify = Effect.sync(() => {
     for (const listener of listeners) listener()
   })
   return {
-    ...held,
+    ...parts,
     isClosed: () => isClosed,
     onReleased: (listener) => {
       listeners.add(listener)
@@ -203,37 +226,44 @@ const makeHold = (
       Effect.uninterruptible(Effect.suspend(() => {
         if (isClosed) return Deferred.await(released)
         isClosed = true
-        return Effect.ensuring(giveUp(held, isStrict), Effect.andThen(tell, Deferred.succeed(released, undefined)))
+        return Effect.ensuring(
+          leaveStore(parts, isStrict),
+          Effect.andThen(notify, Deferred.succeed(released, undefined))
+        )
       }))
   }
 }
 
-const enterFile = Effect.fnUntraced(
+// ---------------------------------------------------------------------------
+// handles
+// ---------------------------------------------------------------------------
+
+const openHandle = Effect.fnUntraced(
   function*(
     options: ResolvedOptions,
     restore: Restore
-  ): Effect.fn.Return<Hold, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
+  ): Effect.fn.Return<OwnedHandle, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
     const { fileName } = yield* Engine
-    const { basename, dirname, join } = yield* Path.Path
-    const file = yield* canonicalPath(options.subdirectory ? join(options.path, fileName) : options.path)
-    // By any path, a file has the same lock files: they are named by the place of the file, and by its name.
+    const { basename, dirname, join: joinPaths } = yield* Path.Path
+    const file = yield* canonicalPath(options.subdirectory ? joinPaths(options.path, fileName) : options.path)
+    // The lock files are named after the folder and the name of the file, so they are the same for every path to it.
     const subdirectory = basename(file) === fileName
     const own: ResolvedOptions = { ...options, path: subdirectory ? dirname(file) : file, subdirectory }
-    const core = yield* withSlot(file, (slot) => enter(slot, own, restore), restore)
-    return makeHold(core, own, (held, isStrict) => withSlot(file, (slot) => leave(slot, held, isStrict)))
+    const core = yield* withEntry(file, (entry) => join(entry, own, restore), restore)
+    return makeHandle(core, own, (parts, isStrict) => withEntry(file, (entry) => leave(entry, parts, isStrict)))
   },
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
 )
 
-/** Whether the fiber is being interrupted, asked where it cannot be. */
+/** Whether the fiber is being interrupted. It can be asked in an uninterruptible region. */
 const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)), Exit.isFailure)
 
 /**
- * Gives a hold up, at the end of its scope or before. Where that loses writes, it dies or logs, as the
- * option `closeFailure` says.
+ * Closes a handle, at the end of its scope or before. If the last commit fails and writes are lost, dies with the error
+ * or logs it, by the option `closeFailure`.
  */
 export const close = (
-  { options, release }: Hold,
+  { options, release }: OwnedHandle,
   ending: Exit.Exit<unknown, unknown> = Exit.void
 ): Effect.Effect<void> => {
   const log = (cause: Cause.Cause<CommitError>) =>
@@ -242,21 +272,25 @@ export const close = (
     ? Effect.catchCause(release(false), log)
     : Effect.tapCause(release(false), (cause) =>
       Effect.flatMap(isInterrupted, (interrupted) =>
-        // Effect reports no defect of a fiber that is interrupted, and `runPromise` reports only the first of two
-        // failures. Without the log nobody would see this one.
+        // Effect reports no defect of an interrupted fiber, and `runPromise` reports only the first of two failures.
+        // In both cases only the log shows this error.
         interrupted || Exit.isFailure(ending) ? log(cause) : Effect.void))
   return Effect.uninterruptible(Effect.orDie(closing))
 }
 
 /**
- * Opens the store at a path until the scope closes, or joins those who hold it already. What waits for other
- * processes, or for another fiber that opens the same path, can be interrupted.
+ * Opens the store at a path until the scope closes, or returns another handle on it if it is open. The wait for other
+ * processes, and for another fiber that opens the same path, can be interrupted.
  */
-export const hold = (options: ResolvedOptions): Effect.Effect<Hold, OpenFailed, Engine | Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(enterFile(options, restore), close))
+export const open = (options: ResolvedOptions): Effect.Effect<OwnedHandle, OpenFailed, Engine | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(openHandle(options, restore), close))
 
-/** Opens a store on a backend of its own. */
-const openOn = Effect.fnUntraced(function*<E, R>(
+// ---------------------------------------------------------------------------
+// stores on a backend
+// ---------------------------------------------------------------------------
+
+/** Opens a store on a backend, with its only handle. */
+const openHandleOn = Effect.fnUntraced(function*<E, R>(
   options: ResolvedOptions,
   makeBackend: Effect.Effect<Backend, E, R>,
   restore: Restore
@@ -267,16 +301,16 @@ const openOn = Effect.fnUntraced(function*<E, R>(
     restore,
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
-  return makeHold(core, options, (held) =>
+  return makeHandle(core, options, (parts) =>
     Effect.mapError(
       Effect.withSpan(Effect.ensuring(core.finish, Scope.close(scope, Exit.void)), "Store.close"),
-      withLostWrites(held)
+      withLostWrites(parts)
     ))
 }, (effect, options) => withOpenSpan(effect, options.path))
 
-/** Opens a store on the backend that an effect makes, until the scope closes. No other hold shares it. */
-export const holdOn = <E, R>(
+/** Opens a store on the backend that an effect makes, until the scope closes. The store has no other handle. */
+export const openOn = <E, R>(
   options: ResolvedOptions,
   makeBackend: Effect.Effect<Backend, E, R>
-): Effect.Effect<Hold, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(openOn(options, makeBackend, restore), close))
+): Effect.Effect<OwnedHandle, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(openHandleOn(options, makeBackend, restore), close))

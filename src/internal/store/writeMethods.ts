@@ -1,7 +1,7 @@
 /**
- * The methods of a store that write records.
+ * The methods of a handle that write records.
  *
- * `put` and `delete` are one effect each when nothing is in their way.
+ * `put` and `delete` are one effect each if the buffer has room.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -39,7 +39,7 @@ const none = Exit.succeed(Option.none<unknown>())
 
 const writeOf = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> => [[recordsDatabase, key, value]]
 
-/** Begins a write with the bytes of a key. */
+/** Begins a call that writes, and encodes its key. */
 const writeKey = <A, E>(
   self: Access,
   key: Key,
@@ -95,7 +95,7 @@ type UpdateError = ValueEncoding<Key> | ValueDecoding<Key> | EngineFailure
 type Update = (current: Option.Option<unknown>) => Option.Option<unknown>
 type UpdateStep = StoreAccess.TakeStep<Option.Option<unknown>, UpdateError>
 
-/** What an update writes in the place of a value. */
+/** Computes the next value of an update, and the write that stores it. */
 const nextStep = (
   self: Access,
   key: Key,
@@ -120,10 +120,10 @@ const nextStep = (
 const updating = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => (reader) =>
   Settled.flatMap(find(self, reader, bytes, key), (current) => nextStep(self, key, bytes, f, current))
 
-/** The same, but what was computed is not computed again from the same bytes. */
+/** The same, but calls `f` only once for the same stored bytes. */
 const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => {
   let last: { readonly from: Uint8Array | undefined; readonly taken: ReturnType<UpdateStep> } | undefined
-  // It is computed from the bytes that were compared: where reads wait, the next read may find others.
+  // Computes from the bytes that were compared. On a backend whose reads wait, another read could find other bytes.
   const compute = (from: Uint8Array | undefined): ReturnType<UpdateStep> =>
     Settled.flatMap(
       from === undefined ? none : Settled.map(StoreAccess.decode(self, bytes, from), Option.some),
@@ -137,9 +137,10 @@ const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): Upd
 }
 
 /**
- * What an update will write to its record. This runs the function before the transaction, for which other processes wait:
- * inside of it the function runs again only where the value is another. That also decides whether an update that
- * failed by an older value fails. Where reads wait, nothing is known before the transaction.
+ * Returns the write that an update is expected to make. Calls `f` before LMDB's write transaction, because other
+ * processes wait while that is open. Inside the transaction `f` runs again only if the stored value has changed. An
+ * update whose `f` has failed here fails only if the value inside the transaction is still the same, or it fails again.
+ * If reads wait, the write is not known before the transaction.
  */
 const expectedOf = (step: UpdateStep, bytes: ByteString) => (reader: Reader): Write => {
   const taken = Result.getOrUndefined(Result.try(() => step(reader)))
@@ -157,7 +158,7 @@ const update = (self: Access, key: Key, f: Update) =>
 // several records
 // ---------------------------------------------------------------------------
 
-/** Encodes the values of a batch again, without the structures that it defines. */
+/** Encodes the values of a batch again, without the structures that the batch defines. */
 const withoutDefinitions = (
   { handle: { core: { structures } } }: Access,
   writes: WriteSet,
@@ -174,6 +175,7 @@ const withoutDefinitions = (
   return encoded
 }
 
+/** Commits a batch together with the structures that it defines; without them if another process was faster. */
 const writeWithDefinitions = (
   self: Access,
   writes: WriteSet,
@@ -192,7 +194,7 @@ const writeWithDefinitions = (
 
 type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
 
-/** Encodes the records of a call. */
+/** Encodes the entries of a call. */
 const encodeAll = (
   self: Access,
   entries: Entries,
@@ -216,7 +218,7 @@ const putMany = (self: Access, entries: Entries) =>
   StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, PutManyError> => {
     const wrong = CallArguments.notEntries(entries)
     if (wrong !== undefined) return Effect.fail(wrong)
-    // Structures that a transaction defines would be known to that transaction alone.
+    // A transaction defines no structures: no other reader would know them before its commit.
     const batch = transaction === undefined ? StructureTable.beginBatch(self.handle.core.structures) : undefined
     const writes = encodeAll(self, entries, batch)
     if (Result.isFailure(writes)) {

@@ -1,68 +1,63 @@
 /**
- * By which definition each collection of a store may be written at present.
+ * Which definition of each collection may write at present.
  *
- * A collection that is opened with other schemas or indexes is taken over: what an earlier
- * definition still writes would lack in the indexes or be of another version. A write that
- * waits, for room or for its commit, may have begun before that. So a unit of writes
- * remembers how many collections had been taken over when it began, and is looked at again
- * when it is committed.
+ * Opening a collection with other schemas or indexes takes it over. A write by an earlier definition would
+ * be missing from the new indexes, or have the old version. A write that waits, for room or for its commit, may have
+ * begun before the takeover. So each batch of writes remembers how many takeovers there had been when it began, and is
+ * checked again when it is committed.
  */
 import type { WriteSet } from "../buffer/writeSet.ts"
 import { collectionDatabase } from "../databases.ts"
 
-/** The definitions by which collections may be written. */
+/** The definitions that may write to the collections of a store. */
 export interface OpenDefinitions {
-  /** Whether a collection may be written by the definition with this signature. */
-  readonly isCurrent: (name: string, signature: string) => boolean
-  /** Lets only the definition with this signature write to a collection. Gives what undoes that. */
-  readonly take: (name: string, signature: string) => () => void
-  /** Lets no definition of this process write to a collection: another process has taken it over. */
-  readonly giveUp: (name: string) => void
-  /** Whether another process has taken a collection over. */
-  readonly isGivenUp: (name: string) => boolean
-  /** How often collections were taken over so far. */
-  readonly takeovers: () => number
-  /** Whether no collection that a unit of writes writes to was taken over since it began, after this many takeovers. */
-  readonly permits: (writes: WriteSet, takeovers: number) => boolean
+  /** The signature of the definition that may write, by the name of the collection. */
+  readonly signatures: Map<string, string>
+  /** The number of the last takeover of a collection, by the database of its records. */
+  readonly lastTakeovers: Map<string, number>
+  /** How many takeovers of collections there have been. */
+  takeovers: number
 }
 
-/** No definition has this signature. */
+/** The signature of a collection that another process has taken over. No definition has it. */
 const givenUp = ""
 
-/** Makes what is known before any collection is opened. */
-export const make = (): OpenDefinitions => {
-  const signatures = new Map<string, string>()
-  /** How many takeovers there had been when a collection was taken over last, by the database of its records. */
-  const lastOf = new Map<string, number>()
-  let count = 0
+/** Makes the definitions of a store in which no collection was opened yet. */
+export const make = (): OpenDefinitions => ({ signatures: new Map(), lastTakeovers: new Map(), takeovers: 0 })
 
-  const set = (name: string, signature: string): void => {
-    const before = signatures.get(name)
-    if (before === signature) return
-    signatures.set(name, signature)
-    if (before === undefined) return
-    count++
-    lastOf.set(collectionDatabase(name), count)
-  }
+const set = (self: OpenDefinitions, name: string, signature: string): void => {
+  const before = self.signatures.get(name)
+  if (before === signature) return
+  self.signatures.set(name, signature)
+  if (before === undefined) return
+  self.takeovers++
+  self.lastTakeovers.set(collectionDatabase(name), self.takeovers)
+}
 
-  return {
-    isCurrent: (name, signature) => signatures.get(name) === signature,
-    take: (name, signature) => {
-      const before = signatures.get(name)
-      set(name, signature)
-      return () => {
-        if (before !== undefined && signatures.get(name) === signature) signatures.set(name, before)
-      }
-    },
-    giveUp: (name) => set(name, givenUp),
-    isGivenUp: (name) => signatures.get(name) === givenUp,
-    takeovers: () => count,
-    permits: (writes, takeovers) => {
-      if (takeovers === count) return true
-      for (const [database, last] of lastOf) {
-        if (last > takeovers && (writes.isCleared(database) || writes.entriesOf(database).size > 0)) return false
-      }
-      return true
-    }
+/** Whether the definition with this signature may write to a collection. */
+export const isCurrent = ({ signatures }: OpenDefinitions, name: string, signature: string): boolean =>
+  signatures.get(name) === signature
+
+/** Lets only the definition with this signature write to a collection. Returns a function that undoes this. */
+export const take = (self: OpenDefinitions, name: string, signature: string): () => void => {
+  const before = self.signatures.get(name)
+  set(self, name, signature)
+  return () => {
+    if (before !== undefined && isCurrent(self, name, signature)) self.signatures.set(name, before)
   }
+}
+
+/** Lets no definition of this process write to a collection, because another process has taken it over. */
+export const giveUp = (self: OpenDefinitions, name: string): void => set(self, name, givenUp)
+
+/** Whether another process has taken a collection over. */
+export const isGivenUp = (self: OpenDefinitions, name: string): boolean => isCurrent(self, name, givenUp)
+
+/** Whether none of the collections that these writes belong to was taken over after the given number of takeovers. */
+export const permits = (self: OpenDefinitions, writes: WriteSet, takeovers: number): boolean => {
+  if (takeovers === self.takeovers) return true
+  for (const [database, last] of self.lastTakeovers) {
+    if (last > takeovers && (writes.isCleared(database) || writes.entriesOf(database).size > 0)) return false
+  }
+  return true
 }

@@ -1,9 +1,9 @@
 /**
- * Steps of reading and writing on a backend whose reads may wait.
+ * Read-modify-write steps on a backend whose reads may wait.
  *
- * Other fibers write while such a step reads. So the step runs on a reader that takes down what was
- * read, and its writes are committed only if all of that is still the same. Otherwise the step runs again.
- * Of several steps that compete for the same records one is committed each time, so every step is
+ * Other fibers can write while such a step reads. So the step runs on a reader that records all reads, and its
+ * writes are committed only if these reads would have the same results. Otherwise the step runs again.
+ * If several steps compete for the same records, one is committed in each round, so every step is
  * committed in the end.
  */
 import * as Cause from "effect/Cause"
@@ -14,13 +14,13 @@ import type { Closed, CommitError } from "../../StoreError.ts"
 import { fromWrites } from "../buffer/writeSet.ts"
 import { ReadSet, recorded } from "../reader/readSet.ts"
 
-/** What steps need of a backend. */
+/** The part of a backend that steps use. */
 export type StepBackend = Pick<Backend, "reader" | "whileReadable" | "commit">
 
-/** What a step came to, or that it has to run again. */
+/** The result of an attempt, or that the step has to run again. */
 type Outcome<A, E> = Exit.Exit<A, E> | "Again"
 
-/** Whether what was read belongs to one moment in any case. */
+/** Whether there was at most one read, so that all reads are of one moment. */
 const isOneRead = (reads: ReadSet): boolean => {
   const [, second] = reads
   return !reads.isTorn && second === undefined
@@ -33,7 +33,7 @@ const attempt = Effect.fnUntraced(function*<A, E>(
   priority: number
 ): Effect.fn.Return<Outcome<A, E>, CommitError | Closed> {
   const reads = new ReadSet()
-  // Only the reading keeps the backend readable: a commit may wait until no fiber reads.
+  // Keeps the backend readable only for the read: the commit may wait until no fiber reads.
   const taken = yield* Effect.exit(backend.whileReadable(Effect.suspend(() => step(recorded(backend.reader, reads)))))
   const result = Exit.map(taken, (made) => made.result)
   if (Exit.isFailure(result) && Cause.hasInterruptsOnly(result.cause)) return result
@@ -42,7 +42,7 @@ const attempt = Effect.fnUntraced(function*<A, E>(
   if (refused !== undefined) return yield* refused
   if (writes.length === 0 && isOneRead(reads)) return result
   if (reads.isTorn) return "Again"
-  // A step that fails, or writes nothing, counts only if it has read one state too.
+  // The result of a step that fails or writes nothing also counts only if all reads were of one state.
   const isMade = yield* backend.commit(
     { reads, writes: fromWrites(writes), priority, isPermitted: () => refusal(writes) === undefined },
     () => refusal

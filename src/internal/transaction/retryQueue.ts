@@ -1,11 +1,11 @@
 /**
- * Runs conflicting transactions again, one after the other where they use the same keys.
+ * Runs conflicting transactions again: one after the other if they use the same keys.
  *
  * If a thousand transactions that update one key all ran again at once, one would be committed
- * and the others would conflict again. So each waits for the earlier ones that have a key in
- * common with it. The wait is a courtesy and not a lock: a transaction may wait for another one
- * that waits for it. After 50 ms in which no transaction has ended, the one that has waited
- * longest runs, then the next two, then the next four.
+ * and the others would conflict again. So each waits for the earlier ones that use one of its keys. This
+ * wait is not a lock, and two transactions may wait for each other. So if no transaction has ended for 50 ms, the
+ * queue releases the entry that has waited longest. If again none ends for 50 ms, it releases the next two, then four, and
+ * so on.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -15,29 +15,29 @@ import type { Fork } from "../fork.ts"
 
 /** A transaction that runs again. */
 interface Entry {
-  /** The keys that its last attempt has read or written, by their qualified keys. */
+  /** The qualified keys that its last attempt has read or written. */
   readonly keys: ReadonlyArray<string>
   /** The entries that wait for this one. */
   readonly followers: Set<Entry>
-  /** How many entries it waits for. */
-  ahead: number
+  /** How many entries it still waits for. */
+  predecessors: number
   readonly canRun: Deferred.Deferred<void>
 }
 
-/** The conflicting transactions of a store. */
+/** The queue of the conflicting transactions of a store. */
 export interface RetryQueue {
   readonly fork: Fork
-  /** The newest entry of each key. */
+  /** The newest entry of each qualified key. */
   readonly newest: Map<string, Entry>
-  /** The entries that wait, the oldest first. */
+  /** The waiting entries, oldest first. */
   readonly waiting: Set<Entry>
   /** How many entries have ended. */
   ended: number
-  /** Whether a fiber watches for a queue without progress. */
+  /** Whether a fiber runs `watch`. */
   isWatched: boolean
 }
 
-/** Real time: a `TestClock` must not stop it. */
+/** The time without progress after which entries are released. Real time: a `TestClock` must not stop it. */
 const patience = Effect.provideService(Effect.sleep("50 millis"), Clock.Clock, Clock.Clock.defaultValue())
 
 /** Makes an empty queue. */
@@ -54,7 +54,7 @@ const release = (self: RetryQueue, entry: Entry): void => {
   Deferred.doneUnsafe(entry.canRun, Exit.void)
 }
 
-/** Releases the `count` oldest entries when none has ended for a while, and twice as many the next time. */
+/** Releases the `count` oldest entries if none has ended for 50 ms, and twice as many the next time. */
 const watch = (self: RetryQueue, count: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const before = self.ended
@@ -67,16 +67,16 @@ const watch = (self: RetryQueue, count: number): Effect.Effect<void> =>
   })
 
 const enter = (self: RetryQueue, keys: ReadonlyArray<string>): Entry => {
-  const entry: Entry = { keys, followers: new Set(), ahead: 0, canRun: Deferred.makeUnsafe() }
+  const entry: Entry = { keys, followers: new Set(), predecessors: 0, canRun: Deferred.makeUnsafe() }
   for (const key of keys) {
     const before = self.newest.get(key)
     if (before !== undefined && before !== entry && !before.followers.has(entry)) {
       before.followers.add(entry)
-      entry.ahead++
+      entry.predecessors++
     }
     self.newest.set(key, entry)
   }
-  if (entry.ahead === 0) release(self, entry)
+  if (entry.predecessors === 0) release(self, entry)
   else self.waiting.add(entry)
   if (self.waiting.size > 0 && !self.isWatched) {
     self.isWatched = true
@@ -92,12 +92,12 @@ const leave = (self: RetryQueue, entry: Entry): void => {
     if (self.newest.get(key) === entry) self.newest.delete(key)
   }
   for (const follower of entry.followers) {
-    follower.ahead--
-    if (follower.ahead === 0) release(self, follower)
+    follower.predecessors--
+    if (follower.predecessors === 0) release(self, follower)
   }
 }
 
-/** Runs an effect after the earlier entries that have one of its keys. */
+/** Runs an effect after the earlier entries that use one of its keys. */
 export const inTurn = <A, E, R>(
   self: RetryQueue,
   keys: ReadonlyArray<string>,

@@ -1,9 +1,8 @@
 /**
- * A transaction while it runs: a snapshot to read from, what it has read, and what it
- * has written in front of that.
+ * A running transaction: the snapshot that it reads, what it has read, and what it has written.
  *
- * The engine knows nothing of it until it is committed. It may wait for anything
- * meanwhile, and keeps nobody from writing.
+ * Its writes are in memory until it is committed, and only its own reads see them. The engine does not
+ * know of it before that. It may wait for anything, and keeps no other fiber from writing.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -19,59 +18,62 @@ import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import { over } from "../reader/overlay.ts"
 import { ReadSet, recorded, validate } from "../reader/readSet.ts"
 import * as Settled from "../settled.ts"
-import type { OpenDefinitions } from "./openDefinitions.ts"
+import * as OpenDefinitions from "./openDefinitions.ts"
 
-/** A transaction, or a nested one, while it runs. */
+/** A transaction that runs, at the top level or nested. */
 export interface Transaction {
-  /** Whether it, and all around it, have not ended. */
-  readonly isOpen: () => boolean
-  /** Reads the snapshot through what the transaction has written so far. */
-  readonly reader: Reader
-  /** The same, through what it has written until now and nothing that comes later. */
-  readonly freeze: () => Reader
+  /** The transaction that this one is nested in. */
+  readonly parent: Transaction | undefined
+  /** What it reads where it has not written. */
+  readonly base: Base
   /** What it has written. */
   readonly writes: WriteSet
-  /** Takes writes. */
-  readonly write: (writes: ReadonlyArray<Write>) => void
-  /** Runs an effect while no other fiber of the transaction runs one by this method. */
-  readonly inTurn: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Begins a transaction inside of it. */
-  readonly nest: () => NestedTransaction
-  /** Ends it: whoever still uses it is refused. */
-  readonly end: () => void
+  /** Reads what it has written, and otherwise its base. */
+  readonly reader: Reader
+  /** The snapshot, which the transaction at the top level releases. A nested transaction has none of its own. */
+  readonly snapshot: LazySnapshot | undefined
+  /** The fiber whose step or validation waits has the only permit. Made when one waits. */
+  permit: Semaphore.Semaphore | undefined
+  state: { readonly _tag: "Open" } | { readonly _tag: "Ended" }
 }
 
-/** A transaction inside of another. */
-interface NestedTransaction extends Transaction {
-  /**
-   * Whether it would read the same again now. `false` where fibers beside this one have
-   * written what it has read.
-   */
-  readonly holds: () => Effect.Effect<boolean, EngineFailure>
-  /**
-   * Hands what it has written to the one around it; `false` where that would be read
-   * otherwise by now, because of what fibers beside this one have written.
-   */
-  readonly join: () => Effect.Effect<boolean, EngineFailure>
-}
-
-/** A transaction that is in no other. */
-export interface RootTransaction extends Transaction {
-  /** The keys that it has read or written, by their names. */
-  readonly addresses: () => ReadonlyArray<string>
+/** A transaction inside another. */
+export interface NestedTransaction extends Transaction {
+  readonly parent: Transaction
   /** What it has read. */
   readonly reads: ReadSet
-  /** Whether no collection that it writes to was taken over since it began; otherwise its next run is refused. */
-  readonly isPermitted: () => boolean
+}
+
+/** A transaction at the top level. */
+export interface RootTransaction extends Transaction {
+  /** What it has read. */
+  readonly reads: ReadSet
+  readonly store: TransactionStore
+  /** How many takeovers of collections there had been when it began. */
+  readonly takeovers: number
 }
 
 /** The store that a transaction is on. */
 export interface TransactionStore {
-  readonly definitions: OpenDefinitions
+  readonly definitions: OpenDefinitions.OpenDefinitions
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
 }
 
-/** Reads through a reader that the first read opens. */
+/** What a transaction reads where it has not written. */
+interface Base {
+  /** The present state. Records what is read. */
+  readonly present: Reader
+  /** Makes a reader of the present state, which later writes do not change. Records what is read. */
+  readonly freeze: () => Reader
+  /** The present state. Records nothing. */
+  readonly unrecorded: Reader
+}
+
+// ---------------------------------------------------------------------------
+// the snapshot
+// ---------------------------------------------------------------------------
+
+/** Makes a reader that opens its source at the first read. */
 const lazily = (open: () => Effect.Effect<Reader, EngineFailure>): Reader => ({
   get: (database, key, decode) => Settled.flatMap(open(), (reader) => reader.get(database, key, decode)),
   getMany: (database, keys, decode) => Settled.flatMap(open(), (reader) => reader.getMany(database, keys, decode)),
@@ -80,26 +82,26 @@ const lazily = (open: () => Effect.Effect<Reader, EngineFailure>): Reader => ({
   count: (database) => Settled.flatMap(open(), (reader) => reader.count(database))
 })
 
-/** The snapshot of a transaction. */
+/** How far the snapshot of a transaction is. */
 type SnapshotState =
   | { readonly _tag: "Unopened" }
-  /** The first read opens it, and the others wait. */
+  /** The first read opens it. The others wait. */
   | { readonly _tag: "Opening"; readonly opened: Deferred.Deferred<Reader, EngineFailure> }
   | { readonly _tag: "Open"; readonly snapshot: OpenSnapshot }
   | { readonly _tag: "Ended" }
 
-/** A snapshot that the first read of a transaction opens. */
+/** The snapshot of a transaction. The first read opens it. */
 interface LazySnapshot {
   readonly store: TransactionStore
   state: SnapshotState
 }
 
-/** The end of a read that goes on after its transaction has ended. */
+/** The failure of a read that continues after its transaction has ended. */
 const endedRead = Exit.fail(
   new EngineFailure({ operation: "read", code: 0, detail: "the transaction has ended", isRetryable: false })
 )
 
-/** Keeps a snapshot that was opened, unless its transaction has ended meanwhile. */
+/** Keeps an opened snapshot. Releases it if the transaction has ended while it was being opened. */
 const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
   if (self.state._tag === "Ended") snapshot.release()
   else self.state = { _tag: "Open", snapshot }
@@ -107,8 +109,8 @@ const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
 }
 
 /**
- * Opens a snapshot whose opening takes its time. It goes on when the fiber that reads is interrupted.
- * Nothing begins before the effect runs: a read that was made and never run must not keep others waiting.
+ * Opens a snapshot on a backend that answers later. Interrupting the fiber that reads does not stop the opening.
+ * The opening begins when the effect runs: other reads must not wait for a read that never runs.
  */
 const openWaiting = (
   self: LazySnapshot,
@@ -147,144 +149,158 @@ const endSnapshot = (self: LazySnapshot): void => {
   self.state = { _tag: "Ended" }
 }
 
-/** What a transaction reads when it has not written. */
-interface Around {
-  /** As it is at present. */
-  readonly present: Reader
-  /** As it is now, for good. */
-  readonly frozen: () => Reader
-  /** As it is at present, without taking down what is read. */
-  readonly plain: Reader
-}
+// ---------------------------------------------------------------------------
+// transactions
+// ---------------------------------------------------------------------------
 
-/** Makes a transaction in front of what it reads. */
-const make = (
-  { frozen, plain, present }: Around,
-  isAroundOpen: () => boolean
-): Transaction => {
+const makeParts = (base: Base) => {
   const writes = new WriteSet()
-  let isOpen = true
-  let turn: Semaphore.Semaphore | undefined
-  const transaction: Transaction = {
-    isOpen: () => isOpen && isAroundOpen(),
-    reader: over(writes, present),
-    freeze: () => over(freeze([writes]), frozen()),
-    writes,
-    write: (group) => {
-      for (const [database, key, write] of group) writes.set(database, key, write)
-    },
-    inTurn: (effect) => {
-      turn ??= Semaphore.makeUnsafe(1)
-      return turn.withPermit(effect)
-    },
-    nest: () => {
-      const reads = new ReadSet()
-      const around: Around = {
-        present: recorded(transaction.reader, reads),
-        frozen: () => recorded(transaction.freeze(), reads),
-        plain: over(writes, plain)
-      }
-      const nested = make(around, transaction.isOpen)
-      const holds = () => reads.isTorn ? Exit.succeed(false) : validate(reads, around.plain)
-      return {
-        ...nested,
-        holds,
-        join: () => joinAfter(transaction, nested.writes, holds)
-      }
-    },
-    end: () => {
-      isOpen = false
-    }
-  }
-  return transaction
-}
-
-/** Adds writes to a transaction if a check succeeds. */
-const joinAfter = (
-  transaction: Transaction,
-  writes: WriteSet,
-  check: () => Effect.Effect<boolean, EngineFailure>
-): Effect.Effect<boolean, EngineFailure> => {
-  const addIf = (isValid: boolean): boolean => {
-    // The transaction may have ended while the check waited.
-    const joins = isValid && transaction.isOpen()
-    if (joins) transaction.writes.addAll(writes)
-    return joins
-  }
-  const checked = check()
-  if (Settled.isEnded(checked)) return Settled.map(checked, addIf)
-  const checkAgain: Effect.Effect<boolean, EngineFailure> = Effect.suspend(() => {
-    const { revision } = transaction.writes
-    return Effect.flatMap(
-      check(),
-      // Another fiber of the transaction may have written while the check waited.
-      (isValid) => isValid && transaction.writes.revision !== revision ? checkAgain : Effect.succeed(addIf(isValid))
-    )
-  })
-  return transaction.inTurn(checkAgain)
-}
-
-/**
- * Reads and writes in one step to all other fibers of a transaction. A step that waits runs again where another
- * fiber has written meanwhile. `ended` is the error of a step whose transaction has ended meanwhile.
- */
-export const takeStep = <A, E, E2>(
-  transaction: Transaction,
-  step: (reader: Reader) => Effect.Effect<Step<A>, E>,
-  ended: Effect.Effect<never, E2>
-): Effect.Effect<A, E | E2> => {
-  const write = ({ result, writes }: Step<A>): A => {
-    transaction.write(writes)
-    return result
-  }
-  const taken = step(transaction.reader)
-  if (Settled.isEnded(taken)) return Settled.map(taken, write)
-  const takeAgain: Effect.Effect<A, E | E2> = Effect.suspend(() => {
-    const { revision } = transaction.writes
-    return Effect.flatMap(Effect.exit(step(transaction.reader)), (exit): Effect.Effect<A, E | E2> => {
-      if (!transaction.isOpen()) return ended
-      return transaction.writes.revision === revision ? Exit.map(exit, write) : takeAgain
-    })
-  })
-  return transaction.inTurn(takeAgain)
+  return { base, writes, reader: over(writes, base.present) }
 }
 
 /** Begins a transaction. */
 export const begin = (store: TransactionStore): RootTransaction => {
   const reads = new ReadSet()
-  const takeovers = store.definitions.takeovers()
   const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" } }
-  const plain = lazily(() => snapshotReader(snapshot))
-  const stored = recorded(plain, reads)
-  const transaction = make({ present: stored, frozen: () => stored, plain }, () => true)
+  const unrecorded = lazily(() => snapshotReader(snapshot))
+  const present = recorded(unrecorded, reads)
   return {
-    ...transaction,
-    end: () => {
-      transaction.end()
-      endSnapshot(snapshot)
-    },
-    addresses: () => [
-      ...new Set([
-        ...reads.addresses(),
-        ...Array.from(transaction.writes, ([database, key]) => qualifiedKey(database, key))
-      ])
-    ],
+    ...makeParts({ present, freeze: () => present, unrecorded }),
+    parent: undefined,
+    snapshot,
+    permit: undefined,
+    state: { _tag: "Open" },
     reads,
-    isPermitted: () => store.definitions.permits(transaction.writes, takeovers)
+    store,
+    takeovers: store.definitions.takeovers
   }
 }
 
-/** The transactions that a fiber is in, one of a store at the most. */
+/** Begins a transaction inside another. */
+export const nest = (parent: Transaction): NestedTransaction => {
+  const reads = new ReadSet()
+  return {
+    ...makeParts({
+      present: recorded(parent.reader, reads),
+      freeze: () => recorded(freezeReader(parent), reads),
+      unrecorded: over(parent.writes, parent.base.unrecorded)
+    }),
+    parent,
+    snapshot: undefined,
+    permit: undefined,
+    state: { _tag: "Open" },
+    reads
+  }
+}
+
+/** Whether neither the transaction nor one that it is nested in has ended. */
+export const isOpen = ({ parent, state }: Transaction): boolean =>
+  state._tag === "Open" && (parent === undefined || isOpen(parent))
+
+/** Makes a reader of what the transaction reads now. It does not see later writes of the transaction. */
+export const freezeReader = ({ base, writes }: Transaction): Reader => over(freeze([writes]), base.freeze())
+
+/** Adds writes to a transaction. */
+export const write = (self: Transaction, writes: ReadonlyArray<Write>): void => {
+  for (const [database, key, value] of writes) self.writes.set(database, key, value)
+}
+
+/** Ends a transaction, and releases its snapshot. Later calls in it are refused. */
+export const end = (self: Transaction): void => {
+  self.state = { _tag: "Ended" }
+  if (self.snapshot !== undefined) endSnapshot(self.snapshot)
+}
+
+/** Whether a nested transaction would read the same again, after what sibling fibers have written to its parent. */
+export const isValid = ({ base, reads }: NestedTransaction): Effect.Effect<boolean, EngineFailure> =>
+  reads.isTorn ? Exit.succeed(false) : validate(reads, base.unrecorded)
+
+/** Runs an effect while no other fiber of the transaction runs one with this function. */
+const withPermit = <A, E, R>(self: Transaction, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  self.permit ??= Semaphore.makeUnsafe(1)
+  return self.permit.withPermit(effect)
+}
+
+/** Adds the writes of a nested transaction to its parent if it is valid. Returns whether it was. */
+export const join = (self: NestedTransaction): Effect.Effect<boolean, EngineFailure> => {
+  const { parent, writes } = self
+  const addIf = (valid: boolean): boolean => {
+    // The parent may have ended while the validation waited.
+    const joins = valid && isOpen(parent)
+    if (joins) parent.writes.addAll(writes)
+    return joins
+  }
+  const checked = isValid(self)
+  if (Settled.isEnded(checked)) return Settled.map(checked, addIf)
+  const validateAgain: Effect.Effect<boolean, EngineFailure> = Effect.suspend(() => {
+    const { revision } = parent.writes
+    return Effect.flatMap(
+      isValid(self),
+      // Another fiber of the parent may have written while the validation waited.
+      (valid) => valid && parent.writes.revision !== revision ? validateAgain : Effect.succeed(addIf(valid))
+    )
+  })
+  return withPermit(parent, validateAgain)
+}
+
+/**
+ * Reads and writes in one step: no other fiber of the transaction writes in between. If the step waits and another fiber
+ * writes before it ends, it runs again. `ended` is the error of a step whose transaction ends while it waits.
+ */
+export const takeStep = <A, E, E2>(
+  self: Transaction,
+  step: (reader: Reader) => Effect.Effect<Step<A>, E>,
+  ended: Effect.Effect<never, E2>
+): Effect.Effect<A, E | E2> => {
+  const writeStep = ({ result, writes }: Step<A>): A => {
+    write(self, writes)
+    return result
+  }
+  const taken = step(self.reader)
+  if (Settled.isEnded(taken)) return Settled.map(taken, writeStep)
+  const takeAgain: Effect.Effect<A, E | E2> = Effect.suspend(() => {
+    const { revision } = self.writes
+    return Effect.flatMap(Effect.exit(step(self.reader)), (exit): Effect.Effect<A, E | E2> => {
+      if (!isOpen(self)) return ended
+      return self.writes.revision === revision ? Exit.map(exit, writeStep) : takeAgain
+    })
+  })
+  return withPermit(self, takeAgain)
+}
+
+/**
+ * The qualified keys of the records that a transaction has read or written, and the names of the databases of which
+ * it has read a range or the count.
+ */
+export const qualifiedKeys = ({ reads, writes }: RootTransaction): ReadonlyArray<string> => [
+  ...new Set([
+    ...reads.qualifiedKeys(),
+    ...Array.from(writes, ([database, key]) => qualifiedKey(database, key))
+  ])
+]
+
+/**
+ * Whether the collections that a transaction has written to still have the definitions that they had when it began. If
+ * not, the transaction conflicts, and its next attempt is refused.
+ */
+export const isPermitted = ({ store, takeovers, writes }: RootTransaction): boolean =>
+  OpenDefinitions.permits(store.definitions, writes, takeovers)
+
+// ---------------------------------------------------------------------------
+// the transaction of a fiber
+// ---------------------------------------------------------------------------
+
+/** The transactions that a fiber is in: at most one for each store. */
 const CurrentTransactions = Context.Reference<ReadonlyMap<object, Transaction>>(
   "effect-lmdb/CurrentTransactions",
   { defaultValue: () => new Map() }
 )
 
-/** The transaction on a store that a fiber is in. */
+/** Returns the transaction on a store that a fiber is in. */
 export const currentOf = (fiber: Fiber.Fiber<unknown, unknown>, store: object): Transaction | undefined =>
   fiber.getRef(CurrentTransactions).get(store)
 
-/** The services of a fiber that is in a transaction, besides those that it has. */
+/** Makes the context that puts a fiber into a transaction. */
 export const enter = (
   fiber: Fiber.Fiber<unknown, unknown>,
   store: object,
@@ -292,7 +308,7 @@ export const enter = (
 ): Context.Context<never> =>
   Context.make(CurrentTransactions, new Map(fiber.getRef(CurrentTransactions)).set(store, transaction))
 
-/** Runs an effect outside of the transaction on a store that its fiber is in. */
+/** Runs an effect outside the transaction on a store that its fiber is in. */
 export const outside = <A, E, R>(store: object, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const transactions = new Map(fiber.getRef(CurrentTransactions))

@@ -49,7 +49,7 @@ describe("a record that cannot be read", () => {
   const spoil = (environment: Environment, ...keys: ReadonlyArray<string>) =>
     environment.commit(writing(...keys.map((key) => [ByteString(key), garbage] as const)))
 
-  it.effect("ends a stream of values behind the records before it", () =>
+  it.effect("ends a stream of values after the records before it", () =>
     Effect.gen(function*() {
       const { environment, store } = yield* openWith()
       yield* store.putMany(entries)
@@ -175,7 +175,7 @@ describe("a store that is closed", () => {
       }
     }))
 
-  it.effect("for one of its holders ends the streams of that holder alone", () =>
+  it.effect("for one of its handles ends the streams of that handle alone", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const { how, read } of readers) {

@@ -167,7 +167,7 @@ describe("without a snapshot a stream", () => {
     return { path, read, store }
   })
 
-  it.effect("shows what is written ahead of it, not what is written behind it, and holds no reader", () =>
+  it.effect("shows what is written ahead of it, not what is written to keys it has passed, and keeps no reader open", () =>
     Effect.gen(function*() {
       const { read, store } = yield* repositioned({ reverse: false })
       assert.strictEqual((yield* store.stats).snapshots, 0)

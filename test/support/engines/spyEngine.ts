@@ -15,7 +15,7 @@ type Operation = "commit" | "resize" | "backup"
 
 /** A call that is held back. */
 interface HeldCall {
-  /** Waits until somebody makes the call. */
+  /** Waits until the store makes the call. */
   readonly begun: Effect.Effect<void>
   /** Lets it happen. */
   readonly release: Effect.Effect<void>
@@ -37,7 +37,7 @@ const keysOf = ({ clear, writes }: Engine.Batch): ReadonlyArray<string> => [
   ...Array.from(writes, ([, key, value]) => value === null ? `-${key}` : key)
 ]
 
-/** Makes an engine that nobody has used yet. */
+/** Makes an engine without any calls. */
 const make: Effect.Effect<SpyEngine> = Effect.gen(function*() {
   const real = yield* Effect.provide(Engine.Engine, LmdbEngine.layer)
   const commits: Array<ReadonlyArray<string>> = []
