@@ -8,7 +8,9 @@
  *
  * **Details**
  *
- * A backend promises its callers:
+ * A backend keeps bytes under keys of at least one byte, and orders them by the bytes of the keys.
+ *
+ * It promises its callers:
  *
  * - A read that begins after a write has returned sees the write, in every fiber of the process.
  * - A read that begins after `commit` has returned sees what was committed.
@@ -51,7 +53,10 @@ export interface Reader {
     decode: (bytes: Uint8Array) => A
   ) => Effect.Effect<A | undefined, EngineFailure>
 
-  /** Reads values and decodes them, in the order of their keys in the list; `undefined` where there is none. */
+  /**
+   * Reads values and decodes them, in the order of their keys in the list; `undefined` where there is none. All of them
+   * are those of one moment.
+   */
   readonly getMany: <A>(
     database: string,
     keys: ReadonlyArray<ByteString>,
@@ -75,7 +80,10 @@ export interface Reader {
  * @since 0.1.0
  */
 export interface Snapshot extends Reader {
-  /** Releases the snapshot; nothing may be read from it any more. Only the first call does anything. */
+  /**
+   * Releases the snapshot; nothing may be read from it any more, and a read that waits fails with `EngineFailure`.
+   * Only the first call does anything.
+   */
   readonly release: () => void
 }
 
@@ -230,6 +238,21 @@ export interface SubscriptionOptions {
 }
 
 /**
+ * Tells whether a collection is still as this process opened it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CollectionGuard {
+  /** Looks at what is stored about the collection. */
+  readonly isAsOpened: (present: Reader) => Effect.Effect<boolean, EngineFailure>
+  /** Lets this process write to the collection no more: another process has taken it over. */
+  readonly giveUp: () => void
+  /** Whether the collection was given up. */
+  readonly isGivenUp: () => boolean
+}
+
+/**
  * Checks of pending writes to a collection, which other processes may have changed since the writes were made.
  *
  * **Details**
@@ -241,8 +264,8 @@ export interface SubscriptionOptions {
  * @since 0.1.0
  */
 export interface PendingChecks {
-  /** By the names of collections: whether a collection is still as this process opened it. */
-  readonly guards: Map<string, (present: Reader) => Effect.Effect<boolean, EngineFailure>>
+  /** The guards of collections, by the names of these. */
+  readonly guards: Map<string, CollectionGuard>
   /** By databases of records: finds the writes that delete the index entries of a record which a pending write does not keep. */
   readonly entryDeletions: Map<
     string,
@@ -281,7 +304,10 @@ export interface Backend {
 
   /** Reads what there is at present, pending writes included. Use it while `isReadable`, or inside `whileReadable`. */
   readonly reader: Reader
-  /** Whether `reader` can be used now; it cannot for a moment while the file is resized. */
+  /**
+   * Whether `reader` can be used now and answers at once. LMDB's cannot for a moment while the file is resized. A backend
+   * whose reads wait always gives `false`: its reads run inside `whileReadable`.
+   */
   readonly isReadable: () => boolean
   /** Runs an effect as soon as `reader` can be used, and keeps it usable until the effect ends. */
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -292,7 +318,10 @@ export interface Backend {
 
   /** What has to happen before a snapshot is opened. Run it where no read waits for it. */
   readonly beforeSnapshot: Effect.Effect<void>
-  /** Opens a snapshot, pending writes included. */
+  /**
+   * Opens a snapshot, pending writes included. It may be opened inside `whileReadable`: where commits wait for readers,
+   * it must not wait for a commit.
+   */
   readonly snapshot: () => Effect.Effect<Snapshot, EngineFailure>
 
   /** The names of the databases that exist. */
@@ -305,9 +334,12 @@ export interface Backend {
    */
   readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
-  /** Makes the writes of one call, as one. Fails with the error of an earlier commit that no fiber has got. */
+  /**
+   * Makes the writes of one call, as one. Fails with the error of an earlier commit that no fiber has got.
+   * It may write when it is called, before its effect runs: call it inside of an effect.
+   */
   readonly write: (writes: ReadonlyArray<Write>, admission: Admission) => Effect.Effect<void, CommitError | Closed>
-  /** Makes the deletions of one call, as one. They are taken also where nothing else fits. */
+  /** Makes the deletions of one call, as one, in the same way. They are taken also where nothing else fits. */
   readonly remove: (writes: ReadonlyArray<Write>, admission: Admission) => Effect.Effect<void, Closed>
   /**
    * Reads and writes in one step: no other fiber writes in between what the step has read.

@@ -49,19 +49,20 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
 import * as RangeMethods from "./internal/store/rangeMethods.ts"
 import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
-import { resolve } from "./internal/store/storeOptions.ts"
+import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import { type EngineFailure, isStoreError, type MapFull, OpenFailed, type StoreError } from "./StoreError.ts"
-import type { StoreOptions } from "./StoreOptions.ts"
+import type { BackendStoreOptions, StoreOptions } from "./StoreOptions.ts"
 import type { StoreService } from "./StoreService.ts"
 
 /** Whether a close logs its error. What is neither left out nor `false`, from JavaScript, rather fails than hides it. */
@@ -70,11 +71,8 @@ const isLenient = (options: unknown): boolean =>
   (Predicate.isObject(options) && Object.keys(options).every((name) => name === "strict") &&
     (options["strict"] === undefined || options["strict"] === false))
 
-const makeWithEngine = Effect.fnUntraced(function*(
-  options: StoreOptions
-): Effect.fn.Return<StoreService, OpenFailed, Engine | Scope.Scope> {
-  const resolved = yield* resolve(options)
-  const hold = yield* StoreRegistry.hold(resolved)
+/** Makes the service of a hold. */
+const serviceOf = (hold: StoreRegistry.Hold): StoreService => {
   const access = StoreAccess.make(hold)
   const transactions = TransactionMethods.make(access)
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
@@ -90,7 +88,19 @@ const makeWithEngine = Effect.fnUntraced(function*(
     close,
     [StoreInternals.TypeId]: { access, transactions }
   }
-})
+}
+
+const makeWithEngine = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Engine | Scope.Scope> =>
+  Effect.map(Effect.flatMap(resolve(options), StoreRegistry.hold), serviceOf)
+
+const makeWithBackend = <E, R>(
+  backend: Effect.Effect<Backend, E, R>,
+  options: BackendStoreOptions
+): Effect.Effect<StoreService, E | OpenFailed, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.map(
+    Effect.flatMap(resolveForBackend(options), (resolved) => StoreRegistry.holdOn(resolved, backend)),
+    serviceOf
+  )
 
 const make = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>
   Effect.provide(makeWithEngine(options), LmdbEngine.layer)
@@ -123,12 +133,25 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
     options: StoreOptions
   ) => Effect.Effect<StoreService, OpenFailed, Engine | Scope.Scope> = makeWithEngine
 
+  /**
+   * The same on a backend, in place of LMDB. The effect makes the backend in the scope of the store, which closes it.
+   * A backend belongs to one store: to share the store, share its layer.
+   */
+  static readonly makeWithBackend = makeWithBackend
+
   /** Provides a store. */
   static readonly layer = (options: StoreOptions): Layer.Layer<Store, OpenFailed> => Layer.effect(Store, make(options))
 
   /** Provides a store on the engine of the context, in place of LMDB. */
   static readonly layerWithEngine = (options: StoreOptions): Layer.Layer<Store, OpenFailed, Engine> =>
     Layer.effect(Store, makeWithEngine(options))
+
+  /** Provides a store on the backend that an effect makes, in place of LMDB. */
+  static readonly layerWithBackend = <E, R>(
+    backend: Effect.Effect<Backend, E, R>,
+    options: BackendStoreOptions
+  ): Layer.Layer<Store, E | OpenFailed, Exclude<R, Scope.Scope>> =>
+    Layer.effect(Store, makeWithBackend(backend, options))
 
   /**
    * Provides a store with options from configuration. A value that is there and empty is not taken

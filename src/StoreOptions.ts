@@ -142,3 +142,28 @@ export interface StoreOptions {
   /** Encrypts the file (ChaCha8); 32 bytes of UTF-8. Default: none. */
   readonly encryptionKey?: Redacted.Redacted | undefined
 }
+
+/**
+ * What a store on any backend is opened with. The other options of a store are those of LMDB's files.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface BackendStoreOptions extends
+  Pick<
+    StoreOptions,
+    | "readOnly"
+    | "shared"
+    | "autoFlushOnRead"
+    | "keyEncoding"
+    | "keyErrors"
+    | "keyNormalization"
+    | "formatKey"
+    | "transactionRetry"
+    | "closeFailure"
+    | "checksums"
+  >
+{
+  /** What errors, logs and metrics call the store, where those of a store on LMDB have its path. */
+  readonly name: string
+}

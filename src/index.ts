@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Backend from "./Backend.ts"
 export { type Change, type ChangesOptions } from "./Change.ts"
 export * as Collection from "./Collection.ts"
 export * from "./CollectionError.ts"
@@ -17,5 +18,5 @@ export { Store } from "./Store.ts"
 export * from "./StoreError.ts"
 export { StoreHolder } from "./StoreHolder.ts"
 export { StoreLive } from "./StoreLive.ts"
-export { type StoreOptions } from "./StoreOptions.ts"
+export { type BackendStoreOptions, type StoreOptions } from "./StoreOptions.ts"
 export { type Stats, type StoreService } from "./StoreService.ts"

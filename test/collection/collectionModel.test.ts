@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { Store, type StoreOptions } from "../../src/index.ts"
+import * as DelayedStore from "../support/delayedStore.ts"
 import { all, openUsers, recordsOf, User } from "../support/fixtures/collections.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
@@ -148,12 +149,15 @@ const assertSame = Effect.fnUntraced(function*(users: Users, model: Model) {
   assert.deepStrictEqual(yield* users.verify, [])
 })
 
-const agrees = (options: Omit<StoreOptions, "path">) =>
+const agrees = (
+  options: Omit<StoreOptions, "path">,
+  openStore: (options: StoreOptions) => ReturnType<typeof Store.make> = Store.make
+) =>
   Effect.fnUntraced(function*({ steps }: { readonly steps: ReadonlyArray<typeof Step.Type> }) {
     const path = yield* temporaryFolder
     const open = Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const store = yield* Scope.provide(Store.make({ ...options, path, durability: "noSync" }), scope)
+      const store = yield* Scope.provide(openStore({ ...options, path, durability: "noSync" }), scope)
       return { scope, store, users: yield* Effect.provideService(openUsers, Store, store) }
     })
     let { scope, store, users } = yield* open
@@ -212,6 +216,20 @@ describe("a collection and its indexes agree with a Map after each step and when
   it.effect.prop("with small batches", workload, agrees({ batchSize: 7 }), { arbitrary })
 
   it.effect.prop("when every write starts a commit", workload, agrees({ batchSize: 1 }), { arbitrary })
+
+  it.effect.prop(
+    "on a backend whose reads wait",
+    workload,
+    agrees({ batchSize: 7 }, DelayedStore.open),
+    { arbitrary }
+  )
+
+  it.effect.prop(
+    "on a backend whose reads wait, when the store is shared",
+    workload,
+    agrees({ shared: true, batchSize: 7 }, DelayedStore.open),
+    { arbitrary }
+  )
 
   it.effect.prop("when the store is shared", workload, agrees({ shared: true, batchSize: 7 }), { arbitrary })
 })

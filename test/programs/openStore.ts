@@ -1,7 +1,8 @@
 /**
- * Opens a store, says how that went as a line of JSON, and stays until it is killed if asked to.
+ * Opens stores one after the other, says how each of that went as a line of JSON, and keeps them open until it is
+ * killed if asked to.
  *
- * Argument: the options of the store, and whether it stays, as JSON.
+ * Argument: the options of each store, and whether they stay open, as JSON.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
@@ -13,19 +14,19 @@ import { Store } from "../../src/index.ts"
 
 const Arguments = Schema.Struct({
   stays: Schema.Boolean,
-  options: Schema.Struct({
+  stores: Schema.Array(Schema.Struct({
     path: Schema.String,
     readOnly: Schema.optionalKey(Schema.Boolean),
     shared: Schema.optionalKey(Schema.Boolean),
     lock: Schema.optionalKey(Schema.Boolean),
     lockTimeout: Schema.optionalKey(Schema.String)
-  })
+  }))
 })
-const { options: { lockTimeout, ...options }, stays } = Schema.decodeUnknownSync(Schema.fromJsonString(Arguments))(
+const { stays, stores } = Schema.decodeUnknownSync(Schema.fromJsonString(Arguments))(
   process.argv[2]
 )
 
-const begun = performance.now()
+let begun = performance.now()
 let longestPause = 0
 let lastTurn = begun
 setInterval(() => {
@@ -36,15 +37,22 @@ setInterval(() => {
 const say = (outcome: object) =>
   Console.log(JSON.stringify({ ...outcome, millis: performance.now() - begun, longestPause }))
 
-const program = Effect.gen(function*() {
+const open = Effect.fnUntraced(function*({ lockTimeout, ...options }: (typeof stores)[number]) {
+  begun = performance.now()
+  longestPause = 0
+  lastTurn = begun
   const store = yield* Store.make(
     lockTimeout === undefined ? options : { ...options, lockTimeout: Number(lockTimeout) }
   )
   yield* say({ outcome: "opened", entries: yield* store.size })
-  if (stays) yield* Effect.never
-}).pipe(
+}, Effect.catchTag("OpenFailed", ({ detail, holder, reason }) => say({ outcome: reason._tag, detail, holder })))
+
+const openAll = stays
+  ? Effect.andThen(Effect.forEach(stores, open), Effect.never)
+  : Effect.forEach(stores, (options) => Effect.scoped(open(options)))
+
+const program = openAll.pipe(
   Effect.scoped,
-  Effect.catchTag("OpenFailed", ({ detail, holder, reason }) => say({ outcome: reason._tag, detail, holder })),
   Effect.exit,
   Effect.flatMap((exit) => Exit.isFailure(exit) ? Console.log(String(exit.cause)) : Effect.void)
 )

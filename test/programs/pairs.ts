@@ -4,7 +4,7 @@
  *
  * Argument: the path.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"

@@ -3,7 +3,7 @@
  *
  * Arguments: the path, the key and the age.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"

@@ -4,7 +4,7 @@
  *
  * Arguments: the path, the number of accounts, and the number of transfers.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Random, Stream } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"

@@ -5,7 +5,7 @@
  * Arguments: the path, and `flush` to flush after every tenth put and print only
  * what was flushed.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect } from "effect"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"

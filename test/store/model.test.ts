@@ -4,16 +4,19 @@ import * as Effect from "effect/Effect"
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { Store, type StoreOptions } from "../../src/index.ts"
+import * as DelayedStore from "../support/delayedStore.ts"
 import { temporaryFolder } from "../support/harness.ts"
 import * as Workload from "../support/workload.ts"
 
 const workload = { steps: Workload.steps({ largest: 30_000, maxLength: 40 }) }
 
-const agrees = (options: Omit<StoreOptions, "path">) => ({ steps }: { readonly steps: ReadonlyArray<Workload.Step> }) =>
-  Effect.gen(function*() {
-    const path = yield* temporaryFolder
-    yield* Workload.run(steps, Store.make({ ...options, path, durability: "noSync" }))
-  }).pipe(Effect.scoped)
+const agrees =
+  (options: Omit<StoreOptions, "path">, open: (options: StoreOptions) => ReturnType<typeof Store.make> = Store.make) =>
+  ({ steps }: { readonly steps: ReadonlyArray<Workload.Step> }) =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* Workload.run(steps, open({ ...options, path, durability: "noSync" }))
+    }).pipe(Effect.scoped)
 
 const arbitrary = { runs: 12, size: 40, seed: "model" }
 
@@ -38,6 +41,20 @@ describe("a store agrees with a Map after each step and after it is opened again
   it.effect.prop("under a limit", workload, agrees({ maxMapSize: "64 MiB", batchSize: 3 }), { arbitrary })
 
   it.effect.prop("while the map grows", workload, agrees({ mapSize: "256 KiB", batchSize: 10 }), { arbitrary })
+
+  it.effect.prop(
+    "on a backend whose reads wait",
+    workload,
+    agrees({ batchSize: 4 }, DelayedStore.open),
+    { arbitrary }
+  )
+
+  it.effect.prop(
+    "on a backend whose reads wait, while the map grows",
+    workload,
+    agrees({ mapSize: "256 KiB", batchSize: 10, autoFlushOnRead: true }, DelayedStore.open),
+    { arbitrary }
+  )
 
   it.effect("a workload that needs more than the first map makes it grow", () =>
     Effect.gen(function*() {

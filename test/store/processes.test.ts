@@ -35,27 +35,39 @@ const Outcome = Schema.fromJsonString(Schema.Struct({
   longestPause: Schema.Number
 }))
 
-const argumentOf = (options: object, stays: boolean): string => JSON.stringify({ options, stays })
+const argumentOf = (stores: ReadonlyArray<object>, stays: boolean): string => JSON.stringify({ stores, stays })
 
-/** Opens a store in another process, until the scope closes. */
-const held = (
-  options: StoreOptions,
+/** Opens stores in another process, until the scope closes. */
+const heldAll = (
+  stores: ReadonlyArray<StoreOptions>,
   [command, ...args]: ReadonlyArray<string> = [process.execPath]
 ): Effect.Effect<ChildProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.callback<ChildProcess>((resume) => {
-      const child = spawn(command ?? "", [...args, programs.openStore, argumentOf(options, true)])
-      child.stdout.once("data", () => resume(Effect.succeed(child)))
+      const child = spawn(command ?? "", [...args, programs.openStore, argumentOf(stores, true)])
+      let output = ""
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        output += text
+        if (output.split("\n").length > stores.length) resume(Effect.succeed(child))
+      })
       child.stderr.once("data", (text) => resume(Effect.die(String(text))))
     }),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
 
-/** Opens a store in another process, and closes it again. */
-const outcomeOf = (options: object, [command, ...args]: ReadonlyArray<string> = [process.execPath]) => {
-  const { stderr, stdout } = spawnSync(command ?? "", [...args, argumentOf(options, false)], { encoding: "utf8" })
+/** Opens a store in another process, until the scope closes. */
+const held = (options: StoreOptions) => heldAll([options])
+
+/** Opens stores in another process, and closes each again before the next. */
+const outcomesOf = (
+  stores: ReadonlyArray<object>,
+  [command, ...args]: ReadonlyArray<string> = [process.execPath]
+) => {
+  const { stderr, stdout } = spawnSync(command ?? "", [...args, argumentOf(stores, false)], { encoding: "utf8" })
   assert.strictEqual(stderr, "")
-  return Schema.decodeUnknownSync(Outcome)(stdout.trim().split("\n").at(-1))
+  const lines = stdout.trim().split("\n").slice(-stores.length)
+  assert.strictEqual(lines.length, stores.length)
+  return lines.map((line) => Schema.decodeUnknownSync(Outcome)(line))
 }
 
 const openStore = [process.execPath, programs.openStore]
@@ -234,12 +246,12 @@ describe("the lock file", () => {
       Effect.gen(function*() {
         const withoutLocks = [process.execPath, programs.withoutLocks]
         const folder = yield* temporaryFolder
-        const { detail, outcome } = outcomeOf({ path: folder }, withoutLocks)
-        assert.strictEqual(outcome, "LockUnavailable")
-        assert.include(detail, "fs-native-extensions")
-        assert.include(detail, "lock: false")
+        const [refusal] = outcomesOf([{ path: folder }], withoutLocks)
+        assert.strictEqual(refusal?.outcome, "LockUnavailable")
+        assert.include(refusal?.detail, "fs-native-extensions")
+        assert.include(refusal?.detail, "lock: false")
         assert.deepStrictEqual(readdirSync(folder), [])
-        assert.strictEqual(outcomeOf({ path: folder, lock: false }, withoutLocks).outcome, "opened")
+        assert.propertyVal(outcomesOf([{ path: folder, lock: false }], withoutLocks)[0], "outcome", "opened")
       }),
     timeout
   )
@@ -294,31 +306,30 @@ describe.skipIf(!hasNamespaces)("processes of two PID namespaces (needs unshare 
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
         const inOther = [...inNamespace, programs.openStore]
-        for (
-          const [index, holding, opening] of [
-            [0, {}, {}],
-            [1, { shared: true }, { shared: true }],
-            [2, {}, { readOnly: true }],
-            [3, { readOnly: true }, {}]
-          ] as const
-        ) {
-          const path = join(folder, String(index))
-          yield* withStore({ path }, (store) => store.put("a", 1))
-          yield* Effect.scoped(Effect.gen(function*() {
-            yield* held({ path, ...holding }, inNamespace)
-            for (const command of [inOther, openStore]) {
-              const { detail, holder, longestPause, millis, outcome } = outcomeOf(
-                { path, ...opening, lockTimeout: "200" },
-                command
-              )
+        const pairs = ([
+          [{}, {}],
+          [{ shared: true }, { shared: true }],
+          [{}, { readOnly: true }],
+          [{ readOnly: true }, {}]
+        ] as const).map(([holding, opening], index) => ({ path: join(folder, String(index)), holding, opening }))
+        for (const { path } of pairs) yield* withStore({ path }, (store) => store.put("a", 1))
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* heldAll(pairs.map(({ holding, path }) => ({ path, ...holding })), inNamespace)
+          for (const command of [inOther, openStore]) {
+            const outcomes = outcomesOf(
+              pairs.map(({ opening, path }) => ({ path, ...opening, lockTimeout: "200" })),
+              command
+            )
+            for (const { detail, holder, longestPause, millis, outcome } of outcomes) {
               assert.strictEqual(outcome, "AlreadyOpen")
               assert.include(detail, "another PID namespace")
               assert.strictEqual(holder?.host, hostname())
               assert.isBelow(longestPause, millis)
             }
-          }))
-          assert.strictEqual(outcomeOf({ path }, inOther).outcome, "opened")
-        }
+          }
+        }))
+        const afterwards = outcomesOf(pairs.map(({ path }) => ({ path })), inOther)
+        assert.deepStrictEqual(afterwards.map(({ outcome }) => outcome), pairs.map(() => "opened"))
       }),
     timeout
   )
@@ -327,8 +338,8 @@ describe.skipIf(!hasNamespaces)("processes of two PID namespaces (needs unshare 
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* held({ path, shared: true })
-      assert.strictEqual(outcomeOf({ path, shared: true }, openStore).outcome, "opened")
-      assert.strictEqual(outcomeOf({ path, readOnly: true }, openStore).outcome, "opened")
+      const outcomes = outcomesOf([{ path, shared: true }, { path, readOnly: true }], openStore)
+      assert.deepStrictEqual(outcomes.map(({ outcome }) => outcome), ["opened", "opened"])
     }), timeout)
 })
 

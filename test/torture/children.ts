@@ -39,7 +39,7 @@ const anyProgram = (
     const child = spawn(command, args, {
       stdio: ["pipe", "pipe", "pipe"],
       // Most of the time of a short child goes into reading its modules
-      env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "effect-lmdb-torture-cache") }
+      env: { NODE_COMPILE_CACHE: join(tmpdir(), "effect-lmdb-torture-cache"), ...process.env }
     })
     const lines: Array<string> = []
     let rest = ""

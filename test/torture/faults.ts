@@ -7,9 +7,9 @@ import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { Engine } from "../../src/Engine.ts"
 import { Store } from "../../src/index.ts"
+import * as FaultyEngine from "../../src/testing/FaultyEngine.ts"
 import { temporaryFolder } from "../support/harness.ts"
 import { hangLimit } from "../support/timeLimits.ts"
-import * as FailingEngine from "./failingEngine.ts"
 import type { Model, Scenario, Step } from "./faultScenarios.ts"
 import { record, type Recorder, type Report } from "./section.ts"
 
@@ -41,7 +41,7 @@ const possible = <Subject>(
 /** Runs a scenario with a fault, and says what it does; gives how many calls there were. */
 const runWith = Effect.fnUntraced(function*<Subject>(
   scenario: Scenario<Subject>,
-  fault: FailingEngine.Fault,
+  fault: FaultyEngine.CallFault,
   recorder: Recorder,
   say: (what: string) => void
 ) {
@@ -53,7 +53,8 @@ const runWith = Effect.fnUntraced(function*<Subject>(
     flushInterval: "Infinity",
     durability: "noSync"
   } as const
-  const failing = yield* FailingEngine.make(fault)
+  const failing = yield* FaultyEngine.make
+  yield* failing.failCall(fault)
   const lose = (step: string, loss: string) => recorder.lose(`${JSON.stringify(fault)}, ${step}: ${loss}`)
   const expectNoProblems = Effect.fnUntraced(function*(step: string, subject: Subject) {
     for (const problem of yield* scenario.problems(subject)) lose(step, JSON.stringify(problem))
@@ -87,7 +88,7 @@ const runWith = Effect.fnUntraced(function*<Subject>(
 
   let model: Model = new Map()
   yield* Effect.scoped(Effect.gen(function*() {
-    const refused = Effect.tap(Effect.sync(failing.heal), () => Effect.sync(() => recorder.count("typed errors")))
+    const refused = Effect.tap(failing.heal, () => Effect.sync(() => recorder.count("typed errors")))
     const open = Effect.provideService(Store.makeWithEngine(options), Engine, failing.engine)
     const store = yield* Effect.catchTag(open, "OpenFailed", () => Effect.andThen(refused, open))
     const subject = yield* Effect.catch(
@@ -96,7 +97,7 @@ const runWith = Effect.fnUntraced(function*<Subject>(
         failure._tag === "EngineFailure" ? Effect.andThen(refused, scenario.open(store)) : Effect.fail(failure)
     )
     for (const step of scenario.steps) model = yield* take(step, subject, model)
-    failing.heal()
+    yield* failing.heal
     say("the last flush")
     // The first may wait for a commit that failed before
     const healed = yield* Effect.result(Effect.catch(store.flush, () => store.flush))
@@ -111,13 +112,13 @@ const runWith = Effect.fnUntraced(function*<Subject>(
     if (!isSame(model, onDisk)) lose("opened again", showKeys(onDisk, model))
     yield* expectNoProblems("opened again", subject)
   }))
-  return failing.calls()
+  return failing.allCalls()
 }, Effect.scoped)
 
 /** Runs a scenario as often as it has calls, a later one failing each time; `stride` leaves some of them out. */
 export const everyCall = Effect.fnUntraced(function*<Subject>(
   scenario: Scenario<Subject>,
-  variant: Omit<FailingEngine.Fault, "call">,
+  variant: Omit<FaultyEngine.CallFault, "call">,
   stride = 1
 ): Effect.fn.Return<Report, unknown> {
   const recorder = record()

@@ -306,12 +306,16 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 
 /** Opens the collection of a store that can be written to. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { access: { handle: { core: { backend, structures } } } }, wanted } = collection
+  const { internals: { access: { handle: { core: { backend, definitions, structures } } } }, wanted } = collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   // Where nothing has changed yet, what was open before may still write.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)
-  backend.checks.guards.set(wanted.name, Catalog.makeGuard({ ...wanted, indexes }, structures))
+  backend.checks.guards.set(wanted.name, {
+    isAsOpened: Catalog.makeGuard({ ...wanted, indexes }, structures),
+    giveUp: () => definitions.giveUp(wanted.name),
+    isGivenUp: () => definitions.isGivenUp(wanted.name)
+  })
   return indexes
 })
 

@@ -90,7 +90,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     key: K["Type"],
     find: (reader: Reader, bytes: ByteString) => Effect.Effect<F, E>,
     use: (found: F, bytes: ByteString) => Effect.Effect<A, E2, R>
-  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | K["EncodingServices"]> =>
+  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> =>
     Effect.withFiber((fiber) =>
       Settled.flatMap(keyCodec.encode(key), (bytes) =>
         StoreAccess.find(

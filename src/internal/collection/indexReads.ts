@@ -136,7 +136,7 @@ export const make = <
     key: IK["Type"],
     find: (reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
     use: (found: F, indexKey: ByteString) => Effect.Effect<A, E2, R>
-  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed, R | IK["EncodingServices"]> =>
+  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | IK["EncodingServices"]> =>
     Effect.withFiber((fiber) =>
       Settled.flatMap(index.key.encode(key), (indexKey) =>
         ifCurrent(definition, core, () =>
@@ -144,7 +144,9 @@ export const make = <
             access,
             fiber,
             (reader) => find(reader, indexKey),
-            (found) => use(found, indexKey)
+            (found) => use(found, indexKey),
+            // An entry and its record.
+            { isOneMoment: true }
           )))
     )
 

@@ -217,5 +217,5 @@ export const check = <R>(collection: Maintained<R>, stored: ReadonlyArray<Catalo
     : StoreAccess.read(
       collection.internals.access,
       (reader) => readSample(collection, reader, stored),
-      { flush: false }
+      { flush: false, isOneMoment: true }
     ).pipe(Effect.flatMap((sample): Effect.Effect<Findings, never, R> => compare(collection, stored, sample)))

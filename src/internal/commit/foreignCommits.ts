@@ -15,20 +15,14 @@ import type { EngineFailure } from "../../StoreError.ts"
 import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import { collectionDatabase, indexDatabases } from "../databases.ts"
 import * as Settled from "../settled.ts"
-import type { OpenDefinitions } from "../transaction/openDefinitions.ts"
 
 /** What is known of the commits of other processes. */
 export class ForeignCommits implements PendingChecks {
   readonly entryDeletions: PendingChecks["entryDeletions"] = new Map()
   readonly guards: PendingChecks["guards"] = new Map()
-  readonly #definitions: OpenDefinitions
   #leftOut = new Map<string, number>()
   #last: number | undefined
   #count = 0
-
-  constructor(definitions: OpenDefinitions) {
-    this.#definitions = definitions
-  }
 
   /** How many gaps between transactions of this process others have committed in, or may have. */
   get count(): number {
@@ -76,17 +70,17 @@ export class ForeignCommits implements PendingChecks {
 
   /** Gives up the collections that another process has taken over. */
   #checkGuards(present: EngineReader): Exit.Exit<void, EngineFailure> {
-    for (const [name, isAsOpened] of this.guards) {
-      const result = Settled.exitOf(isAsOpened(present))
+    for (const guard of this.guards.values()) {
+      const result = Settled.exitOf(guard.isAsOpened(present))
       if (Exit.isFailure(result)) return Exit.failCause(result.cause)
-      if (!result.value) this.#definitions.giveUp(name)
+      if (!result.value) guard.giveUp()
     }
     return Exit.void
   }
 
   #leaveOutGivenUp(writes: WriteSet): void {
-    for (const name of this.guards.keys()) {
-      if (!this.#definitions.isGivenUp(name)) continue
+    for (const [name, guard] of this.guards) {
+      if (!guard.isGivenUp()) continue
       const records = writes.entriesOf(collectionDatabase(name)).size
       if (records === 0) continue
       this.#leftOut.set(name, Math.max(records, this.#leftOut.get(name) ?? 0))

@@ -19,7 +19,6 @@ import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
 import { over } from "../reader/overlay.ts"
 import { validate } from "../reader/readSet.ts"
 import * as Settled from "../settled.ts"
-import type { OpenDefinitions } from "../transaction/openDefinitions.ts"
 import { admit, admitDeletions } from "./admission.ts"
 import * as ChangeFeed from "./changeFeed.ts"
 import * as CommitQueue from "./commitQueue.ts"
@@ -37,7 +36,6 @@ export interface LocalBackendOptions
 {
   /** How many distinct keys start a commit. */
   readonly batchSize: number
-  readonly definitions: OpenDefinitions
   readonly fork: Fork
 }
 
@@ -63,7 +61,7 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   const permit = yield* Semaphore.make(1)
   const buffer = new WriteBuffer(options)
   const changes = ChangeFeed.make(path)
-  const foreignCommits = new ForeignCommits(options.definitions)
+  const foreignCommits = new ForeignCommits()
   const committer = Committer.make({
     ...options,
     lock,

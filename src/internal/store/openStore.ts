@@ -68,16 +68,19 @@ const trackSnapshots = (backend: Backend) => {
   }
 }
 
-/** Makes a store on an open backend. */
-const fromBackend = Effect.fnUntraced(function*(
+/** Makes what starts fibers in the background, which end with the scope. */
+const makeFork: Effect.Effect<Fork, never, Scope.Scope> = Effect.updateContext(
+  FiberSet.makeRuntime<never, void, never>(),
+  // What runs in the background is no part of the span in which the store was opened.
+  (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
+)
+
+/** Makes a store on an open backend. Its background fibers end with the scope. */
+export const fromBackend: (
   options: ResolvedOptions,
-  { backend, definitions, fork, metrics }: {
-    readonly backend: Backend
-    readonly definitions: OpenDefinitions.OpenDefinitions
-    readonly fork: Fork
-    readonly metrics: Metrics.Metrics
-  }
-) {
+  backend: Backend
+) => Effect.Effect<OpenStore, never, Scope.Scope> = Effect.fnUntraced(function*(options, backend) {
+  const fork = yield* makeFork
   const structures = yield* StructureTable.make({ backend, checksums: options.checksums, fork })
   const retryQueue = RetryQueue.make(fork)
   const snapshots = trackSnapshots(backend)
@@ -86,9 +89,9 @@ const fromBackend = Effect.fnUntraced(function*(
     options,
     backend,
     structures,
-    metrics,
+    metrics: Metrics.make(options.path),
     retryQueue,
-    definitions,
+    definitions: OpenDefinitions.make(),
     shownKeys: new Map(),
     isOpen: () => isOpen,
     openSnapshot: snapshots.open,
@@ -102,15 +105,13 @@ const fromBackend = Effect.fnUntraced(function*(
   return store
 })
 
-/** Opens the environment of a store and what works on it, until the scope closes. */
-export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
+/** Opens the environment of a store, and makes the backend on it, until the scope closes. */
+export const openBackend: (
+  options: ResolvedOptions
+) => Effect.Effect<Backend, OpenFailed, Engine | Scope.Scope> = Effect.fnUntraced(function*(options) {
   const engine = yield* Engine
   const environment = yield* engine.open(options)
-  // What runs in the background is no part of the span in which the store was opened.
-  const fork = yield* Effect.updateContext(
-    FiberSet.makeRuntime<never, void, never>(),
-    (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
-  )
+  const fork = yield* makeFork
   const { fileBytes, mapSize, pageSize } = yield* environment.createDatabases([
     structuresDatabase,
     recordsDatabase
@@ -121,16 +122,10 @@ export const make = Effect.fnUntraced(function*(options: ResolvedOptions) {
     )
   )
   const metrics = Metrics.make(options.path)
-  const definitions = OpenDefinitions.make()
   yield* Metric.update(metrics.mapSize, mapSize)
-  const backend = yield* LocalBackend.make({
-    ...options,
-    environment,
-    mapSize,
-    pages: fileBytes / pageSize,
-    metrics,
-    definitions,
-    fork
-  })
-  return yield* fromBackend(options, { backend, definitions, fork, metrics })
+  return yield* LocalBackend.make({ ...options, environment, mapSize, pages: fileBytes / pageSize, metrics, fork })
 })
+
+/** Opens a store on the engine of the context, until the scope closes. */
+export const make = (options: ResolvedOptions): Effect.Effect<OpenStore, OpenFailed, Engine | Scope.Scope> =>
+  Effect.flatMap(openBackend(options), (backend) => fromBackend(options, backend))

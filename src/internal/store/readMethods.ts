@@ -40,8 +40,8 @@ const readKey = <A, E>(
   key: Key,
   use: (self: Access, reader: Reader, key: ByteString, given: Key) => Effect.Effect<A, E>,
   flush?: boolean
-): Effect.Effect<A, E | Closed | KeyEncoding> =>
-  Effect.withFiber((fiber): Effect.Effect<A, E | Closed | KeyEncoding> => {
+): Effect.Effect<A, E | Closed | KeyEncoding | EngineFailure> =>
+  Effect.withFiber((fiber): Effect.Effect<A, E | Closed | KeyEncoding | EngineFailure> => {
     const encoded = self.handle.keys.encode(key)
     const reader = flush === undefined ? StoreAccess.readerAtOnce(self, fiber) : undefined
     if (Result.isFailure(encoded)) return StoreAccess.enter(self, () => Effect.fail(encoded.failure))

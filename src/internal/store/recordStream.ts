@@ -45,7 +45,8 @@ export type RecordStreamOptions =
 
 /** What a stream reads from. */
 interface Source {
-  readonly reader: Reader
+  /** Reads a part, and what belongs to its records, of one moment. Call it while the store can be read. */
+  readonly read: <A, E>(use: (reader: Reader) => Effect.Effect<A, E>) => Effect.Effect<A, E | EngineFailure>
   /** Fails when nothing can be read from it any more. */
   readonly check: Effect.Effect<void, Closed>
 }
@@ -105,8 +106,8 @@ const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFail
         (opened) => Effect.sync(opened.release)
       ))
   ).pipe(
-    Effect.map(({ isReleased, reader }) => ({
-      reader,
+    Effect.map(({ isReleased, reader }): Source => ({
+      read: (use) => use(reader),
       check: Effect.suspend(() => isClosed() || isReleased() ? access.closed : Effect.void)
     }))
   )
@@ -117,16 +118,22 @@ const checkOpen = (access: Access): Effect.Effect<void, Closed> =>
 
 /** The store as it is each time that a part is read. */
 const openLive = (access: Access): Effect.Effect<Source, Closed | EngineFailure> =>
-  StoreAccess.readLive(access, (reader) => Effect.succeed({ reader, check: checkOpen(access) }))
+  StoreAccess.readLive(
+    access,
+    () => Effect.succeed<Source>({ read: (use) => StoreAccess.readMoment(access, use), check: checkOpen(access) })
+  )
 
 const openInside = (access: Access, transaction: Transaction): Effect.Effect<Source> =>
-  Effect.sync(() => ({
-    reader: transaction.freeze(),
-    check: Effect.andThen(
-      checkOpen(access),
-      Effect.suspend(() => transaction.isOpen() ? Effect.void : access.ended)
-    )
-  }))
+  Effect.sync(() => {
+    const reader = transaction.freeze()
+    return {
+      read: (use) => use(reader),
+      check: Effect.andThen(
+        checkOpen(access),
+        Effect.suspend(() => transaction.isOpen() ? Effect.void : access.ended)
+      )
+    }
+  })
 
 /** Finds what belongs to the records of a part. */
 const resolveAll = <A>(
@@ -138,21 +145,35 @@ const resolveAll = <A>(
 
 const pullFrom = <A>(
   access: Access,
-  { check, reader }: Source,
+  source: Source,
   options: RecordStreamOptions,
   resolve: Resolve<A>
 ): RecordPull<A> => {
   const { database, from, reverse, to, values } = options
   const cut = makeCut(options)
-  const read = RangeReader.make(reader, database, { from, to, values, reverse: reverse === true, wanted: cut.wanted })
-  const readPart = (): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> =>
-    Settled.flatMap(
-      read(),
-      (part): Pull.Pull<ReadonlyArray<A>, EngineFailure> =>
-        part === undefined ? Cause.done() : resolveAll(cut.apply(part), reader, resolve)
-    )
+  /** What the present part is read from. */
+  let present: Reader | undefined
+  const read = RangeReader.make(
+    { read: (name, request) => present?.read(name, request) ?? Effect.die("a part is read from a reader") },
+    database,
+    { from, to, values, reverse: reverse === true, wanted: cut.wanted }
+  )
+  const readPart = (): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> => {
+    const part = source.read((reader) => {
+      present = reader
+      return Settled.flatMap(
+        read(),
+        (records): Pull.Pull<ReadonlyArray<A>, EngineFailure> =>
+          records === undefined ? Cause.done() : resolveAll(cut.apply(records), reader, resolve)
+      )
+    })
+    // The transaction may have ended while the read waited.
+    return Settled.isEnded(part) ?
+      part :
+      Effect.catchTag(part, "EngineFailure", (error) => Effect.andThen(source.check, Effect.fail(error)))
+  }
   const readNext = Effect.suspend((): Pull.Pull<ReadonlyArray<A>, Closed | EngineFailure> =>
-    cut.isDone() ? Cause.done() : StoreAccess.whenReadable(access, () => Effect.flatMap(check, readPart))
+    cut.isDone() ? Cause.done() : StoreAccess.whenReadable(access, () => Effect.flatMap(source.check, readPart))
   )
   let isFirst = true
   const yieldBetween = Effect.suspend(() => {

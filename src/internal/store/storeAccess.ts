@@ -6,6 +6,7 @@
  * a file that is being resized. JavaScript between two suspensions is a step of its own, so that
  * nothing else takes a permit.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
@@ -24,7 +25,7 @@ import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import type { KeyCodec } from "../key/keyCodec.ts"
 import * as Settled from "../settled.ts"
-import { currentOf, type Transaction } from "../transaction/transaction.ts"
+import * as Transaction from "../transaction/transaction.ts"
 import type { OpenStore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
@@ -69,18 +70,18 @@ export const refusal = ({ closed, handle }: StoreAccess): Effect.Effect<never, C
 /** Begins a call, with the transaction that its fiber is in. */
 export const enter = <A, E, R>(
   { closed, ended, handle }: StoreAccess,
-  use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
   Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
     if (handle.isClosed()) return closed
-    const transaction = currentOf(fiber, handle.core)
+    const transaction = Transaction.currentOf(fiber, handle.core)
     return transaction === undefined || transaction.isOpen() ? use(transaction) : ended
   })
 
 /** Begins a write. */
 export const enterToWrite = <A, E, R>(
   self: StoreAccess,
-  use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
+  use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
   enter(self, (transaction): Effect.Effect<A, E | ReadOnly, R> => {
     const { path, readOnly } = self.handle.options
@@ -98,7 +99,7 @@ export const enterToWrite = <A, E, R>(
 export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined => {
   const { core, options } = handle
   return handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
-      currentOf(fiber, core) !== undefined
+      Transaction.currentOf(fiber, core) !== undefined
     ? undefined
     : core.backend.reader
 }
@@ -125,17 +126,32 @@ export interface ReadOptions {
   readonly flush?: boolean | undefined
   /** Whether the pending writes answer the question: nothing is committed then. */
   readonly isPending?: () => boolean
+  /** Whether several reads must be of one moment. Where reads wait, they are made from a snapshot then. */
+  readonly isOneMoment?: boolean
 }
+
+/** Reads several things of one moment. Call it while the store can be read. */
+export const readMoment = <A, E, R>(
+  { handle: { core } }: StoreAccess,
+  use: (reader: Reader) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EngineFailure, R> =>
+  // Reads that end at once are of the present turn.
+  core.backend.isReadable() ? use(core.backend.reader) : Effect.acquireUseRelease(
+    Effect.suspend(core.openSnapshot),
+    ({ reader }) => use(reader),
+    ({ release }) => Effect.sync(release)
+  )
 
 /** Reads the store itself, pending writes included. */
 export const readLive = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
-  { flush, isPending }: ReadOptions = {}
-): Effect.Effect<A, E | Closed, R> =>
+  { flush, isOneMoment, isPending }: ReadOptions = {}
+): Effect.Effect<A, E | Closed | EngineFailure, R> =>
   Effect.suspend(() => {
     const { core: { backend }, options } = self.handle
-    const read = () => use(backend.reader)
+    const read = (): Effect.Effect<A, E | EngineFailure, R> =>
+      isOneMoment === true ? readMoment(self, use) : use(backend.reader)
     const flushes = flush ?? options.autoFlushOnRead
     return flushes && !options.readOnly && isPending?.() !== true
       ? Effect.andThen(backend.flushQuietly, whenReadableAgain(self, read))
@@ -145,21 +161,32 @@ export const readLive = <A, E, R>(
 /** Reads in a transaction, which may have ended while the call waited. */
 const readInside = <A, E, R>(
   self: StoreAccess,
-  transaction: Transaction,
-  use: (reader: Reader) => Effect.Effect<A, E, R>
+  transaction: Transaction.Transaction,
+  use: (reader: Reader) => Effect.Effect<A, E, R>,
+  isOneMoment = false
 ): Effect.Effect<A, E | Closed, R> =>
-  whenReadable(self, (): Effect.Effect<A, E | Closed, R> => transaction.isOpen() ? use(transaction.reader) : self.ended)
+  whenReadable(self, (): Effect.Effect<A, E | Closed, R> => {
+    if (!transaction.isOpen()) return self.ended
+    const isChanging = isOneMoment && !self.handle.core.backend.isReadable()
+    const reading = use(isChanging ? transaction.freeze() : transaction.reader)
+    // A transaction that ends while a read waits releases its snapshot.
+    return Settled.isEnded(reading) ? reading : Effect.catchCause(
+      reading,
+      (cause): Effect.Effect<never, E | Closed> =>
+        transaction.isOpen() || Cause.hasInterrupts(cause) ? Effect.failCause(cause) : self.ended
+    )
+  })
 
 /** Reads in the transaction that the fiber is in, or the store itself. */
 export const read = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
   options?: ReadOptions
-): Effect.Effect<A, E | Closed, R> =>
-  enter(
-    self,
-    (transaction) => transaction === undefined ? readLive(self, use, options) : readInside(self, transaction, use)
-  )
+): Effect.Effect<A, E | Closed | EngineFailure, R> =>
+  enter(self, (transaction): Effect.Effect<A, E | Closed | EngineFailure, R> =>
+    transaction === undefined
+      ? readLive(self, use, options)
+      : readInside(self, transaction, use, options?.isOneMoment))
 
 /** Reads, and goes on with what was found outside of the reading, for that may wait. */
 export const find = <F, E, A, E2, R>(
@@ -168,7 +195,7 @@ export const find = <F, E, A, E2, R>(
   search: (reader: Reader) => Effect.Effect<F, E>,
   use: (found: F) => Effect.Effect<A, E2, R>,
   options?: ReadOptions
-): Effect.Effect<A, E | E2 | Closed, R> => {
+): Effect.Effect<A, E | E2 | Closed | EngineFailure, R> => {
   const reader = readerAtOnce(self, fiber)
   return reader === undefined
     ? Effect.flatMap(read(self, search, options), use)
@@ -228,7 +255,7 @@ const defineStructures = ({ handle: { core } }: StoreAccess): void => StructureT
 
 const writeInside = (
   self: StoreAccess,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   use: () => void
 ): Effect.Effect<void, Closed> =>
   Effect.suspend(() => {
@@ -241,7 +268,7 @@ const writeInside = (
 /** Writes values, as one. Gives the error of an earlier commit that no fiber has got. */
 export const write = (
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, CommitError | Closed> => {
   if (transaction !== undefined) return writeInside(self, transaction, () => transaction.write(writes))
@@ -252,7 +279,7 @@ export const write = (
 /** Deletes, as one. */
 export const remove = (
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, Closed> =>
   transaction === undefined
@@ -261,12 +288,11 @@ export const remove = (
 
 const stepInside = <A, E>(
   self: StoreAccess,
-  transaction: Transaction,
+  transaction: Transaction.Transaction,
   take: TakeStep<A, E>
 ): Effect.Effect<A, E | Closed> =>
-  readInside(self, transaction, (reader) =>
-    Settled.map(take(reader), ({ result, writes }) => {
-      transaction.write(writes)
+  readInside(self, transaction, () =>
+    Settled.map(Transaction.takeStep(transaction, take, self.ended), (result) => {
       defineStructures(self)
       return result
     }))
@@ -285,7 +311,7 @@ export interface StepOptions {
 /** Reads and writes in one step to all other fibers. */
 export const step = <A, E>(
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   take: TakeStep<A, E>,
   { exact, isDeleting = false }: StepOptions = {}
 ): Effect.Effect<A, E | CommitError | Closed> => {
@@ -316,7 +342,7 @@ const commitAll = (self: StoreAccess, writes: WriteSet): Effect.Effect<void, Com
 /** Writes as one, on disk when it returns; in a transaction when that does. */
 export const writeAll = (
   self: StoreAccess,
-  transaction: Transaction | undefined,
+  transaction: Transaction.Transaction | undefined,
   writes: WriteSet
 ): Effect.Effect<void, CommitError | Closed> => {
   if (writes.isEmpty) return Effect.void

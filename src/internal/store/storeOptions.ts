@@ -11,7 +11,7 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { EngineOptions } from "../../Engine.ts"
 import { OpenFailed } from "../../StoreError.ts"
-import type { StoreOptions } from "../../StoreOptions.ts"
+import type { BackendStoreOptions, StoreOptions } from "../../StoreOptions.ts"
 import type { KeyOptions } from "../key/keyCodec.ts"
 import { pathProblem } from "../key/pathProblem.ts"
 import { ownerOnly } from "../lmdb/file/fileAccess.ts"
@@ -38,6 +38,20 @@ export interface ResolvedOptions extends EngineOptions {
 const mebibyte = 1024 * 1024
 const smallestMap = mebibyte / 4
 const encryptionKeyBytes = 32
+
+/** The options of a store on any backend, besides the name of the store. */
+const backendOptionNames = [
+  "readOnly",
+  "shared",
+  "autoFlushOnRead",
+  "keyEncoding",
+  "keyErrors",
+  "keyNormalization",
+  "formatKey",
+  "transactionRetry",
+  "closeFailure",
+  "checksums"
+] as const satisfies ReadonlyArray<keyof StoreOptions & keyof BackendStoreOptions>
 
 /** The compiler sees to it that none is missing. */
 const optionNames = {
@@ -296,4 +310,21 @@ export const resolve = Effect.fnUntraced(function*(
     verify: yield* flag("verify", undefined),
     encryptionKey
   }
+})
+
+/** Checks the options of a store on any backend. Its name takes the place of the path. */
+export const resolveForBackend = Effect.fnUntraced(function*(
+  options: BackendStoreOptions
+): Effect.fn.Return<ResolvedOptions, OpenFailed> {
+  const names: ReadonlyArray<string> = ["name", ...backendOptionNames]
+  const given: unknown = options
+  const { name, ...others } = Predicate.isObject(given) ? options : { name: "" }
+  const refuse = (option: string, detail: string) =>
+    new OpenFailed({ reason: { _tag: "BadOption", option, detail }, path: name })
+  if (!Predicate.isString(name) || name === "") return yield* refuse("name", "it must be text that is not empty")
+  const unknown = Object.keys(others).find((option) => !names.includes(option))
+  if (unknown !== undefined) {
+    return yield* refuse(unknown, `a store on a backend has no such option${similarTo(unknown, names)}`)
+  }
+  return yield* resolve({ ...others, path: name })
 })

@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type { Backend } from "../../Backend.ts"
 import { Engine } from "../../Engine.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
 import * as KeyCodec from "../key/keyCodec.ts"
@@ -178,6 +179,35 @@ export interface Hold extends StoreHandle {
   readonly release: (isStrict: boolean) => Effect.Effect<void, CommitError>
 }
 
+/** Makes a hold, which `giveUp` gives up. */
+const makeHold = (
+  core: OpenStore.OpenStore,
+  options: ResolvedOptions,
+  giveUp: (held: Held, isStrict: boolean) => Effect.Effect<void, CommitError>
+): Hold => {
+  const held: Held = { core, options, keys: KeyCodec.make({ ...options.key, maxBytes: core.backend.maxKeyBytes }) }
+  const released = Deferred.makeUnsafe<void>()
+  const listeners = new Set<() => void>()
+  let isClosed = false
+  const tell = Effect.sync(() => {
+    for (const listener of listeners) listener()
+  })
+  return {
+    ...held,
+    isClosed: () => isClosed,
+    onReleased: (listener) => {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    release: (isStrict) =>
+      Effect.uninterruptible(Effect.suspend(() => {
+        if (isClosed) return Deferred.await(released)
+        isClosed = true
+        return Effect.ensuring(giveUp(held, isStrict), Effect.andThen(tell, Deferred.succeed(released, undefined)))
+      }))
+  }
+}
+
 const enterFile = Effect.fnUntraced(
   function*(
     options: ResolvedOptions,
@@ -190,34 +220,7 @@ const enterFile = Effect.fnUntraced(
     const subdirectory = basename(file) === fileName
     const own: ResolvedOptions = { ...options, path: subdirectory ? dirname(file) : file, subdirectory }
     const core = yield* withSlot(file, (slot) => enter(slot, own, restore), restore)
-    const held: Held = {
-      core,
-      options: own,
-      keys: KeyCodec.make({ ...own.key, maxBytes: core.backend.maxKeyBytes })
-    }
-    const released = yield* Deferred.make<void>()
-    const listeners = new Set<() => void>()
-    let isClosed = false
-    const tell = Effect.sync(() => {
-      for (const listener of listeners) listener()
-    })
-    return {
-      ...held,
-      isClosed: () => isClosed,
-      onReleased: (listener) => {
-        listeners.add(listener)
-        return () => void listeners.delete(listener)
-      },
-      release: (isStrict) =>
-        Effect.uninterruptible(Effect.suspend(() => {
-          if (isClosed) return Deferred.await(released)
-          isClosed = true
-          return Effect.ensuring(
-            withSlot(file, (slot) => leave(slot, held, isStrict)),
-            Effect.andThen(tell, Deferred.succeed(released, undefined))
-          )
-        }))
-    }
+    return makeHold(core, own, (held, isStrict) => withSlot(file, (slot) => leave(slot, held, isStrict)))
   },
   Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
 )
@@ -251,3 +254,29 @@ export const close = (
  */
 export const hold = (options: ResolvedOptions): Effect.Effect<Hold, OpenFailed, Engine | Scope.Scope> =>
   Effect.uninterruptibleMask((restore) => Effect.acquireRelease(enterFile(options, restore), close))
+
+/** Opens a store on a backend of its own. */
+const openOn = Effect.fnUntraced(function*<E, R>(
+  options: ResolvedOptions,
+  makeBackend: Effect.Effect<Backend, E, R>,
+  restore: Restore
+) {
+  const scope = yield* Scope.make()
+  const core = yield* Effect.flatMap(makeBackend, (backend) => OpenStore.fromBackend(options, backend)).pipe(
+    Scope.provide(scope),
+    restore,
+    Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+  )
+  return makeHold(core, options, (held) =>
+    Effect.mapError(
+      Effect.withSpan(Effect.ensuring(core.finish, Scope.close(scope, Exit.void)), "Store.close"),
+      withLostWrites(held)
+    ))
+}, (effect, options) => withOpenSpan(effect, options.path))
+
+/** Opens a store on the backend that an effect makes, until the scope closes. No other hold shares it. */
+export const holdOn = <E, R>(
+  options: ResolvedOptions,
+  makeBackend: Effect.Effect<Backend, E, R>
+): Effect.Effect<Hold, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) => Effect.acquireRelease(openOn(options, makeBackend, restore), close))

@@ -35,6 +35,8 @@ type Access = StoreAccess.StoreAccess
 
 const isIterable = (entries: Entries): entries is Iterable<readonly [Key, unknown]> => Symbol.iterator in entries
 
+const none = Exit.succeed(Option.none<unknown>())
+
 const writeOf = (key: ByteString, value: Uint8Array | null): ReadonlyArray<Write> => [[recordsDatabase, key, value]]
 
 /** Begins a write with the bytes of a key. */
@@ -120,11 +122,16 @@ const updating = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateS
 
 /** The same, but what was computed is not computed again from the same bytes. */
 const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => {
-  const compute = updating(self, key, bytes, f)
   let last: { readonly from: Uint8Array | undefined; readonly taken: ReturnType<UpdateStep> } | undefined
+  // It is computed from the bytes that were compared: where reads wait, the next read may find others.
+  const compute = (from: Uint8Array | undefined): ReturnType<UpdateStep> =>
+    Settled.flatMap(
+      from === undefined ? none : Settled.map(StoreAccess.decode(self, bytes, from), Option.some),
+      (current) => nextStep(self, key, bytes, f, current)
+    )
   return (reader) =>
     Settled.flatMap(reader.get(recordsDatabase, bytes, copyOf), (from) => {
-      if (last === undefined || !isSameValue(last.from, from)) last = { from, taken: compute(reader) }
+      if (last === undefined || !isSameValue(last.from, from)) last = { from, taken: compute(from) }
       return last.taken
     })
 }
@@ -132,13 +139,12 @@ const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): Upd
 /**
  * What an update will write to its record. This runs the function before the transaction, for which other processes wait:
  * inside of it the function runs again only where the value is another. That also decides whether an update that
- * failed by an older value fails.
+ * failed by an older value fails. Where reads wait, nothing is known before the transaction.
  */
 const expectedOf = (step: UpdateStep, bytes: ByteString) => (reader: Reader): Write => {
-  const taken = Result.getOrUndefined(Result.try(() => Settled.exitOf(step(reader))))
-  return taken !== undefined && Exit.isSuccess(taken) && taken.value.writes[0] !== undefined
-    ? taken.value.writes[0]
-    : [recordsDatabase, bytes, null]
+  const taken = Result.getOrUndefined(Result.try(() => step(reader)))
+  return (taken !== undefined && Settled.isSucceeded(taken) ? taken.value.writes[0] : undefined) ??
+    [recordsDatabase, bytes, null]
 }
 
 const update = (self: Access, key: Key, f: Update) =>

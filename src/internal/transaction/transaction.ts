@@ -10,9 +10,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type { Reader } from "../../Backend.ts"
+import * as Semaphore from "effect/Semaphore"
+import type { Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
-import type { EngineFailure } from "../../StoreError.ts"
+import { EngineFailure } from "../../StoreError.ts"
 import { freeze, qualifiedKey, WriteSet } from "../buffer/writeSet.ts"
 import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import { over } from "../reader/overlay.ts"
@@ -32,6 +33,8 @@ export interface Transaction {
   readonly writes: WriteSet
   /** Takes writes. */
   readonly write: (writes: ReadonlyArray<Write>) => void
+  /** Runs an effect while no other fiber of the transaction runs one by this method. */
+  readonly inTurn: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Begins a transaction inside of it. */
   readonly nest: () => NestedTransaction
   /** Ends it: whoever still uses it is refused. */
@@ -91,6 +94,11 @@ interface LazySnapshot {
   state: SnapshotState
 }
 
+/** The end of a read that goes on after its transaction has ended. */
+const endedRead = Exit.fail(
+  new EngineFailure({ operation: "read", code: 0, detail: "the transaction has ended", isRetryable: false })
+)
+
 /** Keeps a snapshot that was opened, unless its transaction has ended meanwhile. */
 const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
   if (self.state._tag === "Ended") snapshot.release()
@@ -98,21 +106,24 @@ const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
   return snapshot.reader
 }
 
-/** Opens a snapshot whose opening takes its time. It goes on when the fiber that reads is interrupted. */
+/**
+ * Opens a snapshot whose opening takes its time. It goes on when the fiber that reads is interrupted.
+ * Nothing begins before the effect runs: a read that was made and never run must not keep others waiting.
+ */
 const openWaiting = (
   self: LazySnapshot,
   opening: Effect.Effect<OpenSnapshot, EngineFailure>
-): Effect.Effect<Reader, EngineFailure> => {
-  const opened = Deferred.makeUnsafe<Reader, EngineFailure>()
-  self.state = { _tag: "Opening", opened }
-  return Effect.uninterruptible(
-    Effect.onExit(Effect.map(opening, (snapshot) => keepSnapshot(self, snapshot)), (exit) =>
+): Effect.Effect<Reader, EngineFailure> =>
+  Effect.uninterruptible(Effect.suspend(() => {
+    if (self.state._tag !== "Unopened") return snapshotReader(self)
+    const opened = Deferred.makeUnsafe<Reader, EngineFailure>()
+    self.state = { _tag: "Opening", opened }
+    return Effect.onExit(Effect.map(opening, (snapshot) => keepSnapshot(self, snapshot)), (exit) =>
       Effect.sync(() => {
         if (Exit.isFailure(exit) && self.state._tag === "Opening") self.state = { _tag: "Unopened" }
         Deferred.doneUnsafe(opened, exit)
       }))
-  )
-}
+  }))
 
 const snapshotReader = (self: LazySnapshot): Effect.Effect<Reader, EngineFailure> => {
   switch (self.state._tag) {
@@ -121,7 +132,7 @@ const snapshotReader = (self: LazySnapshot): Effect.Effect<Reader, EngineFailure
     case "Opening":
       return Deferred.await(self.state.opened)
     case "Ended":
-      return Exit.die(new Error("a transaction that has ended is read"))
+      return endedRead
     case "Unopened": {
       const opening = self.store.openSnapshot()
       return Settled.isEnded(opening)
@@ -153,6 +164,7 @@ const make = (
 ): Transaction => {
   const writes = new WriteSet()
   let isOpen = true
+  let turn: Semaphore.Semaphore | undefined
   const transaction: Transaction = {
     isOpen: () => isOpen && isAroundOpen(),
     reader: over(writes, present),
@@ -160,6 +172,10 @@ const make = (
     writes,
     write: (group) => {
       for (const [database, key, write] of group) writes.set(database, key, write)
+    },
+    inTurn: (effect) => {
+      turn ??= Semaphore.makeUnsafe(1)
+      return turn.withPermit(effect)
     },
     nest: () => {
       const reads = new ReadSet()
@@ -173,15 +189,7 @@ const make = (
       return {
         ...nested,
         holds,
-        join: () => {
-          const { revision } = writes
-          return Settled.map(holds(), (isValid) => {
-            // Another nested transaction may have joined while this one was validated.
-            const joins = isValid && writes.revision === revision
-            if (joins) writes.addAll(nested.writes)
-            return joins
-          })
-        }
+        join: () => joinAfter(transaction, nested.writes, holds)
       }
     },
     end: () => {
@@ -189,6 +197,56 @@ const make = (
     }
   }
   return transaction
+}
+
+/** Adds writes to a transaction if a check succeeds. */
+const joinAfter = (
+  transaction: Transaction,
+  writes: WriteSet,
+  check: () => Effect.Effect<boolean, EngineFailure>
+): Effect.Effect<boolean, EngineFailure> => {
+  const addIf = (isValid: boolean): boolean => {
+    // The transaction may have ended while the check waited.
+    const joins = isValid && transaction.isOpen()
+    if (joins) transaction.writes.addAll(writes)
+    return joins
+  }
+  const checked = check()
+  if (Settled.isEnded(checked)) return Settled.map(checked, addIf)
+  const checkAgain: Effect.Effect<boolean, EngineFailure> = Effect.suspend(() => {
+    const { revision } = transaction.writes
+    return Effect.flatMap(
+      check(),
+      // Another fiber of the transaction may have written while the check waited.
+      (isValid) => isValid && transaction.writes.revision !== revision ? checkAgain : Effect.succeed(addIf(isValid))
+    )
+  })
+  return transaction.inTurn(checkAgain)
+}
+
+/**
+ * Reads and writes in one step to all other fibers of a transaction. A step that waits runs again where another
+ * fiber has written meanwhile. `ended` is the error of a step whose transaction has ended meanwhile.
+ */
+export const takeStep = <A, E, E2>(
+  transaction: Transaction,
+  step: (reader: Reader) => Effect.Effect<Step<A>, E>,
+  ended: Effect.Effect<never, E2>
+): Effect.Effect<A, E | E2> => {
+  const write = ({ result, writes }: Step<A>): A => {
+    transaction.write(writes)
+    return result
+  }
+  const taken = step(transaction.reader)
+  if (Settled.isEnded(taken)) return Settled.map(taken, write)
+  const takeAgain: Effect.Effect<A, E | E2> = Effect.suspend(() => {
+    const { revision } = transaction.writes
+    return Effect.flatMap(Effect.exit(step(transaction.reader)), (exit): Effect.Effect<A, E | E2> => {
+      if (!transaction.isOpen()) return ended
+      return transaction.writes.revision === revision ? Exit.map(exit, write) : takeAgain
+    })
+  })
+  return transaction.inTurn(takeAgain)
 }
 
 /** Begins a transaction. */

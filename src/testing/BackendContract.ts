@@ -1,0 +1,92 @@
+/**
+ * The contract of backends as a test suite: what a store needs of a backend, in a form that can fail.
+ *
+ * **Details**
+ *
+ * The suite is written for `@effect/vitest`, which the caller hands in: this module loads also where no test runner
+ * is. Each test opens a place of its own. The suite looks at what reads see, at snapshots, ranges, steps,
+ * conditional commits, changes and closing, and runs random work against a simple model.
+ *
+ * **Example** (Testing the backend of a store on LMDB)
+ *
+ * ```ts
+ * import * as vitest from "@effect/vitest"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Effect, FileSystem } from "effect"
+ * import { BackendContract, LocalBackend } from "effect-lmdb/testing"
+ *
+ * BackendContract.define(vitest, {
+ *   name: "LMDB",
+ *   makePlace: FileSystem.FileSystem.pipe(
+ *     Effect.flatMap((fs) => fs.makeTempDirectoryScoped()),
+ *     Effect.map((path) => LocalBackend.make({ path })),
+ *     Effect.provide(NodeServices.layer)
+ *   )
+ * })
+ * ```
+ *
+ * @since 0.2.0
+ */
+import type * as EffectVitest from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Backend } from "../Backend.ts"
+import { changes, closing } from "./contract/changes.ts"
+import { commits } from "./contract/commits.ts"
+import * as Model from "./contract/model.ts"
+import { rangeReads } from "./contract/ranges.ts"
+import { snapshots } from "./contract/snapshots.ts"
+import { steps } from "./contract/steps.ts"
+import type { ContractGroup } from "./contract/subject.ts"
+import { visibility } from "./contract/visibility.ts"
+
+/**
+ * What is tested, and how.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface ContractOptions {
+  /** The name of the suite. */
+  readonly name: string
+  /**
+   * Prepares an empty place, such as a folder or a schema of a database server, and removes it when the scope
+   * closes. Gives the effect that opens the backend of the place; it runs several times, but not twice at a time.
+   */
+  readonly makePlace: Effect.Effect<Effect.Effect<Backend, unknown, Scope.Scope>, unknown, Scope.Scope>
+  /** The longest time of a test, in milliseconds. Default: that of the test runner. */
+  readonly timeout?: number | undefined
+  /** How many random programs are run against the model. Default: 25. */
+  readonly runs?: number | undefined
+}
+
+const groups: ReadonlyArray<ContractGroup> = [visibility, snapshots, rangeReads, steps, commits, changes, closing]
+
+/**
+ * Defines the tests of a backend.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const define = (
+  { describe, it }: Pick<typeof EffectVitest, "describe" | "it">,
+  { makePlace, name, runs = 25, timeout }: ContractOptions
+): void => {
+  const limit = timeout === undefined ? {} : { timeout }
+  describe(`the contract of backends: ${name}`, () => {
+    for (const group of groups) {
+      describe(group.name, () => {
+        for (const each of group.cases) {
+          it.effect(each.name, () => Effect.flatMap(makePlace, each.run), limit)
+        }
+      })
+    }
+
+    it.effect.prop(
+      "it agrees with a simple model after each action and when it is opened again",
+      { actions: Model.Actions },
+      ({ actions }) => Effect.scoped(Effect.flatMap(makePlace, (open) => Model.run(open, actions))),
+      { ...limit, arbitrary: { runs } }
+    )
+  })
+}
