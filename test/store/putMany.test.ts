@@ -130,7 +130,7 @@ describe("putMany", () => {
       assert.strictEqual(badKey._tag, "KeyEncoding")
       const badValue = yield* Effect.flip(store.putMany([["a", 1], ["b", { run: () => 1 }], ["c", 3]]))
       assert(badValue._tag === "ValueEncoding")
-      assert.strictEqual(badValue.key, "\"b\"")
+      assert.strictEqual(badValue.shownKey, "\"b\"")
       assert.deepStrictEqual(spy.commits(), [])
       assert.strictEqual(yield* pendingOf(store), 1, "what was pending waits on")
       assert.strictEqual(yield* store.size, 1)

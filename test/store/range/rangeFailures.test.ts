@@ -59,7 +59,7 @@ describe("a record that cannot be read", () => {
           const read = yield* untilFailure(store.entries({ snapshot }))
           assert.deepStrictEqual(read.given, entries.slice(0, spoilt))
           assert.propertyVal(read.failure, "_tag", "ValueDecoding")
-          assert.propertyVal(read.failure, "key", JSON.stringify(keyOf(spoilt)))
+          assert.propertyVal(read.failure, "shownKey", JSON.stringify(keyOf(spoilt)))
         }
       }
       const backward = yield* untilFailure(store.values({ reverse: true }))
