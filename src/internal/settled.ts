@@ -68,7 +68,9 @@ export const catchError = <A, E, R, B, E2, R2>(
 export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> => {
   const values: Array<A> = []
   for (const read of reads) {
-    if (!isSucceeded(read)) return Effect.all(reads, { concurrency: "unbounded" })
+    if (!isEnded(read)) return Effect.all(reads, { concurrency: "unbounded" })
+    // Where nothing can wait, a read that has failed must have ended too.
+    if (Exit.isFailure(read)) return Exit.failCause(read.cause)
     values.push(read.value)
   }
   return Exit.succeed(values)
