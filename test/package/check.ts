@@ -30,19 +30,30 @@ const run = Effect.fnUntraced(function*(cwd: string, command: string, ...args: R
 /** Runs a command with another version of a tool than the installed one. */
 const runWith = (cwd: string, tool: string, command: string) => run(cwd, "npx", "--yes", "-p", tool, "-c", command)
 
-/** The types of lmdb break consumers who check libraries, so no declaration may mention them. */
+/** The declarations that a declaration imports, as paths. */
+const importsOf = (path: Path.Path, file: string, text: string): ReadonlyArray<string> =>
+  Array.from(
+    text.matchAll(/["'](\.{1,2}\/[^"']+?)(?:\.d)?\.[jt]s["']/g),
+    ([, name = ""]) => path.join(path.dirname(file), `${name}.d.ts`)
+  )
+
+/** The types of lmdb break consumers who check libraries, so no declaration that they reach may mention them. */
 const checkDeclarations = Effect.fnUntraced(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const files = yield* fs.readDirectory(folder, { recursive: true })
-  yield* Effect.forEach(
-    files.filter((file) => file.endsWith(".d.ts")),
-    (file) =>
-      Effect.flatMap(fs.readFileString(path.join(folder, file)), (text) =>
-        /["']lmdb["']/.test(text)
-          ? new PackageCheckFailed({ message: `${file} mentions the types of lmdb` })
-          : Effect.void)
-  )
+  const entries = Object.values(manifest.exports).flatMap((entry) => typeof entry === "string" ? [] : [entry.types])
+  const waiting = entries.map((entry) => path.join(folder, entry))
+  const reached = new Set(waiting)
+  for (const file of waiting) {
+    const text = yield* fs.readFileString(file)
+    if (/["']lmdb["']/.test(text)) yield* new PackageCheckFailed({ message: `${file} mentions the types of lmdb` })
+    for (const imported of importsOf(path, file, text)) {
+      if (reached.has(imported)) continue
+      reached.add(imported)
+      waiting.push(imported)
+    }
+  }
+  yield* Console.log(`${reached.size} declarations without the types of lmdb`)
 })
 
 const program = Effect.gen(function*() {
@@ -54,7 +65,7 @@ const program = Effect.gen(function*() {
   const consumer = path.join(folder, "consumer")
 
   yield* run(repository, "npm", "pack", "--loglevel=error", "--pack-destination", folder)
-  yield* checkDeclarations(path.join(repository, "dist"))
+  yield* checkDeclarations(repository)
   yield* run(repository, "publint", "run", tarball, "--strict")
   yield* run(repository, "attw", tarball, "--profile", "esm-only")
 
