@@ -181,7 +181,8 @@ const why = {
  *
  * - `BadDefinition`: its name, its version or a schema makes no sense; `detail` says what
  * - `NewerVersion`: a later version of the program wrote it, or has begun to migrate it
- * - `ChangedSchema`: a schema is another than the one it was written with, or is being migrated to, under the same version
+ * - `ChangedSchema`: under the same version, the schema of the keys is another, or that of the values does not take all
+ *   that may be stored; `detail` names what differs. Or a migration to this version has started with other schemas
  * - `MissingMigration`: there is no migration from the version that it has
  * - `Migration`: a migration failed on a record; what was migrated before stays, and is not done again
  * - `Index`: an index could not be built, because a record has no key there, or because records have the same key in a

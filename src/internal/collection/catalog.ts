@@ -20,6 +20,8 @@ import * as StructureTable from "../commit/structureTable.ts"
 import { catalogDatabase, indexDatabase } from "../databases.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
+import * as ShapeComparison from "./shapeComparison.ts"
+import * as StoredShape from "./storedShape.ts"
 
 /** The fingerprint of a version that no program has opened. */
 export const unknownFingerprint = ""
@@ -59,13 +61,23 @@ export type Building = typeof Building.Type
 
 const Descriptor = Schema.Struct({
   version: Schema.Number,
+  /** The fingerprint of the schemas that were the last to change `shape`. */
   fingerprint: Schema.String,
+  /**
+   * The shape of what may be stored, of all programs that have written. There is none where that is not known: in
+   * files of earlier versions of the package, and while a collection is migrated.
+   */
+  shape: Schema.optionalKey(Schema.Unknown),
+  /** The fingerprints of all schemas that have opened this version, where they are several: each may open it again. */
+  programs: Schema.optionalKey(Schema.Array(Schema.String)),
   /** The indexes that are built. */
   indexes: Schema.Array(StoredIndex),
   /** The last key that the migration from `version` has come to. Until its first part is done there is none. */
   migratedTo: Schema.optionalKey(Schema.String),
   /** The fingerprint of the version that this migration leads to. */
   migratingTo: Schema.optionalKey(Schema.String),
+  /** Whether this migration gave values with fields that its schema does not have, and that could not be left out. */
+  hasOtherFields: Schema.optionalKey(Schema.Boolean),
   building: Schema.optionalKey(Building)
 })
 
@@ -79,6 +91,8 @@ export interface Wanted {
   readonly name: string
   readonly version: number
   readonly fingerprint: string
+  /** The shape of what the program writes; `undefined` where its schema has too many parts. */
+  readonly shape: StoredShape.StoredShape | undefined
   readonly indexes: ReadonlyArray<StoredIndex>
 }
 
@@ -175,11 +189,63 @@ export const toWrite = (
   Result.getOrThrow(StructureTable.encode(structures, descriptor))
 ]
 
+/** Is stored where more may be stored than a shape can say: then only the same schemas are accepted. */
+const noShape = "none"
+
+const shapeOf = ({ shape }: Descriptor): StoredShape.StoredShape | undefined =>
+  Option.getOrUndefined(StoredShape.decode(shape))
+
+/** Whether a program with these schemas has opened the collection before, or nothing is known of those that have. */
+const hasOpened = ({ fingerprint, programs = [] }: Descriptor, wanted: Wanted): boolean =>
+  fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint || programs.includes(wanted.fingerprint)
+
+/** Says why a program may not decode all that is stored under its version; `undefined` where it does. */
+const differenceFrom = ({ fingerprint, shape, version }: Wanted, stored: Descriptor): string | undefined => {
+  if (stored.fingerprint === fingerprint || stored.fingerprint === unknownFingerprint) return undefined
+  const storedShape = shapeOf(stored)
+  return storedShape === undefined || shape === undefined
+    ? `its schemas are not those of version ${version}`
+    : ShapeComparison.difference(storedShape, shape)
+}
+
+/** Says which values may be stored that a program does not decode, although it opens the collection. */
+export const undecodable = (wanted: Wanted, stored: Descriptor): string | undefined =>
+  stored.version === wanted.version && hasOpened(stored, wanted) ? differenceFrom(wanted, stored) : undefined
+
+/** The shape of what is stored once a program writes too; the same where that changes nothing. */
+const shapeAfter = (
+  stored: Descriptor,
+  known: StoredShape.StoredShape,
+  { fingerprint, shape }: Wanted
+): StoredShape.StoredShape | typeof noShape => {
+  if (shape === undefined) return noShape
+  // The same schemas but for their checks: those of the program count, as a program has always been free to change them.
+  if (fingerprint === stored.fingerprint && ShapeComparison.hasSameParts(known, shape)) {
+    return ShapeComparison.covers(known, shape) && ShapeComparison.covers(shape, known) ? known : shape
+  }
+  return ShapeComparison.widened(known, shape) ?? noShape
+}
+
+/** What is stored of a collection once a program that may open it writes too; the same where that changes nothing. */
+export const widened = (wanted: Wanted, stored: Descriptor): Descriptor => {
+  const { fingerprint, shape, version } = wanted
+  if (stored.fingerprint === unknownFingerprint) return { ...stored, fingerprint }
+  const known = shapeOf(stored)
+  if (known === undefined) {
+    // An earlier version of the package stored no shape. Values that a migration wrote may have other fields.
+    return stored.shape === undefined && shape !== undefined && version === 1 ? { ...stored, shape } : stored
+  }
+  const next = shapeAfter(stored, known, wanted)
+  const programs = hasOpened(stored, wanted)
+    ? {}
+    : { programs: [...(stored.programs ?? [stored.fingerprint]), fingerprint] }
+  if (next === known) return hasOpened(stored, wanted) ? stored : { ...stored, ...programs }
+  return { ...stored, ...programs, fingerprint, shape: next }
+}
+
 /** Fails where a program may not open a collection, whatever it would do to it. */
-export const check = (
-  { fingerprint, name, version }: Wanted,
-  stored: Descriptor
-): Effect.Effect<void, CollectionFailed> => {
+export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, CollectionFailed> => {
+  const { fingerprint, name, version } = wanted
   const refuse = (reason: "NewerVersion" | "ChangedSchema", detail: string) =>
     Effect.fail(new CollectionFailed({ reason: { _tag: reason, detail }, collection: name }))
   const next = stored.version + 1
@@ -207,15 +273,20 @@ export const check = (
       )
     }
   }
-  if (
-    stored.version === version && stored.fingerprint !== fingerprint && stored.fingerprint !== unknownFingerprint
-  ) {
-    return refuse(
-      "ChangedSchema",
-      `its schemas are not those of version ${version}; give a new version and a migration.`
-    )
-  }
-  return Effect.void
+  const difference = stored.version === version && !hasOpened(stored, wanted)
+    ? differenceFrom(wanted, stored)
+    : undefined
+  return difference === undefined
+    ? Effect.void
+    : refuse("ChangedSchema", `${difference}; give a new version and a migration.`)
+}
+
+/** Whether what a program writes may be stored already. Then a program with wider schemas does not stop it. */
+const permits = (stored: Descriptor, wanted: Wanted): boolean => {
+  if (hasOpened(stored, wanted)) return true
+  const { shape } = wanted
+  const known = shapeOf(stored)
+  return known !== undefined && shape !== undefined && ShapeComparison.covers(known, shape)
 }
 
 /**
@@ -227,9 +298,11 @@ export const makeGuard = (
   structures: StructureTable.StructureTable
 ): (present: Reader) => Effect.Effect<boolean, EngineFailure> => {
   let known: Uint8Array | undefined
-  const isSame = ({ building, fingerprint, indexes, migratedTo, version }: Descriptor): boolean =>
-    version === wanted.version && migratedTo === undefined && building === undefined &&
-    (fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint) && hasSamePlaces(indexes, wanted.indexes)
+  const isSame = (descriptor: Descriptor): boolean => {
+    const { building, indexes, migratedTo, version } = descriptor
+    return version === wanted.version && migratedTo === undefined && building === undefined &&
+      permits(descriptor, wanted) && hasSamePlaces(indexes, wanted.indexes)
+  }
   return (present) =>
     Settled.flatMap(present.get(catalogDatabase, keyOf(wanted.name), copyOf), (own) => {
       if (own === undefined) return Exit.succeed(false)

@@ -23,6 +23,7 @@ import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Catalog from "./catalog.ts"
 import * as IndexKeys from "./indexKeys.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
+import * as StoredShape from "./storedShape.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
 
 /** An index, made ready. */
@@ -48,6 +49,8 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   readonly version: number
   /** Changes with what the schemas of keys and values are encoded to. */
   readonly fingerprint: string
+  /** The shape of what is stored; `undefined` where the schema of the values has too many parts. */
+  readonly shape: StoredShape.StoredShape | undefined
   /** Changes with all that is stored: with the version, the schemas and the indexes. */
   readonly signature: string
   readonly key: KeyCodec<K>
@@ -182,12 +185,13 @@ export const make = Effect.fnUntraced(
         const problem = withoutCodec(options.value.ast)
         if (problem !== undefined) return problem
         const codec = makeValueCodec(options.value, handle.core, name)
-        return [codec, fingerprintOf(options.key, codec.stored)] as const
+        const shape = StoredShape.make(fingerprintOf(options.key), codec.stored.ast)
+        return [codec, fingerprintOf(options.key, codec.stored), shape] as const
       },
       catch: (cause) => refuse("its value: a part of its schema threw.", cause)
     })
     if (Predicate.isString(made)) return yield* refuse(`its value: ${made}.`)
-    const [value, fingerprint] = made
+    const [value, fingerprint, shape] = made
     const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {
@@ -196,7 +200,7 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
-    return withSignature({ name, database: collectionDatabase(name), version, fingerprint, key, value, indexes })
+    return withSignature({ name, database: collectionDatabase(name), version, fingerprint, shape, key, value, indexes })
   }
 )
 

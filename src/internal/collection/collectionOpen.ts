@@ -247,6 +247,15 @@ const takeStep = Effect.fnUntraced(function*<R>(
   return progress
 })
 
+/** Says in the log that a program which is rolled back may meet values of the later one. */
+const warnOfUndecodable = <R>({ wanted }: Maintained<R>, stored: Catalog.Descriptor | undefined) => {
+  const difference = stored === undefined ? undefined : Catalog.undecodable(wanted, stored)
+  return difference === undefined ? Effect.void : Effect.logWarning(
+    `The collection "${wanted.name}" may have values that this program does not decode, because a later program has ` +
+      `opened it: ${difference}. Reading such a value fails with ValueDecoding`
+  )
+}
+
 /** Brings the collection to what the program wants; gives the places of its indexes. */
 const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
   const log = makeProgressLog(collection.wanted.name)
@@ -257,6 +266,7 @@ const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: 
     if (step._tag === "Done") {
       if (!(yield* end(collection, opening, step.indexes))) continue
       yield* log.end
+      yield* warnOfUndecodable(collection, stored)
       return step.indexes
     }
     const progress = yield* takeStep(collection, opening, stored, step)
@@ -278,6 +288,7 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   const stored = yield* readCatalog(collection)
   if (stored === undefined) return indexes
   yield* Catalog.check(collection.wanted, stored)
+  yield* warnOfUndecodable(collection, stored)
   if (stored.version < version) {
     const started = stored.migratedTo === undefined
       ? ""

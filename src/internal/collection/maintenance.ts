@@ -42,6 +42,8 @@ export interface Maintained<R> {
   readonly shownKey: (key: ByteString) => ShownKey
   /** Fails where the encoded form of a value is not one of the schema. */
   readonly check: (encoded: unknown, key: ByteString) => Effect.Effect<unknown, ValueDecoding, R>
+  /** Leaves out the fields of the encoded form of a value that the schema does not have. */
+  readonly withoutOtherFields: (encoded: unknown, key: ByteString) => Effect.Effect<unknown, ValueDecoding>
   /** The keys that a record has in some indexes, by the names of these. */
   readonly keysOf: (
     key: ByteString,
@@ -71,7 +73,7 @@ export const make = <
   options: CollectionOptions<K, V, I, R>,
   signatureWith: (stored: ReadonlyArray<Catalog.StoredIndex>) => string
 ): Maintained<R[keyof R] | MaintenanceServices<K, V, I>> => {
-  const { database, fingerprint, indexes, key: keyCodec, name, value: valueCodec, version } = definition
+  const { database, fingerprint, indexes, key: keyCodec, name, shape, value: valueCodec, version } = definition
   const keysOf = Effect.fnUntraced(function*(key: ByteString, record: Uint8Array, names: ReadonlySet<string>) {
     const value = yield* valueCodec.decode(record, () => keyCodec.stored(key))
     const found: Array<readonly [string, ByteString]> = []
@@ -86,13 +88,14 @@ export const make = <
   })
   return {
     internals,
-    wanted: { name, version, fingerprint, indexes: storedIndexesOf(definition) },
+    wanted: { name, version, fingerprint, shape, indexes: storedIndexesOf(definition) },
     database,
     indexes,
     migrations: options.migrations ?? {},
     raw: valueCodec,
     shownKey: keyCodec.stored,
     check: (encoded, key) => valueCodec.decodeEncoded(encoded, () => keyCodec.stored(key)),
+    withoutOtherFields: (encoded, key) => valueCodec.withoutOtherFields(encoded, () => keyCodec.stored(key)),
     keysOf,
     decodeKey: (key) => decoded(keyCodec, key),
     decodeIndexKey: (index, key) => {

@@ -259,6 +259,11 @@ export interface ValueCodec<V extends ValueSchema> {
     encoded: unknown,
     key: () => ShownKey<Key>
   ) => Effect.Effect<V["Type"], ValueDecoding<Key>, V["DecodingServices"]>
+  /** Leaves out the fields of the encoded form that the schema does not have. */
+  readonly withoutOtherFields: <Key>(
+    encoded: unknown,
+    key: () => ShownKey<Key>
+  ) => Effect.Effect<unknown, ValueDecoding<Key>>
 }
 
 /**
@@ -278,6 +283,7 @@ export const makeValueCodec = <V extends ValueSchema>(
   const encodeBySchema = Schema.encodeUnknownEffect(stored)
   const decodeBySchema = Schema.decodeUnknownEffect(stored)
   const makeBySchema = SchemaParser.makeEffect(schema)
+  const closeBySchema = Schema.decodeUnknownEffect(Schema.toEncoded(stored))
   const mayHang = takesHoles(stored.ast)
   const detailOfSparse = "an array is longer than what is in it"
 
@@ -338,12 +344,18 @@ export const makeValueCodec = <V extends ValueSchema>(
       : Effect.catch(typed, () => Effect.flatMap(makeTyped(value, key), (made) => encodeValue(made, key)))
   }
 
-  const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) =>
+  const decodeWith = <A, R, Key>(
+    encoded: unknown,
+    key: () => ShownKey<Key>,
+    run: (encoded: unknown) => Effect.Effect<A, Schema.SchemaError, R>
+  ) =>
     bySchemaOf(
       encoded,
-      () => decodeBySchema(encoded),
+      () => run(encoded),
       (failure) => new ValueDecoding({ ...key(), collection, ...failure })
     )
+
+  const decodeEncoded: ValueCodec<V>["decodeEncoded"] = (encoded, key) => decodeWith(encoded, key, decodeBySchema)
 
   return {
     stored,
@@ -351,6 +363,7 @@ export const makeValueCodec = <V extends ValueSchema>(
     encodeRaw,
     decodeRaw,
     decodeEncoded,
+    withoutOtherFields: (encoded, key) => decodeWith(encoded, key, closeBySchema),
     encode: (value, key) =>
       Settled.flatMap(
         encodeMade(value, key),

@@ -112,15 +112,16 @@ export const nextStep = Effect.fnUntraced(function*<R>(
   stored: Catalog.Descriptor | undefined,
   circumstances: Circumstances
 ): Effect.fn.Return<Step, CollectionFailed> {
-  const { fingerprint, indexes, version } = collection.wanted
-  if (stored === undefined) return { _tag: "Store", descriptor: { version, fingerprint, indexes } }
+  const { fingerprint, indexes, shape, version } = collection.wanted
+  if (stored === undefined) {
+    return { _tag: "Store", descriptor: { version, fingerprint, indexes, ...(shape === undefined ? {} : { shape }) } }
+  }
   yield* Catalog.check(collection.wanted, stored)
   // A missing one is found before the first has changed anything.
   for (let from = stored.version; from < version; from++) yield* migrationFrom(collection, from, stored.version)
   if (stored.version < version) return { _tag: "Migrate", descriptor: stored }
-  if (stored.fingerprint === Catalog.unknownFingerprint && fingerprint !== Catalog.unknownFingerprint) {
-    return { _tag: "Store", descriptor: { ...stored, fingerprint } }
-  }
+  const descriptor = Catalog.widened(collection.wanted, stored)
+  if (descriptor !== stored) return { _tag: "Store", descriptor }
   return nextIndexStep(collection.wanted, stored, circumstances)
 })
 
@@ -172,6 +173,18 @@ const afterFailure = ({ migratedTo, version }: Catalog.Descriptor): string =>
     : `A part of the records is migrated and stays so, and a program of version ${version} can no longer open the ` +
       "collection: repair the migration and deploy again."
 
+/**
+ * The value that a migration gave, without the fields that the schema does not have: a later schema may have fields of
+ * these names. Fails where the value is not one of the schema.
+ */
+const toWanted = <R>({ check, withoutOtherFields }: Maintained<R>, given: unknown, key: ByteString) =>
+  withoutOtherFields(given, key).pipe(
+    Effect.tap((value) => check(value, key)),
+    Effect.map((value) => ({ value, hasOtherFields: false })),
+    // A union whose members are told apart by their transformations may need the fields that were left out.
+    Effect.catch(() => Effect.as(check(given, key), { value: given, hasOtherFields: true }))
+  )
+
 const migrateRecord = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   descriptor: Catalog.Descriptor,
@@ -179,7 +192,7 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
   key: ByteString,
   record: Uint8Array
 ) {
-  const { check, raw, wanted } = collection
+  const { raw, wanted } = collection
   const { version: from } = descriptor
   const shownKey = () => collection.shownKey(key)
   const failed = (cause: unknown) =>
@@ -196,10 +209,15 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
   if (!Effect.isEffect(migrating)) {
     return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
   }
-  const migrated = yield* Effect.mapError(migrating, failed)
-  if (from + 1 === wanted.version) yield* Effect.mapError(check(migrated, key), failed)
-  const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated, shownKey)), failed)
-  return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
+  const given = yield* Effect.mapError(migrating, failed)
+  const migrated = from + 1 === wanted.version
+    ? yield* Effect.mapError(toWanted(collection, given, key), failed)
+    : { value: given, hasOtherFields: false }
+  const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated.value, shownKey)), failed)
+  return {
+    bytes: CollectionRecord.join(CollectionRecord.entriesOf(record), bytes),
+    hasOtherFields: migrated.hasOtherFields
+  }
 })
 
 const migrate = Effect.fnUntraced(function*<R>(
@@ -207,27 +225,34 @@ const migrate = Effect.fnUntraced(function*<R>(
   transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor
 ) {
-  const { migratedTo, migratingTo: _, version, ...others } = descriptor
+  const { hasOtherFields: hadOtherFields, migratedTo, version } = descriptor
   const { database, wanted } = collection
   const migration = yield* migrationFrom(collection, version, version)
   const part = yield* readPart(transaction.reader, database, migratedTo)
+  let hasOtherFields = hadOtherFields === true
   for (const [key, record] of part.records) {
-    Transaction.write(transaction, [[
-      database,
-      key,
-      yield* migrateRecord(collection, descriptor, migration, key, record)
-    ]])
+    const migrated = yield* migrateRecord(collection, descriptor, migration, key, record)
+    Transaction.write(transaction, [[database, key, migrated.bytes]])
+    hasOtherFields ||= migrated.hasOtherFields
   }
   const to = readTo(part)
   // Of a version before the wanted one nothing is known but that migrations lead to it.
-  const fingerprint = version + 1 === wanted.version ? wanted.fingerprint : Catalog.unknownFingerprint
+  const isLast = version + 1 === wanted.version
+  const fingerprint = isLast ? wanted.fingerprint : Catalog.unknownFingerprint
+  const shape = isLast && !hasOtherFields ? wanted.shape : undefined
   writeDescriptor(
     collection,
     transaction,
     to !== undefined
-      ? { ...descriptor, migratedTo: to, migratingTo: fingerprint }
+      ? { ...descriptor, migratedTo: to, migratingTo: fingerprint, ...(hasOtherFields ? { hasOtherFields } : {}) }
       // What the indexes are of may be another now.
-      : { ...others, version: version + 1, fingerprint, indexes: [], building: { indexes: [] } }
+      : {
+        version: version + 1,
+        fingerprint,
+        ...(shape === undefined ? {} : { shape }),
+        indexes: [],
+        building: { indexes: [] }
+      }
   )
   return { work: `Migrating from version ${version}`, records: part.records.length }
 })
