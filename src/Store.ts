@@ -54,15 +54,26 @@ import * as BlankConfig from "./internal/store/blankConfig.ts"
 import * as RangeMethods from "./internal/store/rangeMethods.ts"
 import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
+import { copy } from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
+import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
-import { type EngineFailure, isStoreError, type MapFull, OpenFailed, type StoreError } from "./StoreError.ts"
+import {
+  type Closed,
+  type EngineFailure,
+  isStoreError,
+  type MapFull,
+  OpenFailed,
+  type ReadOnly,
+  type StoreError
+} from "./StoreError.ts"
 import type { BackendStoreOptions, StoreOptions } from "./StoreOptions.ts"
 import type { StoreService } from "./StoreService.ts"
+import type { ImportOptions, RestoreOptions, StoreNotEmpty } from "./StoreTransfer.ts"
 
 /** Whether a close is not strict. A wrong value of `strict`, from JavaScript, makes it strict, so that no error is hidden. */
 const isLenient = (options: unknown): boolean =>
@@ -207,6 +218,92 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
   static readonly orDieStream: <A, E, R>(
     self: Stream.Stream<A, E, R>
   ) => Stream.Stream<A, Exclude<E, StoreError>, R> = orDieStream
+
+  /**
+   * Copies all that a store has to another that is empty, which may be on another backend: the records, the collections
+   * and their indexes. Fails with `StoreNotEmpty` where the other has records, or has had some.
+   *
+   * **Details**
+   *
+   * It copies bytes, one MiB after the other, of the moment at which it began. Each part is committed by itself. A copy
+   * that fails, or is interrupted, deletes what it has copied; after a crash, delete the store that it has copied to.
+   * Open no collection on the other store, and write nothing to it, before the copy is complete.
+   *
+   * **Example** (To a store with compression)
+   *
+   * ```ts
+   * import { Console, Effect } from "effect"
+   * import { Store } from "effect-lmdb"
+   *
+   * const program = Effect.gen(function*() {
+   *   const from = yield* Store.make({ path: "./data" })
+   *   const to = yield* Store.make({ path: "./compressed", compression: true })
+   *   yield* from.put("answer", 42)
+   *   yield* Store.copy(from, to)
+   *   yield* Console.log(yield* to.getOrFail("answer")) // => 42
+   * })
+   *
+   * Effect.runPromise(Effect.scoped(program))
+   * ```
+   */
+  static readonly copy: (
+    from: StoreService,
+    to: StoreService
+  ) => Effect.Effect<void, StoreNotEmpty | ReadOnly | Closed | MapFull | EngineFailure> = copy
+
+  /**
+   * Restores a backup to a path where no process has a store open. Every page of the backup is checked first; then it
+   * takes the place of what is there, in one step.
+   *
+   * **Details**
+   *
+   * Fails with `StoreNotEmpty` where there is a store and `overwrite` is not set, and with `OpenFailed` where the backup
+   * is damaged (its `reason` says how) or a process has the store open (`AlreadyOpen`). It changes nothing then. The
+   * backup needs the `encryptionKey` that its store had.
+   *
+   * **Example** (Back to the last backup)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { Store } from "effect-lmdb"
+   *
+   * const restore = Store.restore({ from: "./backups/monday", path: "./data", overwrite: true })
+   * ```
+   */
+  static readonly restore = (options: RestoreOptions): Effect.Effect<void, OpenFailed | StoreNotEmpty> =>
+    Effect.provide(StoreTransfer.restore(options), LmdbEngine.layer)
+
+  /**
+   * Reads a file that a program has written with the package `lmdb` alone, and hands its records to `write`, in the order
+   * of their keys. Gives how many there were. The file is only read.
+   *
+   * **Details**
+   *
+   * `write` gets keys and values as lmdb-js decodes them, at most `batchSize` at a time. Fails with `OpenFailed` where
+   * there is no such file or database, and with `EngineFailure` where a record cannot be decoded: options are other than
+   * those of the program that wrote the file. What `write` has written until then stays.
+   *
+   * **Example** (Into a collection)
+   *
+   * ```ts
+   * import { Effect, Schema } from "effect"
+   * import { Collection, Store } from "effect-lmdb"
+   *
+   * const User = Schema.Struct({ name: Schema.String })
+   * const decode = Schema.decodeUnknownEffect(Schema.Array(Schema.Tuple([Schema.Int, User])))
+   *
+   * const program = Effect.gen(function*() {
+   *   const users = yield* Collection.make("users", { key: Schema.Int, value: User })
+   *   yield* Store.importLmdb({
+   *     from: "./old",
+   *     write: (entries) => Effect.flatMap(decode(entries), users.putMany)
+   *   })
+   * })
+   * ```
+   */
+  static readonly importLmdb: <E, R>(
+    options: ImportOptions<E, R>
+  ) => Effect.Effect<number, OpenFailed | EngineFailure | E, R> = StoreTransfer.importLmdb
 }
 
 const temporaryFolder: Effect.Effect<string, OpenFailed, Scope.Scope> = FileSystem.FileSystem.pipe(

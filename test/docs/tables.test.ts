@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as CollectionError from "../../src/CollectionError.ts"
 import * as StoreError from "../../src/StoreError.ts"
+import * as StoreTransfer from "../../src/StoreTransfer.ts"
 import { repository } from "../support/pages.ts"
 
 const read = (file: string): string => readFileSync(join(repository, file), "utf8")
@@ -56,7 +57,7 @@ describe("README.md", () => {
   })
 
   it("lists every error with its fields", () => {
-    const errors = [...fieldsIn(StoreError), ...fieldsIn(CollectionError)]
+    const errors = [...fieldsIn(StoreError), ...fieldsIn(StoreTransfer), ...fieldsIn(CollectionError)]
     const rows = rowsUnder("Errors")
     assert.sameMembers([...cellsOf(rows, 0)], errors.map(([tag]) => tag))
     for (const [tag, fields] of errors) {

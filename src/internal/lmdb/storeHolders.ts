@@ -92,7 +92,8 @@ export const explain = ({ holders, kind }: Conflict, opener: Opener): string => 
   }
 }
 
-const toHolder = ({ host, processId, readOnly, shared, since }: Line): StoreHolder => ({
+/** The process of a line, as errors name it. */
+export const toHolder = ({ host, processId, readOnly, shared, since }: Line): StoreHolder => ({
   processId,
   host,
   since,

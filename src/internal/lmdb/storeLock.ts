@@ -44,6 +44,8 @@ export interface LockRequest {
 export interface StoreLock {
   /** Whether this process had to wait, because another process had the store open. */
   readonly hasWaited: boolean
+  /** The other processes that have the store open, readers included, where the platform shows them. */
+  readonly others: () => ReadonlyArray<StoreHolders.Line>
   /** Runs an effect while no other process opens the files of LMDB, creates databases or commits. */
   readonly alone: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EngineFailure, R>
   /** Like `alone`, for opening a store: fails if it has to wait for longer than `lockTimeout`. */
@@ -177,8 +179,9 @@ export const acquire = Effect.fnUntraced(function*(
   const opener = { path, shared, readOnly, line }
   const handle = lock ? yield* StoreLockFile.open(request, line) : undefined
   const hasWaited = yield* enter(handle, request, opener)
+  const others = () => handle === undefined ? [] : StoreLockFile.otherLines(handle)
   if (handle === undefined || !StoreLockFile.hasRanges) {
-    return { hasWaited, alone: (use) => use, opening: (use) => use, committing: (use) => use }
+    return { hasWaited, others, alone: (use) => use, opening: (use) => use, committing: (use) => use }
   }
   const locks = LockWaiting.make(handle)
   const deadline: LockWaiting.Deadline<OpenFailed> = {
@@ -187,6 +190,7 @@ export const acquire = Effect.fnUntraced(function*(
   }
   return {
     hasWaited,
+    others,
     alone: (use) => LockWaiting.alone(locks, use),
     opening: (use) => LockWaiting.alone(locks, use, deadline),
     committing: (use) => LockWaiting.committing(locks, use)

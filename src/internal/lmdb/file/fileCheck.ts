@@ -230,6 +230,34 @@ const checkContent = Effect.fnUntraced(function*(
   )
 })
 
+/**
+ * Checks that the engine can open a file that another program has written: its meta pages, and that it is as long as they
+ * say.
+ */
+export const checkForeign = Effect.fnUntraced(function*(
+  path: string
+): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
+  const fs = yield* FileSystem.FileSystem
+  const info = yield* statOption(path)
+  if (!Option.exists(info, ({ size, type }) => type === "File" && Number(size) > 0)) {
+    return yield* openFailed(path, "Missing", "there is no database at this path")
+  }
+  yield* fs.open(path, { flag: "r" }).pipe(
+    Effect.mapError(toOpenFailed(path)),
+    Effect.flatMap(Effect.fnUntraced(function*(handle) {
+      const file: OpenFile = { path, handle }
+      const { encrypted, lastPage, pageSize } = yield* readStableHeader(file)
+      if (encrypted) return yield* openFailed(path, "Encrypted", "a file that is encrypted cannot be imported")
+      const bytes = yield* lengthOf(file)
+      const least = (lastPage + 1) * pageSize
+      if (bytes < least) {
+        return yield* openFailed(path, "Truncated", `the file has ${bytes} bytes and should have at least ${least}`)
+      }
+    })),
+    Effect.scoped
+  )
+})
+
 // Readers of such a file use no lock file, because no process writes. Root could write all the same, and is refused too.
 const notWritable = "its mode allows nobody to write to it; run chmod u+w on it, or open it with readOnly: true"
 

@@ -1,0 +1,112 @@
+/**
+ * Restores a backup to the place of a store that is not open.
+ *
+ * The backup is copied beside the store first, and every page of the copy is checked. Only then, while no process has the
+ * store open, the copy takes the place of the file of the store, in one step.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import { Engine, type EngineOptions } from "../../Engine.ts"
+import { OpenFailed } from "../../StoreError.ts"
+import { StoreNotEmpty } from "../../StoreTransfer.ts"
+import { makeFolder, openFailed, statOption, toOpenFailed } from "./file/fileAccess.ts"
+import { lockFileOf } from "./file/fileCheck.ts"
+import { fileName } from "./lmdbBackup.ts"
+import { toHolder } from "./storeHolders.ts"
+import * as StoreLock from "./storeLock.ts"
+
+/** The file of a backup, which may be given as its folder. */
+const backupFile = Effect.fnUntraced(function*(from: string) {
+  const path = yield* Path.Path
+  const info = yield* statOption(from)
+  const file = Option.exists(info, ({ type }) => type === "Directory") ? path.join(from, fileName) : from
+  const found = yield* statOption(file)
+  return Option.exists(found, ({ size }) => Number(size) > 0)
+    ? file
+    : yield* openFailed(from, "Missing", "there is no backup at this path")
+})
+
+/** Copies the backup into a temporary folder, and checks every page of the copy. */
+const checkedCopy = Effect.fnUntraced(function*(backup: string, folder: string, options: EngineOptions) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const engine = yield* Engine
+  const file = path.join(folder, fileName)
+  yield* Effect.mapError(fs.copyFile(backup, file), toOpenFailed(backup))
+  yield* fs.chmod(file, options.fileMode).pipe(
+    Effect.andThen(Effect.scoped(Effect.flatMap(fs.open(file, { flag: "r+" }), (handle) => handle.sync))),
+    Effect.mapError(toOpenFailed(file))
+  )
+  const checked = { ...options, path: folder, subdirectory: true, readOnly: true, lock: false, verify: true }
+  yield* Effect.scoped(engine.open(checked)).pipe(
+    // The copy is removed: the backup is what the program knows.
+    Effect.mapError(({ reason }) => new OpenFailed({ path: backup, reason }))
+  )
+  return file
+})
+
+/** Puts the copy into the place of the store, while no other process has that open. */
+const replace = Effect.fnUntraced(function*(
+  copy: string,
+  { file, lock, options, overwrite }: {
+    readonly file: string
+    readonly lock: StoreLock.StoreLock
+    readonly options: EngineOptions
+    readonly overwrite: boolean
+  }
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const [reader] = lock.others()
+  if (reader !== undefined) {
+    const detail = `process ${reader.processId} on host ${JSON.stringify(reader.host)} is reading it; end it first`
+    return yield* new OpenFailed({
+      path: options.path,
+      reason: { _tag: "AlreadyOpen", detail, holder: toHolder(reader) }
+    })
+  }
+  yield* refuseToOverwrite(file, options, overwrite)
+  yield* Effect.uninterruptible(
+    // The lock file of LMDB belongs to the file that is replaced.
+    Effect.andThen(
+      fs.remove(lockFileOf(path, file, options.subdirectory), { force: true }),
+      fs.rename(copy, file)
+    )
+  ).pipe(Effect.mapError(toOpenFailed(options.path)))
+})
+
+const refuseToOverwrite = Effect.fnUntraced(function*(file: string, { path }: EngineOptions, overwrite: boolean) {
+  const found = yield* statOption(file)
+  if (!overwrite && Option.isSome(found)) {
+    return yield* new StoreNotEmpty({
+      path,
+      detail: "nothing was restored; give another path, or `overwrite: true` to replace it"
+    })
+  }
+})
+
+/** Restores a backup. */
+export const restore = Effect.fnUntraced(function*(
+  from: string,
+  options: EngineOptions,
+  overwrite: boolean
+): Effect.fn.Return<void, OpenFailed | StoreNotEmpty, Engine | FileSystem.FileSystem | Path.Path> {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const file = options.subdirectory ? path.join(options.path, fileName) : options.path
+  const folder = path.dirname(file)
+  const backup = yield* backupFile(from)
+  yield* refuseToOverwrite(file, options, overwrite)
+  yield* makeFolder(folder, options.fileMode)
+  yield* Effect.scoped(Effect.gen(function*() {
+    const temporary = yield* fs.makeTempDirectoryScoped({ directory: folder, prefix: ".restore-" }).pipe(
+      Effect.mapError(toOpenFailed(folder))
+    )
+    const copy = yield* checkedCopy(backup, temporary, options)
+    const lockFile = options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
+    const lock = yield* StoreLock.acquire({ ...options, readOnly: false, shared: false, file, lockFile })
+    yield* replace(copy, { file, lock, options, overwrite })
+  }))
+})

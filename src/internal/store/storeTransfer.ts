@@ -1,0 +1,53 @@
+/**
+ * Brings records into stores: restores a backup, and imports the files of other programs.
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import type { Engine } from "../../Engine.ts"
+import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
+import type { ImportOptions, RestoreOptions, StoreNotEmpty } from "../../StoreTransfer.ts"
+import { pathProblem } from "../key/pathProblem.ts"
+import * as LmdbImport from "../lmdb/lmdbImport.ts"
+import * as LmdbRestore from "../lmdb/lmdbRestore.ts"
+import { resolve } from "./storeOptions.ts"
+
+const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
+
+/** Checks the path from which records come. */
+const checkFrom = (from: unknown): Effect.Effect<void, OpenFailed> => {
+  const detail = pathProblem(from)
+  const path = Predicate.isString(from) ? from : typeof from
+  return detail === undefined
+    ? Effect.void
+    : Effect.fail(new OpenFailed({ reason: { _tag: "BadOption", option: "from", detail }, path }))
+}
+
+/** Restores a backup to a path where no store is open. */
+export const restore = (
+  { from, overwrite, ...options }: RestoreOptions
+): Effect.Effect<void, OpenFailed | StoreNotEmpty, Engine> =>
+  Effect.andThen(checkFrom(from), resolve(options)).pipe(
+    Effect.flatMap((resolved) => LmdbRestore.restore(from, resolved, overwrite === true)),
+    Effect.provide(platform),
+    Effect.withSpan("Store.restore")
+  )
+
+const defaultBatchSize = 1000
+
+/** Writes the records of a file of another program, part by part; gives how many there were. */
+export const importLmdb = <E, R>(
+  { batchSize = defaultBatchSize, from, write, ...settings }: ImportOptions<E, R>
+): Effect.Effect<number, OpenFailed | EngineFailure | E, R> =>
+  Effect.gen(function*() {
+    yield* checkFrom(from)
+    const next = yield* Effect.provide(LmdbImport.read(from, settings), platform)
+    let count = 0
+    for (let part = yield* next(batchSize); part.length > 0; part = yield* next(batchSize)) {
+      yield* write(part)
+      count += part.length
+    }
+    return count
+  }).pipe(Effect.scoped, Effect.withSpan("Store.importLmdb"))
