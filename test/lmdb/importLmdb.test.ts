@@ -117,8 +117,7 @@ describe("an import of a file of lmdb-js", () => {
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const { write } = collect()
-      const reasonOf = (from: string) =>
-        Effect.map(Effect.flip(Store.importLmdb({ from, write })), (error) => ({ ...error }))
+      const reasonOf = (from: string) => Effect.flip(Store.importLmdb({ from, write }))
       assert.nestedInclude(yield* reasonOf(join(folder, "none")), { _tag: "OpenFailed", "reason._tag": "Missing" })
       assert.nestedInclude(yield* reasonOf(""), { "reason._tag": "BadOption", "reason.option": "from" })
       writeFileSync(join(folder, "text"), "not a database".repeat(1000))

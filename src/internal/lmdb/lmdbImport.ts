@@ -29,7 +29,7 @@ const fileOf = Effect.fnUntraced(function*(from: string) {
 })
 
 /** Whether a file is a store of this package, whose records the library alone cannot decode. */
-const isStore = (root: RootDatabase<unknown, Key>): boolean => {
+const isStore = (root: RootDatabase<unknown>): boolean => {
   const meta = root.openDB<unknown, Uint8Array>({ name: metaDatabase, encoding: "binary", keyEncoding: "binary" })
   // The library gives no database where there is none, which its declaration does not say.
   const given: Database<unknown, Uint8Array> | undefined = meta
@@ -47,10 +47,10 @@ const openForeign = (from: string, isFolder: boolean, { database, ...settings }:
   // A database without a name has no named ones beside it if its keys have several values.
   const isAlone = dupSort && database === undefined
   const environment = { path: from, noSubdir: !isFolder, readOnly: true, maxDbs: 1024 }
-  const root = open<unknown, Key>({ ...options, dupSort: isAlone, ...environment })
+  const root = open<unknown>({ ...options, dupSort: isAlone, ...environment })
   try {
     if (!isAlone && isStore(root)) return { root, found: root, isOwn: true }
-    const found: Database<unknown, Key> | undefined = database === undefined
+    const found: Database<unknown> | undefined = database === undefined
       ? root
       : root.openDB<unknown, Key>({ ...options, dupSort, name: database })
     return { root, found, isOwn: false }
@@ -95,9 +95,9 @@ export const read = Effect.fnUntraced(function*(
       try: () => {
         const part: Array<ImportedEntry> = []
         while (part.length < count) {
-          const { done, value } = entries.next()
-          if (done === true) break
-          part.push([value.key, value.value])
+          const next = entries.next()
+          if (next.done === true) break
+          part.push([next.value.key, next.value.value])
         }
         return part
       },
