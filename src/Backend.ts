@@ -21,6 +21,7 @@
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { EngineStats, KeyRange, RangePart, RangeRequest, Write } from "./Engine.ts"
@@ -199,6 +200,24 @@ export interface StepOptions {
 }
 
 /**
+ * One write of a committed transaction.
+ *
+ * **Details**
+ *
+ * `value` is `null` where the key was deleted. `before` is what was under the key before the transaction: `false` for
+ * no value, `true` for a value, or the bytes of that value; `undefined` where the subscriber did not ask for it.
+ * A database that the transaction cleared had no values before its writes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type CommittedWrite = readonly [
+  key: ByteString,
+  value: Uint8Array | null,
+  before?: Uint8Array | boolean | undefined
+]
+
+/**
  * Describes what one transaction has changed in a database.
  *
  * @category models
@@ -208,8 +227,8 @@ export interface CommittedChanges {
   readonly transactionId: number
   /** Whether the database was cleared before the writes. */
   readonly isCleared: boolean
-  /** The written keys, each with its value, or with `null` if it was deleted. */
-  readonly writes: ReadonlyArray<readonly [key: ByteString, value: Uint8Array | null]>
+  /** The written keys, each once. */
+  readonly writes: ReadonlyArray<CommittedWrite>
 }
 
 /**
@@ -218,9 +237,9 @@ export interface CommittedChanges {
  * @category models
  * @since 0.1.0
  */
-export interface Subscription {
+export interface Subscription<E = never> {
   /** Waits for the next transaction that has changed any of the subscribed keys. */
-  readonly take: Effect.Effect<CommittedChanges, ChangesMissed | Cause.Done>
+  readonly take: Effect.Effect<CommittedChanges, ChangesMissed | Cause.Done | E>
   /** Ends the subscription. `take` gives the waiting changes first. */
   readonly end: () => void
 }
@@ -236,6 +255,62 @@ export interface SubscriptionOptions {
   readonly contains: (key: ByteString) => boolean
   /** How many changes may wait. A single transaction may have more. */
   readonly capacity: number
+  /** What the subscriber wants to know of a key before the transaction. Default: nothing. */
+  readonly before?: "nothing" | "existence" | "value" | undefined
+}
+
+/**
+ * What a subscriber is told of that follows the commits of all processes.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface LogSubscriptionOptions extends Omit<SubscriptionOptions, "capacity"> {
+  /** The last transaction that the subscriber is not told of. */
+  readonly since: number
+  /** How often to look for commits of other processes. */
+  readonly pollInterval: Duration.Duration
+}
+
+/**
+ * A transaction that was committed.
+ *
+ * **Details**
+ *
+ * Commits of other processes are noticed some time later, several at once. One element stands for all of them
+ * up to `transactionId`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Commit {
+  /** The number of the transaction; later transactions have higher numbers. */
+  readonly transactionId: number
+  /** Whether this process committed it. */
+  readonly isOwn: boolean
+}
+
+/**
+ * The commits of all processes, as one subscriber is told of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CommitSubscription {
+  readonly take: Effect.Effect<Commit, EngineFailure | Cause.Done>
+  /** Ends the subscription after the commits that wait. */
+  readonly end: () => void
+}
+
+/**
+ * What is committed, without pending writes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CommittedSnapshot extends Snapshot {
+  /** A transaction that the snapshot shows. It shows no later one. */
+  readonly transactionId: number
 }
 
 /**
@@ -372,8 +447,25 @@ export interface Backend {
   /** The checks of pending writes. Collections add theirs when they are opened. */
   readonly checks: PendingChecks
 
-  /** Subscribes to committed changes, until the scope closes. */
+  /** Subscribes to what this process commits, until the scope closes. */
   readonly subscribe: (options: SubscriptionOptions) => Effect.Effect<Subscription, never, Scope.Scope>
+  /**
+   * Subscribes to what all processes commit after a transaction, from the change log, until the scope closes. Fails with
+   * `ChangesMissed` where the log does not reach back to that transaction.
+   */
+  readonly subscribeToLog: (
+    options: LogSubscriptionOptions
+  ) => Effect.Effect<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope>
+  /** Whether all processes write a change log, so that `subscribeToLog` tells of every commit. */
+  readonly hasLog: boolean
+  /** Subscribes to the numbers of the transactions of all processes, until the scope closes. */
+  readonly commits: (
+    options: { readonly pollInterval: Duration.Duration; readonly capacity: number }
+  ) => Effect.Effect<CommitSubscription, EngineFailure, Scope.Scope>
+  /** Opens a snapshot of what is committed, without pending writes. */
+  readonly committedSnapshot: () => Effect.Effect<CommittedSnapshot, EngineFailure>
+  /** Whether other processes can commit. */
+  readonly hasOtherWriters: boolean
 
   /** Reads the statistics of the backend. */
   readonly stats: Effect.Effect<BackendStats, EngineFailure>

@@ -6,7 +6,7 @@
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
-import type { Change } from "./Change.ts"
+import type { Change, ChangeWithPrevious, FollowOptions, PollOptions, SinceError, WatchEvent } from "./Change.ts"
 import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
 import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
 import type {
@@ -22,6 +22,7 @@ import type {
 } from "./CollectionRange.ts"
 import type { ListOf } from "./Entries.ts"
 import type { KeySchema, PrefixOf } from "./KeySchema.ts"
+import type { WatchRange } from "./Range.ts"
 import type {
   ChangesMissed,
   Closed,
@@ -56,6 +57,10 @@ export type UniqueViolationOf<K extends KeySchema, I extends Record<string, KeyS
 
 /** The names of the indexes. A collection that has none has the name "" in its type, which no index can have. */
 type IndexName<I> = Exclude<keyof I & string, "">
+
+type WatchedRangeOf<K extends KeySchema> =
+  & Pick<RangeOf<K>, "prefix" | "equals" | "gt" | "gte" | "lt" | "lte">
+  & Pick<WatchRange, "capacity" | "pollInterval">
 
 /**
  * A secondary index of a collection: its records by another key.
@@ -348,13 +353,32 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   /** Deletes everything in one transaction, on disk when it returns. */
   readonly clear: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** The changes that this process commits, as the store's `changes` gives them. */
-  readonly changes: (
-    options?: { readonly prefix?: PrefixOf<K>; readonly capacity?: number | undefined }
+  /** The changes of its records, as the store's `changes` gives them. */
+  readonly changes: ReadChanges<K, V>
+
+  /**
+   * The value of a key, and then each other value that is committed, as the store's `watch` gives them.
+   *
+   * **Details**
+   *
+   * A consumer that is slow gets only the last value. A value that is stored as the last one was is not told again.
+   */
+  readonly watch: (
+    key: K["Type"],
+    options?: PollOptions
   ) => Stream.Stream<
-    Change<K["Type"], V["Type"], ValueDecoding, V["DecodingServices"]>,
-    KeyEncoding | ChangesMissed | Closed,
-    K["DecodingServices"] | V["DecodingServices"]
+    Option.Option<V["Type"]>,
+    ReadError | ValueDecoding<K["Type"]>,
+    K["EncodingServices"] | V["DecodingServices"]
+  >
+
+  /** The entries of a range, and then what each transaction changes of them, as the store's `watchRange` gives them. */
+  readonly watchRange: (
+    range?: WatchedRangeOf<K>
+  ) => Stream.Stream<
+    WatchEvent<K["Type"], V["Type"]>,
+    ReadError | ValueDecoding<K["Type"]>,
+    K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
   /**
@@ -389,6 +413,49 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     Closed | EngineFailure,
     K["DecodingServices"] | V["DecodingServices"] | I[keyof I]["EncodingServices"]
   >
+}
+
+/**
+ * Tells of the changes of a collection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ReadChanges<K extends KeySchema, V extends ValueSchema> {
+  (
+    options?: CollectionChangesOptions<K, undefined> & { readonly previous?: false | undefined }
+  ): Stream.Stream<
+    Change<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>,
+    KeyEncoding | ChangesMissed | Closed,
+    K["DecodingServices"] | V["DecodingServices"]
+  >
+  <const S extends number | undefined = undefined>(
+    options: CollectionChangesOptions<K, S> & { readonly previous: true }
+  ): Stream.Stream<
+    ChangeWithPrevious<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>,
+    KeyEncoding | ChangesMissed | Closed | SinceError<S>,
+    K["DecodingServices"] | V["DecodingServices"]
+  >
+  (
+    options: CollectionChangesOptions<K, number> & { readonly since: number; readonly previous?: false | undefined }
+  ): Stream.Stream<
+    Change<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>,
+    KeyEncoding | ChangesMissed | Closed | EngineFailure,
+    K["DecodingServices"] | V["DecodingServices"]
+  >
+}
+
+/**
+ * Which changes of a collection are wanted, and from where on.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CollectionChangesOptions<K extends KeySchema, S extends number | undefined = number | undefined>
+  extends FollowOptions<S>
+{
+  /** Only changes of keys that begin with this, and `Clear`. */
+  readonly prefix?: PrefixOf<K>
 }
 
 /**

@@ -279,6 +279,16 @@ export interface Environment extends Reader {
   readonly snapshot: () => Exit.Exit<Snapshot, EngineFailure>
 
   /**
+   * Gives the number of the last transaction that reads see, of all processes.
+   *
+   * **Details**
+   *
+   * A snapshot that is opened in the same turn shows this transaction and perhaps later ones of other processes.
+   * While a commit runs, the number may be lower than that of the last transaction of another process.
+   */
+  readonly transactionId: () => Exit.Exit<number, EngineFailure>
+
+  /**
    * Commits one transaction: all of its writes or none. With `durability: "sync"`, it is on disk when the effect returns.
    *
    * **Details**

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { PollOptions } from "./Change.ts"
 import type { Key } from "./Key.ts"
 
 /**
@@ -63,4 +64,15 @@ export interface StreamRange extends Range {
    * part from the present state. Default: `true`.
    */
   readonly snapshot?: boolean | undefined
+}
+
+/**
+ * The keys that a live query of a store is about.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WatchRange extends Pick<Range, "prefix" | "gt" | "gte" | "lt" | "lte">, PollOptions {
+  /** How many changes may wait for a slow consumer; beyond that, it gets a new snapshot. Default: 100,000. */
+  readonly capacity?: number | undefined
 }

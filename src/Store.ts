@@ -51,6 +51,7 @@ import * as Stream from "effect/Stream"
 import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
+import * as ChangeMethods from "./internal/store/changeMethods.ts"
 import * as RangeMethods from "./internal/store/rangeMethods.ts"
 import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
@@ -94,6 +95,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
     ...ReadMethods.make(access),
     ...WriteMethods.make(access),
     ...RangeMethods.make(access),
+    ...ChangeMethods.make(access),
     ...transactions,
     close,
     [StoreInternals.TypeId]: { access, transactions }

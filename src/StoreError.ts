@@ -108,17 +108,29 @@ export class TransactionConflict extends Schema.TaggedError<TransactionConflict>
  * A subscriber to the changes of a store was too slow: more changes than its
  * capacity were waiting for it. It gets those that waited, and then this error.
  *
+ * **Details**
+ *
+ * With `since` it is the error of a subscriber whose transaction is older than the change log, or not in it: the store keeps no log
+ * (option `changeLog`), its log began later, or the file was replaced by a copy.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmdb/ChangesMissed")("ChangesMissed", {
   /** The folder or file of the store. */
   path: Schema.String,
-  /** How many changes may wait. */
-  capacity: Schema.Number
+  /** How many changes may wait; 0 where the changes were to come from the change log. */
+  capacity: Schema.Number,
+  /** The transaction after which the subscriber wanted the changes of the log. */
+  since: Schema.optionalKey(Schema.Number)
 }) {
-  /** Says how many changes may wait and what to do. */
+  /** Says what was missed and what to do. */
   override get message(): string {
+    if (this.since !== undefined) {
+      return `The change log of the store at ${this.path} does not have all changes after transaction ${this.since}. Read ` +
+        "what is stored, as with watchRange, and go on after the transaction of that. The option changeLog says " +
+        "how long a store keeps its changes."
+    }
     return `More than ${
       count(this.capacity, "change")
     } of the store at ${this.path} waited for a subscriber. Read what ` +

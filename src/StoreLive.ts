@@ -67,6 +67,7 @@ const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: st
  * | `STORE_COMPRESSION` | `compression` |
  * | `STORE_CHECKSUMS` | `checksums` |
  * | `STORE_VERIFY` | `verify` |
+ * | `STORE_CHANGE_LOG` | `changeLog`, how long changes are kept, as in `7 days` |
  * | `STORE_ENCRYPTION_KEY` | `encryptionKey` |
  *
  * Building the layer fails with `OpenFailed` if the store cannot be opened, and with `ConfigError` if a variable has a
@@ -97,5 +98,6 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   compression: optional("STORE_COMPRESSION", Config.Boolean),
   checksums: optional("STORE_CHECKSUMS", Config.Boolean),
   verify: optional("STORE_VERIFY", Config.Boolean),
+  changeLog: Config.map(optional("STORE_CHANGE_LOG", interval), (retention) => retention && { retention }),
   encryptionKey: optional("STORE_ENCRYPTION_KEY", Config.Redacted)
 }))

@@ -7,6 +7,7 @@ import type * as ByteSize from "effect/ByteSize"
 import type * as Duration from "effect/Duration"
 import type * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
+import type { ChangeLogOptions } from "./Change.ts"
 import type { Key } from "./Key.ts"
 
 /**
@@ -141,6 +142,11 @@ export interface StoreOptions {
    * three times as long for an encrypted file. Default: `true` for files of at most 64 MiB.
    */
   readonly verify?: boolean | undefined
+  /**
+   * Keeps the changes of the last commits in the file, so that `changes({ since })` can go on after a restart and tells of
+   * the commits of other processes. Default: no log.
+   */
+  readonly changeLog?: ChangeLogOptions | undefined
   /** The key that encrypts the file (ChaCha8): 32 bytes of UTF-8. Default: no encryption. */
   readonly encryptionKey?: Redacted.Redacted | undefined
 }

@@ -4,7 +4,8 @@
  * @since 0.1.0
  */
 export * as Backend from "./Backend.ts"
-export { type Change, type ChangesOptions } from "./Change.ts"
+export type { Commit } from "./Backend.ts"
+export type { Change, ChangeLogOptions, ChangesOptions, ChangeWithPrevious, PollOptions, WatchEvent } from "./Change.ts"
 export * as Collection from "./Collection.ts"
 export * from "./CollectionError.ts"
 export * as Engine from "./Engine.ts"
@@ -13,7 +14,7 @@ export { type ByteString, type Key } from "./Key.ts"
 export { type KeyPrefix, type KeySchema, type OrderedKey, type PrefixOf } from "./KeySchema.ts"
 export * as LmdbEngine from "./LmdbEngine.ts"
 export { LostWrites } from "./LostWrites.ts"
-export { type Range, type StreamRange } from "./Range.ts"
+export { type Range, type StreamRange, type WatchRange } from "./Range.ts"
 export { Store } from "./Store.ts"
 export * from "./StoreError.ts"
 export { StoreHolder } from "./StoreHolder.ts"

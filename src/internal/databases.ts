@@ -25,3 +25,11 @@ export const indexDatabases = (collection: string): string => `index/${collectio
 
 /** The entries of an index. */
 export const indexDatabase = (collection: string, index: string): string => `${indexDatabases(collection)}${index}`
+
+/** The change log: what the last transactions wrote, by the numbers of the transactions. */
+export const changeLogDatabase = "changes"
+
+/** Whether a database has records of a program, of which the change log tells. */
+export const hasRecords = (database: string): boolean =>
+  database !== metaDatabase && database !== structuresDatabase && database !== catalogDatabase &&
+  database !== changeLogDatabase && !database.startsWith("index/")

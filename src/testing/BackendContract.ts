@@ -32,6 +32,7 @@ import type * as Scope from "effect/Scope"
 import type { Backend } from "../Backend.ts"
 import { changes, closing } from "./contract/changes.ts"
 import { commits } from "./contract/commits.ts"
+import { following } from "./contract/following.ts"
 import * as Model from "./contract/model.ts"
 import { rangeReads } from "./contract/ranges.ts"
 import { snapshots } from "./contract/snapshots.ts"
@@ -85,7 +86,16 @@ export interface ContractOptions {
   readonly runs?: number | undefined
 }
 
-const groups: ReadonlyArray<ContractGroup> = [visibility, snapshots, rangeReads, steps, commits, changes, closing]
+const groups: ReadonlyArray<ContractGroup> = [
+  visibility,
+  snapshots,
+  rangeReads,
+  steps,
+  commits,
+  changes,
+  following,
+  closing
+]
 
 /**
  * Defines the tests of a backend.

@@ -122,6 +122,11 @@ export const make: (inner: Backend, options?: DelayOptions) => Effect.Effect<Bac
         Effect.andThen(delay(() => Effect.void), Effect.suspend(inner.snapshot)),
         (snapshot) => delayedSnapshot(snapshot, delay)
       ),
+    committedSnapshot: () =>
+      Effect.map(inner.committedSnapshot(), (snapshot) => ({
+        ...delayedSnapshot(snapshot, delay),
+        transactionId: snapshot.transactionId
+      })),
     databases: () => delayReadable(inner.databases),
     openDatabase: (name) => delayReadable(() => inner.openDatabase(name)),
     stats: delayReadable(() => inner.stats),

@@ -5,7 +5,6 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import type { Reader, Step } from "../../Backend.ts"
 import { KeyExists } from "../../CollectionError.ts"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
@@ -27,11 +26,11 @@ import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
-import * as ChangeStream from "../store/changeStream.ts"
 import * as RecordStream from "../store/recordStream.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Transaction } from "../transaction/transaction.ts"
+import * as CollectionChanges from "./collectionChanges.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
@@ -352,29 +351,6 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     )
   }
 
-  const changes: Collection<K, V, I>["changes"] = (options = {}) => {
-    const subscribe = Effect.suspend(() => {
-      const { capacity, ...prefix } = options
-      return Effect.map(
-        TypedRanges.toKeyRange(keyCodec, prefix, false),
-        (range) =>
-          ChangeStream.make(access, {
-            database,
-            range,
-            capacity,
-            decodeKey: keyCodec.decode,
-            decodeValue: (key, record) => ChangeStream.decodingOwn(decodeValue(key, record))
-          })
-      )
-    })
-    return Stream.unwrap(
-      Effect.andThen(
-        CallArguments.checked("the options of changes", options, CallArguments.typedChangesChecks, name),
-        subscribe
-      )
-    )
-  }
-
   const methods: CollectionMethods<K, V, I> = {
     get,
     getOrFail,
@@ -395,7 +371,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       RangeReads.page(source, range, (record) => Effect.map(decodeEntry(record), ([key, value]) => ({ key, value }))),
     deleteRange: (range) => deleteKeys(range, RangeReads.recordKeys(source, range)),
     size: StoreAccess.read(access, (reader) => reader.count(database)),
-    changes
+    ...CollectionChanges.make(access, definition, decodeValue)
   }
   return { methods, deleteKeys }
 }

@@ -8,10 +8,12 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import type { CommittedChanges, Subscription, SubscriptionOptions } from "../../Backend.ts"
+import type { CommittedChanges, CommittedWrite, Subscription, SubscriptionOptions } from "../../Backend.ts"
 import type { Batch } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
 import { ChangesMissed } from "../../StoreError.ts"
 import type { PendingEntry } from "../buffer/writeSet.ts"
+import * as ValuesBefore from "./valuesBefore.ts"
 
 /** The writes of a batch, by their databases. */
 type WritesByDatabase = ReadonlyMap<string, ReadonlyArray<PendingEntry>>
@@ -24,14 +26,47 @@ interface Subscriber {
   waiting: number
 }
 
+/** Callbacks that run after every commit, whatever it changed, and when the store closes. */
+interface Listener {
+  readonly onCommitted: (transactionId: number) => void
+  readonly onEnd: () => void
+}
+
 /** The change feed of a store. */
 export interface ChangeFeed {
   readonly path: string
   readonly subscribers: Set<Subscriber>
+  readonly listeners: Set<Listener>
 }
 
 /** Makes the change feed of the store at a path. */
-export const make = (path: string): ChangeFeed => ({ path, subscribers: new Set() })
+export const make = (path: string): ChangeFeed => ({ path, subscribers: new Set(), listeners: new Set() })
+
+/** Adds a listener, and returns the function that removes it. */
+export const listen = ({ listeners }: ChangeFeed, listener: Listener): () => void => {
+  listeners.add(listener)
+  return () => void listeners.delete(listener)
+}
+
+const wantedBy = ({ options: { before = "nothing" } }: Subscriber): ValuesBefore.Wanted => before
+
+/** Whether a subscriber asks for what was there before a transaction. */
+export const wantsBefore = ({ subscribers }: ChangeFeed): boolean => {
+  for (const subscriber of subscribers) if (wantedBy(subscriber) !== "nothing") return true
+  return false
+}
+
+/** What subscribers ask for of a key before a transaction. */
+export const wantedOf = ({ subscribers }: ChangeFeed, database: string, key: ByteString): ValuesBefore.Wanted => {
+  let wanted: ValuesBefore.Wanted = "nothing"
+  for (const subscriber of subscribers) {
+    const { options } = subscriber
+    if (options.database === database && options.contains(key)) {
+      wanted = ValuesBefore.more(wanted, wantedBy(subscriber))
+    }
+  }
+  return wanted
+}
 
 const sizeOf = ({ isCleared, writes }: CommittedChanges): number => writes.length + (isCleared ? 1 : 0)
 
@@ -59,16 +94,27 @@ const publishTo = ({ path, subscribers }: ChangeFeed, subscriber: Subscriber, ch
   Queue.offerUnsafe(queue, changes)
 }
 
-/** Gives all subscribers the changes of a committed batch. */
-export const publish = (self: ChangeFeed, batch: Batch, transactionId: number): void => {
+const nothingBefore: ValuesBefore.ValuesBefore = new Map()
+
+/** Gives all subscribers the changes of a committed batch. `before` has what was there before it, as far as they ask for it. */
+export const publish = (
+  self: ChangeFeed,
+  batch: Batch,
+  transactionId: number,
+  before: ValuesBefore.ValuesBefore = nothingBefore
+): void => {
+  for (const { onCommitted } of self.listeners) onCommitted(transactionId)
   if (self.subscribers.size === 0) return
   const databases = groupByDatabase(batch)
   for (const subscriber of self.subscribers) {
     const { contains, database } = subscriber.options
+    const wanted = wantedBy(subscriber)
+    const toWrite = ([key, write]: PendingEntry): CommittedWrite =>
+      wanted === "nothing" ? [key, write] : [key, write, ValuesBefore.beforeOf(before, database, key, wanted)]
     publishTo(self, subscriber, {
       transactionId,
       isCleared: batch.clear.includes(database),
-      writes: (databases.get(database) ?? []).filter(([key]) => contains(key))
+      writes: (databases.get(database) ?? []).filter(([key]) => contains(key)).map(toWrite)
     })
   }
 }
@@ -98,6 +144,7 @@ export const subscribe: (
 })
 
 /** Ends all subscriptions when the store closes. They give the changes that wait first. */
-export const end = ({ subscribers }: ChangeFeed): void => {
+export const end = ({ listeners, subscribers }: ChangeFeed): void => {
   for (const subscriber of subscribers) endSubscriber(subscriber)
+  for (const { onEnd } of listeners) onEnd()
 }

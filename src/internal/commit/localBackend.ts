@@ -14,6 +14,7 @@ import type { Batch, Reader as EngineReader } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
 import { toWriteSet } from "../buffer/writeSet.ts"
+import { changeLogDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
 import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
@@ -22,22 +23,30 @@ import { validate } from "../reader/readSet.ts"
 import * as Settled from "../settled.ts"
 import { admit, admitDeletions } from "./admission.ts"
 import * as ChangeFeed from "./changeFeed.ts"
+import * as ChangeLog from "./changeLog.ts"
+import * as CommitEvents from "./commitEvents.ts"
 import * as CommitQueue from "./commitQueue.ts"
 import * as Committer from "./committer.ts"
 import { ForeignCommits } from "./foreignCommits.ts"
 import { type AtomicBatch, conditional } from "./groupCommit.ts"
+import * as LogFollower from "./logFollower.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import * as ReadModifyWrite from "./readModifyWrite.ts"
+import * as ValuesBefore from "./valuesBefore.ts"
 
 /** The parts and options of the backend on an open environment. */
 export interface LocalBackendOptions
   extends
-    Omit<Committer.CommitterOptions, "lock" | "foreignCommits" | "onApplied" | "onChanged">,
+    Omit<Committer.CommitterOptions, "lock" | "foreignCommits" | "amend" | "onApplied" | "onChanged">,
     Pick<CommitQueue.CommitQueueOptions, "flushInterval" | "batchBytes">
 {
   /** How many pending keys start a commit. */
   readonly batchSize: number
   readonly fork: Fork
+  /** Whether other processes can commit. */
+  readonly hasOtherWriters: boolean
+  /** The change log of the file; `undefined` if there is none, and no other process can make one. */
+  readonly log: ChangeLog.ChangeLog | undefined
 }
 
 /** The parts of a backend. */
@@ -50,10 +59,40 @@ interface LocalBackend {
   readonly committer: Committer.Committer
   readonly queue: CommitQueue.CommitQueue
   readonly changes: ChangeFeed.ChangeFeed
+  readonly commitEvents: CommitEvents.CommitEvents
   readonly foreignCommits: ForeignCommits
   readonly lock: ReadersWriterLock.ReadersWriterLock
   /** The running commit holds the only permit. */
   readonly permit: Semaphore.Semaphore
+}
+
+/** Reads what subscribers and the change log want to know before a transaction, and adds to it what it writes to the log. */
+const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | undefined) => {
+  const none: ValuesBefore.ValuesBefore = new Map()
+  let last: { readonly transactionId: number; readonly values: ValuesBefore.ValuesBefore } | undefined
+  const wantedOf: ValuesBefore.WantedOf = (database, key) =>
+    log === undefined
+      ? ChangeFeed.wantedOf(changes, database, key)
+      : ValuesBefore.more(ChangeLog.wantedOf(log, database), ChangeFeed.wantedOf(changes, database, key))
+  const amend: MapGrowth.MapGrowthOptions["amend"] = (present, batch, transactionId, isFull) => {
+    last = undefined
+    if (log === undefined && !ChangeFeed.wantsBefore(changes)) return Exit.succeed(batch)
+    return Settled.flatMap(ValuesBefore.read(present, batch, wantedOf), (values) => {
+      last = { transactionId, values }
+      return log === undefined
+        ? Exit.succeed(batch)
+        : ChangeLog.amend(log, { present, batch, before: values, transactionId, isFull })
+    })
+  }
+  return {
+    amend,
+    /** Gives, once, what was there before the last transaction. */
+    takeValues: (transactionId: number) => {
+      const values = last?.transactionId === transactionId ? last.values : none
+      last = undefined
+      return values
+    }
+  }
 }
 
 const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Effect.fn.Return<LocalBackend> {
@@ -63,13 +102,22 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   const buffer = new WriteBuffer(options)
   const changes = ChangeFeed.make(path)
   const foreignCommits = new ForeignCommits()
+  const before = makeBefore(changes, options.log)
   const committer = Committer.make({
     ...options,
     lock,
     foreignCommits,
+    amend: before.amend,
     onApplied: (batch: Batch) => buffer.applied(batch),
-    onChanged: (batch, transactionId) => ChangeFeed.publish(changes, batch, transactionId)
+    onChanged: (batch, transactionId) =>
+      ChangeFeed.publish(changes, batch, transactionId, before.takeValues(transactionId))
   })
+  const commitEvents: CommitEvents.CommitEvents = {
+    changes,
+    environment,
+    hasOtherWriters: options.hasOtherWriters,
+    whileReadable: (effect) => MapGrowth.whileReadable(committer.map, effect)
+  }
   const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit })
   return {
     options,
@@ -79,6 +127,7 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
     committer,
     queue,
     changes,
+    commitEvents,
     foreignCommits,
     lock,
     permit
@@ -185,6 +234,16 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
     flushQuietly: PendingWrites.flushQuietly(queue),
     checks: foreignCommits,
     subscribe: (subscription) => ChangeFeed.subscribe(changes, subscription),
+    subscribeToLog: (logOptions) =>
+      // A running commit may hide later ones of other processes.
+      Effect.andThen(
+        environment.databases().includes(changeLogDatabase) ? Effect.void : environment.openDatabase(changeLogDatabase),
+        permit.withPermit(LogFollower.make(self.commitEvents, options, logOptions))
+      ),
+    hasLog: options.log?.options !== undefined,
+    hasOtherWriters: options.hasOtherWriters,
+    commits: ({ capacity, pollInterval }) => CommitEvents.subscribe(self.commitEvents, { capacity, pollInterval }),
+    committedSnapshot: () => permit.withPermit(CommitEvents.snapshot(self.commitEvents)),
     stats: stats(self),
     backup: (path, backupOptions) => MapGrowth.whileReadable(map, environment.backup(path, backupOptions)),
     close: (beforeClosing) => close(self, beforeClosing)

@@ -4,6 +4,7 @@
  *
  * A property that restricts a range must have a value: `{ prefix: undefined }` does not select all keys.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -95,7 +96,44 @@ export const deleteChecks = checksOf({ ...typedBounds, ...paging, reverse: flag 
 /** The range of `page`. */
 export const pageChecks = checksOf({ ...typedBounds, reverse: flag, limit: pageSize, after: cursor })
 
-const changes = { prefix: given, capacity: optional(wholeNumber) }
+/** Whether a value may be a duration; reading it says whether it is one. */
+const isDurationInput = (value: unknown): value is Duration.Input =>
+  Predicate.isString(value) || Predicate.isNumber(value) || Predicate.isBigInt(value) || Predicate.isObject(value)
+
+/** Accepts a duration of more than zero. */
+const interval: Check = optional((value) =>
+  isDurationInput(value) && Option.exists(Duration.fromInput(value), Duration.isPositive)
+    ? undefined
+    : "it must be a duration of more than zero"
+)
+
+const poll = { pollInterval: interval }
+
+/** Accepts the number of a transaction. */
+const transaction: Check = optional((value) =>
+  Number.isSafeInteger(value) && Number(value) >= 0
+    ? undefined
+    : "it must be the number of a transaction, as changes have it"
+)
+
+const changes = {
+  ...poll,
+  prefix: given,
+  capacity: optional(wholeNumber),
+  since: transaction,
+  previous: flag
+}
+
+/** The options of `commits` and of `watch`. */
+export const pollChecks = checksOf(poll)
+
+const watched = { ...bounds, ...poll, capacity: optional(wholeNumber) }
+
+/** The range of `watchRange` of a store. */
+export const watchChecks = checksOf({ ...watched, decodeKeys: flag })
+
+/** The range of `watchRange` of a collection. */
+export const typedWatchChecks = checksOf({ ...watched, equals: given })
 
 /** The options of `changes` of a store. */
 export const changesChecks = checksOf({ ...changes, decodeKeys: flag })
@@ -198,6 +236,13 @@ export const checked = (
   Option.match(check(what, value, checks), {
     onNone: () => Effect.void,
     onSome: (problem) => Effect.fail(badArgument(problem, collection))
+  })
+
+/** The same of a call that cannot fail with `KeyEncoding`. */
+export const checkedCall = (operation: string, value: unknown, checks: Checks): Effect.Effect<void, EngineFailure> =>
+  Option.match(check(`the options of ${operation}`, value, checks), {
+    onNone: () => Effect.void,
+    onSome: (problem) => Effect.fail(badCall(operation, problem))
   })
 
 // -----------------------------------------------------------------------------

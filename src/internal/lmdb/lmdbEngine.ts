@@ -80,6 +80,10 @@ interface LmdbEnvironment {
    * resolves, and readers must not see it earlier.
    */
   beforeCommit: SharedReader | undefined
+  /** The highest number of a transaction that is known to be visible. */
+  lastTransaction: number
+  /** Whether a commit runs. */
+  isCommitting: boolean
 }
 
 // ---------------------------------------------------------------------------
@@ -151,6 +155,17 @@ const openSnapshot = (self: LmdbEnvironment): Exit.Exit<Snapshot, EngineFailure>
         shared.release()
       }
     }
+  })
+
+/** Finds the number of the last visible transaction. */
+const lastTransactionOf = (self: LmdbEnvironment): Exit.Exit<number, EngineFailure> =>
+  run(self, "transactionId", ({ root }) => {
+    // LMDB shows a commit before its promise resolves, and readers must not see it earlier.
+    if (self.isCommitting) return self.lastTransaction
+    // The library reads for the rest of a turn what its reader saw first: reads after this must see this transaction.
+    root.resetReadTxn()
+    self.lastTransaction = figure(root.getStats(), "lastTxnId")
+    return self.lastTransaction
   })
 
 const stats = (self: LmdbEnvironment): Exit.Exit<EngineStats, EngineFailure> =>
@@ -231,6 +246,7 @@ const mustResize = ({ mapped: { files }, openSnapshots }: LmdbEnvironment): bool
 const endCommit = (self: LmdbEnvironment): void => {
   self.beforeCommit?.release()
   self.beforeCommit = undefined
+  self.isCommitting = false
 }
 
 /** Runs a plan in a write transaction, and commits the batch that it returns. */
@@ -246,13 +262,17 @@ const commitPlan = (self: LmdbEnvironment, files: Files, plan: Plan): Effect.Eff
     }
     const end = (outcome: Outcome): Outcome => {
       endCommit(self)
-      if (typeof outcome === "number") batch?.onWritten?.()
+      if (typeof outcome === "number") {
+        self.lastTransaction = outcome
+        batch?.onWritten?.()
+      }
       return outcome
     }
     return Effect.tryPromise({
       try: () => {
         // Frees the slots of processes that died while they read. Their slots would keep LMDB from reusing pages.
         files.root.readerCheck()
+        self.isCommitting = true
         // If the reader table is full, the commit runs without this reader: writing matters more than reads meanwhile.
         const reader = run(self, "snapshot", () => openReader(self, files))
         self.beforeCommit = Exit.isSuccess(reader) ? reader.value : undefined
@@ -357,6 +377,7 @@ const toEnvironment = (self: LmdbEnvironment): Environment => ({
     return visible(self).count(name)
   },
   snapshot: () => openSnapshot(self),
+  transactionId: () => lastTransactionOf(self),
   commit: (plan) => commit(self, plan),
   resize: (newMapSize, { useReserve }) => resize(self, newMapSize, useReserve),
   mustResize: () => mustResize(self),
@@ -383,7 +404,9 @@ const open = Effect.fnUntraced(function*(
     present: readPresent(() => mapped.files ?? noFiles, (operation, read) => run(self, operation, read)),
     countedNames: new Set(),
     openSnapshots: 0,
-    beforeCommit: undefined
+    beforeCommit: undefined,
+    lastTransaction: figure(mapped.files?.root.getStats() ?? {}, "lastTxnId"),
+    isCommitting: false
   }
   return toEnvironment(self)
 })

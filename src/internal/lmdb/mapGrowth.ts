@@ -23,7 +23,7 @@ import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Schedule from "effect/Schedule"
-import type { Batch, EngineFull, Environment, Plan } from "../../Engine.ts"
+import type { Batch, EngineFull, Environment, Plan, Reader } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Settled from "../settled.ts"
 import type { ReadersWriterLock } from "./readersWriterLock.ts"
@@ -52,8 +52,18 @@ export interface MapGrowthOptions {
   readonly maxMapSize: number | undefined
   /** The schedule of the retry after a growth. */
   readonly resize: Schedule.Schedule<unknown>
+  /**
+   * Gives what is written for a batch: the batch, and what belongs to it. Runs inside LMDB's write transaction.
+   * With `isFull`, the batch uses the emergency pages.
+   */
+  readonly amend: (
+    present: Reader,
+    batch: Batch,
+    transactionId: number,
+    isFull: boolean
+  ) => Exit.Exit<Batch, EngineFailure>
   /** Runs when reads of LMDB begin to see a batch. */
-  readonly onApplied: (batch: Batch) => void
+  readonly onApplied: (batch: Batch, transactionId: number) => void
   /** Runs after each transaction that is on disk. */
   readonly onCommitted: (batch: Batch, transactionId: number) => Effect.Effect<void>
   /** Runs after the map has grown to a size in bytes. */
@@ -178,19 +188,26 @@ export const mapFull = (self: MapGrowth, pending: number): Effect.Effect<never, 
 // one commit
 // ---------------------------------------------------------------------------
 
+const nothing = Exit.succeed(undefined)
+
 const transact = (self: MapGrowth, plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
   Effect.suspend(() => {
-    const { environment, onApplied, onCommitted } = self.options
+    const { amend, environment, onApplied, onCommitted } = self.options
     let applied: Batch | undefined
     const commitPlanned = environment.commit((present, id) =>
-      Settled.map(plan(present, id), (batch) =>
-        batch === undefined ? undefined : {
-          ...batch,
-          onWritten: () => {
-            applied = batch
-            onApplied(batch)
-          }
-        })
+      Settled.flatMap(
+        plan(present, id),
+        (batch) =>
+          batch === undefined ?
+            nothing :
+            Settled.map(amend(present, batch, id, self.usesEmergencyPages), (amended) => ({
+              ...amended,
+              onWritten: () => {
+                applied = batch
+                onApplied(batch, id)
+              }
+            }))
+      )
     )
     return Effect.flatMap(
       commitPlanned,

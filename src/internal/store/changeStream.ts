@@ -2,33 +2,42 @@
  * The committed changes of a database as a stream.
  */
 import * as Arr from "effect/Array"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CommittedChanges, Subscription } from "../../Backend.ts"
-import type { Change } from "../../Change.ts"
+import type { CommittedChanges, CommittedWrite, Subscription, SubscriptionOptions } from "../../Backend.ts"
+import type { Change, ChangeWithPrevious, Delete, FollowOptions, Previous, Put } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
 import { contains } from "../key/keyRange.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
-/** The changes of a hundred batches of the default `batchSize`. */
-const defaultCapacity = 100_000
+/** Enough for a hundred full batches. */
+export const defaultCapacity = 100_000
 
-/** Which changes a stream gives. */
-interface Subscribed {
-  readonly database: string
-  readonly range: KeyRange
-  /** How many changes may wait for the stream. */
-  readonly capacity: number | undefined
-}
+/** Short for a person who waits, and little work: to look takes some hundredths of a millisecond. */
+const defaultPollInterval = Duration.millis(50)
 
-/** Which changes a stream gives, and how it decodes them. */
-export interface ChangeStreamOptions<K, V, KE, VE, R> extends Subscribed {
+/** The interval at which to look for commits of other processes. */
+export const pollIntervalOf = ({ pollInterval }: { readonly pollInterval?: Duration.Input | undefined }) =>
+  pollInterval === undefined
+    ? defaultPollInterval
+    : Option.getOrElse(Duration.fromInput(pollInterval), () => defaultPollInterval)
+
+/** How the records of a database are decoded. */
+export interface RecordCodec<K, V, KE, VE, R> {
   readonly decodeKey: (key: ByteString) => Effect.Effect<K, KE, R>
   readonly decodeValue: (key: ByteString, bytes: Uint8Array) => Effect.Effect<V, VE, R>
+}
+
+/** How the changes of a database are told. */
+export interface ChangeStreamOptions<K, V, KE, VE, R> extends RecordCodec<K, V, KE, VE, R>, FollowOptions {
+  readonly database: string
+  readonly range: KeyRange
 }
 
 /** Decodes a value that this process has written. Its structures are known, so decoding does not read the store. */
@@ -36,70 +45,98 @@ export const decodingOwn = <V, Key, R>(
   decoded: Effect.Effect<V, ValueDecoding<Key> | EngineFailure, R>
 ): Effect.Effect<V, ValueDecoding<Key>, R> => Effect.catchTag(decoded, "EngineFailure", (error) => Effect.die(error))
 
-/** Converts what one transaction has changed to changes for a subscriber. */
-const toChanges = Effect.fnUntraced(function*<K, V, KE, VE, R>(
-  { decodeKey, decodeValue }: ChangeStreamOptions<K, V, KE, VE, R>,
-  { isCleared, transactionId, writes }: CommittedChanges
-) {
-  const changes: Array<Change<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
-  for (const [bytes, write] of writes) {
-    const key = yield* decodeKey(bytes)
-    changes.push(
-      write === null
-        ? { _tag: "Delete", key, transactionId }
-        : { _tag: "Put", key, value: Effect.suspend(() => decodeValue(bytes, write)), transactionId }
-    )
-  }
-  return changes
-})
-
-type ChangePull<K, V, KE, VE, R> = Pull.Pull<
-  Arr.NonEmptyReadonlyArray<Change<K, V, VE, R>>,
-  KE | ChangesMissed,
-  void,
-  R
->
-
-const pullFrom = <K, V, KE, VE, R>(
+/** Subscribes to the changes of a range, from the change log with `since`. */
+const subscribe = Effect.fnUntraced(function*<K, V, KE, VE, R>(
+  access: StoreAccess.StoreAccess,
   options: ChangeStreamOptions<K, V, KE, VE, R>,
-  { take }: Subscription
-): ChangePull<K, V, KE, VE, R> => {
-  const next: ChangePull<K, V, KE, VE, R> = Effect.flatMap(
-    Effect.flatMap(take, (committed) => toChanges(options, committed)),
-    (changes) => Arr.isArrayNonEmpty(changes) ? Effect.succeed(changes) : next
-  )
-  return next
-}
-
-/** Subscribes until the scope closes or the handle is released. */
-const subscribe = Effect.fnUntraced(function*(
-  { handle: { core: { backend }, onReleased } }: StoreAccess.StoreAccess,
-  { capacity, database, range }: Subscribed
-): Effect.fn.Return<Subscription, never, Scope.Scope> {
-  const subscription = yield* backend.subscribe({
-    database,
-    contains: (key) => contains(range, key),
-    capacity: capacity ?? defaultCapacity
-  })
+  before: SubscriptionOptions["before"]
+): Effect.fn.Return<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope> {
+  const { core: { backend }, onReleased } = access.handle
+  const { capacity, database, range, since } = options
+  const wanted = { database, contains: (key: ByteString) => contains(range, key), before }
+  const subscription = yield* since === undefined
+    ? backend.subscribe({ ...wanted, capacity: capacity ?? defaultCapacity })
+    : backend.subscribeToLog({ ...wanted, since, pollInterval: pollIntervalOf(options) })
   yield* Effect.acquireRelease(
     Effect.sync(() => onReleased(subscription.end)),
-    (removeListener) => Effect.sync(removeListener)
+    (forget) => Effect.sync(forget)
   )
   return subscription
 })
 
-/** Makes a stream of the changes that are committed from when it starts until the handle is released. */
+/** Makes a stream of what a subscription tells. */
+const fromSubscription = <A, E, R>(
+  access: StoreAccess.StoreAccess,
+  open: Effect.Effect<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope>,
+  toItems: (changes: CommittedChanges) => Effect.Effect<ReadonlyArray<A>, E, R>
+): Stream.Stream<A, E | ChangesMissed | EngineFailure | Closed, R> => {
+  type Next = Pull.Pull<Arr.NonEmptyReadonlyArray<A>, E | ChangesMissed | EngineFailure, void, R>
+  const pullFrom = (subscription: Subscription<EngineFailure>): Next => {
+    const next: Next = Effect.flatMap(
+      Effect.flatMap(subscription.take, toItems),
+      (items) => Arr.isReadonlyArrayNonEmpty(items) ? Effect.succeed(items) : next
+    )
+    return next
+  }
+  return Stream.unwrap(
+    StoreAccess.enter(
+      access,
+      () => Effect.map(open, (subscription) => Stream.fromPull(Effect.succeed(pullFrom(subscription))))
+    )
+  )
+}
+
+/** What is told of one write. */
+const toChange = <K, V, VE, R>(
+  key: K,
+  [bytes, write, before]: CommittedWrite,
+  transactionId: number,
+  decodeValue: RecordCodec<K, V, never, VE, R>["decodeValue"]
+): Put<K, V, VE, R> | Delete<K> =>
+  write === null
+    ? { _tag: "Delete", key, transactionId }
+    : {
+      _tag: "Put",
+      kind: before === false ? "insert" : "update",
+      key,
+      value: Effect.suspend(() => decodeValue(bytes, write)),
+      transactionId
+    }
+
+/** Makes a stream of changes from when it starts, or from `since` on, until the store closes. */
 export const make = <K, V, KE, VE, R>(
   access: StoreAccess.StoreAccess,
   options: ChangeStreamOptions<K, V, KE, VE, R>
-): Stream.Stream<Change<K, V, VE, R>, KE | ChangesMissed | Closed, R> =>
-  Stream.unwrap(
-    StoreAccess.enter(
-      access,
-      () =>
-        Effect.map(
-          subscribe(access, options),
-          (subscription) => Stream.fromPull(Effect.succeed(pullFrom(options, subscription)))
-        )
-    )
-  )
+): Stream.Stream<Change<K, V, VE, R>, KE | ChangesMissed | EngineFailure | Closed, R> => {
+  const toChanges = Effect.fnUntraced(function*({ isCleared, transactionId, writes }: CommittedChanges) {
+    const told: Array<Change<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
+    for (const write of writes) {
+      told.push(toChange(yield* options.decodeKey(write[0]), write, transactionId, options.decodeValue))
+    }
+    return told
+  })
+  return fromSubscription(access, subscribe(access, options, "existence"), toChanges)
+}
+
+/** Makes the same stream with the values before each transaction. */
+export const makeWithPrevious = <K, V, KE, VE, R>(
+  access: StoreAccess.StoreAccess,
+  options: ChangeStreamOptions<K, V, KE, VE, R>
+): Stream.Stream<ChangeWithPrevious<K, V, VE, R>, KE | ChangesMissed | EngineFailure | Closed, R> => {
+  const { decodeKey, decodeValue } = options
+  const toChanges = Effect.fnUntraced(function*({ isCleared, transactionId, writes }: CommittedChanges) {
+    const told: Array<ChangeWithPrevious<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
+    for (const write of writes) {
+      const [bytes, , before] = write
+      const found: Previous<V, VE, R> = {
+        previous: before instanceof Uint8Array
+          ? Effect.suspend(() => Effect.asSome(decodeValue(bytes, before)))
+          : Effect.succeedNone
+      }
+      const change = toChange(yield* decodeKey(bytes), write, transactionId, decodeValue)
+      told.push({ ...change, ...found })
+    }
+    return told
+  })
+  return fromSubscription(access, subscribe(access, options, "value"), toChanges)
+}

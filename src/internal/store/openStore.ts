@@ -1,26 +1,34 @@
 /**
  * An open store, which all of its handles share: a backend, and what encodes values and runs transactions on it.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import type { Backend } from "../../Backend.ts"
-import { Engine } from "../../Engine.ts"
+import type { Backend, Snapshot } from "../../Backend.ts"
+import { Engine, type Environment } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { type CommitError, type EngineFailure, OpenFailed } from "../../StoreError.ts"
+import * as ChangeLog from "../commit/changeLog.ts"
 import * as LocalBackend from "../commit/localBackend.ts"
 import * as Metrics from "../commit/metrics.ts"
 import * as StructureTable from "../commit/structureTable.ts"
-import { recordsDatabase, structuresDatabase } from "../databases.ts"
+import { changeLogDatabase, recordsDatabase, structuresDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import * as Settled from "../settled.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
+
+/** A snapshot of what is committed, without pending writes. */
+export interface CommittedSnapshot extends OpenSnapshot {
+  /** A transaction that it shows; it shows no later one. */
+  readonly transactionId: number
+}
 
 /** An open store. */
 export interface OpenStore {
@@ -39,6 +47,8 @@ export interface OpenStore {
   readonly isOpen: () => boolean
   /** Opens a snapshot; it is released when the store closes. */
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
+  /** Opens a snapshot of what is committed; it is released when the store closes. */
+  readonly openCommittedSnapshot: () => Effect.Effect<CommittedSnapshot, EngineFailure>
   /** How many snapshots are open. */
   readonly openSnapshots: () => number
   /** Makes the last commit, waits for the fibers that read, and closes the backend. */
@@ -48,20 +58,28 @@ export interface OpenStore {
 /** Opens snapshots, and keeps a list of those that are open. */
 const trackSnapshots = (backend: Backend) => {
   const open = new Set<OpenSnapshot>()
+  const track = (reader: Snapshot): OpenSnapshot => {
+    const snapshot: OpenSnapshot = {
+      reader,
+      isReleased: () => !open.has(snapshot),
+      release: () => {
+        if (open.delete(snapshot)) reader.release()
+      }
+    }
+    open.add(snapshot)
+    return snapshot
+  }
   return {
     count: () => open.size,
-    open: () =>
-      Settled.map(backend.snapshot(), (reader) => {
-        const snapshot: OpenSnapshot = {
-          reader,
-          isReleased: () => !open.has(snapshot),
-          release: () => {
-            if (open.delete(snapshot)) reader.release()
-          }
-        }
-        open.add(snapshot)
-        return snapshot
-      }),
+    open: () => Settled.map(backend.snapshot(), track),
+    openCommitted: () =>
+      Effect.andThen(
+        backend.beforeSnapshot,
+        Effect.map(
+          backend.committedSnapshot(),
+          (reader): CommittedSnapshot => ({ ...track(reader), transactionId: reader.transactionId })
+        )
+      ),
     releaseAll: () => {
       for (const snapshot of open) snapshot.release()
     }
@@ -95,6 +113,7 @@ export const fromBackend: (
     shownKeys: new Map(),
     isOpen: () => isOpen,
     openSnapshot: snapshots.open,
+    openCommittedSnapshot: snapshots.openCommitted,
     openSnapshots: snapshots.count,
     finish: backend.close(Effect.sync(() => {
       isOpen = false
@@ -105,6 +124,18 @@ export const fromBackend: (
   return store
 })
 
+/** Begins the change log of a file that has none. Where it has no room, the first commit begins it. */
+const beginLog = (environment: Environment, { changeLog, readOnly }: ResolvedOptions) =>
+  changeLog === undefined || readOnly ?
+    Effect.void :
+    Effect.suspend(() =>
+      Effect.asVoid(
+        environment.commit((present, transactionId) =>
+          ChangeLog.begin(changeLog, present, environment.databases(), transactionId)
+        )
+      )
+    ).pipe(Effect.catchTag("EngineFull", () => Effect.void))
+
 /** Opens the environment of a store, and the backend on it, until the scope closes. */
 export const openBackend: (
   options: ResolvedOptions
@@ -114,8 +145,11 @@ export const openBackend: (
   const fork = yield* makeFork
   const { fileBytes, mapSize, pageSize } = yield* environment.createDatabases([
     structuresDatabase,
-    recordsDatabase
+    recordsDatabase,
+    // A process without a change log must see that of another one, to delete it when it commits.
+    ...(options.changeLog !== undefined || options.shared ? [changeLogDatabase] : [])
   ]).pipe(
+    Effect.andThen(beginLog(environment, options)),
     Effect.andThen(Effect.suspend(() => environment.stats())),
     Effect.mapError((cause) =>
       new OpenFailed({ reason: { _tag: "Engine", detail: cause.message }, path: options.path, cause })
@@ -123,7 +157,18 @@ export const openBackend: (
   )
   const metrics = Metrics.make(options.path)
   yield* Metric.update(metrics.mapSize, mapSize)
-  return yield* LocalBackend.make({ ...options, environment, mapSize, pages: fileBytes / pageSize, metrics, fork })
+  return yield* LocalBackend.make({
+    ...options,
+    environment,
+    mapSize,
+    pages: fileBytes / pageSize,
+    metrics,
+    fork,
+    hasOtherWriters: options.shared || options.readOnly,
+    log: !options.readOnly && environment.databases().includes(changeLogDatabase)
+      ? { options: options.changeLog, clock: yield* Clock.Clock }
+      : undefined
+  })
 })
 
 /** Opens a store on the engine of the context, until the scope closes. */

@@ -71,6 +71,10 @@ const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefin
   compression: plain((options) => options.compression),
   checksums: plain((options) => options.checksums),
   verify: undefined,
+  changeLog: {
+    of: ({ changeLog }) => JSON.stringify(changeLog),
+    show: ({ changeLog }) => changeLog === undefined ? notGiven : JSON.stringify(changeLog)
+  },
   encryptionKey: { of: (options) => options.encryptionKey }
 }
 

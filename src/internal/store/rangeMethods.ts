@@ -4,17 +4,15 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
-import type { Change, ChangesOptions } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import { type ByteString, type Key, toBytes } from "../../Key.ts"
 import type { Range, StreamRange } from "../../Range.ts"
-import type { ChangesMissed, Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { toKeyRange } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
-import * as ChangeStream from "./changeStream.ts"
 import * as RecordStream from "./recordStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
@@ -173,51 +171,11 @@ const deleteRange = (self: Access, range: Range) =>
     })
   })
 
-// ---------------------------------------------------------------------------
-// changes
-// ---------------------------------------------------------------------------
-
-type BytesChanges = ChangesOptions & { readonly decodeKeys: false }
-type TextChanges = ChangesOptions & { readonly decodeKeys?: true | undefined }
-type AnyChanges = ChangesOptions & { readonly decodeKeys?: boolean | undefined }
-type ChangesError = KeyEncoding | ChangesMissed | Closed
-
-/** Makes the stream of changes, after the options were checked. */
-const changeStream = (self: Access, { capacity, decodeKeys, ...range }: AnyChanges) => {
-  const { keys } = self.handle
-  return Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
-    ChangeStream.make(self, {
-      database: recordsDatabase,
-      range: keyRange,
-      capacity,
-      decodeKey: (key): Effect.Effect<string | Uint8Array, KeyEncoding> =>
-        decodeKeys === false ? Effect.succeed(toBytes(key)) : Effect.fromResult(keys.decode(key)),
-      decodeValue: (key, bytes) => ChangeStream.decodingOwn(StoreAccess.decode(self, key, bytes))
-    }))
-}
-
-const makeChanges = (self: Access) => {
-  function changes(options: BytesChanges): Stream.Stream<Change<Uint8Array, unknown, ValueDecoding<Key>>, ChangesError>
-  function changes(options?: TextChanges): Stream.Stream<Change<string, unknown, ValueDecoding<Key>>, ChangesError>
-  function changes(
-    options: AnyChanges = {}
-  ): Stream.Stream<Change<string | Uint8Array, unknown, ValueDecoding<Key>>, ChangesError> {
-    return Stream.unwrap(
-      Effect.andThen(
-        CallArguments.checked("the options of changes", options, CallArguments.changesChecks),
-        Effect.suspend(() => changeStream(self, options))
-      )
-    )
-  }
-  return changes
-}
-
 /** Makes the methods of one handle. */
 export const make = (self: Access) => ({
   keys: makeKeys(self),
   values: (range?: StreamRange) => values(self, range),
   entries: makeEntries(self),
   count: (range?: Range) => count(self, range),
-  deleteRange: (range: Range) => deleteRange(self, range),
-  changes: makeChanges(self)
+  deleteRange: (range: Range) => deleteRange(self, range)
 })

@@ -12,12 +12,14 @@ import * as Schedule from "effect/Schedule"
 import type { EngineOptions } from "../../Engine.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import type { BackendStoreOptions, StoreOptions } from "../../StoreOptions.ts"
+import type { ChangeLogOptions } from "../commit/changeLog.ts"
 import type { KeyOptions } from "../key/keyCodec.ts"
 import { pathProblem } from "../key/pathProblem.ts"
 import { ownerOnly } from "../lmdb/file/fileAccess.ts"
 import { count } from "../quantity.ts"
 import { similarTo } from "../similarNames.ts"
 import { describeKind } from "../value/kindOf.ts"
+import * as ChangeLogOption from "./changeLogOption.ts"
 
 /** Options that were checked: sizes are numbers of bytes, defaults are filled in. */
 export interface ResolvedOptions extends EngineOptions {
@@ -33,6 +35,8 @@ export interface ResolvedOptions extends EngineOptions {
   readonly resize: Schedule.Schedule<unknown>
   readonly transactionRetry: Schedule.Schedule<unknown>
   readonly closeFailure: "die" | "log"
+  /** `undefined`: the store keeps no change log. */
+  readonly changeLog: ChangeLogOptions | undefined
 }
 
 const mebibyte = 1024 * 1024
@@ -80,6 +84,7 @@ const optionNames = {
   compression: true,
   checksums: true,
   verify: true,
+  changeLog: true,
   encryptionKey: true
 } satisfies Record<keyof StoreOptions, true>
 
@@ -363,6 +368,10 @@ export const resolve = Effect.fnUntraced(function*(
     compression: yield* readFlag(given, "compression", false),
     checksums: yield* readFlag(given, "checksums", false),
     verify: yield* readFlag(given, "verify", undefined),
+    changeLog: yield* read(given, "changeLog", {
+      expected: ChangeLogOption.expected,
+      check: () => ChangeLogOption.resolve(options.changeLog)
+    }),
     encryptionKey
   }
 })

@@ -1,0 +1,53 @@
+/**
+ * Reads inside LMDB's write transaction what was there before the writes of a batch, as far as subscribers and
+ * the change log ask for it.
+ */
+import * as Exit from "effect/Exit"
+import type { Batch, Reader } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { EngineFailure } from "../../StoreError.ts"
+import { qualifiedKey } from "../buffer/writeSet.ts"
+import { copyOf } from "../engineBytes.ts"
+
+/** What is read of a key: nothing, whether it has a value, or the value. */
+export type Wanted = "nothing" | "existence" | "value"
+
+/** What was there before some writes, by the qualified keys of the writes. */
+export type ValuesBefore = ReadonlyMap<string, Uint8Array | boolean>
+
+/** Says what is read of a key. */
+export type WantedOf = (database: string, key: ByteString) => Wanted
+
+/** What is read of a key where two ask for it. */
+export const more = (a: Wanted, b: Wanted): Wanted =>
+  a === "value" || b === "value" ? "value" : a === "existence" || b === "existence" ? "existence" : "nothing"
+
+/** Reads what was there before the writes of a batch. */
+export const read = (present: Reader, batch: Batch, wantedOf: WantedOf): Exit.Exit<ValuesBefore, EngineFailure> => {
+  const before = new Map<string, Uint8Array | boolean>()
+  const cleared = new Set(batch.clear)
+  for (const [database, key] of batch.writes) {
+    const wanted = wantedOf(database, key)
+    if (wanted === "nothing") continue
+    const found: Exit.Exit<Uint8Array | boolean | undefined, EngineFailure> = cleared.has(database)
+      ? Exit.succeed(false)
+      : wanted === "existence"
+      ? present.has(database, key)
+      : present.get(database, key, copyOf)
+    if (Exit.isFailure(found)) return Exit.failCause(found.cause)
+    before.set(qualifiedKey(database, key), found.value ?? false)
+  }
+  return Exit.succeed(before)
+}
+
+/** Gives what was there before a write, as far as a subscriber wants to know it. */
+export const beforeOf = (
+  before: ValuesBefore,
+  database: string,
+  key: ByteString,
+  wanted: Wanted
+): Uint8Array | boolean | undefined => {
+  if (wanted === "nothing") return undefined
+  const found = before.get(qualifiedKey(database, key))
+  return wanted === "existence" && found !== undefined ? found !== false : found
+}
