@@ -14,6 +14,7 @@ import type { Key } from "./Key.ts"
  * - `Put`: a value was stored under the key. `value` decodes the value that this transaction has stored, even if
  *   a later one has replaced it.
  * - `Delete`: the key was deleted. It may have had no value before.
+ * - `Expired`: a record was deleted because it had expired. No read has found it since the time at which it expired.
  * - `Clear`: all records were deleted. Values that the same transaction has stored follow as `Put`.
  *
  * All changes of a transaction have the same `transactionId`. Later transactions have higher ones.
@@ -29,6 +30,7 @@ export type Change<K, V, E = never, R = never> =
     readonly transactionId: number
   }
   | { readonly _tag: "Delete"; readonly key: K; readonly transactionId: number }
+  | { readonly _tag: "Expired"; readonly key: K; readonly transactionId: number }
   | { readonly _tag: "Clear"; readonly transactionId: number }
 
 /**

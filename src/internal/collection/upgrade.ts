@@ -199,7 +199,8 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
   const migrated = yield* Effect.mapError(migrating, failed)
   if (from + 1 === wanted.version) yield* Effect.mapError(check(migrated, key), failed)
   const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated, shownKey)), failed)
-  return CollectionRecord.join(CollectionRecord.entriesOf(record), bytes)
+  const timed = CollectionRecord.withTime(CollectionRecord.timeOf(record), bytes)
+  return CollectionRecord.join(CollectionRecord.entriesOf(record), timed)
 })
 
 const migrate = Effect.fnUntraced(function*<R>(

@@ -10,11 +10,14 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { CommittedChanges, Subscription, SubscriptionOptions } from "../../Backend.ts"
 import type { Batch } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
 import { ChangesMissed } from "../../StoreError.ts"
 import type { PendingEntry } from "../buffer/writeSet.ts"
 
 /** The writes of a batch, by their databases. */
 type WritesByDatabase = ReadonlyMap<string, ReadonlyArray<PendingEntry>>
+
+const noKeys: ReadonlySet<ByteString> = new Set()
 
 /** One subscriber to the changes of a database. */
 interface Subscriber {
@@ -68,7 +71,8 @@ export const publish = (self: ChangeFeed, batch: Batch, transactionId: number): 
     publishTo(self, subscriber, {
       transactionId,
       isCleared: batch.clear.includes(database),
-      writes: (databases.get(database) ?? []).filter(([key]) => contains(key))
+      writes: (databases.get(database) ?? []).filter(([key]) => contains(key)),
+      expired: batch.expired?.get(database) ?? noKeys
     })
   }
 }

@@ -13,7 +13,7 @@ import type { Admission, Backend, BackendStats, CommitRequest, Snapshot } from "
 import type { Batch, Reader as EngineReader } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
-import { toWriteSet } from "../buffer/writeSet.ts"
+import { toBatch, toWriteSet } from "../buffer/writeSet.ts"
 import type { Fork } from "../fork.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
 import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
@@ -86,10 +86,10 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
 })
 
 /** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
-const batchOf = ({ isPermitted, priority, reads, writes }: CommitRequest): AtomicBatch =>
+const batchOf = ({ isPermitted, priority, reads, view, writes }: CommitRequest): AtomicBatch =>
   conditional(
     toWriteSet(writes),
-    (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, present),
+    (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, view?.(present) ?? present),
     priority
   )
 
@@ -105,7 +105,7 @@ const commitAlone = (
       plan: (present) =>
         Settled.map(decide(present), (decided) => {
           isMade = decided !== undefined
-          return decided === undefined ? undefined : { clear: [...decided.cleared], writes: decided.toArray() }
+          return decided === undefined ? undefined : toBatch(decided)
         }),
       size: writes.size,
       isFreeing: () => false

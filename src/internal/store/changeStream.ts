@@ -39,14 +39,14 @@ export const decodingOwn = <V, Key, R>(
 /** Converts what one transaction has changed to changes for a subscriber. */
 const toChanges = Effect.fnUntraced(function*<K, V, KE, VE, R>(
   { decodeKey, decodeValue }: ChangeStreamOptions<K, V, KE, VE, R>,
-  { isCleared, transactionId, writes }: CommittedChanges
+  { expired, isCleared, transactionId, writes }: CommittedChanges
 ) {
   const changes: Array<Change<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
   for (const [bytes, write] of writes) {
     const key = yield* decodeKey(bytes)
     changes.push(
       write === null
-        ? { _tag: "Delete", key, transactionId }
+        ? { _tag: expired.has(bytes) ? "Expired" : "Delete", key, transactionId }
         : { _tag: "Put", key, value: Effect.suspend(() => decodeValue(bytes, write)), transactionId }
     )
   }
