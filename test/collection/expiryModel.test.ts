@@ -8,6 +8,8 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { Store, type StoreOptions } from "../../src/index.ts"
+import * as DelayedBackend from "../../src/testing/DelayedBackend.ts"
+import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { stopSweeper } from "../support/expiring.ts"
 import { minutes, type Open, open, same, type Session, session } from "../support/fixtures/sessions.ts"
 import { temporaryFolder } from "../support/harness.ts"
@@ -83,12 +85,19 @@ const work = Effect.fnUntraced(function*(sessions: Open, model: Model, step: Wor
   expire(model, now)
 })
 
-const agrees = (options: Omit<StoreOptions, "path">, sweeps: boolean) =>
+/** Opens a store on LMDB, or on LMDB whose reads wait. */
+const openStore = (options: StoreOptions, waits: boolean) => {
+  if (!waits) return Store.make(options)
+  const backend = Effect.flatMap(LocalBackend.make(options), (local) => DelayedBackend.make(local, { seed: 1 }))
+  return Store.makeWithBackend(backend, { name: "delayed" })
+}
+
+const agrees = (options: Omit<StoreOptions, "path">, sweeps: boolean, waits = false) =>
   Effect.fnUntraced(function*({ steps }: { readonly steps: ReadonlyArray<Step> }) {
     const path = yield* temporaryFolder
     const reopen = Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const store = yield* Scope.provide(Store.make({ ...options, path }), scope)
+      const store = yield* Scope.provide(openStore({ ...options, path }, waits), scope)
       if (!sweeps) yield* stopSweeper(store)
       return { scope, store, sessions: yield* open(store) }
     })
@@ -141,6 +150,8 @@ describe("a collection whose records expire agrees with a Map with times after e
   it.effect.prop("when the sweeper runs", workload, agrees({ flushInterval: "Infinity" }, true), { arbitrary })
 
   it.effect.prop("when only reads hide them", workload, agrees({ flushInterval: "Infinity" }, false), { arbitrary })
+
+  it.effect.prop("when reads wait", workload, agrees({ flushInterval: "Infinity" }, true, true), { arbitrary })
 
   it.effect.prop("when every write starts a commit", workload, agrees({ batchSize: 1 }, true), { arbitrary })
 
