@@ -71,6 +71,9 @@ export interface Reader {
 
   /** Counts the records of a database. */
   readonly count: (database: string) => Effect.Effect<number, EngineFailure>
+
+  /** Reads also what has expired, which this reader hides. `undefined` where it hides nothing. */
+  readonly stored?: Reader | undefined
 }
 
 /**
@@ -127,6 +130,8 @@ export type Read =
 export interface WriteBatch extends Iterable<Write> {
   /** The databases that are cleared before the writes. */
   readonly cleared: Iterable<string>
+  /** Which of the writes delete a record because it has expired. Subscribers are told of that. */
+  readonly expired?: Iterable<readonly [database: string, key: ByteString]> | undefined
 }
 
 /**
@@ -139,6 +144,11 @@ export interface CommitRequest {
   /** The reads that must still have the same results. Otherwise nothing is written. */
   readonly reads: Iterable<Read>
   readonly writes: WriteBatch
+  /**
+   * Makes of a reader of what is stored, when the request is decided, the reader by which `reads` were made: it hides
+   * what has expired by then. Default: that reader itself.
+   */
+  readonly view?: ((stored: Reader) => Reader) | undefined
   /** Of the requests in one transaction, those with a higher priority are decided first. Default: 0. */
   readonly priority?: number
   /**
@@ -229,6 +239,8 @@ export interface CommittedChanges {
   readonly isCleared: boolean
   /** The written keys, each once. */
   readonly writes: ReadonlyArray<CommittedWrite>
+  /** The keys that were deleted because their records had expired. */
+  readonly expired: ReadonlySet<ByteString>
 }
 
 /**

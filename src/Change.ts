@@ -41,6 +41,18 @@ export interface Delete<K> {
   readonly transactionId: number
 }
 
+/**
+ * A record that was deleted because it had expired. No read has found it since the time at which it expired.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Expired<K> {
+  readonly _tag: "Expired"
+  readonly key: K
+  readonly transactionId: number
+}
+
 /** Everything was deleted. What the same transaction put comes after it. */
 interface Clear {
   readonly _tag: "Clear"
@@ -52,12 +64,18 @@ interface Clear {
  *
  * **Details**
  *
- * `transactionId` is the same for all changes of a transaction, and higher for later ones.
+ * - `Put`: a value was stored under the key. `value` decodes the value that this transaction has stored, even if
+ *   a later one has replaced it.
+ * - `Delete`: the key was deleted. It may have had no value before.
+ * - `Expired`: a record was deleted because it had expired. No read has found it since the time at which it expired.
+ * - `Clear`: all records were deleted. Values that the same transaction has stored follow as `Put`.
+ *
+ * All changes of a transaction have the same `transactionId`. Later transactions have higher ones.
  *
  * @category models
  * @since 0.1.0
  */
-export type Change<K, V, E = never, R = never> = Put<K, V, E, R> | Delete<K> | Clear
+export type Change<K, V, E = never, R = never> = Put<K, V, E, R> | Delete<K> | Expired<K> | Clear
 
 /**
  * What was under a key before a transaction, decoded when the effect runs; `none` where there was no value.
@@ -78,6 +96,7 @@ export interface Previous<V, E = never, R = never> {
 export type ChangeWithPrevious<K, V, E = never, R = never> =
   | Put<K, V, E, R> & Previous<V, E, R>
   | Delete<K> & Previous<V, E, R>
+  | Expired<K> & Previous<V, E, R>
   | Clear
 
 /**

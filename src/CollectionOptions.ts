@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import type * as DateTime from "effect/DateTime"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -141,6 +143,20 @@ export interface IndexOfEach<Value, Key extends KeySchema> extends IndexOptions<
 export type IndexDefinition<Value, Key extends KeySchema> = IndexOf<Value, Key> | IndexOfEach<Value, Key>
 
 /**
+ * When a record expires: at a time, a while after it is written, or never (`undefined`, `None` or an infinite
+ * duration).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Expiration =
+  | DateTime.DateTime
+  | Date
+  | Duration.Duration
+  | Option.Option<DateTime.DateTime | Date | Duration.Duration>
+  | undefined
+
+/**
  * Brings a value from one version of a collection to the next: in its stored form, both
  * ways, whose schema `Collection.stored` gives.
  *
@@ -167,6 +183,16 @@ export interface CollectionOptions<
   readonly value: Value
   /** The secondary indexes, by their names. */
   readonly indexes?: { readonly [Name in keyof Indexes]: IndexDefinition<Value["Type"], Indexes[Name]> } | undefined
+  /**
+   * When a record expires, by its value. Asked at each write of the record; a duration counts from then on, by `Clock`.
+   *
+   * **Details**
+   *
+   * A record is gone for every read, stream, count, index and transaction when its time has come (`expires <= now`),
+   * and is deleted in the background. A write that gives `undefined` makes it permanent. Records that are there
+   * keep the time that they were written with, also when this option is added, changed or left out.
+   */
+  readonly expires?: ((value: Value["Type"]) => Expiration) | undefined
   /** The version of the schemas, a whole number from 1 on. Default: 1. */
   readonly version?: number | undefined
   /**

@@ -123,6 +123,8 @@ export interface Batch {
   readonly clear: ReadonlyArray<string>
   /** The writes: at most one for each key. */
   readonly writes: Iterable<Write>
+  /** Which writes delete a record because it has expired, by database and key. An engine need not look at it. */
+  readonly expired?: ReadonlyMap<string, ReadonlySet<ByteString>> | undefined
   /** Called when reads begin to see the batch. Not called if the transaction fails. */
   readonly onWritten?: () => void
 }

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
@@ -53,6 +54,22 @@ export interface Stats {
   readonly readers: number
   /** The number of snapshots that streams and transactions of this process have open. */
   readonly snapshots: number
+  /** How many records this process has deleted because they had expired, since it opened the store. */
+  readonly expired: number
+}
+
+/**
+ * How values are put.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface PutOptions {
+  /**
+   * How long the value stays, from now on by `Clock`. From then on no read, count or transaction finds it,
+   * and it is deleted in the background. Default: it stays until it is deleted.
+   */
+  readonly ttl?: Duration.Input | undefined
 }
 
 /**
@@ -91,10 +108,14 @@ export interface StoreService {
    * The call waits only while one batch is being committed and the next is full, or while a batch or transaction that
    * writes the same key is being committed. A put that fails has stored nothing. `MapFull` and `EngineFailure` are
    * errors of an earlier commit.
+   *
+   * With `ttl` the value expires: no read finds it when that time has passed. A later `put` without `ttl` makes it
+   * permanent; `update` keeps its time. A `ttl` that is not positive deletes the value.
    */
   readonly put: (
     key: Key,
-    value: unknown
+    value: unknown,
+    options?: PutOptions
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /** Reads a value. Returns a new copy each time, and `none` if the key has no value. */
@@ -171,10 +192,12 @@ export interface StoreService {
    * **Details**
    *
    * If a key occurs more than once, its last value is stored. Pending writes are committed with the values or
-   * before them. A `put` to one of the keys waits until the commit ends, and is applied after it.
+   * before them. A `put` to one of the keys waits until the commit ends, and is applied after it. With `ttl` all of them
+   * expire at the same time.
    */
   readonly putMany: (
-    entries: Entries
+    entries: Entries,
+    options?: PutOptions
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**

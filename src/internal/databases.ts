@@ -17,11 +17,15 @@ export const structuresDatabase = "structures"
 /** The catalog: the version, schemas and indexes of each collection, by the name of the collection. */
 export const catalogDatabase = "collections"
 
+const collectionPrefix = "collection/"
+
+const indexPrefix = "index/"
+
 /** The records of a collection. */
-export const collectionDatabase = (collection: string): string => `collection/${collection}`
+export const collectionDatabase = (collection: string): string => `${collectionPrefix}${collection}`
 
 /** The prefix of the names of the index databases of a collection. */
-export const indexDatabases = (collection: string): string => `index/${collection}/`
+export const indexDatabases = (collection: string): string => `${indexPrefix}${collection}/`
 
 /** The entries of an index. */
 export const indexDatabase = (collection: string, index: string): string => `${indexDatabases(collection)}${index}`
@@ -29,7 +33,20 @@ export const indexDatabase = (collection: string, index: string): string => `${i
 /** The change log: what the last transactions wrote, by the numbers of the transactions. */
 export const changeLogDatabase = "changes"
 
-/** Whether a database has records of a program, of which the change log tells. */
+/** The records that expire, in the order of their times. */
+export const expiryDatabase = "expiry"
+
+/** Whether a database has records, which may expire. */
 export const hasRecords = (database: string): boolean =>
-  database !== metaDatabase && database !== structuresDatabase && database !== catalogDatabase &&
-  database !== changeLogDatabase && !database.startsWith("index/")
+  database === recordsDatabase || database.startsWith(collectionPrefix)
+
+/** Whether a database has the entries of an index. */
+export const hasEntries = (database: string): boolean => database.startsWith(indexPrefix)
+
+/** The database of an index that a record names, by the database of the record. */
+export const indexOfRecords = (records: string, place: string): string =>
+  indexDatabase(records.slice(collectionPrefix.length), place)
+
+/** The database of the records that an index leads to. */
+export const recordsOfIndex = (index: string): string =>
+  collectionDatabase(index.slice(indexPrefix.length, index.indexOf("/", indexPrefix.length)))

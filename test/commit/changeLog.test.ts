@@ -169,7 +169,7 @@ describe("changes since a transaction", () => {
         assert.isAbove(idOf(changes), position)
         for (const change of changes) {
           if (change._tag === "Clear") state.clear()
-          else if (change._tag === "Delete") state.delete(change.key)
+          else if (change._tag !== "Put") state.delete(change.key)
           else {
             assert.strictEqual(change.kind, state.has(change.key) ? "update" : "insert")
             state.set(change.key, yield* change.value)

@@ -13,7 +13,7 @@ import { start, temporaryFolder } from "../support/harness.ts"
 const show = Effect.fnUntraced(function*(change: ChangeWithPrevious<string, unknown, ValueDecoding>) {
   if (change._tag === "Clear") return "clear"
   const before = Option.match(yield* change.previous, { onNone: () => "", onSome: (value) => `:${String(value)}` })
-  return change._tag === "Delete"
+  return change._tag !== "Put"
     ? `-${change.key}${before}`
     : `${change.kind === "insert" ? "+" : ""}${change.key}${before}=${String(yield* change.value)}`
 })
@@ -120,7 +120,7 @@ describe("a change", () => {
         }
         assert.deepStrictEqual(yield* change.previous, Option.fromUndefinedOr(state.get(change.key)))
         compared++
-        if (change._tag === "Delete") state.delete(change.key)
+        if (change._tag !== "Put") state.delete(change.key)
         else {
           assert.strictEqual(change.kind, state.has(change.key) ? "update" : "insert")
           state.set(change.key, yield* change.value)

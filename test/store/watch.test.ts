@@ -176,7 +176,7 @@ describe("watchRange", () => {
           Effect.fnUntraced(function*(changes) {
             for (const change of changes) {
               if (change._tag === "Clear") state.clear()
-              else if (change._tag === "Delete") state.delete(change.key)
+              else if (change._tag !== "Put") state.delete(change.key)
               else state.set(change.key, yield* change.value)
               states.set(change.transactionId, sorted(state))
             }

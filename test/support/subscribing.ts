@@ -16,6 +16,8 @@ export const show = (change: AnyChange): Effect.Effect<string, ValueDecoding> =>
       return Effect.map(change.value, (value) => `${change.key}=${JSON.stringify(value)}`)
     case "Delete":
       return Effect.succeed(`-${change.key}`)
+    case "Expired":
+      return Effect.succeed(`x${change.key}`)
     case "Clear":
       return Effect.succeed("clear")
   }

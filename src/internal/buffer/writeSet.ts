@@ -3,7 +3,7 @@
  * atomic batches keep their writes in such sets.
  */
 import type { WriteBatch } from "../../Backend.ts"
-import type { KeyRange, Write } from "../../Engine.ts"
+import type { Batch, KeyRange, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { contains } from "../key/keyRange.ts"
 
@@ -84,6 +84,8 @@ const isAfterList = ({ byKey, list }: DatabaseWrites, key: ByteString): boolean 
 export class WriteSet implements Writes, Iterable<Write> {
   readonly #databases = new Map<string, DatabaseWrites>()
   readonly #cleared = new Set<string>()
+  /** The keys whose writes delete expired records, by database; nearly no set has some. */
+  #expired: Map<string, Set<ByteString>> | undefined
   #size = 0
   #bytes = 0
   #revision = 0
@@ -111,6 +113,17 @@ export class WriteSet implements Writes, Iterable<Write> {
   /** The databases that are cleared before the writes are made. */
   get cleared(): ReadonlySet<string> {
     return this.#cleared
+  }
+
+  /** The keys whose writes delete a record because it has expired, by database. */
+  get expiredKeys(): ReadonlyMap<string, ReadonlySet<ByteString>> | undefined {
+    return this.#expired
+  }
+
+  /** Which of the writes delete a record because it has expired. */
+  get expired(): ReadonlyArray<readonly [database: string, key: ByteString]> {
+    return Array.from(this.#expired ?? [], ([database, keys]) => Array.from(keys, (key) => [database, key] as const))
+      .flat()
   }
 
   get(database: string, key: ByteString): PendingWrite | undefined {
@@ -143,6 +156,7 @@ export class WriteSet implements Writes, Iterable<Write> {
   /** Adds a write in place of the earlier write of the same key. */
   set(database: string, key: ByteString, write: PendingWrite): void {
     this.#revision++
+    this.#expired?.get(database)?.delete(key)
     let writes = this.#databases.get(database)
     if (writes === undefined) {
       writes = { list: [], byKey: undefined }
@@ -159,6 +173,15 @@ export class WriteSet implements Writes, Iterable<Write> {
     if (replaced === undefined) this.#size++
     else this.#bytes -= bytesOf(key, replaced)
     byKey.set(key, write)
+  }
+
+  /** Deletes a record because it has expired. */
+  expire(database: string, key: ByteString): void {
+    this.set(database, key, null)
+    this.#expired ??= new Map()
+    const keys = this.#expired.get(database)
+    if (keys === undefined) this.#expired.set(database, new Set([key]))
+    else keys.add(key)
   }
 
   /** Removes the write of a key. */
@@ -183,6 +206,7 @@ export class WriteSet implements Writes, Iterable<Write> {
   clear(database: string): void {
     this.removeAll(database)
     this.#revision++
+    this.#expired?.delete(database)
     this.#cleared.add(database)
   }
 
@@ -190,6 +214,7 @@ export class WriteSet implements Writes, Iterable<Write> {
   addAll(later: WriteSet): void {
     for (const database of later.cleared) this.clear(database)
     for (const [database, key, write] of later) this.set(database, key, write)
+    if (later.#expired !== undefined) { for (const expired of later.expired) this.expire(...expired) }
   }
 
   /** Adds the writes of an earlier set: the writes of this set replace them. */
@@ -275,6 +300,7 @@ export const toWriteSet = (batch: WriteBatch): WriteSet => {
   const set = new WriteSet()
   for (const database of batch.cleared) set.clear(database)
   for (const [database, key, write] of batch) set.set(database, key, write)
+  for (const expired of batch.expired ?? []) set.expire(...expired)
   return set
 }
 
@@ -284,3 +310,10 @@ export const fromWrites = (writes: Iterable<Write>): WriteSet => {
   for (const [database, key, write] of writes) set.set(database, key, write)
   return set
 }
+
+/** Gives what a transaction of the engine writes. */
+export const toBatch = (set: WriteSet): Batch => ({
+  clear: [...set.cleared],
+  writes: set.toArray(),
+  expired: set.expiredKeys
+})

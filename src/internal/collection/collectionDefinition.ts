@@ -17,6 +17,7 @@ import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type Value
 import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
+import * as ExpiryTime from "../store/expiryTime.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import type { StoreHandle } from "../store/storeAccess.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
@@ -56,6 +57,8 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   readonly key: KeyCodec<K>
   readonly value: ValueCodec<V>
   readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
+  /** When a record that is written now expires, or what is wrong with its time; `undefined` where all records stay. */
+  readonly expires: ((value: V["Type"]) => Result.Result<number | undefined, string>) | undefined
 }
 
 /** No `/`, which parts the names of a database, nor the character that parts names from keys. */
@@ -85,13 +88,25 @@ const makeIndex = <Value, K extends KeySchema>(
   }))
 }
 
+const makeExpires = <Value>(
+  { expires }: { readonly expires?: ((value: Value) => unknown) | undefined },
+  { core: { expiry } }: StoreHandle
+) => expires === undefined ? undefined : (value: Value) => ExpiryTime.ofGiven(expires(value), expiry.now())
+
 const isVersion = (version: unknown): boolean =>
   Predicate.isNumber(version) && Number.isSafeInteger(version) && version >= 1
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
 /** The compiler sees to it that none is missing. */
-const optionNames = { key: true, value: true, indexes: true, version: true, migrations: true } satisfies Record<
+const optionNames = {
+  key: true,
+  value: true,
+  indexes: true,
+  expires: true,
+  version: true,
+  migrations: true
+} satisfies Record<
   keyof CollectionOptions<KeySchema, ValueSchema, Record<string, KeySchema>, Record<number, unknown>>,
   true
 >
@@ -116,6 +131,11 @@ const wrongPartOf = (options: unknown): string | undefined => {
   if (unknownOption !== undefined) return `there is no option "${unknownOption[0]}"${unknownOption[1]}`
   if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key is to be a schema."
   if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
+  if (
+    Predicate.hasProperty(options, "expires") && options.expires !== undefined && !Predicate.isFunction(options.expires)
+  ) {
+    return "its `expires` is to be a function."
+  }
   const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
   if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations are to be functions."
   const noVersion = Object.keys(migrations).find((name) => !isVersionName(name))
@@ -200,7 +220,17 @@ export const make = Effect.fnUntraced(
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
     }
-    return withSignature({ name, database: collectionDatabase(name), version, fingerprint, shape, key, value, indexes })
+    return withSignature({
+      name,
+      database: collectionDatabase(name),
+      version,
+      fingerprint,
+      shape,
+      key,
+      value,
+      indexes,
+      expires: makeExpires(options, handle)
+    })
   }
 )
 

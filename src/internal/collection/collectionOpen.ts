@@ -7,6 +7,7 @@ import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
+import * as Expiry from "../store/expiry.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Transaction from "../transaction/transaction.ts"
@@ -318,8 +319,10 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 
 /** Opens the collection of a store that can be written to. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { access: { handle: { core: { backend, definitions, structures } } } }, wanted } = collection
+  const { internals: { access: { handle: { core: { backend, definitions, expiry, structures } } } }, wanted } =
+    collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
+  if (collection.hasExpiry) yield* Expiry.ensureDatabase(expiry)
   // Where nothing has changed yet, what was open before may still write.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)

@@ -7,10 +7,11 @@
  * any more or the program has changed what the index is of.
  */
 import { Buffer } from "node:buffer"
-import { ByteString } from "../../Key.ts"
+import type { ByteString } from "../../Key.ts"
+import { headBytes, indexedFormat, type IndexEntry } from "../reader/recordLayout.ts"
+import * as ExpiringValue from "../value/expiringValue.ts"
 
-/** An entry of a record in an index: where the catalog has the index, and the key there. */
-export type IndexEntry = readonly [place: string, key: ByteString]
+export { entriesOf, type IndexEntry, timeOf, valueOf } from "../reader/recordLayout.ts"
 
 /** One name for an entry. No place of an index has the character between them. */
 export const nameOf = ([place, key]: IndexEntry): string => `${place}\0${key}`
@@ -26,10 +27,6 @@ const noBytes = new Uint8Array(0)
 /** What an index keeps under an entry: a unique one the key of the record, which another has in the entry itself. */
 export const entryValueOf = ({ isUnique }: { readonly isUnique: boolean }, key: ByteString): Uint8Array =>
   isUnique ? Buffer.from(key, "latin1") : noBytes
-
-// The bytes of a value begin with another one (`valueCodec.ts`).
-const indexedFormat = 4
-const headBytes = 5
 
 /** Puts the entries of a record before the bytes of its value. */
 export const join = (entries: ReadonlyArray<IndexEntry>, value: Uint8Array): Uint8Array => {
@@ -50,35 +47,6 @@ export const join = (entries: ReadonlyArray<IndexEntry>, value: Uint8Array): Uin
   return bytes
 }
 
-/** How many bytes come before those of the value; 0 where the record is not of this form. */
-const valueOffset = (record: Uint8Array): number => {
-  if (record[0] !== indexedFormat || record.length < headBytes) return 0
-  return headBytes + new DataView(record.buffer, record.byteOffset).getUint32(1, true)
-}
-
-/** The bytes of the value of a record. */
-export const valueOf = (record: Uint8Array): Uint8Array => {
-  const offset = valueOffset(record)
-  return offset === 0 ? record : record.subarray(offset, record.length)
-}
-
-/** The entries of a record; those that damaged bytes do not give are left out. */
-export const entriesOf = (record: Uint8Array): ReadonlyArray<IndexEntry> => {
-  const end = Math.min(valueOffset(record), record.length)
-  const bytes = Buffer.from(record.buffer, record.byteOffset, end)
-  const entries: Array<IndexEntry> = []
-  let at = headBytes
-  const take = (encoding: "utf8" | "latin1"): string | undefined => {
-    const start = at + 2
-    if (start > end) return undefined
-    const stop = start + bytes.readUInt16LE(at)
-    at = stop
-    return stop > end ? undefined : bytes.toString(encoding, start, stop)
-  }
-  for (;;) {
-    const index = take("utf8")
-    const key = take("latin1")
-    if (index === undefined || key === undefined) return entries
-    entries.push([index, ByteString(key)])
-  }
-}
+/** Puts the time at which a record expires before the bytes of its value; `undefined`: it stays. */
+export const withTime = (time: number | undefined, value: Uint8Array): Uint8Array =>
+  time === undefined ? value : ExpiringValue.join(time, value)

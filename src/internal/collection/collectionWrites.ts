@@ -56,7 +56,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   services: Context.Context<UniqueViolations.KeyServices<K, I>>
 ): { readonly methods: CollectionMethods<K, V, I>; readonly deleteKeys: DeleteKeys } => {
-  const { database, indexes, key: keyCodec, name, value: valueCodec } = definition
+  const { database, expires, indexes, key: keyCodec, name, value: valueCodec } = definition
   const { core } = access.handle
   const { shared } = core.options
   const hasIndexes = indexes.size > 0
@@ -191,12 +191,15 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     withKey(key, (bytes) => writes.encode(bytes, value, () => shown(key, bytes)))
 
   const put: Collection<K, V, I>["put"] = (key, value) =>
-    Effect.flatMap(encodeRecord(key, value), (record) =>
-      enterToWrite((transaction) =>
-        hasIndexes
-          ? putRecord(transaction, key, record, anything, isAlwaysExact)
-          : StoreAccess.write(access, transaction, [[database, record.key, record.bytes]])
-      ))
+    Effect.flatMap(
+      encodeRecord(key, value),
+      (record) =>
+        enterToWrite((transaction) =>
+          hasIndexes || expires !== undefined
+            ? putRecord(transaction, key, record, anything, isAlwaysExact)
+            : StoreAccess.write(access, transaction, [[database, record.key, record.bytes]])
+        )
+    )
 
   const insert: Collection<K, V, I>["insert"] = (key, value) =>
     Effect.flatMap(
@@ -273,7 +276,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       if (noPair !== undefined) return yield* noPair
       records.push([entry[0], yield* encodeRecord(...entry)])
     }
-    if (!hasIndexes) {
+    if (!hasIndexes && expires === undefined) {
       const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
       return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
     }

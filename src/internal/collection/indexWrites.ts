@@ -70,7 +70,7 @@ export type CollectionWrites<V extends ValueSchema, R> = {
 
 /** Makes what writes the records of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { database, indexes, name, value: valueCodec }: Definition<K, V, I>
+  { database, expires, indexes, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
   const byPlace = new Map(Array.from(indexes.values(), (index) => [index.place, index]))
 
@@ -106,10 +106,27 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         const entries = found.flat()
         const record = CollectionRecord.join(entries, bytes)
         if (record.length <= valueCodec.maxBytes) return Effect.succeed({ value, key, bytes: record, entries })
-        const detail = `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`
-        return Effect.fail(new ValueEncoding({ ...shownKey(), collection: name, detail }))
+        return refuse(shownKey, `with its entries in indexes, ${tooLong(record.length, valueCodec.maxBytes)}`)
       }
     )
+
+  const refuse = <Key>(shownKey: () => ShownKey<Key>, detail: string): Effect.Effect<never, ValueEncoding<Key>> =>
+    Effect.fail(new ValueEncoding({ ...shownKey(), collection: name, detail }))
+
+  /** Puts the time at which a record expires before its value. */
+  const addTime = <Key>(
+    value: V["Type"],
+    bytes: Uint8Array,
+    shownKey: () => ShownKey<Key>
+  ): Effect.Effect<Uint8Array, ValueEncoding<Key>> => {
+    if (expires === undefined) return Exit.succeed(bytes)
+    const time = expires(value)
+    if (Result.isFailure(time)) return refuse(shownKey, time.failure)
+    const timed = CollectionRecord.withTime(time.success, bytes)
+    return timed.length <= valueCodec.maxBytes
+      ? Exit.succeed(timed)
+      : refuse(shownKey, tooLong(timed.length, valueCodec.maxBytes))
+  }
 
   const encode: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>["encode"] = <Key>(
     key: ByteString,
@@ -118,10 +135,16 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   ) =>
     Settled.flatMap(
       valueCodec.encode(given, shownKey),
-      ({ bytes, value }): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
-        indexes.size === 0
-          ? Effect.succeed({ value, key, bytes, entries: [] })
-          : addEntries(key, value, bytes, shownKey)
+      (
+        { bytes: plain, value }
+      ): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
+        Settled.flatMap(
+          addTime(value, plain, shownKey),
+          (bytes): Effect.Effect<NewRecord<V["Type"]>, KeyEncoding | ValueEncoding<Key>, IndexServices> =>
+            indexes.size === 0
+              ? Effect.succeed({ value, key, bytes, entries: [] })
+              : addEntries(key, value, bytes, shownKey)
+        )
     )
 
   type MadeIndex = Index<V["Type"], I[keyof I]>

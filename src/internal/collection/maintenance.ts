@@ -38,6 +38,8 @@ export interface Maintained<R> {
   readonly database: string
   readonly indexes: ReadonlyMap<string, MaintainedIndex>
   readonly migrations: Readonly<Record<number, Migration<unknown, R>>>
+  /** Whether records may expire. */
+  readonly hasExpiry: boolean
   readonly raw: Pick<ValueCodec<ValueSchema>, "encodeRaw" | "decodeRaw">
   readonly shownKey: (key: ByteString) => ShownKey
   /** Fails where the encoded form of a value is not one of the schema. */
@@ -92,6 +94,7 @@ export const make = <
     database,
     indexes,
     migrations: options.migrations ?? {},
+    hasExpiry: options.expires !== undefined,
     raw: valueCodec,
     shownKey: keyCodec.stored,
     check: (encoded, key) => valueCodec.decodeEncoded(encoded, () => keyCodec.stored(key)),

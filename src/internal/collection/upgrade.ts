@@ -214,8 +214,9 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
     ? yield* Effect.mapError(toWanted(collection, given, key), failed)
     : { value: given, hasOtherFields: false }
   const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated.value, shownKey)), failed)
+  const timed = CollectionRecord.withTime(CollectionRecord.timeOf(record), bytes)
   return {
-    bytes: CollectionRecord.join(CollectionRecord.entriesOf(record), bytes),
+    bytes: CollectionRecord.join(CollectionRecord.entriesOf(record), timed),
     hasOtherFields: migrated.hasOtherFields
   }
 })

@@ -18,6 +18,8 @@ import * as ValuesBefore from "./valuesBefore.ts"
 /** The writes of a batch, by their databases. */
 type WritesByDatabase = ReadonlyMap<string, ReadonlyArray<PendingEntry>>
 
+const noKeys: ReadonlySet<ByteString> = new Set()
+
 /** One subscriber to the changes of a database. */
 interface Subscriber {
   readonly options: SubscriptionOptions
@@ -114,7 +116,8 @@ export const publish = (
     publishTo(self, subscriber, {
       transactionId,
       isCleared: batch.clear.includes(database),
-      writes: (databases.get(database) ?? []).filter(([key]) => contains(key)).map(toWrite)
+      writes: (databases.get(database) ?? []).filter(([key]) => contains(key)).map(toWrite),
+      expired: batch.expired?.get(database) ?? noKeys
     })
   }
 }

@@ -160,17 +160,24 @@ export const begin = (
 export const wantedOf = ({ options }: ChangeLog, database: string): Wanted =>
   options === undefined || !hasRecords(database) ? "nothing" : options.previous ? "value" : "existence"
 
+const noKeys: ReadonlySet<ByteString> = new Set()
+
 /** Gives what a batch changes, by databases. Databases without records of a program are left out. */
 const toDatabases = (
   batch: Batch,
   before: ValuesBefore,
   wanted: Wanted
 ): ReadonlyArray<ChangeLogRecord.LoggedDatabase> => {
-  const databases = new Map<string, { name: string; isCleared: boolean; writes: Array<CommittedWrite> }>()
+  const databases = new Map<string, {
+    name: string
+    isCleared: boolean
+    writes: Array<CommittedWrite>
+    expired: ReadonlySet<ByteString>
+  }>()
   const databaseOf = (name: string) => {
     const known = databases.get(name)
     if (known !== undefined) return known
-    const made = { name, isCleared: false, writes: [] }
+    const made = { name, isCleared: false, writes: [], expired: batch.expired?.get(name) ?? noKeys }
     databases.set(name, made)
     return made
   }
@@ -268,6 +275,7 @@ const append = (
       }
       const added = parts.map((part, at): Write => [changeLogDatabase, ChangeLogRecord.keyOf(transactionId, at), part])
       return {
+        ...batch,
         clear: isGoingOn ? batch.clear : [...batch.clear, changeLogDatabase],
         writes: [...batch.writes, ...deletions, ...added, stateWrite(next)]
       }
@@ -282,8 +290,8 @@ const drop = (present: Reader, batch: Batch, isFull: boolean): Exit.Exit<Batch, 
   Settled.map(readState(present), (state) => {
     if (state === undefined) return batch
     return isFull && state.bytes < longLog
-      ? { clear: batch.clear, writes: [...batch.writes, [changeLogDatabase, stateKey, null]] }
-      : { clear: [...batch.clear, changeLogDatabase], writes: batch.writes }
+      ? { ...batch, writes: [...batch.writes, [changeLogDatabase, stateKey, null]] }
+      : { ...batch, clear: [...batch.clear, changeLogDatabase] }
   })
 
 /**

@@ -9,6 +9,7 @@
  *   for each database:  length of its name (4)  its name, UTF-8  whether it was cleared (1)  writes (4)
  *   for each write:     length of the key (4)   the key          flags (1)
  *                       unless it deletes:           length of the value (4)   the value
+ *                       flags have `isExpiry` if it deletes a record that has expired
  *                       if flags have `hasBefore`:   length of the value (4)   the value before
  * ```
  *
@@ -23,6 +24,8 @@ export interface LoggedDatabase {
   readonly name: string
   readonly isCleared: boolean
   readonly writes: ReadonlyArray<CommittedWrite>
+  /** The keys that were deleted because their records had expired. */
+  readonly expired: ReadonlySet<ByteString>
 }
 
 /** One transaction of the log. */
@@ -48,6 +51,7 @@ const headBytes = 21
 const deletes = 1
 const existed = 2
 const hasBefore = 4
+const isExpiry = 8
 
 const twoTo32 = 2 ** 32
 
@@ -79,8 +83,9 @@ const sizeOfDatabase = ({ name, writes }: LoggedDatabase): number => {
   return size
 }
 
-const flagsOf = ([, value, before]: CommittedWrite): number =>
+const flagsOf = ([key, value, before]: CommittedWrite, expired: ReadonlySet<ByteString>): number =>
   (value === null ? deletes : 0) |
+  (expired.has(key) ? isExpiry : 0) |
   (before === true || before instanceof Uint8Array ? existed : 0) |
   (before instanceof Uint8Array ? hasBefore : 0)
 
@@ -90,11 +95,16 @@ const writeBytes = (target: Buffer, at: number, bytes: Uint8Array): number => {
   return at + 4 + bytes.length
 }
 
-const writeOne = (target: Buffer, start: number, write: CommittedWrite): number => {
+const writeOne = (
+  target: Buffer,
+  start: number,
+  write: CommittedWrite,
+  expired: ReadonlySet<ByteString>
+): number => {
   const [key, value, before] = write
   let at = target.writeUInt32LE(key.length, start)
   at += target.write(key, at, "latin1")
-  at = target.writeUInt8(flagsOf(write), at)
+  at = target.writeUInt8(flagsOf(write, expired), at)
   if (value !== null) at = writeBytes(target, at, value)
   return before instanceof Uint8Array ? writeBytes(target, at, before) : at
 }
@@ -107,12 +117,12 @@ export const encode = (databases: ReadonlyArray<LoggedDatabase>, time: number): 
   at = target.writeDoubleLE(time, at)
   at = target.writeDoubleLE(bytes, at)
   at = target.writeUInt32LE(databases.length, at)
-  for (const { isCleared, name, writes } of databases) {
+  for (const { expired, isCleared, name, writes } of databases) {
     const nameBytes = Buffer.from(name)
     at = writeBytes(target, at, nameBytes)
     at = target.writeUInt8(isCleared ? 1 : 0, at)
     at = target.writeUInt32LE(writes.length, at)
-    for (const write of writes) at = writeOne(target, at, write)
+    for (const write of writes) at = writeOne(target, at, write, expired)
   }
   return Array.from({ length: partsOf(bytes) }, (_, part) => target.subarray(part * partBytes, (part + 1) * partBytes))
 }
@@ -141,9 +151,10 @@ const cursor = (source: Buffer) => {
 
 type Cursor = ReturnType<typeof cursor>
 
-const readWrite = ({ byte, bytes }: Cursor): CommittedWrite => {
+const readWrite = ({ byte, bytes }: Cursor, expired: Set<ByteString>): CommittedWrite => {
   const key = ByteString(bytes().toString("latin1"))
   const flags = byte()
+  if ((flags & isExpiry) !== 0) expired.add(key)
   const value = (flags & deletes) === 0 ? bytes() : null
   return [key, value, (flags & hasBefore) === 0 ? (flags & existed) !== 0 : bytes()]
 }
@@ -151,10 +162,14 @@ const readWrite = ({ byte, bytes }: Cursor): CommittedWrite => {
 /** Decodes all parts of a transaction. */
 export const decode = (transactionId: number, parts: ReadonlyArray<Uint8Array>): LoggedTransaction => {
   const fields = cursor(Buffer.concat(parts))
-  const databases = Array.from({ length: fields.number() }, (): LoggedDatabase => ({
-    name: fields.bytes().toString(),
-    isCleared: fields.byte() === 1,
-    writes: Array.from({ length: fields.number() }, () => readWrite(fields))
-  }))
+  const databases = Array.from({ length: fields.number() }, (): LoggedDatabase => {
+    const expired = new Set<ByteString>()
+    return {
+      name: fields.bytes().toString(),
+      isCleared: fields.byte() === 1,
+      writes: Array.from({ length: fields.number() }, () => readWrite(fields, expired)),
+      expired
+    }
+  })
   return { transactionId, databases }
 }

@@ -47,6 +47,7 @@ const notify = Effect.fnUntraced(function*(options: CommitterOptions, batch: Bat
   if (writes === 0 && batch.clear.length === 0) return
   yield* Metric.update(options.metrics.commits, 1)
   yield* Metric.update(options.metrics.committedWrites, writes)
+  for (const keys of batch.expired?.values() ?? []) yield* Metric.update(options.metrics.expiredRecords, keys.size)
   options.onChanged(batch, transactionId)
 })
 

@@ -14,7 +14,7 @@ import type { Reader, Step } from "../../Backend.ts"
 import type { Batch, Plan, Reader as EngineReader, Write } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
-import { fromWrites, hasOnlyDeletions, WriteSet } from "../buffer/writeSet.ts"
+import { fromWrites, hasOnlyDeletions, toBatch, WriteSet } from "../buffer/writeSet.ts"
 import type { Work } from "../lmdb/mapGrowth.ts"
 import { over } from "../reader/overlay.ts"
 import * as Settled from "../settled.ts"
@@ -148,12 +148,12 @@ const collectWrites = (
   }
   if (included.size === 0) {
     return Exit.succeed(
-      collected.isEmpty ? undefined : { clear: [...collected.cleared], writes: collected.toArray() }
+      collected.isEmpty ? undefined : toBatch(collected)
     )
   }
   const all = fromWrites(included)
   all.addAll(collected)
-  return Exit.succeed({ clear: [...all.cleared], writes: all.toArray() })
+  return Exit.succeed(toBatch(all))
 }
 
 const writesOnlyDeletions = ({ state }: Submission): boolean =>

@@ -5,6 +5,7 @@
  * A read looks into the memtables first and then into the engine, and ends at once. `commitQueue.ts` draws the way of
  * a write.
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -13,7 +14,7 @@ import type { Admission, Backend, BackendStats, CommitRequest, Snapshot } from "
 import type { Batch, Reader as EngineReader } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
-import { toWriteSet } from "../buffer/writeSet.ts"
+import { toBatch, toWriteSet } from "../buffer/writeSet.ts"
 import { changeLogDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
@@ -67,7 +68,7 @@ interface LocalBackend {
 }
 
 /** Reads what subscribers and the change log want to know before a transaction, and adds to it what it writes to the log. */
-const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | undefined) => {
+const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | undefined, clock: Clock.Clock) => {
   const none: ValuesBefore.ValuesBefore = new Map()
   let last: { readonly transactionId: number; readonly values: ValuesBefore.ValuesBefore } | undefined
   const wantedOf: ValuesBefore.WantedOf = (database, key) =>
@@ -77,7 +78,8 @@ const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | u
   const amend: MapGrowth.MapGrowthOptions["amend"] = (present, batch, transactionId, isFull) => {
     last = undefined
     if (log === undefined && !ChangeFeed.wantsBefore(changes)) return Exit.succeed(batch)
-    return Settled.flatMap(ValuesBefore.read(present, batch, wantedOf), (values) => {
+    const now = clock.currentTimeMillisUnsafe()
+    return Settled.flatMap(ValuesBefore.read(present, batch, wantedOf, now), (values) => {
       last = { transactionId, values }
       return log === undefined
         ? Exit.succeed(batch)
@@ -102,7 +104,7 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   const buffer = new WriteBuffer(options)
   const changes = ChangeFeed.make(path)
   const foreignCommits = new ForeignCommits()
-  const before = makeBefore(changes, options.log)
+  const before = makeBefore(changes, options.log, yield* Clock.Clock)
   const committer = Committer.make({
     ...options,
     lock,
@@ -135,10 +137,10 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
 })
 
 /** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
-const batchOf = ({ isPermitted, priority, reads, writes }: CommitRequest): AtomicBatch =>
+const batchOf = ({ isPermitted, priority, reads, view, writes }: CommitRequest): AtomicBatch =>
   conditional(
     toWriteSet(writes),
-    (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, present),
+    (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, view?.(present) ?? present),
     priority
   )
 
@@ -154,7 +156,7 @@ const commitAlone = (
       plan: (present) =>
         Settled.map(decide(present), (decided) => {
           isMade = decided !== undefined
-          return decided === undefined ? undefined : { clear: [...decided.cleared], writes: decided.toArray() }
+          return decided === undefined ? undefined : toBatch(decided)
         }),
       size: writes.size,
       isFreeing: () => false

@@ -25,6 +25,7 @@ const changesOf = (
   return {
     transactionId,
     isCleared: changed.isCleared,
+    expired: changed.expired,
     writes: before === "value" ? writes : writes.map(([key, value, found]) => [key, value, found !== false])
   }
 }

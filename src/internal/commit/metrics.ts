@@ -20,6 +20,12 @@ export const make = (path: string) => {
       incremental: true,
       attributes
     }),
+    /** Records that were deleted because they had expired. */
+    expiredRecords: Metric.counter("effect_lmdb_expired_records", {
+      description: "Records deleted because they had expired",
+      incremental: true,
+      attributes
+    }),
     /** Transactions that conflicted with another, and then ran again or failed. */
     conflicts: Metric.counter("effect_lmdb_transaction_conflicts", {
       description: "Transactions that were in conflict with another",

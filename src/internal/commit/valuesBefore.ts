@@ -3,11 +3,12 @@
  * the change log ask for it.
  */
 import * as Exit from "effect/Exit"
-import type { Batch, Reader } from "../../Engine.ts"
+import type { Batch, Reader, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { qualifiedKey } from "../buffer/writeSet.ts"
 import { copyOf } from "../engineBytes.ts"
+import * as RecordLayout from "../reader/recordLayout.ts"
 
 /** What is read of a key: nothing, whether it has a value, or the value. */
 export type Wanted = "nothing" | "existence" | "value"
@@ -22,18 +23,35 @@ export type WantedOf = (database: string, key: ByteString) => Wanted
 export const more = (a: Wanted, b: Wanted): Wanted =>
   a === "value" || b === "value" ? "value" : a === "existence" || b === "existence" ? "existence" : "nothing"
 
-/** Reads what was there before the writes of a batch. */
-export const read = (present: Reader, batch: Batch, wantedOf: WantedOf): Exit.Exit<ValuesBefore, EngineFailure> => {
+/** Reads one value; `false` where there is none, or where the value has expired. */
+const readOne = (
+  present: Reader,
+  [database, key]: Write,
+  wanted: "existence" | "value",
+  isHidden: (record: Uint8Array) => boolean
+): Exit.Exit<Uint8Array | boolean | undefined, EngineFailure> =>
+  present.get(database, key, (record) => !isHidden(record) && (wanted === "existence" || copyOf(record)))
+
+/**
+ * Reads what was there before the writes of a batch, at a time. A record that has expired was not there, unless the batch
+ * deletes it because it has expired.
+ */
+export const read = (
+  present: Reader,
+  batch: Batch,
+  wantedOf: WantedOf,
+  now: number
+): Exit.Exit<ValuesBefore, EngineFailure> => {
+  const isExpired = (record: Uint8Array) => RecordLayout.isExpired(record, now)
+  const isNever = () => false
   const before = new Map<string, Uint8Array | boolean>()
   const cleared = new Set(batch.clear)
-  for (const [database, key] of batch.writes) {
+  for (const write of batch.writes) {
+    const [database, key] = write
     const wanted = wantedOf(database, key)
     if (wanted === "nothing") continue
-    const found: Exit.Exit<Uint8Array | boolean | undefined, EngineFailure> = cleared.has(database)
-      ? Exit.succeed(false)
-      : wanted === "existence"
-      ? present.has(database, key)
-      : present.get(database, key, copyOf)
+    const isHidden = batch.expired?.get(database)?.has(key) === true ? isNever : isExpired
+    const found = cleared.has(database) ? Exit.succeed(false) : readOne(present, write, wanted, isHidden)
     if (Exit.isFailure(found)) return Exit.failCause(found.cause)
     before.set(qualifiedKey(database, key), found.value ?? false)
   }

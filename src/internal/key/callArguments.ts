@@ -245,6 +245,29 @@ export const checkedCall = (operation: string, value: unknown, checks: Checks): 
     onSome: (problem) => Effect.fail(badCall(operation, problem))
   })
 
+const isDurationObject = (value: object): boolean =>
+  Duration.isDuration(value) || Array.isArray(value) || isPlain(value)
+
+const putChecks = checksOf({ ttl: () => undefined })
+
+/** How long the records of a call stay; fails if the options are not valid. */
+export const ttlOf = (
+  what: string,
+  options: { readonly ttl?: Duration.Input | undefined }
+): Result.Result<Duration.Duration | undefined, KeyEncoding> => {
+  const problem = Option.getOrUndefined(check(what, options, putChecks))
+  if (problem !== undefined) return Result.fail(badArgument(problem))
+  const { ttl } = options
+  if (ttl === undefined) return Result.succeed(undefined)
+  const detail = `it must be a duration, such as "30 minutes", and is ${
+    Predicate.isNumber(ttl) ? ttl : describeKind(ttl)
+  }`
+  // `Duration` takes these for no time at all.
+  const isNone = Number.isNaN(ttl) || (typeof ttl === "object" && !isDurationObject(ttl))
+  const duration = isNone ? Option.none() : Duration.fromInput(ttl)
+  return Result.fromOption(duration, () => badArgument({ name: "ttl", detail }))
+}
+
 // -----------------------------------------------------------------------------
 // Lists
 // -----------------------------------------------------------------------------

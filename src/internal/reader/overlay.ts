@@ -124,6 +124,9 @@ export function over(writes: Writes, base: Reader): Reader {
         rest
       }))
     },
-    count: (database) => countOver(writes, base, database)
+    count: (database) => countOver(writes, base, database),
+    get stored() {
+      return base.stored === undefined ? undefined : over(writes, base.stored)
+    }
   }
 }

@@ -9,7 +9,7 @@ import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CommittedChanges, CommittedWrite, Subscription, SubscriptionOptions } from "../../Backend.ts"
-import type { Change, ChangeWithPrevious, Delete, FollowOptions, Previous, Put } from "../../Change.ts"
+import type { Change, ChangeWithPrevious, Delete, Expired, FollowOptions, Previous, Put } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
@@ -90,11 +90,11 @@ const fromSubscription = <A, E, R>(
 const toChange = <K, V, VE, R>(
   key: K,
   [bytes, write, before]: CommittedWrite,
-  transactionId: number,
+  { expired, transactionId }: CommittedChanges,
   decodeValue: RecordCodec<K, V, never, VE, R>["decodeValue"]
-): Put<K, V, VE, R> | Delete<K> =>
+): Put<K, V, VE, R> | Delete<K> | Expired<K> =>
   write === null
-    ? { _tag: "Delete", key, transactionId }
+    ? { _tag: expired.has(bytes) ? "Expired" : "Delete", key, transactionId }
     : {
       _tag: "Put",
       kind: before === false ? "insert" : "update",
@@ -108,10 +108,11 @@ export const make = <K, V, KE, VE, R>(
   access: StoreAccess.StoreAccess,
   options: ChangeStreamOptions<K, V, KE, VE, R>
 ): Stream.Stream<Change<K, V, VE, R>, KE | ChangesMissed | EngineFailure | Closed, R> => {
-  const toChanges = Effect.fnUntraced(function*({ isCleared, transactionId, writes }: CommittedChanges) {
+  const toChanges = Effect.fnUntraced(function*(committed: CommittedChanges) {
+    const { isCleared, transactionId, writes } = committed
     const told: Array<Change<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
     for (const write of writes) {
-      told.push(toChange(yield* options.decodeKey(write[0]), write, transactionId, options.decodeValue))
+      told.push(toChange(yield* options.decodeKey(write[0]), write, committed, options.decodeValue))
     }
     return told
   })
@@ -124,7 +125,8 @@ export const makeWithPrevious = <K, V, KE, VE, R>(
   options: ChangeStreamOptions<K, V, KE, VE, R>
 ): Stream.Stream<ChangeWithPrevious<K, V, VE, R>, KE | ChangesMissed | EngineFailure | Closed, R> => {
   const { decodeKey, decodeValue } = options
-  const toChanges = Effect.fnUntraced(function*({ isCleared, transactionId, writes }: CommittedChanges) {
+  const toChanges = Effect.fnUntraced(function*(committed: CommittedChanges) {
+    const { isCleared, transactionId, writes } = committed
     const told: Array<ChangeWithPrevious<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
     for (const write of writes) {
       const [bytes, , before] = write
@@ -133,7 +135,7 @@ export const makeWithPrevious = <K, V, KE, VE, R>(
           ? Effect.suspend(() => Effect.asSome(decodeValue(bytes, before)))
           : Effect.succeedNone
       }
-      const change = toChange(yield* decodeKey(bytes), write, transactionId, decodeValue)
+      const change = toChange(yield* decodeKey(bytes), write, committed, decodeValue)
       told.push({ ...change, ...found })
     }
     return told

@@ -22,7 +22,9 @@ import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import * as Settled from "../settled.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
+import * as Expiry from "./expiry.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
+import * as Sweeper from "./sweeper.ts"
 
 /** A snapshot of what is committed, without pending writes. */
 export interface CommittedSnapshot extends OpenSnapshot {
@@ -39,6 +41,10 @@ export interface OpenStore {
   readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics.Metrics
   readonly retryQueue: RetryQueue.RetryQueue
+  /** The records that expire. */
+  readonly expiry: Expiry.Expiry
+  /** Deletes the records that have expired; `undefined` in a read-only store. */
+  readonly sweeper: Sweeper.Sweeper | undefined
   /** The definition by which each collection was last opened. */
   readonly definitions: OpenDefinitions.OpenDefinitions
   /** Formats the keys of the records of a collection for messages, by the database of the records. */
@@ -96,9 +102,15 @@ const makeFork: Effect.Effect<Fork, never, Scope.Scope> = Effect.updateContext(
 /** Makes a store on an open backend. Its background fibers are interrupted at the end of the scope. */
 export const fromBackend: (
   options: ResolvedOptions,
-  backend: Backend
-) => Effect.Effect<OpenStore, never, Scope.Scope> = Effect.fnUntraced(function*(options, backend) {
+  stored: Backend
+) => Effect.Effect<OpenStore, never, Scope.Scope> = Effect.fnUntraced(function*(options, stored) {
+  const { path, readOnly, shared } = options
   const fork = yield* makeFork
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const expiry = yield* Expiry.make(stored, { now, isShared: shared || readOnly })
+  const backend = Expiry.over(expiry)
+  const sweeper = readOnly ? undefined : Sweeper.make(expiry, { path, fork })
   const structures = yield* StructureTable.make({ backend, checksums: options.checksums, fork })
   const retryQueue = RetryQueue.make(fork)
   const snapshots = trackSnapshots(backend)
@@ -109,17 +121,22 @@ export const fromBackend: (
     structures,
     metrics: Metrics.make(options.path),
     retryQueue,
+    expiry,
+    sweeper,
     definitions: OpenDefinitions.make(),
     shownKeys: new Map(),
     isOpen: () => isOpen,
     openSnapshot: snapshots.open,
     openCommittedSnapshot: snapshots.openCommitted,
     openSnapshots: snapshots.count,
-    finish: backend.close(Effect.sync(() => {
-      isOpen = false
-      snapshots.releaseAll()
-      RetryQueue.close(retryQueue)
-    }))
+    finish: Effect.uninterruptible(Effect.andThen(
+      sweeper === undefined ? Effect.void : Sweeper.stop(sweeper),
+      backend.close(Effect.sync(() => {
+        isOpen = false
+        snapshots.releaseAll()
+        RetryQueue.close(retryQueue)
+      }))
+    ))
   }
   return store
 })

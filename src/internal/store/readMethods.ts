@@ -184,13 +184,14 @@ const makeGetMany = (self: Access) => {
 const readStats = (self: Access) =>
   StoreAccess.enter(self, () =>
     StoreAccess.whenReadable(self, () => {
-      const { core: { backend, openSnapshots }, options: { maxMapSize } } = self.handle
+      const { core: { backend, openSnapshots, sweeper }, options: { maxMapSize } } = self.handle
       return Effect.flatMap(backend.stats, (stats) =>
         Effect.map(backend.reader.count(recordsDatabase), (entries) => ({
           ...stats,
           entries,
           maxMapSize: Option.fromUndefinedOr(maxMapSize),
-          snapshots: openSnapshots()
+          snapshots: openSnapshots(),
+          expired: sweeper?.deleted ?? 0
         })))
     }))
 

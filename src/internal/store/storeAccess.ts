@@ -26,6 +26,7 @@ import type { KeyCodec } from "../key/keyCodec.ts"
 import * as Settled from "../settled.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Transaction from "../transaction/transaction.ts"
+import * as Expiry from "./expiry.ts"
 import type { OpenStore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
@@ -280,9 +281,11 @@ export const write = (
   transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, CommitError | Closed> => {
-  if (transaction !== undefined) return writeInside(self, transaction, () => Transaction.write(transaction, writes))
+  const { backend, expiry } = self.handle.core
+  const all = Expiry.completed(expiry, writes)
+  if (transaction !== undefined) return writeInside(self, transaction, () => Transaction.write(transaction, all))
   defineStructures(self)
-  return self.handle.core.backend.write(writes, admission(self))
+  return backend.write(all, admission(self))
 }
 
 /** Buffers deletions, all of them in the same commit. */
@@ -324,10 +327,11 @@ export const step = <A, E>(
   take: TakeStep<A, E>,
   { exact, isDeleting = false }: StepOptions = {}
 ): Effect.Effect<A, E | CommitError | Closed> => {
-  if (transaction !== undefined) return stepInside(self, transaction, take)
-  const { core: { backend }, options } = self.handle
+  const { core: { backend, expiry }, options } = self.handle
+  const takeAll = Expiry.completing(expiry, take)
+  if (transaction !== undefined) return stepInside(self, transaction, takeAll)
   defineStructures(self)
-  return backend.step(take, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
+  return backend.step(takeAll, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
 }
 
 /** Commits a request, outside transactions. Returns `false` if its reads would read something different now. */

@@ -21,13 +21,19 @@ import {
   type ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
+import type { PutOptions } from "../../StoreService.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
-import { recordsDatabase } from "../databases.ts"
+import { expiryDatabase, recordsDatabase } from "../databases.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
+import * as RecordLayout from "../reader/recordLayout.ts"
 import * as Settled from "../settled.ts"
 import type { Transaction } from "../transaction/transaction.ts"
+import * as ExpiringValue from "../value/expiringValue.ts"
+import { tooLong } from "../value/valueCodec.ts"
+import * as Expiry from "./expiry.ts"
+import * as ExpiryTime from "./expiryTime.ts"
 import { find } from "./readMethods.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
@@ -71,6 +77,49 @@ const put = (self: Access, key: Key, value: unknown) =>
       : Effect.fail(encoded.failure)
   })
 
+/** Refuses a value that is too long with its time. */
+const expiring = (
+  self: Access,
+  key: Key,
+  value: Uint8Array,
+  time: number
+): Result.Result<Uint8Array, ValueEncoding<Key>> => {
+  const { maxValueBytes } = self.handle.core.backend
+  const bytes = ExpiringValue.join(time, value)
+  return bytes.length <= maxValueBytes
+    ? Result.succeed(bytes)
+    : Result.fail(new ValueEncoding({ ...StoreAccess.shown(self, key), detail: tooLong(bytes.length, maxValueBytes) }))
+}
+
+/** Writes a value that expires. The call reads what it replaces, to delete the entry of that in `expiry`. */
+const putExpiring = (self: Access, key: Key, value: unknown, time: number) =>
+  writeKey(self, key, (bytes, transaction): Effect.Effect<void, ValueEncoding<Key> | CommitError | Closed> => {
+    const { expiry } = self.handle.core
+    const encoded = Result.flatMap(encode(self, key, value), (plain) => expiring(self, key, plain, time))
+    if (Result.isFailure(encoded)) return Effect.fail(encoded.failure)
+    const step: Exit.Exit<Step<void>> = Exit.succeed({ result: undefined, writes: writeOf(bytes, encoded.success) })
+    return Effect.andThen(Expiry.ensureDatabase(expiry), StoreAccess.step(self, transaction, () => step))
+  })
+
+/** When the records of a call expire; `undefined` where they stay. */
+const timeOf = (
+  { handle: { core: { expiry } } }: Access,
+  what: string,
+  options: PutOptions
+): Result.Result<number | undefined, KeyEncoding> =>
+  Result.map(
+    CallArguments.ttlOf(what, options),
+    (ttl) => ttl === undefined ? undefined : ExpiryTime.afterDuration(ttl, expiry.now())
+  )
+
+const putWith = (self: Access, key: Key, value: unknown, options: PutOptions) =>
+  Effect.suspend(() =>
+    Result.match(timeOf(self, "the options of put", options), {
+      onFailure: (error) => StoreAccess.enterToWrite(self, () => Effect.fail(error)),
+      onSuccess: (time) => time === undefined ? put(self, key, value) : putExpiring(self, key, value, time)
+    })
+  )
+
 const remove = (self: Access, key: Key) =>
   writeKey(self, key, (bytes, transaction) => StoreAccess.remove(self, transaction, writeOf(bytes, null)))
 
@@ -101,7 +150,8 @@ const nextStep = (
   key: Key,
   bytes: ByteString,
   f: Update,
-  current: Option.Option<unknown>
+  current: Option.Option<unknown>,
+  time: number | undefined
 ): Exit.Exit<Step<Option.Option<unknown>>, ValueEncoding<Key>> => {
   const given = CallArguments.nextOf(f, current)
   if (Result.isFailure(given)) {
@@ -111,14 +161,29 @@ const nextStep = (
   if (Option.isNone(next)) {
     return Exit.succeed({ result: next, writes: Option.isNone(current) ? [] : writeOf(bytes, null) })
   }
-  const encoded = encode(self, key, next.value)
+  const plain = encode(self, key, next.value)
+  const encoded = time === undefined ? plain : Result.flatMap(plain, (value) => expiring(self, key, value, time))
   return Result.isFailure(encoded)
     ? Exit.fail(encoded.failure)
     : Exit.succeed({ result: next, writes: writeOf(bytes, encoded.success) })
 }
 
+/** When the record expires that is there: an update keeps its time. */
+const presentTime = (
+  self: Access,
+  reader: Reader,
+  bytes: ByteString
+): Effect.Effect<number | undefined, EngineFailure> =>
+  Expiry.mayExist(self.handle.core.expiry)
+    ? reader.get(recordsDatabase, bytes, RecordLayout.timeOf)
+    : Exit.succeed(undefined)
+
 const updating = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => (reader) =>
-  Settled.flatMap(find(self, reader, bytes, key), (current) => nextStep(self, key, bytes, f, current))
+  Settled.flatMap(
+    find(self, reader, bytes, key),
+    (current) =>
+      Settled.flatMap(presentTime(self, reader, bytes), (time) => nextStep(self, key, bytes, f, current, time))
+  )
 
 /** The same, but calls `f` only once for the same stored bytes. */
 const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => {
@@ -127,7 +192,7 @@ const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): Upd
   const compute = (from: Uint8Array | undefined): ReturnType<UpdateStep> =>
     Settled.flatMap(
       from === undefined ? none : Settled.map(StoreAccess.decode(self, bytes, from), Option.some),
-      (current) => nextStep(self, key, bytes, f, current)
+      (current) => nextStep(self, key, bytes, f, current, from === undefined ? undefined : RecordLayout.timeOf(from))
     )
   return (reader) =>
     Settled.flatMap(reader.get(recordsDatabase, bytes, copyOf), (from) => {
@@ -165,11 +230,14 @@ const withoutDefinitions = (
   batch: StructureTable.BatchEncoder
 ): WriteSet => {
   const encoded = new WriteSet()
+  for (const [entry, write] of writes.entriesOf(expiryDatabase)) encoded.set(expiryDatabase, entry, write)
   for (const [key, bytes] of writes.entriesOf(recordsDatabase)) {
     if (bytes === null) encoded.set(recordsDatabase, key, null)
     else {
       const value = Result.getOrThrow(StructureTable.decodeInBatch(batch, bytes))
-      encoded.set(recordsDatabase, key, Result.getOrThrow(StructureTable.encode(structures, value)))
+      const time = RecordLayout.timeOf(bytes)
+      const again = Result.getOrThrow(StructureTable.encode(structures, value))
+      encoded.set(recordsDatabase, key, time === undefined ? again : ExpiringValue.join(time, again))
     }
   }
   return encoded
@@ -198,7 +266,8 @@ type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
 const encodeAll = (
   self: Access,
   entries: Entries,
-  batch: StructureTable.BatchEncoder | undefined
+  batch: StructureTable.BatchEncoder | undefined,
+  time: number | undefined
 ): Result.Result<WriteSet, KeyEncoding | ValueEncoding<Key>> => {
   const writes = new WriteSet()
   for (const entry of isIterable(entries) ? entries : Object.entries(entries)) {
@@ -209,18 +278,26 @@ const encodeAll = (
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
     const encoded = encode(self, key, value, batch)
     if (Result.isFailure(encoded)) return Result.fail(encoded.failure)
-    writes.set(recordsDatabase, bytes.success, encoded.success)
+    if (time === undefined) {
+      writes.set(recordsDatabase, bytes.success, encoded.success)
+      continue
+    }
+    const timed = expiring(self, key, encoded.success, time)
+    if (Result.isFailure(timed)) return Result.fail(timed.failure)
+    for (const write of Expiry.completed(self.handle.core.expiry, writeOf(bytes.success, timed.success))) {
+      writes.set(...write)
+    }
   }
   return Result.succeed(writes)
 }
 
-const putMany = (self: Access, entries: Entries) =>
+const putMany = (self: Access, entries: Entries, time?: number) =>
   StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, PutManyError> => {
     const wrong = CallArguments.notEntries(entries)
     if (wrong !== undefined) return Effect.fail(wrong)
     // A transaction defines no structures: no other reader would know them before its commit.
     const batch = transaction === undefined ? StructureTable.beginBatch(self.handle.core.structures) : undefined
-    const writes = encodeAll(self, entries, batch)
+    const writes = encodeAll(self, entries, batch, time)
     if (Result.isFailure(writes)) {
       const failed = Effect.fail(writes.failure)
       return batch === undefined ? failed : Effect.andThen(StructureTable.endBatch(batch, false), failed)
@@ -229,6 +306,20 @@ const putMany = (self: Access, entries: Entries) =>
       ? writeWithDefinitions(self, writes.success, batch)
       : StoreAccess.writeAll(self, transaction, writes.success)
   })
+
+const putManyWith = (self: Access, entries: Entries, options: PutOptions) =>
+  Effect.suspend(() =>
+    Result.match(timeOf(self, "the options of putMany", options), {
+      onFailure: (error) => StoreAccess.enterToWrite(self, () => Effect.fail(error)),
+      onSuccess: (time) =>
+        time === undefined
+          ? putMany(self, entries)
+          : Effect.andThen(
+            StoreAccess.enterToWrite(self, () => Expiry.ensureDatabase(self.handle.core.expiry)),
+            putMany(self, entries, time)
+          )
+    })
+  )
 
 const removeMany = (self: Access, unwanted: ListOf<Key>) =>
   StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, KeyEncoding | CommitError | Closed> => {
@@ -252,11 +343,13 @@ const clear = (self: Access) =>
 
 /** Makes the methods of one handle. */
 export const make = (self: Access) => ({
-  put: (key: Key, value: unknown) => put(self, key, value),
+  put: (key: Key, value: unknown, options?: PutOptions) =>
+    options === undefined ? put(self, key, value) : putWith(self, key, value, options),
   delete: (key: Key) => remove(self, key),
   deleteOrFail: (key: Key) => removeOrFail(self, key),
   update: (key: Key, f: Update) => update(self, key, f),
-  putMany: (entries: Entries) => putMany(self, entries),
+  putMany: (entries: Entries, options?: PutOptions) =>
+    options === undefined ? putMany(self, entries) : putManyWith(self, entries, options),
   deleteMany: (unwanted: ListOf<Key>) => removeMany(self, unwanted),
   clear: clear(self),
   flush: StoreAccess.enterToWrite(self, () => self.handle.core.backend.flush)

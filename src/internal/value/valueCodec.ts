@@ -31,7 +31,7 @@
  *
  * **Format**
  *
- * The first byte names one of four formats:
+ * The first byte names one of five formats:
  *
  * - *plain* (1): one MessagePack item. Nearly every value is a tree that MessagePack can express.
  * - *structured* (5): the same, but a record of a known structure has the number of the
@@ -39,11 +39,13 @@
  * - *graph* (2): any other value, as a list of nodes that refer to each other by index, in
  *   MessagePack.
  * - *checked* (3): the CRC-32 of the bytes after it, which are in one of the other formats.
+ * - *expiring* (6): a time, and the value that expires then, in one of the formats above (`expiringValue.ts`).
  */
 import * as Result from "effect/Result"
 import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
 import { Buffer } from "node:buffer"
 import { crc32 } from "node:zlib"
+import { expiringFormat, headBytes } from "./expiringValue.ts"
 import { isMessage } from "./messagePack.ts"
 import * as PlainReader from "./plainReader.ts"
 import * as PlainWriter from "./plainWriter.ts"
@@ -205,17 +207,18 @@ export const encode = (self: Codec, value: unknown): Result.Result<Uint8Array, F
   return encoded
 }
 
-const decodeFormat = ({ reader }: Codec, bytes: Buffer, length: number): unknown => {
+const decodeFormat = (self: Codec, bytes: Buffer, length: number): unknown => {
   const format = bytes[0]
   if (length === 0) throw new Refusal("there are none")
   if (format === plainFormat || format === structuredFormat) {
-    return PlainReader.read(reader, bytes, length, format === structuredFormat)
+    return PlainReader.read(self.reader, bytes, length, format === structuredFormat)
   }
   if (format === graphFormat) return unpackGraph(bytes, length)
+  if (format === expiringFormat && length > headBytes) return decodeOrThrow(self, bytes.subarray(headBytes, length))
   throw new Refusal(`no value begins with ${format}`)
 }
 
-const decodeOrThrow = (self: Codec, bytes: Buffer, length: number): unknown => {
+const decodeOrThrow = (self: Codec, bytes: Buffer, length = bytes.length): unknown => {
   if (bytes[0] !== checkedFormat) return decodeFormat(self, bytes, length)
   const value = withoutChecksum(bytes, length)
   return decodeFormat(self, value, value.length)

@@ -1,0 +1,59 @@
+/**
+ * The head of a stored record, which every reader can read without a schema: the index entries of a record of a
+ * collection, and the time at which a record expires.
+ */
+import { Buffer } from "node:buffer"
+import { ByteString } from "../../Key.ts"
+import * as ExpiringValue from "../value/expiringValue.ts"
+
+/** An entry of a record in an index: where the catalog has the index, and the key there. */
+export type IndexEntry = readonly [place: string, key: ByteString]
+
+// The bytes of a value begin with another one (`valueCodec.ts`).
+export const indexedFormat = 4
+export const headBytes = 5
+
+/** How many bytes come before those of the value; 0 where the record is not of this form. */
+const valueOffset = (record: Uint8Array): number => {
+  if (record[0] !== indexedFormat || record.length < headBytes) return 0
+  return headBytes + new DataView(record.buffer, record.byteOffset).getUint32(1, true)
+}
+
+/** The bytes of the value of a record. */
+export const valueOf = (record: Uint8Array): Uint8Array => {
+  const offset = valueOffset(record)
+  return offset === 0 ? record : record.subarray(offset, record.length)
+}
+
+/** When a record expires, in milliseconds since 1970; `undefined` where it stays. */
+export const timeOf = (record: Uint8Array): number | undefined => ExpiringValue.timeAt(record, valueOffset(record))
+
+/** Whether a record has expired. */
+export const isExpired = (record: Uint8Array, now: number): boolean => {
+  const time = timeOf(record)
+  return time !== undefined && time <= now
+}
+
+/** The entries of a record; those that damaged bytes do not give are left out. */
+export const entriesOf = (record: Uint8Array): ReadonlyArray<IndexEntry> => {
+  const end = Math.min(valueOffset(record), record.length)
+  const bytes = Buffer.from(record.buffer, record.byteOffset, end)
+  const entries: Array<IndexEntry> = []
+  let at = headBytes
+  const take = (encoding: "utf8" | "latin1"): string | undefined => {
+    const start = at + 2
+    if (start > end) return undefined
+    const stop = start + bytes.readUInt16LE(at)
+    at = stop
+    return stop > end ? undefined : bytes.toString(encoding, start, stop)
+  }
+  for (;;) {
+    const index = take("utf8")
+    const key = take("latin1")
+    if (index === undefined || key === undefined) return entries
+    entries.push([index, ByteString(key)])
+  }
+}
+
+/** Where an index that is not unique has a record. A unique one has it under the key of the index alone. */
+export const plainEntry = (indexKey: ByteString, key: ByteString): ByteString => ByteString(indexKey + key)

@@ -1,0 +1,275 @@
+/**
+ * Reads what has not expired: hides records that have, and their entries in indexes, until the sweeper deletes them.
+ *
+ * A record says itself when it expires, so a read that has the bytes of a record needs nothing more. For other reads
+ * there are candidates: the records of which the database `expiry` says that they have expired, and their entries in
+ * indexes. Each candidate that a read finds is checked against its record.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Reader } from "../../Backend.ts"
+import type { RangePart, RangeRequest } from "../../Engine.ts"
+import type { ByteString } from "../../Key.ts"
+import type { EngineFailure } from "../../StoreError.ts"
+import { expiryDatabase, hasEntries, hasRecords, indexOfRecords, recordsOfIndex } from "../databases.ts"
+import { keyOf } from "../engineBytes.ts"
+import * as Settled from "../settled.ts"
+import * as ExpiryEntries from "./expiryEntries.ts"
+import * as RangeReader from "./rangeReader.ts"
+import * as RecordLayout from "./recordLayout.ts"
+
+/** What may have expired: by database and key, the key of the record that a record or an index entry is of. */
+export type Candidates = ReadonlyMap<string, ReadonlyMap<ByteString, ByteString>>
+
+/** What of a reader has expired. */
+export interface Due {
+  /** The moment as of which is read; `undefined` where nothing can have expired. Asked before each read. */
+  readonly moment: () => number | undefined
+  /** All that has expired at a moment, and maybe more. */
+  readonly candidates: (moment: number) => Effect.Effect<Candidates, EngineFailure>
+}
+
+// ---------------------------------------------------------------------------
+// candidates
+// ---------------------------------------------------------------------------
+
+const addCandidate = (
+  candidates: Map<string, Map<ByteString, ByteString>>,
+  database: string,
+  entry: ByteString,
+  key: ByteString
+): void => {
+  const keys = candidates.get(database)
+  if (keys === undefined) candidates.set(database, new Map([[entry, key]]))
+  else keys.set(entry, key)
+}
+
+/** The keys of expired records, by their databases. */
+const expiredKeys = (part: RangeReader.Part): ReadonlyMap<string, ReadonlyArray<ByteString>> => {
+  const keys = new Map<string, Array<ByteString>>()
+  for (const record of part) {
+    const entry = ExpiryEntries.parse(record)
+    if (entry === undefined) continue
+    const ofDatabase = keys.get(entry.database)
+    if (ofDatabase === undefined) keys.set(entry.database, [entry.key])
+    else ofDatabase.push(entry.key)
+  }
+  return keys
+}
+
+/** Reads which records and index entries have expired. Ends at once where the reads do. */
+export const readCandidates = Effect.fnUntracedEager(function*(stored: Reader, moment: number) {
+  const candidates = new Map<string, Map<ByteString, ByteString>>()
+  const read = RangeReader.make(stored, expiryDatabase, {
+    ...ExpiryEntries.until(moment),
+    reverse: false,
+    values: true
+  })
+  for (;;) {
+    const part = yield* read()
+    if (part === undefined) return candidates
+    for (const [database, keys] of expiredKeys(part)) {
+      const found = yield* stored.getMany(
+        database,
+        keys,
+        (record) => RecordLayout.isExpired(record, moment) ? RecordLayout.entriesOf(record) : undefined
+      )
+      for (const [at, key] of keys.entries()) {
+        const entries = found[at]
+        if (entries === undefined) continue
+        addCandidate(candidates, database, key, key)
+        for (const [place, indexKey] of entries) {
+          const index = indexOfRecords(database, place)
+          // One of these is the entry: which of them depends on whether the index is unique.
+          addCandidate(candidates, index, indexKey, key)
+          addCandidate(candidates, index, RecordLayout.plainEntry(indexKey, key), key)
+        }
+      }
+    }
+  }
+})
+
+// ---------------------------------------------------------------------------
+// what is hidden
+// ---------------------------------------------------------------------------
+
+/** A reader of all that is stored, and the moment as of which is read from it. */
+interface Moment {
+  readonly stored: Reader
+  readonly moment: number
+}
+
+/** Whether a record has expired; `undefined` where there is none. */
+const isExpired = (
+  { moment, stored }: Moment,
+  database: string,
+  key: ByteString
+): Effect.Effect<boolean | undefined, EngineFailure> =>
+  stored.get(database, key, (record) => RecordLayout.isExpired(record, moment))
+
+/** Whether the record of an index entry has expired. A unique index has the key of the record as its value. */
+const isEntryExpired = (
+  self: Moment,
+  index: string,
+  entry: ByteString,
+  key: ByteString
+): Effect.Effect<boolean | undefined, EngineFailure> =>
+  Settled.flatMap(
+    self.stored.get(index, entry, keyOf),
+    (holder) =>
+      holder === undefined
+        ? Exit.succeed(undefined)
+        : isExpired(self, recordsOfIndex(index), holder === "" ? key : holder)
+  )
+
+/** Which of some keys have expired, in their order. */
+const areExpired = (
+  self: Moment,
+  candidates: Candidates,
+  database: string,
+  keys: ReadonlyArray<ByteString>
+): Effect.Effect<ReadonlyArray<boolean | undefined>, EngineFailure> => {
+  const records = candidates.get(database)
+  const check = hasEntries(database) ? isEntryExpired : isExpired
+  return Settled.allReads(keys.map((key) => {
+    const record = records?.get(key)
+    return record === undefined ? Exit.succeed(false) : check(self, database, key, record)
+  }))
+}
+
+/** Leaves out the records of a part that have expired. */
+const withoutExpired = (
+  self: Moment,
+  candidates: Candidates,
+  database: string,
+  part: RangePart
+): Effect.Effect<RangePart, EngineFailure> => {
+  const ofDatabase = candidates.get(database)
+  if (ofDatabase === undefined) return Exit.succeed(part)
+  const found = part.records.flatMap(([key]) => ofDatabase.has(key) ? [key] : [])
+  return Settled.map(areExpired(self, candidates, database, found), (expired) => {
+    const hidden = new Set(found.filter((_, at) => expired[at] === true))
+    return { records: part.records.filter(([key]) => !hidden.has(key)), rest: part.rest }
+  })
+}
+
+// ---------------------------------------------------------------------------
+// reading
+// ---------------------------------------------------------------------------
+
+/** Whether a database has something that may expire. */
+const mayExpire = (database: string): boolean => hasRecords(database) || hasEntries(database)
+
+const getUnexpired = <A>(
+  self: Moment,
+  due: Due,
+  database: string,
+  key: ByteString,
+  decode: (bytes: Uint8Array) => A
+): Effect.Effect<A | undefined, EngineFailure> => {
+  const { moment, stored } = self
+  if (hasRecords(database)) {
+    return stored.get(database, key, (record) => RecordLayout.isExpired(record, moment) ? undefined : decode(record))
+  }
+  return Settled.flatMap(
+    due.candidates(moment),
+    (candidates) =>
+      Settled.flatMap(
+        areExpired(self, candidates, database, [key]),
+        ([expired]) => expired === true ? Exit.succeed(undefined) : stored.get(database, key, decode)
+      )
+  )
+}
+
+const getManyUnexpired = <A>(
+  self: Moment,
+  due: Due,
+  database: string,
+  keys: ReadonlyArray<ByteString>,
+  decode: (bytes: Uint8Array, at: number) => A
+): Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure> => {
+  const { moment, stored } = self
+  if (hasRecords(database)) {
+    return stored.getMany(
+      database,
+      keys,
+      (record, at) => RecordLayout.isExpired(record, moment) ? undefined : decode(record, at)
+    )
+  }
+  return Settled.flatMap(
+    due.candidates(moment),
+    (candidates) =>
+      Settled.flatMap(areExpired(self, candidates, database, keys), (expired) =>
+        Settled.map(
+          stored.getMany(database, keys, decode),
+          (values) => values.map((value, at) => expired[at] === true ? undefined : value)
+        ))
+  )
+}
+
+const readUnexpired = (
+  self: Moment,
+  due: Due,
+  database: string,
+  request: RangeRequest
+): Effect.Effect<RangePart, EngineFailure> => {
+  const { moment, stored } = self
+  if (request.values && hasRecords(database)) {
+    return Settled.map(stored.read(database, request), ({ records, rest }) => ({
+      records: records.filter(([, record]) => !RecordLayout.isExpired(record, moment)),
+      rest
+    }))
+  }
+  return Settled.flatMap(due.candidates(moment), (candidates) =>
+    Settled.flatMap(
+      stored.read(database, request),
+      (part) => withoutExpired(self, candidates, database, part)
+    ))
+}
+
+const countUnexpired = (self: Moment, due: Due, database: string): Effect.Effect<number, EngineFailure> =>
+  Settled.flatMap(
+    due.candidates(self.moment),
+    (candidates) =>
+      Settled.flatMap(self.stored.count(database), (count) =>
+        Settled.map(
+          areExpired(self, candidates, database, [...candidates.get(database)?.keys() ?? []]),
+          (expired) => count - expired.filter((isOne) => isOne === true).length
+        ))
+  )
+
+/** Reads what has not expired of what a reader has. */
+export const unexpired = (stored: Reader, due: Due): Reader => {
+  /** The moment, where something of a database may have expired. */
+  const momentOf = (database: string): Moment | undefined => {
+    const moment = due.moment()
+    return moment === undefined || !mayExpire(database) ? undefined : { stored, moment }
+  }
+  return {
+    stored,
+    get: (database, key, decode) => {
+      const self = momentOf(database)
+      return self === undefined ? stored.get(database, key, decode) : getUnexpired(self, due, database, key, decode)
+    },
+    getMany: (database, keys, decode) => {
+      const self = momentOf(database)
+      return self === undefined
+        ? stored.getMany(database, keys, decode)
+        : getManyUnexpired(self, due, database, keys, decode)
+    },
+    has: (database, key) => {
+      const self = momentOf(database)
+      return self === undefined
+        ? stored.has(database, key)
+        : Settled.map(getUnexpired(self, due, database, key, () => true), (exists) => exists === true)
+    },
+    read: (database, request) => {
+      const self = momentOf(database)
+      return self === undefined ? stored.read(database, request) : readUnexpired(self, due, database, request)
+    },
+    count: (database) => {
+      const self = momentOf(database)
+      return self === undefined ? stored.count(database) : countUnexpired(self, due, database)
+    }
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Deletes the records of a store that have expired, in the background: with their entries in indexes and in `expiry`,
+ * a batch at a time, each in one transaction.
+ *
+ * ```text
+ * Idle ──wake──▶ Sleeping ──the first record expires──▶ Sweeping ──nothing has expired──▶ Idle or Sleeping
+ *                   └───────────────────── stop ────────────┴──▶ Stopped
+ * ```
+ *
+ * A batch is committed only if its records are still what they were. So of several processes that sweep one file, one
+ * deletes a record, and a record that was written over is kept.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Reader } from "../../Backend.ts"
+import { Closed, type EngineFailure } from "../../StoreError.ts"
+import { WriteSet } from "../buffer/writeSet.ts"
+import { expiryDatabase } from "../databases.ts"
+import type { Fork } from "../fork.ts"
+import * as ExpiryEntries from "../reader/expiryEntries.ts"
+import { ReadSet, recorded } from "../reader/readSet.ts"
+import * as RecordLayout from "../reader/recordLayout.ts"
+import * as Expiry from "./expiry.ts"
+
+type State =
+  /** No record expires. */
+  | { readonly _tag: "Idle" }
+  | { readonly _tag: "Sleeping"; readonly until: number; readonly fiber: Fiber.Fiber<void> }
+  | { readonly _tag: "Sweeping"; readonly fiber: Fiber.Fiber<void> | undefined }
+  /** The store closes. */
+  | { readonly _tag: "Stopped" }
+
+/** Deletes the records of a store that have expired. */
+export interface Sweeper {
+  readonly expiry: Expiry.Expiry
+  readonly path: string
+  readonly fork: Fork
+  state: State
+  /** How many records it has deleted. */
+  deleted: number
+}
+
+/** How many records one transaction deletes. */
+const batchRecords = 1000
+
+/** The longest sleep, in milliseconds: a timer takes no more, the clock may be set, and other processes may write. */
+const longestSleep = 60 * 60 * 1000
+
+/** How long it waits after a failure, and in a shared store for the records of other processes, in milliseconds. */
+const pause = 60 * 1000
+
+/** How long it waits for a commit that writes records which have expired meanwhile, in milliseconds. */
+const pauseForCommit = 10
+
+// ---------------------------------------------------------------------------
+// one batch
+// ---------------------------------------------------------------------------
+
+/** What one batch deletes, and what that was computed from. */
+interface Sweep {
+  readonly reads: ReadSet
+  readonly writes: WriteSet
+  /** How many records it deletes. */
+  readonly records: number
+}
+
+/** Finds the first records that have expired. An entry whose record says another time is deleted alone. */
+const find = Effect.fnUntraced(function*({ expiry }: Sweeper, stored: Reader): Effect.fn.Return<Sweep, EngineFailure> {
+  const now = expiry.now()
+  const reads = new ReadSet()
+  const writes = new WriteSet()
+  const reader = recorded(stored, reads)
+  let records = 0
+  let range = ExpiryEntries.until(now)
+  for (;;) {
+    const request = { ...range, reverse: false, values: true, maxRecords: batchRecords, maxBytes: Infinity }
+    const part = yield* stored.read(expiryDatabase, request)
+    for (const found of part.records) {
+      writes.set(expiryDatabase, found[0], null)
+      const entry = ExpiryEntries.parse(found)
+      if (entry === undefined) continue
+      const { database, key, time } = entry
+      const entries = yield* reader.get(
+        database,
+        key,
+        (record) => RecordLayout.timeOf(record) === time ? RecordLayout.entriesOf(record) : undefined
+      )
+      if (entries === undefined) continue
+      for (const indexEntry of entries) {
+        for (const write of yield* Expiry.toDeleteEntry(expiry, reader, database, key, indexEntry)) writes.set(...write)
+      }
+      writes.expire(database, key)
+      records++
+    }
+    // All entries of the part may be deleted by pending writes.
+    if (part.rest === undefined || writes.size > 0) return { reads, writes, records }
+    range = part.rest
+  }
+})
+
+/** Deletes a batch; gives whether there was one. */
+const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
+  const { backend } = self.expiry
+  const { reads, records, writes } = yield* backend.whileReadable(Effect.suspend(() => find(self, backend.reader)))
+  if (writes.isEmpty) return false
+  const refusal = () =>
+    self.state._tag === "Stopped" ? Effect.fail(new Closed({ path: self.path, what: "Store" })) : undefined
+  const isMade = yield* backend.commit({ reads, writes }, () => refusal)
+  if (isMade) self.deleted += records
+  return true
+})
+
+// ---------------------------------------------------------------------------
+// when it sweeps
+// ---------------------------------------------------------------------------
+
+/** Notes when the next record expires. */
+const findNext = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
+  Effect.map(
+    expiry.backend.whileReadable(Effect.suspend(() => Expiry.nextTime(expiry.backend.reader, -Infinity))),
+    (next) => {
+      expiry.earliest = Math.min(next ?? Infinity, expiry.earliestInCommits)
+    }
+  )
+
+const sweep = (self: Sweeper): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    while (yield* sweepOnce(self)) yield* Effect.yieldNow
+    yield* findNext(self)
+    // A commit is under way with records that have expired meanwhile.
+    return self.expiry.commits > 0 ? pauseForCommit : 0
+  }).pipe(
+    Effect.catchCause((cause) =>
+      Cause.hasInterrupts(cause) || self.state._tag === "Stopped"
+        ? Effect.succeed(pause)
+        : Effect.as(
+          Effect.logWarning(`Records of the store at ${self.path} have expired and could not be deleted yet`, cause),
+          pause
+        )
+    ),
+    Effect.flatMap((wait) =>
+      Effect.sync(() => {
+        if (self.state._tag === "Stopped") return
+        self.state = { _tag: "Idle" }
+        wake(self, wait)
+      })
+    )
+  )
+
+/** Starts to sleep until the first record expires, but at least for a while. */
+const wake = (self: Sweeper, atLeast = 0): void => {
+  const { expiry, fork, state } = self
+  if (expiry.earliest === Infinity || state._tag === "Sweeping" || state._tag === "Stopped") return
+  const now = expiry.now()
+  const longest = expiry.isShared ? pause : longestSleep
+  const sleep = Math.max(atLeast, Math.min(expiry.earliest - now, longest))
+  if (state._tag === "Sleeping") {
+    if (state.until <= now + sleep) return
+    state.fiber.interruptUnsafe()
+  }
+  const run = Effect.suspend(() => {
+    self.state = { _tag: "Sweeping", fiber: self.state._tag === "Sleeping" ? self.state.fiber : undefined }
+    return sweep(self)
+  })
+  // It never begins in the turn in which it is forked, so that its state is known before.
+  const fiber = fork(Effect.andThen(sleep > 0 ? Effect.sleep(sleep) : Effect.yieldNow, run))
+  self.state = { _tag: "Sleeping", until: now + sleep, fiber }
+}
+
+/** Makes the sweeper of an open store, and starts it. */
+export const make = (expiry: Expiry.Expiry, options: Pick<Sweeper, "path" | "fork">): Sweeper => {
+  const self: Sweeper = { ...options, expiry, state: { _tag: "Idle" }, deleted: 0 }
+  expiry.onEarlier = () => wake(self)
+  wake(self)
+  return self
+}
+
+/** Stops it, for the store closes. A batch that a commit has taken is committed. */
+export const stop = (self: Sweeper): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { state } = self
+    self.state = { _tag: "Stopped" }
+    const fiber = state._tag === "Sleeping" || state._tag === "Sweeping" ? state.fiber : undefined
+    return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
+  })
