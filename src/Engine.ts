@@ -123,6 +123,11 @@ export interface Batch {
   readonly clear: ReadonlyArray<string>
   /** The writes: at most one for each key. */
   readonly writes: Iterable<Write>
+  /**
+   * Called inside the transaction when the batch is written and fits. The wait for the disk comes after it, and
+   * the commit may still fail. An engine that cannot tell this moment does not call it.
+   */
+  readonly onFitted?: () => void
   /** Called when reads begin to see the batch. Not called if the transaction fails. */
   readonly onWritten?: () => void
 }

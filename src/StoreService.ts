@@ -308,9 +308,11 @@ export interface StoreService {
    *
    * **Gotchas**
    *
-   * The effect can run more than once. Whatever it does besides calls on the store is not undone. All writes are kept in
-   * memory until the commit. `flush` and `backup` inside the effect concern the store, without the writes of the
-   * transaction. A fiber that uses the store after the transaction in which it was forked has ended fails with `Closed`.
+   * The effect can run more than once. Whatever it does besides calls on the store is not undone. After a conflict it
+   * reads what other transactions are about to commit, and its result or failure counts only if they are committed.
+   * Otherwise it runs again. All writes are kept in memory until the commit. `flush` and `backup` inside the effect concern
+   * the store, without the writes of the transaction. A fiber that uses the store after the transaction in which it was
+   * forked has ended fails with `Closed`.
    */
   readonly withTransaction: <A, E, R>(
     effect: Effect.Effect<A, E, R>

@@ -9,7 +9,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
-import type { Admission, Backend, BackendStats, CommitRequest, Snapshot } from "../../Backend.ts"
+import type { Admission, Backend, BackendStats, CommitRequest, NextSnapshot, Reader, Snapshot } from "../../Backend.ts"
 import type { Batch, Reader as EngineReader } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
@@ -26,6 +26,7 @@ import * as CommitQueue from "./commitQueue.ts"
 import * as Committer from "./committer.ts"
 import { ForeignCommits } from "./foreignCommits.ts"
 import { type AtomicBatch, conditional } from "./groupCommit.ts"
+import * as NextState from "./nextState.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import * as ReadModifyWrite from "./readModifyWrite.ts"
 
@@ -70,11 +71,12 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
     onApplied: (batch: Batch) => buffer.applied(batch),
     onChanged: (batch, transactionId) => ChangeFeed.publish(changes, batch, transactionId)
   })
-  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit })
+  const live = over(buffer, environment)
+  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, live, metrics, permit })
   return {
     options,
     buffer,
-    live: over(buffer, environment),
+    live,
     map: committer.map,
     committer,
     queue,
@@ -86,11 +88,12 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
 })
 
 /** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
-const batchOf = ({ isPermitted, priority, reads, writes }: CommitRequest): AtomicBatch =>
+const batchOf = ({ isPermitted, onAccepted, priority, reads, writes }: CommitRequest): AtomicBatch =>
   conditional(
     toWriteSet(writes),
     (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, present),
-    priority
+    priority,
+    onAccepted && { reads, onAccepted }
   )
 
 /** Commits a request in a transaction of its own. */
@@ -135,6 +138,16 @@ const snapshot = ({ buffer, options: { environment } }: LocalBackend): Exit.Exit
     release: stored.release
   }))
 
+/** Opens a snapshot, and reads it through what the commits that are under way will leave. */
+const nextSnapshot = (self: LocalBackend): Exit.Exit<NextSnapshot, EngineFailure> => {
+  const layers = NextState.layersOf(self.queue.next)
+  return Settled.map(snapshot(self), (present) => ({
+    ...layers.reduce((base: Reader, writes) => over(writes, base), present),
+    release: present.release,
+    isTentative: layers.length > 0
+  }))
+}
+
 const stats = ({ buffer, options: { environment } }: LocalBackend): Effect.Effect<BackendStats, EngineFailure> =>
   Effect.suspend(() =>
     Settled.map(environment.stats(), (stored) => ({ ...stored, pending: buffer.size, pendingBytes: buffer.bytes }))
@@ -169,6 +182,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
       environment.mustResize() ? permit.withPermit(MapGrowth.restoreLimit(map)) : Effect.void
     ),
     snapshot: () => snapshot(self),
+    nextSnapshot: () => nextSnapshot(self),
     databases: () => Exit.succeed(environment.databases()),
     openDatabase: (name) => environment.openDatabase(name),
     createDatabases: (names) => createDatabases(self, names),

@@ -10,6 +10,7 @@ import { Closed, type CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions } from "../buffer/writeSet.ts"
 import * as CommitQueue from "./commitQueue.ts"
+import * as NextState from "./nextState.ts"
 
 /** How many writes are made between two yields to a commit. A yield takes as long as several writes. */
 const writesBetweenYields = 8
@@ -110,6 +111,7 @@ const offerOr = <E>(
   if (isInFlight(self, writes)) return awaitGroup(self)
   const { buffer, committer } = self.options
   if (!buffer.accepts(writes)) return awaitSpace(self, writes)
+  NextState.overtake(self.next, writes)
   buffer.write(writes, committer.hasNoRoom)
   CommitQueue.startTimer(self)
   if (buffer.isFull) CommitQueue.request(self, buffer.active)

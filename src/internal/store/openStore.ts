@@ -7,7 +7,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import type { Backend } from "../../Backend.ts"
+import type { Backend, Snapshot } from "../../Backend.ts"
 import { Engine } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { type CommitError, type EngineFailure, OpenFailed } from "../../StoreError.ts"
@@ -39,6 +39,8 @@ export interface OpenStore {
   readonly isOpen: () => boolean
   /** Opens a snapshot; it is released when the store closes. */
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
+  /** Opens a snapshot of what the next commit is about to leave. */
+  readonly openNextSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
   /** How many snapshots are open. */
   readonly openSnapshots: () => number
   /** Makes the last commit, waits for the fibers that read, and closes the backend. */
@@ -48,20 +50,22 @@ export interface OpenStore {
 /** Opens snapshots, and keeps a list of those that are open. */
 const trackSnapshots = (backend: Backend) => {
   const open = new Set<OpenSnapshot>()
+  const track = (reader: Snapshot, isTentative: boolean): OpenSnapshot => {
+    const snapshot: OpenSnapshot = {
+      reader,
+      isTentative,
+      isReleased: () => !open.has(snapshot),
+      release: () => {
+        if (open.delete(snapshot)) reader.release()
+      }
+    }
+    open.add(snapshot)
+    return snapshot
+  }
   return {
     count: () => open.size,
-    open: () =>
-      Settled.map(backend.snapshot(), (reader) => {
-        const snapshot: OpenSnapshot = {
-          reader,
-          isReleased: () => !open.has(snapshot),
-          release: () => {
-            if (open.delete(snapshot)) reader.release()
-          }
-        }
-        open.add(snapshot)
-        return snapshot
-      }),
+    open: () => Settled.map(backend.snapshot(), (reader) => track(reader, false)),
+    openNext: () => Settled.map(backend.nextSnapshot(), (reader) => track(reader, reader.isTentative)),
     releaseAll: () => {
       for (const snapshot of open) snapshot.release()
     }
@@ -95,6 +99,7 @@ export const fromBackend: (
     shownKeys: new Map(),
     isOpen: () => isOpen,
     openSnapshot: snapshots.open,
+    openNextSnapshot: snapshots.openNext,
     openSnapshots: snapshots.count,
     finish: backend.close(Effect.sync(() => {
       isOpen = false

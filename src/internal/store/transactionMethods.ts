@@ -11,7 +11,9 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type * as Schedule from "effect/Schedule"
+import type { CommitRequest } from "../../Backend.ts"
 import { type Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
+import { WriteSet } from "../buffer/writeSet.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { withSpan } from "../privateSpan.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
@@ -65,17 +67,14 @@ const retrying = <A, E, R>(
 // at the top level
 // ---------------------------------------------------------------------------
 
-/** Commits the writes of an attempt, or fails with `Conflict`. */
+/** Commits writes and the reads of an attempt, or fails with `Conflict`. */
 const commit = (
   self: Access,
   transaction: Transaction.RootTransaction,
-  priority: number
+  request: Omit<CommitRequest, "reads">
 ): Effect.Effect<void, CommitError | Closed | Conflict> => {
-  const { reads, writes } = transaction
-  if (writes.isEmpty) return Effect.void
-  const isMade = reads.isTorn
-    ? Effect.succeed(false)
-    : StoreAccess.submit(self, { reads, writes, priority, isPermitted: () => Transaction.isPermitted(transaction) })
+  const { reads } = transaction
+  const isMade = reads.isTorn ? Effect.succeed(false) : StoreAccess.submit(self, { ...request, reads })
   const conflict = Effect.suspend(() =>
     Effect.andThen(
       Metric.update(self.handle.core.metrics.conflicts, 1),
@@ -85,6 +84,54 @@ const commit = (
   return Effect.flatMap(isMade, (isValid) => isValid ? Effect.void : conflict)
 }
 
+/** The first attempt. It reads what is committed or pending. */
+const attemptFirst = <A, E, R>(
+  self: Access,
+  effect: Effect.Effect<A, E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
+  Effect.suspend(() => {
+    const transaction = Transaction.begin(self.handle.core)
+    const { writes } = transaction
+    const isPermitted = () => Transaction.isPermitted(transaction)
+    return Effect.tap(
+      runAttempt(self, effect, fiber, transaction),
+      () => writes.isEmpty ? Effect.void : commit(self, transaction, { writes, isPermitted })
+    )
+  })
+
+/**
+ * An attempt after a conflict. It reads the state that the commits under way will leave, so that it can share the
+ * next one. That state may be tentative. Then nothing counts before a commit has checked the reads of the attempt: neither
+ * a failure nor the result of an attempt without writes.
+ */
+const attemptAgain = <A, E, R>(
+  self: Access,
+  effect: Effect.Effect<A, E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  priority: number,
+  endTurn: () => void
+): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
+  Effect.suspend(() => {
+    const { core } = self.handle
+    const transaction = Transaction.begin({ ...core, openSnapshot: core.openNextSnapshot })
+    const { isTentative, writes } = transaction
+    const isPermitted = () => Transaction.isPermitted(transaction)
+    const commitAgain = (request: Omit<CommitRequest, "reads">) =>
+      commit(self, transaction, { ...request, priority, onAccepted: endTurn })
+    return Effect.matchCauseEffect(runAttempt(self, effect, fiber, transaction), {
+      onFailure: (cause) =>
+        isTentative() && !Cause.hasInterruptsOnly(cause)
+          ? Effect.andThen(commitAgain({ writes: new WriteSet() }), Effect.failCause(cause))
+          : Effect.failCause(cause),
+      onSuccess: (result) =>
+        isTentative() || !writes.isEmpty
+          ? Effect.as(commitAgain({ writes, isPermitted }), result)
+          : Effect.succeed(result)
+    })
+  })
+
+/** Runs attempts at the top level until one is committed, or the schedule ends. */
 const runOutermost = <A, E, R>(
   self: Access,
   effect: Effect.Effect<A, E, R>,
@@ -94,20 +141,17 @@ const runOutermost = <A, E, R>(
   const { core, options: { path } } = self.handle
   return Effect.suspend(() => {
     let keys: ReadonlyArray<string> = []
+    const again = (number: number) =>
+      RetryQueue.inTurn(core.retryQueue, keys, (endTurn) => attemptAgain(self, effect, fiber, number, endTurn))
     const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
-      Effect.suspend(() => {
-        const transaction = Transaction.begin(core)
-        return Effect.tap(runAttempt(self, effect, fiber, transaction), () => commit(self, transaction, number))
-      })
-    const attemptInTurn = (number: number) =>
-      (number === 0 ? attempt(number) : RetryQueue.inTurn(core.retryQueue, keys, attempt(number))).pipe(
+      (number === 0 ? attemptFirst(self, effect, fiber) : again(number)).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
             if (error instanceof Conflict) keys = error.keys
           })
         )
       )
-    return Effect.andThen(core.backend.beforeSnapshot, retrying(self, attemptInTurn, retry))
+    return Effect.andThen(core.backend.beforeSnapshot, retrying(self, attempt, retry))
   }).pipe((made) => withSpan(made, "Store.withTransaction", { path }))
 }
 
