@@ -24,6 +24,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"
+import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
  * Describes the size and the state of a store.
@@ -90,10 +91,13 @@ export interface StoreService {
    * The call waits only while one batch is being committed and the next is full, or while a batch or transaction that
    * writes the same key is being committed. A put that fails has stored nothing. `MapFull` and `EngineFailure` are
    * errors of an earlier commit.
+   *
+   * With `{ durable: true }` it is visible at its commit and on disk when it returns. Fibers share commits.
    */
   readonly put: (
     key: Key,
-    value: unknown
+    value: unknown,
+    options?: WriteOptions
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /** Reads a value. Returns a new copy each time, and `none` if the key has no value. */
@@ -125,9 +129,18 @@ export interface StoreService {
    * **Details**
    *
    * A deletion is accepted even if the file is full. It never fails with the error of an earlier commit. The next
-   * `put` does.
+   * `put` does. With `{ durable: true }` the deletion is on disk when the call returns, and fails as its commit does.
    */
-  readonly delete: (key: Key) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+  readonly delete: {
+    (
+      key: Key,
+      options?: { readonly durable?: false | undefined }
+    ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+    (
+      key: Key,
+      options: WriteOptions
+    ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+  }
 
   /**
    * Deletes a value. Fails with `KeyNotFound` if the key has no value. Buffered like a put.
@@ -135,11 +148,12 @@ export interface StoreService {
    * **Details**
    *
    * With the option `shared`, the commit decides whether the key has a value, and the deletion is durable when the call
-   * returns. If several processes delete one key at the same time, one of them succeeds. Only then can it fail with
-   * `MapFull`.
+   * returns. If several processes delete one key at the same time, one of them succeeds. The same applies with
+   * `{ durable: true }`. Only in these cases can it fail with `MapFull`.
    */
   readonly deleteOrFail: (
-    key: Key
+    key: Key,
+    options?: WriteOptions
   ) => Effect.Effect<void, KeyEncoding | KeyNotFound<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
@@ -148,7 +162,8 @@ export interface StoreService {
    * **Details**
    *
    * No other fiber of this process writes the key between the read and the write. With the option `shared`, no other
-   * process does either, and the update is durable when the call returns.
+   * process does either, and the update is durable when the call returns. The same applies with
+   * `{ durable: true }`.
    *
    * **Gotchas**
    *
@@ -158,7 +173,8 @@ export interface StoreService {
    */
   readonly update: (
     key: Key,
-    f: (current: Option.Option<unknown>) => Option.Option<unknown>
+    f: (current: Option.Option<unknown>) => Option.Option<unknown>,
+    options?: WriteOptions
   ) => Effect.Effect<
     Option.Option<unknown>,
     KeyEncoding | ValueEncoding<Key> | ValueDecoding<Key> | ReadOnly | Closed | MapFull | EngineFailure

@@ -105,6 +105,7 @@ export const typedChangesChecks = checksOf(changes)
 
 export const hasChecks = checksOf({ flush: flag })
 export const getManyChecks = checksOf({ decodeKeys: flag })
+export const writeChecks = checksOf({ durable: flag })
 const backupChecks = checksOf({ compact: flag })
 
 // -----------------------------------------------------------------------------

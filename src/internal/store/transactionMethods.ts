@@ -10,7 +10,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
-import type * as Schedule from "effect/Schedule"
+import * as Schedule from "effect/Schedule"
 import type { CommitRequest } from "../../Backend.ts"
 import { type Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
@@ -138,7 +138,7 @@ const runOutermost = <A, E, R>(
   fiber: Fiber.Fiber<unknown, unknown>,
   retry: Schedule.Schedule<unknown>
 ): Effect.Effect<A, E | TransactionError, R> => {
-  const { core, options: { path } } = self.handle
+  const { core } = self.handle
   return Effect.suspend(() => {
     let keys: ReadonlyArray<string> = []
     const again = (number: number) =>
@@ -152,7 +152,7 @@ const runOutermost = <A, E, R>(
         )
       )
     return Effect.andThen(core.backend.beforeSnapshot, retrying(self, attempt, retry))
-  }).pipe((made) => withSpan(made, "Store.withTransaction", { path }))
+  })
 }
 
 // ---------------------------------------------------------------------------
@@ -211,9 +211,25 @@ const run = <A, E, R>(
       const problem = CallArguments.transactionProblem(effect, retry)
       if (problem !== undefined) return Effect.fail(CallArguments.badCall(operation, problem))
       return parent === undefined
-        ? runOutermost(self, effect, fiber, retry)
+        ? withSpan(runOutermost(self, effect, fiber, retry), "Store.withTransaction", {
+          path: self.handle.options.path
+        })
         : runNested(self, effect, fiber, parent, retry)
     })
+  )
+
+/** Runs a write as a transaction of its own, as often as it takes; inside a transaction it is a part of that. */
+const durably = <A, E, R>(self: Access, write: Effect.Effect<A, E, R>): Effect.Effect<A, E | CommitError | Closed, R> =>
+  Effect.withFiber((fiber) =>
+    StoreAccess.enter(self, (parent): Effect.Effect<A, E | CommitError | Closed, R> =>
+      parent === undefined
+        ? Effect.catch(
+          runOutermost(self, write, fiber, Schedule.forever),
+          (error): Effect.Effect<never, E | CommitError | Closed> =>
+            // The schedule does not end.
+            error instanceof TransactionConflict ? Effect.die(error) : Effect.fail(error)
+        )
+        : write)
   )
 
 /** The methods of one handle. */
@@ -232,5 +248,10 @@ export const make = (access: Access) => {
     <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | TransactionError, R> =>
       run(access, effect, "withTransactionRetry", retry)
 
-  return { withTransaction, withTransactionRetry }
+  return {
+    durably: <A, E, R>(write: Effect.Effect<A, E, R>): Effect.Effect<A, E | CommitError | Closed, R> =>
+      durably(access, write),
+    withTransaction,
+    withTransactionRetry
+  }
 }

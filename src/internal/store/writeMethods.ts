@@ -21,6 +21,7 @@ import {
   type ValueDecoding,
   ValueEncoding
 } from "../../StoreError.ts"
+import type { WriteOptions } from "../../WriteOptions.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { recordsDatabase } from "../databases.ts"
@@ -28,6 +29,7 @@ import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
 import type { Transaction } from "../transaction/transaction.ts"
+import * as DurableWrites from "./durableWrites.ts"
 import { find } from "./readMethods.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
@@ -250,14 +252,52 @@ const clear = (self: Access) =>
     return StoreAccess.writeAll(self, transaction, writes)
   })
 
+// ---------------------------------------------------------------------------
+// the methods
+// ---------------------------------------------------------------------------
+
+type Internals = Parameters<typeof DurableWrites.run>[0]
+
+/** Makes the method `delete`. Only a durable deletion can fail as its commit does. */
+const makeDelete = (internals: Internals) => {
+  function deleteKey(
+    key: Key,
+    options?: { readonly durable?: false | undefined }
+  ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+  function deleteKey(
+    key: Key,
+    options: WriteOptions
+  ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed | CommitError>
+  function deleteKey(
+    key: Key,
+    options?: WriteOptions
+  ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed | CommitError> {
+    const removing = remove(internals.access, key)
+    return options === undefined ? removing : DurableWrites.run(internals, "delete", options, removing)
+  }
+  return deleteKey
+}
+
 /** Makes the methods of one handle. */
-export const make = (self: Access) => ({
-  put: (key: Key, value: unknown) => put(self, key, value),
-  delete: (key: Key) => remove(self, key),
-  deleteOrFail: (key: Key) => removeOrFail(self, key),
-  update: (key: Key, f: Update) => update(self, key, f),
-  putMany: (entries: Entries) => putMany(self, entries),
-  deleteMany: (unwanted: ListOf<Key>) => removeMany(self, unwanted),
-  clear: clear(self),
-  flush: StoreAccess.enterToWrite(self, () => self.handle.core.backend.flush)
-})
+export const make = (internals: Internals) => {
+  const { access } = internals
+  return {
+    put: (key: Key, value: unknown, options?: WriteOptions) => {
+      const putting = put(access, key, value)
+      return options === undefined ? putting : DurableWrites.run(internals, "put", options, putting)
+    },
+    delete: makeDelete(internals),
+    deleteOrFail: (key: Key, options?: WriteOptions) => {
+      const removing = removeOrFail(access, key)
+      return options === undefined ? removing : DurableWrites.run(internals, "deleteOrFail", options, removing)
+    },
+    update: (key: Key, f: Update, options?: WriteOptions) => {
+      const updated = update(access, key, f)
+      return options === undefined ? updated : DurableWrites.run(internals, "update", options, updated)
+    },
+    putMany: (entries: Entries) => putMany(access, entries),
+    deleteMany: (unwanted: ListOf<Key>) => removeMany(access, unwanted),
+    clear: clear(access),
+    flush: StoreAccess.enterToWrite(access, () => access.handle.core.backend.flush)
+  }
+}
