@@ -78,7 +78,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const notFound = (key: K["Type"], bytes: ByteString) => new KeyNotFound({ ...shown(key, bytes), collection: name })
 
-  const failTaken = UniqueViolations.make(definition, services)
+  const violation = UniqueViolations.make(definition, services)
+
+  const failTaken: typeof violation = (taken, key) => {
+    core.counts.uniqueViolations++
+    return violation(taken, key)
+  }
 
   // ---------------------------------------------------------------------------
   // reading

@@ -34,6 +34,7 @@ import type { WriteBuffer } from "../buffer/writeBuffer.ts"
 import { structuresDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
+import { withParentSpan } from "../privateSpan.ts"
 import { count } from "../quantity.ts"
 import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
@@ -358,10 +359,10 @@ export const submit = <E>(
   batch: GroupCommit.AtomicBatch,
   refusal: () => Effect.Effect<never, E> | undefined
 ): Effect.Effect<boolean, CommitError | E> =>
-  Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
+  withParentSpan((span): Effect.Effect<boolean, CommitError | E> => {
     const refused = refusal()
     if (refused !== undefined) return refused
-    const submission = GroupCommit.submissionOf(batch)
+    const submission = GroupCommit.submissionOf(batch, span)
     self.waiting.push(submission)
     schedule(self, true)
     accept(self, submission)

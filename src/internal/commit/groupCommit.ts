@@ -11,6 +11,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import type * as Tracer from "effect/Tracer"
 import type { Read, Reader, Step } from "../../Backend.ts"
 import type { Batch, Plan, Reader as EngineReader, Write } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
@@ -111,13 +112,16 @@ export interface Submission {
     | { readonly _tag: "Ended"; readonly isMade: boolean }
   /** Whether its fiber still waits. It does not after an interruption. */
   isAwaited: boolean
+  /** The span of that fiber. */
+  readonly span: Tracer.AnySpan | undefined
   /** Whether the batch was accepted: it is decided before those that were not. */
   isAccepted: boolean
 }
 
 /** Makes a submission that no commit has taken. */
-export const submissionOf = (batch: AtomicBatch): Submission => ({
+export const submissionOf = (batch: AtomicBatch, span: Tracer.AnySpan | undefined): Submission => ({
   batch,
+  span,
   outcome: Deferred.makeUnsafe(),
   state: { _tag: "Waiting" },
   isAwaited: true,
@@ -227,7 +231,13 @@ const commitBatches = (
   memtable: Memtable.Memtable | undefined,
   included: WriteSet
 ): Effect.Effect<void, CommitError> =>
-  Effect.suspend(() => Committer.commit(context.committer, workOf(context, submissions, memtable, included)))
+  Effect.suspend(() => {
+    const spans = function*() {
+      for (const { span } of submissions) if (span !== undefined) yield span
+      yield* memtable?.spans ?? []
+    }
+    return Committer.commit(context.committer, workOf(context, submissions, memtable, included), spans)
+  })
 
 const isAwaited = (submissions: ReadonlyArray<Submission>): boolean =>
   submissions.some((submission) => submission.isAwaited && submission.state._tag !== "Ended")

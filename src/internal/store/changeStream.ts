@@ -73,7 +73,7 @@ const pullFrom = <K, V, KE, VE, R>(
 
 /** Subscribes until the scope closes or the handle is released. */
 const subscribe = Effect.fnUntraced(function*(
-  { handle: { core: { backend }, onReleased } }: StoreAccess.StoreAccess,
+  { handle: { core: { backend, counts }, onReleased } }: StoreAccess.StoreAccess,
   { capacity, database, range }: Subscribed
 ): Effect.fn.Return<Subscription, never, Scope.Scope> {
   const subscription = yield* backend.subscribe({
@@ -85,7 +85,11 @@ const subscribe = Effect.fnUntraced(function*(
     Effect.sync(() => onReleased(subscription.end)),
     (removeListener) => Effect.sync(removeListener)
   )
-  return subscription
+  const take = Effect.tapErrorTag(subscription.take, "ChangesMissed", () =>
+    Effect.sync(() => {
+      counts.missedChanges++
+    }))
+  return { ...subscription, take }
 })
 
 /** Makes a stream of the changes that are committed from when it starts until the handle is released. */

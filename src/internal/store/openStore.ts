@@ -1,6 +1,7 @@
 /**
  * An open store, which all of its handles share: a backend, and what encodes values and runs transactions on it.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -30,6 +31,8 @@ export interface OpenStore {
   /** Encodes and decodes values by the record structures of the store. */
   readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics.Metrics
+  /** What is counted in plain numbers. */
+  readonly counts: Metrics.Counts
   readonly retryQueue: RetryQueue.RetryQueue
   /** The definition by which each collection was last opened. */
   readonly definitions: OpenDefinitions.OpenDefinitions
@@ -48,8 +51,9 @@ export interface OpenStore {
 }
 
 /** Opens snapshots, and keeps a list of those that are open. */
-const trackSnapshots = (backend: Backend) => {
-  const open = new Set<OpenSnapshot>()
+const trackSnapshots = (backend: Backend, clock: Clock.Clock) => {
+  /** When each was opened, the oldest first. */
+  const open = new Map<OpenSnapshot, number>()
   const track = (reader: Snapshot, isTentative: boolean): OpenSnapshot => {
     const snapshot: OpenSnapshot = {
       reader,
@@ -59,15 +63,19 @@ const trackSnapshots = (backend: Backend) => {
         if (open.delete(snapshot)) reader.release()
       }
     }
-    open.add(snapshot)
+    open.set(snapshot, clock.currentTimeMillisUnsafe())
     return snapshot
   }
   return {
     count: () => open.size,
+    oldestAge: () => {
+      for (const openedAt of open.values()) return clock.currentTimeMillisUnsafe() - openedAt
+      return 0
+    },
     open: () => Settled.map(backend.snapshot(), (reader) => track(reader, false)),
     openNext: () => Settled.map(backend.nextSnapshot(), (reader) => track(reader, reader.isTentative)),
     releaseAll: () => {
-      for (const snapshot of open) snapshot.release()
+      for (const snapshot of open.keys()) snapshot.release()
     }
   }
 }
@@ -85,15 +93,19 @@ export const fromBackend: (
   backend: Backend
 ) => Effect.Effect<OpenStore, never, Scope.Scope> = Effect.fnUntraced(function*(options, backend) {
   const fork = yield* makeFork
+  const metrics = Metrics.make(options.path)
+  const counts = Metrics.makeCounts()
   const structures = yield* StructureTable.make({ backend, checksums: options.checksums, fork })
   const retryQueue = RetryQueue.make(fork)
-  const snapshots = trackSnapshots(backend)
+  const snapshots = trackSnapshots(backend, yield* Clock.Clock)
+  yield* Metrics.publish(metrics, counts, snapshots)
   let isOpen = true
   const store: OpenStore = {
     options,
     backend,
     structures,
-    metrics: Metrics.make(options.path),
+    metrics,
+    counts,
     retryQueue,
     definitions: OpenDefinitions.make(),
     shownKeys: new Map(),

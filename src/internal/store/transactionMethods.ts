@@ -15,7 +15,7 @@ import type { CommitRequest } from "../../Backend.ts"
 import { type Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import * as CallArguments from "../key/callArguments.ts"
-import { withSpan } from "../privateSpan.ts"
+import { useSpan } from "../privateSpan.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as StoreAccess from "./storeAccess.ts"
@@ -35,6 +35,8 @@ class Conflict {
     this.keys = keys
   }
 }
+
+const ignore = (): void => undefined
 
 /** Runs one attempt of a transaction, and ends it. */
 const runAttempt = <A, E, R>(
@@ -136,21 +138,24 @@ const runOutermost = <A, E, R>(
   self: Access,
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber.Fiber<unknown, unknown>,
-  retry: Schedule.Schedule<unknown>
+  retry: Schedule.Schedule<unknown>,
+  onAttempt: (number: number) => void = ignore
 ): Effect.Effect<A, E | TransactionError, R> => {
   const { core } = self.handle
   return Effect.suspend(() => {
     let keys: ReadonlyArray<string> = []
     const again = (number: number) =>
       RetryQueue.inTurn(core.retryQueue, keys, (endTurn) => attemptAgain(self, effect, fiber, number, endTurn))
-    const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
-      (number === 0 ? attemptFirst(self, effect, fiber) : again(number)).pipe(
+    const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> => {
+      onAttempt(number)
+      return (number === 0 ? attemptFirst(self, effect, fiber) : again(number)).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
             if (error instanceof Conflict) keys = error.keys
           })
         )
       )
+    }
     return Effect.andThen(core.backend.beforeSnapshot, retrying(self, attempt, retry))
   })
 }
@@ -211,9 +216,11 @@ const run = <A, E, R>(
       const problem = CallArguments.transactionProblem(effect, retry)
       if (problem !== undefined) return Effect.fail(CallArguments.badCall(operation, problem))
       return parent === undefined
-        ? withSpan(runOutermost(self, effect, fiber, retry), "Store.withTransaction", {
-          path: self.handle.options.path
-        })
+        ? useSpan(
+          "Store.withTransaction",
+          { path: self.handle.options.path },
+          (span) => runOutermost(self, effect, fiber, retry, (number) => span.attribute("attempts", number + 1))
+        )
         : runNested(self, effect, fiber, parent, retry)
     })
   )
