@@ -91,6 +91,20 @@ export interface Snapshot extends Reader {
 }
 
 /**
+ * A snapshot of what the next commit is about to leave.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NextSnapshot extends Snapshot {
+  /**
+   * Tells whether it has writes that are not committed yet, and may never be. What was computed from it counts only after
+   * a commit has checked the reads.
+   */
+  readonly isTentative: boolean
+}
+
+/**
  * Describes one read, so that a commit can check that it would have the same result.
  *
  * **Details**
@@ -156,6 +170,11 @@ export interface CommitRequest {
    * have taken over a collection after the writes were computed.
    */
   readonly isPermitted?: () => boolean
+  /**
+   * Called when the request is accepted for the coming commit: `nextSnapshot` shows its writes from then on. The
+   * commit may still fail or find a conflict. A backend that accepts nothing beforehand does not call it.
+   */
+  readonly onAccepted?: () => void
 }
 
 /**
@@ -411,6 +430,11 @@ export interface Backend {
    * must not wait for a commit.
    */
   readonly snapshot: () => Effect.Effect<Snapshot, EngineFailure>
+  /**
+   * Opens a snapshot that also has the writes of requests that are being committed or were accepted. A backend that
+   * does not know them gives a snapshot like any other.
+   */
+  readonly nextSnapshot: () => Effect.Effect<NextSnapshot, EngineFailure>
 
   /** Lists the names of all databases. */
   readonly databases: () => Effect.Effect<ReadonlyArray<string>, EngineFailure>
@@ -442,7 +466,8 @@ export interface Backend {
   ) => Effect.Effect<A, E | CommitError | Closed>
   /**
    * Commits a batch after the pending writes. It is durable when it returns `true`. Returns `false` if nothing was
-   * written, because something that it was computed from has changed, or because it is no longer permitted.
+   * written, because something that it was computed from has changed, or because it is no longer permitted. A request
+   * without writes only checks its reads.
    */
   readonly commit: (request: CommitRequest, admission: Admission) => Effect.Effect<boolean, CommitError | Closed>
   /**

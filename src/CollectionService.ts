@@ -35,6 +35,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"
+import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
  * What every method that stores values can fail with. Collections with indexes add `UniqueViolation`.
@@ -232,7 +233,8 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Keeps a value in place of another, if any; visible at once, on disk after the next commit.
+   * Keeps a value in place of another, if any; visible at once, on disk after the next commit. With
+   * `{ durable: true }` it is visible at its commit and on disk when it returns.
    *
    * **Details**
    *
@@ -241,13 +243,15 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    */
   readonly put: (
     key: K["Type"],
-    value: ValueInput<V>
+    value: ValueInput<V>,
+    options?: WriteOptions
   ) => Effect.Effect<void, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
 
   /** Keeps a value where there is none, or fails with `KeyExists`. */
   readonly insert: (
     key: K["Type"],
-    value: ValueInput<V>
+    value: ValueInput<V>,
+    options?: WriteOptions
   ) => Effect.Effect<
     void,
     WriteError<K["Type"]> | UniqueViolationOf<K, I> | KeyExists<K["Type"]>,
@@ -260,11 +264,12 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    *
    * **Gotchas**
    *
-   * `f` may be called again; with `shared` also while no other process can commit.
+   * `f` may be called again, with `{ durable: true }` after a conflict; with `shared` also while no other process can commit.
    */
   readonly update: (
     key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => Option.Option<ValueInput<V>>
+    f: (current: Option.Option<V["Type"]>) => Option.Option<ValueInput<V>>,
+    options?: WriteOptions
   ) => Effect.Effect<
     Option.Option<V["Type"]>,
     WriteError<K["Type"]> | UniqueViolationOf<K, I> | ValueDecoding<K["Type"]>,
@@ -273,12 +278,14 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 
   /** Deletes a value; deleting what is not there is fine. */
   readonly delete: (
-    key: K["Type"]
+    key: K["Type"],
+    options?: WriteOptions
   ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure, K["EncodingServices"]>
 
   /** Deletes a value, or fails with `KeyNotFound`. */
   readonly deleteOrFail: (
-    key: K["Type"]
+    key: K["Type"],
+    options?: WriteOptions
   ) => Effect.Effect<
     void,
     KeyEncoding | KeyNotFound<K["Type"]> | ReadOnly | Closed | MapFull | EngineFailure,

@@ -125,6 +125,11 @@ export interface Batch {
   readonly writes: Iterable<Write>
   /** Which writes delete a record because it has expired, by database and key. An engine need not look at it. */
   readonly expired?: ReadonlyMap<string, ReadonlySet<ByteString>> | undefined
+  /**
+   * Called inside the transaction when the batch is written and fits. The wait for the disk comes after it, and
+   * the commit may still fail. An engine that cannot tell this moment does not call it.
+   */
+  readonly onFitted?: () => void
   /** Called when reads begin to see the batch. Not called if the transaction fails. */
   readonly onWritten?: () => void
 }

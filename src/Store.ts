@@ -93,10 +93,11 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
   }
   return {
     ...ReadMethods.make(access),
-    ...WriteMethods.make(access),
+    ...WriteMethods.make({ access, transactions }),
     ...RangeMethods.make(access),
     ...ChangeMethods.make(access),
-    ...transactions,
+    withTransaction: transactions.withTransaction,
+    withTransactionRetry: transactions.withTransactionRetry,
     close,
     [StoreInternals.TypeId]: { access, transactions }
   }

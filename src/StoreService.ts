@@ -26,6 +26,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"
+import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
  * Describes the size and the state of a store.
@@ -64,7 +65,7 @@ export interface Stats {
  * @category options
  * @since 0.1.0
  */
-export interface PutOptions {
+export interface PutOptions extends WriteOptions {
   /**
    * How long the value stays, from now on by `Clock`. From then on no read, count or transaction finds it,
    * and it is deleted in the background. Default: it stays until it is deleted.
@@ -111,6 +112,8 @@ export interface StoreService {
    *
    * With `ttl` the value expires: no read finds it when that time has passed. A later `put` without `ttl` makes it
    * permanent; `update` keeps its time. A `ttl` that is not positive deletes the value.
+   *
+   * With `{ durable: true }` it is visible at its commit and on disk when it returns. Fibers share commits.
    */
   readonly put: (
     key: Key,
@@ -147,9 +150,18 @@ export interface StoreService {
    * **Details**
    *
    * A deletion is accepted even if the file is full. It never fails with the error of an earlier commit. The next
-   * `put` does.
+   * `put` does. With `{ durable: true }` the deletion is on disk when the call returns, and fails as its commit does.
    */
-  readonly delete: (key: Key) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+  readonly delete: {
+    (
+      key: Key,
+      options?: { readonly durable?: false | undefined }
+    ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+    (
+      key: Key,
+      options: WriteOptions
+    ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure>
+  }
 
   /**
    * Deletes a value. Fails with `KeyNotFound` if the key has no value. Buffered like a put.
@@ -157,11 +169,12 @@ export interface StoreService {
    * **Details**
    *
    * With the option `shared`, the commit decides whether the key has a value, and the deletion is durable when the call
-   * returns. If several processes delete one key at the same time, one of them succeeds. Only then can it fail with
-   * `MapFull`.
+   * returns. If several processes delete one key at the same time, one of them succeeds. The same applies with
+   * `{ durable: true }`. Only in these cases can it fail with `MapFull`.
    */
   readonly deleteOrFail: (
-    key: Key
+    key: Key,
+    options?: WriteOptions
   ) => Effect.Effect<void, KeyEncoding | KeyNotFound<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
@@ -170,7 +183,8 @@ export interface StoreService {
    * **Details**
    *
    * No other fiber of this process writes the key between the read and the write. With the option `shared`, no other
-   * process does either, and the update is durable when the call returns.
+   * process does either, and the update is durable when the call returns. The same applies with
+   * `{ durable: true }`.
    *
    * **Gotchas**
    *
@@ -180,7 +194,8 @@ export interface StoreService {
    */
   readonly update: (
     key: Key,
-    f: (current: Option.Option<unknown>) => Option.Option<unknown>
+    f: (current: Option.Option<unknown>) => Option.Option<unknown>,
+    options?: WriteOptions
   ) => Effect.Effect<
     Option.Option<unknown>,
     KeyEncoding | ValueEncoding<Key> | ValueDecoding<Key> | ReadOnly | Closed | MapFull | EngineFailure
@@ -197,7 +212,7 @@ export interface StoreService {
    */
   readonly putMany: (
     entries: Entries,
-    options?: PutOptions
+    options?: Pick<PutOptions, "ttl">
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
@@ -332,9 +347,11 @@ export interface StoreService {
    *
    * **Gotchas**
    *
-   * The effect can run more than once. Whatever it does besides calls on the store is not undone. All writes are kept in
-   * memory until the commit. `flush` and `backup` inside the effect concern the store, without the writes of the
-   * transaction. A fiber that uses the store after the transaction in which it was forked has ended fails with `Closed`.
+   * The effect can run more than once. Whatever it does besides calls on the store is not undone. After a conflict it
+   * reads what other transactions are about to commit, and its result or failure counts only if they are committed.
+   * Otherwise it runs again. All writes are kept in memory until the commit. `flush` and `backup` inside the effect concern
+   * the store, without the writes of the transaction. A fiber that uses the store after the transaction in which it was
+   * forked has ended fails with `Closed`.
    */
   readonly withTransaction: <A, E, R>(
     effect: Effect.Effect<A, E, R>

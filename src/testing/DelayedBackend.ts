@@ -122,6 +122,11 @@ export const make: (inner: Backend, options?: DelayOptions) => Effect.Effect<Bac
         Effect.andThen(delay(() => Effect.void), Effect.suspend(inner.snapshot)),
         (snapshot) => delayedSnapshot(snapshot, delay)
       ),
+    nextSnapshot: () =>
+      Effect.map(
+        Effect.andThen(delay(() => Effect.void), Effect.suspend(inner.nextSnapshot)),
+        (snapshot) => ({ ...delayedSnapshot(snapshot, delay), isTentative: snapshot.isTentative })
+      ),
     committedSnapshot: () =>
       Effect.map(inner.committedSnapshot(), (snapshot) => ({
         ...delayedSnapshot(snapshot, delay),

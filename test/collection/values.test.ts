@@ -17,7 +17,8 @@ import {
   type EngineFailure,
   type KeyEncoding,
   type Store,
-  type ValueDecoding
+  type ValueDecoding,
+  type WriteOptions
 } from "../../src/index.ts"
 import { all, at, inStore, User, user } from "../support/fixtures/collections.ts"
 import { temporaryFolder } from "../support/harness.ts"
@@ -288,7 +289,9 @@ describe("a schema that needs services", () => {
           | ValueDecoding<number>
         >
       >()
-      expectTypeOf(collection.put).parameters.toEqualTypeOf<[key: number, value: Collection.ValueInput<typeof User>]>()
+      expectTypeOf(collection.put).parameters.toEqualTypeOf<
+        [key: number, value: Collection.ValueInput<typeof User>, options?: WriteOptions | undefined]
+      >()
     })))
 
   it.effect("is encoded and decoded with them, its key and the keys of its indexes too", () =>

@@ -23,6 +23,8 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["src/internal/buffer/writeBuffer.ts", ["buffer/writeBuffer", "lmdb/reclaim", "reader/rangeReader"]],
   ["src/internal/buffer/memtable.ts", ["lmdb/reclaim", "buffer/writeBuffer", "commit/commitFailure"]],
   ["src/internal/buffer/writeSet.ts", ["buffer/writeSet", "reader/rangeReader"]],
+  ["src/internal/buffer/versionedWrites.ts", ["buffer/versionedWrites"]],
+  ["src/internal/commit/nextState.ts", ["transaction/sharedCommits"]],
   ["src/internal/lmdb/readersWriterLock.ts", ["lmdb/readersWriterLock"]],
   ["src/internal/commit/committer.ts", [
     "commit/committer",

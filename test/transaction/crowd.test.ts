@@ -85,7 +85,8 @@ describe("a thousand fibers", () => {
         ))
       assert.strictEqual(yield* store.getOrFail("count"), 1000)
       assert.strictEqual(seen.size, 1000)
-      assert.strictEqual(spy.transactions(), 1000)
+      // Those in conflict share commits
+      assert.isBelow(spy.transactions(), 100)
     }))
 
   it.effect("that count up in their own ways lose no count: transactions, updates, parts of transactions", () =>

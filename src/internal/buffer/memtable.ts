@@ -22,6 +22,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import type * as Exit from "effect/Exit"
+import type * as Tracer from "effect/Tracer"
 import type { Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { CommitError } from "../../StoreError.ts"
@@ -63,6 +64,8 @@ export interface Memtable {
   seenForeign: number
   /** Callbacks of the fibers that wait for the commit and report its error. */
   readonly waiters: Set<(exit: Exit.Exit<void, CommitError>) => void>
+  /** The spans of these fibers. */
+  readonly spans: Set<Tracer.AnySpan>
   /** Completes when a commit seals the memtable: another one is active then. */
   readonly sealed: Deferred.Deferred<void>
   /** Completes with the result of the commit. */
@@ -78,6 +81,7 @@ export const make = (seenForeign = 0): Memtable => ({
   freeing: new Set(),
   seenForeign,
   waiters: new Set(),
+  spans: new Set(),
   sealed: Deferred.makeUnsafe(),
   ended: Deferred.makeUnsafe()
 })

@@ -164,7 +164,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const attempt = updateOnce(target, f)
     // In a shared store each attempt is a commit: fibers that overtake one another take turns.
     const nextAttempt = shared
-      ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, target.bytes)], attempt)
+      ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, target.bytes)], () => attempt)
       : attempt
     const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
     const nextAttemptUntilDone: Effect.Effect<

@@ -22,10 +22,12 @@ import {
   type ShownKey,
   type ValueDecoding
 } from "../../StoreError.ts"
+import type { WriteOptions } from "../../WriteOptions.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
+import * as DurableWrites from "../store/durableWrites.ts"
 import * as RecordStream from "../store/recordStream.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
@@ -51,11 +53,12 @@ type CollectionMethods<K extends KeySchema, V extends ValueSchema, I extends Rec
 
 /** Makes the methods of a collection, and what deletes ranges of it. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { access, transactions }: StoreInternals,
+  internals: StoreInternals,
   definition: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   services: Context.Context<UniqueViolations.KeyServices<K, I>>
 ): { readonly methods: CollectionMethods<K, V, I>; readonly deleteKeys: DeleteKeys } => {
+  const { access, transactions } = internals
   const { database, expires, indexes, key: keyCodec, name, value: valueCodec } = definition
   const { core } = access.handle
   const { shared } = core.options
@@ -74,7 +77,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   const notFound = (key: K["Type"], bytes: ByteString) => new KeyNotFound({ ...shown(key, bytes), collection: name })
 
-  const failTaken = UniqueViolations.make(definition, services)
+  const violation = UniqueViolations.make(definition, services)
+
+  const failTaken: typeof violation = (taken, key) => {
+    core.counts.uniqueViolations++
+    return violation(taken, key)
+  }
 
   // ---------------------------------------------------------------------------
   // reading
@@ -158,6 +166,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   // writing
   // ---------------------------------------------------------------------------
 
+  /** Runs a write by the options of its call. */
+  const byOptions = <A, E, R>(method: string, options: WriteOptions | undefined, write: Effect.Effect<A, E, R>) =>
+    options === undefined ? write : DurableWrites.run(internals, { name: method, options, collection: name }, write)
+
   /** A step that may be run when another definition has opened the collection since it was asked for. */
   const current = <A, E>(step: StoreAccess.TakeStep<A, E>): StoreAccess.TakeStep<A, E | Closed> => (reader) => {
     const refused = refusalOf(definition, core)
@@ -190,34 +202,27 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const encodeRecord = (key: K["Type"], value: ValueInput<V>) =>
     withKey(key, (bytes) => writes.encode(bytes, value, () => shown(key, bytes)))
 
-  const put: Collection<K, V, I>["put"] = (key, value) =>
-    Effect.flatMap(
-      encodeRecord(key, value),
-      (record) =>
+  const put: Collection<K, V, I>["put"] = (key, value, options) =>
+    Effect.flatMap(encodeRecord(key, value), (record) =>
+      byOptions(
+        "put",
+        options,
         enterToWrite((transaction) =>
           hasIndexes || expires !== undefined
             ? putRecord(transaction, key, record, anything, isAlwaysExact)
             : StoreAccess.write(access, transaction, [[database, record.key, record.bytes]])
         )
-    )
+      ))
 
-  const insert: Collection<K, V, I>["insert"] = (key, value) =>
-    Effect.flatMap(
-      encodeRecord(key, value),
-      (record) =>
-        enterToWrite((transaction) =>
-          putRecord(
-            transaction,
-            key,
-            record,
-            (old) =>
-              old === undefined
-                ? Exit.void
-                : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name })),
-            shared
-          )
-        )
-    )
+  const insert: Collection<K, V, I>["insert"] = (key, value, options) =>
+    Effect.flatMap(encodeRecord(key, value), (record) => {
+      const isFree = (old: Entries | undefined) =>
+        old === undefined
+          ? Exit.void
+          : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name }))
+      const inserting = enterToWrite((transaction) => putRecord(transaction, key, record, isFree, shared))
+      return byOptions("insert", options, inserting)
+    })
 
   /** The step that deletes a record, where there is one. */
   const removal = (reader: Reader, key: ByteString): Effect.Effect<Step<boolean>, EngineFailure> =>
@@ -243,29 +248,37 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       : StoreAccess.step(access, transaction, step, { isDeleting: true })
   }
 
-  const deleteKey: Collection<K, V, I>["delete"] = (key) =>
+  const deleteKey: Collection<K, V, I>["delete"] = (key, options) =>
     withKey(key, (bytes) =>
-      enterToWrite((transaction) =>
-        hasIndexes
-          ? Effect.asVoid(removeRecord(transaction, bytes, isAlwaysExact))
-          : StoreAccess.remove(access, transaction, [[database, bytes, null]])
+      byOptions(
+        "delete",
+        options,
+        enterToWrite((transaction) =>
+          hasIndexes
+            ? Effect.asVoid(removeRecord(transaction, bytes, isAlwaysExact))
+            : StoreAccess.remove(access, transaction, [[database, bytes, null]])
+        )
       ))
 
-  const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key) =>
-    withKey(key, (bytes) =>
-      enterToWrite((transaction) =>
+  const deleteOrFail: Collection<K, V, I>["deleteOrFail"] = (key, options) =>
+    withKey(key, (bytes) => {
+      const removing = enterToWrite((transaction) =>
         Effect.flatMap(
           removeRecord(transaction, bytes, shared),
           (wasThere) => wasThere ? Effect.void : Effect.fail(notFound(key, bytes))
         )
-      ))
+      )
+      return byOptions("deleteOrFail", options, removing)
+    })
 
-  const update = CollectionUpdate.make(access, definition, writes, {
+  const updateRecord = CollectionUpdate.make(access, definition, writes, {
     current,
     enterToWrite,
     failTaken,
     removal
   })
+
+  const update: Collection<K, V, I>["update"] = (key, f, options) => byOptions("update", options, updateRecord(key, f))
 
   const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
     const noList = CallArguments.notAList("entries", entries, name)

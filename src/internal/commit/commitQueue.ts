@@ -18,6 +18,7 @@
  * and no fiber waits for it, the next write fails with its error.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -26,16 +27,26 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
+import type { Reader as EngineReader } from "../../Engine.ts"
 import { type CommitError, EngineFailure } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import type { WriteBuffer } from "../buffer/writeBuffer.ts"
 import { structuresDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
+import * as MapGrowth from "../lmdb/mapGrowth.ts"
+import { withParentSpan } from "../privateSpan.ts"
 import { count } from "../quantity.ts"
 import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import * as GroupCommit from "./groupCommit.ts"
 import type { Metrics } from "./metrics.ts"
+import * as NextState from "./nextState.ts"
+
+/** How long a commit waits for transactions that run again. Writers that have nothing to do with them wait too. */
+const longestGatherMillis = 20
+
+/** After how many turns in which no batch was accepted a commit waits no longer. */
+const gatherIdleTurns = 4
 
 /** The options of a queue, and the parts of the store that it uses. */
 export interface CommitQueueOptions {
@@ -47,6 +58,8 @@ export interface CommitQueueOptions {
   readonly buffer: WriteBuffer
   readonly committer: Committer.Committer
   readonly foreignCommits: ForeignCommits
+  /** Reads what there is at present, pending writes included. */
+  readonly live: EngineReader
   readonly metrics: Metrics
   /** The running commit holds the only permit. */
   readonly permit: Semaphore.Semaphore
@@ -73,6 +86,8 @@ export interface CommitQueue {
   readonly waiting: Array<GroupCommit.Submission>
   /** The batches of the commit that runs. */
   group: Group | undefined
+  /** What the commit that runs and the one after it will leave. */
+  readonly next: NextState.NextState
   /** Starts a commit after `flushInterval`. */
   timer: Fiber.Fiber<void> | undefined
   /** The error of a commit that no fiber waited for. */
@@ -87,6 +102,7 @@ export const make = (options: CommitQueueOptions): CommitQueue => ({
   schedule: { _tag: "Idle" },
   waiting: [],
   group: undefined,
+  next: NextState.make(),
   timer: undefined,
   unreported: undefined,
   writesSinceYield: 0,
@@ -199,9 +215,19 @@ const flushMemtable = (self: CommitQueue, isReported: boolean): Effect.Effect<vo
     )
   }))
 
-/** Takes the batches with the highest priority, up to `batchBytes`, and at least one. */
-const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<GroupCommit.Submission> => {
-  waiting.sort((a, b) => b.batch.priority - a.batch.priority)
+const rankOf = ({ batch, isAccepted }: GroupCommit.Submission): number => isAccepted ? Infinity : batch.priority
+
+const byRank = (a: GroupCommit.Submission, b: GroupCommit.Submission): number => {
+  const [first, second] = [rankOf(a), rankOf(b)]
+  return first === second ? 0 : second - first
+}
+
+/**
+ * Takes the accepted batches and then those of the highest priority, up to the bytes of one commit, and at least one.
+ * Accepted batches stay in their order: each may have read what those before it write.
+ */
+const takeSubmissions = ({ next, options, waiting }: CommitQueue): ReadonlyArray<GroupCommit.Submission> => {
+  waiting.sort(byRank)
   let bytes = 0
   let number = 0
   for (const { batch } of waiting) {
@@ -213,8 +239,29 @@ const takeSubmissions = ({ options, waiting }: CommitQueue): ReadonlyArray<Group
   }
   const taken = waiting.splice(0, number)
   for (const submission of taken) submission.state = { _tag: "Taken", writes: submission.batch.writes }
+  NextState.begin(next, taken)
   return taken
 }
+
+/** Real time: a `TestClock` must not stop it. */
+const now = (): number => Clock.Clock.defaultValue().currentTimeMillisUnsafe()
+
+/**
+ * Lets the other fibers of the present turn run, so that they share the commit. While transactions that were in
+ * conflict run again in turn, and one after the other is accepted for this commit, it waits for them too.
+ */
+const gather = ({ next }: CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const latest = now() + longestGatherMillis
+    const goOn = (accepted: number, idleTurns: number): Effect.Effect<void> =>
+      Effect.flatMap(Effect.yieldNow, () => {
+        const present = next.accepted.length
+        if (present === 0 || now() >= latest) return Effect.void
+        const idle = present === accepted ? idleTurns + 1 : 0
+        return idle === gatherIdleTurns ? Effect.void : goOn(present, idle)
+      })
+    return goOn(next.accepted.length, 0)
+  })
 
 /** Commits the waiting batches and the pending writes before them. Without batches, commits the requested memtable. */
 const runNext = (self: CommitQueue): Effect.Effect<void> =>
@@ -233,8 +280,9 @@ const runNext = (self: CommitQueue): Effect.Effect<void> =>
     })
     const gathers = self.schedule._tag === "Scheduled" && self.schedule.gathers
     return Effect.ensuring(
-      gathers ? Effect.andThen(Effect.yieldNow, run) : run,
+      gathers ? Effect.andThen(gather(self), run) : run,
       Effect.sync(() => {
+        NextState.end(self.next, self.group?.submissions ?? [])
         self.group = undefined
         Deferred.doneUnsafe(ended, Exit.void)
         if (self.waiting.length > 0) schedule(self, true)
@@ -246,6 +294,7 @@ const groupContextOf = (self: CommitQueue): GroupCommit.GroupContext => ({
   committer: self.options.committer,
   foreignCommits: self.options.foreignCommits,
   seal: () => seal(self),
+  onFitted: (writes) => NextState.fitted(self.next, writes),
   end: (memtable, exit, isReported) => end(self, memtable, exit, isReported)
 })
 
@@ -293,6 +342,13 @@ export const startTimer = (self: CommitQueue): void => {
 // submitting and closing
 // ---------------------------------------------------------------------------
 
+/** Accepts a batch for the coming commit, where it asks for that and the next state can be read. */
+const accept = ({ next, options: { committer, live } }: CommitQueue, submission: GroupCommit.Submission): void => {
+  const { acceptance } = submission.batch
+  if (acceptance === undefined || !MapGrowth.isReadable(committer.map)) return
+  if (NextState.accept(next, submission, live)) acceptance.onAccepted()
+}
+
 /**
  * Commits an atomic batch after the pending writes. Returns `false` if the batch has decided to write nothing. Calls
  * `refusal` in the same turn in which it queues the batch. Otherwise the store could close in between, and no
@@ -303,16 +359,18 @@ export const submit = <E>(
   batch: GroupCommit.AtomicBatch,
   refusal: () => Effect.Effect<never, E> | undefined
 ): Effect.Effect<boolean, CommitError | E> =>
-  Effect.suspend((): Effect.Effect<boolean, CommitError | E> => {
+  withParentSpan((span): Effect.Effect<boolean, CommitError | E> => {
     const refused = refusal()
     if (refused !== undefined) return refused
-    const submission = GroupCommit.submissionOf(batch)
+    const submission = GroupCommit.submissionOf(batch, span)
     self.waiting.push(submission)
     schedule(self, true)
+    accept(self, submission)
     return Effect.onInterrupt(Deferred.await(submission.outcome), () => {
       submission.isAwaited = false
-      if (submission.state._tag === "Taken") return Effect.ignore(Deferred.await(submission.outcome))
+      if (submission.state._tag !== "Waiting") return Effect.ignore(Deferred.await(submission.outcome))
       self.waiting.splice(self.waiting.indexOf(submission), 1)
+      NextState.remove(self.next, submission)
       Deferred.doneUnsafe(submission.outcome, Exit.succeed(false))
       return Effect.void
     })

@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
+import type * as Tracer from "effect/Tracer"
 import type { Batch, Environment, Write } from "../../Engine.ts"
 import type { CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
@@ -63,18 +64,40 @@ export const make = (options: CommitterOptions): Committer => ({
   hasNoRoom: false
 })
 
-/** Runs a commit in a span, measures its duration, and records whether it fitted. */
+/** As many links as OpenTelemetry keeps of a span by default. */
+const mostLinks = 128
+
+/** Links to the spans of the fibers that wait for a commit. */
+const linksTo = (spans: Iterable<Tracer.AnySpan>): ReadonlyArray<Tracer.SpanLink> => {
+  const links = new Map<string, Tracer.SpanLink>()
+  for (const span of spans) {
+    if (links.size === mostLinks) break
+    links.set(span.spanId, { span, attributes: {} })
+  }
+  return [...links.values()]
+}
+
+/**
+ * Runs a commit in a span, measures its duration, and records whether it fitted. `spans` are those of the fibers that wait
+ * for it at its end.
+ */
 const traced = (
   self: Committer,
   commit: Effect.Effect<void, CommitError>,
-  writes: number
+  writes: number,
+  spans: () => Iterable<Tracer.AnySpan>
 ): Effect.Effect<void, CommitError> =>
-  Effect.gen(function*() {
-    const [duration, exit] = yield* Effect.timed(Effect.exit(commit))
-    yield* Metric.update(self.options.metrics.commitDuration, duration)
-    self.hasNoRoom = didNotFit(exit)
-    yield* exit
-  }).pipe(Effect.withSpan("Store.commit", { attributes: { writes } }, { captureStackTrace: false }))
+  Effect.useSpan(
+    "Store.commit",
+    { attributes: { path: self.options.path, writes } },
+    Effect.fnUntraced(function*(span) {
+      const [duration, exit] = yield* Effect.timed(Effect.exit(Effect.withParentSpan(commit, span)))
+      span.addLinks(linksTo(spans()))
+      yield* Metric.update(self.options.metrics.commitDuration, duration)
+      self.hasNoRoom = didNotFit(exit)
+      yield* exit
+    })
+  )
 
 /** Fails with the error of the first attempt if the emergency pages are not enough either. */
 const orFailWith = (error: CommitError, commit: Effect.Effect<void, CommitError>): Effect.Effect<void, CommitError> =>
@@ -91,8 +114,11 @@ export const commitUntraced = (self: Committer, work: MapGrowth.Work): Effect.Ef
   )
 
 /** Commits one transaction in a span. */
-export const commit = (self: Committer, work: MapGrowth.Work): Effect.Effect<void, CommitError> =>
-  traced(self, commitUntraced(self, work), work.size)
+export const commit = (
+  self: Committer,
+  work: MapGrowth.Work,
+  spans: () => Iterable<Tracer.AnySpan>
+): Effect.Effect<void, CommitError> => traced(self, commitUntraced(self, work), work.size, spans)
 
 // ---------------------------------------------------------------------------
 // memtables
@@ -175,5 +201,5 @@ export const commitMemtable = (self: Committer, memtable: Memtable.Memtable): Ef
       const ahead = Memtable.deletionsAhead(memtable)
       return ahead.length > 0 ? commitDeletionsFirst(self, memtable, ahead, error) : Effect.fail(error)
     })
-    return traced(self, committed, size)
+    return traced(self, committed, size, () => memtable.spans)
   })

@@ -4,13 +4,15 @@
  * All writes of an atomic batch are committed or none, and only if its precondition is true: everything that the batch
  * was computed from is unchanged. The batches of a group decide one after the other, inside one write transaction of
  * LMDB, and each sees the writes of the batches before it. So several transactions of a program share one wait for the
- * disk. If two of them conflict, the first one is committed.
+ * disk. If two of them conflict, the first one is committed. The transactions of the others run again before that
+ * wait is over, on the state that this transaction is about to leave (`nextState.ts`).
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { Reader, Step } from "../../Backend.ts"
+import type * as Tracer from "effect/Tracer"
+import type { Read, Reader, Step } from "../../Backend.ts"
 import type { Batch, Plan, Reader as EngineReader, Write } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
@@ -32,17 +34,29 @@ export interface AtomicBatch {
   readonly decide: (present: EngineReader) => Exit.Exit<WriteSet | undefined, EngineFailure>
   /** Batches of a higher priority are decided first. */
   readonly priority: number
+  /** How the batch becomes a part of the next state before it is committed. `undefined`: not at all. */
+  readonly acceptance?: Acceptance | undefined
+}
+
+/** How a batch is accepted for the coming commit. */
+export interface Acceptance {
+  /** What the batch was computed from. */
+  readonly reads: Iterable<Read>
+  /** Runs when it is accepted. */
+  readonly onAccepted: () => void
 }
 
 /** Makes a batch that writes only if a precondition is true inside LMDB's write transaction. */
 export const conditional = (
   writes: WriteSet,
   precondition: (present: Reader) => Effect.Effect<boolean, EngineFailure>,
-  priority = 0
+  priority = 0,
+  acceptance?: Acceptance
 ): AtomicBatch => ({
   writes,
   decide: (present) => Settled.map(Settled.exitOf(precondition(present)), (isTrue) => isTrue ? writes : undefined),
-  priority
+  priority,
+  acceptance
 })
 
 /** An atomic batch that is one read-modify-write step. */
@@ -94,16 +108,24 @@ export interface Submission {
     | { readonly _tag: "Waiting" }
     /** The running commit includes it. `writes` is what it decided to write in its last run, if anything. */
     | { readonly _tag: "Taken"; readonly writes: WriteSet | undefined }
+    /** Its fiber was told, or is about to be told, whether it wrote. */
+    | { readonly _tag: "Ended"; readonly isMade: boolean }
   /** Whether its fiber still waits. It does not after an interruption. */
   isAwaited: boolean
+  /** The span of that fiber. */
+  readonly span: Tracer.AnySpan | undefined
+  /** Whether the batch was accepted: it is decided before those that were not. */
+  isAccepted: boolean
 }
 
 /** Makes a submission that no commit has taken. */
-export const submissionOf = (batch: AtomicBatch): Submission => ({
+export const submissionOf = (batch: AtomicBatch, span: Tracer.AnySpan | undefined): Submission => ({
   batch,
+  span,
   outcome: Deferred.makeUnsafe(),
   state: { _tag: "Waiting" },
-  isAwaited: true
+  isAwaited: true,
+  isAccepted: false
 })
 
 /** The functions and parts of the commit queue that a group commit uses. */
@@ -112,6 +134,8 @@ export interface GroupContext {
   readonly foreignCommits: ForeignCommits
   /** Seals the active memtable if it has writes. */
   readonly seal: () => Memtable.Memtable | undefined
+  /** Notes what the batches write, as soon as it is certain that it fits. */
+  readonly onFitted: (writes: WriteSet) => void
   /** Ends the commit of a memtable. With `isReported`, a fiber receives its error. */
   readonly end: (
     memtable: Memtable.Memtable,
@@ -123,10 +147,23 @@ export interface GroupContext {
 const noWrites = new WriteSet()
 
 /**
+ * Tells the fibers of the batches that write nothing, without waiting for the disk: their transactions run again
+ * meanwhile. Completes after the present turn, for this runs inside LMDB's write transaction.
+ */
+const endLost = (submissions: ReadonlyArray<Submission>): void => {
+  for (const submission of submissions) {
+    if (submission.state._tag !== "Taken" || submission.state.writes !== undefined) continue
+    submission.state = { _tag: "Ended", isMade: false }
+    queueMicrotask(() => Deferred.doneUnsafe(submission.outcome, Exit.succeed(false)))
+  }
+}
+
+/**
  * Lets each batch decide from the state after the pending writes, and collects the writes of all batches.
  * `included` are the pending writes that the same transaction commits.
  */
 const collectWrites = (
+  { onFitted }: GroupContext,
   submissions: ReadonlyArray<Submission>,
   pending: WriteSet,
   included: WriteSet,
@@ -138,6 +175,7 @@ const collectWrites = (
   let collected = new WriteSet()
   const state = over(collected, over(pending, present))
   for (const submission of submissions) {
+    if (submission.state._tag === "Ended") continue
     const decided = submission.batch.decide(state)
     if (Exit.isFailure(decided)) return Exit.failCause(decided.cause)
     const writes = decided.value
@@ -146,14 +184,16 @@ const collectWrites = (
     if (isSingle) collected = writes
     else collected.addAll(writes)
   }
-  if (included.size === 0) {
-    return Exit.succeed(
-      collected.isEmpty ? undefined : toBatch(collected)
-    )
-  }
-  const all = fromWrites(included)
-  all.addAll(collected)
-  return Exit.succeed(toBatch(all))
+  if (included.size === 0 && collected.isEmpty) return Exit.succeed(undefined)
+  const all = included.size === 0 ? collected : fromWrites(included)
+  if (all !== collected) all.addAll(collected)
+  return Exit.succeed({
+    ...toBatch(all),
+    onFitted: () => {
+      onFitted(collected)
+      endLost(submissions)
+    }
+  })
 }
 
 const writesOnlyDeletions = ({ state }: Submission): boolean =>
@@ -161,11 +201,12 @@ const writesOnlyDeletions = ({ state }: Submission): boolean =>
 
 /** Describes the commit of a group after a memtable. `included` are the writes of the memtable that it commits. */
 const workOf = (
-  { foreignCommits }: GroupContext,
+  context: GroupContext,
   submissions: ReadonlyArray<Submission>,
   memtable: Memtable.Memtable | undefined,
   included: WriteSet
 ): Work => {
+  const { foreignCommits } = context
   const seen = memtable?.seenForeign ?? 0
   const pending = memtable?.writes ?? noWrites
   const plan: Plan = (present, id) => {
@@ -173,7 +214,7 @@ const workOf = (
     return Settled.flatMap(foreignCommits.repair(pending, seen, present, id), (before) =>
       Settled.flatMap(
         included === pending ? Exit.succeed(before) : foreignCommits.repair(included, seen, present, id),
-        (repaired) => collectWrites(submissions, before, repaired, present)
+        (repaired) => collectWrites(context, submissions, before, repaired, present)
       ))
   }
   return {
@@ -189,10 +230,16 @@ const commitBatches = (
   memtable: Memtable.Memtable | undefined,
   included: WriteSet
 ): Effect.Effect<void, CommitError> =>
-  Effect.suspend(() => Committer.commit(context.committer, workOf(context, submissions, memtable, included)))
+  Effect.suspend(() => {
+    const spans = function*() {
+      for (const { span } of submissions) if (span !== undefined) yield span
+      yield* memtable?.spans ?? []
+    }
+    return Committer.commit(context.committer, workOf(context, submissions, memtable, included), spans)
+  })
 
 const isAwaited = (submissions: ReadonlyArray<Submission>): boolean =>
-  submissions.some((submission) => submission.isAwaited)
+  submissions.some((submission) => submission.isAwaited && submission.state._tag !== "Ended")
 
 /**
  * Whether a batch clears a database and the pending writes could not be committed, for whatever reason. The batch is then
@@ -256,11 +303,16 @@ export const commit: (
   )
   // Tries each batch alone, so that a batch that does not fit does not fail the others.
   if (submissions.length > 1 && Committer.didNotFit(exit)) {
-    for (const submission of submissions) yield* commit(context, [submission])
+    for (const submission of submissions) {
+      if (submission.state._tag !== "Ended") yield* commit(context, [submission])
+    }
     return
   }
-  for (const { batch, outcome, state } of submissions) {
-    const onSuccess = () => state._tag === "Taken" && state.writes !== undefined
-    Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: failureOf(batch), onSuccess }))
+  for (const submission of submissions) {
+    const { batch, outcome, state } = submission
+    if (state._tag === "Ended") continue
+    const isMade = state._tag === "Taken" && state.writes !== undefined
+    submission.state = { _tag: "Ended", isMade: isMade && Exit.isSuccess(exit) }
+    Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: failureOf(batch), onSuccess: () => isMade }))
   }
 })

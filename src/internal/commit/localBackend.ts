@@ -10,7 +10,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
-import type { Admission, Backend, BackendStats, CommitRequest, Snapshot } from "../../Backend.ts"
+import type { Admission, Backend, BackendStats, CommitRequest, NextSnapshot, Reader, Snapshot } from "../../Backend.ts"
 import type { Batch, Reader as EngineReader } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
@@ -31,6 +31,7 @@ import * as Committer from "./committer.ts"
 import { ForeignCommits } from "./foreignCommits.ts"
 import { type AtomicBatch, conditional } from "./groupCommit.ts"
 import * as LogFollower from "./logFollower.ts"
+import * as NextState from "./nextState.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import * as ReadModifyWrite from "./readModifyWrite.ts"
 import * as ValuesBefore from "./valuesBefore.ts"
@@ -120,11 +121,12 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
     hasOtherWriters: options.hasOtherWriters,
     whileReadable: (effect) => MapGrowth.whileReadable(committer.map, effect)
   }
-  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, metrics, permit })
+  const live = over(buffer, environment)
+  const queue = CommitQueue.make({ ...options, buffer, committer, foreignCommits, live, metrics, permit })
   return {
     options,
     buffer,
-    live: over(buffer, environment),
+    live,
     map: committer.map,
     committer,
     queue,
@@ -137,11 +139,12 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
 })
 
 /** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
-const batchOf = ({ isPermitted, priority, reads, view, writes }: CommitRequest): AtomicBatch =>
+const batchOf = ({ isPermitted, onAccepted, priority, reads, view, writes }: CommitRequest): AtomicBatch =>
   conditional(
     toWriteSet(writes),
     (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, view?.(present) ?? present),
-    priority
+    priority,
+    onAccepted && { reads, onAccepted }
   )
 
 /** Commits a request in a transaction of its own. */
@@ -186,6 +189,16 @@ const snapshot = ({ buffer, options: { environment } }: LocalBackend): Exit.Exit
     release: stored.release
   }))
 
+/** Opens a snapshot, and reads it through what the commits that are under way will leave. */
+const nextSnapshot = (self: LocalBackend): Exit.Exit<NextSnapshot, EngineFailure> => {
+  const layers = NextState.layersOf(self.queue.next)
+  return Settled.map(snapshot(self), (present) => ({
+    ...layers.reduce((base: Reader, writes) => over(writes, base), present),
+    release: present.release,
+    isTentative: layers.length > 0
+  }))
+}
+
 const stats = ({ buffer, options: { environment } }: LocalBackend): Effect.Effect<BackendStats, EngineFailure> =>
   Effect.suspend(() =>
     Settled.map(environment.stats(), (stored) => ({ ...stored, pending: buffer.size, pendingBytes: buffer.bytes }))
@@ -220,6 +233,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
       environment.mustResize() ? permit.withPermit(MapGrowth.restoreLimit(map)) : Effect.void
     ),
     snapshot: () => snapshot(self),
+    nextSnapshot: () => nextSnapshot(self),
     databases: () => Exit.succeed(environment.databases()),
     openDatabase: (name) => environment.openDatabase(name),
     createDatabases: (names) => createDatabases(self, names),

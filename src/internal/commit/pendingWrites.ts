@@ -9,7 +9,9 @@ import type { Write } from "../../Engine.ts"
 import { Closed, type CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions } from "../buffer/writeSet.ts"
+import { withParentSpan } from "../privateSpan.ts"
 import * as CommitQueue from "./commitQueue.ts"
+import * as NextState from "./nextState.ts"
 
 /** How many writes are made between two yields to a commit. A yield takes as long as several writes. */
 const writesBetweenYields = 8
@@ -26,18 +28,21 @@ const awaitCommit = (
   self: CommitQueue.CommitQueue,
   memtable: Memtable.Memtable
 ): Effect.Effect<void, CommitError | Closed> =>
-  Effect.callback((resume) => {
-    // If the store has closed and its last commit has failed, no later commit takes these writes.
-    if (self.isClosed) return resume(closed(self))
-    // The commit may have ended after the fiber was told to wait.
-    if (Deferred.isDoneUnsafe(memtable.ended)) return resume(Deferred.await(memtable.ended))
-    // Registered before the request: the commit may fail at once, and a waiter must receive its error.
-    memtable.waiters.add(resume)
-    CommitQueue.request(self, memtable, true)
-    return Effect.sync(() => {
-      memtable.waiters.delete(resume)
+  withParentSpan((span) =>
+    Effect.callback((resume) => {
+      // If the store has closed and its last commit has failed, no later commit takes these writes.
+      if (self.isClosed) return resume(closed(self))
+      // The commit may have ended after the fiber was told to wait.
+      if (Deferred.isDoneUnsafe(memtable.ended)) return resume(Deferred.await(memtable.ended))
+      // Registered before the request: the commit may fail at once, and a waiter must receive its error.
+      memtable.waiters.add(resume)
+      if (span !== undefined) memtable.spans.add(span)
+      CommitQueue.request(self, memtable, true)
+      return Effect.sync(() => {
+        memtable.waiters.delete(resume)
+      })
     })
-  })
+  )
 
 /** Requests the commit of a memtable and waits for it. Leaves its error for the next write. */
 const awaitCommitQuietly = (self: CommitQueue.CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void> =>
@@ -110,6 +115,7 @@ const offerOr = <E>(
   if (isInFlight(self, writes)) return awaitGroup(self)
   const { buffer, committer } = self.options
   if (!buffer.accepts(writes)) return awaitSpace(self, writes)
+  NextState.overtake(self.next, writes)
   buffer.write(writes, committer.hasNoRoom)
   CommitQueue.startTimer(self)
   if (buffer.isFull) CommitQueue.request(self, buffer.active)

@@ -19,7 +19,7 @@ import { pathProblem } from "./pathProblem.ts"
 type Check = (value: unknown) => string | undefined
 
 /** The properties that an object may have, each with the check of its value. */
-type Checks = ReadonlyMap<string, Check>
+export type Checks = ReadonlyMap<string, Check>
 
 /** The name of an argument or property, and what is wrong with it. */
 interface Problem {
@@ -143,6 +143,7 @@ export const typedChangesChecks = checksOf(changes)
 
 export const hasChecks = checksOf({ flush: flag })
 export const getManyChecks = checksOf({ decodeKeys: flag })
+export const writeChecks = checksOf({ durable: flag })
 const backupChecks = checksOf({ compact: flag })
 
 // -----------------------------------------------------------------------------
@@ -248,14 +249,19 @@ export const checkedCall = (operation: string, value: unknown, checks: Checks): 
 const isDurationObject = (value: object): boolean =>
   Duration.isDuration(value) || Array.isArray(value) || isPlain(value)
 
-const putChecks = checksOf({ ttl: () => undefined })
+/** A duration is checked by `ttlOf`. */
+const unchecked: Check = () => undefined
+
+export const putChecks = checksOf({ ttl: unchecked, durable: flag })
+export const putManyChecks = checksOf({ ttl: unchecked })
 
 /** How long the records of a call stay; fails if the options are not valid. */
 export const ttlOf = (
   what: string,
-  options: { readonly ttl?: Duration.Input | undefined }
+  options: { readonly ttl?: Duration.Input | undefined },
+  checks: Checks
 ): Result.Result<Duration.Duration | undefined, KeyEncoding> => {
-  const problem = Option.getOrUndefined(check(what, options, putChecks))
+  const problem = Option.getOrUndefined(check(what, options, checks))
   if (problem !== undefined) return Result.fail(badArgument(problem))
   const { ttl } = options
   if (ttl === undefined) return Result.succeed(undefined)

@@ -111,6 +111,7 @@ const within = (
     // LMDB enlarges its map to twice the size that it needs.
     if (grown !== present && grown > wantedMapSize) return refuse(Math.max(mapSize + 1, Math.ceil(grown / 2)))
     outcome = transactionId
+    if (result !== abort) batch.onFitted?.()
     return result
   }).catch(revealCommitError).then(() => outcome)
 }

@@ -6,6 +6,8 @@ import type { Reader } from "../../Backend.ts"
 /** Reads the state of a store at one moment, pending writes included. */
 export interface OpenSnapshot {
   readonly reader: Reader
+  /** Whether it has writes that are not committed yet, and may never be. */
+  readonly isTentative: boolean
   /** Whether it was released. The store releases it when it closes. */
   readonly isReleased: () => boolean
   /** Releases the snapshot. Further calls do nothing. */

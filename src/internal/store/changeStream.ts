@@ -12,7 +12,7 @@ import type { CommittedChanges, CommittedWrite, Subscription, SubscriptionOption
 import type { Change, ChangeWithPrevious, Delete, Expired, FollowOptions, Previous, Put } from "../../Change.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
-import type { ChangesMissed, Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
+import { ChangesMissed, type Closed, type EngineFailure, type ValueDecoding } from "../../StoreError.ts"
 import { contains } from "../key/keyRange.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
@@ -51,17 +51,23 @@ const subscribe = Effect.fnUntraced(function*<K, V, KE, VE, R>(
   options: ChangeStreamOptions<K, V, KE, VE, R>,
   before: SubscriptionOptions["before"]
 ): Effect.fn.Return<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope> {
-  const { core: { backend }, onReleased } = access.handle
+  const { core: { backend, counts }, onReleased } = access.handle
   const { capacity, database, range, since } = options
+  const countMissed = <A, E, S>(effect: Effect.Effect<A, E, S>) =>
+    Effect.tapError(effect, (error) =>
+      Effect.sync(() => {
+        if (error instanceof ChangesMissed) counts.missedChanges++
+      }))
   const wanted = { database, contains: (key: ByteString) => contains(range, key), before }
   const subscription = yield* since === undefined
     ? backend.subscribe({ ...wanted, capacity: capacity ?? defaultCapacity })
-    : backend.subscribeToLog({ ...wanted, since, pollInterval: pollIntervalOf(options) })
+    // The log may have lost what comes after `since`.
+    : countMissed(backend.subscribeToLog({ ...wanted, since, pollInterval: pollIntervalOf(options) }))
   yield* Effect.acquireRelease(
     Effect.sync(() => onReleased(subscription.end)),
     (forget) => Effect.sync(forget)
   )
-  return subscription
+  return { ...subscription, take: countMissed(subscription.take) }
 })
 
 /** Makes a stream of what a subscription tells. */

@@ -207,13 +207,16 @@ const noteAll = (self: Expiry, writes: Iterable<Write>): void => {
   }
 }
 
-const snapshot = (self: Expiry): Effect.Effect<Snapshot, EngineFailure> => {
+/** Hides what has expired when a snapshot is opened. */
+const hiding = <S extends Snapshot>(
+  self: Expiry,
+  open: () => Effect.Effect<S, EngineFailure>
+): Effect.Effect<S, EngineFailure> => {
   const moment = momentOf(self)
-  const opened = self.backend.snapshot()
-  return moment === undefined ? opened : Settled.map(opened, (stored) => ({
-    ...unexpired(stored, dueAt(self, stored, moment)),
-    release: stored.release
-  }))
+  const opened = open()
+  return moment === undefined
+    ? opened
+    : Settled.map(opened, (stored): S => ({ ...stored, ...unexpired(stored, dueAt(self, stored, moment)) }))
 }
 
 /** Commits a request, whose entries no reader sees before it is committed. */
@@ -250,7 +253,8 @@ export const over = (self: Expiry): Backend => {
   return {
     ...backend,
     reader,
-    snapshot: () => snapshot(self),
+    snapshot: () => hiding(self, backend.snapshot),
+    nextSnapshot: () => hiding(self, backend.nextSnapshot),
     committedSnapshot: () =>
       Effect.map(
         backend.committedSnapshot(),

@@ -40,6 +40,8 @@ export interface OpenStore {
   /** Encodes and decodes values by the record structures of the store. */
   readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics.Metrics
+  /** What is counted in plain numbers. */
+  readonly counts: Metrics.Counts
   readonly retryQueue: RetryQueue.RetryQueue
   /** The records that expire. */
   readonly expiry: Expiry.Expiry
@@ -55,6 +57,8 @@ export interface OpenStore {
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
   /** Opens a snapshot of what is committed; it is released when the store closes. */
   readonly openCommittedSnapshot: () => Effect.Effect<CommittedSnapshot, EngineFailure>
+  /** Opens a snapshot of what the next commit is about to leave. */
+  readonly openNextSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
   /** How many snapshots are open. */
   readonly openSnapshots: () => number
   /** Makes the last commit, waits for the fibers that read, and closes the backend. */
@@ -62,32 +66,39 @@ export interface OpenStore {
 }
 
 /** Opens snapshots, and keeps a list of those that are open. */
-const trackSnapshots = (backend: Backend) => {
-  const open = new Set<OpenSnapshot>()
-  const track = (reader: Snapshot): OpenSnapshot => {
+const trackSnapshots = (backend: Backend, now: () => number) => {
+  /** When each was opened, the oldest first. */
+  const open = new Map<OpenSnapshot, number>()
+  const track = (reader: Snapshot, isTentative: boolean): OpenSnapshot => {
     const snapshot: OpenSnapshot = {
       reader,
+      isTentative,
       isReleased: () => !open.has(snapshot),
       release: () => {
         if (open.delete(snapshot)) reader.release()
       }
     }
-    open.add(snapshot)
+    open.set(snapshot, now())
     return snapshot
   }
   return {
     count: () => open.size,
-    open: () => Settled.map(backend.snapshot(), track),
+    oldestAge: () => {
+      for (const openedAt of open.values()) return now() - openedAt
+      return 0
+    },
+    open: () => Settled.map(backend.snapshot(), (reader) => track(reader, false)),
+    openNext: () => Settled.map(backend.nextSnapshot(), (reader) => track(reader, reader.isTentative)),
     openCommitted: () =>
       Effect.andThen(
         backend.beforeSnapshot,
         Effect.map(
           backend.committedSnapshot(),
-          (reader): CommittedSnapshot => ({ ...track(reader), transactionId: reader.transactionId })
+          (reader): CommittedSnapshot => ({ ...track(reader, false), transactionId: reader.transactionId })
         )
       ),
     releaseAll: () => {
-      for (const snapshot of open) snapshot.release()
+      for (const snapshot of open.keys()) snapshot.release()
     }
   }
 }
@@ -111,15 +122,19 @@ export const fromBackend: (
   const expiry = yield* Expiry.make(stored, { now, isShared: shared || readOnly })
   const backend = Expiry.over(expiry)
   const sweeper = readOnly ? undefined : Sweeper.make(expiry, { path, fork })
+  const metrics = Metrics.make(path)
+  const counts = Metrics.makeCounts()
   const structures = yield* StructureTable.make({ backend, checksums: options.checksums, fork })
   const retryQueue = RetryQueue.make(fork)
-  const snapshots = trackSnapshots(backend)
+  const snapshots = trackSnapshots(backend, now)
+  yield* Metrics.publish(metrics, counts, snapshots)
   let isOpen = true
   const store: OpenStore = {
     options,
     backend,
     structures,
-    metrics: Metrics.make(options.path),
+    metrics,
+    counts,
     retryQueue,
     expiry,
     sweeper,
@@ -128,6 +143,7 @@ export const fromBackend: (
     isOpen: () => isOpen,
     openSnapshot: snapshots.open,
     openCommittedSnapshot: snapshots.openCommitted,
+    openNextSnapshot: snapshots.openNext,
     openSnapshots: snapshots.count,
     finish: Effect.uninterruptible(Effect.andThen(
       sweeper === undefined ? Effect.void : Sweeper.stop(sweeper),

@@ -195,12 +195,14 @@ export const open = <A>(
   options: RecordStreamOptions,
   resolve: Resolve<A>
 ): Effect.Effect<RecordPull<A>, Closed | EngineFailure, Scope.Scope> =>
-  StoreAccess.enter(access, (transaction) =>
-    Effect.map(
+  StoreAccess.enter(access, (transaction) => {
+    access.handle.core.counts.reads++
+    return Effect.map(
       transaction !== undefined
         ? openInside(access, transaction)
         : options.snapshot === false
         ? openLive(access)
         : openSnapshot(access),
       (source) => pullFrom(access, source, options, resolve)
-    ))
+    )
+  })

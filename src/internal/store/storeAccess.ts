@@ -100,10 +100,12 @@ export const enterToWrite = <A, E, R>(
  */
 export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined => {
   const { core, options } = handle
-  return handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
-      Transaction.currentOf(fiber, core) !== undefined
-    ? undefined
-    : core.backend.reader
+  if (
+    handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
+    Transaction.currentOf(fiber, core) !== undefined
+  ) return undefined
+  core.counts.reads++
+  return core.backend.reader
 }
 
 /** Reads after a wait. */
@@ -185,10 +187,12 @@ export const read = <A, E, R>(
   use: (reader: Reader) => Effect.Effect<A, E, R>,
   options?: ReadOptions
 ): Effect.Effect<A, E | Closed | EngineFailure, R> =>
-  enter(self, (transaction): Effect.Effect<A, E | Closed | EngineFailure, R> =>
-    transaction === undefined
+  enter(self, (transaction): Effect.Effect<A, E | Closed | EngineFailure, R> => {
+    self.handle.core.counts.reads++
+    return transaction === undefined
       ? readLive(self, use, options)
-      : readInside(self, transaction, use, options?.isOneMoment))
+      : readInside(self, transaction, use, options?.isOneMoment)
+  })
 
 /** Reads, and passes what was found to `use`. `use` may wait: it does not keep the file open. */
 export const find = <F, E, A, E2, R>(

@@ -10,10 +10,12 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
-import type * as Schedule from "effect/Schedule"
+import * as Schedule from "effect/Schedule"
+import type { CommitRequest } from "../../Backend.ts"
 import { type Closed, type CommitError, type EngineFailure, TransactionConflict } from "../../StoreError.ts"
+import { WriteSet } from "../buffer/writeSet.ts"
 import * as CallArguments from "../key/callArguments.ts"
-import { withSpan } from "../privateSpan.ts"
+import { useSpan } from "../privateSpan.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as StoreAccess from "./storeAccess.ts"
@@ -33,6 +35,8 @@ class Conflict {
     this.keys = keys
   }
 }
+
+const ignore = (): void => undefined
 
 /** Runs one attempt of a transaction, and ends it. */
 const runAttempt = <A, E, R>(
@@ -65,17 +69,14 @@ const retrying = <A, E, R>(
 // at the top level
 // ---------------------------------------------------------------------------
 
-/** Commits the writes of an attempt, or fails with `Conflict`. */
+/** Commits writes and the reads of an attempt, or fails with `Conflict`. */
 const commit = (
   self: Access,
   transaction: Transaction.RootTransaction,
-  priority: number
+  request: Omit<CommitRequest, "reads">
 ): Effect.Effect<void, CommitError | Closed | Conflict> => {
-  const { reads, writes } = transaction
-  if (writes.isEmpty) return Effect.void
-  const isMade = reads.isTorn
-    ? Effect.succeed(false)
-    : StoreAccess.submit(self, { reads, writes, priority, isPermitted: () => Transaction.isPermitted(transaction) })
+  const { reads } = transaction
+  const isMade = reads.isTorn ? Effect.succeed(false) : StoreAccess.submit(self, { ...request, reads })
   const conflict = Effect.suspend(() =>
     Effect.andThen(
       Metric.update(self.handle.core.metrics.conflicts, 1),
@@ -85,30 +86,78 @@ const commit = (
   return Effect.flatMap(isMade, (isValid) => isValid ? Effect.void : conflict)
 }
 
+/** The first attempt. It reads what is committed or pending. */
+const attemptFirst = <A, E, R>(
+  self: Access,
+  effect: Effect.Effect<A, E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
+  Effect.suspend(() => {
+    const transaction = Transaction.begin(self.handle.core)
+    const { writes } = transaction
+    const isPermitted = () => Transaction.isPermitted(transaction)
+    return Effect.tap(
+      runAttempt(self, effect, fiber, transaction),
+      () => writes.isEmpty ? Effect.void : commit(self, transaction, { writes, isPermitted })
+    )
+  })
+
+/**
+ * An attempt after a conflict. It reads the state that the commits under way will leave, so that it can share the
+ * next one. That state may be tentative. Then nothing counts before a commit has checked the reads of the attempt: neither
+ * a failure nor the result of an attempt without writes.
+ */
+const attemptAgain = <A, E, R>(
+  self: Access,
+  effect: Effect.Effect<A, E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  priority: number,
+  endTurn: () => void
+): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
+  Effect.suspend(() => {
+    const { core } = self.handle
+    const transaction = Transaction.begin({ ...core, openSnapshot: core.openNextSnapshot })
+    const { isTentative, writes } = transaction
+    const isPermitted = () => Transaction.isPermitted(transaction)
+    const commitAgain = (request: Omit<CommitRequest, "reads">) =>
+      commit(self, transaction, { ...request, priority, onAccepted: endTurn })
+    return Effect.matchCauseEffect(runAttempt(self, effect, fiber, transaction), {
+      onFailure: (cause) =>
+        isTentative() && !Cause.hasInterruptsOnly(cause)
+          ? Effect.andThen(commitAgain({ writes: new WriteSet() }), Effect.failCause(cause))
+          : Effect.failCause(cause),
+      onSuccess: (result) =>
+        isTentative() || !writes.isEmpty
+          ? Effect.as(commitAgain({ writes, isPermitted }), result)
+          : Effect.succeed(result)
+    })
+  })
+
+/** Runs attempts at the top level until one is committed, or the schedule ends. */
 const runOutermost = <A, E, R>(
   self: Access,
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber.Fiber<unknown, unknown>,
-  retry: Schedule.Schedule<unknown>
+  retry: Schedule.Schedule<unknown>,
+  onAttempt: (number: number) => void = ignore
 ): Effect.Effect<A, E | TransactionError, R> => {
-  const { core, options: { path } } = self.handle
+  const { core } = self.handle
   return Effect.suspend(() => {
     let keys: ReadonlyArray<string> = []
-    const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
-      Effect.suspend(() => {
-        const transaction = Transaction.begin(core)
-        return Effect.tap(runAttempt(self, effect, fiber, transaction), () => commit(self, transaction, number))
-      })
-    const attemptInTurn = (number: number) =>
-      (number === 0 ? attempt(number) : RetryQueue.inTurn(core.retryQueue, keys, attempt(number))).pipe(
+    const again = (number: number) =>
+      RetryQueue.inTurn(core.retryQueue, keys, (endTurn) => attemptAgain(self, effect, fiber, number, endTurn))
+    const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> => {
+      onAttempt(number)
+      return (number === 0 ? attemptFirst(self, effect, fiber) : again(number)).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
             if (error instanceof Conflict) keys = error.keys
           })
         )
       )
-    return Effect.andThen(core.backend.beforeSnapshot, retrying(self, attemptInTurn, retry))
-  }).pipe((made) => withSpan(made, "Store.withTransaction", { path }))
+    }
+    return Effect.andThen(core.backend.beforeSnapshot, retrying(self, attempt, retry))
+  })
 }
 
 // ---------------------------------------------------------------------------
@@ -167,9 +216,27 @@ const run = <A, E, R>(
       const problem = CallArguments.transactionProblem(effect, retry)
       if (problem !== undefined) return Effect.fail(CallArguments.badCall(operation, problem))
       return parent === undefined
-        ? runOutermost(self, effect, fiber, retry)
+        ? useSpan(
+          "Store.withTransaction",
+          { path: self.handle.options.path },
+          (span) => runOutermost(self, effect, fiber, retry, (number) => span.attribute("attempts", number + 1))
+        )
         : runNested(self, effect, fiber, parent, retry)
     })
+  )
+
+/** Runs a write as a transaction of its own, as often as it takes; inside a transaction it is a part of that. */
+const durably = <A, E, R>(self: Access, write: Effect.Effect<A, E, R>): Effect.Effect<A, E | CommitError | Closed, R> =>
+  Effect.withFiber((fiber) =>
+    StoreAccess.enter(self, (parent): Effect.Effect<A, E | CommitError | Closed, R> =>
+      parent === undefined
+        ? Effect.catch(
+          runOutermost(self, write, fiber, Schedule.forever),
+          (error): Effect.Effect<never, E | CommitError | Closed> =>
+            // The schedule does not end.
+            error instanceof TransactionConflict ? Effect.die(error) : Effect.fail(error)
+        )
+        : write)
   )
 
 /** The methods of one handle. */
@@ -188,5 +255,10 @@ export const make = (access: Access) => {
     <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | TransactionError, R> =>
       run(access, effect, "withTransactionRetry", retry)
 
-  return { withTransaction, withTransactionRetry }
+  return {
+    durably: <A, E, R>(write: Effect.Effect<A, E, R>): Effect.Effect<A, E | CommitError | Closed, R> =>
+      durably(access, write),
+    withTransaction,
+    withTransactionRetry
+  }
 }

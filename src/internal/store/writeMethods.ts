@@ -22,6 +22,7 @@ import {
   ValueEncoding
 } from "../../StoreError.ts"
 import type { PutOptions } from "../../StoreService.ts"
+import type { WriteOptions } from "../../WriteOptions.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { expiryDatabase, recordsDatabase } from "../databases.ts"
@@ -32,6 +33,7 @@ import * as Settled from "../settled.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import * as ExpiringValue from "../value/expiringValue.ts"
 import { tooLong } from "../value/valueCodec.ts"
+import * as DurableWrites from "./durableWrites.ts"
 import * as Expiry from "./expiry.ts"
 import * as ExpiryTime from "./expiryTime.ts"
 import { find } from "./readMethods.ts"
@@ -105,16 +107,17 @@ const putExpiring = (self: Access, key: Key, value: unknown, time: number) =>
 const timeOf = (
   { handle: { core: { expiry } } }: Access,
   what: string,
-  options: PutOptions
+  options: PutOptions,
+  checks: CallArguments.Checks
 ): Result.Result<number | undefined, KeyEncoding> =>
   Result.map(
-    CallArguments.ttlOf(what, options),
+    CallArguments.ttlOf(what, options, checks),
     (ttl) => ttl === undefined ? undefined : ExpiryTime.afterDuration(ttl, expiry.now())
   )
 
 const putWith = (self: Access, key: Key, value: unknown, options: PutOptions) =>
   Effect.suspend(() =>
-    Result.match(timeOf(self, "the options of put", options), {
+    Result.match(timeOf(self, "the options of put", options, CallArguments.putChecks), {
       onFailure: (error) => StoreAccess.enterToWrite(self, () => Effect.fail(error)),
       onSuccess: (time) => time === undefined ? put(self, key, value) : putExpiring(self, key, value, time)
     })
@@ -307,9 +310,9 @@ const putMany = (self: Access, entries: Entries, time?: number) =>
       : StoreAccess.writeAll(self, transaction, writes.success)
   })
 
-const putManyWith = (self: Access, entries: Entries, options: PutOptions) =>
+const putManyWith = (self: Access, entries: Entries, options: Pick<PutOptions, "ttl">) =>
   Effect.suspend(() =>
-    Result.match(timeOf(self, "the options of putMany", options), {
+    Result.match(timeOf(self, "the options of putMany", options, CallArguments.putManyChecks), {
       onFailure: (error) => StoreAccess.enterToWrite(self, () => Effect.fail(error)),
       onSuccess: (time) =>
         time === undefined
@@ -341,16 +344,59 @@ const clear = (self: Access) =>
     return StoreAccess.writeAll(self, transaction, writes)
   })
 
+// ---------------------------------------------------------------------------
+// the methods
+// ---------------------------------------------------------------------------
+
+type Internals = Parameters<typeof DurableWrites.run>[0]
+
+/** Makes the method `delete`. Only a durable deletion can fail as its commit does. */
+const makeDelete = (internals: Internals) => {
+  function deleteKey(
+    key: Key,
+    options?: { readonly durable?: false | undefined }
+  ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed>
+  function deleteKey(
+    key: Key,
+    options: WriteOptions
+  ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed | CommitError>
+  function deleteKey(
+    key: Key,
+    options?: WriteOptions
+  ): Effect.Effect<void, KeyEncoding | ReadOnly | Closed | CommitError> {
+    const removing = remove(internals.access, key)
+    return options === undefined ? removing : DurableWrites.run(internals, { name: "delete", options }, removing)
+  }
+  return deleteKey
+}
+
 /** Makes the methods of one handle. */
-export const make = (self: Access) => ({
-  put: (key: Key, value: unknown, options?: PutOptions) =>
-    options === undefined ? put(self, key, value) : putWith(self, key, value, options),
-  delete: (key: Key) => remove(self, key),
-  deleteOrFail: (key: Key) => removeOrFail(self, key),
-  update: (key: Key, f: Update) => update(self, key, f),
-  putMany: (entries: Entries, options?: PutOptions) =>
-    options === undefined ? putMany(self, entries) : putManyWith(self, entries, options),
-  deleteMany: (unwanted: ListOf<Key>) => removeMany(self, unwanted),
-  clear: clear(self),
-  flush: StoreAccess.enterToWrite(self, () => self.handle.core.backend.flush)
-})
+export const make = (internals: Internals) => {
+  const { access } = internals
+  return {
+    put: (key: Key, value: unknown, options?: PutOptions) =>
+      options === undefined
+        ? put(access, key, value)
+        : DurableWrites.run(
+          internals,
+          { name: "put", options, checks: CallArguments.putChecks },
+          putWith(access, key, value, options)
+        ),
+    delete: makeDelete(internals),
+    deleteOrFail: (key: Key, options?: WriteOptions) => {
+      const removing = removeOrFail(access, key)
+      return options === undefined
+        ? removing
+        : DurableWrites.run(internals, { name: "deleteOrFail", options }, removing)
+    },
+    update: (key: Key, f: Update, options?: WriteOptions) => {
+      const updated = update(access, key, f)
+      return options === undefined ? updated : DurableWrites.run(internals, { name: "update", options }, updated)
+    },
+    putMany: (entries: Entries, options?: Pick<PutOptions, "ttl">) =>
+      options === undefined ? putMany(access, entries) : putManyWith(access, entries, options),
+    deleteMany: (unwanted: ListOf<Key>) => removeMany(access, unwanted),
+    clear: clear(access),
+    flush: StoreAccess.enterToWrite(access, () => access.handle.core.backend.flush)
+  }
+}

@@ -2,8 +2,8 @@
  * Runs conflicting transactions again: one after the other if they use the same keys.
  *
  * If a thousand transactions that update one key all ran again at once, one would be committed
- * and the others would conflict again. So each waits for the earlier ones that use one of its keys. This
- * wait is not a lock, and two transactions may wait for each other. So if no transaction has ended for 50 ms, the
+ * and the others would conflict again. So each waits for the earlier ones that use one of its keys. The
+ * turn of a transaction ends when its batch is accepted for the coming commit, or at its end. The wait is not a lock, and two transactions may wait for each other. So if no transaction has ended for 50 ms, the
  * queue releases the entry that has waited longest. If again none ends for 50 ms, it releases the next two, then four, and
  * so on.
  */
@@ -21,6 +21,8 @@ interface Entry {
   readonly followers: Set<Entry>
   /** How many entries it still waits for. */
   predecessors: number
+  /** Whether its turn has ended. */
+  hasLeft: boolean
   readonly canRun: Deferred.Deferred<void>
 }
 
@@ -67,7 +69,7 @@ const watch = (self: RetryQueue, count: number): Effect.Effect<void> =>
   })
 
 const enter = (self: RetryQueue, keys: ReadonlyArray<string>): Entry => {
-  const entry: Entry = { keys, followers: new Set(), predecessors: 0, canRun: Deferred.makeUnsafe() }
+  const entry: Entry = { keys, followers: new Set(), predecessors: 0, hasLeft: false, canRun: Deferred.makeUnsafe() }
   for (const key of keys) {
     const before = self.newest.get(key)
     if (before !== undefined && before !== entry && !before.followers.has(entry)) {
@@ -85,7 +87,10 @@ const enter = (self: RetryQueue, keys: ReadonlyArray<string>): Entry => {
   return entry
 }
 
+/** Ends the turn of an entry. Only the first call does anything. */
 const leave = (self: RetryQueue, entry: Entry): void => {
+  if (entry.hasLeft) return
+  entry.hasLeft = true
   self.ended++
   self.waiting.delete(entry)
   for (const key of entry.keys) {
@@ -97,15 +102,23 @@ const leave = (self: RetryQueue, entry: Entry): void => {
   }
 }
 
-/** Runs an effect after the earlier entries that use one of its keys. */
+/**
+ * Runs an effect after the earlier entries that use one of its keys. The effect may end its turn before it ends:
+ * when the next transaction can read its writes.
+ */
 export const inTurn = <A, E, R>(
   self: RetryQueue,
   keys: ReadonlyArray<string>,
-  effect: Effect.Effect<A, E, R>
+  use: (endTurn: () => void) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => enter(self, keys)),
-    (entry) => Effect.andThen(Deferred.await(entry.canRun), effect),
+    (entry) =>
+      Deferred.await(entry.canRun).pipe(
+        // The fiber that ends its turn goes on first. Otherwise each turn would run inside the one before it.
+        Effect.andThen(Effect.yieldNow),
+        Effect.andThen(use(() => leave(self, entry)))
+      ),
     (entry) => Effect.sync(() => leave(self, entry))
   )
 

@@ -51,6 +51,8 @@ export interface RootTransaction extends Transaction {
   readonly store: TransactionStore
   /** How many takeovers of collections there had been when it began. */
   readonly takeovers: number
+  /** Tells whether it has read a state that may never be committed. A commit then checks its result, or its failure. */
+  readonly isTentative: () => boolean
 }
 
 /** The store that a transaction is on. */
@@ -97,6 +99,7 @@ type SnapshotState =
 interface LazySnapshot {
   readonly store: TransactionStore
   state: SnapshotState
+  isTentative: boolean
 }
 
 /** The failure of a read that continues after its transaction has ended. */
@@ -106,6 +109,7 @@ const endedRead = Exit.fail(
 
 /** Keeps an opened snapshot. Releases it if the transaction has ended while it was being opened. */
 const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
+  self.isTentative = snapshot.isTentative
   if (self.state._tag === "Ended") snapshot.release()
   else self.state = { _tag: "Open", snapshot }
   return snapshot.reader
@@ -164,7 +168,7 @@ const makeParts = (base: Base) => {
 /** Begins a transaction. */
 export const begin = (store: TransactionStore): RootTransaction => {
   const reads = new ReadSet()
-  const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" } }
+  const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" }, isTentative: false }
   const unrecorded = lazily(() => snapshotReader(snapshot))
   const present = recorded(unrecorded, reads)
   return {
@@ -175,7 +179,8 @@ export const begin = (store: TransactionStore): RootTransaction => {
     state: { _tag: "Open" },
     reads,
     store,
-    takeovers: store.definitions.takeovers
+    takeovers: store.definitions.takeovers,
+    isTentative: () => snapshot.isTentative
   }
 }
 
