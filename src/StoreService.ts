@@ -393,8 +393,9 @@ export interface StoreService {
    *
    * **Details**
    *
-   * A transaction gives one change for each key that it has written. Keys are strings, decoded by the option
-   * `keyEncoding`, or bytes with `decodeKeys: false`. A commit never waits for a subscriber. If more than `capacity`
+   * A commit gives one change for each key that was written. Transactions that share a commit are told as one: of a key
+   * that several of them have written, the last write. Keys are strings, decoded by the option `keyEncoding`, or bytes
+   * with `decodeKeys: false`. A commit never waits for a subscriber. If more than `capacity`
    * changes wait for a subscriber, it gets those and then fails with `ChangesMissed`.
    *
    * A `Put` says by its `kind` whether it inserted or updated. With `previous: true`, each change has the value before the

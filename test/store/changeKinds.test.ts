@@ -109,7 +109,7 @@ describe("a change", () => {
           default:
             return store.delete(key)
         }
-      }, { concurrency: "unbounded", discard: true })
+      }, { concurrency: 40, discard: true })
       yield* store.close({ strict: true })
       const state = new Map<string, unknown>([["a", 1], ["b", 2], ["c", 3]])
       let compared = 0
