@@ -1,6 +1,7 @@
 /** Records of collections that expire. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -26,6 +27,26 @@ const records = new Map([
 ])
 
 describe("sessions", () => {
+  it.effect("leave a unique key to another record that takes it while a transaction writes over the ended one", () =>
+    Effect.gen(function*() {
+      const { sessions, store } = yield* openNew(false)
+      yield* sessions.put(1, session("ada", "t1", 10))
+      yield* store.flush
+      yield* minutes(10)
+      const taken = yield* Deferred.make<void>()
+      let runs = 0
+      const putting = yield* start(store.withTransaction(Effect.gen(function*() {
+        runs++
+        yield* sessions.put(1, session("ada", "t2", 60))
+        yield* Deferred.await(taken)
+      })))
+      yield* sessions.insert(2, session("bob", "t1", 60), { durable: true })
+      yield* Deferred.succeed(taken, undefined)
+      yield* Fiber.join(putting)
+      assert.strictEqual(runs, 2)
+      yield* same(sessions, new Map([[1, session("ada", "t2", 60)], [2, session("bob", "t1", 60)]]))
+    }))
+
   for (const sweeps of [true, false]) {
     for (const flushes of [true, false]) {
       const mode = `${sweeps ? "with" : "without"} the sweeper, ${flushes ? "committed" : "pending"}`

@@ -335,9 +335,10 @@ export const toDeleteEntry = (
 /** Adds what deletes the entries of the records that are replaced. */
 const withDeletions = Effect.fnUntracedEager(function*(
   self: Expiry,
-  stored: Reader,
+  reader: Reader,
   writes: ReadonlyArray<Write>
 ) {
+  const stored = reader.stored ?? reader
   const added: Array<Write> = []
   for (const write of writes) {
     if (!hasRecords(write[0])) continue
@@ -345,6 +346,8 @@ const withDeletions = Effect.fnUntracedEager(function*(
     if (replaced === undefined) continue
     if (replaced.time !== timeOf(write)) added.push(entryOf(self, replaced.time, write))
     for (const entry of replaced.entries) {
+      // The commit of a transaction checks this read: another record may have taken a unique entry meanwhile.
+      yield* reader.get(indexOfRecords(write[0], entry[0]), entry[1], keyOf)
       added.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
     }
   }
@@ -391,7 +394,7 @@ export const completing = <A, E>(
     const writes = completed(self, step.writes)
     if (mayReplace) {
       return Settled.map(
-        withDeletions(self, reader.stored ?? reader, step.writes),
+        withDeletions(self, reader, step.writes),
         (deletions) => ({ result: step.result, writes: deletions.length === 0 ? writes : [...writes, ...deletions] })
       )
     }
