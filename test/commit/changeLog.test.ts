@@ -236,10 +236,10 @@ describe("changes are missed", () => {
     }))
 })
 
-describe("the retention", () => {
-  const sizeOfLog = (store: StoreService, since: number) =>
-    Effect.map(after(store, since, 1), ([first]) => first?.transactionId ?? 0)
+const sizeOfLog = (store: StoreService, since: number) =>
+  Effect.map(after(store, since, 1), ([first]) => first?.transactionId ?? 0)
 
+describe("the retention", () => {
   it.effect("by commits: the oldest are deleted, and who has handled them goes on", () =>
     Effect.gen(function*() {
       const { store } = yield* open({ changeLog: { retention: { commits: 10 } }, durability: "noSync" })

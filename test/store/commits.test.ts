@@ -104,10 +104,10 @@ describe("commits", () => {
   )
 })
 
-describe("what other processes commit", () => {
-  const numbersIn = (store: StoreService) =>
-    Effect.map(Stream.runCollect(store.entries()), (entries) => Object.fromEntries<unknown>(entries))
+const numbersIn = (store: StoreService) =>
+  Effect.map(Stream.runCollect(store.entries()), (entries) => Object.fromEntries<unknown>(entries))
 
+describe("what other processes commit", () => {
   for (const changeLog of [undefined, { retention: "1 hour" }] as const) {
     it.effect(
       `is told by watch and watchRange, ${changeLog === undefined ? "without" : "with"} a change log`,

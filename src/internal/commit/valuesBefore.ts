@@ -32,6 +32,8 @@ const readOne = (
 ): Exit.Exit<Uint8Array | boolean | undefined, EngineFailure> =>
   present.get(database, key, (record) => !isHidden(record) && (wanted === "existence" || copyOf(record)))
 
+const isNever = (): boolean => false
+
 /**
  * Reads what was there before the writes of a batch, at a time. A record that has expired was not there, unless the batch
  * deletes it because it has expired.
@@ -43,7 +45,6 @@ export const read = (
   now: number
 ): Exit.Exit<ValuesBefore, EngineFailure> => {
   const isExpired = (record: Uint8Array) => RecordLayout.isExpired(record, now)
-  const isNever = () => false
   const before = new Map<string, Uint8Array | boolean>()
   const cleared = new Set(batch.clear)
   for (const write of batch.writes) {
