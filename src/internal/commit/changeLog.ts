@@ -106,7 +106,7 @@ const isUsable = (state: State | undefined, { previous }: ChangeLogOptions, tran
   state !== undefined && state.last < transactionId && (state.hasPrevious || !previous)
 
 /** Reads what is known of the whole log; `undefined` if there is no log. */
-const readState = (reader: Reader): Exit.Exit<State | undefined, EngineFailure> =>
+export const readState = (reader: Reader): Exit.Exit<State | undefined, EngineFailure> =>
   reader.get(changeLogDatabase, stateKey, decodeState)
 
 const stateWrite = (state: State): Write => [changeLogDatabase, stateKey, encodeState(state)]
@@ -309,9 +309,10 @@ export const amend = (
   }
 ): Exit.Exit<Batch, EngineFailure> => {
   const { options } = self
-  const databases = toDatabases(batch, before, options?.previous === true ? "value" : "existence")
+  if (options === undefined) return drop(present, batch, isFull)
+  const databases = toDatabases(batch, before, options.previous ? "value" : "existence")
   if (databases.length === 0) return Exit.succeed(batch)
-  return options === undefined || isFull
+  return isFull
     ? drop(present, batch, isFull)
     : append(self, options, present, batch, databases, transactionId)
 }
