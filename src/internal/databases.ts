@@ -50,3 +50,15 @@ export const indexOfRecords = (records: string, place: string): string =>
 /** The database of the records that an index leads to. */
 export const recordsOfIndex = (index: string): string =>
   collectionDatabase(index.slice(indexPrefix.length, index.indexOf("/", indexPrefix.length)))
+
+/** The databases that the store keeps for itself. */
+const ownDatabases: ReadonlySet<string> = new Set([
+  metaDatabase,
+  structuresDatabase,
+  catalogDatabase,
+  changeLogDatabase,
+  expiryDatabase
+])
+
+/** Whether the change log tells of a database: it has records, and neither entries of an index nor what the store keeps. */
+export const isLogged = (database: string): boolean => !ownDatabases.has(database) && !hasEntries(database)

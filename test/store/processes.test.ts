@@ -263,7 +263,7 @@ describe("a process that is stopped in the middle of a write transaction", () =>
     () =>
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
-        yield* withStore({ path: join(folder, "store") }, (store) => store.putMany({ a: 1 }))
+        yield* withStore({ path: join(folder, "store"), shared: true }, (store) => store.putMany({ a: 1 }))
         // If the event loop stops, only a kill ends the program
         const { stderr, stdout } = spawnSync(process.execPath, [programs.besideStopped, folder], {
           encoding: "utf8",

@@ -14,7 +14,7 @@ import type { CommittedWrite } from "../../Backend.ts"
 import type { Batch, Bound, KeyRange, Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { changeLogDatabase, hasRecords } from "../databases.ts"
+import { changeLogDatabase, isLogged } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import * as ChangeLogRecord from "./changeLogRecord.ts"
 import { beforeOf, type ValuesBefore, type Wanted } from "./valuesBefore.ts"
@@ -106,7 +106,7 @@ const isUsable = (state: State | undefined, { previous }: ChangeLogOptions, tran
   state !== undefined && state.last < transactionId && (state.hasPrevious || !previous)
 
 /** Reads what is known of the whole log; `undefined` if there is no log. */
-const readState = (reader: Reader): Exit.Exit<State | undefined, EngineFailure> =>
+export const readState = (reader: Reader): Exit.Exit<State | undefined, EngineFailure> =>
   reader.get(changeLogDatabase, stateKey, decodeState)
 
 const stateWrite = (state: State): Write => [changeLogDatabase, stateKey, encodeState(state)]
@@ -128,7 +128,7 @@ const startOf = (
   databases: ReadonlyArray<string>,
   transactionId: number
 ): Exit.Exit<number, EngineFailure> => {
-  for (const database of databases.filter(hasRecords)) {
+  for (const database of databases.filter(isLogged)) {
     const first = firstKey(present, database)
     if (Exit.isFailure(first)) return Exit.failCause(first.cause)
     if (first.value !== undefined) return Exit.succeed(transactionId - 1)
@@ -158,7 +158,7 @@ export const begin = (
 
 /** What the log wants to know of a key before a transaction. */
 export const wantedOf = ({ options }: ChangeLog, database: string): Wanted =>
-  options === undefined || !hasRecords(database) ? "nothing" : options.previous ? "value" : "existence"
+  options === undefined || !isLogged(database) ? "nothing" : options.previous ? "value" : "existence"
 
 const noKeys: ReadonlySet<ByteString> = new Set()
 
@@ -181,9 +181,9 @@ const toDatabases = (
     databases.set(name, made)
     return made
   }
-  for (const name of batch.clear) if (hasRecords(name)) databaseOf(name).isCleared = true
+  for (const name of batch.clear) if (isLogged(name)) databaseOf(name).isCleared = true
   for (const [name, key, value] of batch.writes) {
-    if (hasRecords(name)) databaseOf(name).writes.push([key, value, beforeOf(before, name, key, wanted)])
+    if (isLogged(name)) databaseOf(name).writes.push([key, value, beforeOf(before, name, key, wanted)])
   }
   return [...databases.values()]
 }
@@ -309,9 +309,10 @@ export const amend = (
   }
 ): Exit.Exit<Batch, EngineFailure> => {
   const { options } = self
-  const databases = toDatabases(batch, before, options?.previous === true ? "value" : "existence")
+  if (options === undefined) return drop(present, batch, isFull)
+  const databases = toDatabases(batch, before, options.previous ? "value" : "existence")
   if (databases.length === 0) return Exit.succeed(batch)
-  return options === undefined || isFull
+  return isFull
     ? drop(present, batch, isFull)
     : append(self, options, present, batch, databases, transactionId)
 }

@@ -79,12 +79,15 @@ const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | u
   const amend: MapGrowth.MapGrowthOptions["amend"] = (present, batch, transactionId, isFull) => {
     last = undefined
     if (log === undefined && !ChangeFeed.wantsBefore(changes)) return Exit.succeed(batch)
-    const now = clock.currentTimeMillisUnsafe()
-    return Settled.flatMap(ValuesBefore.read(present, batch, wantedOf, now), (values) => {
-      last = { transactionId, values }
+    const isWanted = log?.options !== undefined || ChangeFeed.wantsBefore(changes)
+    const values = isWanted
+      ? ValuesBefore.read(present, batch, wantedOf, clock.currentTimeMillisUnsafe())
+      : Exit.succeed(none)
+    return Settled.flatMap(values, (found) => {
+      last = { transactionId, values: found }
       return log === undefined
         ? Exit.succeed(batch)
-        : ChangeLog.amend(log, { present, batch, before: values, transactionId, isFull })
+        : ChangeLog.amend(log, { present, batch, before: found, transactionId, isFull })
     })
   }
   return {

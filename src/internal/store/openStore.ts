@@ -169,6 +169,17 @@ const beginLog = (environment: Environment, { changeLog, readOnly }: ResolvedOpt
       )
     ).pipe(Effect.catchTag("EngineFull", () => Effect.void))
 
+/** Whether commits have to look for a change log: their own, that of an earlier process, or that of one beside this one. */
+const mayHaveLog = (environment: Environment, { changeLog, path, readOnly, shared }: ResolvedOptions) =>
+  Effect.suspend((): Effect.Effect<boolean, OpenFailed> => {
+    if (readOnly) return Effect.succeed(false)
+    if (changeLog !== undefined || shared) return Effect.succeed(true)
+    return Effect.mapError(
+      Effect.map(ChangeLog.readState(environment), (state) => state !== undefined),
+      (cause) => new OpenFailed({ reason: { _tag: "Engine", detail: cause.message }, path, cause })
+    )
+  })
+
 /** Opens the environment of a store, and the backend on it, until the scope closes. */
 export const openBackend: (
   options: ResolvedOptions
@@ -179,7 +190,7 @@ export const openBackend: (
   const { fileBytes, mapSize, pageSize } = yield* environment.createDatabases([
     structuresDatabase,
     recordsDatabase,
-    // A process without a change log must see that of another one, to delete it when it commits.
+    // A process without a change log must find that of another process, to delete it when it commits.
     ...(options.changeLog !== undefined || options.shared ? [changeLogDatabase] : [])
   ]).pipe(
     Effect.andThen(beginLog(environment, options)),
@@ -198,7 +209,7 @@ export const openBackend: (
     metrics,
     fork,
     hasOtherWriters: options.shared || options.readOnly,
-    log: !options.readOnly && environment.databases().includes(changeLogDatabase)
+    log: (yield* mayHaveLog(environment, options))
       ? { options: options.changeLog, clock: yield* Clock.Clock }
       : undefined
   })
