@@ -32,7 +32,7 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
-/** What the other methods of the collection have in common with it. */
+/** The functions that it shares with the other methods of the collection. */
 interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   /** A step that may be run when another definition has opened the collection since it was asked for. */
   readonly current: <A, E>(step: StoreAccess.TakeStep<A, E>) => StoreAccess.TakeStep<A, E | Closed>
@@ -113,7 +113,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const computeFirst = Effect.fnUntraced(function*(target: Target, f: Update) {
     const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, target.bytes))
     const computing = Effect.suspend(() => compute(target, old, f))
-    // A failure that comes from a record which another process has replaced since does not count: the step decides by the new record.
+    // The failure may come from a record that another process has replaced since. The step then decides by the new record.
     const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
     const computed: Computed = { old, next }
     return computed

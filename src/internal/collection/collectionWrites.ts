@@ -60,7 +60,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const { core } = access.handle
   const { shared } = core.options
   const hasIndexes = indexes.size > 0
-  /** Whether all writes of a record are exact across processes: what is unique is so by them. */
+  /** Whether the commit decides every write of a record, so that unique indexes are exact across processes. */
   const isAlwaysExact = shared && [...indexes.values()].some(({ isUnique }) => isUnique)
 
   /** Begins a write, unless the collection was opened by another definition since. */

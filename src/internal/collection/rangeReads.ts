@@ -21,7 +21,7 @@ import { checkedRange, type Located, type Source, type TypedRange } from "./type
 /** Decodes a record, and the entry that leads to it. */
 export type DecodeLocated<A, E, R> = (record: StoredRecord, entry: ByteString) => Effect.Effect<A, E, R>
 
-/** Gives all that a pull has left. */
+/** Pulls everything until the end. */
 const pullAll = <A>(pull: RecordPull<A>): Effect.Effect<ReadonlyArray<A>, Closed | EngineFailure> =>
   Stream.runCollect(Stream.fromPull(Effect.succeed(pull)))
 
@@ -29,13 +29,13 @@ const pullAll = <A>(pull: RecordPull<A>): Effect.Effect<ReadonlyArray<A>, Closed
 // pages
 // ---------------------------------------------------------------------------
 
-/** The part of a range that comes after an entry, in the direction of the page. */
+/** Returns the part of a range after an entry, in the direction of the page. */
 const restAfter = (range: KeyRange, entry: ByteString, reverse: boolean): KeyRange => {
   const bound = { key: entry, inclusive: false }
   return intersect(range, reverse ? { from: undefined, to: bound } : { from: bound, to: undefined })
 }
 
-/** Gives the entry after which a page begins, if any. */
+/** Returns the entry after which a page begins; `undefined` for the first page. */
 const startOf = <RK extends KeySchema>(
   { database, name }: Source<RK>,
   { after, reverse = false }: PageRange<RK>
@@ -46,14 +46,14 @@ const startOf = <RK extends KeySchema>(
       Effect.fromResult(PageCursor.entryOf({ database, reverse }, after)),
       (detail) =>
         new KeyEncoding({
-          reason: { _tag: "Argument", detail: `${detail}; give the \`next\` of the page before.` },
+          reason: { _tag: "Argument", detail: `${detail}; give the \`next\` of the previous page.` },
           key: after,
           shownKey: "after",
           collection: name
         })
     )
 
-/** Reads the entries of a page, and one more where there is one. */
+/** Reads the entries of a page and one more, which shows whether there is a next page. */
 const readEntries = <RK extends KeySchema>(
   source: Source<RK>,
   range: KeyRange,
@@ -146,7 +146,7 @@ export const end = <RK extends KeySchema, A, E, R>(
 // keys
 // ---------------------------------------------------------------------------
 
-/** Gives the keys of the records of a range, as bytes. */
+/** Reads the keys of the records of a range, as bytes. */
 export const recordKeys = <RK extends KeySchema>(
   source: Source<RK>,
   range: TypedRange<RK>
