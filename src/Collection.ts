@@ -244,7 +244,8 @@ export const invalidateOnChange = Effect.fnUntraced(
       Effect.catch(
         tell,
         // Log only the tag: the message of the error contains a key.
-        ({ _tag }) => Effect.logError(`Reactivity is no longer told about changes of the collection "${collection.name}": ${_tag}`)
+        ({ _tag }) =>
+          Effect.logError(`Reactivity is no longer told about changes of the collection "${collection.name}": ${_tag}`)
       ),
       { startImmediately: true }
     )

@@ -45,8 +45,7 @@ type ClassInput<V extends ValueSchema> = V extends { readonly identifier: string
  * @since 0.1.0
  */
 export interface SeveralKeysAreGivenByEach extends ReadonlyArray<unknown> {
-  readonly "`of` gives one key, [a, b] if it is compound; for several keys of a record use `each` instead":
-    never
+  readonly "`of` gives one key, [a, b] if it is compound; for several keys of a record use `each` instead": never
 }
 
 /**

@@ -61,7 +61,7 @@ export interface TestApi {
   }
 }
 
-/** Runs a test. */
+/** The options of a test. */
 interface TestOptions {
   readonly timeout?: number
 }

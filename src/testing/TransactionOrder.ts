@@ -210,7 +210,7 @@ const take = (store: StoreService, { call, key }: Step, value: unknown): Effect.
   }
 }
 
-/** Runs the calls of a program and returns their results. A program that fails at its end has them in its error. */
+/** The results of the calls of a program. A program that fails at its end has them as its error. */
 type Outcome = Result.Result<ReadonlyArray<unknown>, unknown>
 
 const runProgram = (
