@@ -52,6 +52,7 @@ import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
 import * as ChangeMethods from "./internal/store/changeMethods.ts"
+import * as ModifyMethods from "./internal/store/modifyMethods.ts"
 import * as RangeMethods from "./internal/store/rangeMethods.ts"
 import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
@@ -94,6 +95,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
   return {
     ...ReadMethods.make(access),
     ...WriteMethods.make(access),
+    ...ModifyMethods.make(access, transactions),
     ...RangeMethods.make(access),
     ...ChangeMethods.make(access),
     ...transactions,

@@ -26,6 +26,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"
+import type { StoreModify } from "./StoreModify.ts"
 
 /**
  * Describes the size and the state of a store.
@@ -95,7 +96,7 @@ export interface PutOptions {
  * @category models
  * @since 0.1.0
  */
-export interface StoreService {
+export interface StoreService extends StoreModify {
   /** The internal part of the store, for collections. */
   readonly [StoreInternals.TypeId]: StoreInternals.StoreInternals
 
@@ -172,6 +173,8 @@ export interface StoreService {
    * No other fiber of this process writes the key between the read and the write. With the option `shared`, no other
    * process does either, and the update is durable when the call returns.
    *
+   * If `f` returns `current` itself, the same `Option`, nothing is written. `Option.map` makes a new one.
+   *
    * **Gotchas**
    *
    * `f` can be called more than once: if the update waits for room in the buffer, or another fiber or
@@ -195,10 +198,16 @@ export interface StoreService {
    * before them. A `put` to one of the keys waits until the commit ends, and is applied after it. With `ttl` all of them
    * expire at the same time.
    */
-  readonly putMany: (
-    entries: Entries,
-    options?: PutOptions
-  ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
+  readonly putMany: {
+    (
+      entries: Iterable<readonly [Key, unknown]>,
+      options?: PutOptions
+    ): Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
+    (
+      entries: Entries,
+      options?: PutOptions
+    ): Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
+  }
 
   /**
    * Reads many values, all from the same state of the store. Returns the values that were found, and the keys that have
