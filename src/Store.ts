@@ -60,6 +60,7 @@ import { copy } from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
+import * as StoreSnapshots from "./internal/store/storeSnapshot.ts"
 import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
@@ -98,6 +99,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
     ...ModifyMethods.make(access, transactions),
     ...RangeMethods.make(access),
     ...ChangeMethods.make(access),
+    snapshot: StoreSnapshots.open(access),
     ...transactions,
     close,
     [StoreInternals.TypeId]: { access, transactions }

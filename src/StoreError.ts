@@ -32,6 +32,8 @@ export * from "./ValueError.ts"
  * A fiber that was forked inside of a transaction belongs to it, and may outlive it:
  * what it asks of the store then fails with `what: "Transaction"`.
  *
+ * A read from a `snapshot` whose scope has ended fails with `what: "Snapshot"`.
+ *
  * A collection that was opened again, with other schemas or indexes, in this process or in
  * another one, is written to by that definition alone: writes of an earlier one fail with
  * `what: "Collection"`, since they would lack in the indexes or be of another version.
@@ -43,7 +45,7 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
   /** The folder or file of the store. */
   path: Schema.String,
   /** What has ended. */
-  what: Schema.Literals(["Store", "Transaction", "Collection"])
+  what: Schema.Literals(["Store", "Transaction", "Snapshot", "Collection"])
 }) {
   /** Says what has ended. */
   override get message(): string {
@@ -52,6 +54,8 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
         return `The store at ${this.path} is closed or closing.`
       case "Transaction":
         return `The transaction on the store at ${this.path} has ended; a fiber that was forked inside of it still used it.`
+      case "Snapshot":
+        return `The snapshot of the store at ${this.path} was released at the end of its scope.`
       case "Collection":
         return `This definition of a collection of the store at ${this.path} may not write any more: another definition ` +
           "of the collection, in this process or another one, has taken it over; start this process again with the " +

@@ -7,6 +7,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Commit } from "./Backend.ts"
 import type { Change, ChangesOptions, ChangeWithPrevious, PollOptions, SinceError, WatchEvent } from "./Change.ts"
@@ -71,6 +72,19 @@ export interface PutOptions {
    * and it is deleted in the background. Default: it stays until it is deleted.
    */
   readonly ttl?: Duration.Input | undefined
+}
+
+/**
+ * Reads a store as it was at one moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoreSnapshot
+  extends Pick<StoreService, "get" | "getOrFail" | "getMany" | "keys" | "values" | "entries" | "count" | "size">
+{
+  /** Tells whether a key has a value. */
+  readonly has: (key: Key) => Effect.Effect<boolean, KeyEncoding | Closed | EngineFailure>
 }
 
 /**
@@ -266,6 +280,38 @@ export interface StoreService extends StoreModify {
       range?: StreamRange & { readonly decodeKeys?: true | undefined }
     ): Stream.Stream<readonly [string, unknown], KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
   }
+
+  /**
+   * Opens a snapshot: a handle whose methods read the state of this moment, pending writes included, until the scope
+   * closes. Later reads fail with `Closed`.
+   *
+   * **Details**
+   *
+   * It is for reports that need several calls on one state. Inside a transaction it does not have the writes of the
+   * transaction. It has the records of the store, not those of collections: for these, read in `withTransaction`.
+   *
+   * **Gotchas**
+   *
+   * While a snapshot is open, LMDB cannot reuse the pages that commits free, so the file grows.
+   *
+   * **Example** (Two numbers that fit together)
+   *
+   * ```ts
+   * import { Console, Effect } from "effect"
+   * import { Store } from "effect-lmdb"
+   *
+   * const program = Effect.gen(function*() {
+   *   const store = yield* Store
+   *   yield* store.putMany({ "apple": 1, "pear": 2 })
+   *   const snapshot = yield* store.snapshot
+   *   yield* store.delete("pear")
+   *   yield* Console.log(yield* snapshot.count(), yield* snapshot.getOrFail("pear")) // => 2 2
+   * })
+   *
+   * Effect.runPromise(Effect.provide(Effect.scoped(program), Store.layerTemp()))
+   * ```
+   */
+  readonly snapshot: Effect.Effect<StoreSnapshot, Closed | EngineFailure, Scope.Scope>
 
   /** Counts the keys of a range that have a value, pending writes included. Default: all keys. */
   readonly count: (range?: Range) => Effect.Effect<number, KeyEncoding | Closed | EngineFailure>

@@ -51,9 +51,7 @@ describe("updateOrFail", () => {
       assert.strictEqual(yield* store.getOrFail("a"), 2)
       const missing = store.updateOrFail("b", () => 1)
       assert.include(yield* Effect.flip(missing), { _tag: "KeyNotFound", key: "b" })
-      expectTypeOf<Extract<Effect.Error<typeof missing>, KeyNotFound>>().toEqualTypeOf<
-        KeyNotFound<string | Uint8Array>
-      >()
+      expectTypeOf<KeyNotFound<Key>>().toExtend<Effect.Error<typeof missing>>()
       assert.isFalse(yield* store.has("b"))
     })))
 })
