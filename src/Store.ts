@@ -63,6 +63,7 @@ import * as StoreRegistry from "./internal/store/storeRegistry.ts"
 import * as StoreSnapshots from "./internal/store/storeSnapshot.ts"
 import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
+import * as WriteMany from "./internal/store/writeMany.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import {
@@ -99,6 +100,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
     ...ModifyMethods.make(access, transactions),
     ...RangeMethods.make(access),
     ...ChangeMethods.make(access),
+    writeMany: WriteMany.make(access),
     snapshot: StoreSnapshots.open(access),
     ...transactions,
     close,

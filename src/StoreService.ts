@@ -11,7 +11,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Commit } from "./Backend.ts"
 import type { Change, ChangesOptions, ChangeWithPrevious, PollOptions, SinceError, WatchEvent } from "./Change.ts"
-import type { Entries, Found, ListOf } from "./Entries.ts"
+import type { Entries, Found, ListOf, StoreWrite } from "./Entries.ts"
 import type * as StoreInternals from "./internal/store/storeInternals.ts"
 import type { Key } from "./Key.ts"
 import type { Range, StreamRange, WatchRange } from "./Range.ts"
@@ -222,6 +222,31 @@ export interface StoreService extends StoreModify {
       options?: PutOptions
     ): Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
   }
+
+  /**
+   * Stores and deletes many values in one transaction: all of it or nothing. Visible and durable when it returns.
+   *
+   * **Details**
+   *
+   * If a key occurs more than once, its last write counts. Deleting a key without a value succeeds. A value that is put
+   * does not expire.
+   *
+   * **Example** (Renaming a key)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { type Key, Store } from "effect-lmdb"
+   *
+   * const rename = Effect.fn("rename")(function*(from: Key, to: Key) {
+   *   const store = yield* Store
+   *   const value = yield* store.getOrFail(from)
+   *   yield* store.writeMany([{ put: [to, value] }, { delete: from }])
+   * })
+   * ```
+   */
+  readonly writeMany: (
+    writes: ListOf<StoreWrite>
+  ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
    * Reads many values, all from the same state of the store. Returns the values that were found, and the keys that have

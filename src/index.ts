@@ -9,7 +9,7 @@ export type { Change, ChangeLogOptions, ChangesOptions, ChangeWithPrevious, Poll
 export * as Collection from "./Collection.ts"
 export * from "./CollectionError.ts"
 export * as Engine from "./Engine.ts"
-export { type Entries, type Found, type ListOf } from "./Entries.ts"
+export { type Entries, type Found, type ListOf, type StoreWrite } from "./Entries.ts"
 export { type ByteString, type Key } from "./Key.ts"
 export { type KeyPrefix, type KeySchema, type OrderedKey, type PrefixOf } from "./KeySchema.ts"
 export * as LmdbEngine from "./LmdbEngine.ts"

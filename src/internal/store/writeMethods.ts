@@ -56,7 +56,7 @@ const writeKey = <A, E>(
     return Result.isSuccess(bytes) ? use(bytes.success, transaction) : Effect.fail(bytes.failure)
   })
 
-const encode = (
+export const encode = (
   self: Access,
   key: Key,
   value: unknown,
@@ -266,7 +266,7 @@ const writeWithDefinitions = (
   )
 }
 
-type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
+export type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
 
 /** Encodes the entries of a call. */
 const encodeAll = (
@@ -297,20 +297,32 @@ const encodeAll = (
   return Result.succeed(writes)
 }
 
+/** Commits what `encodeWrites` makes: all of it or nothing. */
+export const writeBatch = (
+  self: Access,
+  transaction: Transaction | undefined,
+  encodeWrites: (
+    batch: StructureTable.BatchEncoder | undefined
+  ) => Result.Result<WriteSet, KeyEncoding | ValueEncoding<Key>>
+): Effect.Effect<void, PutManyError> => {
+  // A transaction defines no structures: no other reader would know them before its commit.
+  const batch = transaction === undefined ? StructureTable.beginBatch(self.handle.core.structures) : undefined
+  const writes = encodeWrites(batch)
+  if (Result.isFailure(writes)) {
+    const failed = Effect.fail(writes.failure)
+    return batch === undefined ? failed : Effect.andThen(StructureTable.endBatch(batch, false), failed)
+  }
+  return batch !== undefined && StructureTable.hasDefinitions(batch)
+    ? writeWithDefinitions(self, writes.success, batch)
+    : StoreAccess.writeAll(self, transaction, writes.success)
+}
+
 const putMany = (self: Access, entries: Entries, time?: number) =>
   StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, PutManyError> => {
     const wrong = CallArguments.notEntries(entries)
-    if (wrong !== undefined) return Effect.fail(wrong)
-    // A transaction defines no structures: no other reader would know them before its commit.
-    const batch = transaction === undefined ? StructureTable.beginBatch(self.handle.core.structures) : undefined
-    const writes = encodeAll(self, entries, batch, time)
-    if (Result.isFailure(writes)) {
-      const failed = Effect.fail(writes.failure)
-      return batch === undefined ? failed : Effect.andThen(StructureTable.endBatch(batch, false), failed)
-    }
-    return batch !== undefined && StructureTable.hasDefinitions(batch)
-      ? writeWithDefinitions(self, writes.success, batch)
-      : StoreAccess.writeAll(self, transaction, writes.success)
+    return wrong === undefined
+      ? writeBatch(self, transaction, (batch) => encodeAll(self, entries, batch, time))
+      : Effect.fail(wrong)
   })
 
 const putManyWith = (self: Access, entries: Entries, options: PutOptions) =>
