@@ -84,6 +84,18 @@ describe("modify", () => {
     })))
 })
 
+describe("a modify that deletes", () => {
+  it.effect("returns what was there", () =>
+    inStore(Effect.gen(function*() {
+      const store = yield* Store
+      yield* store.put("a", 1)
+      const take = store.modify("a", (current) => [current, Option.none()])
+      assert.deepStrictEqual(yield* take, Option.some(1))
+      assert.deepStrictEqual(yield* take, Option.none())
+      assert.isFalse(yield* store.has("a"))
+    })))
+})
+
 describe("modifyEffect", () => {
   it.effect("is one transaction with what the effect does", () =>
     Effect.gen(function*() {
