@@ -66,6 +66,7 @@ import type { KeySchema } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
 
+export * from "./CollectionModify.ts"
 export * from "./CollectionOptions.ts"
 export * from "./CollectionRange.ts"
 export * from "./CollectionService.ts"

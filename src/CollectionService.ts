@@ -8,6 +8,7 @@ import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { Change, ChangeWithPrevious, FollowOptions, PollOptions, SinceError, WatchEvent } from "./Change.ts"
 import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
+import type { ModifyMethods } from "./CollectionModify.ts"
 import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
 import type {
   CollectValues,
@@ -205,7 +206,9 @@ export type Problem =
  * @category models
  * @since 0.1.0
  */
-export interface Collection<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
+export interface Collection<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>
+  extends ModifyMethods<K, V, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
+{
   /** The name of the collection. */
   readonly name: string
 
@@ -271,6 +274,10 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    * **Details**
    *
    * No other fiber of this process writes the key between the read and the write.
+   *
+   * **Details**
+   *
+   * If `f` returns `current` itself, the same `Option`, nothing is written. `Option.map` makes a new one.
    *
    * **Gotchas**
    *

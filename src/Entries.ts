@@ -22,6 +22,16 @@ export type ListOf<A> = Iterable<A> & object
 export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
 
 /**
+ * A write of `writeMany`: a put, or a deletion.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StoreWrite =
+  | { readonly put: readonly [key: Key, value: unknown]; readonly delete?: never }
+  | { readonly delete: Key; readonly put?: never }
+
+/**
  * The result of `getMany`.
  *
  * @category models

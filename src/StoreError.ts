@@ -30,6 +30,8 @@ export * from "./ValueError.ts"
  * A fiber that was forked inside a transaction belongs to it. If it uses the store after the transaction has ended, the
  * call fails with `what: "Transaction"`.
  *
+ * A read from a `snapshot` whose scope has ended fails with `what: "Snapshot"`.
+ *
  * If a collection was opened again with other schemas or indexes, in this process or in another one, only the new
  * definition can write. Writes of the earlier one fail with `what: "Collection"`: they would miss index entries or have
  * the wrong version.
@@ -40,8 +42,8 @@ export * from "./ValueError.ts"
 export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Closed", {
   /** The folder or file of the store. */
   path: Schema.String,
-  /** Whether the store, the transaction or the definition of the collection has ended. */
-  what: Schema.Literals(["Store", "Transaction", "Collection"])
+  /** What has ended: the store, the transaction, the snapshot, or the definition of the collection. */
+  what: Schema.Literals(["Store", "Transaction", "Snapshot", "Collection"])
 }) {
   /** Says what has ended. */
   override get message(): string {
@@ -50,6 +52,8 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
         return `The store at ${this.path} is closed or closing.`
       case "Transaction":
         return `The transaction on the store at ${this.path} has ended, but a fiber that was forked inside it still used it.`
+      case "Snapshot":
+        return `The snapshot of the store at ${this.path} was released at the end of its scope.`
       case "Collection":
         return `This definition of a collection of the store at ${this.path} can no longer write: another definition ` +
           "of the collection, in this process or another one, has taken it over; restart this process with the " +

@@ -32,6 +32,7 @@ import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import * as CollectionChanges from "./collectionChanges.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
+import * as CollectionModify from "./collectionModify.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
 import type { DeleteKeys } from "./indexReads.ts"
@@ -201,22 +202,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         )
     )
 
+  /** Refuses to write over a record. */
+  const absent = (key: K["Type"], record: NewRecord) => (old: Entries | undefined) =>
+    old === undefined ? Exit.void : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name }))
+
   const insert: Collection<K, V, I>["insert"] = (key, value) =>
     Effect.flatMap(
       encodeRecord(key, value),
-      (record) =>
-        enterToWrite((transaction) =>
-          putRecord(
-            transaction,
-            key,
-            record,
-            (old) =>
-              old === undefined
-                ? Exit.void
-                : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name })),
-            shared
-          )
-        )
+      (record) => enterToWrite((transaction) => putRecord(transaction, key, record, absent(key, record), shared))
     )
 
   /** The step that deletes a record, where there is one. */
@@ -260,14 +253,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         )
       ))
 
-  const update = CollectionUpdate.make(access, definition, writes, {
+  const updateBy = CollectionUpdate.make(access, definition, writes, {
     current,
     enterToWrite,
     failTaken,
     removal
   })
 
-  const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+  const encodeRecords = Effect.fnUntraced(function*(entries: Iterable<readonly [K["Type"], ValueInput<V>]>) {
     const noList = CallArguments.notAList("entries", entries, name)
     if (noList !== undefined) return yield* noList
     const records: Array<readonly [K["Type"], NewRecord]> = []
@@ -276,17 +269,32 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       if (noPair !== undefined) return yield* noPair
       records.push([entry[0], yield* encodeRecord(...entry)])
     }
-    if (!hasIndexes && expires === undefined) {
-      const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
-      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
-    }
-    yield* transactions.withTransaction(
+    return records
+  })
+
+  /** Keeps records in one transaction, in their order. */
+  const putRecords = <E>(
+    records: ReadonlyArray<readonly [K["Type"], NewRecord]>,
+    checkOf: (key: K["Type"], record: NewRecord) => (old: Entries | undefined) => Exit.Exit<void, E>
+  ) =>
+    transactions.withTransaction(
       enterToWrite((transaction) =>
-        Effect.forEach(records, ([key, record]) => putRecord(transaction, key, record, anything, false), {
+        Effect.forEach(records, ([key, record]) => putRecord(transaction, key, record, checkOf(key, record), false), {
           discard: true
         })
       )
     )
+
+  const insertMany: Collection<K, V, I>["insertMany"] = (entries) =>
+    Effect.flatMap(encodeRecords(entries), (records) => putRecords(records, absent))
+
+  const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+    const records = yield* encodeRecords(entries)
+    if (!hasIndexes && expires === undefined) {
+      const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
+      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
+    }
+    yield* putRecords(records, () => anything)
   })
 
   const deleteMany: Collection<K, V, I>["deleteMany"] = Effect.fnUntraced(function*(unwanted) {
@@ -361,7 +369,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     getMany,
     put,
     insert,
-    update,
+    update: (key, f) => updateBy(key, (found) => CallArguments.nextOf(f, found)),
+    ...CollectionModify.make({ definition, transactions, updateBy, methods: { get, put, delete: deleteKey } }),
+    insertMany,
     delete: deleteKey,
     deleteOrFail,
     putMany,

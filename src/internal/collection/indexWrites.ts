@@ -15,6 +15,7 @@ import * as Settled from "../settled.ts"
 import { tooLong } from "../value/valueCodec.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import type { KeyCodec } from "./typedCodecs.ts"
 
 /** An encoded record. */
 export interface NewRecord<out Value = unknown> {
@@ -32,6 +33,13 @@ const noWrites = Exit.succeed<ReadonlyArray<Write>>([])
 /** Returns the key of an index entry: the index key in a unique index, otherwise the index key and the key of the record. */
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
+
+/** Refuses the key of an entry that is too long for the engine. */
+export const checkEntry = (
+  index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "checkLength"> },
+  indexKey: ByteString,
+  key: ByteString
+) => index.key.checkLength(indexKey, index.isUnique ? 0 : key.length)
 
 type EntryDeletions = PendingChecks["entryDeletions"] extends Map<string, infer F> ? F : never
 
@@ -87,7 +95,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         Settled.all(indexKeys.map((indexKey) =>
           Effect.fromResult(
             Result.map(
-              index.key.checkLength(entryKey(index, indexKey, key)),
+              checkEntry(index, indexKey, key),
               (): CollectionRecord.IndexEntry => [index.place, indexKey]
             )
           )

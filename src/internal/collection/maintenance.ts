@@ -18,7 +18,7 @@ import type * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { type Definition, storedIndexesOf } from "./collectionDefinition.ts"
 import { recordKeyOf } from "./indexReads.ts"
-import { entryKey } from "./indexWrites.ts"
+import { checkEntry } from "./indexWrites.ts"
 import type { KeyCodec, ValueCodec } from "./typedCodecs.ts"
 
 /** An index, without the types of its schemas. */
@@ -82,7 +82,7 @@ export const make = <
     for (const index of indexes.values()) {
       if (!names.has(index.name)) continue
       for (const indexKey of yield* index.keysOf(value)) {
-        yield* Effect.fromResult(index.key.checkLength(entryKey(index, indexKey, key)))
+        yield* Effect.fromResult(checkEntry(index, indexKey, key))
         found.push([index.name, indexKey])
       }
     }

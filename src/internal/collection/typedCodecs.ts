@@ -27,6 +27,7 @@ import * as Settled from "../settled.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import type { StoreHandle } from "../store/storeAccess.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import * as KeyLength from "./keyLength.ts"
 import { isNative } from "./schemaShape.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
 
@@ -65,8 +66,8 @@ export interface KeyCodec<K extends KeySchema> {
   readonly show: (bytes: ByteString) => string
   /** Returns a stored key for an error: in its encoded form, or as bytes if it does not decode. */
   readonly stored: (bytes: ByteString) => ShownKey
-  /** Fails with `KeyEncoding` (`TooLong`) if the bytes are too long for the engine. */
-  readonly checkLength: (bytes: ByteString) => Result.Result<ByteString, KeyEncoding>
+  /** Fails with `KeyEncoding` (`TooLong`) if the bytes, with those of the key of a record, are too long for the engine. */
+  readonly checkLength: (bytes: ByteString, recordBytes?: number) => Result.Result<ByteString, KeyEncoding>
 }
 
 const longestShown = 50
@@ -167,21 +168,19 @@ export const makeKeyCodec = <K extends KeySchema>(
       shownKey: show(bytes)
     })
 
-    const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
-      bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
-        new KeyEncoding({
-          reason: {
-            _tag: "TooLong",
-            detail: `it has ${count(bytes.length, "byte")}, and a key has at most ${maxKeyBytes}.`
-          },
-          ...stored(bytes),
-          collection
-        })
-      )
+    const checkLength = (bytes: ByteString, recordBytes = 0): Result.Result<ByteString, KeyEncoding> => {
+      if (bytes.length + recordBytes <= maxKeyBytes) return Result.succeed(bytes)
+      const key = stored(bytes)
+      const detail = KeyLength.describe(key.key, bytes.length, recordBytes, maxKeyBytes)
+      return Result.fail(new KeyEncoding({ reason: { _tag: "TooLong", detail }, ...key, collection }))
+    }
 
     const orderedBytes = (key: unknown, bytes: Result.Result<ByteString, string>) =>
       Effect.fromResult(
-        Result.flatMap(Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)), checkLength)
+        Result.flatMap(
+          Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)),
+          (made) => checkLength(made)
+        )
       )
 
     const encodeElements = makeElementEncoder(schema, (key, detail) => refuse("Schema", key, detail))

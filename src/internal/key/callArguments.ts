@@ -288,7 +288,11 @@ const guarded = (what: string, find: () => Problem | undefined): Problem | undef
   Result.getOrElse(Result.try(find), () => ({ name: what, detail: "it cannot be read" }))
 
 /** The error for a value that is not a list of keys or of entries, if it is not one. */
-export const notAList = (what: "keys" | "entries", value: unknown, collection?: string): KeyEncoding | undefined => {
+export const notAList = (
+  what: "keys" | "entries" | "writes",
+  value: unknown,
+  collection?: string
+): KeyEncoding | undefined => {
   const problem = guarded(what, () => problemInList(what, value))
   return problem && badArgument(problem, collection)
 }

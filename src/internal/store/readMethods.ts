@@ -54,6 +54,9 @@ const readKey = <A, E>(
       : use(self, reader, bytes, key)
   })
 
+/** Reads and decodes the value of a key. */
+export const get = (self: Access, key: Key) => readKey(self, key, find)
+
 const findOrFail = (
   self: Access,
   reader: Reader,
@@ -207,7 +210,7 @@ const backup = (self: Access, target: string, options?: { readonly compact?: boo
 
 /** Makes the methods of one handle. */
 export const make = (self: Access) => ({
-  get: (key: Key) => readKey(self, key, find),
+  get: (key: Key) => get(self, key),
   getOrFail: (key: Key) => readKey(self, key, findOrFail),
   has: (key: Key, options?: { readonly flush?: boolean | undefined }) => has(self, key, options),
   getMany: makeGetMany(self),
