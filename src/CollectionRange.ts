@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
+import type { InvalidCursor } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
@@ -182,8 +183,8 @@ export interface Page<Item> {
  * page, also where many records have equal keys in an index, in either direction, and while others write. A record
  * whose key in the index changes between two pages may be on both or on none.
  *
- * Give the same range for each page. A cursor of another collection or index, or of the other direction, is a
- * `KeyEncoding` with the reason `Argument`.
+ * Give the same range for each page. A cursor of another collection or index, of the other direction, or of an item
+ * outside of the range is `InvalidCursor`.
  *
  * **Example** (All issues of a project, twenty at a time)
  *
@@ -216,7 +217,7 @@ export interface Page<Item> {
  */
 export type ReadPage<K extends KeySchema, Item, R> = (
   range: PageRange<K>
-) => Effect.Effect<Page<Item>, ReadError | ValueDecoding, R>
+) => Effect.Effect<Page<Item>, ReadError | ValueDecoding | InvalidCursor, R>
 
 /**
  * A record on a page of a collection.

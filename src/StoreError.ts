@@ -152,7 +152,7 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
  * | `KeyEncoding`, `ValueEncoding` | the program passed what cannot be stored, which is a bug |
  *
  * The other errors are answers, and an application acts on each: `KeyNotFound`, `KeyExists` and
- * `UniqueViolation` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
+ * `UniqueViolation`, `InvalidCursor` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
  * (read again and subscribe again) and `DuplicateKeys` (repair the records that it lists).
  *
  * **Gotchas**

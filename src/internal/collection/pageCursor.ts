@@ -4,7 +4,7 @@
  * A cursor is the position of the last item that was given: the bytes of its entry in the database that is read.
  * These bytes are unique, also where records have equal keys in an index. So the next page begins exactly after
  * that item, whatever others write meanwhile. A cursor fits only the collection or index and the
- * direction that it was made for, which it says in four bytes.
+ * direction that it was made for, which it says in four bytes. It has the key of the item in it, which everyone can read.
  *
  * ```text
  *   version (1 byte) | fingerprint of the database and the direction (4 bytes) | bytes of the entry

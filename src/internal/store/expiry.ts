@@ -129,7 +129,7 @@ const momentOf = (self: Expiry): number | undefined => {
 const noCandidates: Exit.Exit<Candidates> = Exit.succeed(new Map())
 
 /** Opens the database of the entries where another process has made it. */
-const look = (self: Expiry, moment: number): Effect.Effect<void, EngineFailure> => {
+export const look = (self: Expiry, moment: number): Effect.Effect<void, EngineFailure> => {
   if (self.exists || moment < self.lookedAt + lookInterval) return Exit.void
   self.lookedAt = moment
   return Settled.flatMap(
