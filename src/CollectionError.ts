@@ -40,6 +40,32 @@ export class KeyExists<out Key = unknown> extends Schema.TaggedError<KeyExists>(
   }
 }
 
+/**
+ * The cursor of a page is not one that this range of the collection or index has given.
+ *
+ * **Details**
+ *
+ * A cursor mostly comes from outside, in a URL. So this is an error of the application, which `Store.orDie` keeps. The
+ * cursor is text that `page` has not given, or it is of another collection, index or direction, or its item is
+ * not in the range.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("effect-lmdb/InvalidCursor")("InvalidCursor", {
+  /** The name of the collection, or of the index as `collection.index`. */
+  collection: Schema.String,
+  /** The cursor that was given as `after`. */
+  cursor: Schema.String,
+  /** What is wrong with it. */
+  detail: Schema.String
+}) {
+  /** Says what is wrong with the cursor. */
+  override get message(): string {
+    return `Cannot go on with a page of "${this.collection}": ${this.detail}; give the \`next\` of the page before.`
+  }
+}
+
 /** The properties of `UniqueViolation`. */
 interface Violation<Key, Index extends string, IndexKey> extends ShownKey<Key> {
   readonly collection: string

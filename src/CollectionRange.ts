@@ -7,6 +7,7 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
+import type { InvalidCursor } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
@@ -181,8 +182,8 @@ export interface Page<Item> {
  * one page, in both directions. That also holds if many records have equal keys in an index, and if other fibers write
  * between the calls. A record whose key in the index changes between two calls may be on both pages or on none.
  *
- * Give the same range for each page. A cursor of another collection or index, or of the other direction, fails with
- * `KeyEncoding` (reason `Argument`).
+ * Give the same range for each page. A cursor of another collection or index, of the other direction, or of an item
+ * outside of the range is `InvalidCursor`.
  *
  * **Example** (All issues of a project, twenty at a time)
  *
@@ -215,7 +216,7 @@ export interface Page<Item> {
  */
 export type ReadPage<K extends KeySchema, Item, R> = (
   range: PageRange<K>
-) => Effect.Effect<Page<Item>, ReadError | ValueDecoding, R>
+) => Effect.Effect<Page<Item>, ReadError | ValueDecoding | InvalidCursor, R>
 
 /**
  * Describes a record on a page of a collection.

@@ -152,8 +152,8 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
  * | `ValueDecoding` | stored data is damaged or does not fit the schema: the next request fails too |
  * | `KeyEncoding`, `ValueEncoding` | the program has passed a key or value that cannot be stored, which is a bug |
  *
- * An application handles each of the other errors: `KeyNotFound`, `KeyExists` and
- * `UniqueViolation` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
+ * An application handles each of the other errors: `KeyNotFound`, `KeyExists`, `UniqueViolation` and
+ * `InvalidCursor` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
  * (read again and subscribe again) and `DuplicateKeys` (repair the records that it lists).
  *
  * **Gotchas**

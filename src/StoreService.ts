@@ -36,7 +36,7 @@ import type { StoreModify } from "./StoreModify.ts"
  * @since 0.1.0
  */
 export interface Stats {
-  /** The number of keys with a value, pending writes included. */
+  /** The number of keys of the untyped store with a value, pending writes included. Collections have `size`. */
   readonly entries: number
   /** The number of distinct keys with a pending write. */
   readonly pending: number

@@ -263,7 +263,7 @@ export const ttlOf = (
     Predicate.isNumber(ttl) ? ttl : describeKind(ttl)
   }`
   // `Duration` takes these for no time at all.
-  const isNone = Number.isNaN(ttl) || (typeof ttl === "object" && !isDurationObject(ttl))
+  const isNone = ttl === null || Number.isNaN(ttl) || (typeof ttl === "object" && !isDurationObject(ttl))
   const duration = isNone ? Option.none() : Duration.fromInput(ttl)
   return Result.fromOption(duration, () => badArgument({ name: "ttl", detail }))
 }

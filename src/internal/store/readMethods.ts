@@ -21,7 +21,7 @@ type Access = StoreAccess.StoreAccess
 const none = Exit.succeed(Option.none<unknown>())
 
 /** Reads and decodes a record. A missing record is `none`, a stored `undefined` is `some`. Call it inside an effect. */
-export const find = (
+const find = (
   self: Access,
   reader: Reader,
   key: ByteString,

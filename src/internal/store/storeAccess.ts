@@ -334,8 +334,8 @@ export const step = <A, E>(
   { exact, isDeleting = false }: StepOptions = {}
 ): Effect.Effect<A, E | CommitError | Closed> => {
   const { core: { backend, expiry }, options } = self.handle
+  if (transaction !== undefined) return stepInside(self, transaction, Expiry.completingInside(expiry, take))
   const takeAll = Expiry.completing(expiry, take)
-  if (transaction !== undefined) return stepInside(self, transaction, takeAll)
   defineStructures(self)
   return backend.step(takeAll, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
 }

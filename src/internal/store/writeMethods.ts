@@ -34,7 +34,6 @@ import * as ExpiringValue from "../value/expiringValue.ts"
 import { tooLong } from "../value/valueCodec.ts"
 import * as Expiry from "./expiry.ts"
 import * as ExpiryTime from "./expiryTime.ts"
-import { find } from "./readMethods.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
 type Access = StoreAccess.StoreAccess
@@ -173,21 +172,33 @@ const nextStep = (
     : Exit.succeed({ result: next, writes: writeOf(bytes, encoded.success) })
 }
 
-/** When the record expires that is there: an update keeps its time. */
-const presentTime = (
+/** What an update finds: the value, being decoded, and the time at which it expires, which the update keeps. */
+const findToUpdate = (
   self: Access,
   reader: Reader,
-  bytes: ByteString
-): Effect.Effect<number | undefined, EngineFailure> =>
-  Expiry.mayExist(self.handle.core.expiry)
-    ? reader.get(recordsDatabase, bytes, RecordLayout.timeOf)
-    : Exit.succeed(undefined)
+  bytes: ByteString,
+  key: Key
+): Effect.Effect<
+  { readonly current: Option.Option<unknown>; readonly time: number | undefined },
+  ValueDecoding<Key> | EngineFailure
+> => {
+  // Of one read: between two, the time of the record could come.
+  let time: number | undefined
+  const decoding = reader.get(recordsDatabase, bytes, (stored) => {
+    time = RecordLayout.timeOf(stored)
+    return StoreAccess.decode(self, bytes, stored, key)
+  })
+  return Settled.flatMap(
+    decoding,
+    (found) =>
+      Settled.map(found === undefined ? none : Settled.map(found, Option.some), (current) => ({ current, time }))
+  )
+}
 
 const updating = (self: Access, key: Key, bytes: ByteString, take: TakeNext): UpdateStep => (reader) =>
   Settled.flatMap(
-    find(self, reader, bytes, key),
-    (current) =>
-      Settled.flatMap(presentTime(self, reader, bytes), (time) => nextStep(self, key, bytes, take, current, time))
+    findToUpdate(self, reader, bytes, key),
+    ({ current, time }) => nextStep(self, key, bytes, take, current, time)
   )
 
 /** The same, but calls `take` only once for the same stored bytes. */
