@@ -163,6 +163,11 @@ export interface CommitRequest {
    * what has expired by then. Default: that reader itself.
    */
   readonly view?: ((stored: Reader) => Reader) | undefined
+  /**
+   * Gives deletions that are made with the writes, from what is stored when the request is decided. They delete what belongs
+   * to stored records that the writes replace and that no reader has seen, because they have expired.
+   */
+  readonly deletions?: ((stored: Reader) => Effect.Effect<ReadonlyArray<Write>, EngineFailure>) | undefined
   /** Of the requests in one transaction, those with a higher priority are decided first. Default: 0. */
   readonly priority?: number
   /**

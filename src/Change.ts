@@ -15,8 +15,8 @@ import type { EngineFailure } from "./StoreError.ts"
  *
  * **Details**
  *
- * `value` decodes the value when it runs. It is the one of this transaction, whatever was written since. `kind` is
- * `"insert"` where the key had no value before the transaction, and `"update"` where it had one.
+ * The effect `value` decodes the value that this transaction has stored, even if a later one has replaced it. `kind` is
+ * `"insert"` if the key had no value before the transaction, and `"update"` if it had one.
  *
  * @category models
  * @since 0.1.0
@@ -53,7 +53,7 @@ export interface Expired<K> {
   readonly transactionId: number
 }
 
-/** Everything was deleted. What the same transaction put comes after it. */
+/** All records were deleted. Values that the same transaction has stored follow as `Put`. */
 interface Clear {
   readonly _tag: "Clear"
   readonly transactionId: number
@@ -78,7 +78,7 @@ interface Clear {
 export type Change<K, V, E = never, R = never> = Put<K, V, E, R> | Delete<K> | Expired<K> | Clear
 
 /**
- * What was under a key before a transaction, decoded when the effect runs; `none` where there was no value.
+ * Decodes the value that a key had before a transaction; `none` if it had no value.
  *
  * @category models
  * @since 0.1.0
@@ -100,41 +100,41 @@ export type ChangeWithPrevious<K, V, E = never, R = never> =
   | Clear
 
 /**
- * How commits of other processes are noticed.
+ * Options for noticing commits of other processes.
  *
  * @category options
  * @since 0.1.0
  */
 export interface PollOptions {
   /**
-   * How often to look for commits of other processes, which matters only with `shared` and `readOnly`.
+   * The time between two checks for commits of other processes. It has an effect only with `shared` and `readOnly`.
    * Default: 50 milliseconds.
    */
   readonly pollInterval?: Duration.Input | undefined
 }
 
 /**
- * From where on changes are told, and how many may wait for a subscriber.
+ * Options of a subscriber to changes: the first transaction, and the number of changes that may wait.
  *
  * @category options
  * @since 0.1.0
  */
 export interface FollowOptions<Since extends number | undefined = number | undefined> extends PollOptions {
   /**
-   * Tells of the changes after this transaction, first those that were made, then those that are made, without gap and of all
-   * processes. They come from the change log, which the option `changeLog` of the store keeps. Where it does not reach back so far,
-   * the stream fails with `ChangesMissed`. `0` is the time before the first record of the file.
+   * Streams the changes of all processes after this transaction, first the past ones and then the new ones, without a
+   * gap. They come from the change log, which a store with the option `changeLog` keeps. If the log does not have all
+   * of them, the stream fails with `ChangesMissed`. `0` is before the first transaction of the file.
    */
   readonly since?: Since
   /**
-   * How many changes may wait, those of the last transaction not counted; beyond that
-   * the subscriber fails with `ChangesMissed`. Default: 100,000. With `since` none wait: they are in the log.
+   * The number of changes that may wait for the subscriber, without those of the last transaction. If more wait, the
+   * subscriber fails with `ChangesMissed`. Default: 100,000. With `since` no changes wait: the log has them.
    */
   readonly capacity?: number | undefined
 }
 
 /**
- * Which changes are wanted, from where on, and how many may wait for a subscriber.
+ * Selects the changes of a store: by their keys, and from which transaction on.
  *
  * @category options
  * @since 0.1.0
@@ -145,7 +145,7 @@ export interface ChangesOptions<Since extends number | undefined = number | unde
 }
 
 /**
- * With `since`, changes are read from the file, which can fail.
+ * The additional error with `since`: the changes are read from the file, which can fail.
  *
  * @category options
  * @since 0.1.0
@@ -153,15 +153,16 @@ export interface ChangesOptions<Since extends number | undefined = number | unde
 export type SinceError<Since> = Since extends number ? EngineFailure : never
 
 /**
- * What a live query tells.
+ * Describes an element of a live query.
  *
  * **Details**
  *
- * - `Snapshot`: all entries of the range. It comes first, and again where single changes are not known: after a `clear`, after the
- *   consumer was too slow, and after another process has committed while the store keeps no change log. Replace what came before.
- * - `Changes`: what one transaction changed of them, each key once. `none` is a deletion.
+ * - `Snapshot`: all entries of the range. It comes first. It comes again if the single changes are not known: after a
+ *   `clear`, after the consumer was too slow, and after a commit of another process if the store keeps no change log.
+ *   Replace all earlier entries by it.
+ * - `Changes`: the changes of one transaction, each key once. `none` is a deletion.
  *
- * What has been told always makes the state after the transaction `transactionId`.
+ * All elements together always give the state after the transaction `transactionId`.
  *
  * @category models
  * @since 0.1.0
@@ -183,22 +184,23 @@ export type WatchEvent<K, V> =
  *
  * **Details**
  *
- * The log makes `changes({ since })` possible. Every commit then writes its keys and values twice. Several processes
- * that write to the store must all give the option: the log begins anew after a process without it has committed.
+ * The log is needed for `changes({ since })`. Every commit then writes its keys and values twice. All processes that
+ * write to the store must have the option: after a commit of a process without it, the log starts again.
  *
  * @category options
  * @since 0.1.0
  */
 export interface ChangeLogOptions {
   /**
-   * How long changes are kept: a duration (`"7 days"`), or the limits `age`, `commits` (a number of commits) and `bytes` (a size of the
-   * log), of which at least one is given. A commit deletes up to sixteen of the oldest commits that are beyond a limit.
+   * How long the log keeps changes: a duration (`"7 days"`), or at least one of the limits `age`, `commits` (a number of
+   * commits) and `bytes` (the size of the log). Each commit deletes at most sixteen of the oldest commits that exceed a
+   * limit.
    */
   readonly retention: Duration.Input | {
     readonly age?: Duration.Input | undefined
     readonly commits?: number | undefined
     readonly bytes?: ByteSize.Input | undefined
   }
-  /** Whether the log has the values before each commit too, for `previous` together with `since`. Default: `false`. */
+  /** Whether the log also keeps the values before each commit, for `previous` together with `since`. Default: `false`. */
   readonly previous?: boolean | undefined
 }

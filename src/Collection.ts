@@ -1,10 +1,8 @@
 /**
- * Schema-typed collections over a store.
+ * Opens collections: named parts of a store whose keys and values have schemas.
  *
- * A collection is a named part of a store whose keys and values go through schemas.
- * Its keys are in the order of their values, not of their text: numbers by size, dates
- * by time, tuples by their elements. Secondary indexes give its records by other keys,
- * and are written with them as one.
+ * Keys are in the order of their values, not of their text: numbers by size, dates by time, tuples by their elements.
+ * Secondary indexes find the records by other keys. A record and its index entries are committed together.
  *
  * **Example** (Users by name, by e-mail and by age)
  *
@@ -68,39 +66,40 @@ import type { KeySchema } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
 
+export * from "./CollectionModify.ts"
 export * from "./CollectionOptions.ts"
 export * from "./CollectionRange.ts"
 export * from "./CollectionService.ts"
 
 /**
- * What opening a collection can fail with.
+ * The errors of opening a collection.
  *
  * @category errors
  * @since 0.1.0
  */
 export type OpenError = CollectionFailed | ReadOnly | Closed | MapFull | EngineFailure | TransactionConflict
 
-/** The indexes of a collection that has none: no index has this name. */
+/** The indexes of a collection without indexes. No index can have the name "". */
 type NoIndexes = Record<"", never>
 
 type NoMigrations = Record<number, never>
 
 /**
- * Opens a collection on the store of the context: brings what is stored to the version
- * that is wanted, and builds the indexes that are not there yet.
+ * Opens a collection on the store of the context. Migrates stored records to the given version, and builds missing
+ * indexes.
  *
  * **Details**
  *
- * Fails with `CollectionFailed`, whose `reason` says why. Collections of one name are one
- * collection. It needs no closing: it lives as long as its store.
+ * Fails with `CollectionFailed`, whose `reason` says why. Collections with the same name are the same collection. A
+ * collection needs no closing: it lives as long as its store.
  *
  * **Gotchas**
  *
- * When it is opened again with another version, other schemas or indexes, the earlier one may
- * not write any more, nor read its indexes (`Closed`). When another process does that, this one
- * learns of it at its next commit: its pending writes to the collection are lost then, which
- * the log and the next `flush` or `put` say (`EngineFailure`). Until then it may read what the other has
- * migrated already: let no program of an older version run beside a newer one.
+ * If the collection is opened again with another version, other schemas or other indexes, the earlier one can no longer
+ * write or read its indexes (`Closed`). If another process does that, this process notices it at its next commit. Its
+ * pending writes to the collection are lost then. The log says so, and the next `flush` or `put` fails with
+ * `EngineFailure`. Until then, this process may read records that the other process has migrated already. So do not run
+ * a program of an older version together with a newer one.
  *
  * @category constructors
  * @since 0.1.0
@@ -147,7 +146,7 @@ export const make = Effect.fnUntraced(
     )
     const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
       Object.keys(options.indexes ?? {}).every((index) => index in made)
-    if (!isAll(indexes)) return yield* Effect.die("each index was made")
+    if (!isAll(indexes)) return yield* Effect.die("bug: an index of the collection was not made")
     return {
       name,
       indexes,
@@ -160,13 +159,13 @@ export const make = Effect.fnUntraced(
 )
 
 /**
- * The schema of the stored form of values, which migrations read and give.
+ * Returns the schema of the stored form of values. Migrations read and return values in this form.
  *
  * **Details**
  *
- * That is the schema itself, unless what it encodes to has classes other than `Date`,
- * `Error`, `Map`, `Set`, `RegExp` and `Uint8Array` in it, such as `Option` or `DateTime`:
- * then all of it is stored as `Schema.toCodecJson` gives it, dates as text.
+ * That is the schema itself if its encoded side contains no classes except `Date`, `Error`, `Map`, `Set`, `RegExp` and
+ * `Uint8Array`. With other classes, such as `Option` or `DateTime`, the whole value is stored in the form of
+ * `Schema.toCodecJson`, dates as text.
  *
  * @category migrations
  * @since 0.1.0
@@ -213,14 +212,14 @@ export const Service = <Self>() =>
 }
 
 /**
- * Tells `Reactivity` of what changes in a collection, in the background until the scope
- * closes: the key `[name]` of the collection, with the keys of the records that changed.
+ * Invalidates the queries of `Reactivity` when a collection changes, in the background until the scope closes. The key
+ * is the name of the collection, with the keys of the changed records.
  *
  * **Details**
  *
- * A query that goes by all of a collection registers for `["users"]`, one that goes by a
- * record for `{ users: [1] }`. It is told after the commit, not after the call; where
- * changes were missed, all of the collection is told of.
+ * A query over the whole collection registers for `["users"]`, a query of one record for `{ users: [1] }`. Queries run
+ * again after the commit, not after the call that writes. If changes were missed, all queries of the collection run
+ * again.
  *
  * @category reactivity
  * @since 0.1.0
@@ -245,8 +244,9 @@ export const invalidateOnChange = Effect.fnUntraced(
     yield* Effect.forkScoped(
       Effect.catch(
         tell,
-        // The message of the error has a key in it.
-        ({ _tag }) => Effect.logError(`Changes of the collection "${collection.name}" are not told any more: ${_tag}`)
+        // Log only the tag: the message of the error contains a key.
+        ({ _tag }) =>
+          Effect.logError(`Reactivity is no longer told about changes of the collection "${collection.name}": ${_tag}`)
       ),
       { startImmediately: true }
     )

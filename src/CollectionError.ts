@@ -1,5 +1,5 @@
 /**
- * Every error that only collections fail with. The others are those of the store.
+ * Defines the errors that only collections fail with. All other errors of collections are errors of the store.
  *
  * @since 0.1.0
  */
@@ -8,12 +8,12 @@ import * as Schema from "effect/Schema"
 import type { ShownKey } from "./KeyError.ts"
 
 /**
- * There is a value under the key already, and `insert` wants none.
+ * The key already has a value. `insert` stores only new keys.
  *
  * **Details**
  *
- * `Key` is the type of the keys of the collection. `key` stays in the process: neither a log nor an encoded
- * error has it. They have `shownKey`.
+ * `Key` is the type of the keys of the collection. Logs and encoded errors do not contain `key`. They contain
+ * `shownKey`.
  *
  * @category errors
  * @since 0.1.0
@@ -30,17 +30,43 @@ export class KeyExists<out Key = unknown> extends Schema.TaggedError<KeyExists>(
     super(properties, options)
     this.#key = properties.key
   }
-  /** Gives the key that was to be inserted. */
+  /** Returns the key that could not be inserted. */
   get key(): Key {
     return this.#key
   }
   /** Shows the key. */
   override get message(): string {
-    return `There is a value under key ${this.shownKey} in collection "${this.collection}" already.`
+    return `Key ${this.shownKey} in collection "${this.collection}" already has a value.`
   }
 }
 
-/** What `UniqueViolation` is given. */
+/**
+ * The cursor of a page is not one that this range of the collection or index has given.
+ *
+ * **Details**
+ *
+ * A cursor mostly comes from outside, in a URL. So this is an error of the application, which `Store.orDie` keeps. The
+ * cursor is text that `page` has not given, or it is of another collection, index or direction, or its item is
+ * not in the range.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("effect-lmdb/InvalidCursor")("InvalidCursor", {
+  /** The name of the collection, or of the index as `collection.index`. */
+  collection: Schema.String,
+  /** The cursor that was given as `after`. */
+  cursor: Schema.String,
+  /** What is wrong with it. */
+  detail: Schema.String
+}) {
+  /** Says what is wrong with the cursor. */
+  override get message(): string {
+    return `Cannot go on with a page of "${this.collection}": ${this.detail}; give the \`next\` of the page before.`
+  }
+}
+
+/** The properties of `UniqueViolation`. */
 interface Violation<Key, Index extends string, IndexKey> extends ShownKey<Key> {
   readonly collection: string
   readonly index: Index
@@ -55,9 +81,9 @@ interface Violation<Key, Index extends string, IndexKey> extends ShownKey<Key> {
  *
  * **Details**
  *
- * The keys are values, of the types of the collection and of the index; each has a text beside it. A collection
- * fails with one `UniqueViolation` for each of its indexes, so that `index` tells the type of `indexKey`.
- * The values stay in the process: neither a log nor an encoded error has them.
+ * The keys have the types of the collection and of the index, and each has a text too. The error type of a collection
+ * is a union with one `UniqueViolation` for each index, so a test of `index` narrows the type of `indexKey`.
+ * Logs and encoded errors contain only the texts.
  *
  * @category errors
  * @since 0.1.0
@@ -68,11 +94,11 @@ export class UniqueViolation<out Key = unknown, out Index extends string = strin
     collection: Schema.String,
     /** The name of the index. */
     index: Schema.String,
-    /** The key in the index, as it is shown to a person. */
+    /** The key that both records have in the index, as text. */
     shownIndexKey: Schema.String,
-    /** The key of the record that was to be written, as it is shown to a person. */
+    /** The key of the record that was not written, as text. */
     shownKey: Schema.String,
-    /** The key of the record that is there, as it is shown to a person. */
+    /** The key of the record that has the index key already, as text. */
     shownExistingKey: Schema.String
   })
 {
@@ -87,15 +113,15 @@ export class UniqueViolation<out Key = unknown, out Index extends string = strin
     this.#existingKey = properties.existingKey
     this.#indexKey = properties.indexKey
   }
-  /** Gives the key of the record that was to be written. */
+  /** Returns the key of the record that was not written. */
   get key(): Key {
     return this.#key
   }
-  /** Gives the key of the record that is there. */
+  /** Returns the key of the record that has the index key already. */
   get existingKey(): Key {
     return this.#existingKey
   }
-  /** Gives the key that both have in the index. */
+  /** Returns the key that both records have in the index. */
   get indexKey(): IndexKey {
     return this.#indexKey
   }
@@ -107,7 +133,7 @@ export class UniqueViolation<out Key = unknown, out Index extends string = strin
 }
 
 /**
- * Records of a collection that have the same key in a unique index.
+ * Lists records of a collection that have the same key in a unique index.
  *
  * @category models
  * @since 0.1.0
@@ -117,7 +143,7 @@ export const DuplicateKey = Schema.Struct({
   index: Schema.String,
   /** The key that the records have in the index. */
   indexKey: Schema.Unknown,
-  /** The keys of the records; first that of the record which the index leads to. */
+  /** The keys of the records. The first is the key of the record that the index finds. */
   keys: Schema.Array(Schema.Unknown)
 })
 
@@ -137,13 +163,13 @@ const showKey = (key: unknown): string => {
 }
 
 /**
- * A unique index cannot be built, or not be made exact, because records have the same key in it.
+ * A unique index cannot be built or repaired, because several records have the same key in it.
  *
  * **Details**
  *
- * The index that was there is still in place. Other writers refuse a second record with the
- * same key, so duplicates come from data that is older than the index, or from another
- * program. To repair them, delete all records of a group but one, or put them with other keys.
+ * The previous index stays in use. Writes refuse a second record with the same key, so duplicates come from data that
+ * is older than the index, or from another program. To repair them, delete all records of a group but one, or put them
+ * with other keys.
  *
  * @category errors
  * @since 0.1.0
@@ -153,7 +179,7 @@ export class DuplicateKeys extends Schema.TaggedError<DuplicateKeys>("effect-lmd
   collection: Schema.String,
   /** The first 100 of these records, in groups that have the same key. */
   duplicates: Schema.Array(DuplicateKey),
-  /** How many records have a key that another record has already. */
+  /** The number of records that have a key which another record has already. */
   count: Schema.Number
 }) {
   /** Shows the first groups and says how to repair them. */
@@ -179,15 +205,19 @@ const why = {
  *
  * **Details**
  *
- * - `BadDefinition`: its name, its version or a schema makes no sense; `detail` says what
- * - `NewerVersion`: a later version of the program wrote it, or has begun to migrate it
- * - `ChangedSchema`: under the same version, the schema of the keys is another, or that of the values does not take all
- *   that may be stored; `detail` names what differs. Or a migration to this version has started with other schemas
- * - `MissingMigration`: there is no migration from the version that it has
- * - `Migration`: a migration failed on a record; what was migrated before stays, and is not done again
- * - `Index`: an index could not be built, because a record has no key there, or because records have the same key in a
- *   unique index: then `duplicates` lists them. What indexes there were are still in place
- * - `TooManyDatabases`: each collection and each index needs one, and a store has 1,000 at the most
+ * - `BadDefinition`: its name, its version, an option or a schema is not valid. `detail` says which.
+ * - `NewerVersion`: a later version of the program has written it or has begun to migrate it, or a later version of
+ *   this package has written its catalog entry.
+ * - `ChangedSchema`: the version is the same, but the schema of the keys has changed, or the schema of the values does
+ *   not accept every value that may be stored. `detail` names the difference. Or a migration to this version has started
+ *   with other schemas.
+ * - `MissingMigration`: there is no migration from the stored version, or from a version between it and the new one.
+ * - `Migration`: a migration has failed on a record. Records that were migrated before stay so. The next opening
+ *   continues after them. Or the store is read-only and the collection has to be migrated.
+ * - `Index`: an index could not be built, because a value does not decode, a key is not valid, or several records have
+ *   the same key in a unique index. `duplicates` lists these. The previous indexes stay in use. Or the store is
+ *   read-only and an index has to be built.
+ * - `TooManyDatabases`: each collection and each index needs a database, and a store has at most 1,000.
  *
  * @category errors
  * @since 0.1.0
@@ -203,7 +233,7 @@ export const CollectionFailedReason = Schema.TaggedUnion({
 })
 
 /**
- * Why a collection could not be opened, as a type.
+ * The reason why a collection could not be opened, as a type.
  *
  * @category errors
  * @since 0.1.0
@@ -219,23 +249,23 @@ export type CollectionFailedReason = typeof CollectionFailedReason.Type
 export class CollectionFailed extends Schema.TaggedError<CollectionFailed>("effect-lmdb/CollectionFailed")(
   "CollectionFailed",
   {
-    /** Why: an object with `_tag`, as `Effect.catchReason` takes it. */
+    /** The reason: an object with `_tag`, for `Effect.catchReason`. */
     reason: CollectionFailedReason,
     /** The name of the collection. */
     collection: Schema.String,
-    /** What failed, where something did. */
+    /** The error that caused this one, if any. */
     cause: Schema.optional(Schema.Defect())
   }
 ) {
-  /** Says what is wrong and what to do, as the reason has it. */
+  /** Says what is wrong and what to do. The same as `reason.detail`. */
   get detail(): string {
     return this.reason.detail
   }
-  /** Lists the records that have the same key in a unique index, where that is the reason. */
+  /** Lists the records that have the same key in a unique index, if that is the reason. */
   get duplicates(): DuplicateKeys | undefined {
     return "duplicates" in this.reason ? this.reason.duplicates : undefined
   }
-  /** Says what could not be opened and why. */
+  /** Says which collection could not be opened and why. */
   override get message(): string {
     return `Cannot open the collection "${this.collection}": ${this.detail}`
   }

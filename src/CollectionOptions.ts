@@ -1,5 +1,5 @@
 /**
- * What a collection is: its schemas, its indexes, its version.
+ * Defines the options of a collection: its schemas, its indexes and its version.
  *
  * @since 0.1.0
  */
@@ -11,8 +11,7 @@ import type * as Schema from "effect/Schema"
 import type { KeySchema } from "./KeySchema.ts"
 
 /**
- * The schema of the values of a collection: any schema, with services for encoding
- * and decoding where it needs some.
+ * The schema of the values of a collection: any schema. It may need services for encoding and decoding.
  *
  * @category models
  * @since 0.1.0
@@ -20,43 +19,42 @@ import type { KeySchema } from "./KeySchema.ts"
 export type ValueSchema = Schema.Constraint
 
 /**
- * What a collection takes as a value: a value of the schema, and where the schema is a class also what
- * its `make` takes, such as a plain object.
+ * The type of the values that a collection accepts: values of the schema. If the schema is a class, also the argument of
+ * its `make`, such as a plain object.
  *
  * **Details**
  *
- * Whatever the schema, a plain object or an array that is no value of it goes through the `make` of the schema: it
- * is validated, defaults of the constructor are filled in, and instances are made of its classes, also of those
- * inside of it. Indexes and `update` see what was made. An instance of another class is refused.
+ * With any schema, a plain object or an array that is not a value of the schema goes through the `make` of the schema.
+ * It validates the value, fills in the defaults of the constructors, and makes instances of all classes in it. Indexes
+ * and `update` receive the result. An instance of another class is refused.
  *
  * @category models
  * @since 0.1.0
  */
 export type ValueInput<V extends ValueSchema> = V["Type"] | ClassInput<V>
 
-/** Of all schemas only classes have both an identifier and fields. */
+/** Selects class schemas: only they have both an identifier and fields. */
 type ClassInput<V extends ValueSchema> = V extends { readonly identifier: string; readonly fields: object } ?
   Exclude<V["~type.make.in"], void>
   : never
 
 /**
- * What an error of the compiler names where `of` gives several keys. No value has this type.
+ * Names the mistake in the error of the compiler if `of` gives several keys. No value has this type.
  *
  * @category models
  * @since 0.1.0
  */
 export interface SeveralKeysAreGivenByEach extends ReadonlyArray<unknown> {
-  readonly "`of` gives one key, as [a, b] where it is compound; for several keys of a record give `each` in its place":
-    never
+  readonly "`of` gives one key, [a, b] if it is compound; for several keys of a record use `each` instead": never
 }
 
 /**
- * The key that a record has in an index, or `undefined` or `Option.none()` where it is not in the index. The
- * elements of a compound key are an array: `[project, status]`.
+ * The key of a record in an index. With `undefined` or `Option.none()` the record is not in the index. A compound key is
+ * an array of its elements: `[project, status]`.
  *
  * **Gotchas**
  *
- * A key that is an `Option` itself, which a schema can decode to, is given as `Option.some(key)`.
+ * If the schema of the keys decodes to an `Option`, wrap such a key: `Option.some(key)`.
  *
  * @category models
  * @since 0.1.0
@@ -70,47 +68,46 @@ export type IndexKey<Key> =
 interface IndexOptions<Key extends KeySchema> {
   /** The schema of the keys. */
   readonly key: Key
-  /** Whether no two records may have the same key. Default: `false`. */
+  /** Whether each key may belong to one record only. Default: `false`. */
   readonly unique?: boolean | undefined
   /**
-   * The version of `of` or `each`, a whole number from 1 on. Default: 1. An index with another version
-   * is built again when the collection is opened.
+   * The version of `of` or `each`, a whole number from 1 on. Default: 1. If it has changed, the index is built again
+   * when the collection is opened.
    *
    * **Gotchas**
    *
-   * Raise it whenever the function gives other keys for the same value: what a function gives cannot
-   * be seen from outside. When a collection is opened, a few records are compared with their
-   * entries, which finds most changes, but not one that concerns few records.
+   * Raise it whenever the function gives other keys for the same value. When a collection is opened, the keys of about
+   * six records are compared with their index entries. That finds most changes, but not a change of a few records.
    */
   readonly version?: number | undefined
 }
 
 /**
- * A secondary index in which a record has one key at most.
+ * Defines a secondary index in which a record has at most one key.
  *
  * @category options
  * @since 0.1.0
  */
 export interface IndexOf<Value, Key extends KeySchema> extends IndexOptions<Key> {
-  /** Gives the key of a record, or none. The same value must give the same key. */
+  /** Computes the key of a record, or none. The same value must give the same key. */
   readonly of: (value: Value) => IndexKey<Key["Type"]>
   readonly each?: undefined
 }
 
 /**
- * A secondary index in which a record may have several keys.
+ * Defines a secondary index in which a record may have several keys.
  *
  * @category options
  * @since 0.1.0
  */
 export interface IndexOfEach<Value, Key extends KeySchema> extends IndexOptions<Key> {
-  /** Gives all keys of a record: an empty array or `undefined` where it has none. The same value must give the same keys. */
+  /** Computes all keys of a record; an empty array or `undefined` for none. The same value must give the same keys. */
   readonly each: (value: Value) => ReadonlyArray<Key["Type"]> | undefined
   readonly of?: undefined
 }
 
 /**
- * A secondary index: another order of the records, by keys that come from the value.
+ * Defines a secondary index: it finds and orders the records by keys that are computed from their values.
  *
  * **Example** (One key, a compound key, no key, several keys)
  *
@@ -143,8 +140,8 @@ export interface IndexOfEach<Value, Key extends KeySchema> extends IndexOptions<
 export type IndexDefinition<Value, Key extends KeySchema> = IndexOf<Value, Key> | IndexOfEach<Value, Key>
 
 /**
- * When a record expires: at a time, a while after it is written, or never (`undefined`, `None` or an infinite
- * duration).
+ * The time at which a record expires: a time, a duration from when it is written, or never (`undefined`, `None` or an
+ * infinite duration).
  *
  * @category models
  * @since 0.1.0
@@ -157,8 +154,8 @@ export type Expiration =
   | undefined
 
 /**
- * Brings a value from one version of a collection to the next: in its stored form, both
- * ways, whose schema `Collection.stored` gives.
+ * Converts a value from one version of a collection to the next. The argument and the result are in the stored form of
+ * their versions. `Collection.stored` returns the schema of that form.
  *
  * @category options
  * @since 0.1.0
@@ -166,7 +163,7 @@ export type Expiration =
 export type Migration<E, R> = (value: unknown) => Effect.Effect<unknown, E, R>
 
 /**
- * What a collection is made of.
+ * Defines a collection.
  *
  * @category options
  * @since 0.1.0
@@ -177,27 +174,27 @@ export interface CollectionOptions<
   Indexes extends Record<string, KeySchema>,
   Services extends Record<number, unknown>
 > {
-  /** The schema of the keys, whose encoded side has an order. */
+  /** The schema of the keys. Its encoded side must have an order. */
   readonly key: Key
   /** The schema of the values. */
   readonly value: Value
   /** The secondary indexes, by their names. */
   readonly indexes?: { readonly [Name in keyof Indexes]: IndexDefinition<Value["Type"], Indexes[Name]> } | undefined
   /**
-   * When a record expires, by its value. Asked at each write of the record; a duration counts from then on, by `Clock`.
+   * Computes from the value when a record expires. It is called at each write of the record. A duration begins at that
+   * time, by `Clock`.
    *
    * **Details**
    *
-   * A record is gone for every read, stream, count, index and transaction when its time has come (`expires <= now`),
-   * and is deleted in the background. A write that gives `undefined` makes it permanent. Records that are there
-   * keep the time that they were written with, also when this option is added, changed or left out.
+   * After its time (`expires <= now`), no read, stream, count, index or transaction finds the record. The store deletes
+   * it in the background. A write for which this function returns `undefined` makes the record permanent. If this option
+   * is added, changed or removed, stored records keep the time with which they were written.
    */
   readonly expires?: ((value: Value["Type"]) => Expiration) | undefined
   /** The version of the schemas, a whole number from 1 on. Default: 1. */
   readonly version?: number | undefined
   /**
-   * The migrations, by the version that they begin with: `1` brings values from version 1
-   * to version 2.
+   * The migrations, by the version from which they start: `1` converts values from version 1 to version 2.
    */
   readonly migrations?: { readonly [From in keyof Services]: Migration<unknown, Services[From]> } | undefined
 }

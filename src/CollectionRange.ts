@@ -1,5 +1,5 @@
 /**
- * What reads ranges of collections and of their indexes: what it takes, and what it gives.
+ * Defines the ranges of collections and indexes, and the methods that read them.
  *
  * @since 0.1.0
  */
@@ -7,21 +7,22 @@ import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
 import type * as Stream from "effect/Stream"
+import type { InvalidCursor } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "./StoreError.ts"
 
 /**
- * A part of a collection or of an index, from one end.
+ * Selects a part of a collection or of an index.
  *
  * **Details**
  *
- * Keys are in the order of their values. A key must meet all conditions that are given. They take keys as
- * the program has them (the decoded side of the schema). `prefix` is the beginning of the encoded text or bytes, or the
- * first elements of a tuple. `startsWith` is the same, but of a tuple the last element that is given may be the beginning
- * of a text: `["ABC", "tit"]` finds `["ABC", "title", 1]`. `offset` and `limit` count from the end at which reading
- * begins.
+ * Keys are in the order of their values. A key must meet all given conditions. The conditions have keys of the decoded
+ * side of the schema. `prefix` is the beginning of the encoded text or bytes, or the first elements of a tuple.
+ * `startsWith` is the same, but the last given element of a tuple may be the beginning of a text: `["ABC", "tit"]` finds
+ * `["ABC", "title", 1]`. `offset` and `limit` count from the first record that is read, with `reverse` from the last
+ * record of the range.
  *
  * @category models
  * @since 0.1.0
@@ -29,26 +30,26 @@ import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "./StoreE
 export interface CollectionRange<Key, Prefix = never>
   extends Pick<StreamRange, "reverse" | "offset" | "limit" | "snapshot">
 {
-  /** Only keys that begin with this; the elements of a tuple count whole. */
+  /** Only keys that begin with this. The elements of a tuple must be complete. */
   readonly prefix?: Prefix
-  /** Only keys that begin with this; the last text or bytes that are given may continue. */
+  /** Only keys that begin with this. The last given text or bytes may continue. */
   readonly startsWith?: Prefix
   /** Only this key. */
   readonly equals?: Key
   /** Only keys after this one. */
   readonly gt?: Key
-  /** This key and those after it. */
+  /** Only this key and the keys after it. */
   readonly gte?: Key
   /** Only keys before this one. */
   readonly lt?: Key
-  /** This key and those before it. */
+  /** Only this key and the keys before it. */
   readonly lte?: Key
 }
 
 /**
- * What a stream does with a value that does not decode: it fails (the default), leaves
- * it out (`"skip"`; `offset` and `limit` count it all the same), or gives a `Result` for
- * each value (`"result"`).
+ * Selects what a stream does with a value that does not decode. `"fail"`: it fails with `ValueDecoding` (the default).
+ * `"skip"`: it skips the value, which still counts for `offset` and `limit`. `"result"`: it gives a `Result` for each
+ * value.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +57,7 @@ export interface CollectionRange<Key, Prefix = never>
 export type Undecodable = "fail" | "skip" | "result"
 
 /**
- * A part of a collection or of an index whose keys have a schema.
+ * Selects a part of a collection or of an index, by the schema of its keys.
  *
  * @category models
  * @since 0.1.0
@@ -64,7 +65,7 @@ export type Undecodable = "fail" | "skip" | "result"
 export type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K>>
 
 /**
- * What every method that reads can fail with. Those that decode values add `ValueDecoding`.
+ * The errors of every method that reads. Methods that decode values add `ValueDecoding`.
  *
  * @category errors
  * @since 0.1.0
@@ -72,8 +73,7 @@ export type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K
 export type ReadError = KeyEncoding | Closed | EngineFailure
 
 /**
- * Reads values in a range, in three ways of dealing with one that does not decode.
- * `Item` makes what is given from a value.
+ * Streams the values of a range. The option `undecodable` selects what happens if a value does not decode.
  *
  * @category models
  * @since 0.1.0
@@ -91,7 +91,7 @@ export interface ReadValues<K extends KeySchema, V extends ValueSchema, R> {
 }
 
 /**
- * Reads keys and values in a range; `EntryKey` is the key that each comes with.
+ * Streams the keys and values of a range. `EntryKey` is the type of these keys.
  *
  * @category models
  * @since 0.1.0
@@ -109,7 +109,7 @@ export interface ReadEntries<EntryKey, K extends KeySchema, V extends ValueSchem
 }
 
 /**
- * Reads one record at an end of a range: its own key, and its value. It costs about as much as a `get`.
+ * Reads the first or last record of a range: its key and its value. It costs about as much as a `get`.
  *
  * @category models
  * @since 0.1.0
@@ -127,8 +127,8 @@ export type ReadOne<RK extends KeySchema, K extends KeySchema, V extends ValueSc
  *
  * **Details**
  *
- * It is `Stream.runCollect` of `values`, with the same three ways of dealing with a value that does not decode. All of
- * the range is in memory then: read it page by page, or as a stream, where it may be large.
+ * It is `Stream.runCollect` of `values`, with the same option `undecodable`. The result needs memory for all values of
+ * the range. Read a large range page by page, or as a stream.
  *
  * @category models
  * @since 0.1.0
@@ -146,20 +146,20 @@ export interface CollectValues<K extends KeySchema, V extends ValueSchema, R> {
 }
 
 /**
- * Which page of a range is read.
+ * Selects a page of a range.
  *
  * @category models
  * @since 0.1.0
  */
 export type PageRange<K extends KeySchema> = Omit<RangeOf<K>, "offset" | "limit" | "snapshot"> & {
-  /** The most items of the page, at least 1. */
+  /** The maximum number of items on the page, at least 1. */
   readonly limit: number
-  /** The `next` of the page before; `undefined` begins at the first page. */
+  /** The `next` of the previous page. With `undefined` the first page is read. */
   readonly after?: string | undefined
 }
 
 /**
- * A page of a range.
+ * Describes a page of a range.
  *
  * @category models
  * @since 0.1.0
@@ -167,8 +167,8 @@ export type PageRange<K extends KeySchema> = Omit<RangeOf<K>, "offset" | "limit"
 export interface Page<Item> {
   readonly items: ReadonlyArray<Item>
   /**
-   * The cursor of the next page, safe in a URL; `undefined` on the last page. It says nothing but a position: check who
-   * may read a page, as for any request.
+   * The cursor of the next page, safe in a URL; `undefined` on the last page. It is only a position and grants no
+   * access: check the permissions of each request.
    */
   readonly next: string | undefined
 }
@@ -178,12 +178,12 @@ export interface Page<Item> {
  *
  * **Details**
  *
- * A cursor is the position of the last item. Each record that has the range for the whole time is on exactly one
- * page, also where many records have equal keys in an index, in either direction, and while others write. A record
- * whose key in the index changes between two pages may be on both or on none.
+ * A cursor is the position of the last item. A record that is in the range from the first page to the last is on exactly
+ * one page, in both directions. That also holds if many records have equal keys in an index, and if other fibers write
+ * between the calls. A record whose key in the index changes between two calls may be on both pages or on none.
  *
- * Give the same range for each page. A cursor of another collection or index, or of the other direction, is a
- * `KeyEncoding` with the reason `Argument`.
+ * Give the same range for each page. A cursor of another collection or index, of the other direction, or of an item
+ * outside of the range is `InvalidCursor`.
  *
  * **Example** (All issues of a project, twenty at a time)
  *
@@ -216,10 +216,10 @@ export interface Page<Item> {
  */
 export type ReadPage<K extends KeySchema, Item, R> = (
   range: PageRange<K>
-) => Effect.Effect<Page<Item>, ReadError | ValueDecoding, R>
+) => Effect.Effect<Page<Item>, ReadError | ValueDecoding | InvalidCursor, R>
 
 /**
- * A record on a page of a collection.
+ * Describes a record on a page of a collection.
  *
  * @category models
  * @since 0.1.0
@@ -230,12 +230,12 @@ export interface PageItem<Key, Value> {
 }
 
 /**
- * A record on a page of an index.
+ * Describes a record on a page of an index.
  *
  * @category models
  * @since 0.1.0
  */
 export interface IndexPageItem<IndexKey, Key, Value> extends PageItem<Key, Value> {
-  /** The key that the record has in the index here. */
+  /** The key of the record in the index. A record with several keys there can be on several pages. */
   readonly indexKey: IndexKey
 }

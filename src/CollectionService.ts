@@ -1,5 +1,5 @@
 /**
- * The methods of a collection.
+ * Defines the methods of a collection and of its indexes.
  *
  * @since 0.1.0
  */
@@ -8,6 +8,7 @@ import type * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { Change, ChangeWithPrevious, FollowOptions, PollOptions, SinceError, WatchEvent } from "./Change.ts"
 import type { DuplicateKeys, KeyExists, UniqueViolation } from "./CollectionError.ts"
+import type { ModifyMethods } from "./CollectionModify.ts"
 import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
 import type {
   CollectValues,
@@ -38,7 +39,7 @@ import type {
 import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
- * What every method that stores values can fail with. Collections with indexes add `UniqueViolation`.
+ * The errors of every method that stores values. Collections with indexes add `UniqueViolation`.
  *
  * @category errors
  * @since 0.1.0
@@ -46,8 +47,8 @@ import type { WriteOptions } from "./WriteOptions.ts"
 export type WriteError<Key = unknown> = KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure
 
 /**
- * What writing a record can fail with because another record has its key in a unique index: one type for each
- * index, which `index` tells apart. A collection without indexes has none.
+ * The `UniqueViolation` errors of a collection: another record has the same key in a unique index. It is a union with
+ * one type for each index, so a test of `index` narrows it. A collection without indexes has none.
  *
  * @category errors
  * @since 0.1.0
@@ -56,7 +57,7 @@ export type UniqueViolationOf<K extends KeySchema, I extends Record<string, KeyS
   readonly [N in IndexName<I>]: UniqueViolation<K["Type"], N, I[N]["Type"]>
 }[IndexName<I>]
 
-/** The names of the indexes. A collection that has none has the name "" in its type, which no index can have. */
+/** The names of the indexes. The type of a collection without indexes has the name "", which no index can have. */
 type IndexName<I> = Exclude<keyof I & string, "">
 
 type WatchedRangeOf<K extends KeySchema> =
@@ -64,18 +65,18 @@ type WatchedRangeOf<K extends KeySchema> =
   & Pick<WatchRange, "capacity" | "pollInterval">
 
 /**
- * A secondary index of a collection: its records by another key.
+ * Reads the records of a collection by the keys of a secondary index.
  *
  * **Details**
  *
- * Records that have the same key in the index are in the order of their own keys.
- * It is written with its records, so that it shows pending writes as they do.
+ * Records with the same key in the index are in the order of their own keys. Each write of a record also writes its
+ * index entries, so an index has pending writes as the collection has them.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V extends ValueSchema> {
-  /** The first record that has this key in the index: in a unique index the only one. */
+  /** Reads the value of the first record with this index key, or `none`. In a unique index there is at most one. */
   readonly get: (
     key: IK["Type"]
   ) => Effect.Effect<
@@ -84,7 +85,7 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** The same, or fails with `KeyNotFound`. */
+  /** Reads the value of the first record with this index key. Fails with `KeyNotFound` if there is none. */
   readonly getOrFail: (
     key: IK["Type"]
   ) => Effect.Effect<
@@ -93,18 +94,18 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Says whether a record has this key in the index. */
+  /** Tells whether a record has this key in the index. */
   readonly has: (key: IK["Type"]) => Effect.Effect<boolean, ReadError, IK["EncodingServices"]>
 
-  /** The records' own keys, in the order of the index. */
+  /** Streams the keys of the records, in the order of the index. */
   readonly keys: (
     range?: RangeOf<IK>
   ) => Stream.Stream<K["Type"], ReadError, IK["EncodingServices"] | K["DecodingServices"]>
 
-  /** The values, in the order of the index. */
+  /** Streams the values, in the order of the index. */
   readonly values: ReadValues<IK, V, IK["EncodingServices"] | V["DecodingServices"]>
 
-  /** The records' own keys and values, in the order of the index. */
+  /** Streams the keys and values of the records, in the order of the index. */
   readonly entries: ReadEntries<
     K["Type"],
     IK,
@@ -112,7 +113,7 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads the first record of each key, all from the same state; `found` is keyed by the caller's own keys. */
+  /** Reads the first record of each index key, all from the same state. The keys of `found` are those of the caller. */
   readonly getMany: (
     keys: ListOf<IK["Type"]>
   ) => Effect.Effect<
@@ -131,29 +132,29 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | IK["DecodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads the first record of a range: its own key, and its value. */
+  /** Reads the first record of a range of the index: the key of the record, and its value. */
   readonly first: ReadOne<IK, K, V>
 
-  /** Reads the last record of a range: its own key, and its value. */
+  /** Reads the last record of a range of the index: the key of the record, and its value. */
   readonly last: ReadOne<IK, K, V>
 
   /** Counts the entries of a range of the index. */
   readonly count: (range?: RangeOf<IK>) => Effect.Effect<number, ReadError, IK["EncodingServices"]>
 
-  /** Says whether a range of the index has no entry. */
+  /** Tells whether a range of the index has no entry. */
   readonly isEmpty: (range?: RangeOf<IK>) => Effect.Effect<boolean, ReadError, IK["EncodingServices"]>
 
-  /** Deletes the records of a range of the index in one transaction, durable when it returns; gives how many. */
+  /** Deletes the records of a range of the index in one transaction. Durable when it returns. Returns their number. */
   readonly deleteRange: DeleteRange<IK>
 }
 
 /**
- * Deletes the records of a range in one transaction; gives how many there were.
+ * Deletes the records of a range in one transaction. Returns their number.
  *
  * **Details**
  *
- * It is durable when it returns; in a transaction, when that is committed. An empty `prefix` or `startsWith`, with which
- * every key begins, is a `KeyEncoding`: `clear` deletes everything.
+ * The deletion is durable when the call returns. Inside a transaction, it is durable when the transaction is committed.
+ * Every key begins with an empty `prefix` or `startsWith`, so these fail with `KeyEncoding`. `clear` deletes everything.
  *
  * @category models
  * @since 0.1.0
@@ -163,13 +164,13 @@ export type DeleteRange<K extends KeySchema> = (
 ) => Effect.Effect<number, ReadError | ReadOnly | MapFull | TransactionConflict, K["EncodingServices"]>
 
 /**
- * What `verify` finds wrong with a record, or with an entry of an index.
+ * Describes a problem of a record or of an index entry that `verify` has found.
  *
  * **Details**
  *
- * - `Undecodable`: the key or the value of a record does not decode; `detail` says why
- * - `MissingEntry`: an index lacks a record
- * - `StrayEntry`: an index has an entry that no record is behind, or that its record does not have
+ * - `Undecodable`: the key or the value of a record does not decode. `detail` says why.
+ * - `MissingEntry`: a record has no entry in an index.
+ * - `StrayEntry`: an index entry refers to no record, or its record does not have this index key.
  *
  * @category models
  * @since 0.1.0
@@ -180,29 +181,42 @@ export type Problem =
   | { readonly _tag: "StrayEntry"; readonly key: string; readonly index: string; readonly indexKey: string }
 
 /**
- * A named, schema-typed view of a store.
+ * Reads and writes the records of a collection: a named part of a store, typed by schemas.
  *
  * **Details**
  *
- * Its calls are those of the store: buffered, visible at once, a part of the transaction
- * that they are made in. Keys and values go through the schemas, both ways. A write to a
- * collection and the writes to its indexes are one: both are on disk, or none.
+ * Its methods work like those of the store. Writes are buffered: visible to all fibers when the call returns, durable
+ * after the next commit. Inside `withTransaction`, they belong to the transaction. The schemas encode and decode all keys
+ * and values. A record and its index entries are always committed together.
  *
- * With the option `shared` of the store, `insert`, `update` and `deleteOrFail`, and all writes to a collection
- * that has a unique index, are decided inside of their commit, visible and on disk when they return. So they are exact
- * across processes.
+ * With the option `shared` of the store, the commit decides `insert`, `update`, `deleteOrFail` and all writes to a
+ * collection with a unique index. These calls are exact across processes, and durable when they return.
+ *
+ * Each method fails with the errors in its type:
+ *
+ * - `KeyEncoding`: a key, range or list of keys is not valid.
+ * - `ValueEncoding`: the schema does not encode the value. Nothing was stored.
+ * - `ValueDecoding`: a stored value is damaged, or the schema does not decode it.
+ * - `UniqueViolation`: another record has the same key in a unique index. Nothing was written.
+ * - `KeyExists`, `KeyNotFound`: `insert` has found a value under the key; `getOrFail` or `deleteOrFail` has found none.
+ * - `ReadOnly`: a write to a store that was opened with `readOnly`.
+ * - `Closed`: the store or the transaction has ended, or another definition has opened the collection.
+ * - `MapFull`: a commit does not fit into `maxMapSize`, or `resize` allows no more growth.
+ * - `EngineFailure`: LMDB or the file system has failed.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Collection<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
+export interface Collection<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>
+  extends ModifyMethods<K, V, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
+{
   /** The name of the collection. */
   readonly name: string
 
   /** The secondary indexes, by their names. */
   readonly indexes: { readonly [N in keyof I]: CollectionIndex<I[N], K, V> }
 
-  /** Reads a value; `none` where there is none. */
+  /** Reads a value, or `none` if the key has no value. */
   readonly get: (
     key: K["Type"]
   ) => Effect.Effect<
@@ -211,7 +225,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads a value, or fails with `KeyNotFound`. */
+  /** Reads a value. Fails with `KeyNotFound` if the key has no value. */
   readonly getOrFail: (
     key: K["Type"]
   ) => Effect.Effect<
@@ -220,10 +234,10 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Says whether there is a value. */
+  /** Tells whether a key has a value. */
   readonly has: (key: K["Type"]) => Effect.Effect<boolean, ReadError, K["EncodingServices"]>
 
-  /** Reads many values, all from the same state; `found` is keyed by the caller's own keys. */
+  /** Reads many values, all from the same state. The keys of `found` are those of the caller. */
   readonly getMany: (
     keys: ListOf<K["Type"]>
   ) => Effect.Effect<
@@ -233,12 +247,12 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Keeps a value in place of another, if any; visible at once, on disk after the next commit. With
-   * `{ durable: true }` it is visible at its commit and on disk when it returns.
+   * Stores a value under a key. Buffered: visible to all fibers when it returns, durable after the next commit.
+   * With `{ durable: true }` it is visible at its commit and on disk when it returns.
    *
    * **Details**
    *
-   * Where the schema is a class, a plain object is taken as its `make` takes it (`ValueInput`):
+   * If the schema is a class, the value can also be a plain object that its `make` accepts (`ValueInput`):
    * `users.put(1, { name: "Ada" })`.
    */
   readonly put: (
@@ -247,7 +261,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     options?: WriteOptions
   ) => Effect.Effect<void, WriteError<K["Type"]> | UniqueViolationOf<K, I>, WriteServices<K, V, I>>
 
-  /** Keeps a value where there is none, or fails with `KeyExists`. */
+  /** Stores a value under a new key. Fails with `KeyExists` if the key has a value. Buffered like a put. */
   readonly insert: (
     key: K["Type"],
     value: ValueInput<V>,
@@ -259,12 +273,20 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Reads a value, computes the next and keeps it, as one step to all other fibers;
-   * `none` deletes. Gives the next value.
+   * Replaces a value by the result of a function of it, and returns the new value. `none` deletes. Buffered like a put.
+   *
+   * **Details**
+   *
+   * No other fiber of this process writes the key between the read and the write.
+   *
+   * **Details**
+   *
+   * If `f` returns `current` itself, the same `Option`, nothing is written. `Option.map` makes a new one.
    *
    * **Gotchas**
    *
-   * `f` may be called again, with `{ durable: true }` after a conflict; with `shared` also while no other process can commit.
+   * `f` can be called more than once: with `{ durable: true }` after a conflict. With `shared`, other processes cannot
+   * commit while it runs again.
    */
   readonly update: (
     key: K["Type"],
@@ -276,13 +298,13 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     WriteServices<K, V, I> | V["DecodingServices"]
   >
 
-  /** Deletes a value; deleting what is not there is fine. */
+  /** Deletes a value, if there is one. Buffered like a put. */
   readonly delete: (
     key: K["Type"],
     options?: WriteOptions
   ) => Effect.Effect<void, KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure, K["EncodingServices"]>
 
-  /** Deletes a value, or fails with `KeyNotFound`. */
+  /** Deletes a value. Fails with `KeyNotFound` if the key has no value. Buffered like a put. */
   readonly deleteOrFail: (
     key: K["Type"],
     options?: WriteOptions
@@ -293,8 +315,12 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Keeps many values in one transaction, on disk when it returns. The last of equal keys
-   * wins. Unique indexes are looked at after each value, in their order.
+   * Stores many values in one transaction: all of them or none. Durable when it returns.
+   *
+   * **Details**
+   *
+   * If a key occurs more than once, its last value is stored. Unique indexes are checked after each value, in the order
+   * of the values.
    */
   readonly putMany: (
     entries: Iterable<readonly [K["Type"], ValueInput<V>]>
@@ -304,7 +330,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     WriteServices<K, V, I>
   >
 
-  /** Deletes many values in one transaction, on disk when it returns. */
+  /** Deletes many values in one transaction: all of them or none. Durable when it returns. */
   readonly deleteMany: (
     keys: ListOf<K["Type"]>
   ) => Effect.Effect<
@@ -313,15 +339,15 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"]
   >
 
-  /** The keys of a range, in the order of their values, as a stream like that of the store. */
+  /** Streams the keys of a range, in the order of their values. Reads from a snapshot as `keys` of the store does. */
   readonly keys: (
     range?: RangeOf<K>
   ) => Stream.Stream<K["Type"], ReadError, K["EncodingServices"] | K["DecodingServices"]>
 
-  /** The values of a range, in the order of their keys. */
+  /** Streams the values of a range, in the order of their keys. */
   readonly values: ReadValues<K, V, K["EncodingServices"] | V["DecodingServices"]>
 
-  /** The keys and values of a range. */
+  /** Streams the keys and values of a range, in the order of the keys. */
   readonly entries: ReadEntries<
     K["Type"],
     K,
@@ -348,27 +374,27 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   /** Counts the keys of a range that have a value. */
   readonly count: (range?: RangeOf<K>) => Effect.Effect<number, ReadError, K["EncodingServices"]>
 
-  /** Says whether no key of a range has a value. */
+  /** Tells whether no key of a range has a value. */
   readonly isEmpty: (range?: RangeOf<K>) => Effect.Effect<boolean, ReadError, K["EncodingServices"]>
 
-  /** Deletes the records of a range in one transaction, durable when it returns; gives how many. */
+  /** Deletes the records of a range in one transaction. Durable when it returns. Returns their number. */
   readonly deleteRange: DeleteRange<K>
 
-  /** How many keys have a value. */
+  /** Counts the keys that have a value, pending writes included. */
   readonly size: Effect.Effect<number, Closed | EngineFailure>
 
-  /** Deletes everything in one transaction, on disk when it returns. */
+  /** Deletes all records of the collection in one transaction. Durable when it returns. */
   readonly clear: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
-  /** The changes of its records, as the store's `changes` gives them. */
+  /** Streams the changes of the records that this process commits, as `changes` of the store does. */
   readonly changes: ReadChanges<K, V>
 
   /**
-   * The value of a key, and then each other value that is committed, as the store's `watch` gives them.
+   * Streams the value of a key, and then each new value that is committed, as `watch` of the store does.
    *
    * **Details**
    *
-   * A consumer that is slow gets only the last value. A value that is stored as the last one was is not told again.
+   * A slow consumer gets only the last value. A value with the same stored bytes as the previous one is not repeated.
    */
   readonly watch: (
     key: K["Type"],
@@ -379,7 +405,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** The entries of a range, and then what each transaction changes of them, as the store's `watchRange` gives them. */
+  /** Streams the entries of a range, and then the changes of each transaction, as `watchRange` of the store does. */
   readonly watchRange: (
     range?: WatchedRangeOf<K>
   ) => Stream.Stream<
@@ -389,14 +415,15 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Compares every record with its entries in the indexes and every entry with its record, and
-   * corrects what is wrong, part by part, each part in a transaction.
+   * Repairs the indexes: compares every record with its entries and every entry with its record, and corrects what is
+   * wrong. It works part by part, each part in a transaction.
    *
    * **Details**
    *
-   * The indexes can be used meanwhile, also by writers. Where records have the same key in a
-   * unique index, it fails with `DuplicateKeys`, which lists them; the index still leads to one
-   * of them, and everything else in it is exact.
+   * Other fibers can read the indexes and write records during the call. If several records have the same key in a unique
+   * index, it fails with `DuplicateKeys`, which lists them. The index still finds one of them, and all other entries are
+   * correct. It fails with `ValueDecoding` if a value does not decode, and with `KeyEncoding` if an index key is not
+   * valid.
    */
   readonly rebuildIndexes: Effect.Effect<
     void,
@@ -412,8 +439,11 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Looks at every record and every entry of the indexes, in one snapshot of the store
-   * (not of a transaction), and gives what is wrong with them; nothing where all is well.
+   * Checks every record and every index entry, and returns the problems; an empty array if there are none.
+   *
+   * **Details**
+   *
+   * It reads one snapshot of the store. Inside a transaction, it does not see the writes of the transaction.
    */
   readonly verify: Effect.Effect<
     ReadonlyArray<Problem>,
@@ -423,7 +453,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 }
 
 /**
- * Tells of the changes of a collection.
+ * Streams the changes of a collection.
  *
  * @category models
  * @since 0.1.0
@@ -453,7 +483,7 @@ export interface ReadChanges<K extends KeySchema, V extends ValueSchema> {
 }
 
 /**
- * Which changes of a collection are wanted, and from where on.
+ * Selects the changes of a collection, and from which transaction on.
  *
  * @category options
  * @since 0.1.0
@@ -466,7 +496,7 @@ export interface CollectionChangesOptions<K extends KeySchema, S extends number 
 }
 
 /**
- * The services that writing needs.
+ * The services that methods which write need.
  *
  * @category models
  * @since 0.1.0
@@ -477,7 +507,7 @@ export type WriteServices<K extends KeySchema, V extends ValueSchema, I extends 
   | I[keyof I]["EncodingServices"]
 
 /**
- * The services that opening a collection and correcting its indexes need.
+ * The services that opening a collection and repairing its indexes need.
  *
  * @category models
  * @since 0.1.0

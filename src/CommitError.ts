@@ -1,5 +1,5 @@
 /**
- * The errors of writing: the file is full, or the engine failed.
+ * Defines the errors of commits: the file is full, or the engine has failed.
  *
  * @since 0.1.0
  */
@@ -8,40 +8,39 @@ import { bytes, count } from "./internal/quantity.ts"
 import { LostWrites, showLost } from "./LostWrites.ts"
 
 /**
- * Writes do not fit into the file under `maxMapSize`.
+ * The writes of a commit do not fit into the file, whose size `maxMapSize` limits.
  *
  * **Details**
  *
- * What is on disk is as before. What became of the writes is the field `outcome`:
+ * The file is unchanged. The field `outcome` says what has happened to the writes:
  *
- * - `pending`: nothing is lost, they stay pending and readable. The next commit takes
- *   them along. From `put` and `update` it is the error of earlier writes; their own
- *   was not taken.
- * - `notMade`: `putMany`, `deleteMany`, `deleteRange`, `clear`, a transaction or a write of a
- *   collection made none of its writes. Other writes that are pending stay pending.
- * - `lost`: the store closed. `lost` names the keys.
+ * - `pending`: nothing is lost. The writes stay pending and readable, and the next commit tries again. If `put` or
+ *   `update` fails with it, the error is of earlier writes, and their own write was not accepted.
+ * - `notMade`: `putMany`, `deleteMany`, `deleteRange`, `clear`, a transaction or a write of a collection has made none of
+ *   its writes. Other pending writes stay pending.
+ * - `lost`: the store has closed. `lost` names the keys.
  *
  * Delete pending or stored keys, `clear` the store, or open it with a larger `maxMapSize`.
  *
- * Deletions made after a `MapFull` are there to make room: they may be committed
- * ahead of the values that wait, in as many transactions as it takes.
+ * Deletions after a `MapFull` make room. They may be committed before the values that wait, in several transactions if
+ * necessary.
  *
  * @category errors
  * @since 0.1.0
  */
 export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")("MapFull", {
-  /** `maxMapSize` in bytes, or the size of the map where `resize` allowed no more growth. */
+  /** The limit in bytes: `maxMapSize`, or the size of the map if `resize` allows no more growth. */
   limit: Schema.Number,
   /** The length of the file, in bytes. */
   used: Schema.Number,
-  /** How many writes did not fit. */
+  /** The number of writes that did not fit. */
   pending: Schema.Number,
-  /** What became of these writes. */
+  /** Whether these writes are pending, not made, or lost. */
   outcome: Schema.Literals(["pending", "notMade", "lost"]),
-  /** What is lost, with the outcome `lost`. */
+  /** The lost writes, with the outcome `lost`. */
   lost: Schema.optional(LostWrites)
 }) {
-  /** Says the limit, the file's length, how many writes did not fit, what became of them, and what to do. */
+  /** Says the limit, the length of the file, how many writes did not fit, whether they are lost, and what to do. */
   override get message(): string {
     const whatHappened = `${count(this.pending, "write")} did not fit: they need more room than is left in the file, ` +
       `which has ${bytes(this.used)} of at most ${bytes(this.limit)}.`
@@ -60,40 +59,39 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 }
 
 /**
- * The engine failed: input or output, a full disk, corruption, too many readers, files that were moved.
+ * LMDB or the file system has failed: an input or output error, a full disk, a damaged file, too many readers, or files
+ * that were moved.
  *
  * **Details**
  *
- * `code` is a positive `errno` of the operating system (5 input/output, 28 no
- * space left), or a negative code of LMDB as in its `lmdb.h` (-30796 corrupted,
- * -30790 readers full); 0 where the engine gave none. Writes that were pending
- * stay pending, unless the store was closing: `lost` then names their keys.
+ * `code` is a positive `errno` of the operating system (5: input/output, 28: no space left), or a negative code of LMDB
+ * from its `lmdb.h` (-30796: corrupted, -30790: readers full). It is 0 if the engine has given none. Pending writes stay
+ * pending, unless the store was closing. Then `lost` names their keys.
  *
- * A commit fails when the file of the store or its lock file was removed or renamed
- * (`code` 2) or replaced (`code` 116) while the store was open. Nothing is written to the file that is
- * there now. The store can still be read. Put the file back, or close the store and open it again.
+ * A commit fails if the file of the store or its lock file was removed or renamed (`code` 2) or replaced (`code` 116)
+ * while the store was open. The store writes nothing to the new file, and can still be read. Put the file back, or close
+ * the store and open it again.
  *
- * The map of a store cannot grow where the process has no addresses for it (`code` 12), as
- * under `ulimit -v`.
+ * With `code` 12, the process has too few addresses for the map to grow, as under `ulimit -v`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmdb/EngineFailure")("EngineFailure", {
-  /** What the engine was asked to do: `get`, `commit`, `grow`, `backup` ... */
+  /** The operation that failed: `get`, `commit`, `grow`, `backup` ... */
   operation: Schema.String,
-  /** The engine's own number for what happened. */
+  /** The error code of the operating system (positive) or of LMDB (negative). */
   code: Schema.Number,
-  /** What the engine said. */
+  /** The error message of the engine. */
   detail: Schema.String,
-  /** Whether the same call may succeed later, when space or readers are free again. */
+  /** Whether the same call may succeed later, after space or readers have become free. */
   isRetryable: Schema.Boolean,
-  /** What is lost, where the last commit of a store that closed failed. */
+  /** The lost writes, if the last commit of a closing store has failed. */
   lost: Schema.optional(LostWrites),
-  /** What the engine threw. */
+  /** The value that the engine has thrown. */
   cause: Schema.optional(Schema.Defect())
 }) {
-  /** Says what the engine was doing, what it said, and what is lost. */
+  /** Says which operation failed, the message of the engine, and what is lost. */
   override get message(): string {
     const whatHappened = `The engine failed to ${this.operation} (code ${this.code}): ${this.detail}`
     return this.lost === undefined ? whatHappened : `${whatHappened}. ${showLost(this.lost)}`
@@ -101,7 +99,7 @@ export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmd
 }
 
 /**
- * What a commit of pending writes, of `putMany` or of a transaction can fail with.
+ * The errors of a commit: of pending writes, of `putMany`, or of a transaction.
  *
  * @category errors
  * @since 0.1.0

@@ -1,12 +1,12 @@
 /**
- * What the methods for many keys take and give.
+ * Defines the arguments and results of the methods for many keys.
  *
  * @since 0.1.0
  */
 import type { Key } from "./Key.ts"
 
 /**
- * Several things. Text is iterable too, but one key; it is no object.
+ * An iterable object, such as an array or a `Set`. It excludes strings, which are iterable too: a string is one key.
  *
  * @category models
  * @since 0.1.0
@@ -14,7 +14,7 @@ import type { Key } from "./Key.ts"
 export type ListOf<A> = Iterable<A> & object
 
 /**
- * What `putMany` takes: pairs, a `Map`, or an object whose property names are the keys.
+ * The argument of `putMany`: pairs, a `Map`, or an object whose property names are the keys.
  *
  * @category models
  * @since 0.1.0
@@ -22,14 +22,24 @@ export type ListOf<A> = Iterable<A> & object
 export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
 
 /**
- * What `getMany` found.
+ * A write of `writeMany`: a put, or a deletion.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type StoreWrite =
+  | { readonly put: readonly [key: Key, value: unknown]; readonly delete?: never }
+  | { readonly delete: Key; readonly put?: never }
+
+/**
+ * The result of `getMany`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Found<K> {
-  /** The values by the key that was asked for; a view of bytes counts by identity, as in a `Map`. */
+  /** The values, by the given keys. It is a `Map`, so a key of bytes is found only by the same object. */
   readonly found: ReadonlyMap<K, unknown>
-  /** The keys without a value, in the order asked, duplicates kept. */
+  /** The keys without a value, in the given order, with duplicates. */
   readonly missing: ReadonlyArray<K>
 }

@@ -1,5 +1,5 @@
 /**
- * The errors that are about a key: it was refused, or nothing is stored under it.
+ * Defines the errors about a key: it is not valid, or it has no value.
  *
  * @since 0.1.0
  */
@@ -15,7 +15,7 @@ import { inCollection } from "./internal/inCollection.ts"
 export interface ShownKey<out Key = unknown> {
   /** The key itself. */
   readonly key: Key
-  /** The key as `formatKey` shows it to a person. */
+  /** The key as text, made by the option `formatKey`. */
   readonly shownKey: string
 }
 
@@ -33,18 +33,17 @@ const why = {
  *
  * **Details**
  *
- * - `Empty`: no bytes are left, LMDB has no empty keys
- * - `TooLong`: more bytes than the engine allows (1978)
- * - `LoneSurrogate`: the string is not well-formed Unicode (`keyErrors: "strict"`)
- * - `NotInEncoding`: a character that `keyEncoding` cannot express (`keyErrors: "strict"`)
- * - `StringNotAllowed`: a string although `keyEncoding` is `"binary"`
- * - `WrongType`: neither a string nor bytes
- * - `NotDecodable`: a stored key that is no text in `keyEncoding`, when text was asked for, or
- *   does not decode by the schema of its collection
- * - `Schema`: not a key of the schema of its collection, or one that has no order (`NaN`)
- * - `Argument`: what chooses keys makes no sense: a range with an end that is `undefined`, with a
- *   property that ranges do not have or with a limit that is no whole number; a list of keys that is
- *   text or bytes. `key` names it
+ * - `Empty`: the key has no bytes. LMDB has no empty keys.
+ * - `TooLong`: the key has more bytes than the engine allows (1978).
+ * - `LoneSurrogate`: the string is not well-formed Unicode (`keyErrors: "strict"`).
+ * - `NotInEncoding`: `keyEncoding` cannot encode a character of the string (`keyErrors: "strict"`).
+ * - `StringNotAllowed`: the key is a string, but `keyEncoding` is `"binary"`.
+ * - `WrongType`: the key is neither a string nor bytes.
+ * - `NotDecodable`: a stored key is not text in `keyEncoding`, although the call asks for text, or the schema of its
+ *   collection does not decode it.
+ * - `Schema`: the schema of the collection does not accept the key, or the key has no order (`NaN`).
+ * - `Argument`: an argument that selects keys is not valid: a range with an end that is `undefined`, with an unknown
+ *   property or with a limit that is not a whole number, or a list of keys that is text or bytes. `shownKey` names it.
  *
  * @category errors
  * @since 0.1.0
@@ -62,7 +61,7 @@ export const KeyEncodingReason = Schema.TaggedUnion({
 })
 
 /**
- * Why a key was refused, as a type.
+ * The reason why a key was refused, as a type.
  *
  * @category errors
  * @since 0.1.0
@@ -70,22 +69,22 @@ export const KeyEncodingReason = Schema.TaggedUnion({
 export type KeyEncodingReason = typeof KeyEncodingReason.Type
 
 /**
- * A key was refused, before anything was read or written.
+ * A key is not valid. Nothing was written.
  *
  * **Details**
  *
- * `key` is what was given as a key, whatever it is, and `undefined` with the reason `Argument`. Of a
- * stored key that does not decode (`NotDecodable`) it is the encoded form, or the bytes where there is none.
+ * `key` is the given value, of any type, or `undefined` with the reason `Argument`. If a stored key does not decode
+ * (`NotDecodable`), it is the encoded form of that key, or its bytes if there is no encoded form.
  *
  * @category errors
  * @since 0.1.0
  */
 export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/KeyEncoding")("KeyEncoding", {
-  /** Why the key was refused: an object with `_tag`, as `Effect.catchReason` takes it. */
+  /** The reason: an object with `_tag`, for `Effect.catchReason`. */
   reason: KeyEncodingReason,
-  /** The key as it is shown to a person, or the name of the argument. */
+  /** The key as text, or the name of the argument. */
   shownKey: Schema.String,
-  /** The collection, or the index as `collection.index`, where it is the key of one. */
+  /** The name of the collection, or of the index as `collection.index`, if the key belongs to one. */
   collection: Schema.optional(Schema.String)
 }) {
   readonly #key: unknown
@@ -97,11 +96,11 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
     super(properties, options)
     this.#key = properties.key
   }
-  /** Gives what was given as a key. */
+  /** Returns the value that was given as a key. */
   get key(): unknown {
     return this.#key
   }
-  /** Says what is wrong with the key and what to do, as the reason has it. */
+  /** Says what is wrong with the key and what to do. The same as `reason.detail`. */
   get detail(): string {
     return this.reason.detail
   }
@@ -115,7 +114,7 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
 }
 
 /**
- * There is no value under the key, and the method called wants one.
+ * The key has no value. Only methods that need a value fail with this error, such as `getOrFail` and `deleteOrFail`.
  *
  * **Details**
  *
@@ -123,16 +122,16 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
  *
  * **Gotchas**
  *
- * `key` stays in the process: neither a log nor an encoded error has it. They have `shownKey`.
+ * Logs and encoded errors do not contain `key`. They contain `shownKey`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class KeyNotFound<out Key = unknown>
   extends Schema.TaggedError<KeyNotFound>("effect-lmdb/KeyNotFound")("KeyNotFound", {
-    /** The key as it is shown to a person. */
+    /** The key as text. */
     shownKey: Schema.String,
-    /** The collection, or the index as `collection.index`, where it was looked for in one. */
+    /** The name of the collection, or of the index as `collection.index`, if the call was on one. */
     collection: Schema.optional(Schema.String)
   })
 {
@@ -142,7 +141,7 @@ export class KeyNotFound<out Key = unknown>
     super(properties, options)
     this.#key = properties.key
   }
-  /** Gives the key that the caller asked for. */
+  /** Returns the key that the caller has given. */
   get key(): Key {
     return this.#key
   }

@@ -1,9 +1,9 @@
 /**
- * Which schemas can be the key of a collection, and in which order their keys are.
+ * Defines which schemas can be the key of a collection, and the order of their keys.
  *
- * A collection keeps its keys in the order of their values. That is the order of
- * the encoded side of the schema: `Schema.NumberFromString` is encoded as text, so
- * its keys are in the order of text, `"10"` before `"9"`; `Schema.Number` is not.
+ * A collection orders its keys by their values, on the encoded side of the schema. `Schema.Number` is encoded as a
+ * number, so its keys are in the order of numbers. `Schema.NumberFromString` is encoded as text, so its keys are in the
+ * order of text: `"10"` before `"9"`.
  *
  * | Encoded as                 | Order                                                      |
  * | -------------------------- | ---------------------------------------------------------- |
@@ -16,24 +16,21 @@
  * | `Uint8Array`               | by bytes, a shorter one before those that begin with it    |
  * | a tuple, or an array       | by the first element that differs, a shorter one first     |
  *
- * Literals and enums are in the order of their values, not in that of their
- * declaration. Brands and checks change nothing. In a union of several kinds all
- * values of one kind come before those of the next, in the order of this table.
+ * Literals and enums are in the order of their values, not of their declaration. Brands and checks do not change the
+ * order. In a union of several kinds, all values of one kind come before those of the next, in the order of this table.
  *
- * The order of strings by code points is not that of `<` in JavaScript, which
- * compares UTF-16 code units: `"\uffff"` is before `"\u{10000}"` here. It knows no
- * language: `"Z"` is before `"a"`.
+ * The order of strings by code points differs from `<` in JavaScript, which compares UTF-16 code units: `"\uffff"` is
+ * before `"\u{10000}"` here. It does not depend on a language: `"Z"` is before `"a"`.
  *
  * **Gotchas**
  *
- * Some values that these schemas allow have no place in the order and are refused
- * when they are used as a key: `NaN`, an invalid `Date`, a string with a lone
- * surrogate, a `DateTime.Utc` that is no whole number of milliseconds.
+ * Some values of these schemas have no order. As a key they fail with `KeyEncoding`: `NaN`, an invalid `Date`, a string
+ * with a lone surrogate, a `DateTime.Utc` that is not a whole number of milliseconds.
  *
  * `-0` and `0` are two keys, although they are equal in JavaScript.
  *
- * `DateTime.Zoned` is no key: two of them can be the same time in different zones.
- * Use a tuple of a `DateTime.Utc` and the name of the zone.
+ * `DateTime.Zoned` cannot be a key, because two of them can be the same time in different zones. Use a tuple of a
+ * `DateTime.Utc` and the name of the zone.
  *
  * @since 0.1.0
  */
@@ -41,7 +38,7 @@ import type * as DateTime from "effect/DateTime"
 import type * as Schema from "effect/Schema"
 
 /**
- * The values that have an order: what the encoded side of a key schema consists of.
+ * The values that have an order. The encoded side of a key schema consists of them.
  *
  * @category models
  * @since 0.1.0
@@ -61,11 +58,11 @@ export type OrderedKey =
  *
  * **Details**
  *
- * The decoded side is free: a class, or anything that needs services to be decoded.
+ * The decoded side can be any type, such as a class, and can need services.
  *
  * **Gotchas**
  *
- * `any` passes as every type does, and is refused where the schema is used.
+ * The compiler accepts a schema of `any` here. Opening the collection fails with it (`CollectionFailed`).
  *
  * **Example** (Keys in the order of country and population)
  *
@@ -82,13 +79,12 @@ export type OrderedKey =
 export type KeySchema = Schema.ConstraintCodec<unknown, OrderedKey, unknown, unknown>
 
 /**
- * How keys can begin: text for strings, bytes for bytes, the first elements for
- * tuples. Other keys do not begin with anything.
+ * The type of a prefix of encoded keys: text for strings, bytes for bytes, the first elements for tuples. Other keys
+ * have no prefix.
  *
  * **Details**
  *
- * The elements of a tuple count whole: `["Par"]` begins `["Par", 1]`, but not
- * `["Paris", 1]`.
+ * The elements of a tuple must be complete: `["Par"]` is a prefix of `["Par", 1]`, but not of `["Paris", 1]`.
  *
  * @category models
  * @since 0.1.0
@@ -99,8 +95,8 @@ export type KeyPrefix<Key> = Key extends string ? string
   : never
 
 /**
- * How the keys of a schema can begin: the beginning of the encoded text or bytes, or the first elements of a tuple as
- * the program has them.
+ * The type of a prefix of the keys of a schema: the beginning of the encoded text or bytes, or the first decoded
+ * elements of a tuple.
  *
  * @category models
  * @since 0.1.0

@@ -1,5 +1,5 @@
 /**
- * What is lost when a store closes and its last commit failed.
+ * Describes the writes that are lost because the last commit of a closing store has failed.
  *
  * @since 0.1.0
  */
@@ -7,8 +7,7 @@ import * as Schema from "effect/Schema"
 import { count } from "./internal/quantity.ts"
 
 /**
- * Writes that were acknowledged and are lost, because the store closed before they
- * could be committed.
+ * Writes that a call has accepted, but that are lost, because the store has closed and could not commit them.
  *
  * @category models
  * @since 0.1.0
@@ -16,9 +15,9 @@ import { count } from "./internal/quantity.ts"
 export const LostWrites = Schema.Struct({
   /** The folder or file of the store. */
   path: Schema.String,
-  /** How many keys were not written. */
+  /** The number of keys that were not written. */
   count: Schema.Number,
-  /** The first of them, as they are shown to a person; at most ten. */
+  /** The first of these keys as text, at most ten. */
   keys: Schema.Array(Schema.String)
 })
 

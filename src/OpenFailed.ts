@@ -1,5 +1,5 @@
 /**
- * The error of opening a store.
+ * Defines the error of opening a store.
  *
  * @since 0.1.0
  */
@@ -16,19 +16,20 @@ const why = {
  *
  * **Details**
  *
- * - `BadOption`: an option makes no sense, or a map of its size has no place; the field `option` names it
- * - `Missing`: nothing is there and `readOnly` forbids to create it, or a parent is no folder
- * - `Permission`: the folder or a file may not be read or written, or the file system is read-only. A reader
- *   has to write to the lock file, unless the mode of the database lets nobody write to it
- * - `NotADatabase`: the file is something else, or a database of stock LMDB
- * - `Truncated`: the file is shorter than its own header says
- * - `Encrypted`: the encryption key is missing, superfluous or wrong
- * - `UnsupportedFormat`: a later version of this package, or another program of the engine, wrote the file
- * - `AlreadyOpen`: another process, thread or copy of this package has it open, and is named in the field `holder`
- *   where it is known; or it is open in this process with another value of the option that the field `option` names
- * - `WorkerThread`: this is a worker thread, and the option `allowWorkerThread` is not set
- * - `LockUnavailable`: the platform or the file system has no locks to keep other processes out
- * - `Engine`: the engine refused for another reason; `cause` has it
+ * - `BadOption`: the value of an option is not valid, or the process has too few addresses for a map of this size. The
+ *   field `option` names the option.
+ * - `Missing`: the store does not exist and `readOnly` does not allow to create it, or a parent is not a folder.
+ * - `Permission`: the process may not read or write the folder or a file, or the file system is read-only. A reader
+ *   must be able to write to the lock file, unless the mode of the database file allows no process to write to it.
+ * - `NotADatabase`: the file is not a database, or it is a database of stock LMDB.
+ * - `Truncated`: the file is shorter than its header says.
+ * - `Encrypted`: the encryption key is missing or wrong, or the file is not encrypted.
+ * - `UnsupportedFormat`: a later version of this package, or another program that uses the engine, has written the file.
+ * - `AlreadyOpen`: another process, thread or copy of this package has the store open. The field `holder` names it if it
+ *   is known. Or this process has it open with another value of the option that the field `option` names.
+ * - `WorkerThread`: this is a worker thread, and the option `allowWorkerThread` is not set.
+ * - `LockUnavailable`: the platform or the file system has no file locks, so other processes could open the store too.
+ * - `Engine`: the engine has failed for another reason, which is in `cause`.
  *
  * @category errors
  * @since 0.1.0
@@ -48,7 +49,7 @@ export const OpenFailedReason = Schema.TaggedUnion({
 })
 
 /**
- * Why a store could not be opened, as a type.
+ * The reason why a store could not be opened, as a type.
  *
  * @category errors
  * @since 0.1.0
@@ -76,26 +77,26 @@ export type OpenFailedReason = typeof OpenFailedReason.Type
  * @since 0.1.0
  */
 export class OpenFailed extends Schema.TaggedError<OpenFailed>("effect-lmdb/OpenFailed")("OpenFailed", {
-  /** Why: an object with `_tag`, as `Effect.catchReason` takes it. */
+  /** The reason: an object with `_tag`, for `Effect.catchReason`. */
   reason: OpenFailedReason,
-  /** The folder or file that was to be opened. */
+  /** The folder or file of the store. */
   path: Schema.String,
-  /** What the operating system or the engine said, where it did. */
+  /** The error of the operating system or of the engine, if any. */
   cause: Schema.optional(Schema.Defect())
 }) {
-  /** Says what is wrong and what to do, as the reason has it. */
+  /** Says what is wrong and what to do. The same as `reason.detail`. */
   get detail(): string {
     return this.reason.detail
   }
-  /** Names the option that makes no sense (`BadOption`), or has another value where the store is open (`AlreadyOpen`). */
+  /** Names the option that is not valid (`BadOption`), or that differs from the store that is open (`AlreadyOpen`). */
   get option(): string | undefined {
     return "option" in this.reason ? this.reason.option : undefined
   }
-  /** Tells which process has the store open, with the reason `AlreadyOpen`, where it is known. */
+  /** Tells which process has the store open (`AlreadyOpen`), if it is known. */
   get holder(): StoreHolder | undefined {
     return "holder" in this.reason ? this.reason.holder : undefined
   }
-  /** Says what could not be opened and why. */
+  /** Says which store could not be opened and why. */
   override get message(): string {
     return this.option === undefined
       ? `Cannot open the store at ${this.path}: ${this.detail}`

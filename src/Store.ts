@@ -52,6 +52,7 @@ import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
 import * as ChangeMethods from "./internal/store/changeMethods.ts"
+import * as ModifyMethods from "./internal/store/modifyMethods.ts"
 import * as RangeMethods from "./internal/store/rangeMethods.ts"
 import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
@@ -59,8 +60,10 @@ import { copy } from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
+import * as StoreSnapshots from "./internal/store/storeSnapshot.ts"
 import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
+import * as WriteMany from "./internal/store/writeMany.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import {
@@ -94,8 +97,11 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
   return {
     ...ReadMethods.make(access),
     ...WriteMethods.make({ access, transactions }),
+    ...ModifyMethods.make(access, transactions),
     ...RangeMethods.make(access),
     ...ChangeMethods.make(access),
+    writeMany: WriteMany.make(access),
+    snapshot: StoreSnapshots.open(access),
     withTransaction: transactions.withTransaction,
     withTransactionRetry: transactions.withTransactionRetry,
     close,

@@ -1,12 +1,11 @@
 /**
- * Every error that a store can fail with.
+ * Defines all errors of a store.
  *
- * Each one is a tagged, yieldable class: catch it with `Effect.catchTag`, act on
- * its fields, show its `message` to a person. Each method of `Store` lists in its
- * type exactly the errors of this module that it can give.
+ * Each error is a tagged, yieldable class. Catch it with `Effect.catchTag`, use its fields, and show its `message` to
+ * people. The type of each method of `Store` lists exactly the errors with which it can fail.
  *
- * An error about a key has the key itself, and a text of it that `formatKey` decides. Logs and
- * encoded errors have only the text. Values stand in no error.
+ * An error about a key contains the key itself and a text of it, which the option `formatKey` makes. Logs and encoded
+ * errors contain only the text. No error contains a value.
  *
  * @since 0.1.0
  */
@@ -24,17 +23,18 @@ export * from "./OpenFailed.ts"
 export * from "./ValueError.ts"
 
 /**
- * The store is closed, or closing; or the transaction that the call belongs to has
- * ended; or the collection was opened by another definition since.
+ * The store is closed or closing, the transaction of the call has ended, or another definition has opened the collection.
  *
  * **Details**
  *
- * A fiber that was forked inside of a transaction belongs to it, and may outlive it:
- * what it asks of the store then fails with `what: "Transaction"`.
+ * A fiber that was forked inside a transaction belongs to it. If it uses the store after the transaction has ended, the
+ * call fails with `what: "Transaction"`.
  *
- * A collection that was opened again, with other schemas or indexes, in this process or in
- * another one, is written to by that definition alone: writes of an earlier one fail with
- * `what: "Collection"`, since they would lack in the indexes or be of another version.
+ * A read from a `snapshot` whose scope has ended fails with `what: "Snapshot"`.
+ *
+ * If a collection was opened again with other schemas or indexes, in this process or in another one, only the new
+ * definition can write. Writes of the earlier one fail with `what: "Collection"`: they would miss index entries or have
+ * the wrong version.
  *
  * @category errors
  * @since 0.1.0
@@ -42,8 +42,8 @@ export * from "./ValueError.ts"
 export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Closed", {
   /** The folder or file of the store. */
   path: Schema.String,
-  /** What has ended. */
-  what: Schema.Literals(["Store", "Transaction", "Collection"])
+  /** What has ended: the store, the transaction, the snapshot, or the definition of the collection. */
+  what: Schema.Literals(["Store", "Transaction", "Snapshot", "Collection"])
 }) {
   /** Says what has ended. */
   override get message(): string {
@@ -51,17 +51,19 @@ export class Closed extends Schema.TaggedError<Closed>("effect-lmdb/Closed")("Cl
       case "Store":
         return `The store at ${this.path} is closed or closing.`
       case "Transaction":
-        return `The transaction on the store at ${this.path} has ended; a fiber that was forked inside of it still used it.`
+        return `The transaction on the store at ${this.path} has ended, but a fiber that was forked inside it still used it.`
+      case "Snapshot":
+        return `The snapshot of the store at ${this.path} was released at the end of its scope.`
       case "Collection":
-        return `This definition of a collection of the store at ${this.path} may not write any more: another definition ` +
-          "of the collection, in this process or another one, has taken it over; start this process again with the " +
+        return `This definition of a collection of the store at ${this.path} can no longer write: another definition ` +
+          "of the collection, in this process or another one, has taken it over; restart this process with the " +
           "program that the other one runs."
     }
   }
 }
 
 /**
- * A write on a store that was opened with `readOnly: true`.
+ * A call tried to write to a store that was opened with `readOnly: true`.
  *
  * @category errors
  * @since 0.1.0
@@ -77,13 +79,12 @@ export class ReadOnly extends Schema.TaggedError<ReadOnly>("effect-lmdb/ReadOnly
 }
 
 /**
- * A transaction was given up: each time that it was to be committed, others had
- * written what it had read.
+ * A transaction has conflicted each time: another fiber or process has written something that it had read, before it
+ * could be committed. The schedule of its retries has ended.
  *
  * **Details**
  *
- * Nothing of it was written. The schedule of its retries is the option
- * `transactionRetry`.
+ * Nothing was written. The option `transactionRetry` sets the schedule.
  *
  * @category errors
  * @since 0.1.0
@@ -93,25 +94,25 @@ export class TransactionConflict extends Schema.TaggedError<TransactionConflict>
   {
     /** The folder or file of the store. */
     path: Schema.String,
-    /** How often the transaction ran. */
+    /** The number of times that the transaction ran. */
     attempts: Schema.Number
   }
 ) {
-  /** Says how often it ran and what to do. */
+  /** Says how many times it ran, and what to do. */
   override get message(): string {
-    return `A transaction on the store at ${this.path} was given up after ${count(this.attempts, "attempt")}: others ` +
-      "wrote what it had read. Make it shorter, or give transactionRetry a longer schedule."
+    return `A transaction on the store at ${this.path} was given up after ${count(this.attempts, "attempt")}: other ` +
+      "fibers or processes wrote what it had read. Make it shorter, or give transactionRetry a longer schedule."
   }
 }
 
 /**
- * A subscriber to the changes of a store was too slow: more changes than its
- * capacity were waiting for it. It gets those that waited, and then this error.
+ * A subscriber to the changes of a store was too slow: more changes than its capacity were waiting. It gets these
+ * changes, and then this error.
  *
  * **Details**
  *
- * With `since` it is the error of a subscriber whose transaction is older than the change log, or not in it: the store keeps no log
- * (option `changeLog`), its log began later, or the file was replaced by a copy.
+ * With `since`, the change log does not have all changes after the given transaction: the store keeps no log (option
+ * `changeLog`), the log begins later, or the file was replaced by a copy.
  *
  * @category errors
  * @since 0.1.0
@@ -119,17 +120,17 @@ export class TransactionConflict extends Schema.TaggedError<TransactionConflict>
 export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmdb/ChangesMissed")("ChangesMissed", {
   /** The folder or file of the store. */
   path: Schema.String,
-  /** How many changes may wait; 0 where the changes were to come from the change log. */
+  /** The number of changes that may wait; 0 with `since`. */
   capacity: Schema.Number,
-  /** The transaction after which the subscriber wanted the changes of the log. */
+  /** The option `since` of the subscriber, if it was given. */
   since: Schema.optionalKey(Schema.Number)
 }) {
-  /** Says what was missed and what to do. */
+  /** Says which changes were missed, and what to do. */
   override get message(): string {
     if (this.since !== undefined) {
       return `The change log of the store at ${this.path} does not have all changes after transaction ${this.since}. Read ` +
-        "what is stored, as with watchRange, and go on after the transaction of that. The option changeLog says " +
-        "how long a store keeps its changes."
+        "what is stored, for example with watchRange, and continue after the transaction of that snapshot. The option " +
+        "changeLog sets how long a store keeps its changes."
     }
     return `More than ${
       count(this.capacity, "change")
@@ -139,26 +140,26 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
 }
 
 /**
- * An error of the infrastructure: a request that meets one has no better answer than to fail.
+ * The errors of the infrastructure. A request cannot handle them, and fails.
  *
  * **Details**
  *
- * | error | why a request cannot answer it |
+ * | error | why a request cannot handle it |
  * | --- | --- |
- * | `MapFull`, `EngineFailure` | the disk, the file or the limit of the store: an operator acts, not the request |
- * | `Closed`, `ReadOnly` | the store has another life cycle or other options than the program expects |
+ * | `MapFull`, `EngineFailure` | the disk, the file or the limit of the store needs an operator |
+ * | `Closed`, `ReadOnly` | the program uses a store that it has closed or opened read-only |
  * | `OpenFailed`, `CollectionFailed` | the program cannot start |
- * | `ValueDecoding` | stored data is damaged, or older than its schema: the next request meets it too |
- * | `KeyEncoding`, `ValueEncoding` | the program passed what cannot be stored, which is a bug |
+ * | `ValueDecoding` | stored data is damaged or does not fit the schema: the next request fails too |
+ * | `KeyEncoding`, `ValueEncoding` | the program has passed a key or value that cannot be stored, which is a bug |
  *
- * The other errors are answers, and an application acts on each: `KeyNotFound`, `KeyExists` and
- * `UniqueViolation` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
+ * An application handles each of the other errors: `KeyNotFound`, `KeyExists`, `UniqueViolation` and
+ * `InvalidCursor` (tell the caller), `TransactionConflict` (tell the caller to try again), `ChangesMissed`
  * (read again and subscribe again) and `DuplicateKeys` (repair the records that it lists).
  *
  * **Gotchas**
  *
- * Where a key comes from outside, as a path of a URL does, a `KeyEncoding` is the caller's fault: decode the
- * key by a schema first, or catch `KeyEncoding` before `Store.orDie`.
+ * If a key comes from outside the program, such as from a URL, `KeyEncoding` is an error of the client: decode the key
+ * by a schema first, or catch `KeyEncoding` before `Store.orDie`.
  *
  * @category errors
  * @since 0.1.0
@@ -187,7 +188,7 @@ const storeErrors = [
 ]
 
 /**
- * Says whether a value is an error of the infrastructure. `Store.orDie` makes defects of these.
+ * Tests whether a value is an error of the infrastructure. `Store.orDie` turns these errors into defects.
  *
  * **Example** (Another answer for all of them)
  *

@@ -7,10 +7,11 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Commit } from "./Backend.ts"
 import type { Change, ChangesOptions, ChangeWithPrevious, PollOptions, SinceError, WatchEvent } from "./Change.ts"
-import type { Entries, Found, ListOf } from "./Entries.ts"
+import type { Entries, Found, ListOf, StoreWrite } from "./Entries.ts"
 import type * as StoreInternals from "./internal/store/storeInternals.ts"
 import type { Key } from "./Key.ts"
 import type { Range, StreamRange, WatchRange } from "./Range.ts"
@@ -26,6 +27,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"
+import type { StoreModify } from "./StoreModify.ts"
 import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
@@ -35,7 +37,7 @@ import type { WriteOptions } from "./WriteOptions.ts"
  * @since 0.1.0
  */
 export interface Stats {
-  /** The number of keys with a value, pending writes included. */
+  /** The number of keys of the untyped store with a value, pending writes included. Collections have `size`. */
   readonly entries: number
   /** The number of distinct keys with a pending write. */
   readonly pending: number
@@ -74,6 +76,19 @@ export interface PutOptions extends WriteOptions {
 }
 
 /**
+ * Reads a store as it was at one moment.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoreSnapshot
+  extends Pick<StoreService, "get" | "getOrFail" | "getMany" | "keys" | "values" | "entries" | "count" | "size">
+{
+  /** Tells whether a key has a value. */
+  readonly has: (key: Key) => Effect.Effect<boolean, KeyEncoding | Closed | EngineFailure>
+}
+
+/**
  * Reads and writes the records of a store.
  *
  * **Details**
@@ -96,7 +111,7 @@ export interface PutOptions extends WriteOptions {
  * @category models
  * @since 0.1.0
  */
-export interface StoreService {
+export interface StoreService extends StoreModify {
   /** The internal part of the store, for collections. */
   readonly [StoreInternals.TypeId]: StoreInternals.StoreInternals
 
@@ -186,6 +201,8 @@ export interface StoreService {
    * process does either, and the update is durable when the call returns. The same applies with
    * `{ durable: true }`.
    *
+   * If `f` returns `current` itself, the same `Option`, nothing is written. `Option.map` makes a new one.
+   *
    * **Gotchas**
    *
    * `f` can be called more than once: if the update waits for room in the buffer, or another fiber or
@@ -210,9 +227,40 @@ export interface StoreService {
    * before them. A `put` to one of the keys waits until the commit ends, and is applied after it. With `ttl` all of them
    * expire at the same time.
    */
-  readonly putMany: (
-    entries: Entries,
-    options?: Pick<PutOptions, "ttl">
+  readonly putMany: {
+    (
+      entries: Iterable<readonly [Key, unknown]>,
+      options?: Pick<PutOptions, "ttl">
+    ): Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
+    (
+      entries: Entries,
+      options?: Pick<PutOptions, "ttl">
+    ): Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
+  }
+
+  /**
+   * Stores and deletes many values in one transaction: all of it or nothing. Visible and durable when it returns.
+   *
+   * **Details**
+   *
+   * If a key occurs more than once, its last write counts. Deleting a key without a value succeeds. A value that is put
+   * does not expire.
+   *
+   * **Example** (Renaming a key)
+   *
+   * ```ts
+   * import { Effect } from "effect"
+   * import { type Key, Store } from "effect-lmdb"
+   *
+   * const rename = Effect.fn("rename")(function*(from: Key, to: Key) {
+   *   const store = yield* Store
+   *   const value = yield* store.getOrFail(from)
+   *   yield* store.writeMany([{ put: [to, value] }, { delete: from }])
+   * })
+   * ```
+   */
+  readonly writeMany: (
+    writes: ListOf<StoreWrite>
   ) => Effect.Effect<void, KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure>
 
   /**
@@ -272,6 +320,38 @@ export interface StoreService {
       range?: StreamRange & { readonly decodeKeys?: true | undefined }
     ): Stream.Stream<readonly [string, unknown], KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure>
   }
+
+  /**
+   * Opens a snapshot: a handle whose methods read the state of this moment, pending writes included, until the scope
+   * closes. Later reads fail with `Closed`.
+   *
+   * **Details**
+   *
+   * It is for reports that need several calls on one state. Inside a transaction it does not have the writes of the
+   * transaction. It has the records of the store, not those of collections: for these, read in `withTransaction`.
+   *
+   * **Gotchas**
+   *
+   * While a snapshot is open, LMDB cannot reuse the pages that commits free, so the file grows.
+   *
+   * **Example** (Two numbers that fit together)
+   *
+   * ```ts
+   * import { Console, Effect } from "effect"
+   * import { Store } from "effect-lmdb"
+   *
+   * const program = Effect.gen(function*() {
+   *   const store = yield* Store
+   *   yield* store.putMany({ "apple": 1, "pear": 2 })
+   *   const snapshot = yield* store.snapshot
+   *   yield* store.delete("pear")
+   *   yield* Console.log(yield* snapshot.count(), yield* snapshot.getOrFail("pear")) // => 2 2
+   * })
+   *
+   * Effect.runPromise(Effect.provide(Effect.scoped(program), Store.layerTemp()))
+   * ```
+   */
+  readonly snapshot: Effect.Effect<StoreSnapshot, Closed | EngineFailure, Scope.Scope>
 
   /** Counts the keys of a range that have a value, pending writes included. Default: all keys. */
   readonly count: (range?: Range) => Effect.Effect<number, KeyEncoding | Closed | EngineFailure>

@@ -1,6 +1,6 @@
 /**
- * Options and the error of the functions that bring records from one place to another: `Store.copy`, `Store.restore`
- * and `Store.importLmdb`.
+ * Defines the options and the error of the functions that copy records from one place to another: `Store.copy`,
+ * `Store.restore` and `Store.importLmdb`.
  *
  * @since 0.1.0
  */
@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type { StoreOptions } from "./StoreOptions.ts"
 
 /**
- * A store is to be copied or restored to a place where there are records already. Nothing was changed.
+ * The target of a copy or of a restore has records already. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -17,7 +17,7 @@ import type { StoreOptions } from "./StoreOptions.ts"
 export class StoreNotEmpty extends Schema.TaggedError<StoreNotEmpty>("effect-lmdb/StoreNotEmpty")("StoreNotEmpty", {
   /** The path of the store that has records. */
   path: Schema.String,
-  /** What is there and what to do. */
+  /** Says what the store has, and what to do. */
   detail: Schema.String
 }) {
   /** Says which store has records, and what to do. */
@@ -27,7 +27,7 @@ export class StoreNotEmpty extends Schema.TaggedError<StoreNotEmpty>("effect-lmd
 }
 
 /**
- * What `Store.restore` restores, and where to.
+ * Options of `Store.restore`: the backup and the target.
  *
  * @category options
  * @since 0.1.0
@@ -35,9 +35,9 @@ export class StoreNotEmpty extends Schema.TaggedError<StoreNotEmpty>("effect-lmd
 export interface RestoreOptions
   extends Pick<StoreOptions, "path" | "subdirectory" | "encryptionKey" | "fileMode" | "lock" | "lockTimeout">
 {
-  /** The backup: a folder that `backup` wrote, or the file in it. */
+  /** The backup: a folder that `backup` has written, or the file in it. */
   readonly from: string
-  /** Whether a store that is at `path` is replaced. Default: `false`. */
+  /** Whether to replace a store at `path`. With `false`, the call fails with `StoreNotEmpty`. Default: `false`. */
   readonly overwrite?: boolean | undefined
 }
 
@@ -50,8 +50,8 @@ export interface RestoreOptions
 export type ImportedEntry = readonly [key: unknown, value: unknown]
 
 /**
- * What `Store.importLmdb` reads, and what it does with it. The options are those of the package `lmdb`, as the program
- * that wrote the file has given them.
+ * Options of `Store.importLmdb`. The options about encoding are those of the package `lmdb`. Give the values that the
+ * program which wrote the file has used.
  *
  * @category options
  * @since 0.1.0
@@ -65,12 +65,12 @@ export interface ImportOptions<E, R> {
   readonly encoding?: "msgpack" | "json" | "string" | "binary" | "ordered-binary" | undefined
   /** How keys are decoded. Default: `"ordered-binary"`. */
   readonly keyEncoding?: "uint32" | "binary" | "ordered-binary" | undefined
-  /** Whether a key may have several values. Default: `false`. */
+  /** Whether a key can have several values. Default: `false`. */
   readonly dupSort?: boolean | undefined
-  /** The key under which the structures of records are stored. Default: values have none. */
+  /** The key under which the file stores the structures of records. Default: the values have no structures. */
   readonly sharedStructuresKey?: symbol | undefined
-  /** How many records are written at a time. Default: 1000. */
+  /** The number of records that `write` receives in one call. Default: 1000. */
   readonly batchSize?: number | undefined
-  /** Writes records, in the order of their keys: decodes them and puts them where they belong. */
+  /** Stores records. It receives them in the order of their keys. */
   readonly write: (entries: ReadonlyArray<ImportedEntry>) => Effect.Effect<unknown, E, R>
 }

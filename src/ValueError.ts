@@ -1,5 +1,5 @@
 /**
- * The errors that are about a value: it cannot be stored, or not be read back.
+ * Defines the errors about a value: it cannot be stored, or it cannot be read.
  *
  * @since 0.1.0
  */
@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { inCollection } from "./internal/inCollection.ts"
 import type { ShownKey } from "./KeyError.ts"
 
-/** What the constructors are given besides the key. */
+/** The arguments of the constructors, without the key. */
 interface Properties {
   readonly detail: string
   readonly collection?: string | undefined
@@ -15,21 +15,21 @@ interface Properties {
 }
 
 /**
- * The value cannot be stored: it is or contains a function, a symbol, a promise
- * or another thing that has no bytes, or it has more bytes than the engine can write.
+ * The value cannot be stored. It is or contains a function, a symbol, a promise or another value that cannot be encoded,
+ * the schema of its collection does not accept it, or its encoded form is too large for the engine.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ValueEncoding<out Key = unknown>
   extends Schema.TaggedError<ValueEncoding>("effect-lmdb/ValueEncoding")("ValueEncoding", {
-    /** The key, as shown to a person, under which the value was to be stored. */
+    /** The key of the value, as text. */
     shownKey: Schema.String,
-    /** What cannot be stored. */
+    /** Says which part of the value cannot be stored, and why. */
     detail: Schema.String,
-    /** The collection that it was to be stored in, if any. */
+    /** The name of the collection, if the call was on one. */
     collection: Schema.optional(Schema.String),
-    /** What the codec threw, or what the schema says. */
+    /** The error of the codec or of the schema, if any. */
     cause: Schema.optional(Schema.Defect())
   })
 {
@@ -39,7 +39,7 @@ export class ValueEncoding<out Key = unknown>
     super(properties, options)
     this.#key = properties.key
   }
-  /** Gives the key under which the value was to be stored. */
+  /** Returns the key of the value that could not be stored. */
   get key(): Key {
     return this.#key
   }
@@ -50,27 +50,27 @@ export class ValueEncoding<out Key = unknown>
 }
 
 /**
- * The bytes stored under the key are not a value that this package wrote, or the value does not fit the schema of
- * its collection.
+ * The bytes under the key are not a value that this package has written, or the schema of the collection does not decode
+ * the value.
  *
  * **Details**
  *
- * `key` is the caller's own where the call named it. Where a range, an index or a stream led to the
- * record it is the stored key: text or bytes in a store, in a collection the encoded form of its schema, or the
- * bytes where the key does not decode either. It stays in the process: neither a log nor an encoded error has it.
+ * If the call named the key, `key` is that key. If a range, an index or a stream has found the record, `key` is the
+ * stored key: text or bytes in a store, in a collection the encoded form of its schema, or bytes if the key does not
+ * decode either. Logs and encoded errors do not contain `key`. They contain `shownKey`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ValueDecoding<out Key = unknown>
   extends Schema.TaggedError<ValueDecoding>("effect-lmdb/ValueDecoding")("ValueDecoding", {
-    /** The key as it is shown to a person. */
+    /** The key as text. */
     shownKey: Schema.String,
-    /** What is wrong with the bytes. */
+    /** Says what is wrong with the bytes or with the value. */
     detail: Schema.String,
-    /** The collection that they are stored in, if any. */
+    /** The name of the collection, if the value is in one. */
     collection: Schema.optional(Schema.String),
-    /** What the codec threw, or what the schema says. */
+    /** The error of the codec or of the schema, if any. */
     cause: Schema.optional(Schema.Defect())
   })
 {
@@ -80,7 +80,7 @@ export class ValueDecoding<out Key = unknown>
     super(properties, options)
     this.#key = properties.key
   }
-  /** Gives the key under which the value is stored. */
+  /** Returns the key under which the value is stored. */
   get key(): Key {
     return this.#key
   }

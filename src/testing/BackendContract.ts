@@ -1,11 +1,11 @@
 /**
- * The contract of backends as a test suite: what a store needs of a backend, in a form that can fail.
+ * Tests whether a backend does everything that a store needs: the contract of backends as a test suite.
  *
  * **Details**
  *
- * The suite is written for `@effect/vitest`, which the caller hands in: this module loads also where no test runner
- * is. Each test opens a place of its own. The suite looks at what reads see, at snapshots, ranges, steps,
- * conditional commits, changes and closing, and runs random work against a simple model.
+ * The suite uses `@effect/vitest`. The caller passes it as an argument, so this module also loads without a test runner.
+ * Each test opens its own place. The suite tests what reads see, snapshots, ranges, steps, conditional commits, changes
+ * and closing. It also runs random programs and compares the backend with a simple model.
  *
  * **Example** (Testing the backend of a store on LMDB)
  *
@@ -41,7 +41,7 @@ import type { ContractGroup } from "./contract/subject.ts"
 import { visibility } from "./contract/visibility.ts"
 
 /**
- * What the suite needs of `@effect/vitest`.
+ * The part of `@effect/vitest` that the suite uses.
  *
  * @category models
  * @since 0.2.0
@@ -61,13 +61,13 @@ export interface TestApi {
   }
 }
 
-/** How a test is run. */
+/** The options of a test. */
 interface TestOptions {
   readonly timeout?: number
 }
 
 /**
- * What is tested, and how.
+ * Options of the test suite.
  *
  * @category options
  * @since 0.2.0
@@ -77,12 +77,13 @@ export interface ContractOptions {
   readonly name: string
   /**
    * Prepares an empty place, such as a folder or a schema of a database server, and removes it when the scope
-   * closes. Gives the effect that opens the backend of the place; it runs several times, but not twice at a time.
+   * closes. Returns the effect that opens the backend of the place. A test runs that effect several times, one after
+   * the other.
    */
   readonly makePlace: Effect.Effect<Effect.Effect<Backend, unknown, Scope.Scope>, unknown, Scope.Scope>
-  /** The longest time of a test, in milliseconds. Default: that of the test runner. */
+  /** The time limit of a test, in milliseconds. Default: that of the test runner. */
   readonly timeout?: number | undefined
-  /** How many random programs are run against the model. Default: 25. */
+  /** The number of random programs that are compared with the model. Default: 25. */
   readonly runs?: number | undefined
 }
 

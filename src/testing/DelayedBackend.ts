@@ -1,13 +1,12 @@
 /**
- * Wraps a backend so that its reads wait, for tests: a program that is right on it does not depend on
- * reads that end at once.
+ * Wraps a backend so that its reads are delayed, for tests. A program that works with it does not depend on reads that
+ * end at once.
  *
  * **Details**
  *
- * Each read ends after the other fibers have had a random number of turns, from none to three. Writes and commits are
- * those of the backend that is wrapped. A step of reading and writing is what it is on a database
- * server: it runs on a reader that takes down what was read, and its writes are committed if that is
- * still the same; otherwise the step runs again.
+ * Each read ends after a random number of turns of the other fibers, from none to three. Writes and commits go to the
+ * wrapped backend unchanged. A read-modify-write step runs as on a database server: a reader records what the step has
+ * read. The writes are committed if that is unchanged. Otherwise the step runs again.
  *
  * **Example** (Testing a program on a store whose reads wait)
  *
@@ -36,19 +35,19 @@ import * as OptimisticStep from "../internal/transaction/optimisticStep.ts"
 import { EngineFailure } from "../StoreError.ts"
 
 /**
- * How reads are delayed.
+ * Options for the delays of reads.
  *
  * @category options
  * @since 0.2.0
  */
 export interface DelayOptions {
-  /** Decides how long each read waits: the same seed gives the same delays. Default: 0. */
+  /** The seed of the random delays. The same seed gives the same delays. Default: 0. */
   readonly seed?: number | undefined
-  /** The most turns that a read waits. Default: 3. */
+  /** The maximum number of turns that a read waits. Default: 3. */
   readonly turns?: number | undefined
 }
 
-/** Makes a read wait: some turns before it is made, and some before its result is given. */
+/** Delays a read: by some turns before it begins, and by some turns before its result returns. */
 type Delay = <A>(read: () => Effect.Effect<A, EngineFailure>) => Effect.Effect<A, EngineFailure>
 
 const waitTurns = (turns: number): Effect.Effect<void> =>
@@ -114,9 +113,9 @@ export const make: (inner: Backend, options?: DelayOptions) => Effect.Effect<Bac
   return {
     ...inner,
     reader,
-    // A read that waits needs `whileReadable`, which keeps the file open until it ends.
+    // A delayed read needs `whileReadable`, which keeps the file open until the read ends.
     isReadable: () => false,
-    // A snapshot is opened in one turn, so it is one moment. An interruption after that would leave it open.
+    // A snapshot must be opened in one turn, to have one state. An interruption after that would leave it open.
     snapshot: () =>
       Effect.map(
         Effect.andThen(delay(() => Effect.void), Effect.suspend(inner.snapshot)),

@@ -1,12 +1,11 @@
 /**
- * An engine with faults on demand: any call can be made to fail, and commits can be held back before they touch
- * the disk. Everything else is the real engine, on a real file.
+ * Wraps an engine and injects faults, for tests: a test can make any call fail, and can hold a commit before it writes to
+ * the disk. All other calls go to the real engine, with a real file.
  *
  * **Details**
  *
- * There are two ways to choose the call that fails. `fail` and `failAlways` choose it by its operation. `failCall`
- * chooses it by its number among all calls, so that a test can run a program once for each call of it and let
- * another one fail each time.
+ * There are two ways to select the call that fails. `fail` and `failAlways` select it by its operation. `failCall`
+ * selects it by its number among all calls. So a test can run a program many times, and let another call fail each time.
  *
  * **Example** (Letting the disk be full once)
  *
@@ -42,7 +41,7 @@ import * as LmdbEngine from "../LmdbEngine.ts"
 import { EngineFailure } from "../StoreError.ts"
 
 /**
- * What an environment or a snapshot of it can be asked to do. `getMany` counts as `get`.
+ * The names of the operations of an environment and of its snapshots. `getMany` counts as `get`.
  *
  * @category models
  * @since 0.2.0
@@ -61,7 +60,7 @@ export type Operation =
   | "backup"
 
 /**
- * What a call can be made to fail with. Only a commit can be too full.
+ * The faults that a test can inject. `EngineFull` is possible only for a commit.
  *
  * @category models
  * @since 0.2.0
@@ -82,7 +81,7 @@ export const faults = {
 } as const
 
 /**
- * A fault of a call that is chosen by its number.
+ * Describes a fault of the call with a given number.
  *
  * @category models
  * @since 0.2.0
@@ -90,58 +89,58 @@ export const faults = {
 export interface CallFault {
   /** The number of the first call that fails, among all calls since `failCall`, from 1 on. */
   readonly call: number
-  /** The code that it fails with. */
+  /** The `code` of its `EngineFailure`. */
   readonly code: number
   /** Whether all calls after it fail too, until `heal`. */
   readonly lasts: boolean
-  /** Whether a commit that fails was made all the same, as when the disk fails at its end. */
+  /** Whether a failed commit has still been written, as when the disk fails at its end. */
   readonly isLate: boolean
 }
 
 /**
- * A commit that is kept from beginning.
+ * Controls a commit that is held before it begins.
  *
  * @category models
  * @since 0.2.0
  */
 export interface HeldCommit {
-  /** Waits until the store asks for the commit. */
+  /** Waits until the store has called the commit. */
   readonly isWanted: Effect.Effect<void>
-  /** Lets it begin. */
+  /** Lets the commit begin. */
   readonly release: Effect.Effect<void>
 }
 
 /**
- * The engine, and what can be done to it.
+ * Controls the faults of an engine.
  *
  * @category models
  * @since 0.2.0
  */
 export interface FaultyEngine {
   readonly engine: Engine.Engine["Service"]
-  /** How often an operation was asked for, failures included. */
+  /** Returns the number of calls of an operation, failed ones included. */
   readonly calls: (operation: Operation) => number
-  /** How many calls of all operations there were since `failCall`. */
+  /** Returns the number of calls of all operations since `failCall`. */
   readonly allCalls: () => number
-  /** The batches that were asked to be committed, as they were decided. */
+  /** Returns the batches of all commits that were called, as their plans decided them. */
   readonly batches: () => ReadonlyArray<ReadonlyArray<Engine.Write>>
-  /** Makes call `number` of an operation, counted from now, fail; 1 is the next. */
+  /** Makes one call of an operation fail. `number` counts from now on; 1 is the next call. */
   readonly fail: (operation: Operation, fault: Fault, number?: number) => Effect.Effect<void>
   /** Makes all calls of an operation fail from now on. */
   readonly failAlways: (operation: Operation, fault: Fault) => Effect.Effect<void>
-  /** Makes a call fail that is chosen by its number, and begins to count. */
+  /** Makes the call with a given number among all calls fail. The count starts now. */
   readonly failCall: (fault: CallFault) => Effect.Effect<void>
-  /** Ends all faults. */
+  /** Removes all faults. */
   readonly heal: Effect.Effect<void>
   /** Runs an effect without faults, and without counting its calls for `failCall`. */
   readonly unharmed: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Holds the next commit back, at most until the scope closes. */
+  /** Holds the next commit before it begins, at most until the scope closes. */
   readonly holdCommit: Effect.Effect<HeldCommit, never, Scope.Scope>
-  /** Closes what is open, without telling the store. */
+  /** Closes the open environments without telling the store. */
   readonly closeBehindItsBack: Effect.Effect<void>
 }
 
-/** The state of the faults. */
+/** The faults that a test has set, and the counts of calls. */
 interface Faults {
   readonly counts: Map<Operation, number>
   /** Faults of single calls, by operation and number. */
@@ -157,7 +156,7 @@ interface Faults {
 
 const callsOf = ({ counts }: Faults, operation: Operation): number => counts.get(operation) ?? 0
 
-/** Counts a call; gives what the fault by numbers makes of it. */
+/** Counts a call. Returns the fault that `failCall` has set for it, if any. */
 const countedFault = (self: Faults, operation: Operation): EngineFailure | undefined => {
   const { callFault, isUnharmed } = self
   if (isUnharmed) return undefined
@@ -168,7 +167,7 @@ const countedFault = (self: Faults, operation: Operation): EngineFailure | undef
   return isHit ? new EngineFailure({ operation, code, detail: "as ordered", isRetryable: true }) : undefined
 }
 
-/** Counts a call; gives what it has to fail with. */
+/** Counts a call of an operation. Returns its fault, if any. */
 const faultOf = (self: Faults, operation: Operation): Fault | undefined => {
   const call = callsOf(self, operation) + 1
   self.counts.set(operation, call)
@@ -201,7 +200,7 @@ const run = <A>(
     return fault._tag === "EngineFull" ? notFull(operation) : Effect.fail(fault)
   })
 
-/** Takes down the batch that a plan decides on: that of its last run. */
+/** Records the batch that a plan decides. If the plan runs again, the batch of the last run replaces it. */
 const recording = ({ batches }: Faults, plan: Engine.Plan): Engine.Plan => {
   let index = -1
   return (present, transactionId) =>
@@ -284,7 +283,7 @@ const openFaulty = (
   )
 
 /**
- * Wraps an engine. It has no faults so far.
+ * Wraps an engine. It begins without faults.
  *
  * @category constructors
  * @since 0.2.0
@@ -333,7 +332,7 @@ export const makeOn = (real: Engine.Engine["Service"]): FaultyEngine => {
 }
 
 /**
- * Makes LMDB with faults on demand. It has none so far.
+ * Wraps the LMDB engine. It begins without faults.
  *
  * @category constructors
  * @since 0.2.0

@@ -1,5 +1,5 @@
 /**
- * Makes the backend that `Store.layer` has, for tests that wrap it.
+ * Makes the backend that `Store.layer` uses, for tests that wrap it.
  *
  * @since 0.2.0
  */
@@ -20,7 +20,7 @@ import type { StoreOptions } from "../StoreOptions.ts"
  *
  * **Gotchas**
  *
- * Unlike stores, two backends cannot have one path open in a process.
+ * A process can have only one backend open on a path. Two stores, in contrast, share it.
  *
  * @category constructors
  * @since 0.2.0

@@ -1,13 +1,13 @@
 /**
- * Checks that transactions which run at the same time are as if they had run one after the other.
+ * Checks that concurrent transactions are serializable: that they give the same as if they had run one after the other.
  *
  * **Details**
  *
- * Each program is a transaction of a few calls on four keys, with pauses in between. `check` runs all programs at the
- * same time, and takes down what each call gave. Each transaction that writes also writes a mark of its own,
- * so the changes of the store tell in which order the transactions were committed. A simple model runs the programs
- * in this order, one after the other: each call must give the same there, and the store must have the same records at
- * the end. What only reads, or fails, must have seen one of the states in between.
+ * Each program is a transaction of a few calls on four keys, with pauses between them. `check` runs all programs at the
+ * same time, and records the result of each call. Each transaction that writes also writes its own mark, so the changes
+ * of the store show the order of the commits. Then a simple model runs the programs in this order, one after the other.
+ * Each call must have the same result there, and the store must have the same records at the end. A transaction that
+ * only reads, or that fails, must have seen one of the states between the commits.
  *
  * **Example** (Checking a store)
  *
@@ -45,11 +45,11 @@ const Key = Schema.Literals(["k0", "k1", "k2", "k3"])
 
 const keys = Key.literals
 
-/** The keys of the records: the marks come after them. */
+/** The keys of the records. The marks have greater keys. */
 const lastKey = "l"
 
 /**
- * One call of a program.
+ * Describes one call of a program.
  *
  * @category models
  * @since 0.2.0
@@ -68,23 +68,23 @@ export const Step = Schema.Struct({
     "nested"
   ]),
   key: Key,
-  /** How many turns the program pauses after it. */
+  /** The number of turns that the program pauses after the call. */
   pauses: between(0, 6)
 })
 
 type Step = typeof Step.Type
 
 /**
- * One transaction.
+ * Describes one transaction.
  *
  * @category models
  * @since 0.2.0
  */
 export const Program = Schema.Struct({
   steps: Schema.Array(Step).check(Schema.isBetweenLength(1, 5)),
-  /** How many turns pass before it begins. */
+  /** The number of turns before it begins. */
   start: between(0, 30),
-  /** How it ends. */
+  /** Whether it commits, or fails at its end. */
   end: Schema.Literals(["commit", "commit", "commit", "fail"])
 })
 
@@ -97,7 +97,7 @@ export const Program = Schema.Struct({
 export type Program = typeof Program.Type
 
 /**
- * Programs of any kind, from four to fourteen, for a property test.
+ * The schema of four to fourteen programs, for a property test.
  *
  * @category models
  * @since 0.2.0
@@ -105,7 +105,7 @@ export type Program = typeof Program.Type
 export const Programs = Schema.Array(Program).check(Schema.isBetweenLength(4, 14))
 
 /**
- * The transactions were not as if they had run one after the other.
+ * The transactions were not serializable: no order of them gives the results that the calls have had.
  *
  * @category errors
  * @since 0.2.0
@@ -132,7 +132,7 @@ const without = (state: State, key: string): State =>
 const from = (state: State, key: string): State =>
   Object.fromEntries(Object.entries(state).filter(([name]) => name >= key))
 
-/** What a call gives, and the state after it, when no other transaction is there. */
+/** Runs a call on the model. Returns its result and the state after it. */
 const modelOf = (state: State, { call, key }: Step, value: unknown): readonly [result: unknown, after: State] => {
   switch (call) {
     case "get":
@@ -167,7 +167,7 @@ const valueOf = (program: number, step: number): string => `${program}.${step}`
 
 const turns = (times: number): Effect.Effect<void> => Effect.asVoid(Effect.repeat(Effect.yieldNow, { times }))
 
-/** The records of the programs from a key on, without the marks. */
+/** Reads the records from a key on, without the marks. */
 const recordsOf = (store: StoreService, key: string) =>
   Effect.map(
     Stream.runCollect(store.entries({ gte: key, lt: lastKey })),
@@ -190,7 +190,7 @@ const take = (store: StoreService, { call, key }: Step, value: unknown): Effect.
     case "put":
       return store.put(key, value)
     case "nested":
-      // One part comes to nothing, the other is made.
+      // One nested transaction fails and is undone, the other one succeeds.
       return Effect.all([
         Effect.flip(store.withTransaction(Effect.andThen(store.deleteMany(keys), Effect.fail("no")))),
         store.withTransaction(store.put(key, value))
@@ -210,7 +210,7 @@ const take = (store: StoreService, { call, key }: Step, value: unknown): Effect.
   }
 }
 
-/** What the calls of a program gave; a program that fails at its end gives it as its error. */
+/** The results of the calls of a program. A program that fails at its end has them as its error. */
 type Outcome = Result.Result<ReadonlyArray<unknown>, unknown>
 
 const runProgram = (
@@ -233,7 +233,7 @@ const runProgram = (
     }))
   )
 
-/** What was seen of the programs. */
+/** The recorded results of the programs. */
 interface Observation {
   readonly outcomes: ReadonlyArray<Outcome>
   /** The records at the end. */
@@ -277,7 +277,7 @@ const runModel = (state: State, program: Program | undefined, index: number) => 
 
 const seenBy = (outcome: Outcome | undefined): unknown => outcome === undefined ? undefined : Result.merge(outcome)
 
-/** Finds what cannot have been seen, or is not there at the end. */
+/** Finds a result that the model does not have, or a difference between the records at the end. */
 const violationIn = (
   programs: ReadonlyArray<Program>,
   { content, order, outcomes }: Observation
@@ -314,8 +314,8 @@ const violationIn = (
 }
 
 /**
- * Runs programs at the same time, closes the store, and fails unless there is an order in which they could
- * have run one after the other.
+ * Runs programs at the same time and closes the store. Fails if no order of the programs, one after the other, gives the
+ * same results.
  *
  * **Gotchas**
  *

@@ -83,13 +83,13 @@ describe("an index by of", () => {
       yield* paths.put(1, ["a", "b"])
       assert.deepStrictEqual(yield* all(paths.indexes.byPath.keys({ equals: ["a", "b"] })), [1])
       const error = yield* Effect.flip(paths.put(2, []))
-      assert.include(error.message, "an empty array is no key; give undefined or Option.none() for none")
+      assert.include(error.message, "an empty array is not a key; for no key give undefined or Option.none()")
       assert.isFalse(yield* paths.has(2))
     })))
 
   it.effect("refuses several keys and says what gives them", () =>
     inStore(Effect.gen(function*() {
-      const advice = "`of` gives one key of a record; for several keys give `each` in its place."
+      const advice = "`of` gives one key of a record; for several keys use `each` instead."
       const tags = yield* Collection.make("tags", {
         key: Schema.Int,
         value: Issue,
@@ -144,7 +144,7 @@ describe("an index by each", () => {
       assert.nestedInclude(error, { _tag: "KeyEncoding", "reason._tag": "Schema", collection: "issues.byProject" })
       assert.include(
         error.message,
-        "`each` must give an array of keys, or undefined; for one key give `of` in its place"
+        "`each` must give an array of keys, or undefined; for one key use `of` instead"
       )
     })))
 })
@@ -156,8 +156,8 @@ describe("the definition of an index", () => {
       for (
         const [index, detail] of [
           [{ key: text, of: () => "a", each: () => ["a"] }, `its index "a" has both "of" and "each"`],
-          [{ key: text }, `"of" of its index "a" is to be a function, or "each"`],
-          [{ key: text, each: "tags" }, `"each" of its index "a" is to be a function`],
+          [{ key: text }, `"of" of its index "a" must be a function; if a record has several keys, give "each"`],
+          [{ key: text, each: "tags" }, `"each" of its index "a" must be a function`],
           [{ key: text, eech: () => ["a"], of: () => "a" }, `its index "a" has no option "eech"; did you mean each?`]
         ] as const
       ) {

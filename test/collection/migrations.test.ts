@@ -228,7 +228,7 @@ describe("a migration", () => {
         version: 2,
         migrations: { 1: () => asEffect(Promise.resolve({ name: "Ada" })) }
       })
-      assert.include((yield* fails(path, noEffect, "Migration")).message, "it gave no Effect")
+      assert.include((yield* fails(path, noEffect, "Migration")).message, "it returned no Effect")
       // Nothing has happened to the data
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(first, ({ getOrFail }) => getOrFail(0))), { name: "n0" })
     }))
@@ -330,7 +330,7 @@ describe("a collection does not open", () => {
       for (const open of [none, gap, later]) {
         const failure = yield* fails(path, Effect.asVoid<unknown, Failure, Store>(open), "MissingMigration")
         assert.include(failure.message, open === later ? "version 2" : "version 1")
-        assert.include(failure.message, `give one under the key ${open === later ? 2 : 1} of \`migrations\``)
+        assert.include(failure.message, `add one as the property ${open === later ? 2 : 1} of \`migrations\``)
       }
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(first, ({ getOrFail }) => getOrFail(0))), { name: "n0" })
     }))

@@ -124,22 +124,22 @@ describe("a difference is named", () => {
   it.each<readonly [message: string, stored: Schema.Constraint, wanted: Schema.Constraint]>([
     ["field `nick` was added without a default", Name, Schema.Struct({ name: Schema.String, nick: Schema.String })],
     [
-      "field `nick` must be there, and values without it may be stored",
+      "field `nick` is required, but values without it may be stored",
       Nick,
       Schema.Struct({ name: Schema.String, nick: Schema.String })
     ],
     [
-      "field `address.zip` takes other values than those that may be stored: String",
+      "field `address.zip` does not accept values that may be stored: String",
       Address(Schema.String),
       Address(Schema.Number)
     ],
-    ["takes other values than those that may be stored: \"b\"", Schema.Literals(["a", "b"]), Schema.Literals(["a"])],
+    ["does not accept values that may be stored: \"b\"", Schema.Literals(["a", "b"]), Schema.Literals(["a"])],
     [
-      "field `name` has a check that values may not pass which are stored (isMinLength",
+      "field `name` has a check that stored values may not pass (isMinLength",
       Name,
       Schema.Struct({ name: Schema.NonEmptyString, nick: Schema.optionalKey(Schema.String) })
     ],
-    ["field `[].name` takes other", Schema.Array(Name), Schema.Array(Schema.Struct({ name: Schema.Date }))],
+    ["field `[].name` does not accept", Schema.Array(Name), Schema.Array(Schema.Struct({ name: Schema.Date }))],
     [
       "field `side` was added without a default",
       Schema.Union([Circle, Schema.Struct({ tag: Schema.Literal("square") })]),
@@ -147,7 +147,7 @@ describe("a difference is named", () => {
     ],
     // What a `Record` has stored may have the name of any field
     [
-      "field `nick` takes other values",
+      "field `nick` does not accept values",
       Schema.Record(Schema.String, Schema.Number),
       Schema.Struct({ nick: Schema.optionalKey(Schema.String) })
     ]

@@ -183,7 +183,7 @@ describe("a declared schema without a codec is refused when the collection is ma
     ["\"a.b[]\" is a declared", Schema.Struct({ a: Schema.Struct({ b: Schema.Array(Schema.instanceOf(Plain)) }) })],
     ["\"a[1]\" is a declared", Schema.Struct({ a: Schema.Tuple([Schema.Int, Schema.NullOr(Schema.instanceOf(URL))]) })],
     [
-      "\"vector\" (Float32Array) cannot be stored beside",
+      "\"vector\" (Float32Array) cannot be stored together with",
       Schema.Struct({ vector: Schema.instanceOf(Float32Array), nick: Schema.Option(Schema.String) })
     ]
   ])("%s", ([place, schema]) =>

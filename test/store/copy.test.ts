@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { join } from "node:path"
 import { Collection, Store } from "../../src/index.ts"
 import * as DelayedStore from "../support/delayedStore.ts"
@@ -68,6 +69,24 @@ describe("a copy of a store", () => {
       assert.deepStrictEqual(yield* all(target.entries()), yield* all(source.entries()))
       assert.deepStrictEqual(yield* target.verify, [])
       assert.deepStrictEqual(yield* all(back.entries()), yield* all(from.entries()))
+    }))
+
+  it.effect("does not have the change log, whose numbers are those of its file", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const changeLog = { retention: { commits: 100 } }
+      const from = yield* Store.make({ path: join(folder, "from"), changeLog })
+      const to = yield* Store.make({ path: join(folder, "to"), changeLog })
+      for (const value of [1, 2, 3]) {
+        yield* from.put("a", value)
+        yield* from.flush
+      }
+      yield* Store.copy(from, to)
+      const told = yield* Stream.runCollect(to.changes({ since: 0 }).pipe(Stream.take(1)))
+      assert.deepStrictEqual(told.map((change) => change._tag === "Clear" ? "Clear" : change.key), ["a"])
+      yield* to.put("b", 1)
+      yield* to.flush
+      assert.deepStrictEqual(yield* all(to.keys()), ["a", "b"])
     }))
 
   it.effect("is of one moment, while other fibers write", () =>

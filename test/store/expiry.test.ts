@@ -153,7 +153,13 @@ describe("a value with a ttl", () => {
   it.effect("that is no duration is refused, as are other options", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
-      const bad: ReadonlyArray<object> = [{ ttl: "soon" }, { ttl: Number.NaN }, { TTL: 1 }, { ttl: new Date() }]
+      const bad: ReadonlyArray<object> = [
+        { ttl: "soon" },
+        { ttl: null },
+        { ttl: Number.NaN },
+        { TTL: 1 },
+        { ttl: new Date() }
+      ]
       for (const options of bad) {
         const error = yield* Effect.flip(store.put("a", 1, options))
         assert.strictEqual(error._tag === "KeyEncoding" && error.reason._tag, "Argument", JSON.stringify(options))

@@ -1,10 +1,10 @@
 /**
- * The catalog of a store: what the database `collections` says of each collection.
+ * Reads and writes the catalog of a store: the database `collections`, with one entry for each collection.
  *
- * It says which version and which indexes a collection has, and how far the work on it has
- * come. A part of the work and what is said of it are one transaction: after a crash the
- * work goes on from there, and of two processes that work on a collection each goes on from
- * where the other is.
+ * An entry says which version and which indexes a collection has, and how far a migration or the building of indexes
+ * has come. Each part of that work is committed in one transaction with the new entry. After a crash the work
+ * continues from the entry. If two processes work on the same collection, each continues from the entry that the
+ * other has written.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,19 +23,19 @@ import * as Settled from "../settled.ts"
 import * as ShapeComparison from "./shapeComparison.ts"
 import * as StoredShape from "./storedShape.ts"
 
-/** The fingerprint of a version that no program has opened. */
+/** The fingerprint of a version that no program has opened yet, such as an intermediate version of a migration. */
 export const unknownFingerprint = ""
 
 /**
- * An index that is stored: its name, its fingerprint, and its place where that is not its
- * name. Two places of one name let an index be built while the one before it is in use.
+ * An index in the catalog: its name, its fingerprint, and its place if that differs from its name. An index name has
+ * two places, so that a new version of the index can be built while the old one is in use.
  */
 const StoredIndex = Schema.Tuple([Schema.String, Schema.String, Schema.optionalKey(Schema.String)])
 
-/** An index that is stored. */
+/** An index in the catalog. */
 export type StoredIndex = typeof StoredIndex.Type
 
-/** A record that cannot be in a unique index, because another one has its key there. */
+/** A record that cannot be in a unique index, because another record (`holder`) already has the same key there. */
 const StoredDuplicate = Schema.Struct({
   index: Schema.String,
   indexKey: Schema.String,
@@ -43,15 +43,15 @@ const StoredDuplicate = Schema.Struct({
   holder: Schema.String
 })
 
-/** A record that cannot be in a unique index. */
+/** A record that cannot be in a unique index, as a type. */
 export type StoredDuplicate = typeof StoredDuplicate.Type
 
 const Building = Schema.Struct({
-  /** The indexes that there are when those that are being built are. */
+  /** The indexes that the collection has after the building has ended. */
   indexes: Schema.Array(StoredIndex),
-  /** The last key that they are built to. */
+  /** The key of the last record that has been entered into the new indexes. */
   to: Schema.optionalKey(Schema.String),
-  /** The first duplicates that were found, and how many there were. */
+  /** The first duplicates that were found (at most `maxDuplicates`), and the number of all of them. */
   duplicates: Schema.optionalKey(Schema.Array(StoredDuplicate)),
   duplicateCount: Schema.optionalKey(Schema.Number)
 })
@@ -61,70 +61,73 @@ export type Building = typeof Building.Type
 
 const Descriptor = Schema.Struct({
   version: Schema.Number,
-  /** The fingerprint of the schemas that were the last to change `shape`. */
+  /** The fingerprint of the schemas that changed `shape` last. */
   fingerprint: Schema.String,
   /**
-   * The shape of what may be stored, of all programs that have written. There is none where that is not known: in
-   * files of earlier versions of the package, and while a collection is migrated.
+   * The shape of all values that may be stored, from the schemas of all programs that have opened the collection. It is
+   * missing if the shape is not known: in files of earlier versions of the package, and during a migration.
    */
   shape: Schema.optionalKey(Schema.Unknown),
-  /** The fingerprints of all schemas that have opened this version, where they are several: each may open it again. */
+  /** The fingerprints of all schemas that have opened this version, if there are several. Each may open it again. */
   programs: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** The indexes that are built. */
+  /** The indexes that are complete and in use. */
   indexes: Schema.Array(StoredIndex),
-  /** The last key that the migration from `version` has come to. Until its first part is done there is none. */
+  /** The key of the last migrated record. It is missing until the first part of the migration from `version` is done. */
   migratedTo: Schema.optionalKey(Schema.String),
   /** The fingerprint of the version that this migration leads to. */
   migratingTo: Schema.optionalKey(Schema.String),
-  /** Whether this migration gave values with fields that its schema does not have, and that could not be left out. */
+  /** Whether the migration returned values with fields that the schema does not have and that could not be removed. */
   hasOtherFields: Schema.optionalKey(Schema.Boolean),
   building: Schema.optionalKey(Building)
 })
 
-/** What is stored about a collection. */
+/** The catalog entry of a collection. */
 export type Descriptor = typeof Descriptor.Type
 
 const decodeDescriptor = Schema.decodeUnknownOption(Descriptor)
 
-/** What of a definition the catalog is compared with. */
+/** The part of a definition that is compared with the catalog. */
 export interface Wanted {
   readonly name: string
   readonly version: number
   readonly fingerprint: string
-  /** The shape of what the program writes; `undefined` where its schema has too many parts. */
+  /** The shape of the values that the program writes; `undefined` if its schema has too many parts. */
   readonly shape: StoredShape.StoredShape | undefined
   readonly indexes: ReadonlyArray<StoredIndex>
 }
 
 const keyOf = (name: string): ByteString => fromBytes(Buffer.from(name))
 
-/** The place of an index that is stored. */
+/** Returns the place of an index in the catalog. */
 export const placeOf = ([name, , place]: StoredIndex): string => place ?? name
 
-/** Whether two are the same index, whatever their places. */
+/** Tests whether two entries are the same index. The places may differ. */
 const isSameIndex = ([a, fingerprint]: StoredIndex, [b, other]: StoredIndex): boolean =>
   a === b && fingerprint === other
 
-/** Whether the first has every index of the second. */
+/** Tests whether `stored` has every index of `wanted`. The places may differ. */
 export const hasAll = (stored: ReadonlyArray<StoredIndex>, wanted: ReadonlyArray<StoredIndex>): boolean =>
   wanted.every((index) => stored.some((other) => isSameIndex(index, other)))
 
-/** Whether two have the same indexes, whatever their places. */
+/** Tests whether two lists have the same indexes. The places may differ. */
 export const hasSame = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
   a.length === b.length && hasAll(a, b)
 
 const hasSamePlaces = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
   hasSame(a, b) && a.every((index) => b.some((other) => index[0] === other[0] && placeOf(index) === placeOf(other)))
 
-/** The names of the databases of indexes that are stored. */
+/** Returns the names of the databases of some indexes. */
 export const databasesOf = (collection: string, indexes: ReadonlyArray<StoredIndex>): ReadonlyArray<string> =>
   indexes.map((index) => indexDatabase(collection, placeOf(index)))
 
-/** The place of an index that is not built yet: the one that is not in use. */
+/** Returns the place that is not in use for an index that must be built. */
 const freePlaceOf = (name: string, built: ReadonlyArray<StoredIndex>): StoredIndex[2] =>
   built.some((index) => placeOf(index) === name) ? `${name}/2` : undefined
 
-/** The indexes of a definition with their places: those that are built where they are, but for some, and others in a free place. */
+/**
+ * Returns the indexes of a definition with their places. An index that is built keeps its place. An index that is not
+ * built, or that is in `distrusted`, gets a free place.
+ */
 export const withPlaces = (
   wanted: ReadonlyArray<StoredIndex>,
   built: ReadonlyArray<StoredIndex>,
@@ -139,7 +142,7 @@ export const withPlaces = (
 
 const notKnown = (collection: string) =>
   new CollectionFailed({
-    reason: { _tag: "NewerVersion", detail: "what is stored about it is not known to this version of the package." },
+    reason: { _tag: "NewerVersion", detail: "this version of the package cannot read its catalog entry." },
     collection
   })
 
@@ -166,7 +169,7 @@ const decode = (
   )
 }
 
-/** Reads what is stored about a collection. */
+/** Reads the catalog entry of a collection. */
 export const read = (
   reader: Reader,
   collection: string,
@@ -178,7 +181,7 @@ export const read = (
       decoding === undefined ? Exit.succeed(undefined) : decoding
   )
 
-/** The write that stores what there is to say about a collection. */
+/** Makes the write that stores the catalog entry of a collection. */
 export const toWrite = (
   collection: string,
   descriptor: Descriptor,
@@ -189,17 +192,17 @@ export const toWrite = (
   Result.getOrThrow(StructureTable.encode(structures, descriptor))
 ]
 
-/** Is stored where more may be stored than a shape can say: then only the same schemas are accepted. */
+/** Is stored as `shape` if the values have no shape that can be compared. Then only schemas that have opened it before are accepted. */
 const noShape = "none"
 
 const shapeOf = ({ shape }: Descriptor): StoredShape.StoredShape | undefined =>
   Option.getOrUndefined(StoredShape.decode(shape))
 
-/** Whether a program with these schemas has opened the collection before, or nothing is known of those that have. */
+/** Tests whether a program with these schemas has opened the collection before. It is `true` if no schemas are recorded. */
 const hasOpened = ({ fingerprint, programs = [] }: Descriptor, wanted: Wanted): boolean =>
   fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint || programs.includes(wanted.fingerprint)
 
-/** Says why a program may not decode all that is stored under its version; `undefined` where it does. */
+/** Says why the program may not decode every value that is stored under its version; `undefined` if it decodes all. */
 const differenceFrom = ({ fingerprint, shape, version }: Wanted, stored: Descriptor): string | undefined => {
   if (stored.fingerprint === fingerprint || stored.fingerprint === unknownFingerprint) return undefined
   const storedShape = shapeOf(stored)
@@ -208,31 +211,31 @@ const differenceFrom = ({ fingerprint, shape, version }: Wanted, stored: Descrip
     : ShapeComparison.difference(storedShape, shape)
 }
 
-/** Says which values may be stored that a program does not decode, although it opens the collection. */
+/** Says which values may be stored that the program cannot decode, although it may open the collection. */
 export const undecodable = (wanted: Wanted, stored: Descriptor): string | undefined =>
   stored.version === wanted.version && hasOpened(stored, wanted) ? differenceFrom(wanted, stored) : undefined
 
-/** The shape of what is stored once a program writes too; the same where that changes nothing. */
+/** Returns the shape of what may be stored after this program writes too. Returns `known` itself if nothing changes. */
 const shapeAfter = (
   stored: Descriptor,
   known: StoredShape.StoredShape,
   { fingerprint, shape }: Wanted
 ): StoredShape.StoredShape | typeof noShape => {
   if (shape === undefined) return noShape
-  // The same schemas but for their checks: those of the program count, as a program has always been free to change them.
+  // Only the checks differ. Use those of this program: a program may always change its checks.
   if (fingerprint === stored.fingerprint && ShapeComparison.hasSameParts(known, shape)) {
     return ShapeComparison.covers(known, shape) && ShapeComparison.covers(shape, known) ? known : shape
   }
   return ShapeComparison.widened(known, shape) ?? noShape
 }
 
-/** What is stored of a collection once a program that may open it writes too; the same where that changes nothing. */
+/** Returns the catalog entry after this program has opened the collection. Returns `stored` itself if nothing changes. */
 export const widened = (wanted: Wanted, stored: Descriptor): Descriptor => {
   const { fingerprint, shape, version } = wanted
   if (stored.fingerprint === unknownFingerprint) return { ...stored, fingerprint }
   const known = shapeOf(stored)
   if (known === undefined) {
-    // An earlier version of the package stored no shape. Values that a migration wrote may have other fields.
+    // An earlier version of the package stored no shape. After a migration, values may have other fields than the schema.
     return stored.shape === undefined && shape !== undefined && version === 1 ? { ...stored, shape } : stored
   }
   const next = shapeAfter(stored, known, wanted)
@@ -243,7 +246,7 @@ export const widened = (wanted: Wanted, stored: Descriptor): Descriptor => {
   return { ...stored, ...programs, fingerprint, shape: next }
 }
 
-/** Fails where a program may not open a collection, whatever it would do to it. */
+/** Fails with `CollectionFailed` if the program may not open the collection. */
 export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, CollectionFailed> => {
   const { fingerprint, name, version } = wanted
   const refuse = (reason: "NewerVersion" | "ChangedSchema", detail: string) =>
@@ -252,7 +255,7 @@ export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, C
   if (stored.version > version) {
     return refuse(
       "NewerVersion",
-      `it has version ${stored.version}, the program knows ${version}; ` +
+      `it has version ${stored.version}, and the program has version ${version}; ` +
         `deploy a program of version ${stored.version}, or restore a backup.`
     )
   }
@@ -260,8 +263,8 @@ export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, C
     if (stored.version === version) {
       return refuse(
         "NewerVersion",
-        `a migration to version ${next} has started, and the program knows ${version}; ` +
-          `deploy a program of version ${next} again, which goes on with the migration, or restore a backup.`
+        `a migration to version ${next} has started, and the program has version ${version}; ` +
+          `deploy a program of version ${next} again to continue the migration, or restore a backup.`
       )
     }
     const target = stored.migratingTo ?? unknownFingerprint
@@ -269,7 +272,7 @@ export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, C
       return refuse(
         "ChangedSchema",
         `a migration to version ${next} has started with other schemas of version ${next}; ` +
-          `go on with those schemas, or restore a backup. Schemas that are corrected need version ${next + 1}.`
+          `continue with those schemas, or restore a backup. Give corrected schemas version ${next + 1}.`
       )
     }
   }
@@ -281,7 +284,7 @@ export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, C
     : refuse("ChangedSchema", `${difference}; give a new version and a migration.`)
 }
 
-/** Whether what a program writes may be stored already. Then a program with wider schemas does not stop it. */
+/** Tests whether every value that the program writes may be stored already. Then wider schemas of another program do not stop it. */
 const permits = (stored: Descriptor, wanted: Wanted): boolean => {
   if (hasOpened(stored, wanted)) return true
   const { shape } = wanted
@@ -290,8 +293,8 @@ const permits = (stored: Descriptor, wanted: Wanted): boolean => {
 }
 
 /**
- * Makes what tells, inside of a transaction, whether a collection is still as a definition
- * found it: no other process has begun to migrate it, or to build other indexes.
+ * Makes the check that a commit runs inside its transaction: whether the collection is still as this definition has
+ * opened it. It is not if another process has begun to migrate it or to build other indexes.
  */
 export const makeGuard = (
   wanted: Wanted,

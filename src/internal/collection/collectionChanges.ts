@@ -1,5 +1,5 @@
 /**
- * The methods of a collection that tell of its changes.
+ * Makes the methods of a collection that stream its changes.
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -18,7 +18,7 @@ import * as TypedRanges from "./typedRanges.ts"
 
 type Tells = "changes" | "watch" | "watchRange"
 
-/** Makes the methods. */
+/** Makes `changes`, `watch` and `watchRange` of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   access: StoreAccess,
   { database, key: keyCodec, name }: Definition<K, V, I>,

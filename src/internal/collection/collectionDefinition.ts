@@ -1,6 +1,6 @@
 /**
- * What a collection is, made ready: its names, its codecs, and the fingerprints of its
- * schemas.
+ * Prepares the definition of a collection: checks its options, and makes its names, its codecs and the fingerprints of
+ * its schemas.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -27,45 +27,45 @@ import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import * as StoredShape from "./storedShape.ts"
 import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
 
-/** An index, made ready. */
+/** A prepared index. */
 export interface Index<Value, K extends KeySchema> {
   readonly name: string
-  /** The name under which records and the catalog have it. */
+  /** The name by which records and the catalog refer to it. */
   readonly place: string
   /** The name of its database. */
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** The keys that a record has in it, each once. The function of the index runs when this is called: call it inside of an effect. */
+  /** Computes the distinct keys of a record. The call runs the function of the index, so make it inside an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
-  /** Changes with what is stored in it. */
+  /** Identifies what is stored in it: whether it is unique, the schema of its keys, its version. */
   readonly fingerprint: string
 }
 
-/** A collection, made ready. */
+/** A prepared collection. */
 export interface Definition<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
   readonly name: string
   /** The name of its database. */
   readonly database: string
   readonly version: number
-  /** Changes with what the schemas of keys and values are encoded to. */
+  /** Identifies the encoded side of the schemas of keys and values. */
   readonly fingerprint: string
-  /** The shape of what is stored; `undefined` where the schema of the values has too many parts. */
+  /** The shape of what is stored; `undefined` if the schema of the values has too many parts. */
   readonly shape: StoredShape.StoredShape | undefined
-  /** Changes with all that is stored: with the version, the schemas and the indexes. */
+  /** Identifies the version, the schemas and the indexes together. */
   readonly signature: string
   readonly key: KeyCodec<K>
   readonly value: ValueCodec<V>
   readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
-  /** When a record that is written now expires, or what is wrong with its time; `undefined` where all records stay. */
+  /** Computes when a record that is written now expires, or says why its time is invalid; `undefined` if no record expires. */
   readonly expires: ((value: V["Type"]) => Result.Result<number | undefined, string>) | undefined
 }
 
-/** No `/`, which parts the names of a database, nor the character that parts names from keys. */
+/** Tests a name. `/` separates the parts of the name of a database, and U+0000 separates a place from a key. */
 const isName = (name: unknown): name is string =>
   typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
 
-/** What stands for the encoded side of schemas. */
+/** Hashes the encoded side of schemas. */
 const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
   createHash("sha256").update(schemas.map(({ ast }) => shapeOf(ast)).join("\n")).digest("hex")
 
@@ -83,7 +83,7 @@ const makeIndex = <Value, K extends KeySchema>(
     isUnique: unique === true,
     key,
     keysOf: IndexKeys.make(definition, key, `${collection}.${name}`),
-    // Version 1 is that of all indexes that were stored before there were versions.
+    // Indexes that were stored before there were versions have version 1.
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
 }
@@ -98,7 +98,7 @@ const isVersion = (version: unknown): boolean =>
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
-/** The compiler sees to it that none is missing. */
+/** The names of the options. The compiler reports a missing one. */
 const optionNames = {
   key: true,
   value: true,
@@ -116,7 +116,7 @@ const indexOptionNames = { key: true, of: true, each: true, unique: true, versio
   true
 >
 
-/** The first option that there is not, and what may have been meant. */
+/** Returns the first option that does not exist, and a similar name. */
 const unknownIn = (options: object, names: object): readonly [name: string, similar: string] | undefined => {
   const name = Object.keys(options).find((each) => !Object.hasOwn(names, each))
   return name === undefined ? undefined : [name, similarTo(name, Object.keys(names)) || "."]
@@ -124,39 +124,41 @@ const unknownIn = (options: object, names: object): readonly [name: string, simi
 
 const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
 
-/** What is not even of the right kind, in a program without types. */
+/** Says which option has the wrong type, in a program that is not type-checked. */
 const wrongPartOf = (options: unknown): string | undefined => {
-  if (!Predicate.isObject(options)) return "its options are no object."
+  if (!Predicate.isObject(options)) return "its options must be an object."
   const unknownOption = unknownIn(options, optionNames)
   if (unknownOption !== undefined) return `there is no option "${unknownOption[0]}"${unknownOption[1]}`
-  if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key is to be a schema."
-  if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value is to be a schema."
+  if (!Predicate.hasProperty(options, "key") || !Schema.isSchema(options.key)) return "its key must be a schema."
+  if (!Predicate.hasProperty(options, "value") || !Schema.isSchema(options.value)) return "its value must be a schema."
   if (
     Predicate.hasProperty(options, "expires") && options.expires !== undefined && !Predicate.isFunction(options.expires)
   ) {
-    return "its `expires` is to be a function."
+    return "its `expires` must be a function."
   }
   const { indexes = {}, migrations = {} } = { indexes: undefined, migrations: undefined, ...options }
-  if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations are to be functions."
+  if (!Predicate.isObject(migrations) || !isFunctions(migrations)) return "its migrations must be functions."
   const noVersion = Object.keys(migrations).find((name) => !isVersionName(name))
-  if (noVersion !== undefined) return `its migration "${noVersion}" is to have a version as its name, from 1 on.`
-  if (!Predicate.isObject(indexes)) return "its indexes are to be an object."
+  if (noVersion !== undefined) {
+    return `the name of its migration "${noVersion}" must be a version, a whole number from 1 on.`
+  }
+  if (!Predicate.isObject(indexes)) return "its indexes must be an object."
   for (const [name, index] of Object.entries(indexes)) {
     if (!Predicate.hasProperty(index, "key") || !Schema.isSchema(index.key)) {
-      return `the key of its index "${name}" is to be a schema.`
+      return `the key of its index "${name}" must be a schema.`
     }
     const { each, of } = { each: undefined, of: undefined, ...index }
     if (each !== undefined && of !== undefined) {
       return `its index "${name}" has both "of" and "each"; give "of" for one key of a record, "each" for several.`
     }
     if (each === undefined && !Predicate.isFunction(of)) {
-      return `"of" of its index "${name}" is to be a function, or "each" where a record has several keys.`
+      return `"of" of its index "${name}" must be a function; if a record has several keys, give "each".`
     }
     if (each !== undefined && !Predicate.isFunction(each)) {
-      return `"each" of its index "${name}" is to be a function.`
+      return `"each" of its index "${name}" must be a function.`
     }
     if ("unique" in index && index.unique !== undefined && !Predicate.isBoolean(index.unique)) {
-      return `"unique" of its index "${name}" is to be true or false.`
+      return `"unique" of its index "${name}" must be true or false.`
     }
     const unknownIndexOption = unknownIn(index, indexOptionNames)
     if (unknownIndexOption !== undefined) {
@@ -169,7 +171,7 @@ const wrongPartOf = (options: unknown): string | undefined => {
   return undefined
 }
 
-/** Makes a collection ready, or says what of it makes no sense. */
+/** Prepares a collection. Fails with `CollectionFailed` (`BadDefinition`) if an option or a schema is invalid. */
 export const make = Effect.fnUntraced(
   function*<
     K extends KeySchema,
@@ -188,18 +190,18 @@ export const make = Effect.fnUntraced(
         collection: shown,
         ...(cause === undefined ? {} : { cause })
       })
-    if (!isName(name)) return yield* refuse(`a name is text of at most 255 bytes without "/".`)
+    if (!isName(name)) return yield* refuse(`a name must be text of at most 255 bytes without "/".`)
     const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
     const { version = 1 } = options
     if (!isVersion(version)) {
-      return yield* refuse("its version is to be a whole number from 1 on.")
+      return yield* refuse("its version must be a whole number from 1 on.")
     }
     const key = yield* Effect.mapError(
       Effect.fromResult(makeKeyCodec(options.key, handle, name)),
       (detail) => refuse(`its key: ${detail}.`)
     )
-    // A schema may have code of the program in it: a suspended one is a function.
+    // A schema may run code of the program: a suspended schema is a function.
     const made = yield* Effect.try({
       try: () => {
         const problem = withoutCodec(options.value.ast)
@@ -215,7 +217,9 @@ export const make = Effect.fnUntraced(
     const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
     const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
     for (const [indexName, definition] of Object.entries(definitions)) {
-      if (!isName(indexName)) return yield* refuse(`the name of an index is text of at most 255 bytes without "/".`)
+      if (!isName(indexName)) {
+        return yield* refuse(`the name of an index must be text of at most 255 bytes without "/".`)
+      }
       const index = makeIndex(indexName, definition, name, handle)
       if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
       indexes.set(indexName, index.success)
@@ -245,7 +249,7 @@ const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Rec
   ])
 })
 
-/** The same definition with its indexes in the places in which they are stored. */
+/** Returns the definition with its indexes in the places that the catalog has. */
 export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   definition: Definition<K, V, I>,
   stored: ReadonlyArray<Catalog.StoredIndex>
@@ -258,7 +262,7 @@ export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends
   return withSignature({ ...definition, indexes: new Map(indexes) })
 }
 
-/** The indexes of a definition as the catalog knows them. */
+/** Returns the indexes of a definition as the catalog stores them. */
 export const storedIndexesOf = (
   { indexes }: {
     readonly indexes: ReadonlyMap<string, Pick<Index<unknown, KeySchema>, "name" | "place" | "fingerprint">>
@@ -295,14 +299,14 @@ export const findRecord = <Key>(
 
 type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
 
-/** The error of a collection that was opened by another definition since. */
+/** Returns the error for a collection that another definition has opened since; `undefined` if none has. */
 export const refusalOf = (
   { name, signature }: Named,
   { definitions, options: { path } }: OpenStore
 ): Closed | undefined =>
   OpenDefinitions.isCurrent(definitions, name, signature) ? undefined : new Closed({ path, what: "Collection" })
 
-/** Runs an effect unless the collection was opened by another definition since. */
+/** Runs an effect. Fails with `Closed` if another definition has opened the collection since. */
 export const ifCurrent = <A, E, R>(
   definition: Named,
   core: OpenStore,

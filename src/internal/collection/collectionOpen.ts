@@ -1,6 +1,6 @@
 /**
- * Opens a collection: brings what is stored to what its definition says, step by step, and
- * looks whether its indexes are what their functions give.
+ * Opens a collection: migrates its records and builds its indexes step by step, until what is stored matches the
+ * definition. Then checks a sample of the index entries against the index functions.
  */
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
@@ -37,7 +37,7 @@ const failedUnique = <R>({ wanted: { name } }: Maintained<R>, duplicates: Duplic
     cause: duplicates
   })
 
-/** Opens or creates the databases that there are to be, while no commit runs. */
+/** Creates the databases that are missing, while no commit runs. */
 const openDatabases = <R>(
   { internals: { access }, wanted: { name } }: Maintained<R>,
   names: ReadonlyArray<string>
@@ -49,7 +49,7 @@ const openDatabases = <R>(
     return StoreAccess.enter(access, () =>
       Effect.catchCause(
         access.handle.core.backend.createDatabases(missing),
-        // The store may have been closed meanwhile.
+        // If the store was closed during the call, fail with `Closed`.
         (cause): Effect.Effect<never, EngineFailure | Closed> => StoreAccess.refusal(access) ?? Effect.failCause(cause)
       )).pipe(
         Effect.catchTag("EngineFailure", (failure) =>
@@ -57,7 +57,7 @@ const openDatabases = <R>(
           Effect.fail(
             failure.code === -30791
               ? new CollectionFailed({
-                reason: { _tag: "TooManyDatabases", detail: "the store has as many databases as it can have." },
+                reason: { _tag: "TooManyDatabases", detail: "the store has reached its maximum number of databases." },
                 collection: name,
                 cause: failure
               })
@@ -66,14 +66,14 @@ const openDatabases = <R>(
       )
   }))
 
-/** Reads what is stored about a collection, pending writes included. */
+/** Reads the catalog entry of the collection, pending writes included. */
 const readCatalog = <R>({ internals: { access }, wanted: { name } }: Maintained<R>) =>
   StoreAccess.read(access, (reader) => Catalog.read(reader, name, access.handle.core.structures), { flush: false })
 
 const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
   JSON.stringify(a) === JSON.stringify(b)
 
-/** The places that the indexes will have after a step. */
+/** Returns the places that the indexes will have after a step. */
 const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyArray<Catalog.StoredIndex> => {
   switch (step._tag) {
     case "Done":
@@ -87,22 +87,22 @@ const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyA
   }
 }
 
-/** How far the opening of a collection has come. */
+/** The state of the opening of a collection. */
 interface Opening {
-  /** Whether something was written. */
+  /** Whether a step has written something. */
   hasChanged: boolean
-  /** Whether this opening has begun to build the indexes that are being built. */
+  /** Whether this opening, and not an earlier one, has begun the present building of indexes. */
   hasBegun: boolean
   isExamined: boolean
   distrusted: ReadonlySet<string>
   damaged: ReadonlySet<string>
-  /** Lets the definition write again that could before. */
+  /** Lets the previous definition write again. */
   undo: () => void
 }
 
 /**
- * Lets only this definition write from here on, also while the work is not finished. Gives
- * whether that took its time, in which what is stored may have changed.
+ * Makes this definition the only one that may write, also before the work has ended. Returns `true` if it had to wait
+ * for a flush: other fibers or processes may have changed the catalog in that time.
  */
 const takeOver = Effect.fnUntraced(function*<R>(
   { database, internals: { access: { handle: { core } } }, signatureWith, wanted: { name } }: Maintained<R>,
@@ -120,7 +120,7 @@ const takeOver = Effect.fnUntraced(function*<R>(
     undo()
     guards.set(name, guard)
   }
-  // Where another process has taken the collection over, what this one wrote to it by an earlier definition is left out here.
+  // If another process has taken the collection over, this flush drops the pending writes of the earlier definition.
   yield* backend.flushQuietly
   if (Array.from(backend.pendingWrites()).some(([written]) => written === database)) yield* backend.flush
   guards.delete(name)
@@ -128,7 +128,7 @@ const takeOver = Effect.fnUntraced(function*<R>(
   return true
 })
 
-/** Does a step in a transaction, unless what is stored is not what the step comes after any more. */
+/** Runs a step in a transaction. Returns `undefined` without a write if the catalog entry is no longer `stored`. */
 const runStep = <R>(
   collection: Maintained<R>,
   stored: Catalog.Descriptor | undefined,
@@ -141,7 +141,7 @@ const runStep = <R>(
       return isSame(present, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
     }))
 
-/** Tells the log how the work goes on. */
+/** Logs the progress of the work, every 10,000 records. */
 const makeProgressLog = (collection: string) => {
   let records = 0
   let logged = 0
@@ -164,7 +164,7 @@ const makeProgressLog = (collection: string) => {
   }
 }
 
-/** Looks whether the indexes are what their functions give. */
+/** Compares a sample of the index entries with the index functions, and logs what differs. */
 const examine = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   indexes: ReadonlyArray<Catalog.StoredIndex>
@@ -174,20 +174,20 @@ const examine = Effect.fnUntraced(function*<R>(
   const { changed, unsteady } = findings
   if (unsteady.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose "of" gives other keys each time for the same value, so that they ` +
-        `cannot be right: ${named(unsteady)}. Let "of" give keys that come from the value alone`
+      `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${named(unsteady)}. ` +
+        `Their entries cannot be right. Compute the keys from the value only`
     )
   }
   if (changed.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose entries are not what "of" gives for a record, so that they must be ` +
-        `built again: ${named(changed)}. Give an index another "version" when its "of" is changed`
+      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${named(changed)}. ` +
+        `They must be built again. Raise the "version" of an index when its "of" changes`
     )
   }
   return findings
 })
 
-/** Makes damaged indexes exact. What is in the way of that can be repaired only in a collection that is open. */
+/** Repairs damaged indexes. If that fails, logs it and opens the collection: a program can repair only an open collection. */
 const mend = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   indexes: ReadonlyArray<Catalog.StoredIndex>,
@@ -196,30 +196,30 @@ const mend = Effect.fnUntraced(function*<R>(
   if (damaged.size === 0) return
   const { wanted } = collection
   yield* Effect.logWarning(
-    `The collection "${wanted.name}" has indexes that lack entries of records, or have entries that no record has: ` +
-      `${named(damaged)}. They are corrected`
+    `The collection "${wanted.name}" has indexes with missing entries or with entries of no record: ` +
+      `${named(damaged)}. They are repaired now`
   )
   const unmended = (why: string) =>
     Effect.logError(
-      `The indexes of the collection "${wanted.name}" could not all be corrected, because ${why}. ` +
-        "rebuildIndexes says which"
+      `Not all indexes of the collection "${wanted.name}" could be repaired, because ${why}. ` +
+        "The error of rebuildIndexes says which"
     )
   yield* IndexRepair.repair({ ...collection, wanted: { ...wanted, indexes } }).pipe(
     Effect.catchTags({
       DuplicateKeys: ({ count: records }) => unmended(`${count(records, "record")} cannot be in a unique index`),
       ValueDecoding: () => unmended("a value does not decode"),
-      KeyEncoding: () => unmended("a record has no key in an index")
+      KeyEncoding: () => unmended("the key of a record in an index is not valid")
     })
   )
 })
 
-/** Ends the work, where the indexes are what their functions give; gives whether it has. */
+/** Ends the work. Returns `false` if there is more to do: an index must be built again, or the catalog may have changed. */
 const end = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   opening: Opening,
   indexes: ReadonlyArray<Catalog.StoredIndex>
 ) {
-  // Those that were just built are right.
+  // Indexes that this opening has just built need no check.
   if (!opening.isExamined && !opening.hasBegun) {
     const { changed, damaged } = yield* examine(collection, indexes)
     Object.assign(opening, { distrusted: changed, damaged })
@@ -230,7 +230,7 @@ const end = Effect.fnUntraced(function*<R>(
   return true
 })
 
-/** Does a step; gives what it came to, where it was done. */
+/** Runs a step and returns its progress; `undefined` if the catalog has changed, so that the next step must be found again. */
 const takeStep = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   opening: Opening,
@@ -248,16 +248,16 @@ const takeStep = Effect.fnUntraced(function*<R>(
   return progress
 })
 
-/** Says in the log that a program which is rolled back may meet values of the later one. */
+/** Logs a warning if a later program may have stored values that this program cannot decode. */
 const warnOfUndecodable = <R>({ wanted }: Maintained<R>, stored: Catalog.Descriptor | undefined) => {
   const difference = stored === undefined ? undefined : Catalog.undecodable(wanted, stored)
   return difference === undefined ? Effect.void : Effect.logWarning(
-    `The collection "${wanted.name}" may have values that this program does not decode, because a later program has ` +
+    `The collection "${wanted.name}" may have values that this program cannot decode, because a later program has ` +
       `opened it: ${difference}. Reading such a value fails with ValueDecoding`
   )
 }
 
-/** Brings the collection to what the program wants; gives the places of its indexes. */
+/** Runs steps until the collection matches the definition. Returns the places of its indexes. */
 const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
   const log = makeProgressLog(collection.wanted.name)
   for (;;) {
@@ -281,7 +281,7 @@ const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: 
   }
 })
 
-/** A read-only store is as it is. */
+/** Opens the collection of a read-only store, which cannot be migrated. Fails if that would be needed. */
 const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   const { indexes, name, version } = collection.wanted
   const refuse = (reason: "Migration" | "Index", detail: string) =>
@@ -293,7 +293,7 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   if (stored.version < version) {
     const started = stored.migratedTo === undefined
       ? ""
-      : `, a migration to version ${stored.version + 1} has started`
+      : ` and a migration to version ${stored.version + 1} that has started`
     return yield* refuse(
       "Migration",
       `it has version ${stored.version}${started}, and the store is read-only: open it for writing once.`
@@ -306,24 +306,24 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   const { changed, damaged } = yield* examine(collection, places)
   if (damaged.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes that lack entries of records, or have entries that no record has: ` +
-        `${named(damaged)}. They are corrected when it is opened for writing`
+      `The collection "${name}" has indexes with missing entries or with entries of no record: ` +
+        `${named(damaged)}. They are repaired when it is opened for writing`
     )
   }
   return changed.size === 0 ? places : yield* refuse(
     "Index",
-    `the entries of its indexes ${named(changed)} are not what "of" gives for a record, and the store is read-only: ` +
+    `the entries of its indexes ${named(changed)} differ from the keys that "of" gives, and the store is read-only: ` +
       "open it for writing once."
   )
 })
 
-/** Opens the collection of a store that can be written to. */
+/** Opens the collection of a writable store. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
   const { internals: { access: { handle: { core: { backend, definitions, expiry, structures } } } }, wanted } =
     collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   if (collection.hasExpiry) yield* Expiry.ensureDatabase(expiry)
-  // Where nothing has changed yet, what was open before may still write.
+  // If this opening fails before it has changed anything, the previous definition may write again.
   const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
   const indexes = yield* Effect.onError(work(collection, opening), () => undo)
   backend.checks.guards.set(wanted.name, {
@@ -334,7 +334,7 @@ const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, op
   return indexes
 })
 
-/** Opens a collection, whatever becomes of a transaction around it; gives the places of its indexes. */
+/** Opens a collection and returns the places of its indexes. A transaction around the call does not undo it. */
 export const open = <R>(collection: Maintained<R>) =>
   Transaction.outside(
     collection.internals.access.handle.core,

@@ -1,10 +1,9 @@
 /**
- * The bytes of a record of a collection: its value, and where the indexes have it.
+ * Encodes a record of a collection: its index entries and its value.
  *
- * A record that is in an index begins with a byte of its own, the length of its entries
- * and the entries, before the bytes of the value. So whoever writes over a record or
- * deletes it knows its entries without decoding it, even when its value does not decode
- * any more or the program has changed what the index is of.
+ * A record with index entries begins with a format byte, the length of the entries and the entries. The bytes of the
+ * value follow. So a write that replaces or deletes the record finds its entries without decoding the value. That works
+ * even if the value no longer decodes, or the function of the index has changed.
  */
 import { Buffer } from "node:buffer"
 import type { ByteString } from "../../Key.ts"
@@ -13,10 +12,10 @@ import * as ExpiringValue from "../value/expiringValue.ts"
 
 export { entriesOf, type IndexEntry, timeOf, valueOf } from "../reader/recordLayout.ts"
 
-/** One name for an entry. No place of an index has the character between them. */
+/** Makes one string of an entry, to compare entries. No place of an index contains U+0000. */
 export const nameOf = ([place, key]: IndexEntry): string => `${place}\0${key}`
 
-/** Whether two lists of entries are the same, whatever their order. */
+/** Tests whether two lists have the same entries, in any order. */
 export const hasSameEntries = (a: ReadonlyArray<IndexEntry>, b: ReadonlyArray<IndexEntry>): boolean => {
   const names = new Set(a.map(nameOf))
   return a.length === b.length && b.every((entry) => names.has(nameOf(entry)))
@@ -24,7 +23,7 @@ export const hasSameEntries = (a: ReadonlyArray<IndexEntry>, b: ReadonlyArray<In
 
 const noBytes = new Uint8Array(0)
 
-/** What an index keeps under an entry: a unique one the key of the record, which another has in the entry itself. */
+/** Returns the value of an index entry: the key of the record in a unique index, otherwise nothing, as the entry ends with the key. */
 export const entryValueOf = ({ isUnique }: { readonly isUnique: boolean }, key: ByteString): Uint8Array =>
   isUnique ? Buffer.from(key, "latin1") : noBytes
 
@@ -47,6 +46,6 @@ export const join = (entries: ReadonlyArray<IndexEntry>, value: Uint8Array): Uin
   return bytes
 }
 
-/** Puts the time at which a record expires before the bytes of its value; `undefined`: it stays. */
+/** Puts the time at which a record expires before the bytes of its value. Without a time (`undefined`) it never expires. */
 export const withTime = (time: number | undefined, value: Uint8Array): Uint8Array =>
   time === undefined ? value : ExpiringValue.join(time, value)

@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Reader, Step } from "../../Backend.ts"
-import type { ValueSchema } from "../../CollectionOptions.ts"
+import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
@@ -22,7 +22,6 @@ import {
 } from "../../StoreError.ts"
 import { qualifiedKey } from "../buffer/writeSet.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
-import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
@@ -32,7 +31,7 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
-/** What the other methods of the collection have in common with it. */
+/** The functions that it shares with the other methods of the collection. */
 interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   /** A step that may be run when another definition has opened the collection since it was asked for. */
   readonly current: <A, E>(step: StoreAccess.TakeStep<A, E>) => StoreAccess.TakeStep<A, E | Closed>
@@ -49,18 +48,28 @@ interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   readonly removal: (reader: Reader, key: ByteString) => Effect.Effect<Step<boolean>, EngineFailure>
 }
 
+/** Computes the next value of a record, or says what is wrong with the arguments of the call. */
+type TakeNext<V extends ValueSchema> = (
+  current: Option.Option<V["Type"]>
+) => Result.Result<Option.Option<ValueInput<V>>, string>
+
+/** Updates a record, and gives its next value. If that is `current` itself, nothing is written. */
+export type UpdateBy<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> = (
+  key: K["Type"],
+  take: TakeNext<V>
+) => ReturnType<Collection<K, V, I>["update"]>
+
 /** Signals that a record was written over while its next value was computed. */
 const overtaken = Symbol("overtaken")
 
-/** Makes the method of a collection. */
+/** Makes what updates the records of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   access: StoreAccess.StoreAccess,
   { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
   writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
   { current, enterToWrite, failTaken, removal }: Common<K, I>
-): Collection<K, V, I>["update"] => {
+): UpdateBy<K, V, I> => {
   const { core: { options: { shared }, retryQueue } } = access.handle
-  type Update = Parameters<Collection<K, V, I>["update"]>[1]
   type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
   type ComputeError = KeyEncoding | ValueEncoding<K["Type"]> | ValueDecoding<K["Type"]> | EngineFailure
 
@@ -75,6 +84,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   interface Next {
     readonly value: Option.Option<V["Type"]>
     readonly record: NewRecord | undefined
+    readonly isUnchanged: boolean
   }
 
   /** What comes of a stored record. */
@@ -87,33 +97,34 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const compute = (
     target: Target,
     old: Uint8Array | undefined,
-    f: Update
+    take: TakeNext<V>
   ): Effect.Effect<Next, ComputeError, UpdateServices> =>
     Settled.flatMap(
       old === undefined
         ? Effect.succeedNone
         : Settled.map(valueCodec.decode(old, () => shown(target)), Option.some),
       (found): Effect.Effect<Next, KeyEncoding | ValueEncoding<K["Type"]>, UpdateServices> => {
-        const given = CallArguments.nextOf(f, found)
+        const given = take(found)
         if (Result.isFailure(given)) {
           return Effect.fail(new ValueEncoding({ ...shown(target), detail: given.failure, collection: name }))
         }
         const value = given.success
+        if (value === found) return Effect.succeed({ value: found, record: undefined, isUnchanged: true })
         return Option.isNone(value)
-          ? Effect.succeed({ value, record: undefined })
+          ? Effect.succeed({ value, record: undefined, isUnchanged: false })
           : Settled.map(
             writes.encode(target.bytes, value.value, () => shown(target)),
-            (record) => ({ value: Option.some(record.value), record })
+            (record) => ({ value: Option.some(record.value), record, isUnchanged: false })
           )
       }
     )
 
   const readRecord = (reader: Reader, key: ByteString) => reader.get(database, key, copyOf)
 
-  const computeFirst = Effect.fnUntraced(function*(target: Target, f: Update) {
+  const computeFirst = Effect.fnUntraced(function*(target: Target, take: TakeNext<V>) {
     const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, target.bytes))
-    const computing = Effect.suspend(() => compute(target, old, f))
-    // A failure that comes from a record which another process has replaced since does not count: the step decides by the new record.
+    const computing = Effect.suspend(() => compute(target, old, take))
+    // The failure may come from a record that another process has replaced since. The step then decides by the new record.
     const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
     const computed: Computed = { old, next }
     return computed
@@ -128,8 +139,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     { next, old }: Computed
   ): Effect.Effect<Step<Updated>, Taken | EngineFailure> => {
     if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
-    const { record, value } = next.value
+    const { isUnchanged, record, value } = next.value
     const result = Exit.succeed(value)
+    if (isUnchanged) return Exit.succeed({ result, writes: [] })
     return record === undefined
       ? Settled.map(removal(reader, key), (step) => ({ ...step, result }))
       : Settled.map(
@@ -138,15 +150,15 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       )
   }
 
-  const updateOnce = Effect.fnUntraced(function*(target: Target, f: Update) {
+  const updateOnce = Effect.fnUntraced(function*(target: Target, take: TakeNext<V>) {
     const { bytes } = target
-    let computed = yield* computeFirst(target, f)
+    let computed = yield* computeFirst(target, take)
     return yield* enterToWrite((transaction) => {
       const step = (reader: Reader): Effect.Effect<Step<Updated>, Taken | EngineFailure> =>
         Settled.flatMap(readRecord(reader, bytes), (old) => {
           if (!isSameValue(old, computed.old)) {
             // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
-            const next = shared && transaction === undefined ? compute(target, old, f) : undefined
+            const next = shared && transaction === undefined ? compute(target, old, take) : undefined
             if (next === undefined || !Settled.isEnded(next)) return Exit.succeed({ result: overtaken, writes: [] })
             computed = { old, next }
           }
@@ -160,8 +172,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   })
 
   /** Attempts until none is overtaken. A schema may take its time: between reading and writing others may write. */
-  const updateUntilDone = (target: Target, f: Update) => {
-    const attempt = updateOnce(target, f)
+  const updateUntilDone = (target: Target, take: TakeNext<V>) => {
+    const attempt = updateOnce(target, take)
     // In a shared store each attempt is a commit: fibers that overtake one another take turns.
     const nextAttempt = shared
       ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, target.bytes)], () => attempt)
@@ -175,6 +187,6 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return Effect.flatMap(attempt, goOn)
   }
 
-  return (key, f) =>
-    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone({ key, bytes }, f)))
+  return (key, take) =>
+    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone({ key, bytes }, take)))
 }

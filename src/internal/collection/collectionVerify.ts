@@ -1,6 +1,5 @@
 /**
- * Looks whether the records of a collection and the entries of its indexes are what
- * they should be.
+ * Verifies a collection: decodes every record, and compares the records with the entries of the indexes.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -21,14 +20,14 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import { recordKeyOf } from "./indexReads.ts"
 import { entryKey } from "./indexWrites.ts"
 
-/** Makes what verifies a collection. */
+/** Makes the method `verify` of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { access }: StoreInternals,
   { database, indexes, key: keyCodec, value: valueCodec }: Definition<K, V, I>
 ): Collection<K, V, I>["verify"] => {
   const { core } = access.handle
 
-  /** Reads a snapshot, unless the store was closed since. */
+  /** Reads from the snapshot. Fails with `Closed` if the store was closed since it was opened. */
   const readFrom = <A>(
     { isReleased, reader }: OpenSnapshot,
     read: (reader: Reader) => Effect.Effect<A, EngineFailure>
@@ -39,7 +38,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         : read(reader)
     )
 
-  /** Reads a database part by part, and lets others run in between. */
+  /** Reads a database part by part, and yields to other fibers before each part. */
   const forEachRecord = Effect.fnUntraced(function*<E, R>(
     snapshot: OpenSnapshot,
     name: string,
@@ -60,7 +59,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     }
   })
 
-  /** Whether an index has a record under a key. */
+  /** Tests whether an index has an entry for a record under an index key. */
   const isEntered = (
     reader: Reader,
     key: ByteString,

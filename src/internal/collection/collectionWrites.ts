@@ -34,6 +34,7 @@ import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import * as CollectionChanges from "./collectionChanges.ts"
 import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionDefinition.ts"
+import * as CollectionModify from "./collectionModify.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
 import type { DeleteKeys } from "./indexReads.ts"
@@ -63,7 +64,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const { core } = access.handle
   const { shared } = core.options
   const hasIndexes = indexes.size > 0
-  /** Whether all writes of a record are exact across processes: what is unique is so by them. */
+  /** Whether the commit decides every write of a record, so that unique indexes are exact across processes. */
   const isAlwaysExact = shared && [...indexes.values()].some(({ isUnique }) => isUnique)
 
   /** Begins a write, unless the collection was opened by another definition since. */
@@ -214,13 +215,13 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         )
       ))
 
+  /** Refuses to write over a record. */
+  const absent = (key: K["Type"], record: NewRecord) => (old: Entries | undefined) =>
+    old === undefined ? Exit.void : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name }))
+
   const insert: Collection<K, V, I>["insert"] = (key, value, options) =>
     Effect.flatMap(encodeRecord(key, value), (record) => {
-      const isFree = (old: Entries | undefined) =>
-        old === undefined
-          ? Exit.void
-          : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name }))
-      const inserting = enterToWrite((transaction) => putRecord(transaction, key, record, isFree, shared))
+      const inserting = enterToWrite((transaction) => putRecord(transaction, key, record, absent(key, record), shared))
       return byOptions("insert", options, inserting)
     })
 
@@ -271,16 +272,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       return byOptions("deleteOrFail", options, removing)
     })
 
-  const updateRecord = CollectionUpdate.make(access, definition, writes, {
+  const updateBy = CollectionUpdate.make(access, definition, writes, {
     current,
     enterToWrite,
     failTaken,
     removal
   })
 
-  const update: Collection<K, V, I>["update"] = (key, f, options) => byOptions("update", options, updateRecord(key, f))
-
-  const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+  const encodeRecords = Effect.fnUntraced(function*(entries: Iterable<readonly [K["Type"], ValueInput<V>]>) {
     const noList = CallArguments.notAList("entries", entries, name)
     if (noList !== undefined) return yield* noList
     const records: Array<readonly [K["Type"], NewRecord]> = []
@@ -289,17 +288,32 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       if (noPair !== undefined) return yield* noPair
       records.push([entry[0], yield* encodeRecord(...entry)])
     }
-    if (!hasIndexes && expires === undefined) {
-      const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
-      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
-    }
-    yield* transactions.withTransaction(
+    return records
+  })
+
+  /** Keeps records in one transaction, in their order. */
+  const putRecords = <E>(
+    records: ReadonlyArray<readonly [K["Type"], NewRecord]>,
+    checkOf: (key: K["Type"], record: NewRecord) => (old: Entries | undefined) => Exit.Exit<void, E>
+  ) =>
+    transactions.withTransaction(
       enterToWrite((transaction) =>
-        Effect.forEach(records, ([key, record]) => putRecord(transaction, key, record, anything, false), {
+        Effect.forEach(records, ([key, record]) => putRecord(transaction, key, record, checkOf(key, record), false), {
           discard: true
         })
       )
     )
+
+  const insertMany: Collection<K, V, I>["insertMany"] = (entries) =>
+    Effect.flatMap(encodeRecords(entries), (records) => putRecords(records, absent))
+
+  const putMany: Collection<K, V, I>["putMany"] = Effect.fnUntraced(function*(entries) {
+    const records = yield* encodeRecords(entries)
+    if (!hasIndexes && expires === undefined) {
+      const all = fromWrites(records.map(([, { bytes, key }]) => [database, key, bytes]))
+      return yield* enterToWrite((transaction) => StoreAccess.writeAll(access, transaction, all))
+    }
+    yield* putRecords(records, () => anything)
   })
 
   const deleteMany: Collection<K, V, I>["deleteMany"] = Effect.fnUntraced(function*(unwanted) {
@@ -374,7 +388,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     getMany,
     put,
     insert,
-    update,
+    update: (key, f, options) => byOptions("update", options, updateBy(key, (found) => CallArguments.nextOf(f, found))),
+    ...CollectionModify.make({ definition, transactions, updateBy, methods: { get, put, delete: deleteKey } }),
+    insertMany,
     delete: deleteKey,
     deleteOrFail,
     putMany,

@@ -1,5 +1,5 @@
 /**
- * The keys that a record has in an index: one that `of` gives, or several that `each` gives.
+ * Computes the keys of a record in an index: at most one with `of`, any number with `each`.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -11,18 +11,18 @@ import * as Settled from "../settled.ts"
 import { describeKind } from "../value/kindOf.ts"
 import type { KeyCodec } from "./typedCodecs.ts"
 
-const advice = "`of` gives one key of a record; for several keys give `each` in its place"
+const advice = "`of` gives one key of a record; for several keys use `each` instead"
 
-/** Whether `of` has given a key. The compiler sees to its type, and the codec refuses any other value. */
+/** Tests whether `of` has returned a key. The compiler checks its type, and the codec refuses any other value. */
 const isKey = <Key>(given: IndexKey<Key>): given is Key => given !== undefined && !Option.isOption(given)
 
-/** The key that `of` has given, if any. */
+/** Returns the key that `of` has returned, if any. */
 const keyOf = <Key>(given: IndexKey<Key>): Option.Option<Key> => {
   if (isKey(given)) return Option.some(given)
   return Option.isOption(given) ? given : Option.none()
 }
 
-/** Refuses what an index function has given. */
+/** Makes the error for a result of an index function that is not valid. */
 const refuse = (index: string, given: unknown, detail: string): KeyEncoding =>
   new KeyEncoding({
     reason: { _tag: "Schema", detail: `${detail}.` },
@@ -31,7 +31,7 @@ const refuse = (index: string, given: unknown, detail: string): KeyEncoding =>
     collection: index
   })
 
-/** An array that is no key is taken for several keys, which `of` does not give. */
+/** Adds advice to the error if `of` has returned an array that is not a key: several keys may have been meant. */
 const explain = (error: KeyEncoding, given: unknown): KeyEncoding =>
   Array.isArray(given) && error.reason._tag === "Schema"
     ? new KeyEncoding({
@@ -42,7 +42,7 @@ const explain = (error: KeyEncoding, given: unknown): KeyEncoding =>
     })
     : error
 
-/** Makes what gives the keys of a record, each once. `index` is its name as `collection.index`. */
+/** Makes the function that computes the distinct keys of a record. `index` is the name `collection.index`, for errors. */
 export const make = <Value, K extends KeySchema>(
   definition: IndexDefinition<Value, K>,
   key: KeyCodec<K>,
@@ -56,7 +56,7 @@ export const make = <Value, K extends KeySchema>(
       return Array.isArray(keys)
         ? Settled.map(Settled.all(keys.map(key.encode)), (encoded) => [...new Set(encoded)])
         : Effect.fail(
-          refuse(index, keys, "`each` must give an array of keys, or undefined; for one key give `of` in its place")
+          refuse(index, keys, "`each` must give an array of keys, or undefined; for one key use `of` instead")
         )
     }
   }
@@ -64,10 +64,10 @@ export const make = <Value, K extends KeySchema>(
   return (value) => {
     const given = keyOf<K["Type"]>(of(value))
     if (Option.isNone(given)) return Effect.succeed([])
-    // An empty array was no key where `of` gave several.
+    // In earlier versions of the package `of` could give several keys, and an empty array was no key. It is refused.
     if (Array.isArray(given.value) && given.value.length === 0) {
       return Effect.fail(
-        refuse(index, given.value, `an empty array is no key; give undefined or Option.none() for none. ${advice}`)
+        refuse(index, given.value, `an empty array is not a key; for no key give undefined or Option.none(). ${advice}`)
       )
     }
     const encoded = key.encode(given.value)

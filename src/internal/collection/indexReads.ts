@@ -1,5 +1,5 @@
 /**
- * The indexes of a collection, for those who read.
+ * Makes the methods of an index, which read records by their index keys.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -35,7 +35,7 @@ const noBytes = new Uint8Array(0)
 
 const noKey = ByteString("")
 
-/** The key of the record that an entry of an index leads to. */
+/** Returns the key of the record that an index entry refers to. */
 export const recordKeyOf = (
   index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "endOf"> },
   [entry, value]: RecordStream.StoredRecord
@@ -48,7 +48,7 @@ export const recordKeyOf = (
     () => undefined
   )
 
-/** Deletes the records of a range whose keys an effect reads, in one transaction; gives how many. */
+/** Deletes the records whose keys the given effect reads, in one transaction. Returns their number. */
 export type DeleteKeys = <R>(
   range: unknown,
   keys: Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding | Closed | EngineFailure, R>
@@ -69,14 +69,14 @@ export const make = <
   const { database, key: keyCodec, name, value: valueCodec } = definition
   const { core } = access.handle
 
-  /** An index is that of the definition by which the collection was opened last. */
+  /** Fails with `Closed` if another definition has opened the collection since. */
   const checked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.suspend(() => ifCurrent(definition, core, () => effect))
 
   const open = <A>(options: RecordStream.RecordStreamOptions, resolve: RecordStream.Resolve<A>) =>
     checked(RecordStream.open(access, options, resolve))
 
-  /** The keys that entries lead to. An entry that cannot be read leads to none; `verify` tells of it. */
+  /** Returns the keys of the records that entries refer to. Skips a damaged entry; `verify` reports it. */
   const keysOf = (part: ReadonlyArray<RecordStream.StoredRecord>) =>
     part.flatMap((entry) => {
       const key = Result.getOrUndefined(recordKeyOf(index, entry))
@@ -111,7 +111,7 @@ export const make = <
     open,
     find: (search, use) =>
       Effect.withFiber((fiber) =>
-        // An entry and its record.
+        // The entry and its record must be read from the same state.
         checked(StoreAccess.find(access, fiber, search, use, { isOneMoment: true }))
       ),
     locate,
@@ -119,7 +119,7 @@ export const make = <
     database: index.database,
     codec: index.key,
     isPart: !index.isUnique,
-    // A unique index has the records' own keys in its values.
+    // A unique index stores the keys of the records as its values.
     keys: { values: index.isUnique, resolve: resolveKeys },
     records: { values: index.isUnique, resolve: resolveRecords }
   }
@@ -132,14 +132,14 @@ export const make = <
       (key) => Settled.map(decodeValue(record), (value) => [key, value] as const)
     )
 
-  /** The key in the index that an entry begins with. */
+  /** Decodes the index key at the beginning of an entry. */
   const decodeIndexKey = (entry: ByteString) =>
     Effect.flatMap(
       Effect.fromResult(index.key.endOf(entry)),
       (end) => index.key.decode(ByteString(entry.slice(0, end)))
     )
 
-  /** The first entry of an index key. */
+  /** Finds the first entry of an index key. */
   const findEntry = (
     reader: Reader,
     indexKey: ByteString
@@ -159,7 +159,7 @@ export const make = <
           maxBytes: Infinity
         }),
         ({ records: [first], rest }) =>
-          // What the engine gave may be deleted by a pending write: then what follows is looked at.
+          // A pending write may have deleted the entry that LMDB has: then read the next one.
           first === undefined && rest?.from !== undefined
             ? part(rest.from.key, rest.from.inclusive)
             : Exit.succeed(first)
@@ -167,7 +167,7 @@ export const make = <
     return part(indexKey, true)
   }
 
-  /** Finds the first record that an index key leads to. */
+  /** Finds the record of the first entry of an index key. */
   const findFirst = (
     reader: Reader,
     indexKey: ByteString
@@ -179,7 +179,7 @@ export const make = <
         : findRecord(definition, reader, key, () => keyCodec.stored(key))
     })
 
-  /** Reads by an index key, and goes on with what was found. */
+  /** Reads by an index key, and calls `use` with the result. */
   const readKey = <F, E, A, E2, R>(
     key: IK["Type"],
     find: (reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
@@ -193,7 +193,7 @@ export const make = <
             fiber,
             (reader) => find(reader, indexKey),
             (found) => use(found, indexKey),
-            // An entry and its record.
+            // The entry and its record must be read from the same state.
             { isOneMoment: true }
           )))
     )

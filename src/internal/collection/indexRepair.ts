@@ -1,9 +1,9 @@
 /**
- * Makes the indexes of an open collection exact, in place: what `rebuildIndexes` does.
+ * Repairs the indexes of an open collection in place, for `rebuildIndexes`.
  *
- * Every record is compared with its entries, then every entry with its record, part by
- * part, and what is wrong is written. So the indexes can be used all the while, others can
- * write, and a repair that ends in the middle leaves nothing to be done but another one.
+ * Compares every record with its entries, then every entry with its record, and writes what is wrong. Each part is one
+ * transaction. Other fibers can read the indexes and write records during the repair. If the repair is interrupted, run
+ * it again.
  */
 import * as Effect from "effect/Effect"
 import type { RangePart } from "../../Engine.ts"
@@ -43,7 +43,7 @@ const placedIndexesOf = <R>({ indexes, wanted }: Maintained<R>): ReadonlyMap<str
     return [[index.name, { ...index, place, database: indexDatabase(wanted.name, place) }]]
   }))
 
-/** Whether a record has a key in an index by its value, whatever it says of its entries. */
+/** Tests whether the value of a record gives an index key. It ignores the entries that are stored in the record. */
 const hasKey = Effect.fnUntraced(function*<R>(
   { database, keysOf }: Maintained<R>,
   { reader }: Transaction.Transaction,
@@ -57,7 +57,7 @@ const hasKey = Effect.fnUntraced(function*<R>(
   return keys.some(([, other]) => other === indexKey)
 })
 
-/** Sees to it that an index has an entry of a record. Gives the record that has the key of a unique one, if that is another. */
+/** Writes the index entry of a record if it is missing. Returns the key of the other record that has it in a unique index, if any. */
 const repairEntry = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -70,14 +70,14 @@ const repairEntry = Effect.fnUntraced(function*<R>(
   if (present !== undefined) {
     const holder = index.isUnique ? present : key
     if (holder === key) return undefined
-    // A damaged entry may lead to no key at all.
+    // A damaged entry may have no key.
     if (holder !== "" && (yield* hasKey(collection, transaction, index, indexKey, holder))) return holder
   }
   Transaction.write(transaction, [[index.database, entry, CollectionRecord.entryValueOf(index, key)]])
   return undefined
 })
 
-/** Compares a record with its entries. */
+/** Writes the missing entries of a record, and corrects the entries that are stored in it. Returns the duplicates. */
 const repairRecord = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -94,7 +94,7 @@ const repairRecord = Effect.fnUntraced(function*<R>(
     if (holder !== undefined) duplicates.push({ index: name, indexKey, key, holder })
     entries.push([index.place, indexKey])
   }
-  // What an index still has of this record besides is found from there.
+  // Other entries that an index still has for this record are found when its entries are compared with their records.
   if (!CollectionRecord.hasSameEntries(CollectionRecord.entriesOf(record), entries)) {
     const bytes = CollectionRecord.join(entries, CollectionRecord.valueOf(record))
     Transaction.write(transaction, [[collection.database, key, bytes]])
@@ -102,7 +102,7 @@ const repairRecord = Effect.fnUntraced(function*<R>(
   return duplicates
 })
 
-/** Deletes an entry that its record does not have. */
+/** Deletes an index entry if its record does not have it. */
 const repairIndex = <R>(
   { database }: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -119,7 +119,7 @@ const repairIndex = <R>(
     if (!isBacked) Transaction.write(transaction, [[index.database, entry[0], null]])
   })
 
-/** Goes through a database part by part, each in a transaction. */
+/** Reads a database part by part, and calls `use` with each part in a transaction of its own. */
 const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
   collection: Maintained<R>,
   database: string,
@@ -143,7 +143,7 @@ const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
   } while (after !== undefined)
 })
 
-/** Makes all indexes exact, or fails with what is in the way of that. */
+/** Repairs all indexes. Fails with `DuplicateKeys`, `ValueDecoding` or `KeyEncoding` if records cannot be in an index. */
 export const repair = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   const indexes = placedIndexesOf(collection)
   if (indexes.size === 0) return
@@ -174,6 +174,6 @@ export const repair = Effect.fnUntraced(function*<R>(collection: Maintained<R>) 
   }
   if (duplicateCount > 0) return yield* yield* duplicateKeys(collection, duplicates, duplicateCount)
   yield* Effect.logInfo(
-    `The indexes of the collection "${collection.wanted.name}" are exact: ${count(records, "record")}`
+    `The indexes of the collection "${collection.wanted.name}" are repaired: ${count(records, "record")}`
   )
 })

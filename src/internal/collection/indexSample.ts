@@ -1,10 +1,9 @@
 /**
- * Compares a few records of a collection with their entries in the indexes, and a few
- * entries with their records, when the collection is opened: the function that an index is
- * of may have changed, and nothing else shows that.
+ * Compares a sample of records with their index entries, and a sample of entries with their records, when a collection
+ * is opened. A program cannot compare functions, so this is the only way to notice that an index function has changed.
  *
- * The records are the first, the last and some in between, found by keys that lie at equal
- * distances between these two. All of them are read in one step, so that they belong together.
+ * The sample is the first record, the last record, and up to four records at equal distances between their keys. All of
+ * them are read in one step, from the same state.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,33 +21,33 @@ import { leadsTo, type Maintained } from "./maintenance.ts"
 
 type StoredRecord = readonly [key: ByteString, record: Uint8Array]
 
-/** A record that was read, and the entries that indexes lack of those that it says it has. */
+/** A record of the sample, and the names of the indexes that lack an entry which is stored in it. */
 interface SampledRecord {
   readonly key: ByteString
   readonly record: Uint8Array
   readonly missing: ReadonlySet<string>
 }
 
-/** What was read. */
+/** The records and entries that were read. */
 interface Sample {
   readonly records: ReadonlyArray<SampledRecord>
   /** The indexes that have an entry which no record has. */
   readonly stray: ReadonlySet<string>
 }
 
-/** What was found. */
+/** The indexes that need a repair or a warning. */
 export interface Findings {
-  /** The indexes whose functions give other keys than those that records were written with. */
+  /** The indexes whose functions give other keys than those that are stored in the records. */
   readonly changed: ReadonlySet<string>
   /** The indexes that lack an entry which a record has, or have one that no record has. */
   readonly damaged: ReadonlySet<string>
-  /** The indexes whose functions give other keys for the same value each time. */
+  /** The indexes whose functions give different keys when they are called twice with the same value. */
   readonly unsteady: ReadonlySet<string>
 }
 
 const recordsBetween = 4
 
-/** How many bytes of two keys are compared, from the first byte in which they differ. */
+/** The number of bytes, from the first byte in which two keys differ, that are taken as a number. Six bytes are exact in a double. */
 const positionBytes = 6
 
 const positionOf = (key: ByteString, from: number): number => {
@@ -59,7 +58,7 @@ const positionOf = (key: ByteString, from: number): number => {
   return position
 }
 
-/** Keys at equal distances between two keys. */
+/** Computes `count` keys at equal distances between two keys. */
 export const keysBetween = (first: ByteString, last: ByteString, count: number): ReadonlyArray<ByteString> => {
   let same = 0
   while (same < first.length && first[same] === last[same]) same++
@@ -91,7 +90,7 @@ const readOne = (
     ({ records: [found] }) => found === undefined ? undefined : [found[0], copyOf(found[1])]
   )
 
-/** Reads the ends of a database, and some records in between. */
+/** Reads the first and the last record of a database, and up to `between` records between them. */
 const readSome = Effect.fnUntracedEager(function*(
   reader: Reader,
   database: string,
@@ -111,7 +110,7 @@ const readSome = Effect.fnUntracedEager(function*(
   return [...found.values()]
 })
 
-/** The indexes that lack an entry which a record says it has. */
+/** Returns the names of the indexes that lack an entry which is stored in the record. */
 const missingOf = Effect.fnUntracedEager(function*<R>(
   { database, indexes, wanted: { name } }: Maintained<R>,
   reader: Reader,
@@ -125,7 +124,7 @@ const missingOf = Effect.fnUntracedEager(function*<R>(
     const holder = yield* reader.get(indexDatabase(name, place), entryKey(index, indexKey, key), keyOf)
     if (holder === undefined) missing.add(index.name)
     else if (index.isUnique && holder !== key) {
-      // Building the index again does not help where two records have the same key.
+      // If the other record has the same key, the index is not damaged: building it again would not help.
       const other = holder === "" ? undefined : yield* reader.get(database, holder, CollectionRecord.entriesOf)
       const others = (other ?? []).map(CollectionRecord.nameOf)
       if (!others.includes(CollectionRecord.nameOf([place, indexKey]))) missing.add(index.name)
@@ -134,7 +133,7 @@ const missingOf = Effect.fnUntracedEager(function*<R>(
   return missing
 })
 
-/** Whether the record that an entry of an index leads to has it. */
+/** Tests whether the record of an index entry has that entry. */
 const isBacked = <R>(
   { database, indexes }: Maintained<R>,
   reader: Reader,
@@ -151,7 +150,7 @@ const isBacked = <R>(
     ))
 }
 
-/** Reads some records and some entries. */
+/** Reads the sample. */
 const readSample = Effect.fnUntracedEager(function*<R>(
   collection: Maintained<R>,
   reader: Reader,
@@ -178,7 +177,7 @@ const sameKeys = (a: ReadonlyArray<string>, b: ReadonlyArray<string>): boolean =
   return keys.size === new Set(b).size && b.every((key) => keys.has(key))
 }
 
-/** Compares what was read with what the functions of the indexes give. */
+/** Compares the sample with the keys that the index functions give. */
 const compare = Effect.fnUntraced(function*<R>(
   { keysOf }: Maintained<R>,
   stored: ReadonlyArray<Catalog.StoredIndex>,
@@ -191,7 +190,7 @@ const compare = Effect.fnUntraced(function*<R>(
   for (const { key, missing, record } of records) {
     for (const name of missing) damaged.add(name)
     const entries = CollectionRecord.entriesOf(record)
-    // A record that does not decode, or has no key, is reported by the call that reads it.
+    // Skip a record that does not decode or has no valid key: a call that reads it fails with the error.
     const given = yield* Effect.option(Effect.all([keysOf(key, record, names), keysOf(key, record, names)]))
     if (given._tag === "None") continue
     const [first, second] = given.value
@@ -205,12 +204,12 @@ const compare = Effect.fnUntraced(function*<R>(
     }
   }
   for (const name of unsteady) changed.delete(name)
-  // An index that is built again does not count as damaged.
+  // A changed index is built again, so it needs no repair.
   for (const name of changed) damaged.delete(name)
   return { changed, damaged, unsteady }
 })
 
-/** Compares a few records with their entries in the indexes. */
+/** Compares a sample of records with their entries in the indexes. */
 export const check = <R>(collection: Maintained<R>, stored: ReadonlyArray<Catalog.StoredIndex>) =>
   stored.length === 0
     ? Effect.succeed<Findings>({ changed: new Set(), damaged: new Set(), unsteady: new Set() })

@@ -1,5 +1,5 @@
 /**
- * What a collection writes for a record: the record, and its entries in the indexes.
+ * Maintains the indexes of a collection: computes the writes of a record and of its index entries.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,10 +15,11 @@ import * as Settled from "../settled.ts"
 import { tooLong } from "../value/valueCodec.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import type { KeyCodec } from "./typedCodecs.ts"
 
-/** A record as it is to be stored. */
+/** An encoded record. */
 export interface NewRecord<out Value = unknown> {
-  /** The value as it is in the indexes. */
+  /** The decoded value, from which the index keys were computed. */
   readonly value: Value
   readonly key: ByteString
   readonly bytes: Uint8Array
@@ -29,22 +30,29 @@ const noHolder = Exit.succeed(undefined)
 
 const noWrites = Exit.succeed<ReadonlyArray<Write>>([])
 
-/** Where an index has a record: a unique one under its key, another under that and the record's own. */
+/** Returns the key of an index entry: the index key in a unique index, otherwise the index key and the key of the record. */
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
   index.isUnique ? indexKey : ByteString(indexKey + key)
 
+/** Refuses the key of an entry that is too long for the engine. */
+export const checkEntry = (
+  index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "checkLength"> },
+  indexKey: ByteString,
+  key: ByteString
+) => index.key.checkLength(indexKey, index.isUnique ? 0 : key.length)
+
 type EntryDeletions = PendingChecks["entryDeletions"] extends Map<string, infer F> ? F : never
 
-/** Says that another record has the key of a record in a unique index. `uniqueViolation.ts` makes the error of it. */
+/** Another record has the same key in a unique index. `uniqueViolation.ts` converts it into the error. */
 export interface Taken {
   readonly _tag: "Taken"
   readonly index: string
   readonly indexKey: ByteString
-  /** The record that has the key. */
+  /** The key of the record that has the index key. */
   readonly existing: ByteString
 }
 
-/** What a collection writes. The entries of the record that is there, `old`, are those that it says it has. */
+/** Computes the writes of a collection. `old` are the entries that are stored in the present record. */
 export type CollectionWrites<V extends ValueSchema, R> = {
   /** Encodes a record with its entries. */
   readonly encode: <Key>(
@@ -52,23 +60,23 @@ export type CollectionWrites<V extends ValueSchema, R> = {
     value: ValueInput<V>,
     shownKey: () => ShownKey<Key>
   ) => Effect.Effect<NewRecord<V["Type"]>, ValueEncoding<Key> | KeyEncoding, R>
-  /** The writes that keep a record in place of what is there. */
+  /** Computes the writes that store a record and replace the present one. */
   readonly toPut: (
     reader: Reader,
     record: NewRecord,
     old: ReadonlyArray<CollectionRecord.IndexEntry> | undefined
   ) => Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure>
-  /** The writes that delete what is under a key. */
+  /** Computes the writes that delete the record of a key. */
   readonly toDelete: (
     reader: Reader,
     key: ByteString,
     old: ReadonlyArray<CollectionRecord.IndexEntry>
   ) => Effect.Effect<ReadonlyArray<Write>, EngineFailure>
-  /** The writes that delete the entries of what is there, but those that a record written over it keeps. */
+  /** Computes the deletions of the entries of the present record, except those that the new record has too. */
   readonly entryDeletions: EntryDeletions
 }
 
-/** Makes what writes the records of a collection. */
+/** Makes the index maintainer of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { database, expires, indexes, name, value: valueCodec }: Definition<K, V, I>
 ): CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]> => {
@@ -87,7 +95,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         Settled.all(indexKeys.map((indexKey) =>
           Effect.fromResult(
             Result.map(
-              index.key.checkLength(entryKey(index, indexKey, key)),
+              checkEntry(index, indexKey, key),
               (): CollectionRecord.IndexEntry => [index.place, indexKey]
             )
           )
@@ -149,13 +157,13 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   type MadeIndex = Index<V["Type"], I[keyof I]>
 
-  /** Entries in indexes, and the keys of the records that have them in a unique index. */
+  /** Index entries, and for each entry of a unique index the key of the record that has it. */
   interface HeldEntries {
     readonly entries: ReadonlyArray<readonly [index: MadeIndex, indexKey: ByteString]>
     readonly holders: ReadonlyArray<ByteString | undefined>
   }
 
-  /** Reads which records have keys in unique indexes. */
+  /** Reads which records have the index keys in unique indexes. */
   const withHolders = (
     reader: Reader,
     named: ReadonlyArray<CollectionRecord.IndexEntry>
@@ -171,7 +179,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return Settled.map(Settled.allReads(reads), (holders) => ({ entries, holders }))
   }
 
-  /** The writes that delete the entries of a record that it does not keep. */
+  /** Computes the deletions of the entries of a record that are not in `kept`. */
   const toDeleteEntries = (
     reader: Reader,
     key: ByteString,
@@ -185,7 +193,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return Settled.map(withHolders(reader, dropped), (held) => {
       const writes: Array<Write> = []
       for (const [at, [index, indexKey]] of held.entries.entries()) {
-        // Where two records have the same key, which an index that was exact does not let happen, the other one may hold it.
+        // In a damaged index two records may have the same key. Then the entry may belong to the other record.
         if (index.isUnique && held.holders[at] !== key) continue
         writes.push([index.database, entryKey(index, indexKey, key), null])
       }
@@ -193,7 +201,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     })
   }
 
-  /** The writes that enter a record into its indexes, unless another record has one of its keys in a unique index. */
+  /** Computes the index entries of a record. Fails if another record has one of its keys in a unique index. */
   const toEnter = (
     reader: Reader,
     { entries, key }: NewRecord

@@ -1,6 +1,6 @@
 /**
- * What the work on a collection as a whole needs to know of it: the work on its versions
- * and its indexes, which knows records as bytes, not as the types of its schemas.
+ * Describes a collection for migrations, index building and index repair. They use records as bytes, without the types
+ * of the schemas.
  */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -18,7 +18,7 @@ import type * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { type Definition, storedIndexesOf } from "./collectionDefinition.ts"
 import { recordKeyOf } from "./indexReads.ts"
-import { entryKey } from "./indexWrites.ts"
+import { checkEntry } from "./indexWrites.ts"
 import type { KeyCodec, ValueCodec } from "./typedCodecs.ts"
 
 /** An index, without the types of its schemas. */
@@ -28,7 +28,7 @@ export interface MaintainedIndex {
   readonly key: Pick<KeyCodec<KeySchema>, "endOf">
 }
 
-/** What can keep a record from being in an index. */
+/** The errors because of which a record cannot be in an index. */
 export type IndexError = ValueDecoding | KeyEncoding
 
 /** A collection, without the types of its schemas. */
@@ -42,28 +42,28 @@ export interface Maintained<R> {
   readonly hasExpiry: boolean
   readonly raw: Pick<ValueCodec<ValueSchema>, "encodeRaw" | "decodeRaw">
   readonly shownKey: (key: ByteString) => ShownKey
-  /** Fails where the encoded form of a value is not one of the schema. */
+  /** Fails if the schema does not decode the encoded form of a value. */
   readonly check: (encoded: unknown, key: ByteString) => Effect.Effect<unknown, ValueDecoding, R>
-  /** Leaves out the fields of the encoded form of a value that the schema does not have. */
+  /** Removes the fields that the schema does not have from the encoded form of a value. */
   readonly withoutOtherFields: (encoded: unknown, key: ByteString) => Effect.Effect<unknown, ValueDecoding>
-  /** The keys that a record has in some indexes, by the names of these. */
+  /** Computes the keys of a record in the indexes with these names. */
   readonly keysOf: (
     key: ByteString,
     record: Uint8Array,
     names: ReadonlySet<string>
   ) => Effect.Effect<ReadonlyArray<readonly [index: string, indexKey: ByteString]>, IndexError | EngineFailure, R>
-  /** A key of a record as the program has it; as it is shown where it does not decode. */
+  /** Decodes the key of a record. Returns the text of a key that does not decode. */
   readonly decodeKey: (key: ByteString) => Effect.Effect<unknown, never, R>
-  /** A key in an index as the program has it; as it is shown where it does not decode. */
+  /** Decodes an index key. Returns the text of a key that does not decode. */
   readonly decodeIndexKey: (index: string, key: ByteString) => Effect.Effect<unknown, never, R>
-  /** The signature of the definition with its indexes in these places. */
+  /** Makes the signature of the definition with its indexes in these places. */
   readonly signatureWith: (stored: ReadonlyArray<Catalog.StoredIndex>) => string
 }
 
 const decoded = <K extends KeySchema>(codec: KeyCodec<K>, key: ByteString) =>
   Effect.match(codec.decode(key), { onFailure: (): unknown => codec.show(key), onSuccess: (value): unknown => value })
 
-/** Leaves the types of a collection out. */
+/** Makes the description of a collection without the types of its schemas. */
 export const make = <
   K extends KeySchema,
   V extends ValueSchema,
@@ -82,7 +82,7 @@ export const make = <
     for (const index of indexes.values()) {
       if (!names.has(index.name)) continue
       for (const indexKey of yield* index.keysOf(value)) {
-        yield* Effect.fromResult(index.key.checkLength(entryKey(index, indexKey, key)))
+        yield* Effect.fromResult(checkEntry(index, indexKey, key))
         found.push([index.name, indexKey])
       }
     }
@@ -109,7 +109,7 @@ export const make = <
   }
 }
 
-/** Records and bytes of a part, which take some tenths of a second at the most. */
+/** The most records and bytes of a part. One part takes some tenths of a second at most, so other fibers run soon. */
 const partRecords = 1024
 const partBytes = 1024 * 1024
 
@@ -128,7 +128,10 @@ export const readPart = (
     maxBytes: partBytes
   })
 
-/** The key that a part was read to, where something comes after it. All records of a part may be deleted by pending writes. */
+/**
+ * Returns the key up to which a part was read; `undefined` if the database ends there. Do not use the last record for
+ * this: pending writes may have deleted all records of a part.
+ */
 export const readTo = ({ rest }: RangePart): ByteString | undefined => rest?.from?.key
 
 /** Runs an effect in a transaction of its own. */
@@ -138,14 +141,14 @@ export const inTransaction = <R, A, E, R2>(
 ) =>
   transactions.withTransaction(
     StoreAccess.enterToWrite(access, (transaction) =>
-      transaction === undefined ? Effect.die("a transaction was begun") : use(transaction))
+      transaction === undefined ? Effect.die("bug: withTransaction has begun no transaction") : use(transaction))
   )
 
-/** The key of the record that an entry of an index leads to, where it leads to one. */
+/** Returns the key of the record that an index entry refers to; `undefined` if the entry is damaged. */
 export const leadsTo = (index: MaintainedIndex, entry: RangePart["records"][number]): ByteString | undefined =>
   Result.getOrUndefined(recordKeyOf(index, entry))
 
-/** How many duplicates are listed. */
+/** The most duplicates that `DuplicateKeys` lists. */
 export const maxDuplicates = 100
 
 /** Makes the error that lists duplicates. */

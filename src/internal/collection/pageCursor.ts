@@ -1,10 +1,10 @@
 /**
- * Cursors of pages: where a page ended, as text that a program can hand out.
+ * Encodes the cursors of pages: the end of a page as text, which a program can put into a URL.
  *
- * A cursor is the position of the last item that was given: the bytes of its entry in the database that is read.
- * These bytes are unique, also where records have equal keys in an index. So the next page begins exactly after
- * that item, whatever others write meanwhile. A cursor fits only the collection or index and the
- * direction that it was made for, which it says in four bytes.
+ * A cursor is the position of the last item on a page: the bytes of its entry in the database. These bytes are unique,
+ * even if records have equal keys in an index. So the next page begins exactly after that item, even if other fibers
+ * write between the two calls. A cursor is valid only for the collection or index and the direction that it was made
+ * for. Four bytes of it identify them. A cursor contains the key of the item, which everyone can read.
  *
  * ```text
  *   version (1 byte) | fingerprint of the database and the direction (4 bytes) | bytes of the entry
@@ -16,7 +16,7 @@ import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
 import { type ByteString, fromBytes } from "../../Key.ts"
 
-/** What the pages of a cursor are read from. */
+/** The database and the direction that a cursor is for. */
 export interface PageSource {
   readonly database: string
   /** Whether the pages are read from the end. */
@@ -39,11 +39,11 @@ const headOf = ({ database, reverse }: PageSource): Buffer =>
 export const make = (source: PageSource, entry: ByteString): string =>
   Base64Url.encode(Buffer.concat([headOf(source), Buffer.from(entry, "latin1")]))
 
-/** Gives the bytes of the entry after which the next page begins, or says why the cursor does not fit. */
+/** Returns the bytes of the entry after which the next page begins, or says why the cursor is not valid here. */
 export const entryOf = (source: PageSource, cursor: string): Result.Result<ByteString, string> => {
   const decoded = Base64Url.decode(cursor)
   if (Result.isFailure(decoded) || decoded.success.length <= headBytes || decoded.success[0] !== version) {
-    return Result.fail("it is not a cursor that `page` has given")
+    return Result.fail("it is not a cursor that `page` has returned")
   }
   const bytes = Buffer.from(decoded.success)
   return bytes.subarray(0, headBytes).equals(headOf(source))

@@ -4,15 +4,17 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Reader } from "../../Backend.ts"
+import { InvalidCursor } from "../../CollectionError.ts"
 import type { Page, PageRange } from "../../CollectionRange.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { type Closed, type EngineFailure, KeyEncoding } from "../../StoreError.ts"
+import type { Closed, EngineFailure, KeyEncoding } from "../../StoreError.ts"
 import * as CallArguments from "../key/callArguments.ts"
-import { intersect } from "../key/keyRange.ts"
+import { contains, intersect } from "../key/keyRange.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import type { RecordPull, StoredRecord } from "../store/recordStream.ts"
 import * as PageCursor from "./pageCursor.ts"
@@ -21,7 +23,7 @@ import { checkedRange, type Located, type Source, type TypedRange } from "./type
 /** Decodes a record, and the entry that leads to it. */
 export type DecodeLocated<A, E, R> = (record: StoredRecord, entry: ByteString) => Effect.Effect<A, E, R>
 
-/** Gives all that a pull has left. */
+/** Pulls everything until the end. */
 const pullAll = <A>(pull: RecordPull<A>): Effect.Effect<ReadonlyArray<A>, Closed | EngineFailure> =>
   Stream.runCollect(Stream.fromPull(Effect.succeed(pull)))
 
@@ -29,31 +31,31 @@ const pullAll = <A>(pull: RecordPull<A>): Effect.Effect<ReadonlyArray<A>, Closed
 // pages
 // ---------------------------------------------------------------------------
 
-/** The part of a range that comes after an entry, in the direction of the page. */
+/** Returns the part of a range after an entry, in the direction of the page. */
 const restAfter = (range: KeyRange, entry: ByteString, reverse: boolean): KeyRange => {
   const bound = { key: entry, inclusive: false }
   return intersect(range, reverse ? { from: undefined, to: bound } : { from: bound, to: undefined })
 }
 
-/** Gives the entry after which a page begins, if any. */
-const startOf = <RK extends KeySchema>(
-  { database, name }: Source<RK>,
-  { after, reverse = false }: PageRange<RK>
-): Effect.Effect<ByteString | undefined, KeyEncoding> =>
-  after === undefined
-    ? Effect.succeed(undefined)
-    : Effect.mapError(
-      Effect.fromResult(PageCursor.entryOf({ database, reverse }, after)),
-      (detail) =>
-        new KeyEncoding({
-          reason: { _tag: "Argument", detail: `${detail}; give the \`next\` of the page before.` },
-          key: after,
-          shownKey: "after",
-          collection: name
-        })
-    )
+/** Returns the entry after which a page begins; `undefined` for the first page. */
+const startOf = (
+  name: string,
+  source: PageCursor.PageSource,
+  range: KeyRange,
+  after: string | undefined
+): Effect.Effect<ByteString | undefined, InvalidCursor> => {
+  if (after === undefined) return Effect.succeed(undefined)
+  const entry = Result.filterOrFail(
+    PageCursor.entryOf(source, after),
+    (found) => contains(range, found),
+    () => "its item is not in the range"
+  )
+  return Effect.fromResult(
+    Result.mapError(entry, (detail) => new InvalidCursor({ collection: name, cursor: after, detail }))
+  )
+}
 
-/** Reads the entries of a page, and one more where there is one. */
+/** Reads the entries of a page and one more, which shows whether there is a next page. */
 const readEntries = <RK extends KeySchema>(
   source: Source<RK>,
   range: KeyRange,
@@ -72,12 +74,15 @@ export const page = Effect.fnUntraced(function*<RK extends KeySchema, A, E, R>(
   source: Source<RK>,
   given: PageRange<RK>,
   decode: DecodeLocated<A, E, R>
-): Effect.fn.Return<Page<A>, E | KeyEncoding | Closed | EngineFailure, R | RK["EncodingServices"]> {
-  yield* CallArguments.checked("the range", given, CallArguments.pageChecks, source.name)
-  const { after: _, limit, ...range } = given
-  const start = yield* startOf(source, given)
+): Effect.fn.Return<Page<A>, E | InvalidCursor | KeyEncoding | Closed | EngineFailure, R | RK["EncodingServices"]> {
+  // JavaScript can leave out the limit.
+  const checked: unknown = "limit" in given ? given : { ...Object(given), limit: undefined }
+  yield* CallArguments.checked("the range", checked, CallArguments.pageChecks, source.name)
+  const { after, limit, ...range } = given
   const keyRange = yield* checkedRange<RK>(source, range)
   const { reverse = false } = range
+  const pages: PageCursor.PageSource = { database: source.database, reverse }
+  const start = yield* startOf(source.name, pages, keyRange, after)
   const entries = yield* readEntries(
     source,
     start === undefined ? keyRange : restAfter(keyRange, start, reverse),
@@ -90,7 +95,7 @@ export const page = Effect.fnUntraced(function*<RK extends KeySchema, A, E, R>(
   const last = entries.length > limit ? entries[limit - 1] : undefined
   return {
     items,
-    next: last === undefined ? undefined : PageCursor.make({ database: source.database, reverse }, last.entry)
+    next: last === undefined ? undefined : PageCursor.make(pages, last.entry)
   }
 })
 
@@ -146,7 +151,7 @@ export const end = <RK extends KeySchema, A, E, R>(
 // keys
 // ---------------------------------------------------------------------------
 
-/** Gives the keys of the records of a range, as bytes. */
+/** Reads the keys of the records of a range, as bytes. */
 export const recordKeys = <RK extends KeySchema>(
   source: Source<RK>,
   range: TypedRange<RK>

@@ -1,18 +1,18 @@
 /**
- * What the encoded side of a schema looks like, for the fingerprint of a collection and
- * to see whether values of it can be stored as they are.
+ * Describes the encoded side of a schema as text, for the fingerprint of a collection, and tests whether its values can
+ * be stored without conversion to JSON.
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 
-/** The declared types that a value keeps as they are; all other classes would come back as plain objects. */
+/** The declared types that the value codec stores and restores. It would restore any other class as a plain object. */
 const nativeTypes: ReadonlySet<string> = new Set(
   ["Date", "Error", "ReadonlyMap", "ReadonlySet", "RegExp", "Uint8Array"].map((name) => `effect/schema/${name}`)
 )
 
-/** How Effect names a declared type, where it has a name. */
+/** Returns the identifier that Effect gives a declared type, if any. */
 const nameOf = ({ annotations }: SchemaAST.Declaration): string | undefined => {
   const representation = annotations?.["representation"]
   return Predicate.hasProperty(representation, "id") && Predicate.isString(representation.id)
@@ -50,22 +50,22 @@ const partsOf = (ast: SchemaAST.AST): ReadonlyArray<Part> => {
 }
 
 /**
- * So many suspended schemas are looked into. A schema that a function makes anew at each of its levels has levels
- * without end, and each is as the ones before.
+ * The most suspended schemas that are evaluated. A suspended schema may create a new schema at each level. Such a
+ * schema has an infinite number of levels, all of them the same.
  */
 const mostSuspended = 1000
 
-/** So many schemas lie around a suspended one that is looked into for its shape. */
+/** The deepest nesting at which a suspended schema is still evaluated for the shape. */
 const mostAround = 200
 
-/** So many parts the shape of a schema has. One that has the same part twice, as that has another, has very many. */
+/** The most parts of a shape. If each level of a schema uses the next level twice, the parts double at each level. */
 const mostParts = 100_000
 
-/** A schema and all that it consists of, each once, with the part and the step that lead to it; the outer ones first. */
+/** Finds a schema and all of its parts, each once, outer parts first. Each part has its parent and the step from there. */
 const foundIn = (ast: SchemaAST.AST): ReadonlyMap<SchemaAST.AST, Part | undefined> => {
   const found = new Map<SchemaAST.AST, Part | undefined>([[ast, undefined]])
   let suspended = 0
-  // The map grows while it is gone through.
+  // The loop adds to the map that it iterates over.
   for (const part of found.keys()) {
     if (part._tag === "Suspend" && ++suspended > mostSuspended) continue
     for (const [step, inside] of partsOf(part)) {
@@ -75,10 +75,10 @@ const foundIn = (ast: SchemaAST.AST): ReadonlyMap<SchemaAST.AST, Part | undefine
   return found
 }
 
-/** A schema and all that it consists of, each once; the outer ones first. */
+/** Returns a schema and all of its parts, each once, outer parts first. */
 export const allPartsOf = (ast: SchemaAST.AST): Iterable<SchemaAST.AST> => foundIn(ast).keys()
 
-/** One of each class whose instances a value keeps. */
+/** One instance of each class that the value codec stores and restores. */
 const keptInstances: ReadonlyArray<object> = [
   new Date(0),
   new Map(),
@@ -100,17 +100,17 @@ const keptInstances: ReadonlyArray<object> = [
   new Float64Array()
 ]
 
-/** Whether Effect knows how values of a declared type become JSON. */
+/** Tests whether Effect can convert the values of a declared type to JSON. */
 const hasCodec = ({ annotations }: SchemaAST.Declaration): boolean =>
   Predicate.isFunction(annotations?.["toCodecJson"]) || Predicate.isFunction(annotations?.["toCodec"])
 
 /**
- * The class that a declaration of the program takes, such as `Schema.instanceOf(Float32Array)`, where it is one that a
- * value keeps. What it takes is known to its function alone, which may throw.
+ * Returns the class that a declaration of the program accepts, such as `Schema.instanceOf(Float32Array)`, if the value
+ * codec can store it. Only the function of the declaration knows what it accepts, and it may throw.
  */
 const keptClassOf = (part: SchemaAST.Declaration): string | undefined => {
   if (hasCodec(part)) return undefined
-  // Without its checks: those are of a real value.
+  // Without its checks, which the sample instance might not pass.
   const takes = Schema.is(Schema.make(new SchemaAST.Declaration(part.typeParameters, part.run)))
   const kept = keptInstances.find((instance) => Result.getOrElse(Result.try(() => takes(instance)), () => false))
   return kept?.constructor.name
@@ -121,12 +121,12 @@ const isNativePart = (part: SchemaAST.AST): boolean =>
     ? nativeTypes.has(nameOf(part) ?? "") || keptClassOf(part) !== undefined
     : part._tag !== "Symbol" && part._tag !== "UniqueSymbol"
 
-/** Whether what a schema encodes to is kept by a value as it is. */
+/** Tests whether the value codec can store the encoded side of a schema without conversion to JSON. */
 export const isNative = (ast: SchemaAST.AST): boolean => [...allPartsOf(SchemaAST.toEncoded(ast))].every(isNativePart)
 
 /**
- * Says which part of a schema no value can be stored by: one that the program declares, of a class that values do not
- * keep, and without a codec. It would fail at the first `put`.
+ * Says which part of a schema cannot be stored: a declaration of the program without a codec, whose class the value
+ * codec cannot store. Without this check the first `put` would fail.
  */
 export const withoutCodec = (ast: SchemaAST.AST): string | undefined => {
   const found = foundIn(SchemaAST.toEncoded(ast))
@@ -139,20 +139,20 @@ export const withoutCodec = (ast: SchemaAST.AST): string | undefined => {
   const kept = part._tag === "Declaration" ? keptClassOf(part) : undefined
   const place = path === "" ? "it" : `"${path}"`
   return kept === undefined
-    ? `${place} is a declared schema without a codec (Schema.instanceOf, Schema.declare), whose values would come back ` +
-      "as something else; annotate it with toCodecJson, or use a Schema.Class or a Schema.Struct"
-    : `${place} (${kept}) cannot be stored beside parts that are stored as JSON, such as an Option; annotate it with ` +
-      "toCodecJson, or encode those parts by a transformation"
+    ? `${place} is a declared schema without a codec (Schema.instanceOf, Schema.declare), so its values could not be ` +
+      "restored; annotate it with toCodecJson, or use a Schema.Class or a Schema.Struct"
+    : `${place} (${kept}) cannot be stored together with parts that are stored as JSON, such as an Option; annotate it ` +
+      "with toCodecJson, or encode those parts by a transformation"
 }
 
-/** How many parts, and how many suspended schemas of them, are still looked into. */
+/** How many more parts, and how many more suspended schemas, are described. */
 interface Budget {
   parts: number
   suspended: number
 }
 
 const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST>, budget: Budget): string => {
-  // A recursive schema comes back to one that it is in.
+  // A recursive schema refers to a schema that contains it: say how many levels out that one is.
   const back = around.indexOf(encoded)
   if (back >= 0) return `back ${around.length - back}`
   if (budget.parts === 0) return "and so on"
@@ -190,9 +190,8 @@ const shapeInside = (encoded: SchemaAST.AST, around: ReadonlyArray<SchemaAST.AST
 }
 
 /**
- * The structure of what a schema encodes to, as text: fields by their names, whether they
- * are optional, kinds of values, literals. Neither checks nor annotations, nor the order
- * of fields.
+ * Describes the encoded side of a schema as text: the names of fields, whether they are optional, kinds of values and
+ * literals. Checks, annotations and the order of fields are not part of it.
  */
 export const shapeOf = (ast: SchemaAST.AST): string =>
   shapeInside(SchemaAST.toEncoded(ast), [], { parts: mostParts, suspended: mostSuspended })

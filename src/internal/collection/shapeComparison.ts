@@ -1,39 +1,39 @@
 /**
  * Compares the shape of the values that a collection may have stored with the shape of a program's schema.
  *
- * There are two questions. Does the program decode every value that may be stored (`difference`)? Are all values that
- * the program writes among those that may be stored already (`covers`)? They differ in the fields of an object:
- * decoding ignores a field that the schema does not have.
+ * It answers two questions. `difference`: does the program decode every value that may be stored? `covers`: may every
+ * value that the program writes be stored already? The answers differ for an object with a field that the schema does
+ * not have, because decoding ignores such a field.
  *
- * A comparison may say that there is a difference where there is none, as it compares the parts of a schema one by one.
- * It never says that there is none where there is one.
+ * It compares the parts of a schema one by one. So it may report a difference although there is none. It never misses
+ * one.
  */
 import * as Predicate from "effect/Predicate"
 import { membersOf, type ShapeNode, type StoredShape, union } from "./storedShape.ts"
 
-/** What a value that may be stored has and a schema does not take. */
+/** A part of a value that may be stored, but that the other schema does not accept. */
 interface Difference {
-  /** The way to the part that differs, from the value on: names of fields, `[]` for an element. */
+  /** The path from the value to the part that differs: names of fields, `[]` for an element. */
   readonly path: ReadonlyArray<string>
-  /** What is said after the name of the part. */
+  /** The message, to follow the name of the part. */
   readonly problem: string
-  /** Whether the values are of another kind, so that the schema was not made for them. */
+  /** Whether the values are of another kind, such as text in place of numbers. */
   readonly isOtherKind: boolean
 }
 
 interface Comparison {
   readonly from: StoredShape
   readonly to: StoredShape
-  /** Whether an object may have no fields but those of the other shape. */
+  /** Whether a field that the other shape does not have is a difference. */
   readonly isClosed: boolean
-  /** Whether the checks of the other shape must be those of the first. */
+  /** Whether a check that only the other shape has is a difference. */
   readonly withChecks: boolean
   /**
-   * By pairs of nodes: what is known of them. A pair that is being compared has none as yet: a recursive
-   * schema takes what is stored unless a difference is found elsewhere.
+   * The result of each pair of nodes. A pair that is still being compared has `undefined`, which means no difference: a
+   * recursive schema accepts what is stored unless a difference is found in another part.
    */
   readonly known: Map<string, Difference | undefined>
-  /** The pairs without a known difference, in the order in which they were begun. */
+  /** The pairs without a known difference, in the order in which their comparisons began. */
   readonly taken: Array<string>
 }
 
@@ -48,7 +48,7 @@ const sameKind = (problem: string, path: ReadonlyArray<string> = []): Difference
 const inside = (step: string, difference: Difference | undefined): Difference | undefined =>
   difference === undefined ? undefined : { ...difference, path: [step, ...difference.path] }
 
-/** The first difference that there is. */
+/** Returns the first difference. */
 const first = <A>(
   items: Iterable<A>,
   differenceOf: (item: A, index: number) => Difference | undefined
@@ -61,7 +61,7 @@ const first = <A>(
   return undefined
 }
 
-/** How a kind of values is called in a message. */
+/** Names a kind of values in a message. */
 const nameOf = (node: ShapeNode): string => {
   switch (node._tag) {
     case "Kind":
@@ -80,7 +80,7 @@ const nameOf = (node: ShapeNode): string => {
 }
 
 const notTaken = (node: ShapeNode): Difference =>
-  otherKind(`takes other values than those that may be stored: ${nameOf(node)}`)
+  otherKind(`does not accept values that may be stored: ${nameOf(node)}`)
 
 /** The kinds of values that have literals, by the `typeof` of these. */
 const kindOfLiterals: Readonly<Record<string, string>> = {
@@ -98,14 +98,14 @@ const checkDifference = (
   const added = withChecks ? wanted.find((check) => !stored.includes(check)) : undefined
   return added === undefined
     ? undefined
-    : sameKind(`has a check that values may not pass which are stored (${added})`)
+    : sameKind(`has a check that stored values may not pass (${added})`)
 }
 
 type Of<Tag extends ShapeNode["_tag"]> = Extract<ShapeNode, { readonly _tag: Tag }>
 
 const compareObjects = (comparison: Comparison, a: Of<"Object">, b: Of<"Object">): Difference | undefined => {
   const { isClosed } = comparison
-  // An object schema without fields takes everything but null and undefined, and keeps it.
+  // An object schema without fields accepts everything except null and undefined, and stores it unchanged.
   if (b.fields.length + b.others.length === 0) return undefined
   if (a.fields.length + a.others.length === 0) return notTaken({ _tag: "Kind", kind: "objects with any fields" })
   const stored = new Map(a.fields.map((field) => [field[0], field]))
@@ -117,7 +117,7 @@ const compareObjects = (comparison: Comparison, a: Of<"Object">, b: Of<"Object">
       return inside(name, first(a.others, (other) => compare(comparison, other, node)))
     }
     return field[2] && !isOptional
-      ? sameKind("must be there, and values without it may be stored", [name])
+      ? sameKind("is required, but values without it may be stored", [name])
       : inside(name, compare(comparison, field[1], node))
   }) ?? first(a.fields, ([name, node]) =>
     b.others.length === 0
@@ -134,7 +134,7 @@ const compareArrays = (comparison: Comparison, a: Of<"Array">, b: Of<"Array">): 
     const element = a.elements[index]
     if (element !== undefined) {
       return element[2] && !isOptional
-        ? sameKind("must be there, and arrays without it may be stored", [name])
+        ? sameKind("is required, but arrays without it may be stored", [name])
         : inside(name, compare(comparison, element[1], node))
     }
     return isOptional
@@ -145,7 +145,7 @@ const compareArrays = (comparison: Comparison, a: Of<"Array">, b: Of<"Array">): 
     ...a.others
   ], (node) =>
     b.others.length === 0
-      ? otherKind("takes fewer elements than arrays have that may be stored")
+      ? otherKind("accepts fewer elements than stored arrays may have")
       : inside("[]", first(b.others, (other) => compare(comparison, node, other))))
 
 const compareEntries = (comparison: Comparison, a: Of<"Entries">, b: Of<"Entries">): Difference | undefined =>
@@ -153,7 +153,7 @@ const compareEntries = (comparison: Comparison, a: Of<"Entries">, b: Of<"Entries
     ? notTaken(a)
     : first(a.parts, (part, index) => inside("[]", compare(comparison, part, b.parts[index])))
 
-/** Whether a kind without parts takes the values of a node. */
+/** Tests whether a kind without parts accepts the values of a node. */
 const isOfKind = (a: ShapeNode, { kind }: Of<"Kind">): boolean => {
   switch (a._tag) {
     case "Kind":
@@ -192,7 +192,7 @@ const compareNodes = (comparison: Comparison, a: ShapeNode, b: ShapeNode): Diffe
   }
 }
 
-/** Compares the values of a node that is no union with what the members of another take. */
+/** Compares a node that is not a union with the members of another node. One member that accepts its values is enough. */
 const compareMember = (comparison: Comparison, a: number, members: ReadonlyArray<number>): Difference | undefined => {
   const node = comparison.from.nodes[a]
   if (node === undefined) return notTaken({ _tag: "Kind", kind: "opaque" })
@@ -202,11 +202,11 @@ const compareMember = (comparison: Comparison, a: number, members: ReadonlyArray
     if (found === undefined) return undefined
     differences.push(found)
   }
-  // Of several members, those of another kind are not the ones that were changed.
+  // If several members differ, report one of the same kind: it is probably the one that was changed.
   return differences.length === 1 ? differences[0] : differences.find((each) => !each.isOtherKind) ?? notTaken(node)
 }
 
-/** Compares two nodes that are no unions. */
+/** Compares two nodes that are not unions. */
 const comparePair = (comparison: Comparison, a: number, b: number): Difference | undefined => {
   const { from, known, taken, to } = comparison
   const pair = `${a} ${b}`
@@ -219,7 +219,7 @@ const comparePair = (comparison: Comparison, a: number, b: number): Difference |
     ? notTaken({ _tag: "Kind", kind: "opaque" })
     : compareNodes(comparison, nodeA, nodeB)
   if (found === undefined) return undefined
-  // No difference was found in these since; perhaps only because this pair was assumed to have none.
+  // These pairs may have no difference only because this pair was assumed to have none. Compare them again when needed.
   for (const each of taken.splice(before)) known.delete(each)
   known.set(pair, found)
   return found
@@ -243,11 +243,11 @@ const placeOf = (path: ReadonlyArray<string>): string =>
     : `field \`${path.map((step) => step.startsWith("[") ? step : `.${step}`).join("").replace(/^\./, "")}\``
 
 /**
- * Says why a program does not decode every value that may be stored: which field differs, and how. Gives `undefined`
- * where it does.
+ * Says why a program does not decode every value that may be stored: which field differs, and how. Returns `undefined`
+ * if it decodes all.
  */
 export const difference = (stored: StoredShape, wanted: StoredShape): string | undefined => {
-  if (stored.key !== wanted.key) return "the schema of its keys is another"
+  if (stored.key !== wanted.key) return "the schema of its keys has changed"
   const found = compare(begin(stored, wanted, { isClosed: false, withChecks: true }), stored.root, wanted.root)
   return found === undefined ? undefined : `${placeOf(found.path)} ${found.problem}`
 }
@@ -255,14 +255,14 @@ export const difference = (stored: StoredShape, wanted: StoredShape): string | u
 const isCovered = (a: StoredShape, b: StoredShape, withChecks: boolean): boolean =>
   a.key === b.key && compare(begin(a, b, { isClosed: true, withChecks }), a.root, b.root) === undefined
 
-/** Whether every value that a program writes may be stored already. */
+/** Tests whether every value that a program writes may be stored already. */
 export const covers = (stored: StoredShape, wanted: StoredShape): boolean => isCovered(wanted, stored, true)
 
-/** Whether two shapes are the same but for their checks. */
+/** Tests whether two shapes are the same, apart from their checks. */
 export const hasSameParts = (a: StoredShape, b: StoredShape): boolean =>
   isCovered(a, b, false) && isCovered(b, a, false)
 
-/** The shape of what may be stored once a program writes too; `undefined` where it has too many parts. */
+/** Makes the shape of what may be stored after a program writes too; `undefined` if it has too many parts. */
 export const widened = (stored: StoredShape, wanted: StoredShape): StoredShape | undefined => {
   if (covers(stored, wanted)) return stored
   const comparison = begin(stored, wanted, { isClosed: true, withChecks: true })

@@ -1,24 +1,25 @@
 /**
- * Arrays that are longer than what is in them: `[]` with a `length` of billions.
+ * Detects sparse arrays: arrays whose `length` is much larger than the number of their elements, such as `[]` with a
+ * `length` of billions.
  *
- * A value keeps them as they are, in few bytes. A schema goes through all of their
- * elements, which holds the event loop for minutes, and takes them into memory.
+ * The value codec stores them in few bytes. But a schema visits every index, which blocks the event loop for minutes
+ * and fills the memory.
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as SchemaAST from "effect/SchemaAST"
 import { allPartsOf } from "./schemaShape.ts"
 
-/** A schema goes through so many elements of arrays with holes in a fraction of a second. */
+/** The most indexes of arrays with holes. A schema visits that many in a fraction of a second. */
 const mostElements = 1_000_000
 
-/** Smaller arrays take about as many bytes to store as they have elements. */
+/** Arrays up to this length are not counted: their stored form has about one byte for each index. */
 const fewElements = 100
 
 const takesUndefined = (ast: SchemaAST.AST): boolean => {
   switch (ast._tag) {
     case "Any":
-    // What it leads to may be anything, and is looked at nowhere else.
+    // A suspended schema may be anything, and no other code evaluates it here.
     case "Suspend":
     case "Undefined":
     case "Unknown":
@@ -33,7 +34,7 @@ const takesUndefined = (ast: SchemaAST.AST): boolean => {
 
 const isHoled = (ast: SchemaAST.AST): boolean => ast._tag === "Arrays" && ast.rest.some(takesUndefined)
 
-/** Whether there is an array in a schema that does not end at the first hole, on one of its sides. */
+/** Tests whether a schema, on its decoded or encoded side, has an array that accepts holes. Otherwise the first hole fails. */
 export const takesHoles = (ast: SchemaAST.AST): boolean =>
   [SchemaAST.toType(ast), SchemaAST.toEncoded(ast)].some((side) => [...allPartsOf(side)].some(isHoled))
 
@@ -64,7 +65,7 @@ const findSparse = (value: unknown): boolean => {
   return false
 }
 
-/** Whether the arrays in a value that have holes have very many elements. */
+/** Tests whether the arrays with holes in a value have more than a million indexes together. */
 export const isSparse = (value: unknown): boolean =>
-  // It may throw as it is looked at, which the schema says better.
+  // A getter or a proxy may throw. Then the schema fails with a better message.
   Result.getOrElse(Result.try(() => findSparse(value)), () => false)

@@ -1,10 +1,10 @@
 /**
- * The shape of the values that a collection may have stored: a graph of the encoded side of its schemas, which the
- * catalog keeps so that it can be compared with the schemas of a later program.
+ * Makes the shape of the values that a collection may have stored: a graph of the encoded side of its schemas. The
+ * catalog stores it, to compare it with the schemas of a later program.
  *
- * Each part of a schema is one node, so that recursive schemas have a shape, and a part that is used twice is there
- * once. What cannot be compared part by part (a `oneOf` union, a record whose keys are not plain text, a declared
- * type) is one opaque node with a text: it is the same, or it is another.
+ * Each part of a schema is one node. So recursive schemas have a shape too, and a part that is used twice is one node.
+ * A part that cannot be compared part by part (a `oneOf` union, a record whose keys are not plain text, a declared
+ * type) is one opaque node with a text. Two opaque nodes are equal if their texts are equal.
  */
 import * as Formatter from "effect/Formatter"
 import * as Option from "effect/Option"
@@ -13,15 +13,15 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { allPartsOf, shapeOf } from "./schemaShape.ts"
 
-/** The checks that every value of a node passes, such as a minimum length; see `checksOf`. */
+/** The checks that every value of a node passes, such as a minimum length. `checksOf` makes them. */
 const Checks = Schema.optionalKey(Schema.Array(Schema.String))
 
 /** A field or an element: its name, its node, and whether it may be missing. */
 const Part = Schema.Tuple([Schema.String, Schema.Number, Schema.Boolean])
 
-/** A part of a shape. Other nodes are referred to by their numbers. */
+/** A part of a shape. It refers to other nodes by their numbers. */
 export const ShapeNode = Schema.Union([
-  /** A kind of values, by its name; an opaque node has its text in it. */
+  /** A kind of values, by its name. The kind of an opaque node contains its text. */
   Schema.TaggedStruct("Kind", { kind: Schema.String, checks: Checks }),
   Schema.TaggedStruct("Literal", { kind: Schema.String, literal: Schema.String }),
   Schema.TaggedStruct("Object", { fields: Schema.Array(Part), others: Schema.Array(Schema.Number), checks: Checks }),
@@ -36,7 +36,7 @@ export type ShapeNode = typeof ShapeNode.Type
 
 /** The shape of what a collection may have stored. */
 export const StoredShape = Schema.Struct({
-  /** Stands for the schema of the keys, which can be no other. */
+  /** The fingerprint of the schema of the keys, which must not change. */
   key: Schema.String,
   root: Schema.Number,
   nodes: Schema.Array(ShapeNode)
@@ -45,16 +45,16 @@ export const StoredShape = Schema.Struct({
 /** The shape of what a collection may have stored. */
 export type StoredShape = typeof StoredShape.Type
 
-/** Reads a shape from the catalog. One that a later version of the package wrote may have nodes that this one does not know. */
+/** Decodes a shape from the catalog. Returns `none` if a later version of the package has stored unknown kinds of nodes. */
 export const decode: (stored: unknown) => Option.Option<StoredShape> = Schema.decodeUnknownOption(StoredShape)
 
-/** A schema with more parts has no shape: only the same schema is accepted. */
+/** The most nodes of a shape. A schema with more parts has no shape: a later program must have the same schema. */
 const mostNodes = 1000
 
-/** The names of the kinds that Effect gives values which a shape compares entry by entry. */
+/** The declared types of Effect whose entries are compared by their schemas. */
 const entryKinds: ReadonlySet<string> = new Set(["ReadonlyMap", "ReadonlySet"].map((name) => `effect/schema/${name}`))
 
-/** Names the checks of a part. A check without a name of Effect's is a function of the program: all of those are one. */
+/** Names the checks of a part. Checks that are functions of the program cannot be compared, so they all have the same name. */
 const checksOf = ({ checks }: SchemaAST.AST): ReadonlyArray<string> =>
   (checks ?? []).map(({ annotations }) => {
     const known = annotations?.["representation"]
@@ -68,7 +68,7 @@ const checksOf = ({ checks }: SchemaAST.AST): ReadonlyArray<string> =>
 const withChecks = <A extends object>(node: A, ast: SchemaAST.AST): A & { readonly checks?: ReadonlyArray<string> } =>
   ast.checks === undefined ? node : { ...node, checks: checksOf(ast) }
 
-/** A part that is compared as a whole, with all that is in it. */
+/** Makes the node of a part that is compared as a whole, with everything in it. */
 const opaque = (ast: SchemaAST.AST): ShapeNode => {
   const inside = [...allPartsOf(ast)].flatMap(checksOf)
   const template = ast._tag === "TemplateLiteral" ? ` ${ast.parts.map(shapeOf).join(" ")}` : ""
@@ -81,7 +81,7 @@ const literal = (value: SchemaAST.LiteralValue): ShapeNode => ({
   literal: String(value)
 })
 
-/** Numbers the schemas that a node refers to. */
+/** Returns the number of the node of a schema. */
 type NumberOf = (part: SchemaAST.AST | ShapeNode) => number
 
 const partOf = (name: string, ast: SchemaAST.AST, numberOf: NumberOf): typeof Part.Type => [
@@ -90,7 +90,7 @@ const partOf = (name: string, ast: SchemaAST.AST, numberOf: NumberOf): typeof Pa
   SchemaAST.isOptional(ast)
 ]
 
-/** Whether a key of a record is any text. */
+/** Tests whether the keys of a record schema can be any text. */
 const isAnyText = ({ parameter }: SchemaAST.IndexSignature): boolean =>
   parameter._tag === "String" && parameter.checks === undefined
 
@@ -137,7 +137,7 @@ const nodeOf = (ast: SchemaAST.AST, numberOf: NumberOf): ShapeNode => {
   }
 }
 
-/** Makes the shape of what a schema encodes to; `undefined` where it has too many parts. */
+/** Makes the shape of the encoded side of a schema; `undefined` if it has too many parts. */
 export const make = (key: string, ast: SchemaAST.AST): StoredShape | undefined => {
   const numbers = new Map<SchemaAST.AST | ShapeNode, number>()
   const numberOf: NumberOf = (part) => {
@@ -148,7 +148,7 @@ export const make = (key: string, ast: SchemaAST.AST): StoredShape | undefined =
   }
   const root = numberOf(SchemaAST.toEncoded(ast))
   const nodes: Array<ShapeNode> = []
-  // The loop adds to the map: a part is followed by the parts that it consists of.
+  // The loop adds to the map that it iterates over: `nodeOf` adds the parts of each part.
   for (const part of numbers.keys()) {
     if (numbers.size > mostNodes) return undefined
     nodes.push(SchemaAST.isAST(part) ? nodeOf(part, numberOf) : part)
@@ -156,7 +156,7 @@ export const make = (key: string, ast: SchemaAST.AST): StoredShape | undefined =
   return { key, root, nodes }
 }
 
-/** The numbers of the nodes that a node refers to, replaced by others. */
+/** Replaces the numbers of the nodes that a node refers to. */
 const renumbered = (node: ShapeNode, to: (number: number) => number): ShapeNode => {
   const renumberPart = ([name, number, optional]: typeof Part.Type): typeof Part.Type => [name, to(number), optional]
   switch (node._tag) {
@@ -173,7 +173,7 @@ const renumbered = (node: ShapeNode, to: (number: number) => number): ShapeNode 
   }
 }
 
-/** The members of a union, and of unions in it; a node that is no union is its only member. */
+/** Returns the members of a union and of the unions in it. For any other node, returns its own number. */
 export const membersOf = ({ nodes }: StoredShape, number: number): ReadonlyArray<number> => {
   const found = new Set([number])
   for (const each of found) {
@@ -184,7 +184,7 @@ export const membersOf = ({ nodes }: StoredShape, number: number): ReadonlyArray
   return [...found].filter((each) => nodes[each]?._tag !== "Union")
 }
 
-/** Makes the shape of values that have one of two shapes; `undefined` where it has too many parts. */
+/** Makes the shape of values that have one of two shapes; `undefined` if it has too many parts. */
 export const union = (a: StoredShape, b: StoredShape, isNeeded: (memberOfA: number) => boolean):
   | StoredShape
   | undefined =>
@@ -205,7 +205,7 @@ export const union = (a: StoredShape, b: StoredShape, isNeeded: (memberOfA: numb
     ...membersOf(b, b.root),
     ...membersOf(a, a.root).filter(isNeeded).map((number) => number + b.nodes.length)
   ].map(to)
-  // The loop adds to the list: nodes that nothing refers to are left out.
+  // The loop adds to the list that it iterates over. Nodes without a reference are not added.
   for (const node of sources) nodes.push(renumbered(node, to))
   return nodes.length >= mostNodes ? undefined : {
     key: b.key,

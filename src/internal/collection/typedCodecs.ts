@@ -1,5 +1,5 @@
 /**
- * Keys and values of a collection, through their schemas, to bytes and back.
+ * Makes the codecs of a collection: they convert keys and values to bytes and back, through their schemas.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -27,12 +27,13 @@ import * as Settled from "../settled.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import type { StoreHandle } from "../store/storeAccess.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import * as KeyLength from "./keyLength.ts"
 import { isNative } from "./schemaShape.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
 
 /**
- * Runs a schema, of whatever kind its failure is: a value of a program without types may
- * throw as it is looked at, and so may a transformation.
+ * Runs a schema, and converts everything that it throws into an error. In a program that is not type-checked, a value
+ * such as a proxy may throw when a schema reads it. A transformation may throw too.
  */
 const bySchema = <A, E, R>(
   run: () => Effect.Effect<A, Schema.SchemaError, R>,
@@ -47,38 +48,38 @@ const bySchema = <A, E, R>(
     : Effect.catchDefect(Effect.mapError(effect, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
 }
 
-/** Turns keys into bytes and back. */
+/** Converts keys to bytes and back. */
 export interface KeyCodec<K extends KeySchema> {
   readonly encode: (key: K["Type"]) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
-  /** Encodes a prefix, the elements of a tuple each by its schema. */
+  /** Encodes a prefix. Encodes each element of a tuple by its own schema. */
   readonly encodePrefix: (
     prefix: PrefixOf<K>
   ) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
-  /** Does the same, but the last text or bytes that are given may continue. */
+  /** Encodes a prefix whose last text or bytes may continue in the keys. */
   readonly encodeStart: (
     start: PrefixOf<K>
   ) => Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]>
   readonly decode: (bytes: ByteString) => Effect.Effect<K["Type"], KeyEncoding, K["DecodingServices"]>
-  /** Where the key ends with which the bytes begin. */
+  /** Returns the end of the key at the beginning of the bytes, as an offset. */
   readonly endOf: (bytes: ByteString) => Result.Result<number, KeyEncoding>
-  /** Shows a key in a message. */
+  /** Shows a stored key in a message. */
   readonly show: (bytes: ByteString) => string
-  /** A stored key for an error about it: in its encoded form, or as bytes where it has none. */
+  /** Returns a stored key for an error: in its encoded form, or as bytes if it does not decode. */
   readonly stored: (bytes: ByteString) => ShownKey
-  /** Refuses bytes that are too long for the engine. */
-  readonly checkLength: (bytes: ByteString) => Result.Result<ByteString, KeyEncoding>
+  /** Fails with `KeyEncoding` (`TooLong`) if the bytes, with those of the key of a record, are too long for the engine. */
+  readonly checkLength: (bytes: ByteString, recordBytes?: number) => Result.Result<ByteString, KeyEncoding>
 }
 
 const longestShown = 50
 
-// A value of a program without types may throw as it is looked at.
+// In a program that is not type-checked the value may be a proxy, for which `instanceof` may throw.
 const isBytes = (key: unknown): key is Uint8Array =>
   Result.getOrElse(Result.try(() => key instanceof Uint8Array), () => false)
 
-/** Of more elements no more than the kind is shown. */
+/** An array with more elements is shown only by its kind. */
 const mostShownElements = 8
 
-/** Neither is a text of more characters formatted, only to be cut, nor a number of more bits. */
+/** A text with more characters, or a bigint with more bits, is not formatted: the result would be cut anyway. */
 const longestFormatted = 10_000
 
 const isShort = (key: unknown): boolean => {
@@ -89,7 +90,7 @@ const isShort = (key: unknown): boolean => {
     (Array.isArray(key) && key.length <= mostShownElements && key.every(isShort))
 }
 
-/** Shows a key, or what was given as one: a value of any size, that may throw as it is looked at. */
+/** Makes the function that shows a key, or any value that was given as a key. The value may be large, or throw when it is read. */
 const makeShow = ({ keys }: StoreHandle) => (key: unknown): string => {
   if (Predicate.isString(key) || isBytes(key)) return keys.show(key)
   const text = Result.getOrElse(Result.try(() => isShort(key) ? Formatter.format(key) : ""), () => "")
@@ -98,12 +99,12 @@ const makeShow = ({ keys }: StoreHandle) => (key: unknown): string => {
 }
 
 /**
- * Encodes the prefix of a key: each element of a tuple or an array by its schema. With `isStart`, text and bytes at the
- * end stay as they are. What has no elements stays as it is too.
+ * Encodes the prefix of a key: each element of a tuple or an array by its schema. Returns any other prefix unchanged.
+ * With `isStart`, the last element stays unchanged if it is text or bytes, as it may be only the beginning of an element.
  */
 type EncodeElements<R> = (prefix: unknown, isStart: boolean) => Effect.Effect<unknown, KeyEncoding, R>
 
-/** Makes what encodes the elements of the prefixes of a key. */
+/** Makes the encoder of the elements of key prefixes. */
 const makeElementEncoder = <K extends KeySchema>(
   { ast }: K,
   refuse: (key: unknown, detail: string) => KeyEncoding
@@ -115,7 +116,7 @@ const makeElementEncoder = <K extends KeySchema>(
   const [rest] = ast.rest.map(encoderOf)
   const encodeElement = (element: unknown, at: number): Effect.Effect<unknown, KeyEncoding, K["EncodingServices"]> => {
     const encode = encoders[at] ?? rest
-    // The ordered codec refuses an element too many.
+    // There are too many elements: the ordered codec refuses them.
     if (encode === undefined) return Effect.succeed(element)
     return bySchema(() => encode(element), (detail) => refuse(element, detail))
   }
@@ -130,7 +131,7 @@ const makeElementEncoder = <K extends KeySchema>(
   }
 }
 
-/** Makes the codec of keys, or says why the schema has no order. */
+/** Makes the codec of keys, or says why keys of the schema have no order. */
 export const makeKeyCodec = <K extends KeySchema>(
   schema: K,
   handle: StoreHandle,
@@ -167,21 +168,19 @@ export const makeKeyCodec = <K extends KeySchema>(
       shownKey: show(bytes)
     })
 
-    const checkLength = (bytes: ByteString): Result.Result<ByteString, KeyEncoding> =>
-      bytes.length <= maxKeyBytes ? Result.succeed(bytes) : Result.fail(
-        new KeyEncoding({
-          reason: {
-            _tag: "TooLong",
-            detail: `it has ${count(bytes.length, "byte")}, the longest key has ${maxKeyBytes}.`
-          },
-          ...stored(bytes),
-          collection
-        })
-      )
+    const checkLength = (bytes: ByteString, recordBytes = 0): Result.Result<ByteString, KeyEncoding> => {
+      if (bytes.length + recordBytes <= maxKeyBytes) return Result.succeed(bytes)
+      const key = stored(bytes)
+      const detail = KeyLength.describe(key.key, bytes.length, recordBytes, maxKeyBytes)
+      return Result.fail(new KeyEncoding({ reason: { _tag: "TooLong", detail }, ...key, collection }))
+    }
 
     const orderedBytes = (key: unknown, bytes: Result.Result<ByteString, string>) =>
       Effect.fromResult(
-        Result.flatMap(Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)), checkLength)
+        Result.flatMap(
+          Result.mapError(bytes, (detail) => refuse("Schema", key, `${detail}.`)),
+          (made) => checkLength(made)
+        )
       )
 
     const encodeElements = makeElementEncoder(schema, (key, detail) => refuse("Schema", key, detail))
@@ -221,9 +220,9 @@ interface Encoded<out Value> {
   readonly bytes: Uint8Array
 }
 
-/** Whether a value is not an instance of a class: only then does it go through `make`. */
+/** Tests whether a value is a plain object or an array. Only these go through the `make` of a schema. */
 const isPlain = (value: unknown): boolean => {
-  // A proxy may throw as it is looked at.
+  // A proxy may throw.
   const prototype: unknown = Result.getOrElse(
     Result.try((): unknown => Predicate.isObjectOrArray(value) ? Object.getPrototypeOf(value) : undefined),
     () => undefined
@@ -231,35 +230,35 @@ const isPlain = (value: unknown): boolean => {
   return prototype === null || prototype === Object.prototype || prototype === Array.prototype
 }
 
-/** Turns values into bytes and back. Keys are there for messages. */
+/** Converts values to bytes and back. The keys are for error messages. */
 export interface ValueCodec<V extends ValueSchema> {
   /** The schema whose encoded side is stored. */
   readonly stored: Schema.Constraint
-  /** The most bytes that a record may have, its entries in indexes included. */
+  /** The most bytes of a record, its index entries included. */
   readonly maxBytes: number
-  /** Encodes a value, or one that is made of it. */
+  /** Encodes a value. Passes a plain object that is not a value of the schema through the `make` of the schema. */
   readonly encode: <Key>(
     value: ValueInput<V>,
     key: () => ShownKey<Key>
   ) => Effect.Effect<Encoded<V["Type"]>, ValueEncoding<Key>, V["EncodingServices"]>
-  /** Decodes a record, its entries in indexes included. */
+  /** Decodes the value of a record with its index entries. */
   readonly decode: <Key>(
     record: Uint8Array,
     key: () => ShownKey<Key>
   ) => Effect.Effect<V["Type"], ValueDecoding<Key> | EngineFailure, V["DecodingServices"]>
-  /** Encodes what is in the encoded form of the schema already. */
+  /** Converts the encoded form of a value to bytes. */
   readonly encodeRaw: <Key>(value: unknown, key: () => ShownKey<Key>) => Result.Result<Uint8Array, ValueEncoding<Key>>
-  /** Decodes a record to the encoded form of the schema. The bytes need to be valid only during the call. */
+  /** Decodes a record to the encoded form of its value. The bytes need to be valid only during the call. */
   readonly decodeRaw: <Key>(
     record: Uint8Array,
     key: () => ShownKey<Key>
   ) => Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure>
-  /** Decodes the encoded form of the schema. */
+  /** Decodes the encoded form of a value by the schema. */
   readonly decodeEncoded: <Key>(
     encoded: unknown,
     key: () => ShownKey<Key>
   ) => Effect.Effect<V["Type"], ValueDecoding<Key>, V["DecodingServices"]>
-  /** Leaves out the fields of the encoded form that the schema does not have. */
+  /** Removes the fields that the schema does not have from the encoded form of a value. */
   readonly withoutOtherFields: <Key>(
     encoded: unknown,
     key: () => ShownKey<Key>
@@ -267,8 +266,8 @@ export interface ValueCodec<V extends ValueSchema> {
 }
 
 /**
- * The schema whose encoded side is stored. Of the classes of Effect (Option, DateTime,
- * Duration, ...) a value would keep no more than the fields: they are stored as JSON.
+ * Returns the schema whose encoded side is stored. The value codec would store only the fields of the classes of Effect
+ * (Option, DateTime, Duration, ...), so a schema with such classes is stored in its JSON form.
  */
 export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCodecJson<S> =>
   isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
@@ -285,7 +284,7 @@ export const makeValueCodec = <V extends ValueSchema>(
   const makeBySchema = SchemaParser.makeEffect(schema)
   const closeBySchema = Schema.decodeUnknownEffect(Schema.toEncoded(stored))
   const mayHang = takesHoles(stored.ast)
-  const detailOfSparse = "an array is longer than what is in it"
+  const detailOfSparse = "its arrays with holes have more than 1,000,000 elements"
 
   const encodeRaw: ValueCodec<V>["encodeRaw"] = (value, key) =>
     Result.mapError(
@@ -333,7 +332,7 @@ export const makeValueCodec = <V extends ValueSchema>(
   ): Effect.Effect<Typed, ValueEncoding<Key>, V["EncodingServices"]> =>
     Settled.map(encodeTyped(value, key), (encoded) => ({ value, encoded }))
 
-  /** Encodes a value; what is no value of the schema is made one, unless it is an instance of another class. */
+  /** Encodes a value. If that fails and the value is a plain object or an array, makes a value of it and encodes that. */
   const encodeMade = <Key>(
     value: ValueInput<V>,
     key: () => ShownKey<Key>

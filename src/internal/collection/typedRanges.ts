@@ -1,6 +1,5 @@
 /**
- * Streams of a collection and of its indexes: ranges of typed keys, and records decoded
- * part by part.
+ * Streams the records of a collection or of an index: encodes ranges of typed keys, and decodes records part by part.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -40,8 +39,8 @@ const before = (bytes: ByteString): Bound => ({ key: bytes, inclusive: false })
 const startingWith = (bytes: ByteString): KeyRange => ({ from: at(bytes), to: afterPrefix(bytes) })
 
 /**
- * Turns a range of typed keys into one of bytes. With `isPart` other bytes follow those
- * of a key, as in an index.
+ * Converts a range of typed keys to a range of bytes. With `isPart`, other bytes follow the bytes of a key, as in an
+ * index that is not unique.
  */
 export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   codec: KeyCodec<K>,
@@ -50,11 +49,11 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
 ): Effect.fn.Return<KeyRange, KeyEncoding, K["EncodingServices"]> {
   let result: KeyRange = { from: undefined, to: undefined }
   const encode = (key: K["Type"]) => codec.encode(key)
-  /** The end of all bytes that begin with those of a key, or the key itself where nothing follows. */
-  const behind = (bytes: ByteString): Bound | undefined => isPart ? afterPrefix(bytes) : at(bytes)
+  /** Returns the upper end of a range that includes a key, with all entries that begin with its bytes. */
+  const endOf = (bytes: ByteString): Bound | undefined => isPart ? afterPrefix(bytes) : at(bytes)
   if (range.equals !== undefined) {
     const bytes = yield* encode(range.equals)
-    result = intersect(result, { from: at(bytes), to: behind(bytes) })
+    result = intersect(result, { from: at(bytes), to: endOf(bytes) })
   }
   if (range.prefix !== undefined) {
     result = intersect(result, startingWith(yield* codec.encodePrefix(range.prefix)))
@@ -64,7 +63,7 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   }
   if (range.gte !== undefined) result = intersect(result, { from: at(yield* encode(range.gte)), to: undefined })
   if (range.lt !== undefined) result = intersect(result, { from: undefined, to: before(yield* encode(range.lt)) })
-  if (range.lte !== undefined) result = intersect(result, { from: undefined, to: behind(yield* encode(range.lte)) })
+  if (range.lte !== undefined) result = intersect(result, { from: undefined, to: endOf(yield* encode(range.lte)) })
   if (range.gt !== undefined) {
     const bytes = yield* encode(range.gt)
     const after = isPart ? afterPrefix(bytes) : before(bytes)
@@ -76,7 +75,7 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   return result
 })
 
-/** Makes what a stream gives of a record; `undefined` leaves it out. */
+/** Makes the item of a stream from a record. With `undefined` the stream skips the record. */
 type Decode<B, E, R> = (record: StoredRecord) => Effect.Effect<{ readonly item: B } | undefined, E, R>
 
 const decodeAll = Effect.fnUntraced(function*<B, E, R>(
@@ -93,13 +92,13 @@ const decodeAll = Effect.fnUntraced(function*<B, E, R>(
   return { items }
 })
 
-/** What records are read from: those of a collection themselves, or those that an index leads to. */
+/** The records of a collection, or the records that the entries of an index refer to. */
 export interface Source<K extends KeySchema> {
   readonly open: <A>(
     options: RecordStreamOptions,
     resolve: Resolve<A>
   ) => Effect.Effect<RecordPull<A>, Closed | EngineFailure, Scope.Scope>
-  /** Reads in one step, and goes on with what was found. */
+  /** Reads in one step, and calls `use` with the result. */
   readonly find: <F, E, A, E2, R>(
     search: (reader: Reader) => Effect.Effect<F, E>,
     use: (found: F) => Effect.Effect<A, E2, R>
@@ -109,9 +108,9 @@ export interface Source<K extends KeySchema> {
   readonly database: string
   /** The codec of the keys of ranges. */
   readonly codec: KeyCodec<K>
-  /** Whether other bytes follow those of a key. */
+  /** Whether other bytes follow the bytes of a key. */
   readonly isPart: boolean
-  /** How keys are found, and whether the values of the database are read for it. */
+  /** How the keys of records are found, and whether that needs the values of the database. */
   readonly keys: Finding
   /** How records are found. */
   readonly records: Finding
@@ -119,10 +118,10 @@ export interface Source<K extends KeySchema> {
   readonly locate: Resolve<Located>
 }
 
-/** An entry of a database, and the record that it leads to. */
+/** An entry of a database, and the record that it refers to. */
 export interface Located {
   readonly entry: ByteString
-  /** `undefined` where the entry leads to no record. */
+  /** `undefined` if there is no such record. */
   readonly record: StoredRecord | undefined
 }
 
@@ -131,7 +130,7 @@ interface Finding {
   readonly resolve: Resolve<StoredRecord>
 }
 
-/** Nothing but the entries of the database. */
+/** Reads only the keys of the database, for counting. */
 const entriesThemselves: Finding = { values: false, resolve: itself }
 
 /** Checks a range, and encodes its conditions. */
@@ -141,7 +140,7 @@ export const checkedRange = <K extends KeySchema>({ codec, isPart, name }: Sourc
     Effect.suspend(() => toKeyRange(codec, range, isPart))
   )
 
-/** A stream of a range of a database. */
+/** Makes the stream of a range. */
 const make = <K extends KeySchema, B, E, R>(
   source: Source<K>,
   { resolve, values }: Finding,
@@ -163,10 +162,10 @@ const make = <K extends KeySchema, B, E, R>(
       ))
   )
 
-/** A value, or what is given in its place. */
+/** A value, or a `Result` of it with `undecodable: "result"`. */
 type Tolerated<V> = V | Result.Result<V, ValueDecoding>
 
-/** Decodes a value in the way that is wanted; `undefined` leaves it out. */
+/** Decodes a value as the option `undecodable` says. Returns `undefined` for a value that the stream skips. */
 const tolerating = <V, R>(
   undecodable: Undecodable | undefined,
   decoded: Effect.Effect<V, ValueDecoding | EngineFailure, R>
@@ -190,7 +189,7 @@ const tolerating = <V, R>(
   }
 }
 
-/** Makes what reads ranges of a source of records: the streams, and how many there are. */
+/** Makes the methods that stream, collect and count the records of a range. */
 export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
   source: Source<RK>,
   keyCodec: KeyCodec<K>,

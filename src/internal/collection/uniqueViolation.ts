@@ -1,5 +1,5 @@
 /**
- * Makes the error of a record that cannot be written because another one has its key in a unique index.
+ * Makes `UniqueViolation`: a record cannot be written, because another record has the same key in a unique index.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -19,19 +19,19 @@ export type KeyServices<K extends KeySchema, I extends Record<string, KeySchema>
 
 const isTaken = (error: unknown): error is Taken => Predicate.isTagged(error, "Taken")
 
-/** Ends as a write does, unless a key is taken. */
+/** Runs a write. If it fails because an index key is taken, fails with the error that `failTaken` makes. */
 export const telling = <A, E, E2>(
   write: Effect.Effect<A, E | Taken>,
   failTaken: (taken: Taken) => Effect.Effect<never, E2>
 ): Effect.Effect<A, E | E2> =>
   Effect.catch(write, (error): Effect.Effect<never, E | E2> => isTaken(error) ? failTaken(error) : Effect.fail(error))
 
-/** Fails with the error of a write, after decoding the keys that it is about. */
+/** Makes the function that decodes the keys of a violation and fails with `UniqueViolation`. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { indexes, key: keyCodec, name }: Definition<K, V, I>,
   services: Context.Context<KeyServices<K, I>>
 ) => {
-  /** Each violation of an index of the collection is one of its type. */
+  /** Tests the name of the index. Every violation of an index of this collection has the type of the collection. */
   const isOfCollection = (violation: UniqueViolation): violation is UniqueViolationOf<K, I> =>
     indexes.has(violation.index)
 
@@ -40,7 +40,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     shownKey: ShownKey<K["Type"]>
   ): Effect.fn.Return<never, UniqueViolationOf<K, I> | KeyEncoding, KeyServices<K, I>> {
     const index = indexes.get(indexName)
-    if (index === undefined) return yield* Effect.die("a key is taken in an index of the collection")
+    if (index === undefined) {
+      return yield* Effect.die("bug: a key is taken in an index that the collection does not have")
+    }
     const violation: UniqueViolation = new UniqueViolation({
       ...shownKey,
       collection: name,

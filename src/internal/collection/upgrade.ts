@@ -1,11 +1,11 @@
 /**
- * Brings what is stored of a collection to the version and the indexes of a definition,
- * step by step: which step comes next, and what it does in its transaction.
+ * Upgrades a stored collection to the version and the indexes of a definition, step by step. `nextStep` finds the next
+ * step from the catalog entry, and `run` runs it in a transaction.
  *
- * From the first part of a migration on no program of an earlier version opens the
- * collection. Indexes are built beside those that are in use, and take their places in the
- * transaction of the last part: until then a program with other indexes can open the
- * collection, which gives the building up, and a building that fails leaves what there was.
+ * After the first part of a migration, no program of an earlier version can open the collection. New indexes are built
+ * in free places, while the old ones stay in use. The transaction of the last part replaces the old indexes. If a
+ * program with other indexes opens the collection before that, it cancels the building. If the building fails, the old
+ * indexes stay.
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -21,28 +21,28 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import { entryKey } from "./indexWrites.ts"
 import { type IndexError, type Maintained, maxDuplicates, readPart, readTo } from "./maintenance.ts"
 
-/** A step of the work on a collection. */
+/** A step of the upgrade of a collection. */
 export type Step =
   | { readonly _tag: "Done"; readonly indexes: ReadonlyArray<Catalog.StoredIndex> }
-  /** Stores something about the collection, and deletes the entries in indexes that are not in use. */
+  /** Stores a new catalog entry, and deletes the entries of indexes that are not in use. */
   | { readonly _tag: "Store"; readonly descriptor: Catalog.Descriptor }
   | { readonly _tag: "Migrate"; readonly descriptor: Catalog.Descriptor }
   | { readonly _tag: "Build"; readonly descriptor: Catalog.Descriptor; readonly building: Catalog.Building }
 
-/** What a step came to. */
+/** The result of a step. */
 export interface Progress {
-  /** What was worked on, for the log. */
+  /** The name of the work, for the log. */
   readonly work: string
   readonly records: number
-  /** What a building that has failed says. */
+  /** The catalog entry of a building that has failed, with its duplicates. */
   readonly failed?: Catalog.Building
 }
 
-/** What is known besides what is stored. */
+/** The facts that decide about the next step but are not in the catalog. */
 export interface Circumstances {
-  /** Whether this program has begun to build the indexes that are being built. */
+  /** Whether this program has begun the present building of indexes. */
   readonly hasBegun: boolean
-  /** The indexes that are stored, but not as they should be. */
+  /** The indexes whose entries differ from what their functions give, so that they must be built again. */
   readonly distrusted: ReadonlySet<string>
 }
 
@@ -58,7 +58,7 @@ const refuse = <R>(
     ...(cause === undefined ? {} : { cause })
   })
 
-/** The migration that begins with a version, for data that has this one or an earlier one. */
+/** Returns the migration from a version. Fails with `MissingMigration` if there is none; `version` is the stored version. */
 const migrationFrom = <R>(
   collection: Maintained<R>,
   from: number,
@@ -71,20 +71,20 @@ const migrationFrom = <R>(
         collection,
         "MissingMigration",
         `it has version ${version}, and there is no migration from version ${from}: ` +
-          `give one under the key ${from} of \`migrations\`.`
+          `add one as the property ${from} of \`migrations\`.`
       )
     )
     : Effect.succeed(migration)
 }
 
-/** Whether this program goes on with a building, instead of giving it up. */
+/** Tests whether this program continues a building that has begun. Otherwise it cancels the building. */
 const goesOn = (
   { indexes }: Catalog.Wanted,
   { indexes: built }: Catalog.Descriptor,
   building: Catalog.Building,
   { hasBegun }: Circumstances
 ): boolean =>
-  // Indexes that are there and are built again have another `of`, which the program that has begun may know better.
+  // An index that exists and is built again has a changed `of`. If another program has begun that, its `of` may differ.
   Catalog.hasSame(building.indexes, indexes) && (hasBegun || !Catalog.hasAll(built, indexes))
 
 const nextIndexStep = (
@@ -106,7 +106,7 @@ const nextIndexStep = (
     : { _tag: "Store", descriptor: { ...others, indexes } }
 }
 
-/** The step that comes next, by what is stored. */
+/** Finds the next step from the catalog entry. Fails with `CollectionFailed` if the program may not open the collection. */
 export const nextStep = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   stored: Catalog.Descriptor | undefined,
@@ -117,7 +117,7 @@ export const nextStep = Effect.fnUntraced(function*<R>(
     return { _tag: "Store", descriptor: { version, fingerprint, indexes, ...(shape === undefined ? {} : { shape }) } }
   }
   yield* Catalog.check(collection.wanted, stored)
-  // A missing one is found before the first has changed anything.
+  // Look for a missing migration before the first one changes anything.
   for (let from = stored.version; from < version; from++) yield* migrationFrom(collection, from, stored.version)
   if (stored.version < version) return { _tag: "Migrate", descriptor: stored }
   const descriptor = Catalog.widened(collection.wanted, stored)
@@ -125,7 +125,7 @@ export const nextStep = Effect.fnUntraced(function*<R>(
   return nextIndexStep(collection.wanted, stored, circumstances)
 })
 
-/** The databases that a step writes to and that may not be there yet. */
+/** Returns the databases that a step writes to and that may not exist yet. */
 export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): ReadonlyArray<string> => {
   if (step._tag === "Done" || step._tag === "Build") {
     return Catalog.databasesOf(name, step._tag === "Done" ? step.indexes : step.building.indexes)
@@ -134,7 +134,7 @@ export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): Rea
   return Catalog.databasesOf(name, building?.indexes ?? (step._tag === "Store" ? built : indexes))
 }
 
-/** Deletes the entries in indexes of a collection that are not in use. */
+/** Deletes all entries of the indexes of the collection that are not in use. */
 const clearUnused = Effect.fnUntraced(function*<R>(
   { internals: { access }, wanted: { name } }: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -166,22 +166,22 @@ const store = Effect.fnUntraced(function*<R>(
 
 const asSentence = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
 
-/** What a failed migration leaves, and what to do. */
+/** Says what a failed migration has changed, and what to do. */
 const afterFailure = ({ migratedTo, version }: Catalog.Descriptor): string =>
   migratedTo === undefined
     ? `It has changed nothing, and a program of version ${version} can still open the collection.`
-    : `A part of the records is migrated and stays so, and a program of version ${version} can no longer open the ` +
-      "collection: repair the migration and deploy again."
+    : `Some records are migrated already, so a program of version ${version} can no longer open the collection: ` +
+      "repair the migration and deploy again."
 
 /**
- * The value that a migration gave, without the fields that the schema does not have: a later schema may have fields of
- * these names. Fails where the value is not one of the schema.
+ * Checks the value that a migration returned, and removes the fields that the schema does not have: a later schema may
+ * have fields with these names. Fails with `ValueDecoding` if the schema does not decode the value.
  */
 const toWanted = <R>({ check, withoutOtherFields }: Maintained<R>, given: unknown, key: ByteString) =>
   withoutOtherFields(given, key).pipe(
     Effect.tap((value) => check(value, key)),
     Effect.map((value) => ({ value, hasOtherFields: false })),
-    // A union whose members are told apart by their transformations may need the fields that were left out.
+    // A union may need the removed fields to choose a member, if only transformations distinguish its members.
     Effect.catch(() => Effect.as(check(given, key), { value: given, hasOtherFields: true }))
   )
 
@@ -207,7 +207,9 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
   const encoded = yield* Effect.mapError(raw.decodeRaw(record, shownKey), failed)
   const migrating = migration(encoded)
   if (!Effect.isEffect(migrating)) {
-    return yield* failed(new TypeError("it gave no Effect; a migration gives one, such as Effect.succeed(value)"))
+    return yield* failed(
+      new TypeError("it returned no Effect; a migration must return one, such as Effect.succeed(value)")
+    )
   }
   const given = yield* Effect.mapError(migrating, failed)
   const migrated = from + 1 === wanted.version
@@ -237,7 +239,7 @@ const migrate = Effect.fnUntraced(function*<R>(
     hasOtherFields ||= migrated.hasOtherFields
   }
   const to = readTo(part)
-  // Of a version before the wanted one nothing is known but that migrations lead to it.
+  // Intermediate versions have no known fingerprint and shape: the program has only the schemas of the last version.
   const isLast = version + 1 === wanted.version
   const fingerprint = isLast ? wanted.fingerprint : Catalog.unknownFingerprint
   const shape = isLast && !hasOtherFields ? wanted.shape : undefined
@@ -246,7 +248,7 @@ const migrate = Effect.fnUntraced(function*<R>(
     transaction,
     to !== undefined
       ? { ...descriptor, migratedTo: to, migratingTo: fingerprint, ...(hasOtherFields ? { hasOtherFields } : {}) }
-      // What the indexes are of may be another now.
+      // The migrated values may have other index keys, so build all indexes again.
       : {
         version: version + 1,
         fingerprint,
@@ -258,12 +260,13 @@ const migrate = Effect.fnUntraced(function*<R>(
   return { work: `Migrating from version ${version}`, records: part.records.length }
 })
 
-/** The places of the indexes of a collection while some are built. */
+/** The places of the indexes of a collection during a building. */
 interface Places {
+  /** The places of the indexes that are in use. */
   readonly built: ReadonlySet<string>
-  /** The places of those that are built, by their names. */
+  /** The places of the indexes that are being built, by their names. */
   readonly building: ReadonlyMap<string, string>
-  /** The names of those that are built again, by the places in which they are in use. */
+  /** The names of the indexes that are being built again, by the places in which they are in use. */
   readonly again: ReadonlyMap<string, string>
 }
 
@@ -278,7 +281,10 @@ const placesOf = ({ indexes }: Catalog.Descriptor, building: Catalog.Building): 
   }
 }
 
-/** The keys of a record in the indexes that are built. Where its value does not decode, it keeps those that it has. */
+/**
+ * Computes the keys of a record in the indexes that are being built. If its value does not decode and all of these
+ * indexes are built again, the record keeps its present keys.
+ */
 const keysToBuild = <R>(
   { keysOf }: Maintained<R>,
   { again, building }: Places,
@@ -295,7 +301,7 @@ const keysToBuild = <R>(
     ))
 }
 
-/** Enters a record into the indexes that are built; gives what of them another record has already. */
+/** Enters a record into the indexes that are being built. Returns the keys that another record already has in a unique one. */
 const enter = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -329,7 +335,7 @@ const enter = Effect.fnUntraced(function*<R>(
   return duplicates
 })
 
-/** How many records an index is built of before other fibers have their turn. */
+/** The number of records after which the building yields to other fibers. */
 const recordsBetweenTurns = 64
 
 const build = Effect.fnUntraced(function*<R>(
@@ -343,7 +349,7 @@ const build = Effect.fnUntraced(function*<R>(
   const part = yield* readPart(transaction.reader, collection.database, building.to)
   const found: Array<Catalog.StoredDuplicate> = []
   for (const [number, [key, record]] of part.records.entries()) {
-    // Each write of another fiber makes this transaction run again: let the writes that are under way be made.
+    // A write of another fiber to these records makes this transaction run again. Yield, so that such writes come early.
     if (number % recordsBetweenTurns === 0) yield* Effect.yieldNow
     found.push(...(yield* enter(collection, transaction, places, key, record)))
   }
@@ -362,7 +368,7 @@ const build = Effect.fnUntraced(function*<R>(
   return duplicateCount === 0 ? progress : { ...progress, failed: next }
 })
 
-/** Does a step in a transaction. */
+/** Runs a step in a transaction. */
 export const run = <R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,

@@ -11,10 +11,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
 import type { Admission, Backend, BackendStats, CommitRequest, NextSnapshot, Reader, Snapshot } from "../../Backend.ts"
-import type { Batch, Reader as EngineReader } from "../../Engine.ts"
+import type { Batch, Reader as EngineReader, Write } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
-import { toBatch, toWriteSet } from "../buffer/writeSet.ts"
+import { toBatch, toWriteSet, WriteSet } from "../buffer/writeSet.ts"
 import { changeLogDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
@@ -141,14 +141,34 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   }
 })
 
+/** Adds deletions to a batch, but for keys that it writes. */
+const withDeletions = (writes: WriteSet, deletions: ReadonlyArray<Write>): WriteSet => {
+  if (deletions.length === 0) return writes
+  const all = new WriteSet()
+  all.addAll(writes)
+  for (const [database, key, value] of deletions) if (!writes.touches(database, key)) all.set(database, key, value)
+  return all
+}
+
 /** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
-const batchOf = ({ isPermitted, onAccepted, priority, reads, view, writes }: CommitRequest): AtomicBatch =>
-  conditional(
+const batchOf = (
+  { deletions, isPermitted, onAccepted, priority, reads, view, writes }: CommitRequest
+): AtomicBatch => {
+  const batch = conditional(
     toWriteSet(writes),
     (present) => isPermitted?.() === false ? Exit.succeed(false) : validate(reads, view?.(present) ?? present),
     priority,
     onAccepted && { reads, onAccepted }
   )
+  return deletions === undefined ? batch : {
+    ...batch,
+    decide: (present) =>
+      Settled.flatMap(batch.decide(present), (decided) =>
+        decided === undefined
+          ? Exit.succeed(undefined)
+          : Settled.map(Settled.exitOf(deletions(present)), (found) => withDeletions(decided, found)))
+  }
+}
 
 /** Commits a request in a transaction of its own. */
 const commitAlone = (

@@ -269,7 +269,7 @@ export const ttlOf = (
     Predicate.isNumber(ttl) ? ttl : describeKind(ttl)
   }`
   // `Duration` takes these for no time at all.
-  const isNone = Number.isNaN(ttl) || (typeof ttl === "object" && !isDurationObject(ttl))
+  const isNone = ttl === null || Number.isNaN(ttl) || (typeof ttl === "object" && !isDurationObject(ttl))
   const duration = isNone ? Option.none() : Duration.fromInput(ttl)
   return Result.fromOption(duration, () => badArgument({ name: "ttl", detail }))
 }
@@ -294,7 +294,11 @@ const guarded = (what: string, find: () => Problem | undefined): Problem | undef
   Result.getOrElse(Result.try(find), () => ({ name: what, detail: "it cannot be read" }))
 
 /** The error for a value that is not a list of keys or of entries, if it is not one. */
-export const notAList = (what: "keys" | "entries", value: unknown, collection?: string): KeyEncoding | undefined => {
+export const notAList = (
+  what: "keys" | "entries" | "writes",
+  value: unknown,
+  collection?: string
+): KeyEncoding | undefined => {
   const problem = guarded(what, () => problemInList(what, value))
   return problem && badArgument(problem, collection)
 }

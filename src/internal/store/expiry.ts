@@ -106,7 +106,7 @@ const nextTimeFrom = (reader: Reader, key: ByteString): Effect.Effect<number | u
   )
 
 /** Whether there may be records that expire. */
-export const mayExist = ({ exists, isShared }: Expiry): boolean => exists || isShared
+const mayExist = ({ exists, isShared }: Expiry): boolean => exists || isShared
 
 /** Creates the database of the entries. Call it before the first record that expires is written. */
 export const ensureDatabase = (self: Expiry): Effect.Effect<void, EngineFailure> =>
@@ -129,7 +129,7 @@ const momentOf = (self: Expiry): number | undefined => {
 const noCandidates: Exit.Exit<Candidates> = Exit.succeed(new Map())
 
 /** Opens the database of the entries where another process has made it. */
-const look = (self: Expiry, moment: number): Effect.Effect<void, EngineFailure> => {
+export const look = (self: Expiry, moment: number): Effect.Effect<void, EngineFailure> => {
   if (self.exists || moment < self.lookedAt + lookInterval) return Exit.void
   self.lookedAt = moment
   return Settled.flatMap(
@@ -223,7 +223,9 @@ const hiding = <S extends Snapshot>(
 const commit = (self: Expiry, request: CommitRequest, admission: Parameters<Backend["commit"]>[1]) =>
   Effect.suspend(() => {
     const entries = toWriteSet(request.writes).entriesOf(expiryDatabase)
-    const committing = self.backend.commit({ ...request, view: view(self) }, admission)
+    const writes = self.exists ? [...request.writes].filter(([database]) => hasRecords(database)) : []
+    const deletions = writes.length === 0 ? undefined : (stored: Reader) => withDeletions(self, stored, writes)
+    const committing = self.backend.commit({ ...request, view: view(self), deletions }, admission)
     if (entries.size === 0) return committing
     self.commits++
     for (const [entry, write] of entries) {
@@ -374,6 +376,20 @@ export const completed = (self: Expiry, writes: ReadonlyArray<Write>): ReadonlyA
   }
   return entries.length === 0 ? writes : [...writes, ...entries]
 }
+
+/**
+ * Does the same with the writes of a step in a transaction. What belongs to the records that they replace is deleted when the
+ * transaction is committed: only then it is known which records these are.
+ */
+export const completingInside = <A, E>(
+  self: Expiry,
+  take: (reader: Reader) => Effect.Effect<Step<A>, E>
+): (reader: Reader) => Effect.Effect<Step<A>, E> =>
+(reader) =>
+  Settled.map(take(reader), (step) => {
+    const writes = completed(self, step.writes)
+    return writes === step.writes ? step : { result: step.result, writes }
+  })
 
 /**
  * Does the same with the writes of a step, and deletes what belongs to the records that these replace: their entries in

@@ -21,7 +21,7 @@ type Access = StoreAccess.StoreAccess
 const none = Exit.succeed(Option.none<unknown>())
 
 /** Reads and decodes a record. A missing record is `none`, a stored `undefined` is `some`. Call it inside an effect. */
-export const find = (
+const find = (
   self: Access,
   reader: Reader,
   key: ByteString,
@@ -53,6 +53,9 @@ const readKey = <A, E>(
       })
       : use(self, reader, bytes, key)
   })
+
+/** Reads and decodes the value of a key. */
+export const get = (self: Access, key: Key) => readKey(self, key, find)
 
 const findOrFail = (
   self: Access,
@@ -207,7 +210,7 @@ const backup = (self: Access, target: string, options?: { readonly compact?: boo
 
 /** Makes the methods of one handle. */
 export const make = (self: Access) => ({
-  get: (key: Key) => readKey(self, key, find),
+  get: (key: Key) => get(self, key),
   getOrFail: (key: Key) => readKey(self, key, findOrFail),
   has: (key: Key, options?: { readonly flush?: boolean | undefined }) => has(self, key, options),
   getMany: makeGetMany(self),

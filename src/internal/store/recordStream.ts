@@ -15,6 +15,7 @@ import type { Reader } from "../../Backend.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { StreamRange } from "../../Range.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
+import type { OpenSnapshot } from "../reader/openSnapshot.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import * as Settled from "../settled.ts"
 import * as Transaction from "../transaction/transaction.ts"
@@ -95,9 +96,9 @@ export const converting = <A, B, E, R>(
   return next
 }
 
-/** Opens a snapshot for a stream. It is released with the scope. */
-const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFailure, Scope.Scope> => {
-  const { core, isClosed } = access.handle
+/** Opens a snapshot. It is released with the scope. */
+export const acquireSnapshot = (access: Access): Effect.Effect<OpenSnapshot, Closed | EngineFailure, Scope.Scope> => {
+  const { core } = access.handle
   return Effect.andThen(
     core.backend.beforeSnapshot,
     StoreAccess.readLive(access, () =>
@@ -105,13 +106,15 @@ const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFail
         Effect.suspend(core.openSnapshot),
         (opened) => Effect.sync(opened.release)
       ))
-  ).pipe(
-    Effect.map(({ isReleased, reader }): Source => ({
-      read: (use) => use(reader),
-      check: Effect.suspend(() => isClosed() || isReleased() ? access.closed : Effect.void)
-    }))
   )
 }
+
+/** Opens a snapshot for a stream. */
+const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFailure, Scope.Scope> =>
+  Effect.map(acquireSnapshot(access), ({ isReleased, reader }): Source => ({
+    read: (use) => use(reader),
+    check: Effect.suspend(() => access.handle.isClosed() || isReleased() ? access.closed : Effect.void)
+  }))
 
 const checkOpen = (access: Access): Effect.Effect<void, Closed> =>
   Effect.suspend(() => StoreAccess.refusal(access) ?? Effect.void)

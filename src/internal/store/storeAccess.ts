@@ -52,6 +52,8 @@ export interface StoreAccess {
   readonly closed: Effect.Effect<never, Closed>
   /** Fails because the transaction has ended. */
   readonly ended: Effect.Effect<never, Closed>
+  /** The transaction in which all calls run, whatever transaction their fiber is in. The handle of a snapshot has one. */
+  readonly fixed: Transaction.Transaction | undefined
 }
 
 /** Makes what the methods of one handle share. */
@@ -60,7 +62,8 @@ export const make = (handle: StoreHandle): StoreAccess => {
   return {
     handle,
     closed: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" }))),
-    ended: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" })))
+    ended: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" }))),
+    fixed: undefined
   }
 }
 
@@ -70,12 +73,12 @@ export const refusal = ({ closed, handle }: StoreAccess): Effect.Effect<never, C
 
 /** Begins a call: passes on the transaction that its fiber is in, if any. */
 export const enter = <A, E, R>(
-  { closed, ended, handle }: StoreAccess,
+  { closed, ended, fixed, handle }: StoreAccess,
   use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
   Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
     if (handle.isClosed()) return closed
-    const transaction = Transaction.currentOf(fiber, handle.core)
+    const transaction = fixed ?? Transaction.currentOf(fiber, handle.core)
     return transaction === undefined || Transaction.isOpen(transaction) ? use(transaction) : ended
   })
 
@@ -98,11 +101,14 @@ export const enterToWrite = <A, E, R>(
  * commit first. `undefined`: the call goes the longer way through `read`. This runs for each record, so it makes no
  * closure.
  */
-export const readerAtOnce = ({ handle }: StoreAccess, fiber: Fiber.Fiber<unknown, unknown>): Reader | undefined => {
+export const readerAtOnce = (
+  { fixed, handle }: StoreAccess,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Reader | undefined => {
   const { core, options } = handle
   if (
     handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
-    Transaction.currentOf(fiber, core) !== undefined
+    fixed !== undefined || Transaction.currentOf(fiber, core) !== undefined
   ) return undefined
   core.counts.reads++
   return core.backend.reader
@@ -332,8 +338,8 @@ export const step = <A, E>(
   { exact, isDeleting = false }: StepOptions = {}
 ): Effect.Effect<A, E | CommitError | Closed> => {
   const { core: { backend, expiry }, options } = self.handle
+  if (transaction !== undefined) return stepInside(self, transaction, Expiry.completingInside(expiry, take))
   const takeAll = Expiry.completing(expiry, take)
-  if (transaction !== undefined) return stepInside(self, transaction, takeAll)
   defineStructures(self)
   return backend.step(takeAll, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
 }

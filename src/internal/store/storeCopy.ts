@@ -11,7 +11,7 @@ import type { Closed, CommitError, EngineFailure, ReadOnly } from "../../StoreEr
 import type { StoreService } from "../../StoreService.ts"
 import { StoreNotEmpty } from "../../StoreTransfer.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
-import { structuresDatabase } from "../databases.ts"
+import { changeLogDatabase, structuresDatabase } from "../databases.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as StoreAccess from "./storeAccess.ts"
@@ -25,11 +25,14 @@ const notEmpty = ({ handle: { options: { path } } }: StoreAccess.StoreAccess, de
 const hasRecords = (target: StoreAccess.StoreAccess) =>
   notEmpty(target, "it has records, or has had some; copy into a store at a new path")
 
-/** The names of all databases; first the one whose records the values of the others refer to. */
+/**
+ * The names of the databases to copy; first the one whose records the values of the others refer to. The change log is
+ * that of a file: its numbers mean nothing in another one.
+ */
 const databasesOf = ({ handle: { core: { backend } } }: StoreAccess.StoreAccess) =>
   Effect.map(backend.databases(), (names) => [
     structuresDatabase,
-    ...names.filter((name) => name !== structuresDatabase)
+    ...names.filter((name) => name !== structuresDatabase && name !== changeLogDatabase)
   ])
 
 /** Fails unless all databases of the target are empty; gives what must still be so when the first part is committed. */

@@ -50,6 +50,12 @@ const longestSleep = 60 * 60 * 1000
 /** How long it waits after a failure, and in a shared store for the records of other processes, in milliseconds. */
 const pause = 60 * 1000
 
+/**
+ * The longest sleep in a shared store, in milliseconds: another process may write records that expire, and end before
+ * their time.
+ */
+const sharedSleep = 1000
+
 /** How long it waits for a commit that writes records which have expired meanwhile, in milliseconds. */
 const pauseForCommit = 10
 
@@ -126,6 +132,7 @@ const findNext = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
 
 const sweep = (self: Sweeper): Effect.Effect<void> =>
   Effect.gen(function*() {
+    yield* Expiry.look(self.expiry, self.expiry.now())
     while (yield* sweepOnce(self)) yield* Effect.yieldNow
     yield* findNext(self)
     // A commit is under way with records that have expired meanwhile.
@@ -151,9 +158,11 @@ const sweep = (self: Sweeper): Effect.Effect<void> =>
 /** Starts to sleep until the first record expires, but at least for a while. */
 const wake = (self: Sweeper, atLeast = 0): void => {
   const { expiry, fork, state } = self
-  if (expiry.earliest === Infinity || state._tag === "Sweeping" || state._tag === "Stopped") return
+  if (state._tag === "Sweeping" || state._tag === "Stopped") return
+  // Another process may write records that expire, and end before their time.
+  if (expiry.earliest === Infinity && !expiry.isShared) return
   const now = expiry.now()
-  const longest = expiry.isShared ? pause : longestSleep
+  const longest = expiry.isShared ? sharedSleep : longestSleep
   const sleep = Math.max(atLeast, Math.min(expiry.earliest - now, longest))
   if (state._tag === "Sleeping") {
     if (state.until <= now + sleep) return

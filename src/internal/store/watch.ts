@@ -176,8 +176,9 @@ const begin = Effect.fnUntraced(function*(self: Watch): Effect.fn.Return<Watched
     const event = yield* readSnapshot(self)
     const next = yield* Effect.catchTag(follow(followLog(self)), "ChangesMissed", () => Effect.succeed(undefined))
     self.next = next
-    // The log may have been dropped since.
     if (next !== undefined) return event
+    // The log was dropped: what the first snapshot has was not told.
+    self.digest = undefined
   }
   self.next = yield* follow(followOwn(self))
   return yield* readSnapshot(self)

@@ -36,7 +36,6 @@ import { tooLong } from "../value/valueCodec.ts"
 import * as DurableWrites from "./durableWrites.ts"
 import * as Expiry from "./expiry.ts"
 import * as ExpiryTime from "./expiryTime.ts"
-import { find } from "./readMethods.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
 type Access = StoreAccess.StoreAccess
@@ -58,7 +57,7 @@ const writeKey = <A, E>(
     return Result.isSuccess(bytes) ? use(bytes.success, transaction) : Effect.fail(bytes.failure)
   })
 
-const encode = (
+export const encode = (
   self: Access,
   key: Key,
   value: unknown,
@@ -145,6 +144,10 @@ const removeOrFail = (self: Access, key: Key) =>
 
 type UpdateError = ValueEncoding<Key> | ValueDecoding<Key> | EngineFailure
 type Update = (current: Option.Option<unknown>) => Option.Option<unknown>
+
+/** Computes the next value, or says what is wrong with the arguments of the call. */
+type TakeNext = (current: Option.Option<unknown>) => Result.Result<Option.Option<unknown>, string>
+
 type UpdateStep = StoreAccess.TakeStep<Option.Option<unknown>, UpdateError>
 
 /** Computes the next value of an update, and the write that stores it. */
@@ -152,15 +155,16 @@ const nextStep = (
   self: Access,
   key: Key,
   bytes: ByteString,
-  f: Update,
+  take: TakeNext,
   current: Option.Option<unknown>,
   time: number | undefined
 ): Exit.Exit<Step<Option.Option<unknown>>, ValueEncoding<Key>> => {
-  const given = CallArguments.nextOf(f, current)
+  const given = take(current)
   if (Result.isFailure(given)) {
     return Exit.fail(new ValueEncoding({ ...StoreAccess.shown(self, key), detail: given.failure }))
   }
   const next = given.success
+  if (next === current) return Exit.succeed({ result: next, writes: [] })
   if (Option.isNone(next)) {
     return Exit.succeed({ result: next, writes: Option.isNone(current) ? [] : writeOf(bytes, null) })
   }
@@ -171,31 +175,43 @@ const nextStep = (
     : Exit.succeed({ result: next, writes: writeOf(bytes, encoded.success) })
 }
 
-/** When the record expires that is there: an update keeps its time. */
-const presentTime = (
+/** What an update finds: the value, being decoded, and the time at which it expires, which the update keeps. */
+const findToUpdate = (
   self: Access,
   reader: Reader,
-  bytes: ByteString
-): Effect.Effect<number | undefined, EngineFailure> =>
-  Expiry.mayExist(self.handle.core.expiry)
-    ? reader.get(recordsDatabase, bytes, RecordLayout.timeOf)
-    : Exit.succeed(undefined)
+  bytes: ByteString,
+  key: Key
+): Effect.Effect<
+  { readonly current: Option.Option<unknown>; readonly time: number | undefined },
+  ValueDecoding<Key> | EngineFailure
+> => {
+  // Of one read: between two, the time of the record could come.
+  let time: number | undefined
+  const decoding = reader.get(recordsDatabase, bytes, (stored) => {
+    time = RecordLayout.timeOf(stored)
+    return StoreAccess.decode(self, bytes, stored, key)
+  })
+  return Settled.flatMap(
+    decoding,
+    (found) =>
+      Settled.map(found === undefined ? none : Settled.map(found, Option.some), (current) => ({ current, time }))
+  )
+}
 
-const updating = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => (reader) =>
+const updating = (self: Access, key: Key, bytes: ByteString, take: TakeNext): UpdateStep => (reader) =>
   Settled.flatMap(
-    find(self, reader, bytes, key),
-    (current) =>
-      Settled.flatMap(presentTime(self, reader, bytes), (time) => nextStep(self, key, bytes, f, current, time))
+    findToUpdate(self, reader, bytes, key),
+    ({ current, time }) => nextStep(self, key, bytes, take, current, time)
   )
 
-/** The same, but calls `f` only once for the same stored bytes. */
-const updatingOnce = (self: Access, key: Key, bytes: ByteString, f: Update): UpdateStep => {
+/** The same, but calls `take` only once for the same stored bytes. */
+const updatingOnce = (self: Access, key: Key, bytes: ByteString, take: TakeNext): UpdateStep => {
   let last: { readonly from: Uint8Array | undefined; readonly taken: ReturnType<UpdateStep> } | undefined
   // Computes from the bytes that were compared. On a backend whose reads wait, another read could find other bytes.
   const compute = (from: Uint8Array | undefined): ReturnType<UpdateStep> =>
     Settled.flatMap(
       from === undefined ? none : Settled.map(StoreAccess.decode(self, bytes, from), Option.some),
-      (current) => nextStep(self, key, bytes, f, current, from === undefined ? undefined : RecordLayout.timeOf(from))
+      (current) => nextStep(self, key, bytes, take, current, from === undefined ? undefined : RecordLayout.timeOf(from))
     )
   return (reader) =>
     Settled.flatMap(reader.get(recordsDatabase, bytes, copyOf), (from) => {
@@ -216,9 +232,10 @@ const expectedOf = (step: UpdateStep, bytes: ByteString) => (reader: Reader): Wr
     [recordsDatabase, bytes, null]
 }
 
-const update = (self: Access, key: Key, f: Update) =>
+/** Updates a record, and gives its next value. If that is `current` itself, nothing is written. */
+export const updateBy = (self: Access, key: Key, take: TakeNext) =>
   writeKey(self, key, (bytes, transaction) => {
-    const step = (self.handle.options.shared ? updatingOnce : updating)(self, key, bytes, f)
+    const step = (self.handle.options.shared ? updatingOnce : updating)(self, key, bytes, take)
     return StoreAccess.step(self, transaction, step, { exact: expectedOf(step, bytes) })
   })
 
@@ -263,7 +280,7 @@ const writeWithDefinitions = (
   )
 }
 
-type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
+export type PutManyError = KeyEncoding | ValueEncoding<Key> | CommitError | Closed
 
 /** Encodes the entries of a call. */
 const encodeAll = (
@@ -294,20 +311,32 @@ const encodeAll = (
   return Result.succeed(writes)
 }
 
+/** Commits what `encodeWrites` makes: all of it or nothing. */
+export const writeBatch = (
+  self: Access,
+  transaction: Transaction | undefined,
+  encodeWrites: (
+    batch: StructureTable.BatchEncoder | undefined
+  ) => Result.Result<WriteSet, KeyEncoding | ValueEncoding<Key>>
+): Effect.Effect<void, PutManyError> => {
+  // A transaction defines no structures: no other reader would know them before its commit.
+  const batch = transaction === undefined ? StructureTable.beginBatch(self.handle.core.structures) : undefined
+  const writes = encodeWrites(batch)
+  if (Result.isFailure(writes)) {
+    const failed = Effect.fail(writes.failure)
+    return batch === undefined ? failed : Effect.andThen(StructureTable.endBatch(batch, false), failed)
+  }
+  return batch !== undefined && StructureTable.hasDefinitions(batch)
+    ? writeWithDefinitions(self, writes.success, batch)
+    : StoreAccess.writeAll(self, transaction, writes.success)
+}
+
 const putMany = (self: Access, entries: Entries, time?: number) =>
   StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, PutManyError> => {
     const wrong = CallArguments.notEntries(entries)
-    if (wrong !== undefined) return Effect.fail(wrong)
-    // A transaction defines no structures: no other reader would know them before its commit.
-    const batch = transaction === undefined ? StructureTable.beginBatch(self.handle.core.structures) : undefined
-    const writes = encodeAll(self, entries, batch, time)
-    if (Result.isFailure(writes)) {
-      const failed = Effect.fail(writes.failure)
-      return batch === undefined ? failed : Effect.andThen(StructureTable.endBatch(batch, false), failed)
-    }
-    return batch !== undefined && StructureTable.hasDefinitions(batch)
-      ? writeWithDefinitions(self, writes.success, batch)
-      : StoreAccess.writeAll(self, transaction, writes.success)
+    return wrong === undefined
+      ? writeBatch(self, transaction, (batch) => encodeAll(self, entries, batch, time))
+      : Effect.fail(wrong)
   })
 
 const putManyWith = (self: Access, entries: Entries, options: Pick<PutOptions, "ttl">) =>
@@ -390,7 +419,7 @@ export const make = (internals: Internals) => {
         : DurableWrites.run(internals, { name: "deleteOrFail", options }, removing)
     },
     update: (key: Key, f: Update, options?: WriteOptions) => {
-      const updated = update(access, key, f)
+      const updated = updateBy(access, key, (current) => CallArguments.nextOf(f, current))
       return options === undefined ? updated : DurableWrites.run(internals, { name: "update", options }, updated)
     },
     putMany: (entries: Entries, options?: Pick<PutOptions, "ttl">) =>

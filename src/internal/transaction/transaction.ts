@@ -184,6 +184,18 @@ export const begin = (store: TransactionStore): RootTransaction => {
   }
 }
 
+/** Begins a transaction that only reads, from a snapshot that is open. It does not record what it reads. */
+export const beginReading = (store: TransactionStore, opened: OpenSnapshot): Transaction => {
+  const { reader } = opened
+  return {
+    ...makeParts({ present: reader, freeze: () => reader, unrecorded: reader }),
+    parent: undefined,
+    snapshot: { store, state: { _tag: "Open", snapshot: opened }, isTentative: opened.isTentative },
+    permit: undefined,
+    state: { _tag: "Open" }
+  }
+}
+
 /** Begins a transaction inside another. */
 export const nest = (parent: Transaction): NestedTransaction => {
   const reads = new ReadSet()

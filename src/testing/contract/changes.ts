@@ -1,5 +1,5 @@
 /**
- * What subscribers are told of, and what is there after a backend was closed.
+ * Tests the changes that subscribers receive, and what the next backend of a place finds after a close.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -29,13 +29,13 @@ import {
 const subscribe = (backend: Backend, contains: (key: ByteString) => boolean = () => true) =>
   backend.subscribe({ database: left, contains, capacity: 10_000 })
 
-/** The writes of changes, as texts. */
+/** Returns the writes of changes, as texts. */
 const shown = ({ isCleared, writes }: CommittedChanges) => [
   ...(isCleared ? ["clear"] : []),
   ...writes.map(([name, value]) => `${name}=${value === null ? "" : text(value)}`)
 ]
 
-/** Takes changes until a number of writes has come. */
+/** Receives changes until they have a given number of writes. */
 const takeWrites = Effect.fnUntraced(function*({ take }: Subscription, number: number) {
   const taken: Array<CommittedChanges> = []
   while (taken.reduce((sum, { writes }) => sum + writes.length, 0) < number) taken.push(yield* take)
@@ -47,7 +47,7 @@ const assertRising = (changes: ReadonlyArray<CommittedChanges>): void => {
   ok(numbers.every((number, at) => at === 0 || number > (numbers[at - 1] ?? 0)), `${numbers.join()} rise`)
 }
 
-/** Adds one to a number in a commit of its own, until that is made. */
+/** Adds one to a number in a commit of its own. Tries again until the commit is made. */
 const increment = (backend: Backend): Effect.Effect<void, unknown> =>
   Effect.gen(function*() {
     const { found, reads } = yield* readingToCommit(backend, (reader) => reader.get(left, key("a"), text))
@@ -59,7 +59,7 @@ const increment = (backend: Backend): Effect.Effect<void, unknown> =>
 export const changes: ContractGroup = {
   name: "changes",
   cases: [
-    contractCase("are told in the order of the commits, with none left out", (backend) =>
+    contractCase("arrive in the order of the commits, and none is missing", (backend) =>
       Effect.gen(function*() {
         const subscription = yield* subscribe(backend)
         yield* Effect.forEach(below(5), () => Effect.repeat(increment(backend), { times: 7 }), {
@@ -68,7 +68,7 @@ export const changes: ContractGroup = {
         })
         const taken = yield* takeWrites(subscription, 40)
         const values = taken.flatMap(({ writes }) => writes.map(([, value]) => value === null ? "" : text(value)))
-        // Several commits may be one transaction, of which the last value of a key is told.
+        // The backend may make one transaction of several commits. Then only the last value of a key arrives.
         const numbers = values.map(Number)
         ok(numbers.every((number, at) => at === 0 || number > (numbers[at - 1] ?? 0)), `${numbers.join()} rise`)
         strictEqual(numbers.at(-1), 40)
@@ -76,7 +76,7 @@ export const changes: ContractGroup = {
       })),
 
     contractCase(
-      "are those of pending writes when these are committed, of deletions and of clears",
+      "include pending writes after their commit, deletions and clears",
       (backend) =>
         Effect.gen(function*() {
           const subscription = yield* subscribe(backend)
@@ -93,7 +93,7 @@ export const changes: ContractGroup = {
     ),
 
     contractCase(
-      "are those of the keys in question, from the subscription on, to each subscriber",
+      "reach each subscriber from its subscription on, for the keys that it has selected",
       (backend) =>
         Effect.gen(function*() {
           yield* commit(backend, writeOf(left, "before", "1"))
@@ -106,7 +106,7 @@ export const changes: ContractGroup = {
         })
     ),
 
-    contractCase("of a commit that is not made are not told", (backend) =>
+    contractCase("of a commit that is not made do not arrive", (backend) =>
       Effect.gen(function*() {
         const subscription = yield* subscribe(backend)
         const { reads } = yield* readingToCommit(backend, (reader) => reader.has(left, key("a")))
@@ -116,7 +116,7 @@ export const changes: ContractGroup = {
         deepStrictEqual((yield* takeWrites(subscription, 2)).flatMap(shown), ["a=1", "c=3"])
       })),
 
-    contractCase("end with the subscription, after those that wait", (backend) =>
+    contractCase("that wait arrive before the subscription ends", (backend) =>
       Effect.gen(function*() {
         const subscription = yield* subscribe(backend)
         yield* commit(backend, writeOf(left, "a", "1"))
@@ -151,7 +151,7 @@ export const closing: ContractGroup = {
   name: "a close",
   cases: [
     {
-      name: "leaves what was written, committed and cleared to the next backend of the place",
+      name: "keeps what was written, committed and cleared for the next backend of the place",
       run: (open) =>
         Effect.gen(function*() {
           yield* using(open, (backend) =>

@@ -1,5 +1,5 @@
 /**
- * Commits that are made only if everything that they were computed from is still the same.
+ * Tests conditional commits: they are made only if everything that they were computed from is unchanged.
  */
 import * as Effect from "effect/Effect"
 import { deepStrictEqual, strictEqual } from "node:assert/strict"
@@ -28,13 +28,13 @@ import {
   writeOf
 } from "./subject.ts"
 
-/** What a commit is computed from, and what may happen before it is made. */
+/** The condition of a commit: what it is computed from, and writes that may happen before it is made. */
 interface Condition {
   readonly name: string
   readonly read: (reader: Reader) => Effect.Effect<unknown, unknown>
-  /** What leaves it the same. */
+  /** Writes that do not change the condition. */
   readonly harmless: ReadonlyArray<Write>
-  /** What changes it, each by itself. */
+  /** Writes of which each one alone changes the condition. */
   readonly harmful: ReadonlyArray<Write>
 }
 
@@ -65,7 +65,7 @@ const conditions: ReadonlyArray<Condition> = [
     harmful: [writeOf(left, "a", "2"), writeOf(left, "none", "1"), writeOf(left, "b", null)]
   },
   {
-    name: "a value that is not there",
+    name: "a value that does not exist",
     read: (reader) => reader.get(left, key("none"), text),
     harmless: [writeOf(left, "nine", "1"), writeOf(left, "none", null)],
     harmful: [writeOf(left, "none", "")]
@@ -95,7 +95,7 @@ const conditions: ReadonlyArray<Condition> = [
     harmful: [
       writeOf(left, "b", "3"),
       writeOf(left, "c", null),
-      // Phantoms: keys that nobody has read.
+      // Phantoms: keys in the range that did not exist when it was read.
       writeOf(left, "bb", "new"),
       writeOf(left, "czzz", "new")
     ]
@@ -152,7 +152,7 @@ const setUp = (backend: Backend) =>
     }, admitted)
   )
 
-/** The ways in which another fiber writes before the commit. */
+/** The ways in which another fiber can write before the commit. */
 const ways: ReadonlyArray<
   readonly [name: string, write: (backend: Backend, write: Write) => Effect.Effect<unknown, unknown>]
 > = [
@@ -197,7 +197,7 @@ export const commits: ContractGroup = {
   cases: [
     ...conditions.map(conditionCase),
 
-    contractCase("sees pending writes that were read, too", (backend) =>
+    contractCase("also checks pending writes that were read", (backend) =>
       Effect.gen(function*() {
         yield* put(backend, left, "a", "1")
         const { reads } = yield* readingToCommit(backend, (reader) => reader.get(left, key("a"), text))
@@ -205,7 +205,7 @@ export const commits: ContractGroup = {
         deepStrictEqual(yield* presentContents(backend, left), { a: "1", b: "1" })
       })),
 
-    contractCase("of many that were computed from one value is made once", (backend) =>
+    contractCase("is made only once if many were computed from one value", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "0"))
         const { reads } = yield* readingToCommit(backend, (reader) => reader.get(left, key("a"), text))
@@ -218,24 +218,27 @@ export const commits: ContractGroup = {
         strictEqual(yield* textAt(backend, left, "a"), `${made.indexOf(true) + 1}`)
       })),
 
-    contractCase("is whole or nothing, also of many writes to several databases", (backend) =>
-      Effect.gen(function*() {
-        const names = below(300).map((number) => `${number}`)
-        const writeAll = (value: string) =>
-          commit(backend, ...[left, right].flatMap((database) => names.map((name) => writeOf(database, name, value))))
-        yield* writeAll("0")
-        const look = Effect.gen(function*() {
-          const snapshot = yield* backend.snapshot()
-          const values = new Set<string | undefined>()
-          for (const database of [left, right]) {
-            for (const value of yield* snapshot.getMany(database, names.map(key), text)) values.add(value)
-            yield* Effect.yieldNow
-          }
-          snapshot.release()
-          strictEqual(values.size, 1)
+    contractCase(
+      "makes all of its writes or none, also with many writes to several databases",
+      (backend) =>
+        Effect.gen(function*() {
+          const names = below(300).map((number) => `${number}`)
+          const writeAll = (value: string) =>
+            commit(backend, ...[left, right].flatMap((database) => names.map((name) => writeOf(database, name, value))))
+          yield* writeAll("0")
+          const look = Effect.gen(function*() {
+            const snapshot = yield* backend.snapshot()
+            const values = new Set<string | undefined>()
+            for (const database of [left, right]) {
+              for (const value of yield* snapshot.getMany(database, names.map(key), text)) values.add(value)
+              yield* Effect.yieldNow
+            }
+            snapshot.release()
+            strictEqual(values.size, 1)
+          })
+          yield* beside(look, Effect.forEach(below(20), (number) => writeAll(`${number}`), { discard: true }))
         })
-        yield* beside(look, Effect.forEach(below(20), (number) => writeAll(`${number}`), { discard: true }))
-      })),
+    ),
 
     contractCase("clears databases before it writes to them", (backend) =>
       Effect.gen(function*() {
@@ -247,7 +250,7 @@ export const commits: ContractGroup = {
         deepStrictEqual(yield* presentContents(backend, right), { a: "1" })
       })),
 
-    contractCase("without writes says whether what was read is the same", (backend) =>
+    contractCase("without writes says whether what was read is unchanged", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "1"))
         const { reads } = yield* readingToCommit(backend, (reader) => reader.get(left, key("a"), text))
@@ -257,7 +260,7 @@ export const commits: ContractGroup = {
       })),
 
     contractCase(
-      "is not made where it is no longer permitted, and fails where it is refused",
+      "is not made if it is no longer permitted, and fails if it is refused",
       (backend) =>
         Effect.gen(function*() {
           const writes = batch([writeOf(left, "a", "1")])
@@ -270,7 +273,7 @@ export const commits: ContractGroup = {
     ),
 
     contractCase(
-      "alone is prepared while no other commit runs, and is conditional too",
+      "that runs alone is prepared while no other commit runs, and is conditional too",
       (backend) =>
         Effect.gen(function*() {
           yield* put(backend, left, "pending", "1")
@@ -295,7 +298,7 @@ export const commits: ContractGroup = {
         })
     ),
 
-    contractCase("takes the longest key and a value of 1 MiB", (backend) =>
+    contractCase("accepts the longest key and a value of 1 MiB", (backend) =>
       Effect.gen(function*() {
         const longest = key("k".repeat(backend.maxKeyBytes))
         const value = "v".repeat(Math.min(1024 * 1024, backend.maxValueBytes))

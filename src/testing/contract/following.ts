@@ -1,5 +1,5 @@
 /**
- * What those are told who follow the commits: what was there before, from which moment on, and by which numbers.
+ * Tests what a subscriber to the commits receives: the previous records, the transaction ids, and the change log.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,14 +24,14 @@ const pollInterval = Duration.millis(10)
 
 const all = { database: left, contains: () => true }
 
-/** What was there before a write, in few words. */
+/** Shows the previous record of a write as a short text. */
 const before = ([name, , found]: CommittedWrite): string =>
   `${name}:${found instanceof Uint8Array ? text(found) : String(found)}`
 
 const values = ({ writes }: CommittedChanges): ReadonlyArray<string> =>
   writes.map(([name, value]) => `${name}=${value === null ? "" : text(value)}`)
 
-/** Follows the log after a transaction, for a number of transactions. */
+/** Reads a number of transactions from the log, after a given one. */
 const followed = (backend: Backend, since: number, count: number) =>
   Effect.scoped(Effect.gen(function*() {
     const { take } = yield* backend.subscribeToLog({ ...all, since, pollInterval })
@@ -42,9 +42,9 @@ const followed = (backend: Backend, since: number, count: number) =>
 
 /** The cases. */
 export const following: ContractGroup = {
-  name: "who follows the commits",
+  name: "a subscriber to the commits",
   cases: [
-    contractCase("is told what was there before, as far as it asked", (backend) =>
+    contractCase("receives the previous records that it has asked for", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "1"))
         const value = yield* backend.subscribe({ ...all, capacity: 100, before: "value" })
@@ -59,7 +59,7 @@ export const following: ContractGroup = {
       })),
 
     contractCase(
-      "finds in a committed snapshot all that its number says, and nothing that is pending",
+      "finds in a committed snapshot all transactions up to its id, and no pending writes",
       (backend) =>
         Effect.gen(function*() {
           const { take } = yield* backend.subscribe({ ...all, capacity: 100 })
@@ -78,7 +78,7 @@ export const following: ContractGroup = {
         })
     ),
 
-    contractCase("is told the numbers of the commits that changes have", (backend) =>
+    contractCase("receives the transaction ids that the changes have", (backend) =>
       Effect.gen(function*() {
         const commits = yield* backend.commits({ pollInterval, capacity: 100 })
         const { take } = yield* backend.subscribe({ ...all, capacity: 100 })
@@ -91,7 +91,7 @@ export const following: ContractGroup = {
       })),
 
     {
-      name: "goes on after a transaction from the log, also when it is opened again; or hears that there is no log",
+      name: "continues from the log after a transaction, also after a reopening; or fails if there is no log",
       run: (open) =>
         Effect.gen(function*() {
           const since = yield* Effect.scoped(Effect.gen(function*() {

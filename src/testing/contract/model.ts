@@ -1,5 +1,5 @@
 /**
- * A backend against a simple model, under random work.
+ * Runs random programs on a backend, and compares it with a simple model.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -29,13 +29,13 @@ const Database = Schema.Literals([left, right])
 const Write = Schema.Struct({
   database: Database,
   key: Schema.Literals(["\0", "a", "ab", "b", "b\0", "c", "d"]),
-  /** How long the value is; -1: a deletion. */
+  /** The length of the value; -1 for a deletion. */
   size: Schema.Literals([-1, 0, 1, 5, 300, 9000])
 })
 
 const Writes = Schema.Array(Write).check(Schema.isBetweenLength(1, 5))
 
-/** One thing to do. */
+/** One action of a program. */
 export const Action = Schema.Union([
   Schema.TaggedStruct("Write", { writes: Writes }),
   Schema.TaggedStruct("Write", { writes: Writes }),
@@ -49,7 +49,7 @@ export const Action = Schema.Union([
 ])
 type Action = typeof Action.Type
 
-/** Some things to do, one after the other. */
+/** A program: actions that run one after the other. */
 export const Actions = Schema.Array(Action).check(Schema.isBetweenLength(5, 25))
 
 type Model = Readonly<Record<typeof left | typeof right, Readonly<Record<string, string>>>>
@@ -105,7 +105,7 @@ interface OpenSnapshot {
   readonly model: Model
 }
 
-/** A run of actions. */
+/** The state of a run. */
 interface Run {
   backend: Backend
   model: Model
@@ -113,7 +113,7 @@ interface Run {
   count: number
 }
 
-/** Gives the writes of an action with values that no other write has. */
+/** Makes the writes of an action, with values that no other write has. */
 const withValues = (
   self: Run,
   writes: ReadonlyArray<typeof Write.Type>,
@@ -178,7 +178,7 @@ const take = Effect.fnUntraced(function*(self: Run, action: Exclude<Action, { re
   }
 })
 
-/** Looks at all snapshots, and releases them. */
+/** Compares all snapshots with the model, and releases them. */
 const checkSnapshots = Effect.fnUntraced(function*(self: Run) {
   for (const { model, snapshot } of self.snapshots) {
     for (const database of [left, right] as const) {
@@ -190,7 +190,7 @@ const checkSnapshots = Effect.fnUntraced(function*(self: Run) {
   self.snapshots = []
 })
 
-/** Does things one after the other, and compares the backend with the model after each. */
+/** Runs the actions one after the other, and compares the backend with the model after each. */
 export const run = Effect.fnUntraced(function*(open: Open, actions: ReadonlyArray<Action>) {
   let scope = yield* Scope.make()
   const self: Run = {

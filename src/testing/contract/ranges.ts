@@ -1,5 +1,5 @@
 /**
- * How ranges are read, part by part and in both directions, with pending writes over what is committed.
+ * Tests reads of ranges: part by part, in both directions, with pending writes and committed records.
  */
 import * as Effect from "effect/Effect"
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict"
@@ -27,10 +27,10 @@ const request: RangeRequest = { ...everything, reverse: false, values: true, max
 
 const bound = (name: string, inclusive: boolean): Bound => ({ key: key(name), inclusive })
 
-/** Keys that are written in all ways: committed, written over, deleted, new, and new and deleted. */
+/** Keys with all kinds of writes: committed, replaced, deleted, new, and new and then deleted. */
 const names = below(24).map((number) => `k${String(number).padStart(2, "0")}`)
 
-/** What a key has at the end; `undefined` for nothing. */
+/** Returns the value of a key after all writes; `undefined` for none. */
 const valueOf = (name: string, number: number): string | undefined => {
   switch (number % 5) {
     case 0:
@@ -97,7 +97,7 @@ export const rangeReads: ContractGroup = {
         })
     ),
 
-    contractCase("is read no further than the part needs", (backend) =>
+    contractCase("is read only as far as the part needs", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, ...names.map((name) => writeOf(left, name, "x".repeat(1000))))
         const read = (options: Partial<RangeRequest>): Effect.Effect<RangePart, unknown> =>
@@ -114,7 +114,7 @@ export const rangeReads: ContractGroup = {
         strictEqual(one.records.length, 1)
       })),
 
-    contractCase("of bytes of all kinds is in the order of the bytes", (backend) =>
+    contractCase("with keys of any bytes is in the order of the bytes", (backend) =>
       Effect.gen(function*() {
         const keys = [
           [0],

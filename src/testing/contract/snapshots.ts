@@ -1,5 +1,5 @@
 /**
- * What a snapshot has, whatever is written meanwhile.
+ * Tests that a snapshot does not change when other fibers write.
  */
 import * as Effect from "effect/Effect"
 import { deepStrictEqual, strictEqual } from "node:assert/strict"
@@ -21,7 +21,7 @@ import {
   writeOf
 } from "./subject.ts"
 
-/** Opens a snapshot for a while. */
+/** Opens a snapshot, and releases it after `use`. */
 const withSnapshot = <A, E, R>(backend: Backend, use: (snapshot: Snapshot) => Effect.Effect<A, E, R>) =>
   Effect.acquireUseRelease(
     Effect.andThen(backend.beforeSnapshot, Effect.suspend(backend.snapshot)),
@@ -29,7 +29,7 @@ const withSnapshot = <A, E, R>(backend: Backend, use: (snapshot: Snapshot) => Ef
     (snapshot) => Effect.sync(snapshot.release)
   )
 
-/** Both databases in every way that they can be read. */
+/** Reads both databases in every way. */
 const assertPair = Effect.fnUntraced(function*(snapshot: Snapshot) {
   const first = yield* contentsOf(snapshot, left)
   yield* Effect.yieldNow
@@ -45,7 +45,7 @@ const assertPair = Effect.fnUntraced(function*(snapshot: Snapshot) {
   return first
 })
 
-/** Writes the same to both databases, as one, in different ways. */
+/** Writes the same to both databases at once, in different ways. */
 const writePair = (backend: Backend, number: number) => {
   const writes = [left, right].flatMap((database) => [
     writeOf(database, "a", `${number}`),
@@ -71,7 +71,7 @@ export const snapshots: ContractGroup = {
   name: "a snapshot",
   cases: [
     contractCase(
-      "has what was written before, pending writes included, and nothing that is written later",
+      "has everything that was written before, pending writes included, and no later writes",
       (backend) =>
         Effect.gen(function*() {
           yield* commit(backend, writeOf(left, "a", "1"), writeOf(left, "b", "2"), writeOf(left, "c", "3"))
@@ -98,7 +98,7 @@ export const snapshots: ContractGroup = {
         })
     ),
 
-    contractCase("is one moment while writes are made and committed", (backend) =>
+    contractCase("shows one state while other fibers write and commit", (backend) =>
       Effect.gen(function*() {
         yield* writePair(backend, 0)
         const seen = new Set<string | undefined>()
@@ -117,7 +117,7 @@ export const snapshots: ContractGroup = {
         strictEqual(seen.size > 3, true, "snapshots of several moments were seen")
       })),
 
-    contractCase("has a write that has returned before it was asked for, in whatever fiber", (backend) =>
+    contractCase("has the writes of all fibers that have returned before it was opened", (backend) =>
       beside(
         backend.flush,
         Effect.forEach(below(60), (number) =>
@@ -130,7 +130,7 @@ export const snapshots: ContractGroup = {
       )),
 
     contractCase(
-      "can be one of many, each of its own moment, and is released once or more often",
+      "can be one of many, each with its own state, and can be released more than once",
       (backend) =>
         Effect.gen(function*() {
           const open: Array<Snapshot> = []

@@ -1,5 +1,5 @@
 /**
- * Steps of reading and writing, which are one to all other fibers.
+ * Tests read-modify-write steps, which are atomic for all other fibers.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -29,7 +29,7 @@ type TakeStep<A, E> = (reader: Reader) => Effect.Effect<Step<A>, E>
 const step = <A, E>(backend: Backend, take: TakeStep<A, E>, options: Partial<StepOptions> = {}) =>
   backend.step(take, { admission: admitted, isDeleting: false, ...options })
 
-/** Goes on with a read: in the same turn where it has ended. */
+/** Continues after a read: in the same turn if the read has ended. */
 const andThen = <A, E, B, E2>(
   read: Effect.Effect<A, E>,
   use: (found: A) => Effect.Effect<B, E2>
@@ -45,7 +45,7 @@ const increment = (database: string, name: string) => (reader: Reader) =>
     writes: [writeOf(database, name, `${count + 1}`)]
   }))
 
-/** Moves one from an account to another, in the other database. */
+/** Moves one unit from an account to an account in the other database. */
 const move = (from: string, to: string): TakeStep<void, unknown> => (reader) =>
   andThen(numberAt(reader, left, from), (less) =>
     Effect.mapEager(numberAt(reader, right, to), (more) => ({
@@ -58,7 +58,7 @@ const total = (contents: Readonly<Record<string, string>>): number =>
 
 const exactly = (name: string): Pick<StepOptions, "exact"> => ({ exact: () => writeOf(left, name, "0") })
 
-/** Deletes a record, where there is one. */
+/** Deletes a record, if there is one. */
 const removeA = (reader: Reader) =>
   Effect.mapEager(reader.has(left, key("a")), (exists) => ({
     result: exists,
@@ -69,7 +69,7 @@ const fibers = 25
 
 const refused = new Closed({ path: "contract", what: "Store" })
 
-/** Refuses a call from a time on. */
+/** Makes an admission that refuses calls after it was told to. */
 const refusing = (isRefused: () => boolean): () => Refusal => () => () => isRefused() ? Effect.fail(refused) : undefined
 
 /** The cases. */
@@ -77,7 +77,7 @@ export const steps: ContractGroup = {
   name: "a step",
   cases: [
     contractCase(
-      "reads what is pending and what is committed, and its writes are seen when it returns",
+      "reads pending and committed records, and its writes are visible when it returns",
       (backend) =>
         Effect.gen(function*() {
           yield* commit(backend, writeOf(left, "a", "1"))
@@ -92,8 +92,8 @@ export const steps: ContractGroup = {
     ),
 
     ...[
-      { name: "of many fibers on one record counts each", options: {} },
-      { name: "that is exact, of many fibers on one record, counts each", options: exactly("a") }
+      { name: "is counted once for each of many fibers on one record", options: {} },
+      { name: "that is exact is counted once for each of many fibers on one record", options: exactly("a") }
     ].map(({ name, options }) =>
       contractCase(name, (backend) =>
         Effect.gen(function*() {
@@ -107,24 +107,27 @@ export const steps: ContractGroup = {
         }))
     ),
 
-    contractCase("counts beside commits, flushes and writes to other records", (backend) =>
-      Effect.gen(function*() {
-        let other = 0
-        const disturb = Effect.suspend(() => {
-          other++
-          return other % 2 === 0 ? backend.flush : put(backend, left, `other ${other}`, "x")
-        })
-        yield* beside(
-          disturb,
-          Effect.forEach(below(fibers), () => step(backend, increment(left, "a")), {
-            concurrency: "unbounded",
-            discard: true
+    contractCase(
+      "is counted while other fibers commit, flush and write other records",
+      (backend) =>
+        Effect.gen(function*() {
+          let other = 0
+          const disturb = Effect.suspend(() => {
+            other++
+            return other % 2 === 0 ? backend.flush : put(backend, left, `other ${other}`, "x")
           })
-        )
-        strictEqual(yield* textAt(backend, left, "a"), `${fibers}`)
-      })),
+          yield* beside(
+            disturb,
+            Effect.forEach(below(fibers), () => step(backend, increment(left, "a")), {
+              concurrency: "unbounded",
+              discard: true
+            })
+          )
+          strictEqual(yield* textAt(backend, left, "a"), `${fibers}`)
+        })
+    ),
 
-    contractCase("writes to several databases as one", (backend) =>
+    contractCase("writes to several databases at once", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "100"))
         const look = Effect.gen(function*() {
@@ -143,7 +146,7 @@ export const steps: ContractGroup = {
         strictEqual(total(yield* presentContents(backend, right)), fibers)
       })),
 
-    contractCase("that fails, dies or writes nothing leaves everything as it is", (backend) =>
+    contractCase("that fails, dies or writes nothing changes nothing", (backend) =>
       Effect.gen(function*() {
         yield* put(backend, left, "a", "1")
         for (const options of [{}, exactly("a")]) {
@@ -165,7 +168,7 @@ export const steps: ContractGroup = {
         deepStrictEqual(yield* presentContents(backend, left), { a: "1" })
       })),
 
-    contractCase("that deletes is made once, whoever competes for it", (backend) =>
+    contractCase("that deletes a record succeeds for one of several fibers", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "1"), writeOf(left, "b", "2"))
         const results = yield* Effect.forEach(
@@ -190,7 +193,7 @@ export const steps: ContractGroup = {
         )
         strictEqual(error, refused)
         strictEqual(yield* textAt(backend, left, "a"), undefined)
-        // The admission of each call begins anew.
+        // Each call gets a new admission.
         isRefused = false
         strictEqual(yield* step(backend, increment(left, "a"), { admission: refusing(() => isRefused) }), 1)
       }))

@@ -1,5 +1,6 @@
 /**
- * What the cases of the contract have in common: a backend with two databases, and short ways to write and read.
+ * Defines the types and helpers that all cases of the contract use: a backend with two databases, and short functions
+ * to write and read.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -10,13 +11,13 @@ import { WriteSet } from "../../internal/buffer/writeSet.ts"
 import { ReadSet, recorded } from "../../internal/reader/readSet.ts"
 import { type ByteString, fromBytes } from "../../Key.ts"
 
-/** Opens the backend of one place, until the scope closes. What one backend commits, the next one has. */
+/** Opens the backend of one place, until the scope closes. The next backend of the place finds what this one has committed. */
 export type Open = Effect.Effect<Backend, unknown, Scope.Scope>
 
 /** One case of the contract. */
 export interface ContractCase {
   readonly name: string
-  /** Fails or dies where the backend does not keep the contract. */
+  /** Fails or dies if the backend breaks the contract. */
   readonly run: (open: Open) => Effect.Effect<void, unknown, Scope.Scope>
 }
 
@@ -34,32 +35,32 @@ export const right = "contract/right"
 export const openWithDatabases = (open: Open): Open =>
   Effect.tap(open, (backend) => backend.createDatabases([left, right]))
 
-/** A case that uses a backend with both databases. */
+/** Makes a case that uses a backend with both databases. */
 export const contractCase = (
   name: string,
   use: (backend: Backend) => Effect.Effect<void, unknown, Scope.Scope>
 ): ContractCase => ({ name, run: (open) => Effect.flatMap(openWithDatabases(open), use) })
 
-/** The bytes of a text, as a key. */
+/** Returns the bytes of a text, as a key. */
 export const key = (text: string): ByteString => fromBytes(Buffer.from(text))
 
-/** The bytes of a text. */
+/** Returns the bytes of a text. */
 export const bytes = (text: string): Uint8Array => Buffer.from(text)
 
-/** Reads bytes as text. */
+/** Decodes bytes as text. */
 export const text = (value: Uint8Array): string => Buffer.from(value.subarray(0, value.length)).toString()
 
 /** Admits every call. */
 export const admitted: Admission = () => () => undefined
 
-/** A write of a text, or a deletion. */
+/** Makes the write of a text, or a deletion. */
 export const writeOf = (database: string, name: string, value: string | null): Write => [
   database,
   key(name),
   value === null ? null : bytes(value)
 ]
 
-/** Writes that belong together, after some databases are cleared. */
+/** Makes a batch that clears some databases and then writes. */
 export const batch = (writes: ReadonlyArray<Write>, ...cleared: ReadonlyArray<string>): WriteBatch => {
   const set = new WriteSet()
   for (const database of cleared) set.clear(database)
@@ -71,11 +72,11 @@ export const batch = (writes: ReadonlyArray<Write>, ...cleared: ReadonlyArray<st
 export const put = (backend: Backend, database: string, name: string, value: string) =>
   Effect.suspend(() => backend.write([writeOf(database, name, value)], admitted))
 
-/** Commits writes that depend on nothing. */
+/** Commits writes without a condition. */
 export const commit = (backend: Backend, ...writes: ReadonlyArray<Write>) =>
   backend.commit({ reads: [], writes: batch(writes) }, admitted)
 
-/** Reads what there is at present, as a store does. */
+/** Reads the present state, as a store does. */
 export const reading = <A, E>(
   backend: Backend,
   use: (reader: Reader) => Effect.Effect<A, E>
@@ -90,7 +91,7 @@ export const reading = <A, E>(
 export const textAt = (backend: Backend, database: string, name: string) =>
   reading(backend, (reader) => reader.get(database, key(name), text))
 
-/** Reads, and gives what was read with it, as the condition of a commit. */
+/** Reads, and also returns the record of what was read, for the condition of a commit. */
 export const readingToCommit = Effect.fnUntraced(function*<A, E>(
   backend: Backend,
   use: (reader: Reader) => Effect.Effect<A, E>
@@ -103,7 +104,7 @@ export const readingToCommit = Effect.fnUntraced(function*<A, E>(
 /** All keys. */
 export const everything: KeyRange = { from: undefined, to: undefined }
 
-/** Reads a range part by part, until nothing is left of it. */
+/** Reads a range part by part, to its end. */
 export const readRange = Effect.fnUntraced(function*(
   reader: Reader,
   database: string,
@@ -126,18 +127,18 @@ export const readRange = Effect.fnUntraced(function*(
   return records.map(([name, value]) => [Buffer.from(name, "latin1").toString(), text(value)] as const)
 })
 
-/** All records of a database, as texts. */
+/** Reads all records of a database, as texts. */
 export const contentsOf = (reader: Reader, database: string) =>
   Effect.map(readRange(reader, database), (records) => Object.fromEntries(records))
 
-/** All records of a database at present. */
+/** Reads all records of a database from the present state. */
 export const presentContents = (backend: Backend, database: string) =>
   reading(backend, (reader) => contentsOf(reader, database))
 
-/** Numbers from 0 up to but not including `end`. */
+/** Returns the numbers from 0 to `end - 1`. */
 export const below = (end: number): ReadonlyArray<number> => Array.from({ length: end }, (_, index) => index)
 
-/** Runs an effect again and again in the background, until `use` has ended. Fails as it does. */
+/** Repeats an effect in the background until `use` has ended. If the effect fails, fails with its error. */
 export const beside = <A, E, B, E2>(
   repeated: Effect.Effect<A, E>,
   use: Effect.Effect<B, E2>

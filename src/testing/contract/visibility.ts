@@ -1,5 +1,5 @@
 /**
- * What a read sees of the writes before it.
+ * Tests that a read sees all writes that have returned before it.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -26,7 +26,7 @@ import {
   writeOf
 } from "./subject.ts"
 
-/** Every way to read a database with the records `a`, `b` and `c`, of which `b` was deleted. */
+/** Tests every way to read a database with the records `a`, `b` and `c`, of which `b` was deleted. */
 const assertReadsAgree = Effect.fnUntraced(function*(backend: Backend) {
   const names = ["a", "b", "c", "d"].map(key)
   deepStrictEqual(yield* reading(backend, (reader) => reader.getMany(left, names, text)), [
@@ -43,7 +43,7 @@ const assertReadsAgree = Effect.fnUntraced(function*(backend: Backend) {
   deepStrictEqual(yield* presentContents(backend, left), { a: "1", c: "3" })
 })
 
-/** Sees each write as soon as it has returned, whatever the backend does meanwhile. */
+/** Tests that each write is visible as soon as it has returned, while `work` runs in the background. */
 const assertSeesWrites = (backend: Backend, writes: number, valueOf: (number: number) => string) =>
   Effect.forEach(below(writes), (number) =>
     Effect.gen(function*() {
@@ -60,7 +60,7 @@ const assertSeesWrites = (backend: Backend, writes: number, valueOf: (number: nu
 const commitPair = (backend: Backend, number: number) =>
   commit(backend, writeOf(left, "a", `${number}`), writeOf(left, "b", `${number}`))
 
-/** Whether all of a value is the same character. */
+/** Tests whether all characters of a value are the same. */
 const isWhole = (value: string): boolean => value === (value[0] ?? "").repeat(value.length)
 
 /** The cases. */
@@ -87,7 +87,7 @@ export const visibility: ContractGroup = {
         strictEqual(yield* textAt(backend, right, "a"), "other")
       })),
 
-    contractCase("sees deletions of committed records that are pending", (backend) =>
+    contractCase("sees pending deletions of committed records", (backend) =>
       Effect.gen(function*() {
         yield* commit(backend, writeOf(left, "a", "0"), writeOf(left, "b", "2"))
         yield* backend.remove([writeOf(left, "b", null)], admitted)
@@ -116,7 +116,7 @@ export const visibility: ContractGroup = {
         assertSeesWrites(backend, 60, (number) => String.fromCharCode(97 + (number % 26)).repeat(100_000))
       )),
 
-    contractCase("gives whole values to many fibers", (backend) =>
+    contractCase("gives complete values to many fibers", (backend) =>
       Effect.gen(function*() {
         const names = below(8).map((number) => `${number}`)
         yield* commit(backend, ...names.map((name) => writeOf(left, name, name.repeat(5000 * (Number(name) + 1)))))
@@ -129,7 +129,7 @@ export const visibility: ContractGroup = {
             }), { discard: true }), { concurrency: "unbounded", discard: true })
       })),
 
-    contractCase("of many keys gives values of one moment while commits run", (backend) =>
+    contractCase("of many keys gives values of one state while commits run", (backend) =>
       Effect.gen(function*() {
         yield* commitPair(backend, 0)
         const readPair = Effect.gen(function*() {
@@ -141,19 +141,22 @@ export const visibility: ContractGroup = {
         yield* beside(readPair, Effect.forEach(below(60), (number) => commitPair(backend, number), { discard: true }))
       })),
 
-    contractCase("sees what no longer fits into the memory of pending writes", (backend) =>
-      Effect.gen(function*() {
-        const names = below(5000).map((number) => `key ${number}`)
-        yield* Effect.forEach(names, (name) => put(backend, left, name, name), { discard: true })
-        strictEqual(yield* reading(backend, (reader) => reader.count(left)), names.length)
-        const found = yield* reading(backend, (reader) => reader.getMany(left, names.map(key), text))
-        deepStrictEqual(found, names)
-        const snapshot = yield* backend.snapshot()
-        deepStrictEqual(yield* contentsOf(snapshot, left), Object.fromEntries(names.map((name) => [name, name])))
-        snapshot.release()
-      })),
+    contractCase(
+      "sees writes that no longer fit into the memory for pending writes",
+      (backend) =>
+        Effect.gen(function*() {
+          const names = below(5000).map((number) => `key ${number}`)
+          yield* Effect.forEach(names, (name) => put(backend, left, name, name), { discard: true })
+          strictEqual(yield* reading(backend, (reader) => reader.count(left)), names.length)
+          const found = yield* reading(backend, (reader) => reader.getMany(left, names.map(key), text))
+          deepStrictEqual(found, names)
+          const snapshot = yield* backend.snapshot()
+          deepStrictEqual(yield* contentsOf(snapshot, left), Object.fromEntries(names.map((name) => [name, name])))
+          snapshot.release()
+        })
+    ),
 
-    contractCase("gets no bytes that are changed later", (backend) =>
+    contractCase("gets bytes that do not change later", (backend) =>
       Effect.gen(function*() {
         const value = bytes("before")
         yield* commit(backend, [left, key("a"), value])

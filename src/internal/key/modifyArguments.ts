@@ -1,0 +1,51 @@
+/**
+ * Checks the functions of `updateOrFail`, `modify` and `modifyEffect`, and what they return. A program in JavaScript can
+ * pass anything.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import { types } from "node:util"
+import { describeKind } from "../value/kindOf.ts"
+
+type Pair<A, B> = readonly [result: A, next: Option.Option<B>]
+
+const isPair = <A, B>(given: Pair<A, B>): boolean =>
+  Array.isArray(given) && given.length === 2 && Option.isOption(given[1])
+
+/** Says what is wrong with the function of a method, or returns `undefined`. */
+const functionProblem = (method: string, f: unknown): string | undefined =>
+  Predicate.isFunction(f) ? undefined : `${method} needs a function, and has ${describeKind(f)}`
+
+/** Accepts a pair of a result and the next value. */
+export const pairOf = <A, B>(method: string, given: Pair<A, B>): Result.Result<Pair<A, B>, string> => {
+  if (isPair(given)) return Result.succeed(given)
+  const waits = types.isPromise(given) || Effect.isEffect(given)
+  return Result.fail(
+    `the function of ${method} must return [result, next], where next is an Option, and has returned ` +
+      `${describeKind(given)}${waits ? "; use modifyEffect if it has to wait for something" : ""}`
+  )
+}
+
+/** Runs the function of `modify`. */
+export const callModify = <A, B, C>(
+  f: (current: C) => Pair<A, B>,
+  current: C
+): Result.Result<Pair<A, B>, string> => {
+  const problem = functionProblem("modify", f)
+  return problem === undefined ? pairOf("modify", f(current)) : Result.fail(problem)
+}
+
+/** Runs the function of `updateOrFail` if there is a value. */
+export const callUpdateOrFail = <A, B>(
+  f: (current: A) => B,
+  current: Option.Option<A>
+): Result.Result<Option.Option<B>, string> => {
+  const problem = functionProblem("updateOrFail", f)
+  return problem === undefined ? Result.succeed(Option.map(current, f)) : Result.fail(problem)
+}
+
+/** Says what is wrong with the fields of `patch`, or returns `undefined`. */
+export const fieldsProblem = (fields: unknown): string | undefined =>
+  Predicate.isObject(fields) ? undefined : `patch needs an object with fields, and has ${describeKind(fields)}`

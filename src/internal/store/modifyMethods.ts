@@ -1,0 +1,65 @@
+/**
+ * The methods of a handle that read a record, compute the next value and store it, on top of its update.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type { Key } from "../../Key.ts"
+import { KeyNotFound, ValueEncoding } from "../../StoreError.ts"
+import * as ModifyArguments from "../key/modifyArguments.ts"
+import * as ReadMethods from "./readMethods.ts"
+import * as StoreAccess from "./storeAccess.ts"
+import type { StoreTransactions } from "./transactionMethods.ts"
+import * as WriteMethods from "./writeMethods.ts"
+
+type Access = StoreAccess.StoreAccess
+
+type Pair<A> = readonly [result: A, next: Option.Option<unknown>]
+
+const updateOrFail = (self: Access, key: Key, f: (current: unknown) => unknown) =>
+  Effect.flatMap(
+    WriteMethods.updateBy(self, key, (current) => ModifyArguments.callUpdateOrFail(f, current)),
+    (next) =>
+      Option.isSome(next)
+        ? Effect.succeed(next.value)
+        : Effect.fail(new KeyNotFound<Key>(StoreAccess.shown(self, key)))
+  )
+
+const modify = <A>(self: Access, key: Key, f: (current: Option.Option<unknown>) => Pair<A>) =>
+  Effect.suspend(() => {
+    // The function may run more than once: its last run is the one that is stored.
+    let last = Option.none<A>()
+    const update = WriteMethods.updateBy(self, key, (current) =>
+      Result.map(ModifyArguments.callModify(f, current), ([result, next]) => {
+        last = Option.some(result)
+        return next
+      }))
+    return Effect.flatMap(update, () =>
+      Effect.orDie(Effect.fromOption(last)))
+  })
+
+const modifyEffect = <A, E, R>(
+  self: Access,
+  transactions: StoreTransactions,
+  key: Key,
+  f: (current: Option.Option<unknown>) => Effect.Effect<Pair<A>, E, R>
+) =>
+  transactions.withTransaction(Effect.gen(function*() {
+    const current = yield* ReadMethods.get(self, key)
+    const given = ModifyArguments.pairOf("modifyEffect", yield* f(current))
+    if (Result.isFailure(given)) {
+      return yield* new ValueEncoding<Key>({ ...StoreAccess.shown(self, key), detail: given.failure })
+    }
+    const [result, next] = given.success
+    // An update keeps the time at which the record expires.
+    if (next !== current) yield* WriteMethods.updateBy(self, key, () => Result.succeed(next))
+    return result
+  }))
+
+/** Makes the methods of one handle. */
+export const make = (self: Access, transactions: StoreTransactions) => ({
+  updateOrFail: (key: Key, f: (current: unknown) => unknown) => updateOrFail(self, key, f),
+  modify: <A>(key: Key, f: (current: Option.Option<unknown>) => Pair<A>) => modify(self, key, f),
+  modifyEffect: <A, E, R>(key: Key, f: (current: Option.Option<unknown>) => Effect.Effect<Pair<A>, E, R>) =>
+    modifyEffect(self, transactions, key, f)
+})
