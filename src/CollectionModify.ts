@@ -9,6 +9,7 @@ import type { KeyExists } from "./CollectionError.ts"
 import type { ValueInput, ValueSchema } from "./CollectionOptions.ts"
 import type { KeySchema } from "./KeySchema.ts"
 import type { KeyNotFound, TransactionConflict, ValueDecoding } from "./StoreError.ts"
+import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
  * What an error of the compiler names if `patch` is called on a collection whose values have no fields. No value has
@@ -44,7 +45,8 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    *
    * **Details**
    *
-   * Like `update`, it is one step to all other fibers: visible at once, on disk after the next commit.
+   * Like `update`, it is one step to all other fibers: visible at once, on disk after the next commit. With
+   * `{ durable: true }` it is on disk when it returns, as `modify` and `patch` are.
    *
    * **Gotchas**
    *
@@ -52,7 +54,8 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    */
   readonly updateOrFail: (
     key: K["Type"],
-    f: (current: V["Type"]) => ValueInput<V>
+    f: (current: V["Type"]) => ValueInput<V>,
+    options?: WriteOptions
   ) => Effect.Effect<
     V["Type"],
     E | ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>,
@@ -88,7 +91,8 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    */
   readonly modify: <A>(
     key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => readonly [result: A, next: Option.Option<ValueInput<V>>]
+    f: (current: Option.Option<V["Type"]>) => readonly [result: A, next: Option.Option<ValueInput<V>>],
+    options?: WriteOptions
   ) => Effect.Effect<A, E | ValueDecoding<K["Type"]>, R | V["DecodingServices"]>
 
   /**
@@ -129,7 +133,8 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    */
   readonly patch: (
     key: K["Type"],
-    fields: PatchOf<V>
+    fields: PatchOf<V>,
+    options?: WriteOptions
   ) => Effect.Effect<
     V["Type"],
     E | ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>,

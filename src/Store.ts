@@ -97,7 +97,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
   return {
     ...ReadMethods.make(access),
     ...WriteMethods.make({ access, transactions }),
-    ...ModifyMethods.make(access, transactions),
+    ...ModifyMethods.make({ access, transactions }),
     ...RangeMethods.make(access),
     ...ChangeMethods.make(access),
     writeMany: WriteMany.make(access),

@@ -17,6 +17,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "./StoreError.ts"
+import type { WriteOptions } from "./WriteOptions.ts"
 
 type ModifyError =
   | KeyEncoding
@@ -36,7 +37,8 @@ type ModifyError =
 export interface StoreModify {
   /**
    * Updates a value that must exist, and returns the new value. Fails with `KeyNotFound` if the key has no value.
-   * Buffered, and one step to all other fibers, like `update`.
+   * Buffered, and one step to all other fibers, like `update`. With `{ durable: true }` it is durable when it returns, as
+   * `modify` is.
    *
    * **Gotchas**
    *
@@ -44,7 +46,8 @@ export interface StoreModify {
    */
   readonly updateOrFail: (
     key: Key,
-    f: (current: unknown) => unknown
+    f: (current: unknown) => unknown,
+    options?: WriteOptions
   ) => Effect.Effect<unknown, ModifyError | KeyNotFound<Key>>
 
   /**
@@ -75,7 +78,8 @@ export interface StoreModify {
    */
   readonly modify: <A>(
     key: Key,
-    f: (current: Option.Option<unknown>) => readonly [result: A, next: Option.Option<unknown>]
+    f: (current: Option.Option<unknown>) => readonly [result: A, next: Option.Option<unknown>],
+    options?: WriteOptions
   ) => Effect.Effect<A, ModifyError>
 
   /**

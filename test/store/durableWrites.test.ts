@@ -58,6 +58,41 @@ describe("a durable write", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }))
 
+  it.effect("may be a read-modify-write", () =>
+    Effect.gen(function*() {
+      const { spy, store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
+      const users = yield* Effect.provideService(openUsers, Store, store)
+      yield* users.insert(1, ada, durable)
+      const before = spy.commits().length
+      assert.strictEqual((yield* users.patch(1, { age: 37 }, durable)).age, 37)
+      assert.strictEqual((yield* users.updateOrFail(1, () => ada, durable)).age, 36)
+      assert.strictEqual(
+        yield* users.modify(1, (found) => ["gone", Option.filter(found, () => false)], durable),
+        "gone"
+      )
+      yield* store.put("count", 1, durable)
+      assert.strictEqual(yield* store.updateOrFail("count", Number, durable), 1)
+      assert.strictEqual(yield* store.modify("count", () => ["two", Option.some(2)], durable), "two")
+      assert.strictEqual(spy.commits().length, before + 6)
+      assert.strictEqual((yield* store.stats).pending, 0)
+      assert.strictEqual((yield* Effect.flip(users.patch(1, { age: 1 }, durable)))._tag, "KeyNotFound")
+      assert.strictEqual((yield* Effect.flip(store.updateOrFail("no", Number, durable)))._tag, "KeyNotFound")
+      const misspelt: object = { durabel: true }
+      assert.strictEqual((yield* Effect.flip(users.modify(1, () => [1, Option.none()], misspelt)))._tag, "KeyEncoding")
+      assert.strictEqual(yield* store.getOrFail("count"), 2)
+    }))
+
+  it.effect("may be one read-modify-write of many fibers, none of which is lost", () =>
+    Effect.gen(function*() {
+      const { store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
+      const next = store.modify("next", (found) => {
+        const number = Option.match(found, { onNone: () => 0, onSome: Number })
+        return [number, Option.some(number + 1)]
+      }, durable)
+      const numbers = yield* together(200, () => next)
+      assert.deepStrictEqual(numbers.toSorted((a, b) => a - b), below(200))
+    }))
+
   it.effect("shares commits: a thousand fibers make a handful, also where they write one key", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ flushInterval: "Infinity" })

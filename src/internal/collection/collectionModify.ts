@@ -8,7 +8,8 @@ import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { KeyNotFound, ValueEncoding } from "../../StoreError.ts"
+import { type Closed, type CommitError, type KeyEncoding, KeyNotFound, ValueEncoding } from "../../StoreError.ts"
+import type { WriteOptions } from "../../WriteOptions.ts"
 import * as ModifyArguments from "../key/modifyArguments.ts"
 import * as Settled from "../settled.ts"
 import type { StoreTransactions } from "../store/transactionMethods.ts"
@@ -23,11 +24,17 @@ interface Parts<K extends KeySchema, V extends ValueSchema, I extends Record<str
   readonly transactions: StoreTransactions
   readonly methods: Pick<Collection<K, V, I>, "get" | "put" | "delete">
   readonly updateBy: UpdateBy<K, V, I>
+  /** Runs a write by the options of its call. */
+  readonly byOptions: <A, E, R>(
+    method: string,
+    options: WriteOptions | undefined,
+    write: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | KeyEncoding | Closed | CommitError, R>
 }
 
 /** Makes the methods of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { definition: { key: keyCodec, name }, methods, transactions, updateBy }: Parts<K, V, I>
+  { byOptions, definition: { key: keyCodec, name }, methods, transactions, updateBy }: Parts<K, V, I>
 ): Pick<Collection<K, V, I>, Methods> => {
   const shown = (key: K["Type"], bytes: ByteString) => ({ key, shownKey: keyCodec.show(bytes), collection: name })
 
@@ -38,22 +45,24 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         ? Effect.succeed(next.value)
         : Settled.flatMap(keyCodec.encode(key), (bytes) => Effect.fail(new KeyNotFound<K["Type"]>(shown(key, bytes)))))
 
-  const updateOrFail: Collection<K, V, I>["updateOrFail"] = (key, f) =>
-    orFail(key, updateBy(key, (current) => ModifyArguments.callUpdateOrFail(f, current)))
+  const updateOrFail: Collection<K, V, I>["updateOrFail"] = (key, f, options) => {
+    const updating = updateBy(key, (current) => ModifyArguments.callUpdateOrFail(f, current))
+    return orFail(key, byOptions("updateOrFail", options, updating))
+  }
 
-  const patch: Collection<K, V, I>["patch"] = (key, fields) =>
-    orFail(
-      key,
-      updateBy(key, (current) => {
-        const problem = ModifyArguments.fieldsProblem(fields)
-        const merge = (value: V["Type"]): ValueInput<V> => Object.assign({}, value, fields)
-        return problem === undefined ? Result.succeed(Option.map(current, merge)) : Result.fail(problem)
-      })
-    )
+  const patch: Collection<K, V, I>["patch"] = (key, fields, options) => {
+    const patching = updateBy(key, (current) => {
+      const problem = ModifyArguments.fieldsProblem(fields)
+      const merge = (value: V["Type"]): ValueInput<V> => Object.assign({}, value, fields)
+      return problem === undefined ? Result.succeed(Option.map(current, merge)) : Result.fail(problem)
+    })
+    return orFail(key, byOptions("patch", options, patching))
+  }
 
   const modify: Collection<K, V, I>["modify"] = <A>(
     key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => readonly [A, Option.Option<ValueInput<V>>]
+    f: (current: Option.Option<V["Type"]>) => readonly [A, Option.Option<ValueInput<V>>],
+    options?: WriteOptions
   ) =>
     Effect.suspend(() => {
       // The function may run more than once: its last run is the one that is stored.
@@ -63,7 +72,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           last = Option.some(result)
           return next
         }))
-      return Effect.flatMap(update, () => Effect.orDie(Effect.fromOption(last)))
+      return Effect.flatMap(byOptions("modify", options, update), () => Effect.orDie(Effect.fromOption(last)))
     })
 
   const modifyEffect: Collection<K, V, I>["modifyEffect"] = <A, E, R>(

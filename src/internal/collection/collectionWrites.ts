@@ -389,7 +389,13 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     put,
     insert,
     update: (key, f, options) => byOptions("update", options, updateBy(key, (found) => CallArguments.nextOf(f, found))),
-    ...CollectionModify.make({ definition, transactions, updateBy, methods: { get, put, delete: deleteKey } }),
+    ...CollectionModify.make({
+      definition,
+      transactions,
+      updateBy,
+      byOptions,
+      methods: { get, put, delete: deleteKey }
+    }),
     insertMany,
     delete: deleteKey,
     deleteOrFail,

@@ -6,9 +6,12 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Key } from "../../Key.ts"
 import { KeyNotFound, ValueEncoding } from "../../StoreError.ts"
+import type { WriteOptions } from "../../WriteOptions.ts"
 import * as ModifyArguments from "../key/modifyArguments.ts"
+import * as DurableWrites from "./durableWrites.ts"
 import * as ReadMethods from "./readMethods.ts"
 import * as StoreAccess from "./storeAccess.ts"
+import type { StoreInternals } from "./storeInternals.ts"
 import type { StoreTransactions } from "./transactionMethods.ts"
 import * as WriteMethods from "./writeMethods.ts"
 
@@ -57,9 +60,15 @@ const modifyEffect = <A, E, R>(
   }))
 
 /** Makes the methods of one handle. */
-export const make = (self: Access, transactions: StoreTransactions) => ({
-  updateOrFail: (key: Key, f: (current: unknown) => unknown) => updateOrFail(self, key, f),
-  modify: <A>(key: Key, f: (current: Option.Option<unknown>) => Pair<A>) => modify(self, key, f),
+export const make = (internals: Pick<StoreInternals, "access" | "transactions">) => ({
+  updateOrFail: (key: Key, f: (current: unknown) => unknown, options?: WriteOptions) => {
+    const updated = updateOrFail(internals.access, key, f)
+    return options === undefined ? updated : DurableWrites.run(internals, { name: "updateOrFail", options }, updated)
+  },
+  modify: <A>(key: Key, f: (current: Option.Option<unknown>) => Pair<A>, options?: WriteOptions) => {
+    const modified = modify(internals.access, key, f)
+    return options === undefined ? modified : DurableWrites.run(internals, { name: "modify", options }, modified)
+  },
   modifyEffect: <A, E, R>(key: Key, f: (current: Option.Option<unknown>) => Effect.Effect<Pair<A>, E, R>) =>
-    modifyEffect(self, transactions, key, f)
+    modifyEffect(internals.access, internals.transactions, key, f)
 })
