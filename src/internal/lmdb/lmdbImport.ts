@@ -60,7 +60,7 @@ const openForeign = (from: string, isFolder: boolean, { database, ...settings }:
   }
 }
 
-/** Opens the records of a file until the scope closes; gives the next of them, at most so many, and none at the end. */
+/** Opens the records of a file until the scope closes; gives the next of them, at most as many as are asked for, and none at the end. */
 export const read = Effect.fnUntraced(function*(
   from: string,
   settings: Settings
