@@ -5,28 +5,12 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/testing/TestClock"
-import * as Tracer from "effect/Tracer"
 import { join } from "node:path"
 import { Store } from "../../src/index.ts"
 import * as Metrics from "../../src/internal/commit/metrics.ts"
 import * as FaultyEngine from "../support/engines/faultyEngine.ts"
 import { faultyStore, temporaryFolder, turns, until, withLog } from "../support/harness.ts"
-
-/** Runs an effect and gives all spans that were begun, in their order. */
-const withSpans = <A, E, R>(use: (spans: ReadonlyArray<Tracer.NativeSpan>) => Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => {
-    const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
-    return Effect.provideService(use(spans), Tracer.Tracer, tracer)
-  })
-
-const named = (spans: ReadonlyArray<Tracer.NativeSpan>, name: string) => spans.filter((span) => span.name === name)
+import { named, withSpans } from "../support/spans.ts"
 
 describe("spans", () => {
   it.effect("stand for open, commit, grow, backup and close, and for no single read or write", () =>

@@ -15,22 +15,7 @@ import { swept } from "../support/expiring.ts"
 import { openUsers, userOf } from "../support/fixtures/collections.ts"
 import { begin, below, increment, leaving, openSeeded } from "../support/fixtures/transactions.ts"
 import { faultyStore, start, temporaryFolder, turns } from "../support/harness.ts"
-
-/** Runs an effect and gives all spans that were begun, in their order. */
-const withSpans = <A, E, R>(use: (spans: ReadonlyArray<Tracer.NativeSpan>) => Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => {
-    const spans: Array<Tracer.NativeSpan> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
-    return Effect.provideService(use(spans), Tracer.Tracer, tracer)
-  })
-
-const named = (spans: ReadonlyArray<Tracer.NativeSpan>, name: string) => spans.filter((span) => span.name === name)
+import { named, withSpans } from "../support/spans.ts"
 
 const linkedIds = ({ links }: Tracer.NativeSpan) => links.map(({ span }) => span.spanId).toSorted()
 

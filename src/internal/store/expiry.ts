@@ -8,10 +8,10 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Backend, CommitRequest, CommittedSnapshot, Reader, Snapshot, Step } from "../../Backend.ts"
-import type { Write } from "../../Engine.ts"
+import type { KeyRange, Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { toWriteSet } from "../buffer/writeSet.ts"
+import { fromWrites, toWriteSet } from "../buffer/writeSet.ts"
 import { expiryDatabase, hasRecords, indexOfRecords } from "../databases.ts"
 import { keyOf } from "../engineBytes.ts"
 import * as ExpiryEntries from "../reader/expiryEntries.ts"
@@ -77,31 +77,20 @@ export const make: (
 })
 
 /** The first time after a moment at which an entry says that a record expires. */
-export const nextTime = (reader: Reader, moment: number): Effect.Effect<number | undefined, EngineFailure> => {
-  const range = moment === -Infinity ? { from: undefined, to: undefined } : ExpiryEntries.after(moment)
-  return Settled.flatMap(
-    reader.read(expiryDatabase, { ...range, reverse: false, values: false, maxRecords: 1, maxBytes: Infinity }),
-    ({ records: [first], rest }) =>
-      // The first entries that are stored may be deleted by pending writes.
-      first === undefined && rest?.from !== undefined
-        ? nextTimeFrom(reader, rest.from.key)
-        : Exit.succeed(first === undefined ? undefined : ExpiryEntries.timeOf(first[0]))
-  )
-}
+export const nextTime = (reader: Reader, moment: number): Effect.Effect<number | undefined, EngineFailure> =>
+  firstTimeIn(reader, moment === -Infinity ? { from: undefined, to: undefined } : ExpiryEntries.after(moment), 1)
 
-const nextTimeFrom = (reader: Reader, key: ByteString): Effect.Effect<number | undefined, EngineFailure> =>
+const firstTimeIn = (
+  reader: Reader,
+  range: KeyRange,
+  maxRecords: number
+): Effect.Effect<number | undefined, EngineFailure> =>
   Settled.flatMap(
-    reader.read(expiryDatabase, {
-      from: { key, inclusive: true },
-      to: undefined,
-      reverse: false,
-      values: false,
-      maxRecords: 256,
-      maxBytes: Infinity
-    }),
+    reader.read(expiryDatabase, { ...range, reverse: false, values: false, maxRecords, maxBytes: Infinity }),
     ({ records: [first], rest }) =>
+      // Pending writes may delete the first entries that are stored.
       first === undefined && rest?.from !== undefined
-        ? nextTimeFrom(reader, rest.from.key)
+        ? firstTimeIn(reader, { from: { key: rest.from.key, inclusive: true }, to: undefined }, 256)
         : Exit.succeed(first === undefined ? undefined : ExpiryEntries.timeOf(first[0]))
   )
 
@@ -224,7 +213,7 @@ const commit = (self: Expiry, request: CommitRequest, admission: Parameters<Back
   Effect.suspend(() => {
     const entries = toWriteSet(request.writes).entriesOf(expiryDatabase)
     const writes = self.exists ? [...request.writes].filter(([database]) => hasRecords(database)) : []
-    const deletions = writes.length === 0 ? undefined : (stored: Reader) => withDeletions(self, stored, writes)
+    const deletions = writes.length === 0 ? undefined : (stored: Reader) => deletionsOf(self, stored, writes)
     const committing = self.backend.commit({ ...request, view: view(self), deletions }, admission)
     if (entries.size === 0) return committing
     self.commits++
@@ -334,32 +323,22 @@ export const toDeleteEntry = (
   })
 }
 
-/** Adds what deletes the entries of the records that are replaced. */
-const withDeletions = Effect.fnUntracedEager(function*(
-  self: Expiry,
-  reader: Reader,
-  writes: ReadonlyArray<Write>
-) {
-  const stored = reader.stored ?? reader
-  const added: Array<Write> = []
+/** The writes that delete the entries of the records that are replaced. Some may be for keys that are written. */
+const deletionsOf = Effect.fnUntracedEager(function*(self: Expiry, stored: Reader, writes: ReadonlyArray<Write>) {
+  const deletions: Array<Write> = []
   for (const write of writes) {
     if (!hasRecords(write[0])) continue
     const replaced = yield* replacedBy(self, stored, write)
     if (replaced === undefined) continue
-    if (replaced.time !== timeOf(write)) added.push(entryOf(self, replaced.time, write))
+    if (replaced.time !== timeOf(write)) {
+      const [database, key] = entryOf(self, replaced.time, write)
+      deletions.push([database, key, null])
+    }
     for (const entry of replaced.entries) {
-      // The commit of a transaction checks this read: another record may have taken a unique entry meanwhile.
-      yield* reader.get(indexOfRecords(write[0], entry[0]), entry[1], keyOf)
-      added.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
+      deletions.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
     }
   }
-  const isWritten = (database: string, key: ByteString) =>
-    writes.some(([other, otherKey]) => other === database && otherKey === key)
-  return added.filter(([database, key]) => !isWritten(database, key)).map(([database, key]): Write => [
-    database,
-    key,
-    null
-  ])
+  return deletions
 })
 
 /**
@@ -377,6 +356,11 @@ export const completed = (self: Expiry, writes: ReadonlyArray<Write>): ReadonlyA
   return entries.length === 0 ? writes : [...writes, ...entries]
 }
 
+const withEntries = <A>(self: Expiry, step: Step<A>): Step<A> => {
+  const writes = completed(self, step.writes)
+  return writes === step.writes ? step : { result: step.result, writes }
+}
+
 /**
  * Does the same with the writes of a step in a transaction. What belongs to the records that they replace is deleted when the
  * transaction is committed: only then it is known which records these are.
@@ -385,11 +369,7 @@ export const completingInside = <A, E>(
   self: Expiry,
   take: (reader: Reader) => Effect.Effect<Step<A>, E>
 ): (reader: Reader) => Effect.Effect<Step<A>, E> =>
-(reader) =>
-  Settled.map(take(reader), (step) => {
-    const writes = completed(self, step.writes)
-    return writes === step.writes ? step : { result: step.result, writes }
-  })
+(reader) => Settled.map(take(reader), (step) => withEntries(self, step))
 
 /**
  * Does the same with the writes of a step, and deletes what belongs to the records that these replace: their entries in
@@ -401,19 +381,18 @@ export const completing = <A, E>(
 ): (reader: Reader) => Effect.Effect<Step<A>, E | EngineFailure> =>
 (reader) => {
   const taken = take(reader)
-  // Nearly no record expires.
-  const mayReplace = mayExist(self)
-  if (Settled.isSucceeded(taken) && !mayReplace && completed(self, taken.value.writes) === taken.value.writes) {
-    return taken
-  }
-  return Settled.flatMap(taken, (step): Effect.Effect<Step<A>, EngineFailure> => {
-    const writes = completed(self, step.writes)
-    if (mayReplace) {
-      return Settled.map(
-        withDeletions(self, reader, step.writes),
-        (deletions) => ({ result: step.result, writes: deletions.length === 0 ? writes : [...writes, ...deletions] })
-      )
-    }
-    return Exit.succeed(writes === step.writes ? step : { result: step.result, writes })
-  })
+  if (!mayExist(self)) return Settled.map(taken, (step) => withEntries(self, step))
+  return Settled.flatMap(
+    taken,
+    (step) =>
+      Settled.map(deletionsOf(self, reader.stored ?? reader, step.writes), (deletions): Step<A> => {
+        const { result, writes } = withEntries(self, step)
+        if (deletions.length === 0) return { result, writes }
+        const written = fromWrites(step.writes)
+        return {
+          result,
+          writes: [...writes, ...deletions.filter(([database, key]) => !written.touches(database, key))]
+        }
+      })
+  )
 }
