@@ -8,6 +8,8 @@ import * as Result from "effect/Result"
 import type { Reader } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { CollectionIndex } from "../../CollectionService.ts"
+import type { Bound } from "../../Engine.ts"
+import type { ListOf } from "../../Entries.ts"
 import { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import {
@@ -35,10 +37,31 @@ const noBytes = new Uint8Array(0)
 
 const noKey = ByteString("")
 
+type StoredRecord = RecordStream.StoredRecord
+
+/** The parts of a definition that reads by an index use. */
+type Records<K extends KeySchema, V extends ValueSchema> = Pick<
+  Definition<K, V, Record<string, KeySchema>>,
+  "name" | "signature" | "database" | "key" | "value"
+>
+
+/** An index of an open collection. */
+interface IndexReads<K extends KeySchema, V extends ValueSchema, IK extends KeySchema> {
+  /** The name of the index in errors: `collection.index`. */
+  readonly name: string
+  readonly collection: Records<K, V>
+  readonly index: Index<V["Type"], IK>
+  readonly access: StoreAccess.StoreAccess
+}
+
+// ---------------------------------------------------------------------------
+// entries
+// ---------------------------------------------------------------------------
+
 /** Returns the key of the record that an index entry refers to. */
 export const recordKeyOf = (
   index: { readonly isUnique: boolean; readonly key: Pick<KeyCodec<KeySchema>, "endOf"> },
-  [entry, value]: RecordStream.StoredRecord
+  [entry, value]: StoredRecord
 ): Result.Result<ByteString, KeyEncoding | undefined> =>
   Result.filterOrFail(
     index.isUnique
@@ -46,6 +69,242 @@ export const recordKeyOf = (
       : Result.map(index.key.endOf(entry), (end) => ByteString(entry.slice(end))),
     (key) => key !== "",
     () => undefined
+  )
+
+/** Returns the keys of the records that entries refer to. Skips a damaged entry; `verify` reports it. */
+const recordKeysOf = <Value, IK extends KeySchema>(
+  index: Index<Value, IK>,
+  part: ReadonlyArray<StoredRecord>
+): ReadonlyArray<ByteString> =>
+  part.flatMap((entry) => {
+    const key = Result.getOrUndefined(recordKeyOf(index, entry))
+    return key === undefined ? [] : [key]
+  })
+
+/** Finds the record of each entry. */
+const locate = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  { collection, index }: IndexReads<K, V, IK>,
+  part: ReadonlyArray<StoredRecord>,
+  reader: Reader
+): Effect.Effect<ReadonlyArray<TypedRanges.Located>, EngineFailure> => {
+  const keys = part.map((entry) => Result.getOrUndefined(recordKeyOf(index, entry)) ?? noKey)
+  return Settled.map(
+    reader.getMany(collection.database, keys, (record) => copyOf(record)),
+    (records) =>
+      part.map(([entry], at): TypedRanges.Located => {
+        const [key = noKey, record] = [keys[at], records[at]]
+        return { entry, record: record === undefined ? undefined : [key, record] }
+      })
+  )
+}
+
+/** Finds the first entry of an index key that is not unique. */
+const findFirstEntry = (
+  reader: Reader,
+  database: string,
+  indexKey: ByteString,
+  from: Bound
+): Effect.Effect<StoredRecord | undefined, EngineFailure> =>
+  Settled.flatMap(
+    reader.read(database, {
+      from,
+      to: afterPrefix(indexKey),
+      reverse: false,
+      values: false,
+      maxRecords: 1,
+      maxBytes: Infinity
+    }),
+    ({ records: [first], rest }) =>
+      // A pending write may have deleted the entry that LMDB has: then read the next one.
+      first === undefined && rest?.from !== undefined
+        ? findFirstEntry(reader, database, indexKey, rest.from)
+        : Exit.succeed(first)
+  )
+
+/** Finds the first entry of an index key. */
+const findEntry = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  { index: { database, isUnique } }: IndexReads<K, V, IK>,
+  reader: Reader,
+  indexKey: ByteString
+): Effect.Effect<StoredRecord | undefined, EngineFailure> =>
+  isUnique
+    ? reader.get(database, indexKey, (value) => [indexKey, copyOf(value)] as const)
+    : findFirstEntry(reader, database, indexKey, { key: indexKey, inclusive: true })
+
+/** Tests whether an index key has an entry. */
+const hasEntry = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>,
+  reader: Reader,
+  indexKey: ByteString
+): Effect.Effect<boolean, EngineFailure> =>
+  Settled.map(findEntry(self, reader, indexKey), (entry) => entry !== undefined)
+
+/** Finds the record of the first entry of an index key. */
+const findRecordOf = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>,
+  reader: Reader,
+  indexKey: ByteString
+): Effect.Effect<Found | undefined, ValueDecoding | EngineFailure> =>
+  Settled.flatMap(findEntry(self, reader, indexKey), (entry) => {
+    const key = entry === undefined ? undefined : Result.getOrUndefined(recordKeyOf(self.index, entry))
+    return key === undefined
+      ? Exit.succeed(undefined)
+      : findRecord(self.collection, reader, key, () => self.collection.key.stored(key))
+  })
+
+// ---------------------------------------------------------------------------
+// decoding
+// ---------------------------------------------------------------------------
+
+const decodeFound = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  { collection }: IndexReads<K, V, IK>,
+  { encoded, key }: Found
+) => collection.value.decodeEncoded(encoded, () => collection.key.stored(key))
+
+const decodeValue = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  { collection }: IndexReads<K, V, IK>,
+  [key, record]: StoredRecord
+) => collection.value.decode(record, () => collection.key.stored(key))
+
+const decodeRecord = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>,
+  record: StoredRecord
+) =>
+  Settled.flatMap(
+    self.collection.key.decode(record[0]),
+    (key) => Settled.map(decodeValue(self, record), (value) => [key, value] as const)
+  )
+
+/** Decodes the index key at the beginning of an entry. */
+const decodeIndexKey = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  { index }: IndexReads<K, V, IK>,
+  entry: ByteString
+) =>
+  Effect.flatMap(
+    Effect.fromResult(index.key.endOf(entry)),
+    (end) => index.key.decode(ByteString(entry.slice(0, end)))
+  )
+
+// ---------------------------------------------------------------------------
+// reading by index keys
+// ---------------------------------------------------------------------------
+
+/** An entry and its record must be read from the same state. */
+const oneMoment: StoreAccess.ReadOptions = { isOneMoment: true }
+
+/** Reads by an index key, and calls `use` with the result. */
+const readKey = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema, F, E, A, E2, R>(
+  self: IndexReads<K, V, IK>,
+  key: IK["Type"],
+  find: (self: IndexReads<K, V, IK>, reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
+  use: (self: IndexReads<K, V, IK>, found: F, key: IK["Type"], indexKey: ByteString) => Effect.Effect<A, E2, R>
+): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | IK["EncodingServices"]> =>
+  Effect.withFiber((fiber) =>
+    Settled.flatMap(
+      self.index.key.encode(key),
+      (indexKey) =>
+        ifCurrent(self.collection, self.access.handle.core, () =>
+          StoreAccess.find(
+            self.access,
+            fiber,
+            (reader) => find(self, reader, indexKey),
+            (found) => use(self, found, key, indexKey),
+            oneMoment
+          ))
+    )
+  )
+
+/** Decodes the record that was found to `some`. Returns `none` if no record was found. */
+const decodeOption = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>,
+  found: Found | undefined
+): Effect.Effect<Option.Option<V["Type"]>, ValueDecoding, V["DecodingServices"]> =>
+  found === undefined ? Effect.succeedNone : Settled.map(decodeFound(self, found), Option.some)
+
+/** Decodes the record that was found. Fails with `KeyNotFound` if no record was found. */
+const decodeOrFail = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>,
+  found: Found | undefined,
+  key: IK["Type"],
+  indexKey: ByteString
+): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound<IK["Type"]>, V["DecodingServices"]> =>
+  found === undefined
+    ? Effect.fail(
+      new KeyNotFound<IK["Type"]>({ key, shownKey: self.index.key.show(indexKey), collection: self.name })
+    )
+    : decodeFound(self, found)
+
+const getMany = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+    self: IndexReads<K, V, IK>,
+    source: TypedRanges.Source<IK>,
+    keys: ListOf<IK["Type"]>
+  ) {
+    const noList = CallArguments.notAList("keys", keys, self.name)
+    if (noList !== undefined) return yield* noList
+    const named: Array<readonly [IK["Type"], ByteString]> = []
+    for (const key of keys) named.push([key, yield* self.index.key.encode(key)])
+    const records = yield* source.find(
+      (reader) => Settled.allReads(named.map(([, indexKey]) => findRecordOf(self, reader, indexKey))),
+      Effect.succeed
+    )
+    const found = new Map<IK["Type"], V["Type"]>()
+    const missing: Array<IK["Type"]> = []
+    for (const [at, [key]] of named.entries()) {
+      const record = records[at]
+      if (record === undefined) missing.push(key)
+      else if (!found.has(key)) found.set(key, yield* decodeFound(self, record))
+    }
+    return { found, missing }
+  }
+)
+
+// ---------------------------------------------------------------------------
+// ranges
+// ---------------------------------------------------------------------------
+
+/** Makes the source of the ranges of an index. It fails with `Closed` after another definition has opened the collection. */
+const makeSource = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>
+): TypedRanges.Source<IK> => {
+  const { access, collection, index, name } = self
+  const { core } = access.handle
+  return {
+    open: (options, resolve) =>
+      Effect.suspend(() => ifCurrent(collection, core, () => RecordStream.open(access, options, resolve))),
+    find: (search, use) =>
+      Effect.withFiber((fiber) =>
+        ifCurrent(collection, core, () => StoreAccess.find(access, fiber, search, use, oneMoment))
+      ),
+    locate: (part, reader) => locate(self, part, reader),
+    name,
+    database: index.database,
+    codec: index.key,
+    isPart: !index.isUnique,
+    // A unique index stores the keys of the records as its values.
+    keys: {
+      values: index.isUnique,
+      resolve: (part) => Exit.succeed(recordKeysOf(index, part).map((key) => [key, noBytes]))
+    },
+    records: {
+      values: index.isUnique,
+      resolve: (part, reader) => {
+        const keys = recordKeysOf(index, part)
+        return reader.getMany(collection.database, keys, (record, at) => [keys[at] ?? noKey, copyOf(record)] as const)
+      }
+    }
+  }
+}
+
+/** Decodes an item of a page: the index key of the entry, and the key and value of the record. */
+const decodeItem = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+  self: IndexReads<K, V, IK>,
+  record: StoredRecord,
+  entry: ByteString
+) =>
+  Effect.flatMap(
+    decodeIndexKey(self, entry),
+    (indexKey) => Effect.map(decodeRecord(self, record), ([key, value]) => ({ indexKey, key, value }))
   )
 
 /** Deletes the records whose keys the given effect reads, in one transaction. Returns their number. */
@@ -66,199 +325,22 @@ export const make = <
   access: StoreAccess.StoreAccess,
   deleteKeys: DeleteKeys
 ): CollectionIndex<IK, K, V> => {
-  const { database, key: keyCodec, name, value: valueCodec } = definition
-  const { core } = access.handle
-
-  /** Fails with `Closed` if another definition has opened the collection since. */
-  const checked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.suspend(() => ifCurrent(definition, core, () => effect))
-
-  const open = <A>(options: RecordStream.RecordStreamOptions, resolve: RecordStream.Resolve<A>) =>
-    checked(RecordStream.open(access, options, resolve))
-
-  /** Returns the keys of the records that entries refer to. Skips a damaged entry; `verify` reports it. */
-  const keysOf = (part: ReadonlyArray<RecordStream.StoredRecord>) =>
-    part.flatMap((entry) => {
-      const key = Result.getOrUndefined(recordKeyOf(index, entry))
-      return key === undefined ? [] : [key]
-    })
-
-  const resolveKeys: RecordStream.Resolve<RecordStream.StoredRecord> = (part) =>
-    Exit.succeed(keysOf(part).map((key) => [key, noBytes]))
-
-  const resolveRecords: RecordStream.Resolve<RecordStream.StoredRecord> = (part, reader) => {
-    const keys = keysOf(part)
-    return reader.getMany(database, keys, (record, at) => [keys[at] ?? noKey, copyOf(record)] as const)
+  const self: IndexReads<K, V, IK> = {
+    name: `${definition.name}.${index.name}`,
+    collection: definition,
+    index,
+    access
   }
-
-  /** Finds the record of each entry. */
-  const locate: RecordStream.Resolve<TypedRanges.Located> = (part, reader) => {
-    const keys = part.map((entry) => Result.getOrUndefined(recordKeyOf(index, entry)) ?? noKey)
-    return Settled.map(
-      reader.getMany(database, keys, (record) => copyOf(record)),
-      (records) =>
-        part.map(([entry], at): TypedRanges.Located => {
-          const [key = noKey, record] = [keys[at], records[at]]
-          return { entry, record: record === undefined ? undefined : [key, record] }
-        })
-    )
-  }
-
-  const decodeValue = ([key, record]: RecordStream.StoredRecord) =>
-    valueCodec.decode(record, () => keyCodec.stored(key))
-
-  const source: TypedRanges.Source<IK> = {
-    open,
-    find: (search, use) =>
-      Effect.withFiber((fiber) =>
-        // The entry and its record must be read from the same state.
-        checked(StoreAccess.find(access, fiber, search, use, { isOneMoment: true }))
-      ),
-    locate,
-    name: `${name}.${index.name}`,
-    database: index.database,
-    codec: index.key,
-    isPart: !index.isUnique,
-    // A unique index stores the keys of the records as its values.
-    keys: { values: index.isUnique, resolve: resolveKeys },
-    records: { values: index.isUnique, resolve: resolveRecords }
-  }
-
-  const reads = TypedRanges.makeReads<IK, K, V>(source, keyCodec, decodeValue)
-
-  const decodeEntry = (record: RecordStream.StoredRecord) =>
-    Settled.flatMap(
-      keyCodec.decode(record[0]),
-      (key) => Settled.map(decodeValue(record), (value) => [key, value] as const)
-    )
-
-  /** Decodes the index key at the beginning of an entry. */
-  const decodeIndexKey = (entry: ByteString) =>
-    Effect.flatMap(
-      Effect.fromResult(index.key.endOf(entry)),
-      (end) => index.key.decode(ByteString(entry.slice(0, end)))
-    )
-
-  /** Finds the first entry of an index key. */
-  const findEntry = (
-    reader: Reader,
-    indexKey: ByteString
-  ): Effect.Effect<RecordStream.StoredRecord | undefined, EngineFailure> => {
-    if (index.isUnique) return reader.get(index.database, indexKey, (value) => [indexKey, copyOf(value)] as const)
-    const part = (
-      from: ByteString,
-      inclusive: boolean
-    ): Effect.Effect<RecordStream.StoredRecord | undefined, EngineFailure> =>
-      Settled.flatMap(
-        reader.read(index.database, {
-          from: { key: from, inclusive },
-          to: afterPrefix(indexKey),
-          reverse: false,
-          values: false,
-          maxRecords: 1,
-          maxBytes: Infinity
-        }),
-        ({ records: [first], rest }) =>
-          // A pending write may have deleted the entry that LMDB has: then read the next one.
-          first === undefined && rest?.from !== undefined
-            ? part(rest.from.key, rest.from.inclusive)
-            : Exit.succeed(first)
-      )
-    return part(indexKey, true)
-  }
-
-  /** Finds the record of the first entry of an index key. */
-  const findFirst = (
-    reader: Reader,
-    indexKey: ByteString
-  ): Effect.Effect<Found | undefined, ValueDecoding | EngineFailure> =>
-    Settled.flatMap(findEntry(reader, indexKey), (entry) => {
-      const key = entry === undefined ? undefined : Result.getOrUndefined(recordKeyOf(index, entry))
-      return key === undefined
-        ? Exit.succeed(undefined)
-        : findRecord(definition, reader, key, () => keyCodec.stored(key))
-    })
-
-  /** Reads by an index key, and calls `use` with the result. */
-  const readKey = <F, E, A, E2, R>(
-    key: IK["Type"],
-    find: (reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
-    use: (found: F, indexKey: ByteString) => Effect.Effect<A, E2, R>
-  ): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | IK["EncodingServices"]> =>
-    Effect.withFiber((fiber) =>
-      Settled.flatMap(index.key.encode(key), (indexKey) =>
-        ifCurrent(definition, core, () =>
-          StoreAccess.find(
-            access,
-            fiber,
-            (reader) => find(reader, indexKey),
-            (found) => use(found, indexKey),
-            // The entry and its record must be read from the same state.
-            { isOneMoment: true }
-          )))
-    )
-
-  const decodeFound = ({ encoded, key }: Found) => valueCodec.decodeEncoded(encoded, () => keyCodec.stored(key))
-
+  const source = makeSource(self)
   return {
-    get: (key) =>
-      readKey(
-        key,
-        findFirst,
-        (found) => found === undefined ? Effect.succeedNone : Settled.map(decodeFound(found), Option.some)
-      ),
-    getOrFail: (key) =>
-      readKey(
-        key,
-        findFirst,
-        (found, indexKey): Effect.Effect<V["Type"], ValueDecoding | KeyNotFound<IK["Type"]>, V["DecodingServices"]> =>
-          found === undefined
-            ? Effect.fail(
-              new KeyNotFound<IK["Type"]>({
-                key,
-                shownKey: index.key.show(indexKey),
-                collection: `${name}.${index.name}`
-              })
-            )
-            : decodeFound(found)
-      ),
-    has: (key) =>
-      readKey(
-        key,
-        (reader, indexKey) => Settled.map(findEntry(reader, indexKey), (entry) => entry !== undefined),
-        Effect.succeed
-      ),
-    getMany: Effect.fnUntraced(function*(wanted) {
-      const noList = CallArguments.notAList("keys", wanted, source.name)
-      if (noList !== undefined) return yield* noList
-      const named: Array<readonly [IK["Type"], ByteString]> = []
-      for (const key of wanted) named.push([key, yield* index.key.encode(key)])
-      const records = yield* source.find(
-        (reader) => Settled.allReads(named.map(([, indexKey]) => findFirst(reader, indexKey))),
-        Effect.succeed
-      )
-      const found = new Map<IK["Type"], V["Type"]>()
-      const missing: Array<IK["Type"]> = []
-      for (const [at, [key]] of named.entries()) {
-        const record = records[at]
-        if (record === undefined) missing.push(key)
-        else if (!found.has(key)) found.set(key, yield* decodeFound(record))
-      }
-      return { found, missing }
-    }),
-    ...reads,
-    first: (range = {}) => RangeReads.end(source, range, false, decodeEntry),
-    last: (range = {}) => RangeReads.end(source, range, true, decodeEntry),
-    page: (range) =>
-      RangeReads.page(
-        source,
-        range,
-        (record, entry) =>
-          Effect.flatMap(
-            decodeIndexKey(entry),
-            (indexKey) => Effect.map(decodeEntry(record), ([key, value]) => ({ indexKey, key, value }))
-          )
-      ),
+    get: (key) => readKey(self, key, findRecordOf, decodeOption),
+    getOrFail: (key) => readKey(self, key, findRecordOf, decodeOrFail),
+    has: (key) => readKey(self, key, hasEntry, (_, isFound) => Exit.succeed(isFound)),
+    getMany: (keys) => getMany(self, source, keys),
+    ...TypedRanges.makeReads<IK, K, V>(source, definition.key, (record) => decodeValue(self, record)),
+    first: (range = {}) => RangeReads.end(source, range, false, (record) => decodeRecord(self, record)),
+    last: (range = {}) => RangeReads.end(source, range, true, (record) => decodeRecord(self, record)),
+    page: (range) => RangeReads.page(source, range, (record, entry) => decodeItem(self, record, entry)),
     deleteRange: (range) => deleteKeys(range, RangeReads.recordKeys(source, range))
   }
 }
