@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Reader } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
-import type { CollectionRange, Undecodable } from "../../CollectionRange.ts"
+import type { CollectionRange, ReadError, Undecodable } from "../../CollectionRange.ts"
 import type { Bound, KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema, PrefixOf } from "../../KeySchema.ts"
@@ -39,8 +39,8 @@ const before = (bytes: ByteString): Bound => ({ key: bytes, inclusive: false })
 const startingWith = (bytes: ByteString): KeyRange => ({ from: at(bytes), to: afterPrefix(bytes) })
 
 /**
- * Converts a range of typed keys to a range of bytes. With `isPart`, other bytes follow the bytes of a key, as in an
- * index that is not unique.
+ * Converts a range of typed keys to a range of bytes. With `isPart`, the key of a record follows the bytes of each key,
+ * as in an index that is not unique.
  */
 export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   codec: KeyCodec<K>,
@@ -75,9 +75,10 @@ export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
   return result
 })
 
-/** Makes the item of a stream from a record. With `undefined` the stream skips the record. */
+/** Makes the item of a stream from a record. The stream skips a record for which this returns `undefined`. */
 type Decode<B, E, R> = (record: StoredRecord) => Effect.Effect<{ readonly item: B } | undefined, E, R>
 
+/** Decodes the records of a part, up to the first that fails. */
 const decodeAll = Effect.fnUntraced(function*<B, E, R>(
   part: ReadonlyArray<StoredRecord>,
   decode: Decode<B, E, R>
@@ -108,11 +109,11 @@ export interface Source<K extends KeySchema> {
   readonly database: string
   /** The codec of the keys of ranges. */
   readonly codec: KeyCodec<K>
-  /** Whether other bytes follow the bytes of a key. */
+  /** Whether the key of a record follows the bytes of each key, as in an index that is not unique. */
   readonly isPart: boolean
-  /** How the keys of records are found, and whether that needs the values of the database. */
+  /** Finds the keys of the records. */
   readonly keys: Finding
-  /** How records are found. */
+  /** Finds the keys and the bytes of the records. */
   readonly records: Finding
   /** Finds the record of each entry. */
   readonly locate: Resolve<Located>
@@ -121,16 +122,18 @@ export interface Source<K extends KeySchema> {
 /** An entry of a database, and the record that it refers to. */
 export interface Located {
   readonly entry: ByteString
-  /** `undefined` if there is no such record. */
+  /** `undefined` if the record does not exist. */
   readonly record: StoredRecord | undefined
 }
 
+/** Finds records from the entries of a database. */
 interface Finding {
+  /** Whether `resolve` needs the values of the database. */
   readonly values: boolean
   readonly resolve: Resolve<StoredRecord>
 }
 
-/** Reads only the keys of the database, for counting. */
+/** Finds the entries themselves, without their values, for counting. */
 const entriesThemselves: Finding = { values: false, resolve: itself }
 
 /** Checks a range, and encodes its conditions. */
@@ -140,7 +143,7 @@ export const checkedRange = <K extends KeySchema>({ codec, isPart, name }: Sourc
     Effect.suspend(() => toKeyRange(codec, range, isPart))
   )
 
-/** Makes the stream of a range. */
+/** Makes the stream of a range. Calls `decode` only after it has checked the range. */
 const make = <K extends KeySchema, B, E, R>(
   source: Source<K>,
   { resolve, values }: Finding,
@@ -189,43 +192,62 @@ const tolerating = <V, R>(
   }
 }
 
-/** Makes the methods that stream, collect and count the records of a range. */
-export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
-  source: Source<RK>,
-  keyCodec: KeyCodec<K>,
-  decodeValue: (
+// ---------------------------------------------------------------------------
+// methods
+// ---------------------------------------------------------------------------
+
+/** A source, and the codecs of the records that it leads to. `RK` is the schema of the keys of ranges. */
+interface TypedReads<RK extends KeySchema, K extends KeySchema, V extends ValueSchema> {
+  readonly source: Source<RK>
+  readonly keyCodec: KeyCodec<K>
+  readonly decodeValue: (
     record: StoredRecord
   ) => Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]>
-) => {
-  type Range = TypedRange<RK>
-  type ReadError = KeyEncoding | Closed | EngineFailure
-  type ValueServices = RK["EncodingServices"] | V["DecodingServices"]
-  type Value = V["Type"]
-  type Decoded = Result.Result<Value, ValueDecoding>
+}
 
-  function values(range: Range & { readonly undecodable: "skip" }): Stream.Stream<Value, ReadError, ValueServices>
-  function values(range: Range & { readonly undecodable: "result" }): Stream.Stream<Decoded, ReadError, ValueServices>
-  function values(range?: Range): Stream.Stream<Value, ReadError | ValueDecoding, ValueServices>
-  function values(range: Range = {}): Stream.Stream<Value | Decoded, ReadError | ValueDecoding, ValueServices> {
+/** A range that skips the values that do not decode. */
+type Skipping<RK extends KeySchema> = TypedRange<RK> & { readonly undecodable: "skip" }
+
+/** A range that gives a `Result` for each value. */
+type WithResults<RK extends KeySchema> = TypedRange<RK> & { readonly undecodable: "result" }
+
+type Decoded<V extends ValueSchema> = Result.Result<V["Type"], ValueDecoding>
+
+type ValueServices<RK extends KeySchema, V extends ValueSchema> = RK["EncodingServices"] | V["DecodingServices"]
+
+type EntryServices<RK extends KeySchema, K extends KeySchema, V extends ValueSchema> =
+  | ValueServices<RK, V>
+  | K["DecodingServices"]
+
+const makeValues = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
+  { decodeValue, source }: TypedReads<RK, K, V>
+) => {
+  type Services = ValueServices<RK, V>
+  function values(range: Skipping<RK>): Stream.Stream<V["Type"], ReadError, Services>
+  function values(range: WithResults<RK>): Stream.Stream<Decoded<V>, ReadError, Services>
+  function values(range?: TypedRange<RK>): Stream.Stream<V["Type"], ReadError | ValueDecoding, Services>
+  function values(
+    range: TypedRange<RK> = {}
+  ): Stream.Stream<V["Type"] | Decoded<V>, ReadError | ValueDecoding, Services> {
     return make(source, source.records, range, () => {
       const { undecodable } = range
       return (record) => tolerating(undecodable, decodeValue(record))
     })
   }
+  return values
+}
 
+const makeEntries = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
+  { decodeValue, keyCodec, source }: TypedReads<RK, K, V>
+) => {
+  type Services = EntryServices<RK, K, V>
   type Entry<A> = readonly [K["Type"], A]
-  type EntryServices = ValueServices | K["DecodingServices"]
-
+  function entries(range: Skipping<RK>): Stream.Stream<Entry<V["Type"]>, ReadError, Services>
+  function entries(range: WithResults<RK>): Stream.Stream<Entry<Decoded<V>>, ReadError, Services>
+  function entries(range?: TypedRange<RK>): Stream.Stream<Entry<V["Type"]>, ReadError | ValueDecoding, Services>
   function entries(
-    range: Range & { readonly undecodable: "skip" }
-  ): Stream.Stream<Entry<Value>, ReadError, EntryServices>
-  function entries(
-    range: Range & { readonly undecodable: "result" }
-  ): Stream.Stream<Entry<Decoded>, ReadError, EntryServices>
-  function entries(range?: Range): Stream.Stream<Entry<Value>, ReadError | ValueDecoding, EntryServices>
-  function entries(
-    range: Range = {}
-  ): Stream.Stream<Entry<Value | Decoded>, ReadError | ValueDecoding, EntryServices> {
+    range: TypedRange<RK> = {}
+  ): Stream.Stream<Entry<V["Type"] | Decoded<V>>, ReadError | ValueDecoding, Services> {
     return make(source, source.records, range, () => {
       const { undecodable } = range
       return (record) =>
@@ -236,33 +258,49 @@ export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends V
           ))
     })
   }
+  return entries
+}
 
+const makeCollect = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(self: TypedReads<RK, K, V>) => {
+  type Services = ValueServices<RK, V>
+  const values = makeValues(self)
+  function collect(range: Skipping<RK>): Effect.Effect<ReadonlyArray<V["Type"]>, ReadError, Services>
+  function collect(range: WithResults<RK>): Effect.Effect<ReadonlyArray<Decoded<V>>, ReadError, Services>
   function collect(
-    range: Range & { readonly undecodable: "skip" }
-  ): Effect.Effect<ReadonlyArray<Value>, ReadError, ValueServices>
+    range?: TypedRange<RK>
+  ): Effect.Effect<ReadonlyArray<V["Type"]>, ReadError | ValueDecoding, Services>
   function collect(
-    range: Range & { readonly undecodable: "result" }
-  ): Effect.Effect<ReadonlyArray<Decoded>, ReadError, ValueServices>
-  function collect(range?: Range): Effect.Effect<ReadonlyArray<Value>, ReadError | ValueDecoding, ValueServices>
-  function collect(
-    range: Range = {}
-  ): Effect.Effect<ReadonlyArray<Value | Decoded>, ReadError | ValueDecoding, ValueServices> {
+    range: TypedRange<RK> = {}
+  ): Effect.Effect<ReadonlyArray<V["Type"] | Decoded<V>>, ReadError | ValueDecoding, Services> {
     return Stream.runCollect(values(range))
   }
+  return collect
+}
 
-  const keysIn = (range: Range = {}) =>
-    make(source, source.keys, range, () => ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item })))
+const keys = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
+  { keyCodec, source }: TypedReads<RK, K, V>,
+  range: TypedRange<RK>
+) => make(source, source.keys, range, () => ([key]) => Settled.map(keyCodec.decode(key), (item) => ({ item })))
 
-  const countIn = (range: Range) =>
-    Stream.runCount(make(source, entriesThemselves, range, () => () => Effect.succeed({ item: true })))
+const count = <RK extends KeySchema>(source: Source<RK>, range: TypedRange<RK>) =>
+  Stream.runCount(make(source, entriesThemselves, range, () => () => Effect.succeed({ item: true })))
 
+const isEmpty = <RK extends KeySchema>(source: Source<RK>, range: TypedRange<RK>) =>
+  Effect.map(count(source, { ...range, limit: Math.min(1, range.limit ?? 1) }), (found) => found === 0)
+
+/** Makes the methods that stream, collect and count the records of a range. */
+export const makeReads = <RK extends KeySchema, K extends KeySchema, V extends ValueSchema>(
+  source: Source<RK>,
+  keyCodec: KeyCodec<K>,
+  decodeValue: TypedReads<RK, K, V>["decodeValue"]
+) => {
+  const self: TypedReads<RK, K, V> = { source, keyCodec, decodeValue }
   return {
-    values,
-    entries,
-    collect,
-    keys: keysIn,
-    count: (range: Range = {}) => countIn(range),
-    isEmpty: (range: Range = {}) =>
-      Effect.map(countIn({ ...range, limit: Math.min(1, range.limit ?? 1) }), (n) => n === 0)
+    values: makeValues(self),
+    entries: makeEntries(self),
+    collect: makeCollect(self),
+    keys: (range: TypedRange<RK> = {}) => keys(self, range),
+    count: (range: TypedRange<RK> = {}) => count(source, range),
+    isEmpty: (range: TypedRange<RK> = {}) => isEmpty(source, range)
   }
 }
