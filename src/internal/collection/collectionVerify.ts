@@ -20,132 +20,188 @@ import * as CollectionRecord from "./collectionRecord.ts"
 import { recordKeyOf } from "./indexReads.ts"
 import { entryKey } from "./indexWrites.ts"
 
-/** Makes the method `verify` of a collection. */
-export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { access }: StoreInternals,
-  { database, indexes, key: keyCodec, value: valueCodec }: Definition<K, V, I>
-): Collection<K, V, I>["verify"] => {
-  const { core } = access.handle
+type StoredRecord = RangeReader.Part[number]
 
-  /** Reads from the snapshot. Fails with `Closed` if the store was closed since it was opened. */
-  const readFrom = <A>(
-    { isReleased, reader }: OpenSnapshot,
-    read: (reader: Reader) => Effect.Effect<A, EngineFailure>
-  ): Effect.Effect<A, Closed | EngineFailure> =>
-    Effect.suspend((): Effect.Effect<A, Closed | EngineFailure> =>
-      isReleased()
-        ? Effect.fail(new Closed({ path: core.options.path, what: "Store" }))
-        : read(reader)
-    )
+/** A verification that is running. */
+interface Verification<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
+  readonly access: StoreAccess.StoreAccess
+  readonly definition: Definition<K, V, I>
+  readonly snapshot: OpenSnapshot
+  /** The problems that were found so far. */
+  readonly problems: Array<Problem>
+}
 
-  /** Reads a database part by part, and yields to other fibers before each part. */
-  const forEachRecord = Effect.fnUntraced(function*<E, R>(
-    snapshot: OpenSnapshot,
-    name: string,
-    use: (record: RangeReader.Part[number]) => Effect.Effect<void, E, R>
+// ---------------------------------------------------------------------------
+// reading
+// ---------------------------------------------------------------------------
+
+/** Reads from the snapshot. Fails with `Closed` if the store was closed after the verification began. */
+const readFrom = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, A>(
+  { access, snapshot: { isReleased, reader } }: Verification<K, V, I>,
+  read: (reader: Reader) => Effect.Effect<A, EngineFailure>
+): Effect.Effect<A, Closed | EngineFailure> =>
+  Effect.suspend((): Effect.Effect<A, Closed | EngineFailure> =>
+    isReleased()
+      ? Effect.fail(new Closed({ path: access.handle.core.options.path, what: "Store" }))
+      : read(reader)
+  )
+
+/** Reads a database part by part, and yields to other fibers before each part. */
+const forEachRecord = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, E, R>(
+    self: Verification<K, V, I>,
+    database: string,
+    use: (record: StoredRecord) => Effect.Effect<void, E, R>
   ) {
-    const read = RangeReader.make(snapshot.reader, name, {
+    const read = RangeReader.make(self.snapshot.reader, database, {
       from: undefined,
       to: undefined,
       reverse: false,
       values: true
     })
-    const readPart = Effect.suspend(() => StoreAccess.whenReadable(access, () => readFrom(snapshot, read)))
+    const readPart = Effect.suspend(() => StoreAccess.whenReadable(self.access, () => readFrom(self, read)))
     for (;;) {
       yield* Effect.yieldNow
       const part = yield* readPart
       if (part === undefined) return
       yield* Effect.forEach(part, use, { discard: true })
     }
-  })
+  }
+)
 
-  /** Tests whether an index has an entry for a record under an index key. */
-  const isEntered = (
-    reader: Reader,
-    key: ByteString,
+// ---------------------------------------------------------------------------
+// records
+// ---------------------------------------------------------------------------
+
+/** Tests whether an index has an entry for a record under an index key. */
+const hasEntry = <Value, IK extends KeySchema>(
+  reader: Reader,
+  index: Index<Value, IK>,
+  indexKey: ByteString,
+  key: ByteString
+): Effect.Effect<boolean, EngineFailure> =>
+  Settled.map(
+    reader.get(index.database, entryKey(index, indexKey, key), keyOf),
+    (holder) => holder !== undefined && (!index.isUnique || holder === key)
+  )
+
+/** Compares the entries that a record names for an index, and the entries in the index, with the keys of its value. */
+const compareEntries = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+    self: Verification<K, V, I>,
     index: Index<V["Type"], I[keyof I]>,
-    indexKey: ByteString
-  ): Effect.Effect<boolean, EngineFailure> =>
-    Settled.map(
-      reader.get(index.database, entryKey(index, indexKey, key), keyOf),
-      (holder) => holder !== undefined && (!index.isUnique || holder === key)
-    )
-
-  const verifyRecord = Effect.fnUntraced(function*(
-    problems: Array<Problem>,
-    [key, record]: RangeReader.Part[number],
-    snapshot: OpenSnapshot
+    key: ByteString,
+    entries: ReadonlyArray<CollectionRecord.IndexEntry>,
+    indexKeys: ReadonlyArray<ByteString>
   ) {
-    const shown = keyCodec.show(key)
-    const undecodable = (error: { readonly message: string }) => {
-      problems.push({ _tag: "Undecodable", key: shown, detail: error.message })
+    const shown = self.definition.key.show(key)
+    const computed = new Set(indexKeys)
+    const stored = new Set(entries.flatMap(([place, indexKey]) => place === index.place ? [indexKey] : []))
+    for (const indexKey of stored) {
+      if (!computed.has(indexKey)) {
+        self.problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
+      }
     }
-    yield* Effect.match(keyCodec.decode(key), { onFailure: undecodable, onSuccess: () => undefined })
-    const value = yield* Effect.result(valueCodec.decode(record, () => ({ key, shownKey: shown })))
+    for (const indexKey of indexKeys) {
+      const isEntered = yield* readFrom(self, (reader) => hasEntry(reader, index, indexKey, key))
+      if (!isEntered || !stored.has(indexKey)) {
+        self.problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
+      }
+    }
+  }
+)
+
+/** Decodes a record, and compares it with its index entries. */
+const verifyRecord = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+    self: Verification<K, V, I>,
+    [key, record]: StoredRecord
+  ) {
+    const { indexes, key: keyCodec, value: valueCodec } = self.definition
+    const shownKey = keyCodec.show(key)
+    const reportUndecodable = (error: { readonly message: string }): void => {
+      self.problems.push({ _tag: "Undecodable", key: shownKey, detail: error.message })
+    }
+    yield* Effect.match(keyCodec.decode(key), { onFailure: reportUndecodable, onSuccess: () => undefined })
+    const value = yield* Effect.result(valueCodec.decode(record, () => ({ key, shownKey })))
     if (Result.isFailure(value)) {
       if (value.failure._tag === "EngineFailure") return yield* value.failure
-      return undecodable(value.failure)
+      return reportUndecodable(value.failure)
     }
     const entries = CollectionRecord.entriesOf(record)
-    const entered = new Set(entries.map(CollectionRecord.nameOf))
     for (const index of indexes.values()) {
       const indexKeys = yield* Effect.result(index.keysOf(value.success))
-      if (Result.isFailure(indexKeys)) {
-        undecodable(indexKeys.failure)
-        continue
-      }
-      const wanted = new Set(indexKeys.success)
-      for (const [place, indexKey] of entries) {
-        if (place === index.place && !wanted.has(indexKey)) {
-          problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
-        }
-      }
-      for (const indexKey of indexKeys.success) {
-        const isThere = yield* readFrom(snapshot, (reader) => isEntered(reader, key, index, indexKey))
-        if (!isThere || !entered.has(CollectionRecord.nameOf([index.place, indexKey]))) {
-          problems.push({ _tag: "MissingEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
-        }
-      }
+      if (Result.isFailure(indexKeys)) reportUndecodable(indexKeys.failure)
+      else yield* compareEntries(self, index, key, entries, indexKeys.success)
     }
-  })
+  }
+)
 
-  const verify = Effect.fnUntraced(function*(snapshot: OpenSnapshot) {
-    const problems: Array<Problem> = []
-    yield* forEachRecord(snapshot, database, (record) => verifyRecord(problems, record, snapshot))
+// ---------------------------------------------------------------------------
+// index entries
+// ---------------------------------------------------------------------------
+
+/** Finds the record that an index entry refers to, and tests whether it names this entry. */
+const verifyEntry = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+    self: Verification<K, V, I>,
+    index: Index<V["Type"], I[keyof I]>,
+    entry: StoredRecord
+  ) {
+    const { database, key: keyCodec } = self.definition
+    const key = Result.getOrUndefined(recordKeyOf(index, entry))
+    const entries = key === undefined
+      ? undefined
+      : yield* readFrom(self, (reader) => reader.get(database, key, CollectionRecord.entriesOf))
+    const isNamed = key !== undefined && entries !== undefined &&
+      entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
+    if (isNamed) return
+    self.problems.push({
+      _tag: "StrayEntry",
+      key: key === undefined ? "" : keyCodec.show(key),
+      index: index.name,
+      indexKey: index.key.show(entry[0])
+    })
+  }
+)
+
+// ---------------------------------------------------------------------------
+// the collection
+// ---------------------------------------------------------------------------
+
+const verify = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+    self: Verification<K, V, I>
+  ) {
+    const { database, indexes } = self.definition
+    yield* forEachRecord(self, database, (record) => verifyRecord(self, record))
     for (const index of indexes.values()) {
-      yield* forEachRecord(snapshot, index.database, (entry) =>
-        Effect.gen(function*() {
-          const key = Result.getOrUndefined(recordKeyOf(index, entry))
-          const entries = key === undefined
-            ? undefined
-            : yield* readFrom(snapshot, (reader) => reader.get(database, key, CollectionRecord.entriesOf))
-          const isBacked = key !== undefined && entries !== undefined &&
-            entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
-          if (!isBacked) {
-            problems.push({
-              _tag: "StrayEntry",
-              key: key === undefined ? "" : keyCodec.show(key),
-              index: index.name,
-              indexKey: index.key.show(entry[0])
-            })
-          }
-        }))
+      yield* forEachRecord(self, index.database, (entry) => verifyEntry(self, index, entry))
     }
-    return problems
+    return self.problems
+  }
+)
+
+/** Opens a snapshot of the store, also inside a transaction. It is released with the scope. */
+const openSnapshot = (access: StoreAccess.StoreAccess) =>
+  StoreAccess.enter(access, () => {
+    const { core } = access.handle
+    const open = Effect.acquireRelease(
+      Effect.suspend(core.openSnapshot),
+      (snapshot) => Effect.sync(snapshot.release)
+    )
+    return Effect.andThen(
+      core.backend.beforeSnapshot,
+      Effect.suspend(() => StoreAccess.whenReadable(access, () => open))
+    )
   })
 
-  return Effect.scoped(Effect.flatMap(
-    StoreAccess.enter(access, () =>
-      Effect.andThen(
-        core.backend.beforeSnapshot,
-        Effect.suspend(() =>
-          StoreAccess.whenReadable(access, () =>
-            Effect.acquireRelease(
-              Effect.suspend(core.openSnapshot),
-              (snapshot) => Effect.sync(snapshot.release)
-            ))
-        )
-      )),
-    verify
+/** Makes the method `verify` of a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access }: StoreInternals,
+  definition: Definition<K, V, I>
+): Collection<K, V, I>["verify"] =>
+  Effect.scoped(Effect.flatMap(
+    openSnapshot(access),
+    (snapshot) => verify({ access, definition, snapshot, problems: [] })
   ))
-}
