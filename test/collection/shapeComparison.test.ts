@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { isNative } from "../../src/internal/collection/schemaShape.ts"
 import { covers, difference, widened } from "../../src/internal/collection/shapeComparison.ts"
 import * as StoredShape from "../../src/internal/collection/storedShape.ts"
-import { storedSchema } from "../../src/internal/collection/typedCodecs.ts"
+import { storedSchema } from "../../src/internal/collection/typedValueCodec.ts"
 import { changed, type Plan, planOf, sampleOf, schemaOf } from "../support/fixtures/schemaPlans.ts"
 import * as Random from "../torture/random.ts"
 

@@ -15,7 +15,7 @@ import * as ChangeStream from "../store/changeStream.ts"
 import type { StoreAccess } from "../store/storeAccess.ts"
 import * as WatchStream from "../store/watchStream.ts"
 import type { Definition } from "./collectionDefinition.ts"
-import type { KeyCodec } from "./typedCodecs.ts"
+import type { KeyCodec } from "./typedKeyCodec.ts"
 import * as TypedRanges from "./typedRanges.ts"
 
 /** A collection whose changes are streamed. */

@@ -25,7 +25,8 @@ import * as Catalog from "./catalog.ts"
 import * as IndexKeys from "./indexKeys.ts"
 import { shapeOf, withoutCodec } from "./schemaShape.ts"
 import * as StoredShape from "./storedShape.ts"
-import { type KeyCodec, makeKeyCodec, makeValueCodec, type ValueCodec } from "./typedCodecs.ts"
+import { type KeyCodec, makeKeyCodec } from "./typedKeyCodec.ts"
+import { makeValueCodec, type ValueCodec } from "./typedValueCodec.ts"
 
 /** A prepared index. */
 export interface Index<Value, K extends KeySchema> {

@@ -9,7 +9,7 @@ import type { KeySchema } from "../../KeySchema.ts"
 import { KeyEncoding } from "../../StoreError.ts"
 import * as Settled from "../settled.ts"
 import { describeKind } from "../value/kindOf.ts"
-import type { KeyCodec } from "./typedCodecs.ts"
+import type { KeyCodec } from "./typedKeyCodec.ts"
 
 const advice = "`of` gives one key of a record; for several keys use `each` instead"
 

@@ -30,7 +30,7 @@ import * as RecordStream from "../store/recordStream.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
 import * as RangeReads from "./rangeReads.ts"
-import type { KeyCodec } from "./typedCodecs.ts"
+import type { KeyCodec } from "./typedKeyCodec.ts"
 import * as TypedRanges from "./typedRanges.ts"
 
 const noBytes = new Uint8Array(0)

@@ -15,7 +15,7 @@ import * as Settled from "../settled.ts"
 import { tooLong } from "../value/valueCodec.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import type { KeyCodec } from "./typedCodecs.ts"
+import type { KeyCodec } from "./typedKeyCodec.ts"
 
 /** An encoded record. */
 export interface NewRecord<out Value = unknown> {

@@ -19,7 +19,8 @@ import * as Catalog from "./catalog.ts"
 import { type Definition, storedIndexesOf } from "./collectionDefinition.ts"
 import { recordKeyOf } from "./indexReads.ts"
 import { checkEntry } from "./indexWrites.ts"
-import type { KeyCodec, ValueCodec } from "./typedCodecs.ts"
+import type { KeyCodec } from "./typedKeyCodec.ts"
+import type { ValueCodec } from "./typedValueCodec.ts"
 
 /** An index, without the types of its schemas. */
 export interface MaintainedIndex {

@@ -25,7 +25,7 @@ import {
   type Resolve,
   type StoredRecord
 } from "../store/recordStream.ts"
-import type { KeyCodec } from "./typedCodecs.ts"
+import type { KeyCodec } from "./typedKeyCodec.ts"
 
 /** A range of typed keys. */
 export type TypedRange<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K>> & {
