@@ -21,7 +21,7 @@ const recordsBetweenLogs = 10_000
 
 const none: ReadonlySet<string> = new Set()
 
-const named = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
+const quoted = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
 
 const failedIndex = <R>({ wanted: { name } }: Maintained<R>, cause: IndexError) =>
   new CollectionFailed({ reason: { _tag: "Index", detail: cause.message }, collection: name, cause })
@@ -49,7 +49,7 @@ const openDatabases = <R>(
     return StoreAccess.enter(access, () =>
       Effect.catchCause(
         access.handle.core.backend.createDatabases(missing),
-        // If the store was closed during the call, fail with `Closed`.
+        // After the store was closed during the call, the error is `Closed`.
         (cause): Effect.Effect<never, EngineFailure | Closed> => StoreAccess.refusal(access) ?? Effect.failCause(cause)
       )).pipe(
         Effect.catchTag("EngineFailure", (failure) =>
@@ -87,22 +87,25 @@ const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyA
   }
 }
 
-/** The state of the opening of a collection. */
+/** A collection that is being opened. */
 interface Opening {
   /** Whether a step has written something. */
   hasChanged: boolean
   /** Whether this opening, and not an earlier one, has begun the present building of indexes. */
   hasBegun: boolean
+  /** Whether a sample of the index entries was compared with the index functions. */
   isExamined: boolean
+  /** The indexes whose functions have changed. They are built again. */
   distrusted: ReadonlySet<string>
+  /** The indexes with missing entries or with entries of no record. They are repaired. */
   damaged: ReadonlySet<string>
   /** Lets the previous definition write again. */
   undo: () => void
 }
 
 /**
- * Makes this definition the only one that may write, also before the work has ended. Returns `true` if it had to wait
- * for a flush: other fibers or processes may have changed the catalog in that time.
+ * Makes this definition the only one that may write, even before the work has ended. Returns `true` if the call had to
+ * wait for a flush: other fibers or processes may have changed the catalog in that time.
  */
 const takeOver = Effect.fnUntraced(function*<R>(
   { database, internals: { access: { handle: { core } } }, signatureWith, wanted: { name } }: Maintained<R>,
@@ -174,21 +177,24 @@ const examine = Effect.fnUntraced(function*<R>(
   const { changed, unsteady } = findings
   if (unsteady.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${named(unsteady)}. ` +
+      `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${quoted(unsteady)}. ` +
         `Their entries cannot be right. Compute the keys from the value only`
     )
   }
   if (changed.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${named(changed)}. ` +
+      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${quoted(changed)}. ` +
         `They must be built again. Raise the "version" of an index when its "of" changes`
     )
   }
   return findings
 })
 
-/** Repairs damaged indexes. If that fails, logs it and opens the collection: a program can repair only an open collection. */
-const mend = Effect.fnUntraced(function*<R>(
+/**
+ * Repairs damaged indexes. A failed repair is only logged, and the collection opens: a program can delete the records
+ * that prevent the repair only in an open collection.
+ */
+const repairDamaged = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   indexes: ReadonlyArray<Catalog.StoredIndex>,
   damaged: ReadonlySet<string>
@@ -197,23 +203,23 @@ const mend = Effect.fnUntraced(function*<R>(
   const { wanted } = collection
   yield* Effect.logWarning(
     `The collection "${wanted.name}" has indexes with missing entries or with entries of no record: ` +
-      `${named(damaged)}. They are repaired now`
+      `${quoted(damaged)}. They are repaired now`
   )
-  const unmended = (why: string) =>
+  const logUnrepaired = (why: string) =>
     Effect.logError(
       `Not all indexes of the collection "${wanted.name}" could be repaired, because ${why}. ` +
         "The error of rebuildIndexes says which"
     )
   yield* IndexRepair.repair({ ...collection, wanted: { ...wanted, indexes } }).pipe(
     Effect.catchTags({
-      DuplicateKeys: ({ count: records }) => unmended(`${count(records, "record")} cannot be in a unique index`),
-      ValueDecoding: () => unmended("a value does not decode"),
-      KeyEncoding: () => unmended("the key of a record in an index is not valid")
+      DuplicateKeys: ({ count: records }) => logUnrepaired(`${count(records, "record")} cannot be in a unique index`),
+      ValueDecoding: () => logUnrepaired("a value does not decode"),
+      KeyEncoding: () => logUnrepaired("the key of a record in an index is not valid")
     })
   )
 })
 
-/** Ends the work. Returns `false` if there is more to do: an index must be built again, or the catalog may have changed. */
+/** Ends the work. Returns `false` if work is left: an index must be built again, or the catalog may have changed. */
 const end = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   opening: Opening,
@@ -226,11 +232,11 @@ const end = Effect.fnUntraced(function*<R>(
   }
   opening.isExamined = true
   if (opening.distrusted.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
-  yield* mend(collection, indexes, opening.damaged)
+  yield* repairDamaged(collection, indexes, opening.damaged)
   return true
 })
 
-/** Runs a step and returns its progress; `undefined` if the catalog has changed, so that the next step must be found again. */
+/** Runs a step and returns its progress; `undefined` if the catalog has changed, so that another step may come next. */
 const takeStep = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   opening: Opening,
@@ -281,7 +287,7 @@ const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: 
   }
 })
 
-/** Opens the collection of a read-only store, which cannot be migrated. Fails if that would be needed. */
+/** Opens the collection of a read-only store. Fails if its records must be migrated or its indexes must be built. */
 const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   const { indexes, name, version } = collection.wanted
   const refuse = (reason: "Migration" | "Index", detail: string) =>
@@ -307,12 +313,12 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   if (damaged.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes with missing entries or with entries of no record: ` +
-        `${named(damaged)}. They are repaired when it is opened for writing`
+        `${quoted(damaged)}. They are repaired when it is opened for writing`
     )
   }
   return changed.size === 0 ? places : yield* refuse(
     "Index",
-    `the entries of its indexes ${named(changed)} differ from the keys that "of" gives, and the store is read-only: ` +
+    `the entries of its indexes ${quoted(changed)} differ from the keys that "of" gives, and the store is read-only: ` +
       "open it for writing once."
   )
 })
@@ -334,7 +340,7 @@ const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, op
   return indexes
 })
 
-/** Opens a collection and returns the places of its indexes. A transaction around the call does not undo it. */
+/** Opens a collection and returns the places of its indexes. A rollback of a transaction around the call does not undo it. */
 export const open = <R>(collection: Maintained<R>) =>
   Transaction.outside(
     collection.internals.access.handle.core,

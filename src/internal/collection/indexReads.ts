@@ -39,7 +39,7 @@ const noKey = ByteString("")
 
 type StoredRecord = RecordStream.StoredRecord
 
-/** The parts of a definition that reads by an index use. */
+/** The collection of an index: the parts of its definition that reads use. */
 type Records<K extends KeySchema, V extends ValueSchema> = Pick<
   Definition<K, V, Record<string, KeySchema>>,
   "name" | "signature" | "database" | "key" | "value"

@@ -1,5 +1,6 @@
 /**
- * Reads ranges of a collection or of an index into memory: pages, the records at both ends, and all values.
+ * Reads ranges of a collection or of an index into memory: pages, the first and the last record, and the keys of the
+ * records that are to be deleted.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,7 +21,7 @@ import type { RecordPull, StoredRecord } from "../store/recordStream.ts"
 import * as PageCursor from "./pageCursor.ts"
 import { checkedRange, type Located, type Source, type TypedRange } from "./typedRanges.ts"
 
-/** Decodes a record, and the entry that leads to it. */
+/** Decodes a record, and the entry that refers to it. */
 export type DecodeLocated<A, E, R> = (record: StoredRecord, entry: ByteString) => Effect.Effect<A, E, R>
 
 /** Pulls everything until the end. */
@@ -55,7 +56,7 @@ const startOf = (
   )
 }
 
-/** Reads the entries of a page and one more, which shows whether there is a next page. */
+/** Reads the entries of a page and one more, which shows that a next page exists. */
 const readEntries = <RK extends KeySchema>(
   source: Source<RK>,
   range: KeyRange,
@@ -75,7 +76,7 @@ export const page = Effect.fnUntraced(function*<RK extends KeySchema, A, E, R>(
   given: PageRange<RK>,
   decode: DecodeLocated<A, E, R>
 ): Effect.fn.Return<Page<A>, E | InvalidCursor | KeyEncoding | Closed | EngineFailure, R | RK["EncodingServices"]> {
-  // JavaScript can leave out the limit.
+  // A program that is not type-checked can leave out the limit.
   const checked: unknown = "limit" in given ? given : { ...Object(given), limit: undefined }
   yield* CallArguments.checked("the range", checked, CallArguments.pageChecks, source.name)
   const { after, limit, ...range } = given
@@ -103,7 +104,7 @@ export const page = Effect.fnUntraced(function*<RK extends KeySchema, A, E, R>(
 // ends
 // ---------------------------------------------------------------------------
 
-/** Finds the record at an end of a range, after `offset` entries. */
+/** Finds the first record of a range, with `reverse` the last, after `offset` entries. */
 const findEnd = Effect.fnUntracedEager(function*<RK extends KeySchema>(
   source: Source<RK>,
   reader: Reader,
@@ -128,7 +129,7 @@ const findEnd = Effect.fnUntracedEager(function*<RK extends KeySchema>(
   }
 })
 
-/** Reads the record at an end of a range. */
+/** Reads the first record of a range, with `reverse` the last, after `offset` entries. */
 export const end = <RK extends KeySchema, A, E, R>(
   source: Source<RK>,
   range: Omit<TypedRange<RK>, "limit" | "reverse" | "snapshot">,
