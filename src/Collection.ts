@@ -66,6 +66,8 @@ import type { KeySchema } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
 import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, TransactionConflict } from "./StoreError.ts"
 
+export * from "./CollectionChanges.ts"
+export * from "./CollectionIndex.ts"
 export * from "./CollectionModify.ts"
 export * from "./CollectionOptions.ts"
 export * from "./CollectionRange.ts"

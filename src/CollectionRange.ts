@@ -11,7 +11,15 @@ import type { InvalidCursor } from "./CollectionError.ts"
 import type { ValueSchema } from "./CollectionOptions.ts"
 import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type { StreamRange } from "./Range.ts"
-import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "./StoreError.ts"
+import type {
+  Closed,
+  EngineFailure,
+  KeyEncoding,
+  MapFull,
+  ReadOnly,
+  TransactionConflict,
+  ValueDecoding
+} from "./StoreError.ts"
 
 /**
  * Selects a part of a collection or of an index.
@@ -239,3 +247,18 @@ export interface IndexPageItem<IndexKey, Key, Value> extends PageItem<Key, Value
   /** The key of the record in the index. A record with several keys there can be on several pages. */
   readonly indexKey: IndexKey
 }
+
+/**
+ * Deletes the records of a range in one transaction. Returns their number.
+ *
+ * **Details**
+ *
+ * The deletion is durable when the call returns. Inside a transaction, it is durable when the transaction is committed.
+ * Every key begins with an empty `prefix` or `startsWith`, so these fail with `KeyEncoding`. `clear` deletes everything.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DeleteRange<K extends KeySchema> = (
+  range: Omit<RangeOf<K>, "snapshot">
+) => Effect.Effect<number, ReadError | ReadOnly | MapFull | TransactionConflict, K["EncodingServices"]>

@@ -228,7 +228,8 @@ const end = Effect.fnUntraced(function*<R>(
   // Indexes that this opening has just built need no check.
   if (!opening.isExamined && !opening.hasBegun) {
     const { changed, damaged } = yield* examine(collection, indexes)
-    Object.assign(opening, { distrusted: changed, damaged })
+    opening.distrusted = changed
+    opening.damaged = damaged
   }
   opening.isExamined = true
   if (opening.distrusted.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
