@@ -74,14 +74,14 @@ export * from "./CollectionRange.ts"
 export * from "./CollectionService.ts"
 
 /**
- * The errors of opening a collection.
+ * Lists the errors of opening a collection.
  *
  * @category errors
  * @since 0.1.0
  */
 export type OpenError = CollectionFailed | ReadOnly | Closed | MapFull | EngineFailure | TransactionConflict
 
-/** The indexes of a collection without indexes. No index can have the name "". */
+/** The `indexes` of a collection without indexes: no index can have the name "". */
 type NoIndexes = Record<"", never>
 
 type NoMigrations = Record<number, never>
@@ -92,8 +92,11 @@ type NoMigrations = Record<number, never>
  *
  * **Details**
  *
- * Fails with `CollectionFailed`, whose `reason` says why. Collections with the same name are the same collection. A
- * collection needs no closing: it lives as long as its store.
+ * Collections with the same name are the same collection. A collection needs no closing: it lives as long as its store.
+ *
+ * Fails with `CollectionFailed` if the definition is not valid or what is stored does not fit it; `reason` says why. The
+ * other errors are those of the store, which reads the catalog, and of the transactions that migrate records and build
+ * indexes.
  *
  * **Gotchas**
  *
@@ -165,7 +168,7 @@ export const make = Effect.fnUntraced(
  *
  * **Details**
  *
- * That is the schema itself if its encoded side contains no classes except `Date`, `Error`, `Map`, `Set`, `RegExp` and
+ * It is the schema itself if its encoded side contains no classes except `Date`, `Error`, `Map`, `Set`, `RegExp` and
  * `Uint8Array`. With other classes, such as `Option` or `DateTime`, the whole value is stored in the form of
  * `Schema.toCodecJson`, dates as text.
  *
@@ -175,7 +178,7 @@ export const make = Effect.fnUntraced(
 export const stored: <S extends ValueSchema>(schema: S) => S | Schema.toCodecJson<S> = storedSchema
 
 /**
- * The class of a collection as a service.
+ * Describes the class of a collection as a service.
  *
  * @category services
  * @since 0.1.0

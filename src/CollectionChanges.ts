@@ -10,7 +10,19 @@ import type { KeySchema, PrefixOf } from "./KeySchema.ts"
 import type { ChangesMissed, Closed, EngineFailure, KeyEncoding, ValueDecoding } from "./StoreError.ts"
 
 /**
- * Streams the changes of a collection.
+ * Streams the changes of a collection that this process commits, in the order of the commits, until the store closes.
+ * With `since`, streams those of all processes after that transaction.
+ *
+ * **Details**
+ *
+ * The stream fails with
+ *
+ * - `KeyEncoding` if an option is not valid or a key does not decode,
+ * - `ChangesMissed` if more than `capacity` changes wait for it, or the change log does not have all of them,
+ * - `Closed` if the store is closed when it starts,
+ * - `EngineFailure` if it reads the change log, which only `since` does, and the file cannot be read.
+ *
+ * It does not decode the values. The effect `value` of a change does, and can fail with `ValueDecoding`.
  *
  * @category models
  * @since 0.1.0
@@ -48,6 +60,6 @@ export interface ReadChanges<K extends KeySchema, V extends ValueSchema> {
 export interface CollectionChangesOptions<K extends KeySchema, S extends number | undefined = number | undefined>
   extends FollowOptions<S>
 {
-  /** Only changes of keys that begin with this, and `Clear`. */
+  /** Selects only the changes of keys that begin with this, and `Clear`. */
   readonly prefix?: PrefixOf<K>
 }

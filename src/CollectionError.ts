@@ -1,5 +1,5 @@
 /**
- * Defines the errors that only collections fail with. All other errors of collections are errors of the store.
+ * Defines the errors with which only collections fail. All other errors of collections are errors of the store.
  *
  * @since 0.1.0
  */
@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type { ShownKey } from "./KeyError.ts"
 
 /**
- * The key already has a value. `insert` stores only new keys.
+ * Reports that a key already has a value. `insert` and `insertMany` store only new keys.
  *
  * **Details**
  *
@@ -41,13 +41,12 @@ export class KeyExists<out Key = unknown> extends Schema.TaggedError<KeyExists>(
 }
 
 /**
- * The cursor of a page is not one that this range of the collection or index has given.
+ * Reports a cursor that `page` has not returned for this range of the collection or index.
  *
  * **Details**
  *
- * A cursor mostly comes from outside, in a URL. So this is an error of the application, which `Store.orDie` keeps. The
- * cursor is text that `page` has not given, or it is of another collection, index or direction, or its item is
- * not in the range.
+ * A cursor usually comes from outside, in a URL. So this is an error of the application, which `Store.orDie` keeps. The
+ * text is not a cursor, or it is the cursor of another collection, index or direction, or its item is not in the range.
  *
  * @category errors
  * @since 0.1.0
@@ -77,11 +76,11 @@ interface Violation<Key, Index extends string, IndexKey> extends ShownKey<Key> {
 }
 
 /**
- * Another record has the same key in a unique index. Nothing was written.
+ * Reports that another record has the same key in a unique index. Nothing was written.
  *
  * **Details**
  *
- * The keys have the types of the collection and of the index, and each has a text too. The error type of a collection
+ * The keys have the types of the collection and of the index. Each of them is also given as text. The error type of a collection
  * is a union with one `UniqueViolation` for each index, so a test of `index` narrows the type of `indexKey`.
  * Logs and encoded errors contain only the texts.
  *
@@ -148,7 +147,7 @@ export const DuplicateKey = Schema.Struct({
 })
 
 /**
- * Records that have the same key in a unique index, as a type.
+ * Describes records that have the same key in a unique index, as a type.
  *
  * @category models
  * @since 0.1.0
@@ -163,7 +162,7 @@ const showKey = (key: unknown): string => {
 }
 
 /**
- * A unique index cannot be built or repaired, because several records have the same key in it.
+ * Reports that a unique index cannot be built or repaired, because several records have the same key in it.
  *
  * **Details**
  *
@@ -233,7 +232,7 @@ export const CollectionFailedReason = Schema.TaggedUnion({
 })
 
 /**
- * The reason why a collection could not be opened, as a type.
+ * Describes the reason why a collection could not be opened, as a type.
  *
  * @category errors
  * @since 0.1.0
@@ -241,7 +240,7 @@ export const CollectionFailedReason = Schema.TaggedUnion({
 export type CollectionFailedReason = typeof CollectionFailedReason.Type
 
 /**
- * A collection could not be opened.
+ * Reports that a collection could not be opened. `reason` says why.
  *
  * @category errors
  * @since 0.1.0

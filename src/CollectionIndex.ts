@@ -27,14 +27,18 @@ import type { KeyNotFound, ValueDecoding } from "./StoreError.ts"
  *
  * **Details**
  *
- * Records with the same key in the index are in the order of their own keys. Each write of a record also writes its
- * index entries, so an index has pending writes as the collection has them.
+ * Records are in the order of their index keys, and records with the same index key in the order of their own keys. A
+ * record with several index keys (`each`) is read once for each of them. Each write of a record also writes its index
+ * entries, so the reads of an index include pending writes as those of the collection do.
+ *
+ * Each method fails with the errors in its type, as those of the collection do. All of them fail with `Closed` after
+ * another definition has opened the collection.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V extends ValueSchema> {
-  /** Reads the value of the first record with this index key, or `none`. In a unique index there is at most one. */
+  /** Reads the value of the first record with this index key. Returns `none` if no record has it. */
   readonly get: (
     key: IK["Type"]
   ) => Effect.Effect<
@@ -43,7 +47,7 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads the value of the first record with this index key. Fails with `KeyNotFound` if there is none. */
+  /** Reads the value of the first record with this index key. Fails with `KeyNotFound` if no record has it. */
   readonly getOrFail: (
     key: IK["Type"]
   ) => Effect.Effect<
@@ -52,18 +56,18 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | V["DecodingServices"]
   >
 
-  /** Tells whether a record has this key in the index. */
+  /** Tells whether a record has this index key. */
   readonly has: (key: IK["Type"]) => Effect.Effect<boolean, ReadError, IK["EncodingServices"]>
 
-  /** Streams the keys of the records, in the order of the index. */
+  /** Streams the own keys of the records of a range, in the order of the index. Reads from a snapshot. */
   readonly keys: (
     range?: RangeOf<IK>
   ) => Stream.Stream<K["Type"], ReadError, IK["EncodingServices"] | K["DecodingServices"]>
 
-  /** Streams the values, in the order of the index. */
+  /** Streams the values of a range, in the order of the index. Reads from a snapshot. */
   readonly values: ReadValues<IK, V, IK["EncodingServices"] | V["DecodingServices"]>
 
-  /** Streams the keys and values of the records, in the order of the index. */
+  /** Streams the own keys and the values of the records of a range, in the order of the index. Reads from a snapshot. */
   readonly entries: ReadEntries<
     K["Type"],
     IK,
@@ -71,7 +75,10 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
     IK["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads the first record of each index key, all from the same state. The keys of `found` are those of the caller. */
+  /**
+   * Reads the value of the first record of each index key, all from the same state. The keys of `found` are those of the
+   * caller; `missing` has the keys that no record has.
+   */
   readonly getMany: (
     keys: ListOf<IK["Type"]>
   ) => Effect.Effect<
@@ -83,25 +90,25 @@ export interface CollectionIndex<IK extends KeySchema, K extends KeySchema, V ex
   /** Reads the values of a range into an array, in the order of the index. */
   readonly collect: CollectValues<IK, V, IK["EncodingServices"] | V["DecodingServices"]>
 
-  /** Reads a range page by page. */
+  /** Reads a page of a range, in the order of the index. */
   readonly page: ReadPage<
     IK,
     IndexPageItem<IK["Type"], K["Type"], V["Type"]>,
     IK["EncodingServices"] | IK["DecodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads the first record of a range of the index: the key of the record, and its value. */
+  /** Reads the first record of a range: its own key and its value. Returns `none` if the range has no record. */
   readonly first: ReadOne<IK, K, V>
 
-  /** Reads the last record of a range of the index: the key of the record, and its value. */
+  /** Reads the last record of a range: its own key and its value. Returns `none` if the range has no record. */
   readonly last: ReadOne<IK, K, V>
 
-  /** Counts the entries of a range of the index. */
+  /** Counts the entries of a range: a record with several index keys in it counts once for each. Default: all entries. */
   readonly count: (range?: RangeOf<IK>) => Effect.Effect<number, ReadError, IK["EncodingServices"]>
 
-  /** Tells whether a range of the index has no entry. */
+  /** Tells whether a range has no entry. */
   readonly isEmpty: (range?: RangeOf<IK>) => Effect.Effect<boolean, ReadError, IK["EncodingServices"]>
 
-  /** Deletes the records of a range of the index in one transaction. Durable when it returns. Returns their number. */
+  /** Deletes the records of a range in one transaction. Durable when it returns. Returns the number of records. */
   readonly deleteRange: DeleteRange<IK>
 }

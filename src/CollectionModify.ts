@@ -1,5 +1,5 @@
 /**
- * The methods of a collection that read a record, compute the next one and store it.
+ * Defines the methods of a collection that read a record, compute the next one and store it.
  *
  * @since 0.1.0
  */
@@ -12,8 +12,8 @@ import type { KeyNotFound, TransactionConflict, ValueDecoding } from "./StoreErr
 import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
- * What an error of the compiler names if `patch` is called on a collection whose values have no fields. No value has
- * this type.
+ * Names the mistake in the error of the compiler if `patch` is called on a collection whose values have no fields. No
+ * value has this type.
  *
  * @category models
  * @since 0.1.0
@@ -24,7 +24,7 @@ export interface OnlyValuesWithFieldsCanBePatched {
 }
 
 /**
- * What `patch` takes: some of the fields that the `make` of the value schema takes.
+ * Describes the argument of `patch`: some of the fields that the `make` of the value schema accepts.
  *
  * @category models
  * @since 0.1.0
@@ -34,7 +34,8 @@ export type PatchOf<V extends ValueSchema> = V extends { readonly fields: object
   : OnlyValuesWithFieldsCanBePatched
 
 /**
- * Read-modify-write for the records of a collection. `E` and `R` are the errors and the services of its `put`.
+ * Updates the records of a collection: reads a record, computes the next one and stores it, as one step for all other
+ * fibers. `E` and `R` are the errors and the services of `put` of the collection.
  *
  * @category models
  * @since 0.1.0
@@ -45,12 +46,12 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    *
    * **Details**
    *
-   * Like `update`, it is one step to all other fibers: visible at once, on disk after the next commit. With
-   * `{ durable: true }` it is on disk when it returns, as `modify` and `patch` are.
+   * Buffered like a put: visible to all fibers when it returns, durable after the next commit. With `{ durable: true }`
+   * it is durable when it returns. The same applies to `modify` and `patch`.
    *
    * **Gotchas**
    *
-   * `f` may be called again; only its last result counts.
+   * `f` can be called more than once. Only its last result counts.
    */
   readonly updateOrFail: (
     key: K["Type"],
@@ -63,12 +64,12 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
   >
 
   /**
-   * Updates a record as `update` does, and returns a result of its own: `f` returns a pair of the result and the next
-   * value.
+   * Updates a record as `update` does, and returns a result that the program chooses: `f` returns a pair of the result
+   * and the next value.
    *
    * **Details**
    *
-   * `None` as the next value deletes the record. `current` itself leaves it as it is and writes nothing.
+   * `none` as the next value deletes the record. If the next value is `current` itself, nothing is written.
    *
    * **Example** (Taking from a stock)
    *
@@ -96,13 +97,15 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
   ) => Effect.Effect<A, E | ValueDecoding<K["Type"]>, R | V["DecodingServices"]>
 
   /**
-   * Updates a record by an effect, as a transaction: on disk when it returns. Inside an open transaction it is nested in
-   * that, and on disk when that is committed.
+   * Updates a record by an effect, as a transaction: durable when it returns. Inside another transaction it is a nested
+   * transaction, and durable when the outer one is committed.
    *
    * **Details**
    *
    * The effect returns a pair of the result and the next value, as the function of `modify` does. If it fails, nothing is
-   * written. What it reads and writes in this store, also in other collections, belongs to the transaction.
+   * written. Everything that it reads and writes in this store, also in other collections, belongs to the transaction.
+   * The call fails with `TransactionConflict` if the transaction is still in conflict when the schedule
+   * `transactionRetry` of the store ends.
    *
    * **Gotchas**
    *
@@ -124,12 +127,13 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    *
    * **Details**
    *
-   * It is for value schemas with fields: structs and classes. The whole value is validated again. For a class, the new
-   * value is made by its `make`. Fields that the patch does not have stay as they are.
+   * It is for value schemas with fields: structs and classes. The schema checks the whole new value. If the schema is a
+   * class, its `make` makes the new value. Fields that the patch does not have stay as they are.
    *
    * **Gotchas**
    *
-   * A patch replaces a field as a whole, also a nested struct. It cannot remove an optional field: use `update` for that.
+   * A patch replaces each of its fields as a whole, even if the field is a struct. It cannot remove an optional field: use
+   * `update` for that.
    */
   readonly patch: (
     key: K["Type"],
@@ -142,7 +146,7 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
   >
 
   /**
-   * Stores many new records in one transaction: all of them or none. On disk when it returns.
+   * Stores many new records in one transaction: all of them or none. Visible and durable when it returns.
    *
    * **Details**
    *

@@ -11,7 +11,8 @@ import type * as Schema from "effect/Schema"
 import type { KeySchema } from "./KeySchema.ts"
 
 /**
- * The schema of the values of a collection: any schema. It may need services for encoding and decoding.
+ * Describes the schemas that the values of a collection can have: any schema. It may need services for encoding and
+ * decoding.
  *
  * @category models
  * @since 0.1.0
@@ -19,8 +20,8 @@ import type { KeySchema } from "./KeySchema.ts"
 export type ValueSchema = Schema.Constraint
 
 /**
- * The type of the values that a collection accepts: values of the schema. If the schema is a class, also the argument of
- * its `make`, such as a plain object.
+ * Describes the values that a collection accepts: values of the schema. If the schema is a class, also the argument of its
+ * `make`, such as a plain object.
  *
  * **Details**
  *
@@ -49,8 +50,8 @@ export interface SeveralKeysAreGivenByEach extends ReadonlyArray<unknown> {
 }
 
 /**
- * The key of a record in an index. With `undefined` or `Option.none()` the record is not in the index. A compound key is
- * an array of its elements: `[project, status]`.
+ * Describes the result of `of`: the key of a record in an index. With `undefined` or `Option.none()` the record is not in
+ * the index. A compound key is an array of its elements: `[project, status]`.
  *
  * **Gotchas**
  *
@@ -89,7 +90,7 @@ interface IndexOptions<Key extends KeySchema> {
  * @since 0.1.0
  */
 export interface IndexOf<Value, Key extends KeySchema> extends IndexOptions<Key> {
-  /** Computes the key of a record, or none. The same value must give the same key. */
+  /** Computes the key of a record; `undefined` or `none` if it has none. The same value must always give the same key. */
   readonly of: (value: Value) => IndexKey<Key["Type"]>
   readonly each?: undefined
 }
@@ -101,7 +102,10 @@ export interface IndexOf<Value, Key extends KeySchema> extends IndexOptions<Key>
  * @since 0.1.0
  */
 export interface IndexOfEach<Value, Key extends KeySchema> extends IndexOptions<Key> {
-  /** Computes all keys of a record; an empty array or `undefined` for none. The same value must give the same keys. */
+  /**
+   * Computes all keys of a record; an empty array or `undefined` if it has none. The same value must always give the same
+   * keys.
+   */
   readonly each: (value: Value) => ReadonlyArray<Key["Type"]> | undefined
   readonly of?: undefined
 }
@@ -140,8 +144,8 @@ export interface IndexOfEach<Value, Key extends KeySchema> extends IndexOptions<
 export type IndexDefinition<Value, Key extends KeySchema> = IndexOf<Value, Key> | IndexOfEach<Value, Key>
 
 /**
- * The time at which a record expires: a time, a duration from when it is written, or never (`undefined`, `None` or an
- * infinite duration).
+ * Describes when a record expires: at a time, after a duration that begins when the record is written, or never
+ * (`undefined`, `none` or an infinite duration).
  *
  * @category models
  * @since 0.1.0
@@ -194,7 +198,7 @@ export interface CollectionOptions<
   /** The version of the schemas, a whole number from 1 on. Default: 1. */
   readonly version?: number | undefined
   /**
-   * The migrations, by the version from which they start: `1` converts values from version 1 to version 2.
+   * The migrations, by the version from which they convert values: `1` converts them from version 1 to version 2.
    */
   readonly migrations?: { readonly [From in keyof Services]: Migration<unknown, Services[From]> } | undefined
 }

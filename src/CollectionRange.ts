@@ -1,5 +1,5 @@
 /**
- * Defines the ranges of collections and indexes, and the methods that read them.
+ * Defines the ranges of collections and indexes, and the methods that take ranges.
  *
  * @since 0.1.0
  */
@@ -26,11 +26,16 @@ import type {
  *
  * **Details**
  *
- * Keys are in the order of their values. A key must meet all given conditions. The conditions have keys of the decoded
- * side of the schema. `prefix` is the beginning of the encoded text or bytes, or the first elements of a tuple.
- * `startsWith` is the same, but the last given element of a tuple may be the beginning of a text: `["ABC", "tit"]` finds
- * `["ABC", "title", 1]`. `offset` and `limit` count from the first record that is read, with `reverse` from the last
- * record of the range.
+ * Keys are in the order of their values. A key is in the range if it meets all given conditions. `equals`, `gt`, `gte`,
+ * `lt` and `lte` are keys of the decoded side of the schema. `prefix` is the beginning of the encoded text or bytes, or
+ * the first elements of a tuple. `startsWith` is the same, but the last given element of a tuple may be the beginning of
+ * a text: `["ABC", "tit"]` finds `["ABC", "title", 1]`. `offset` and `limit` count from the first record of the range,
+ * with `reverse` from the last.
+ *
+ * **Gotchas**
+ *
+ * A condition whose value is `undefined` is a `KeyEncoding` error, so that a variable without a value never selects all
+ * keys: leave the condition out instead. A property that ranges do not have is the same error.
  *
  * @category models
  * @since 0.1.0
@@ -73,7 +78,7 @@ export type Undecodable = "fail" | "skip" | "result"
 export type RangeOf<K extends KeySchema> = CollectionRange<K["Type"], PrefixOf<K>>
 
 /**
- * The errors of every method that reads. Methods that decode values add `ValueDecoding`.
+ * Lists the errors of every method that reads. Methods that decode values add `ValueDecoding`.
  *
  * @category errors
  * @since 0.1.0
@@ -173,6 +178,7 @@ export type PageRange<K extends KeySchema> = Omit<RangeOf<K>, "offset" | "limit"
  * @since 0.1.0
  */
 export interface Page<Item> {
+  /** The items, at most `limit`, in the order of the range. */
   readonly items: ReadonlyArray<Item>
   /**
    * The cursor of the next page, safe in a URL; `undefined` on the last page. It is only a position and grants no
@@ -182,11 +188,11 @@ export interface Page<Item> {
 }
 
 /**
- * Reads a range page by page.
+ * Reads a page of a range.
  *
  * **Details**
  *
- * A cursor is the position of the last item. A record that is in the range from the first page to the last is on exactly
+ * The cursor of the next page is the position of the last item. A record that is in the range from the first page to the last is on exactly
  * one page, in both directions. That also holds if many records have equal keys in an index, and if other fibers write
  * between the calls. A record whose key in the index changes between two calls may be on both pages or on none.
  *
@@ -249,12 +255,12 @@ export interface IndexPageItem<IndexKey, Key, Value> extends PageItem<Key, Value
 }
 
 /**
- * Deletes the records of a range in one transaction. Returns their number.
+ * Deletes the records of a range in one transaction: all of them or none. Returns the number of records.
  *
  * **Details**
  *
- * The deletion is durable when the call returns. Inside a transaction, it is durable when the transaction is committed.
- * Every key begins with an empty `prefix` or `startsWith`, so these fail with `KeyEncoding`. `clear` deletes everything.
+ * The deletion is durable when the call returns. Inside another transaction, it is durable when that is committed. An
+ * empty `prefix` or `startsWith` would select every key, so it fails with `KeyEncoding`. `clear` deletes all records.
  *
  * @category models
  * @since 0.1.0

@@ -40,7 +40,7 @@ import type {
 import type { WriteOptions } from "./WriteOptions.ts"
 
 /**
- * The errors of every method that stores values. Collections with indexes add `UniqueViolation`.
+ * Lists the errors of every method that stores values. Collections with indexes add `UniqueViolation`.
  *
  * @category errors
  * @since 0.1.0
@@ -48,8 +48,8 @@ import type { WriteOptions } from "./WriteOptions.ts"
 export type WriteError<Key = unknown> = KeyEncoding | ValueEncoding<Key> | ReadOnly | Closed | MapFull | EngineFailure
 
 /**
- * The `UniqueViolation` errors of a collection: another record has the same key in a unique index. It is a union with
- * one type for each index, so a test of `index` narrows it. A collection without indexes has none.
+ * Lists the `UniqueViolation` errors of a collection: another record has the same key in a unique index. It is a union
+ * with one type for each index, so a test of `index` narrows it. For a collection without indexes it is `never`.
  *
  * @category errors
  * @since 0.1.0
@@ -61,6 +61,7 @@ export type UniqueViolationOf<K extends KeySchema, I extends Record<string, KeyS
 /** The names of the indexes. The type of a collection without indexes has the name "", which no index can have. */
 type IndexName<I> = Exclude<keyof I & string, "">
 
+/** The range of a live query: `watchRange` has no `reverse`, `offset` or `limit`. */
 type WatchedRangeOf<K extends KeySchema> =
   & Pick<RangeOf<K>, "prefix" | "equals" | "gt" | "gte" | "lt" | "lte">
   & Pick<WatchRange, "capacity" | "pollInterval">
@@ -87,23 +88,31 @@ export type Problem =
  *
  * **Details**
  *
- * Its methods work like those of the store. Writes are buffered: visible to all fibers when the call returns, durable
- * after the next commit. Inside `withTransaction`, they belong to the transaction. The schemas encode and decode all keys
- * and values. A record and its index entries are always committed together.
+ * The schemas encode and decode all keys and values. Keys are in the order of their values: numbers by size, dates by
+ * time, tuples by their elements. All reads include pending writes. Inside `withTransaction`, reads and writes belong to
+ * the transaction. A record and its index entries are always committed together.
+ *
+ * Writes of single records are buffered: visible to all fibers when the call returns, durable after the next commit. As
+ * in the store, a buffered write can fail with the `MapFull` or `EngineFailure` of an earlier commit. It has stored
+ * nothing then.
  *
  * With the option `shared` of the store, the commit decides `insert`, `update`, `deleteOrFail` and all writes to a
  * collection with a unique index. These calls are exact across processes, and durable when they return.
  *
  * Each method fails with the errors in its type:
  *
- * - `KeyEncoding`: a key, range or list of keys is not valid.
+ * - `KeyEncoding`: a key, range, option or list is not valid, or a stored key does not decode.
  * - `ValueEncoding`: the schema does not encode the value. Nothing was stored.
  * - `ValueDecoding`: a stored value is damaged, or the schema does not decode it.
  * - `UniqueViolation`: another record has the same key in a unique index. Nothing was written.
- * - `KeyExists`, `KeyNotFound`: `insert` has found a value under the key; `getOrFail` or `deleteOrFail` has found none.
+ * - `KeyExists`: `insert` or `insertMany` has found a value under a key. Nothing was written.
+ * - `KeyNotFound`: `getOrFail`, `deleteOrFail`, `updateOrFail` or `patch` has found no value under the key.
+ * - `InvalidCursor`: `after` is not a cursor that `page` has returned for this range.
  * - `ReadOnly`: a write to a store that was opened with `readOnly`.
  * - `Closed`: the store or the transaction has ended, or another definition has opened the collection.
  * - `MapFull`: a commit does not fit into `maxMapSize`, or `resize` allows no more growth.
+ * - `TransactionConflict`: a transaction of the call was still in conflict when the schedule `transactionRetry` of the
+ *   store ended.
  * - `EngineFailure`: LMDB or the file system has failed.
  *
  * @category models
@@ -118,7 +127,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   /** The secondary indexes, by their names. */
   readonly indexes: { readonly [N in keyof I]: CollectionIndex<I[N], K, V> }
 
-  /** Reads a value, or `none` if the key has no value. */
+  /** Reads a value. Returns `none` if the key has no value. */
   readonly get: (
     key: K["Type"]
   ) => Effect.Effect<
@@ -139,7 +148,10 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   /** Tells whether a key has a value. */
   readonly has: (key: K["Type"]) => Effect.Effect<boolean, ReadError, K["EncodingServices"]>
 
-  /** Reads many values, all from the same state. The keys of `found` are those of the caller. */
+  /**
+   * Reads many values, all from the same state. The keys of `found` are those of the caller; `missing` has the keys
+   * without a value.
+   */
   readonly getMany: (
     keys: ListOf<K["Type"]>
   ) => Effect.Effect<
@@ -149,8 +161,8 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Stores a value under a key. Buffered: visible to all fibers when it returns, durable after the next commit.
-   * With `{ durable: true }` it is visible at its commit and on disk when it returns.
+   * Stores a value under a key. Buffered: visible to all fibers when it returns, durable after the next commit. With
+   * `{ durable: true }` it is visible at its commit and durable when it returns.
    *
    * **Details**
    *
@@ -179,16 +191,13 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    *
    * **Details**
    *
-   * No other fiber of this process writes the key between the read and the write.
-   *
-   * **Details**
-   *
-   * If `f` returns `current` itself, the same `Option`, nothing is written. `Option.map` makes a new one.
+   * No other fiber of this process writes the key between the read and the write. If `f` returns `current` itself, the
+   * same `Option`, nothing is written. `Option.map` makes a new one.
    *
    * **Gotchas**
    *
-   * `f` can be called more than once: with `{ durable: true }` after a conflict. With `shared`, other processes cannot
-   * commit while it runs again.
+   * `f` can be called more than once, for example after a conflict with `{ durable: true }`. Only its last result
+   * counts. With `shared`, other processes cannot commit while it runs again.
    */
   readonly update: (
     key: K["Type"],
@@ -200,7 +209,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     WriteServices<K, V, I> | V["DecodingServices"]
   >
 
-  /** Deletes a value, if there is one. Buffered like a put. */
+  /** Deletes a value. Succeeds if the key has no value. Buffered like a put. */
   readonly delete: (
     key: K["Type"],
     options?: WriteOptions
@@ -217,7 +226,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Stores many values in one transaction: all of them or none. Durable when it returns.
+   * Stores many values in one transaction: all of them or none. Visible and durable when it returns.
    *
    * **Details**
    *
@@ -232,7 +241,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     WriteServices<K, V, I>
   >
 
-  /** Deletes many values in one transaction: all of them or none. Durable when it returns. */
+  /** Deletes many values in one transaction: all of them or none. Visible and durable when it returns. */
   readonly deleteMany: (
     keys: ListOf<K["Type"]>
   ) => Effect.Effect<
@@ -241,15 +250,15 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
     K["EncodingServices"]
   >
 
-  /** Streams the keys of a range, in the order of their values. Reads from a snapshot as `keys` of the store does. */
+  /** Streams the keys of a range, in their order. Reads from a snapshot as `keys` of the store does. */
   readonly keys: (
     range?: RangeOf<K>
   ) => Stream.Stream<K["Type"], ReadError, K["EncodingServices"] | K["DecodingServices"]>
 
-  /** Streams the values of a range, in the order of their keys. */
+  /** Streams the values of a range, in the order of their keys. Reads from a snapshot as `keys` does. */
   readonly values: ReadValues<K, V, K["EncodingServices"] | V["DecodingServices"]>
 
-  /** Streams the keys and values of a range, in the order of the keys. */
+  /** Streams the keys and values of a range, in the order of the keys. Reads from a snapshot as `keys` does. */
   readonly entries: ReadEntries<
     K["Type"],
     K,
@@ -260,29 +269,29 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   /** Reads the values of a range into an array, in the order of their keys. */
   readonly collect: CollectValues<K, V, K["EncodingServices"] | V["DecodingServices"]>
 
-  /** Reads a range page by page. */
+  /** Reads a page of a range, in the order of the keys. */
   readonly page: ReadPage<
     K,
     PageItem<K["Type"], V["Type"]>,
     K["EncodingServices"] | K["DecodingServices"] | V["DecodingServices"]
   >
 
-  /** Reads the first key of a range, and its value. */
+  /** Reads the first record of a range: its key and its value. Returns `none` if the range has no record. */
   readonly first: ReadOne<K, K, V>
 
-  /** Reads the last key of a range, and its value. */
+  /** Reads the last record of a range: its key and its value. Returns `none` if the range has no record. */
   readonly last: ReadOne<K, K, V>
 
-  /** Counts the keys of a range that have a value. */
+  /** Counts the records of a range, pending writes included. Default: all records. */
   readonly count: (range?: RangeOf<K>) => Effect.Effect<number, ReadError, K["EncodingServices"]>
 
-  /** Tells whether no key of a range has a value. */
+  /** Tells whether a range has no record. */
   readonly isEmpty: (range?: RangeOf<K>) => Effect.Effect<boolean, ReadError, K["EncodingServices"]>
 
-  /** Deletes the records of a range in one transaction. Durable when it returns. Returns their number. */
+  /** Deletes the records of a range in one transaction. Durable when it returns. Returns the number of records. */
   readonly deleteRange: DeleteRange<K>
 
-  /** Counts the keys that have a value, pending writes included. */
+  /** Counts all records, pending writes included. */
   readonly size: Effect.Effect<number, Closed | EngineFailure>
 
   /** Deletes all records of the collection in one transaction. Durable when it returns. */
@@ -292,7 +301,8 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   readonly changes: ReadChanges<K, V>
 
   /**
-   * Streams the value of a key, and then each new value that is committed, as `watch` of the store does.
+   * Streams the value of a key, `none` if it has none, and then each new value that is committed, as `watch` of the store
+   * does.
    *
    * **Details**
    *
@@ -322,10 +332,10 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
    *
    * **Details**
    *
-   * Other fibers can read the indexes and write records during the call. If several records have the same key in a unique
-   * index, it fails with `DuplicateKeys`, which lists them. The index still finds one of them, and all other entries are
-   * correct. It fails with `ValueDecoding` if a value does not decode, and with `KeyEncoding` if an index key is not
-   * valid.
+   * Other fibers can read the indexes and write records during the call. A transaction around the call does not undo the
+   * repair. If several records have the same key in a unique index, it fails with `DuplicateKeys`, which lists them. The
+   * index still finds one of them, and all other entries are correct. It fails with `ValueDecoding` if a value does not
+   * decode, and with `KeyEncoding` if an index key is not valid.
    */
   readonly rebuildIndexes: Effect.Effect<
     void,
@@ -341,11 +351,12 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
   >
 
   /**
-   * Checks every record and every index entry, and returns the problems; an empty array if there are none.
+   * Checks every record and every index entry, and returns the problems: an empty array if it finds none.
    *
    * **Details**
    *
-   * It reads one snapshot of the store. Inside a transaction, it does not see the writes of the transaction.
+   * It reads one snapshot of the store, pending writes included. Inside a transaction, it does not see the writes of the
+   * transaction.
    */
   readonly verify: Effect.Effect<
     ReadonlyArray<Problem>,
@@ -355,7 +366,7 @@ export interface Collection<K extends KeySchema, V extends ValueSchema, I extend
 }
 
 /**
- * The services that methods which write need.
+ * Lists the services that the methods which store values need.
  *
  * @category models
  * @since 0.1.0
@@ -366,7 +377,7 @@ export type WriteServices<K extends KeySchema, V extends ValueSchema, I extends 
   | I[keyof I]["EncodingServices"]
 
 /**
- * The services that opening a collection and repairing its indexes need.
+ * Lists the services that are needed to open a collection and to repair its indexes.
  *
  * @category models
  * @since 0.1.0
