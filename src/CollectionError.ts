@@ -210,7 +210,8 @@ const why = {
  * - `ChangedSchema`: the version is the same, but the schema of the keys has changed, or the schema of the values does
  *   not accept every value that may be stored. `detail` names the difference. Or a migration to this version has started
  *   with other schemas.
- * - `MissingMigration`: there is no migration from the stored version, or from a version between it and the new one.
+ * - `MissingMigration`: the definition lacks the migration from the stored version, or from a version between it and the
+ *   new one.
  * - `Migration`: a migration has failed on a record. Records that were migrated before stay so. The next opening
  *   continues after them. Or the store is read-only and the collection has to be migrated.
  * - `Index`: an index could not be built, because a value does not decode, a key is not valid, or several records have

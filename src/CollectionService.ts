@@ -72,7 +72,7 @@ type WatchedRangeOf<K extends KeySchema> =
  * **Details**
  *
  * - `Undecodable`: the key or the value of a record does not decode. `detail` says why.
- * - `MissingEntry`: a record has no entry in an index.
+ * - `MissingEntry`: an index lacks the entry of a record.
  * - `StrayEntry`: an index entry refers to no record, or its record does not have this index key.
  *
  * @category models

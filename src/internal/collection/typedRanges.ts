@@ -196,7 +196,7 @@ const tolerating = <V, R>(
 // methods
 // ---------------------------------------------------------------------------
 
-/** A source, and the codecs of the records that it leads to. `RK` is the schema of the keys of ranges. */
+/** A source, and the codecs of its records. `RK` is the schema of the keys of ranges, `K` that of the keys of records. */
 interface TypedReads<RK extends KeySchema, K extends KeySchema, V extends ValueSchema> {
   readonly source: Source<RK>
   readonly keyCodec: KeyCodec<K>

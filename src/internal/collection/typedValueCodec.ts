@@ -23,16 +23,6 @@ interface Encoded<out Value> {
   readonly bytes: Uint8Array
 }
 
-/** Tests whether a value is a plain object or an array. Only these go through the `make` of a schema. */
-const isPlain = (value: unknown): boolean => {
-  // A proxy may throw.
-  const prototype: unknown = Result.getOrElse(
-    Result.try((): unknown => Predicate.isObjectOrArray(value) ? Object.getPrototypeOf(value) : undefined),
-    () => undefined
-  )
-  return prototype === null || prototype === Object.prototype || prototype === Array.prototype
-}
-
 /** Converts values to bytes and back. The keys are for error messages. */
 export interface ValueCodec<V extends ValueSchema> {
   /** The schema whose encoded side is stored. */
@@ -75,20 +65,20 @@ export interface ValueCodec<V extends ValueSchema> {
 export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCodecJson<S> =>
   isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
 
-/** Runs a conversion of a schema. Its errors are converted by `runSchema`. */
-type Run<A, R> = (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
+/** Converts a value by a schema. */
+type Convert<A, R> = (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
 
 /** A codec of values. */
 interface TypedValues<V extends ValueSchema> {
   readonly structures: OpenStore["structures"]
   /** The name of the collection, for errors. */
   readonly collection: string
-  readonly encodeBySchema: Run<unknown, V["EncodingServices"]>
-  readonly decodeBySchema: Run<V["Type"], V["DecodingServices"]>
+  readonly encodeBySchema: Convert<unknown, V["EncodingServices"]>
+  readonly decodeBySchema: Convert<V["Type"], V["DecodingServices"]>
   readonly makeBySchema: (value: ValueInput<V>) => Effect.Effect<V["Type"], SchemaIssue.Issue>
   /** Decodes the encoded side of the schema to itself, which removes the fields that the schema does not have. */
-  readonly closeBySchema: Run<unknown, never>
-  /** Whether the schema takes arrays with holes: many holes take minutes. */
+  readonly closeBySchema: Convert<unknown, never>
+  /** Whether the schema accepts arrays with holes. It needs minutes for many holes. */
   readonly takesHoles: boolean
 }
 
@@ -99,7 +89,7 @@ interface Refusal {
 
 const tooSparse = "its arrays with holes have more than 1,000,000 elements"
 
-/** Runs a schema on a value, unless the value has so many holes that this would take minutes. */
+/** Runs a schema on a value. Refuses a value with so many holes that the schema would need minutes. */
 const run = <V extends ValueSchema, A, E, R>(
   self: TypedValues<V>,
   value: unknown,
@@ -145,6 +135,16 @@ const makeTyped = <V extends ValueSchema, Key>(
     () => Effect.mapError(self.makeBySchema(value), (issue) => new Schema.SchemaError(issue)),
     refuseValue(self, key)
   )
+
+/** Tests whether a value is a plain object or an array. Only these go through the `make` of a schema. */
+const isPlain = (value: unknown): boolean => {
+  // A proxy may throw.
+  const prototype: unknown = Result.getOrElse(
+    Result.try((): unknown => Predicate.isObjectOrArray(value) ? Object.getPrototypeOf(value) : undefined),
+    () => undefined
+  )
+  return prototype === null || prototype === Object.prototype || prototype === Array.prototype
+}
 
 /** Encodes a value. If that fails and the value is a plain object or an array, makes a value of it and encodes that. */
 const encodeInput = <V extends ValueSchema, Key>(
@@ -194,7 +194,7 @@ const decodeBy = <V extends ValueSchema, A, R, Key>(
   self: TypedValues<V>,
   encoded: unknown,
   key: () => ShownKey<Key>,
-  convert: Run<A, R>
+  convert: Convert<A, R>
 ): Effect.Effect<A, ValueDecoding<Key>, R> =>
   run(
     self,
