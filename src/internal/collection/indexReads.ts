@@ -98,7 +98,7 @@ const locate = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema
   )
 }
 
-/** Finds the first entry of an index key that is not unique. */
+/** Finds the first entry of an index key, in an index that is not unique. */
 const findFirstEntry = (
   reader: Reader,
   database: string,
