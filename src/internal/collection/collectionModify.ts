@@ -59,21 +59,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return orFail(key, byOptions("patch", options, patching))
   }
 
-  const modify: Collection<K, V, I>["modify"] = <A>(
-    key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => readonly [A, Option.Option<ValueInput<V>>],
-    options?: WriteOptions
-  ) =>
-    Effect.suspend(() => {
-      // The function may run more than once: its last run is the one that is stored.
-      let last = Option.none<A>()
-      const update = updateBy(key, (current) =>
-        Result.map(ModifyArguments.callModify(f, current), ([result, next]) => {
-          last = Option.some(result)
-          return next
-        }))
-      return Effect.flatMap(byOptions("modify", options, update), () => Effect.orDie(Effect.fromOption(last)))
-    })
+  const modify: Collection<K, V, I>["modify"] = (key, f, options) =>
+    ModifyArguments.runModify(f, (computeNext) => byOptions("modify", options, updateBy(key, computeNext)))
 
   const modifyEffect: Collection<K, V, I>["modifyEffect"] = <A, E, R>(
     key: K["Type"],
