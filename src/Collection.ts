@@ -54,9 +54,10 @@ import * as CollectionDefinition from "./internal/collection/collectionDefinitio
 import * as CollectionOpen from "./internal/collection/collectionOpen.ts"
 import * as CollectionVerify from "./internal/collection/collectionVerify.ts"
 import * as CollectionWrites from "./internal/collection/collectionWrites.ts"
+import * as IndexMaintainer from "./internal/collection/indexMaintainer.ts"
 import * as IndexReads from "./internal/collection/indexReads.ts"
 import * as IndexRepair from "./internal/collection/indexRepair.ts"
-import * as IndexWrites from "./internal/collection/indexWrites.ts"
+
 import * as Maintenance from "./internal/collection/maintenance.ts"
 import { storedSchema } from "./internal/collection/typedCodecs.ts"
 import { withSpan } from "./internal/privateSpan.ts"
@@ -132,12 +133,15 @@ export const make = Effect.fnUntraced(
       )
     const places = yield* CollectionOpen.open(maintain(unplaced))
     const definition = CollectionDefinition.withPlaces(unplaced, places)
-    const writes = IndexWrites.make(definition)
+    const maintainer = IndexMaintainer.make(definition)
     core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
-      core.backend.checks.entryDeletions.set(definition.database, writes.entryDeletions)
+      core.backend.checks.entryDeletions.set(
+        definition.database,
+        (present, key, write) => IndexMaintainer.entryDeletions(maintainer, present, key, write)
+      )
     }
-    const { deleteKeys, methods } = CollectionWrites.make(internals, definition, writes, services)
+    const { deleteKeys, methods } = CollectionWrites.make(internals, definition, maintainer, services)
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),

@@ -28,7 +28,8 @@ import * as RetryQueue from "../transaction/retryQueue.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import type { Definition } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
+import * as IndexMaintainer from "./indexMaintainer.ts"
+import * as RecordEncoding from "./recordEncoding.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
 /** The functions that it shares with the other methods of the collection. */
@@ -41,7 +42,7 @@ interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
   ) => Effect.Effect<A, E | Closed | ReadOnly, R>
   /** Fails because another record has the key of this one in a unique index. */
   readonly failTaken: (
-    taken: Taken,
+    taken: IndexMaintainer.Taken,
     shownKey: ShownKey<K["Type"]>
   ) => Effect.Effect<never, UniqueViolationOf<K, I> | KeyEncoding>
   /** The step that deletes a record, where there is one. */
@@ -65,10 +66,11 @@ const overtaken = Symbol("overtaken")
 /** Makes what updates the records of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   access: StoreAccess.StoreAccess,
-  { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
-  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
+  definition: Definition<K, V, I>,
+  maintainer: IndexMaintainer.IndexMaintainer,
   { current, enterToWrite, failTaken, removal }: Common<K, I>
 ): UpdateBy<K, V, I> => {
+  const { database, key: keyCodec, name, value: valueCodec } = definition
   const { core: { options: { shared }, retryQueue } } = access.handle
   type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
   type ComputeError = KeyEncoding | ValueEncoding<K["Type"]> | ValueDecoding<K["Type"]> | EngineFailure
@@ -83,7 +85,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   interface Next {
     readonly value: Option.Option<V["Type"]>
-    readonly record: NewRecord | undefined
+    readonly record: RecordEncoding.EncodedRecord | undefined
     readonly isUnchanged: boolean
   }
 
@@ -113,7 +115,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
         return Option.isNone(value)
           ? Effect.succeed({ value, record: undefined, isUnchanged: false })
           : Settled.map(
-            writes.encode(target.bytes, value.value, () => shown(target)),
+            RecordEncoding.encode(definition, target.bytes, value.value, () => shown(target)),
             (record) => ({ value: Option.some(record.value), record, isUnchanged: false })
           )
       }
@@ -137,7 +139,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     reader: Reader,
     key: ByteString,
     { next, old }: Computed
-  ): Effect.Effect<Step<Updated>, Taken | EngineFailure> => {
+  ): Effect.Effect<Step<Updated>, IndexMaintainer.Taken | EngineFailure> => {
     if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
     const { isUnchanged, record, value } = next.value
     const result = Exit.succeed(value)
@@ -145,7 +147,12 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     return record === undefined
       ? Settled.map(removal(reader, key), (step) => ({ ...step, result }))
       : Settled.map(
-        writes.toPut(reader, record, old === undefined ? undefined : CollectionRecord.entriesOf(old)),
+        IndexMaintainer.toPut(
+          maintainer,
+          reader,
+          record,
+          old === undefined ? undefined : CollectionRecord.entriesOf(old)
+        ),
         (all) => ({ result, writes: all })
       )
   }
@@ -154,7 +161,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     const { bytes } = target
     let computed = yield* computeFirst(target, take)
     return yield* enterToWrite((transaction) => {
-      const step = (reader: Reader): Effect.Effect<Step<Updated>, Taken | EngineFailure> =>
+      const step = (reader: Reader): Effect.Effect<Step<Updated>, IndexMaintainer.Taken | EngineFailure> =>
         Settled.flatMap(readRecord(reader, bytes), (old) => {
           if (!isSameValue(old, computed.old)) {
             // Other processes may write as fast as this one reads. Inside of the transaction they cannot.

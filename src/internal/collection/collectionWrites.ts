@@ -37,9 +37,10 @@ import { type Definition, findRecord, ifCurrent, refusalOf } from "./collectionD
 import * as CollectionModify from "./collectionModify.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import * as CollectionUpdate from "./collectionUpdate.ts"
+import * as IndexMaintainer from "./indexMaintainer.ts"
 import type { DeleteKeys } from "./indexReads.ts"
-import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
 import * as RangeReads from "./rangeReads.ts"
+import * as RecordEncoding from "./recordEncoding.ts"
 import * as TypedRanges from "./typedRanges.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
@@ -56,7 +57,7 @@ type CollectionMethods<K extends KeySchema, V extends ValueSchema, I extends Rec
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   internals: StoreInternals,
   definition: Definition<K, V, I>,
-  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
+  maintainer: IndexMaintainer.IndexMaintainer,
   services: Context.Context<UniqueViolations.KeyServices<K, I>>
 ): { readonly methods: CollectionMethods<K, V, I>; readonly deleteKeys: DeleteKeys } => {
   const { access, transactions } = internals
@@ -181,16 +182,22 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const putRecord = <E>(
     transaction: Transaction | undefined,
     key: K["Type"],
-    record: NewRecord,
+    record: RecordEncoding.EncodedRecord,
     check: (old: Entries | undefined) => Exit.Exit<void, E>,
     isExact: boolean
   ): Effect.Effect<void, E | UniqueViolationOf<K, I> | KeyEncoding | CommitError | Closed> => {
-    const step = (reader: Reader): Effect.Effect<Step<void>, E | Taken | EngineFailure> =>
+    const step = (reader: Reader): Effect.Effect<Step<void>, E | IndexMaintainer.Taken | EngineFailure> =>
       Settled.flatMap(
         reader.get(database, record.key, CollectionRecord.entriesOf),
         (old) =>
-          Settled.flatMap(check(old), () =>
-            Settled.map(writes.toPut(reader, record, old), (all) => ({ result: undefined, writes: all })))
+          Settled.flatMap(
+            check(old),
+            () =>
+              Settled.map(
+                IndexMaintainer.toPut(maintainer, reader, record, old),
+                (all) => ({ result: undefined, writes: all })
+              )
+          )
       )
     return UniqueViolations.telling(
       isExact
@@ -201,7 +208,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   }
 
   const encodeRecord = (key: K["Type"], value: ValueInput<V>) =>
-    withKey(key, (bytes) => writes.encode(bytes, value, () => shown(key, bytes)))
+    withKey(key, (bytes) => RecordEncoding.encode(definition, bytes, value, () => shown(key, bytes)))
 
   const put: Collection<K, V, I>["put"] = (key, value, options) =>
     Effect.flatMap(encodeRecord(key, value), (record) =>
@@ -216,7 +223,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       ))
 
   /** Refuses to write over a record. */
-  const absent = (key: K["Type"], record: NewRecord) => (old: Entries | undefined) =>
+  const absent = (key: K["Type"], record: RecordEncoding.EncodedRecord) => (old: Entries | undefined) =>
     old === undefined ? Exit.void : Exit.fail(new KeyExists({ ...shown(key, record.key), collection: name }))
 
   const insert: Collection<K, V, I>["insert"] = (key, value, options) =>
@@ -233,7 +240,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     > =>
       old === undefined
         ? Exit.succeed({ result: false, writes: [] })
-        : Settled.map(writes.toDelete(reader, key, old), (all) => ({ result: true, writes: all })))
+        : Settled.map(IndexMaintainer.toDelete(maintainer, reader, key, old), (all) => ({ result: true, writes: all })))
 
   const removeRecord = (
     transaction: Transaction | undefined,
@@ -272,7 +279,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       return byOptions("deleteOrFail", options, removing)
     })
 
-  const updateBy = CollectionUpdate.make(access, definition, writes, {
+  const updateBy = CollectionUpdate.make(access, definition, maintainer, {
     current,
     enterToWrite,
     failTaken,
@@ -282,7 +289,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   const encodeRecords = Effect.fnUntraced(function*(entries: Iterable<readonly [K["Type"], ValueInput<V>]>) {
     const noList = CallArguments.notAList("entries", entries, name)
     if (noList !== undefined) return yield* noList
-    const records: Array<readonly [K["Type"], NewRecord]> = []
+    const records: Array<readonly [K["Type"], RecordEncoding.EncodedRecord]> = []
     for (const entry of entries) {
       const noPair = CallArguments.notAPair(entry, name)
       if (noPair !== undefined) return yield* noPair
@@ -293,8 +300,8 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
 
   /** Keeps records in one transaction, in their order. */
   const putRecords = <E>(
-    records: ReadonlyArray<readonly [K["Type"], NewRecord]>,
-    checkOf: (key: K["Type"], record: NewRecord) => (old: Entries | undefined) => Exit.Exit<void, E>
+    records: ReadonlyArray<readonly [K["Type"], RecordEncoding.EncodedRecord]>,
+    checkOf: (key: K["Type"], record: RecordEncoding.EncodedRecord) => (old: Entries | undefined) => Exit.Exit<void, E>
   ) =>
     transactions.withTransaction(
       enterToWrite((transaction) =>

@@ -16,7 +16,7 @@ import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { ifCurrent } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { entryKey } from "./indexWrites.ts"
+import { entryKey } from "./indexMaintainer.ts"
 import {
   duplicateKeys,
   type IndexError,

@@ -16,7 +16,7 @@ import * as Settled from "../settled.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { entryKey } from "./indexWrites.ts"
+import { entryKey } from "./indexMaintainer.ts"
 import { leadsTo, type Maintained } from "./maintenance.ts"
 
 type StoredRecord = readonly [key: ByteString, record: Uint8Array]

@@ -18,7 +18,7 @@ import type * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { type Definition, storedIndexesOf } from "./collectionDefinition.ts"
 import { recordKeyOf } from "./indexReads.ts"
-import { checkEntry } from "./indexWrites.ts"
+import { checkEntry } from "./recordEncoding.ts"
 import type { KeyCodec, ValueCodec } from "./typedCodecs.ts"
 
 /** An index, without the types of its schemas. */

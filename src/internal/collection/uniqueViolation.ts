@@ -10,7 +10,7 @@ import type { UniqueViolationOf } from "../../CollectionService.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import type { KeyEncoding, ShownKey } from "../../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
-import type { Taken } from "./indexWrites.ts"
+import type { Taken } from "./indexMaintainer.ts"
 
 /** The services that decode the keys of a collection and of its indexes. */
 export type KeyServices<K extends KeySchema, I extends Record<string, KeySchema>> =

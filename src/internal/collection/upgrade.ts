@@ -18,7 +18,7 @@ import { keyOf } from "../engineBytes.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { entryKey } from "./indexWrites.ts"
+import { entryKey } from "./indexMaintainer.ts"
 import { type IndexError, type Maintained, maxDuplicates, readPart, readTo } from "./maintenance.ts"
 
 /** A step of the upgrade of a collection. */
