@@ -50,10 +50,12 @@ import * as Stream from "effect/Stream"
 import type { CollectionFailed } from "./CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
 import type { Collection, MaintenanceServices } from "./CollectionService.ts"
+import * as BatchWrites from "./internal/collection/batchWrites.ts"
 import * as CollectionDefinition from "./internal/collection/collectionDefinition.ts"
+import * as CollectionMethods from "./internal/collection/collectionMethods.ts"
 import * as CollectionOpen from "./internal/collection/collectionOpen.ts"
 import * as CollectionVerify from "./internal/collection/collectionVerify.ts"
-import * as CollectionWrites from "./internal/collection/collectionWrites.ts"
+import * as CollectionWriter from "./internal/collection/collectionWriter.ts"
 import * as IndexMaintainer from "./internal/collection/indexMaintainer.ts"
 import * as IndexReads from "./internal/collection/indexReads.ts"
 import * as IndexRepair from "./internal/collection/indexRepair.ts"
@@ -141,7 +143,8 @@ export const make = Effect.fnUntraced(
         (present, key, write) => IndexMaintainer.entryDeletions(maintainer, present, key, write)
       )
     }
-    const { deleteKeys, methods } = CollectionWrites.make(internals, definition, maintainer, services)
+    const writer = CollectionWriter.make(internals, definition, maintainer, services)
+    const deleteKeys = BatchWrites.deleteKeys(writer)
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),
@@ -154,7 +157,7 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...methods,
+      ...CollectionMethods.make(writer),
       rebuildIndexes: Transaction.outside(core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }

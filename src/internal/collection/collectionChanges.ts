@@ -8,44 +8,41 @@ import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, CollectionChangesOptions } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import type { ChangesMissed, Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { ChangesMissed, Closed, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as ChangeStream from "../store/changeStream.ts"
-import type { StoreAccess } from "../store/storeAccess.ts"
 import * as WatchStream from "../store/watchStream.ts"
-import type { Definition } from "./collectionDefinition.ts"
+import { decodeValue } from "./collectionDefinition.ts"
+import type { CollectionReader } from "./recordReads.ts"
 import * as TypedRanges from "./typedRanges.ts"
 
-type Tells = "changes" | "watch" | "watchRange"
+type ChangeMethods = "changes" | "watch" | "watchRange"
 
 /** Makes `changes`, `watch` and `watchRange` of a collection. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  access: StoreAccess,
-  { database, key: keyCodec, name }: Definition<K, V, I>,
-  decodeValue: (
-    key: ByteString,
-    record: Uint8Array
-  ) => Effect.Effect<V["Type"], ValueDecoding<K["Type"]> | EngineFailure, V["DecodingServices"]>
-): Pick<Collection<K, V, I>, Tells> => {
+  { access, definition }: CollectionReader<K, V, I>
+): Pick<Collection<K, V, I>, ChangeMethods> => {
+  const { database, key: keyCodec, name } = definition
   type Services = K["DecodingServices"] | V["DecodingServices"]
   type Plain = Change<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>
   type WithPrevious = ChangeWithPrevious<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>
-  type Told<C, S> = Stream.Stream<C, KeyEncoding | ChangesMissed | Closed | SinceError<S>, Services>
+  type Changes<C, S> = Stream.Stream<C, KeyEncoding | ChangesMissed | Closed | SinceError<S>, Services>
 
   const decodeKey = (key: ByteString) => keyCodec.decode(key)
+  const decode = (key: ByteString, record: Uint8Array) => decodeValue(definition, key, record)
 
   function changes(
     options?: CollectionChangesOptions<K, undefined> & { readonly previous?: false | undefined }
-  ): Told<Plain, undefined>
+  ): Changes<Plain, undefined>
   function changes<const S extends number | undefined = undefined>(
     options: CollectionChangesOptions<K, S> & { readonly previous: true }
-  ): Told<WithPrevious, S>
+  ): Changes<WithPrevious, S>
   function changes(
     options: CollectionChangesOptions<K, number> & { readonly since: number; readonly previous?: false | undefined }
-  ): Told<Plain, number>
+  ): Changes<Plain, number>
   function changes(
     options: CollectionChangesOptions<K> & { readonly previous?: boolean | undefined } = {}
-  ): Told<Plain | WithPrevious, number> {
+  ): Changes<Plain | WithPrevious, number> {
     const subscribe = Effect.suspend(() => {
       const prefix = options.prefix === undefined ? {} : { prefix: options.prefix }
       return Effect.map(TypedRanges.toKeyRange(keyCodec, prefix, false), (range) => {
@@ -54,7 +51,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           database,
           range,
           decodeKey,
-          decodeValue: (key: ByteString, record: Uint8Array) => ChangeStream.decodingOwn(decodeValue(key, record))
+          decodeValue: (key: ByteString, record: Uint8Array) => ChangeStream.decodingOwn(decode(key, record))
         }
         return options.previous === true
           ? ChangeStream.makeWithPrevious(access, streamOptions)
@@ -74,7 +71,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       CallArguments.checked("the options of watch", options, CallArguments.pollChecks, name),
       Effect.suspend(() =>
         Effect.map(keyCodec.encode(key), (bytes) =>
-          WatchStream.one(access, bytes, { database, pollInterval: ChangeStream.pollIntervalOf(options) }, decodeValue))
+          WatchStream.one(access, bytes, { database, pollInterval: ChangeStream.pollIntervalOf(options) }, decode))
       )
     ))
 
@@ -91,7 +88,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
               pollInterval: ChangeStream.pollIntervalOf(range),
               capacity: range.capacity
             },
-            { decodeKey, decodeValue }
+            { decodeKey, decodeValue: decode }
           ))
       )
     ))

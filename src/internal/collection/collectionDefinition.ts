@@ -13,7 +13,14 @@ import { CollectionFailed } from "../../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../CollectionOptions.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
+import {
+  Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  KeyNotFound,
+  type ShownKey,
+  type ValueDecoding
+} from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
@@ -274,6 +281,32 @@ export const storedIndexesOf = (
       place === name ? [name, fingerprint] : [name, fingerprint, place]
   )
 
+// ---------------------------------------------------------------------------
+// keys and records
+// ---------------------------------------------------------------------------
+
+/** Shows the key of a call in an error. `bytes` is the encoded key. */
+export const shown = <K extends KeySchema>(
+  { key: keyCodec }: { readonly key: KeyCodec<K> },
+  key: K["Type"],
+  bytes: ByteString
+): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
+
+/** Makes the error for a key without a record. */
+export const keyNotFound = <K extends KeySchema>(
+  definition: { readonly name: string; readonly key: KeyCodec<K> },
+  key: K["Type"],
+  bytes: ByteString
+) => new KeyNotFound<K["Type"]>({ ...shown(definition, key, bytes), collection: definition.name })
+
+/** Decodes the value of a stored record whose key the caller has not given. */
+export const decodeValue = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { key: keyCodec, value }: Definition<K, V, I>,
+  key: ByteString,
+  record: Uint8Array
+): Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]> =>
+  value.decode(record, () => keyCodec.stored(key))
+
 const nothing = Exit.succeed(undefined)
 
 /** A value in its encoded form, and its key. */
@@ -296,6 +329,10 @@ export const findRecord = <Key>(
     reader.get(database, key, (record) => value.decodeRaw(record, shownKey)),
     (decoding) => decoding === undefined ? nothing : Settled.map(decoding, (encoded) => ({ key, encoded }))
   )
+
+// ---------------------------------------------------------------------------
+// replaced definitions
+// ---------------------------------------------------------------------------
 
 type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
 
