@@ -43,9 +43,9 @@ export interface Index<Value, K extends KeySchema> {
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** Computes the distinct keys of a record. The call runs the function of the index, so make it inside an effect. */
+  /** Computes the distinct keys of a record. The call runs the function of the index, so call it inside an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
-  /** Identifies what is stored in it: whether it is unique, the schema of its keys, its version. */
+  /** Identifies its stored form: whether it is unique, the schema of its keys, and its version. */
   readonly fingerprint: string
 }
 
@@ -57,18 +57,18 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   readonly version: number
   /** Identifies the encoded side of the schemas of keys and values. */
   readonly fingerprint: string
-  /** The shape of what is stored; `undefined` if the schema of the values has too many parts. */
+  /** The shape of the stored values; `undefined` if their schema has too many parts. */
   readonly shape: StoredShape.StoredShape | undefined
   /** Identifies the version, the schemas and the indexes together. */
   readonly signature: string
   readonly key: KeyCodec<K>
   readonly value: ValueCodec<V>
   readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
-  /** Computes when a record that is written now expires, or says why its time is invalid; `undefined` if no record expires. */
+  /** Computes when a record that is written now expires, or describes why it cannot. `undefined`: no record expires. */
   readonly expires: ((value: V["Type"]) => Result.Result<number | undefined, string>) | undefined
 }
 
-/** Tests a name. `/` separates the parts of the name of a database, and U+0000 separates a place from a key. */
+/** Tests the name of a collection or an index. The names of databases use `/` as a separator, and `nameOf` uses U+0000. */
 const isName = (name: unknown): name is string =>
   typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
 
@@ -90,7 +90,7 @@ const makeIndex = <Value, K extends KeySchema>(
     isUnique: unique === true,
     key,
     keysOf: IndexKeys.make(definition, key, `${collection}.${name}`),
-    // Indexes that were stored before there were versions have version 1.
+    // Earlier versions of the package stored no version of an index. Such an index has version 1.
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
 }
@@ -105,7 +105,7 @@ const isVersion = (version: unknown): boolean =>
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
-/** The names of the options. The compiler reports a missing one. */
+/** The names of the options. The compiler reports a name that is missing here. */
 const optionNames = {
   key: true,
   value: true,
@@ -123,7 +123,7 @@ const indexOptionNames = { key: true, of: true, each: true, unique: true, versio
   true
 >
 
-/** Returns the first option that does not exist, and a similar name. */
+/** Returns the first unknown option, and a similar name that exists. */
 const unknownIn = (options: object, names: object): readonly [name: string, similar: string] | undefined => {
   const name = Object.keys(options).find((each) => !Object.hasOwn(names, each))
   return name === undefined ? undefined : [name, similarTo(name, Object.keys(names)) || "."]
@@ -131,8 +131,8 @@ const unknownIn = (options: object, names: object): readonly [name: string, simi
 
 const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
 
-/** Says which option has the wrong type, in a program that is not type-checked. */
-const wrongPartOf = (options: unknown): string | undefined => {
+/** Describes an option of the wrong type. A program that is not type-checked can pass anything. */
+const optionProblem = (options: unknown): string | undefined => {
   if (!Predicate.isObject(options)) return "its options must be an object."
   const unknownOption = unknownIn(options, optionNames)
   if (unknownOption !== undefined) return `there is no option "${unknownOption[0]}"${unknownOption[1]}`
@@ -198,7 +198,7 @@ export const make = Effect.fnUntraced(
         ...(cause === undefined ? {} : { cause })
       })
     if (!isName(name)) return yield* refuse(`a name must be text of at most 255 bytes without "/".`)
-    const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
+    const wrong = Result.getOrElse(Result.try(() => optionProblem(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
     const { version = 1 } = options
     if (!isVersion(version)) {
@@ -208,7 +208,7 @@ export const make = Effect.fnUntraced(
       Effect.fromResult(makeKeyCodec(options.key, handle, name)),
       (detail) => refuse(`its key: ${detail}.`)
     )
-    // A schema may run code of the program: a suspended schema is a function.
+    // A schema may run code of the program, which may throw: a suspended schema is a function.
     const made = yield* Effect.try({
       try: () => {
         const problem = withoutCodec(options.value.ast)
@@ -256,7 +256,7 @@ const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Rec
   ])
 })
 
-/** Returns the definition with its indexes in the places that the catalog has. */
+/** Returns the definition with its indexes in the places that the catalog entry says. */
 export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   definition: Definition<K, V, I>,
   stored: ReadonlyArray<Catalog.StoredIndex>
@@ -309,13 +309,13 @@ export const decodeValue = <K extends KeySchema, V extends ValueSchema, I extend
 
 const nothing = Exit.succeed(undefined)
 
-/** A value in its encoded form, and its key. */
+/** A stored value in its encoded form, and its key. */
 export interface Found {
   readonly key: ByteString
   readonly encoded: unknown
 }
 
-/** Finds a value in its encoded form. */
+/** Reads a value in its encoded form. */
 export const findRecord = <Key>(
   { database, value }: {
     readonly database: string

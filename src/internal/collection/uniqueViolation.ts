@@ -31,7 +31,7 @@ const isOfCollection = <K extends KeySchema, V extends ValueSchema, I extends Re
   violation: UniqueViolation
 ): violation is UniqueViolationOf<K, I> => indexes.has(violation.index)
 
-/** Decodes the keys of a violation, and fails with `UniqueViolation`. `shownKey` is the key of the record that was refused. */
+/** Decodes the keys of a violation, and fails with `UniqueViolation`. `shownKey` is that of the refused record. */
 export const fail = Effect.fnUntraced(
   function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
     definition: Definition<K, V, I>,
