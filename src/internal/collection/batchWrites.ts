@@ -14,7 +14,15 @@ import * as StoreAccess from "../store/storeAccess.ts"
 import { type CollectionWriter, enterToWrite } from "./collectionWriter.ts"
 import type { DeleteKeys } from "./indexReads.ts"
 import type { EncodedRecord } from "./recordEncoding.ts"
-import { absent, deleteRecord, encodeRecord, isWrittenAlone, putRecord, unconditional } from "./recordWrites.ts"
+import {
+  absent,
+  deleteRecord,
+  encodeRecord,
+  isWrittenAlone,
+  type Precondition,
+  putRecord,
+  unconditional
+} from "./recordWrites.ts"
 
 /** Writes records that have no index entries. */
 const writeAlone = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
@@ -48,7 +56,7 @@ const encodeRecords = Effect.fnUntraced(function*<
 const putRecords = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, E>(
   self: CollectionWriter<K, V, I>,
   records: ReadonlyArray<readonly [K["Type"], EncodedRecord]>,
-  preconditionOf: (key: K["Type"], record: EncodedRecord) => Parameters<typeof putRecord<K, V, I, E>>[4]
+  preconditionOf: (key: K["Type"], record: EncodedRecord) => Precondition<E>
 ) =>
   self.transactions.withTransaction(
     enterToWrite(self, (transaction) =>

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Change, ChangeWithPrevious, SinceError } from "../../Change.ts"
+import type { Change, ChangeWithPrevious, PollOptions, SinceError } from "../../Change.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, CollectionChangesOptions } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
@@ -18,18 +18,15 @@ import * as TypedRanges from "./typedRanges.ts"
 
 type ChangeMethods = "changes" | "watch" | "watchRange"
 
-/** Makes `changes`, `watch` and `watchRange` of a collection. */
-export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+/** Makes the method `changes`. */
+const makeChanges = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { access, definition }: CollectionReader<K, V, I>
-): Pick<Collection<K, V, I>, ChangeMethods> => {
+): Collection<K, V, I>["changes"] => {
   const { database, key: keyCodec, name } = definition
   type Services = K["DecodingServices"] | V["DecodingServices"]
   type Plain = Change<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>
   type WithPrevious = ChangeWithPrevious<K["Type"], V["Type"], ValueDecoding<K["Type"]>, V["DecodingServices"]>
   type Changes<C, S> = Stream.Stream<C, KeyEncoding | ChangesMissed | Closed | SinceError<S>, Services>
-
-  const decodeKey = (key: ByteString) => keyCodec.decode(key)
-  const decode = (key: ByteString, record: Uint8Array) => decodeValue(definition, key, record)
 
   function changes(
     options?: CollectionChangesOptions<K, undefined> & { readonly previous?: false | undefined }
@@ -50,8 +47,9 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
           ...options,
           database,
           range,
-          decodeKey,
-          decodeValue: (key: ByteString, record: Uint8Array) => ChangeStream.decodingOwn(decode(key, record))
+          decodeKey: (key: ByteString) => keyCodec.decode(key),
+          decodeValue: (key: ByteString, record: Uint8Array) =>
+            ChangeStream.decodingOwn(decodeValue(definition, key, record))
         }
         return options.previous === true
           ? ChangeStream.makeWithPrevious(access, streamOptions)
@@ -66,32 +64,58 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     )
   }
 
-  const watch: Collection<K, V, I>["watch"] = (key, options = {}) =>
-    Stream.unwrap(Effect.andThen(
-      CallArguments.checked("the options of watch", options, CallArguments.pollChecks, name),
-      Effect.suspend(() =>
-        Effect.map(keyCodec.encode(key), (bytes) =>
-          WatchStream.one(access, bytes, { database, pollInterval: ChangeStream.pollIntervalOf(options) }, decode))
-      )
-    ))
-
-  const watchRange: Collection<K, V, I>["watchRange"] = (range = {}) =>
-    Stream.unwrap(Effect.andThen(
-      CallArguments.checked("the range", range, CallArguments.typedWatchChecks, name),
-      Effect.suspend(() =>
-        Effect.map(TypedRanges.toKeyRange(keyCodec, range, false), (keyRange) =>
-          WatchStream.range(
-            access,
-            {
-              database,
-              range: keyRange,
-              pollInterval: ChangeStream.pollIntervalOf(range),
-              capacity: range.capacity
-            },
-            { decodeKey, decodeValue: decode }
-          ))
-      )
-    ))
-
-  return { changes, watch, watchRange }
+  return changes
 }
+
+/** Streams the value of a key. */
+const watch = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access, definition }: CollectionReader<K, V, I>,
+  key: K["Type"],
+  options: PollOptions
+): ReturnType<Collection<K, V, I>["watch"]> =>
+  Stream.unwrap(Effect.andThen(
+    CallArguments.checked("the options of watch", options, CallArguments.pollChecks, definition.name),
+    Effect.suspend(() =>
+      Effect.map(definition.key.encode(key), (bytes) =>
+        WatchStream.one(
+          access,
+          bytes,
+          { database: definition.database, pollInterval: ChangeStream.pollIntervalOf(options) },
+          (stored, record) => decodeValue(definition, stored, record)
+        ))
+    )
+  ))
+
+/** Streams the entries of a range. */
+const watchRange = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { access, definition }: CollectionReader<K, V, I>,
+  range: NonNullable<Parameters<Collection<K, V, I>["watchRange"]>[0]>
+): ReturnType<Collection<K, V, I>["watchRange"]> =>
+  Stream.unwrap(Effect.andThen(
+    CallArguments.checked("the range", range, CallArguments.typedWatchChecks, definition.name),
+    Effect.suspend(() =>
+      Effect.map(TypedRanges.toKeyRange(definition.key, range, false), (keyRange) =>
+        WatchStream.range(
+          access,
+          {
+            database: definition.database,
+            range: keyRange,
+            pollInterval: ChangeStream.pollIntervalOf(range),
+            capacity: range.capacity
+          },
+          {
+            decodeKey: (key) => definition.key.decode(key),
+            decodeValue: (key, record) => decodeValue(definition, key, record)
+          }
+        ))
+    )
+  ))
+
+/** Makes `changes`, `watch` and `watchRange` of a collection. */
+export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionReader<K, V, I>
+): Pick<Collection<K, V, I>, ChangeMethods> => ({
+  changes: makeChanges(self),
+  watch: (key, options = {}) => watch(self, key, options),
+  watchRange: (range = {}) => watchRange(self, range)
+})

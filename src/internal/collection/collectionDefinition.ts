@@ -178,72 +178,90 @@ const optionProblem = (options: unknown): string | undefined => {
   return undefined
 }
 
-/** Prepares a collection. Fails with `CollectionFailed` (`BadDefinition`) if an option or a schema is invalid. */
-export const make = Effect.fnUntraced(
-  function*<
-    K extends KeySchema,
-    V extends ValueSchema,
-    I extends Record<string, KeySchema>,
-    R extends Record<number, unknown>
-  >(
-    name: string,
-    options: CollectionOptions<K, V, I, R>,
-    handle: StoreHandle
-  ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
-    const shown = Predicate.isString(name) ? name : typeof name
-    const refuse = (detail: string, cause?: unknown) =>
-      new CollectionFailed({
-        reason: { _tag: "BadDefinition", detail },
-        collection: shown,
-        ...(cause === undefined ? {} : { cause })
-      })
-    if (!isName(name)) return yield* refuse(`a name must be text of at most 255 bytes without "/".`)
-    const wrong = Result.getOrElse(Result.try(() => optionProblem(options)), () => "its options cannot be read.")
-    if (wrong !== undefined) return yield* refuse(wrong)
-    const { version = 1 } = options
-    if (!isVersion(version)) {
-      return yield* refuse("its version must be a whole number from 1 on.")
-    }
-    const key = yield* Effect.mapError(
-      Effect.fromResult(makeKeyCodec(options.key, handle, name)),
-      (detail) => refuse(`its key: ${detail}.`)
-    )
-    // A schema may run code of the program, which may throw: a suspended schema is a function.
-    const made = yield* Effect.try({
-      try: () => {
-        const problem = withoutCodec(options.value.ast)
-        if (problem !== undefined) return problem
-        const codec = makeValueCodec(options.value, handle.core, name)
-        const shape = StoredShape.make(fingerprintOf(options.key), codec.stored.ast)
-        return [codec, fingerprintOf(options.key, codec.stored), shape] as const
-      },
-      catch: (cause) => refuse("its value: a part of its schema threw.", cause)
-    })
-    if (Predicate.isString(made)) return yield* refuse(`its value: ${made}.`)
-    const [value, fingerprint, shape] = made
-    const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
-    const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
-    for (const [indexName, definition] of Object.entries(definitions)) {
-      if (!isName(indexName)) {
-        return yield* refuse(`the name of an index must be text of at most 255 bytes without "/".`)
-      }
-      const index = makeIndex(indexName, definition, name, handle)
-      if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
-      indexes.set(indexName, index.success)
-    }
-    return withSignature({
-      name,
-      database: collectionDatabase(name),
-      version,
-      fingerprint,
-      shape,
-      key,
-      value,
-      indexes,
-      expires: makeExpires(options, handle)
-    })
+/** Makes the error for an invalid option or schema. */
+const refuse = (name: unknown, detail: string, cause?: unknown) =>
+  new CollectionFailed({
+    reason: { _tag: "BadDefinition", detail },
+    collection: Predicate.isString(name) ? name : typeof name,
+    ...(cause === undefined ? {} : { cause })
+  })
+
+const nameRule = `must be text of at most 255 bytes without "/".`
+
+/** Fails if a part of the definition has the wrong type. */
+const checkOptions = (name: unknown, options: unknown): Effect.Effect<void, CollectionFailed> => {
+  if (!isName(name)) return Effect.fail(refuse(name, `a name ${nameRule}`))
+  const problem = Result.getOrElse(Result.try(() => optionProblem(options)), () => "its options cannot be read.")
+  return problem === undefined ? Effect.void : Effect.fail(refuse(name, problem))
+}
+
+/** Makes the codec of the values, the fingerprint of the schemas, and the shape of the values. */
+const makeValue = Effect.fnUntraced(function*<V extends ValueSchema>(
+  name: string,
+  { key, value }: { readonly key: KeySchema; readonly value: V },
+  handle: StoreHandle
+) {
+  // A schema may run code of the program, which may throw: a suspended schema is a function.
+  const made = yield* Effect.try({
+    try: () => {
+      const problem = withoutCodec(value.ast)
+      if (problem !== undefined) return problem
+      const codec = makeValueCodec(value, handle.core, name)
+      const shape = StoredShape.make(fingerprintOf(key), codec.stored.ast)
+      return { value: codec, fingerprint: fingerprintOf(key, codec.stored), shape }
+    },
+    catch: (cause) => refuse(name, "its value: a part of its schema threw.", cause)
+  })
+  return Predicate.isString(made) ? yield* refuse(name, `its value: ${made}.`) : made
+})
+
+const makeIndexes = Effect.fnUntraced(function*<Value, K extends KeySchema>(
+  name: string,
+  definitions: Readonly<Record<string, IndexDefinition<Value, K>>>,
+  handle: StoreHandle
+) {
+  const indexes = new Map<string, Index<Value, K>>()
+  for (const [indexName, definition] of Object.entries(definitions)) {
+    if (!isName(indexName)) return yield* refuse(name, `the name of an index ${nameRule}`)
+    const index = makeIndex(indexName, definition, name, handle)
+    if (Result.isFailure(index)) return yield* refuse(name, `the key of its index "${indexName}": ${index.failure}.`)
+    indexes.set(indexName, index.success)
   }
-)
+  return indexes
+})
+
+/** Prepares a collection. Fails with `CollectionFailed` (`BadDefinition`) if an option or a schema is invalid. */
+export const make = Effect.fnUntraced(function*<
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  R extends Record<number, unknown>
+>(
+  name: string,
+  options: CollectionOptions<K, V, I, R>,
+  handle: StoreHandle
+): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
+  yield* checkOptions(name, options)
+  const { version = 1 } = options
+  if (!isVersion(version)) return yield* refuse(name, "its version must be a whole number from 1 on.")
+  const key = yield* Effect.mapError(
+    Effect.fromResult(makeKeyCodec(options.key, handle, name)),
+    (detail) => refuse(name, `its key: ${detail}.`)
+  )
+  const { fingerprint, shape, value } = yield* makeValue(name, options, handle)
+  const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
+  return withSignature({
+    name,
+    database: collectionDatabase(name),
+    version,
+    fingerprint,
+    shape,
+    key,
+    value,
+    indexes: yield* makeIndexes(name, definitions, handle),
+    expires: makeExpires(options, handle)
+  })
+})
 
 const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   definition: Omit<Definition<K, V, I>, "signature">

@@ -42,7 +42,7 @@ export const isWrittenAlone = <K extends KeySchema, V extends ValueSchema, I ext
 // ---------------------------------------------------------------------------
 
 /** Decides whether a record may be written, from the index entries of the record that it replaces. */
-type Precondition<E> = (old: ReadonlyArray<CollectionRecord.IndexEntry> | undefined) => Exit.Exit<void, E>
+export type Precondition<E> = (old: ReadonlyArray<CollectionRecord.IndexEntry> | undefined) => Exit.Exit<void, E>
 
 /** Permits every write. */
 export const unconditional: Precondition<never> = () => Exit.void
