@@ -8,27 +8,18 @@ import type { Write } from "../../Engine.ts"
 import type { ListOf } from "../../Entries.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
+import type { Closed, CommitError, ReadOnly } from "../../StoreError.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
-import { type CollectionWriter, enterToWrite } from "./collectionWriter.ts"
+import { type CollectionWriter, enterToWrite, type UntypedWriter } from "./collectionWriter.ts"
 import type { DeleteKeys } from "./indexReads.ts"
 import type { EncodedRecord } from "./recordEncoding.ts"
-import {
-  absent,
-  deleteRecord,
-  encodeRecord,
-  isWrittenAlone,
-  type Precondition,
-  putRecord,
-  unconditional
-} from "./recordWrites.ts"
+import { absent, deleteRecord, encodeRecord, type Precondition, putRecord, unconditional } from "./recordWrites.ts"
 
 /** Writes records that have no index entries. */
-const writeAlone = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  self: CollectionWriter<K, V, I>,
-  writes: ReadonlyArray<Write>
-) => enterToWrite(self, (transaction) => StoreAccess.writeAll(self.access, transaction, fromWrites(writes)))
+const writeAlone = (self: UntypedWriter, writes: ReadonlyArray<Write>) =>
+  enterToWrite(self, (transaction) => StoreAccess.writeAll(self.access, transaction, fromWrites(writes)))
 
 // ---------------------------------------------------------------------------
 // putMany and insertMany
@@ -85,7 +76,7 @@ export const putMany = Effect.fnUntraced(function*<
 >(self: CollectionWriter<K, V, I>, entries: Iterable<readonly [K["Type"], ValueInput<V>]>) {
   const { database } = self.definition
   const records = yield* encodeRecords(self, entries)
-  return yield* isWrittenAlone(self)
+  return yield* self.isWrittenAlone
     ? writeAlone(self, records.map(([, { bytes, key }]) => [database, key, bytes]))
     : putRecords(self, records, () => unconditional)
 })
@@ -95,10 +86,7 @@ export const putMany = Effect.fnUntraced(function*<
 // ---------------------------------------------------------------------------
 
 /** Deletes records with their entries. */
-const deleteRecords = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  self: CollectionWriter<K, V, I>,
-  keys: ReadonlyArray<ByteString>
-) =>
+const deleteRecords = (self: UntypedWriter, keys: ReadonlyArray<ByteString>) =>
   enterToWrite(
     self,
     (transaction) => Effect.forEach(keys, (key) => deleteRecord(self, transaction, key, false), { discard: true })
@@ -121,10 +109,7 @@ export const deleteMany = Effect.fnUntraced(function*<
 })
 
 /** Deletes the records of a range. `keys` reads their keys, in the transaction that deletes them. Returns their number. */
-export const deleteKeys = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  self: CollectionWriter<K, V, I>
-): DeleteKeys =>
-(range, keys) => {
+export const deleteKeys = (self: UntypedWriter): DeleteKeys => (range, keys) => {
   const refused = CallArguments.emptyPrefix(range)
   if (refused !== undefined) return Effect.fail(refused)
   const { name } = self.definition
@@ -135,11 +120,9 @@ export const deleteKeys = <K extends KeySchema, V extends ValueSchema, I extends
 }
 
 /** Deletes all records and all index entries. */
-export const clear = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  self: CollectionWriter<K, V, I>
-): Collection<K, V, I>["clear"] =>
+export const clear = (self: UntypedWriter): Effect.Effect<void, ReadOnly | Closed | CommitError> =>
   enterToWrite(self, (transaction) => {
-    const { database, indexes } = self.definition
+    const { database, indexes } = self.maintainer
     const writes = new WriteSet()
     writes.clear(database)
     for (const index of indexes.values()) writes.clear(index.database)

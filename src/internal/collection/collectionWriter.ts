@@ -1,6 +1,6 @@
 /**
- * What the methods share that write to a collection: how a write begins, how a step runs, and how a key that is taken in
- * a unique index becomes an error.
+ * Begins the writes of a collection, runs their steps, and fails with an error if a key is taken in a unique index. All
+ * methods that write take its record.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -21,18 +21,27 @@ import type { IndexMaintainer, Taken } from "./indexMaintainer.ts"
 import type { CollectionReader } from "./recordReads.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
-/** An open collection, as its methods write to it. */
-export interface CollectionWriter<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>
-  extends StoreInternals, CollectionReader<K, V, I>
-{
+/** The part of an open collection that its methods need to write encoded records. */
+export interface UntypedWriter extends StoreInternals {
+  readonly definition: { readonly name: string; readonly signature: string }
   readonly maintainer: IndexMaintainer
-  /** The services that decode the keys of a `UniqueViolation`. */
-  readonly services: Context.Context<UniqueViolations.KeyServices<K, I>>
+  /** Whether records have neither index entries nor a time, so that a put does not have to read the record it replaces. */
+  readonly isWrittenAlone: boolean
   /** Whether the commit decides every write of a record, so that unique indexes are exact across processes. */
   readonly isAlwaysExact: boolean
 }
 
-/** Makes the record of a collection that its methods share. */
+/** An open collection, for the methods that write. */
+export interface CollectionWriter<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>
+  extends UntypedWriter, CollectionReader<K, V, I>
+{
+  readonly access: StoreAccess.StoreAccess
+  readonly definition: Definition<K, V, I>
+  /** The services that decode the keys of a `UniqueViolation`. */
+  readonly services: Context.Context<UniqueViolations.KeyServices<K, I>>
+}
+
+/** Makes the record that the methods of a collection take. */
 export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { access, transactions }: StoreInternals,
   definition: Definition<K, V, I>,
@@ -44,20 +53,14 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   definition,
   maintainer,
   services,
+  isWrittenAlone: definition.indexes.size === 0 && definition.expires === undefined,
   isAlwaysExact: access.handle.core.options.shared &&
     [...definition.indexes.values()].some(({ isUnique }) => isUnique)
 })
 
 /** Begins a write. Fails with `Closed` if another definition has opened the collection since. */
-export const enterToWrite = <
-  K extends KeySchema,
-  V extends ValueSchema,
-  I extends Record<string, KeySchema>,
-  A,
-  E,
-  R
->(
-  { access, definition }: CollectionWriter<K, V, I>,
+export const enterToWrite = <A, E, R>(
+  { access, definition }: UntypedWriter,
   use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed | ReadOnly, R> =>
   StoreAccess.enterToWrite(access, (transaction) => ifCurrent(definition, access.handle.core, () => use(transaction)))
@@ -71,8 +74,8 @@ export const withKey = <K extends KeySchema, V extends ValueSchema, I extends Re
   Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), use))
 
 /** Runs a write as the options of its call say. */
-export const withOptions = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, A, E, R>(
-  self: CollectionWriter<K, V, I>,
+export const withOptions = <A, E, R>(
+  self: UntypedWriter,
   method: string,
   options: WriteOptions | undefined,
   write: Effect.Effect<A, E, R>
@@ -85,8 +88,8 @@ export const withOptions = <K extends KeySchema, V extends ValueSchema, I extend
  * Runs a step that the commit decides if the store is shared. The step may run long after the call, so it fails with
  * `Closed` if another definition has opened the collection in between.
  */
-export const exactStep = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, A, E>(
-  { access, definition }: CollectionWriter<K, V, I>,
+export const exactStep = <A, E>(
+  { access, definition }: UntypedWriter,
   transaction: Transaction | undefined,
   take: StoreAccess.TakeStep<A, E>,
   options: StoreAccess.StepOptions
@@ -110,8 +113,5 @@ export const catchTaken = <K extends KeySchema, V extends ValueSchema, I extends
 ): Effect.Effect<A, E | UniqueViolationOf<K, I> | KeyEncoding> =>
   UniqueViolations.catchTaken(write, (taken) => {
     access.handle.core.counts.uniqueViolations++
-    return Effect.provideContext(
-      UniqueViolations.fail(definition, taken, shown(definition, key, bytes)),
-      services
-    )
+    return Effect.provideContext(UniqueViolations.fail(definition, taken, shown(definition, key, bytes)), services)
   })

@@ -16,7 +16,7 @@ import * as Settled from "../settled.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type Definition, findRecord, type Found, keyNotFound, shown } from "./collectionDefinition.ts"
 
-/** What the methods share that read a collection. */
+/** An open collection, for the methods that read. */
 export interface CollectionReader<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
   readonly access: StoreAccess.StoreAccess
   readonly definition: Definition<K, V, I>

@@ -16,7 +16,15 @@ import * as StoreAccess from "../store/storeAccess.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import { keyNotFound, shown } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { catchTaken, type CollectionWriter, enterToWrite, exactStep, withKey, withOptions } from "./collectionWriter.ts"
+import {
+  catchTaken,
+  type CollectionWriter,
+  enterToWrite,
+  exactStep,
+  type UntypedWriter,
+  withKey,
+  withOptions
+} from "./collectionWriter.ts"
 import * as IndexMaintainer from "./indexMaintainer.ts"
 import * as RecordEncoding from "./recordEncoding.ts"
 
@@ -31,11 +39,6 @@ export const encodeRecord = <K extends KeySchema, V extends ValueSchema, I exten
     key,
     (bytes) => RecordEncoding.encode(self.definition, bytes, value, () => shown(self.definition, key, bytes))
   )
-
-/** Tests whether a put writes only the record, so that it does not have to read what it replaces. */
-export const isWrittenAlone = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { definition: { expires, indexes } }: CollectionWriter<K, V, I>
-): boolean => indexes.size === 0 && expires === undefined
 
 // ---------------------------------------------------------------------------
 // put and insert
@@ -101,7 +104,7 @@ export const put = <K extends KeySchema, V extends ValueSchema, I extends Record
       "put",
       options,
       enterToWrite(self, (transaction) =>
-        isWrittenAlone(self)
+        self.isWrittenAlone
           ? StoreAccess.write(self.access, transaction, [[self.definition.database, record.key, record.bytes]])
           : putRecord(self, transaction, key, record, unconditional, self.isAlwaysExact))
     ))
@@ -125,13 +128,13 @@ export const insert = <K extends KeySchema, V extends ValueSchema, I extends Rec
 // ---------------------------------------------------------------------------
 
 /** Makes the step that deletes a record. Its result says whether the key had a record. */
-export const deletion = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { definition: { database }, maintainer }: CollectionWriter<K, V, I>,
+export const deletion = (
+  { maintainer }: UntypedWriter,
   reader: Reader,
   key: ByteString
 ): Effect.Effect<Step<boolean>, EngineFailure> =>
   Settled.flatMap(
-    reader.get(database, key, CollectionRecord.entriesOf),
+    reader.get(maintainer.database, key, CollectionRecord.entriesOf),
     (old): Effect.Effect<Step<boolean>, EngineFailure> =>
       old === undefined
         ? Exit.succeed({ result: false, writes: [] })
@@ -142,8 +145,8 @@ export const deletion = <K extends KeySchema, V extends ValueSchema, I extends R
   )
 
 /** Deletes a record with its entries. Returns whether the key had a record. */
-export const deleteRecord = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  self: CollectionWriter<K, V, I>,
+export const deleteRecord = (
+  self: UntypedWriter,
   transaction: Transaction | undefined,
   key: ByteString,
   isExact: boolean
@@ -152,7 +155,7 @@ export const deleteRecord = <K extends KeySchema, V extends ValueSchema, I exten
   return isExact
     ? exactStep(self, transaction, step, {
       isDeleting: true,
-      exact: () => [self.definition.database, key, null]
+      exact: () => [self.maintainer.database, key, null]
     })
     : StoreAccess.step(self.access, transaction, step, { isDeleting: true })
 }
