@@ -39,7 +39,7 @@ const failedUnique = <R>({ declared: { name } }: Maintained<R>, duplicates: Dupl
 
 /** Creates the missing databases, while no commit runs. */
 const openDatabases = <R>(
-  { internals: { access }, declared: { name } }: Maintained<R>,
+  { declared: { name }, internals: { access } }: Maintained<R>,
   names: ReadonlyArray<string>
 ) =>
   Effect.suspend(() => access.handle.core.backend.databases()).pipe(Effect.flatMap((existing) => {
@@ -67,7 +67,7 @@ const openDatabases = <R>(
   }))
 
 /** Reads the catalog entry of the collection, pending writes included. */
-const readCatalog = <R>({ internals: { access }, declared: { name } }: Maintained<R>) =>
+const readCatalog = <R>({ declared: { name }, internals: { access } }: Maintained<R>) =>
   StoreAccess.read(access, (reader) => Catalog.read(reader, name, access.handle.core.structures), { flush: false })
 
 const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
@@ -108,7 +108,7 @@ interface Opening {
  * if it had to wait for a flush: other fibers or processes may have changed the catalog in that time.
  */
 const takeOver = Effect.fnUntraced(function*<R>(
-  { database, internals: { access: { handle: { core } } }, signatureWith, declared: { name } }: Maintained<R>,
+  { database, declared: { name }, internals: { access: { handle: { core } } }, signatureWith }: Maintained<R>,
   opening: Opening,
   places: ReadonlyArray<Catalog.StoredIndex>
 ) {
@@ -174,7 +174,7 @@ const examine = Effect.fnUntraced(function*<R>(
 ) {
   const { name } = collection.declared
   const findings = yield* IndexSample.check(collection, indexes)
-  const { stale, nondeterministic } = findings
+  const { nondeterministic, stale } = findings
   if (nondeterministic.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${
@@ -226,8 +226,8 @@ const end = Effect.fnUntraced(function*<R>(
 ) {
   // This opening has just built the indexes: they need no check.
   if (!opening.isExamined && !opening.hasBegun) {
-    const { stale, damaged } = yield* examine(collection, indexes)
-    Object.assign(opening, { stale, damaged })
+    const { damaged, stale } = yield* examine(collection, indexes)
+    Object.assign(opening, { damaged, stale })
   }
   opening.isExamined = true
   if (opening.stale.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
@@ -308,7 +308,7 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
     return yield* refuse("Index", "its indexes are not built, and the store is read-only: open it for writing once.")
   }
   const places = Catalog.withPlaces(indexes, stored.indexes, none)
-  const { stale, damaged } = yield* examine(collection, places)
+  const { damaged, stale } = yield* examine(collection, places)
   if (damaged.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes with missing entries or with entries of no record: ` +
@@ -324,7 +324,7 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
 
 /** Opens the collection of a writable store. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { access: { handle: { core: { backend, definitions, expiry, structures } } } }, declared } =
+  const { declared, internals: { access: { handle: { core: { backend, definitions, expiry, structures } } } } } =
     collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   if (collection.hasExpiry) yield* Expiry.ensureDatabase(expiry)

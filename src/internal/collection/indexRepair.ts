@@ -35,7 +35,7 @@ interface PlacedIndex extends MaintainedIndex {
   readonly database: string
 }
 
-const placedIndexesOf = <R>({ indexes, declared }: Maintained<R>): ReadonlyMap<string, PlacedIndex> =>
+const placedIndexesOf = <R>({ declared, indexes }: Maintained<R>): ReadonlyMap<string, PlacedIndex> =>
   new Map(declared.indexes.flatMap((stored): ReadonlyArray<readonly [string, PlacedIndex]> => {
     const index = indexes.get(stored[0])
     if (index === undefined) return []
@@ -126,7 +126,7 @@ const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
   use: (transaction: Transaction.Transaction, records: RangePart["records"]) => Effect.Effect<A, E, R2>,
   done: (result: A) => void
 ) {
-  const { internals: { access: { handle: { core } } }, signatureWith, declared: { indexes, name } } = collection
+  const { declared: { indexes, name }, internals: { access: { handle: { core } } }, signatureWith } = collection
   const signature = signatureWith(indexes)
   const repairPart = (after: ByteString | undefined) =>
     inTransaction(collection, (transaction) =>

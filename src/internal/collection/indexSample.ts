@@ -112,7 +112,7 @@ const readSome = Effect.fnUntracedEager(function*(
 
 /** Returns the names of the indexes that lack an entry which is stored in the record. */
 const missingOf = Effect.fnUntracedEager(function*<R>(
-  { database, indexes, declared: { name } }: Maintained<R>,
+  { database, declared: { name }, indexes }: Maintained<R>,
   reader: Reader,
   names: ReadonlyMap<string, string>,
   [key, record]: StoredRecord
@@ -206,7 +206,7 @@ const compare = Effect.fnUntraced(function*<R>(
   for (const name of nondeterministic) stale.delete(name)
   // A stale index is built again: it needs no repair.
   for (const name of stale) damaged.delete(name)
-  return { stale, damaged, nondeterministic }
+  return { damaged, nondeterministic, stale }
 })
 
 /** Compares a sample of records with their entries in the indexes. */

@@ -154,7 +154,7 @@ export const maxDuplicates = 100
 
 /** Makes the error that lists duplicates. */
 export const duplicateKeys = Effect.fnUntraced(function*<R>(
-  { decodeIndexKey, decodeKey, declared: { name } }: Maintained<R>,
+  { declared: { name }, decodeIndexKey, decodeKey }: Maintained<R>,
   found: ReadonlyArray<Catalog.StoredDuplicate>,
   count: number
 ) {

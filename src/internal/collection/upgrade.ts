@@ -117,7 +117,7 @@ export const nextStep = Effect.fnUntraced(function*<R>(
     return { _tag: "Store", descriptor: { version, fingerprint, indexes, ...(shape === undefined ? {} : { shape }) } }
   }
   yield* Catalog.check(collection.declared, stored)
-  // Fail with a missing migration before the first migration changes anything.
+  // If a migration is missing, fail before the first one changes anything.
   for (let from = stored.version; from < version; from++) yield* migrationFrom(collection, from, stored.version)
   if (stored.version < version) return { _tag: "Migrate", descriptor: stored }
   const descriptor = Catalog.widened(collection.declared, stored)
@@ -136,7 +136,7 @@ export const databasesFor = ({ name, indexes }: Catalog.Declaration, step: Step)
 
 /** Deletes all index entries of the collection in databases that no index uses. */
 const clearUnused = Effect.fnUntraced(function*<R>(
-  { internals: { access }, declared: { name } }: Maintained<R>,
+  { declared: { name }, internals: { access } }: Maintained<R>,
   transaction: Transaction.Transaction,
   used: ReadonlyArray<Catalog.StoredIndex>
 ) {
@@ -147,7 +147,7 @@ const clearUnused = Effect.fnUntraced(function*<R>(
 })
 
 const writeDescriptor = <R>(
-  { internals: { access: { handle: { core: { structures } } } }, declared: { name } }: Maintained<R>,
+  { declared: { name }, internals: { access: { handle: { core: { structures } } } } }: Maintained<R>,
   transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor
 ): void => Transaction.write(transaction, [Catalog.toWrite(name, descriptor, structures)])
@@ -192,7 +192,7 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
   key: ByteString,
   record: Uint8Array
 ) {
-  const { raw, declared } = collection
+  const { declared, raw } = collection
   const { version: from } = descriptor
   const shownKey = () => collection.shownKey(key)
   const failed = (cause: unknown) =>
@@ -309,7 +309,7 @@ const enter = Effect.fnUntraced(function*<R>(
   key: ByteString,
   record: Uint8Array
 ) {
-  const { database, indexes, declared: { name } } = collection
+  const { database, declared: { name }, indexes } = collection
   const { building, built } = places
   const before = CollectionRecord.entriesOf(record)
   const entries = before.filter(([place]) => built.has(place))
