@@ -73,7 +73,12 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
     "collection/indexes",
     "collection/collectionVerify"
   ]],
-  ["src/internal/collection/recordEncoding.ts", ["collection/writes", "collection/indexes", "collection/expiry"]],
+  ["src/internal/collection/recordEncoding.ts", [
+    "collection/writes",
+    "collection/indexes",
+    "collection/expiry",
+    "lmdb/largeValues"
+  ]],
   ["src/internal/collection/indexReads.ts", ["collection/indexes", "collection/unique", "collection/undecodable"]],
   ["src/internal/collection/collectionRecord.ts", ["collection/record"]],
   ["src/internal/collection/collectionVerify.ts", ["collection/collectionVerify"]],
