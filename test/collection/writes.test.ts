@@ -103,6 +103,15 @@ describe("a record", () => {
       assert.deepStrictEqual(shown(IndexMaintainer.entryDeletions(maintainer, readerOf([]), old.key, null)), [])
     })))
 
+  it.effect("that is deleted leaves the entry of another record in a unique index, which a damaged index may have", () =>
+    inStore(Effect.gen(function*() {
+      const { encode, entries, maintainer, old } = yield* people
+      const other = yield* encode("b", "Ada")
+      const damaged = yield* IndexMaintainer.toPut(maintainer, readerOf([]), other, undefined)
+      const deletions = shown(IndexMaintainer.toDelete(maintainer, readerOf(damaged), old.key, entries))
+      assert.deepStrictEqual(deletions, ["-people a", "-byTag xa", "-byTag ya"])
+    })))
+
   it.effect("with entries in an index that there is no more leaves them alone", () =>
     inStore(Effect.gen(function*() {
       const { encode, maintainer, old, present } = yield* people
