@@ -6,6 +6,7 @@ import type { Collection } from "../../CollectionService.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import * as BatchWrites from "./batchWrites.ts"
 import * as CollectionChanges from "./collectionChanges.ts"
+import { decodeValue } from "./collectionDefinition.ts"
 import * as CollectionModify from "./collectionModify.ts"
 import type { CollectionWriter } from "./collectionWriter.ts"
 import * as RangeReads from "./rangeReads.ts"
@@ -40,6 +41,10 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
     deleteMany: (keys) => BatchWrites.deleteMany(self, keys),
     deleteRange: (range) => deleteKeys(range, RangeReads.recordKeys(source, range)),
     clear: BatchWrites.clear(self),
-    ...CollectionChanges.make(self)
+    ...CollectionChanges.make(
+      self.access,
+      self.definition,
+      (key, record) => decodeValue(self.definition, key, record)
+    )
   }
 }

@@ -21,7 +21,7 @@ const recordsBetweenLogs = 10_000
 
 const none: ReadonlySet<string> = new Set()
 
-const named = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
+const quoted = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
 
 const failedIndex = <R>({ declared: { name } }: Maintained<R>, cause: IndexError) =>
   new CollectionFailed({ reason: { _tag: "Index", detail: cause.message }, collection: name, cause })
@@ -178,14 +178,14 @@ const examine = Effect.fnUntraced(function*<R>(
   if (nondeterministic.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${
-        named(nondeterministic)
+        quoted(nondeterministic)
       }. ` +
         `Their entries cannot be right. Compute the keys from the value only`
     )
   }
   if (stale.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${named(stale)}. ` +
+      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${quoted(stale)}. ` +
         `They must be built again. Raise the "version" of an index when its "of" changes`
     )
   }
@@ -202,7 +202,7 @@ const repairDamaged = Effect.fnUntraced(function*<R>(
   const { declared } = collection
   yield* Effect.logWarning(
     `The collection "${declared.name}" has indexes with missing entries or with entries of no record: ` +
-      `${named(damaged)}. They are repaired now`
+      `${quoted(damaged)}. They are repaired now`
   )
   const logUnrepaired = (why: string) =>
     Effect.logError(
@@ -312,12 +312,12 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   if (damaged.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes with missing entries or with entries of no record: ` +
-        `${named(damaged)}. They are repaired when it is opened for writing`
+        `${quoted(damaged)}. They are repaired when it is opened for writing`
     )
   }
   return stale.size === 0 ? places : yield* refuse(
     "Index",
-    `the entries of its indexes ${named(stale)} differ from the keys that "of" gives, and the store is read-only: ` +
+    `the entries of its indexes ${quoted(stale)} differ from the keys that "of" gives, and the store is read-only: ` +
       "open it for writing once."
   )
 })

@@ -93,9 +93,9 @@ const kindOfLiterals: Readonly<Record<string, string>> = {
 const checkDifference = (
   { withChecks }: Comparison,
   stored: ReadonlyArray<string> = [],
-  declared: ReadonlyArray<string> = []
+  wanted: ReadonlyArray<string> = []
 ): Difference | undefined => {
-  const added = withChecks ? declared.find((check) => !stored.includes(check)) : undefined
+  const added = withChecks ? wanted.find((check) => !stored.includes(check)) : undefined
   return added === undefined
     ? undefined
     : sameKind(`has a check that stored values may not pass (${added})`)
@@ -246,9 +246,9 @@ const placeOf = (path: ReadonlyArray<string>): string =>
  * Says why a program does not decode every value that may be stored: which field differs, and how. Returns `undefined`
  * if it decodes all.
  */
-export const difference = (stored: StoredShape, declared: StoredShape): string | undefined => {
-  if (stored.key !== declared.key) return "the schema of its keys has changed"
-  const found = compare(begin(stored, declared, { isClosed: false, withChecks: true }), stored.root, declared.root)
+export const difference = (stored: StoredShape, wanted: StoredShape): string | undefined => {
+  if (stored.key !== wanted.key) return "the schema of its keys has changed"
+  const found = compare(begin(stored, wanted, { isClosed: false, withChecks: true }), stored.root, wanted.root)
   return found === undefined ? undefined : `${placeOf(found.path)} ${found.problem}`
 }
 
@@ -256,17 +256,17 @@ const isCovered = (a: StoredShape, b: StoredShape, withChecks: boolean): boolean
   a.key === b.key && compare(begin(a, b, { isClosed: true, withChecks }), a.root, b.root) === undefined
 
 /** Tests whether every value that a program writes may be stored already. */
-export const covers = (stored: StoredShape, declared: StoredShape): boolean => isCovered(declared, stored, true)
+export const covers = (stored: StoredShape, wanted: StoredShape): boolean => isCovered(wanted, stored, true)
 
 /** Tests whether two shapes are the same, apart from their checks. */
 export const hasSameParts = (a: StoredShape, b: StoredShape): boolean =>
   isCovered(a, b, false) && isCovered(b, a, false)
 
 /** Makes the shape of what may be stored after a program writes too; `undefined` if it has too many parts. */
-export const widened = (stored: StoredShape, declared: StoredShape): StoredShape | undefined => {
-  if (covers(stored, declared)) return stored
-  const comparison = begin(stored, declared, { isClosed: true, withChecks: true })
-  const members = membersOf(declared, declared.root)
+export const widened = (stored: StoredShape, wanted: StoredShape): StoredShape | undefined => {
+  if (covers(stored, wanted)) return stored
+  const comparison = begin(stored, wanted, { isClosed: true, withChecks: true })
+  const members = membersOf(wanted, wanted.root)
   const isNeeded = (member: number) => Predicate.isNotUndefined(compareMember(comparison, member, members))
-  return membersOf(stored, stored.root).some(isNeeded) ? union(stored, declared, isNeeded) : declared
+  return membersOf(stored, stored.root).some(isNeeded) ? union(stored, wanted, isNeeded) : wanted
 }
