@@ -50,13 +50,16 @@ import * as Stream from "effect/Stream"
 import type { CollectionFailed } from "./CollectionError.ts"
 import type { CollectionOptions, ValueSchema } from "./CollectionOptions.ts"
 import type { Collection, MaintenanceServices } from "./CollectionService.ts"
+import * as BatchWrites from "./internal/collection/batchWrites.ts"
 import * as CollectionDefinition from "./internal/collection/collectionDefinition.ts"
+import * as CollectionMethods from "./internal/collection/collectionMethods.ts"
 import * as CollectionOpen from "./internal/collection/collectionOpen.ts"
 import * as CollectionVerify from "./internal/collection/collectionVerify.ts"
-import * as CollectionWrites from "./internal/collection/collectionWrites.ts"
+import * as CollectionWriter from "./internal/collection/collectionWriter.ts"
+import * as IndexMaintainer from "./internal/collection/indexMaintainer.ts"
 import * as IndexReads from "./internal/collection/indexReads.ts"
 import * as IndexRepair from "./internal/collection/indexRepair.ts"
-import * as IndexWrites from "./internal/collection/indexWrites.ts"
+
 import * as Maintenance from "./internal/collection/maintenance.ts"
 import { storedSchema } from "./internal/collection/typedValueCodec.ts"
 import { withSpan } from "./internal/privateSpan.ts"
@@ -137,12 +140,16 @@ export const make = Effect.fnUntraced(
       )
     const places = yield* CollectionOpen.open(maintain(unplaced))
     const definition = CollectionDefinition.withPlaces(unplaced, places)
-    const writes = IndexWrites.make(definition)
+    const maintainer = IndexMaintainer.make(definition)
     core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {
-      core.backend.checks.entryDeletions.set(definition.database, writes.entryDeletions)
+      core.backend.checks.entryDeletions.set(
+        definition.database,
+        (present, key, write) => IndexMaintainer.entryDeletions(maintainer, present, key, write)
+      )
     }
-    const { deleteKeys, methods } = CollectionWrites.make(internals, definition, writes, services)
+    const writer = CollectionWriter.make(internals, definition, maintainer, services)
+    const deleteKeys = BatchWrites.deleteKeys(writer)
     const indexes = Object.fromEntries(
       Array.from(
         definition.indexes.values(),
@@ -155,7 +162,7 @@ export const make = Effect.fnUntraced(
     return {
       name,
       indexes,
-      ...methods,
+      ...CollectionMethods.make(writer),
       rebuildIndexes: Transaction.outside(core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }

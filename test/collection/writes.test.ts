@@ -9,7 +9,8 @@ import { EngineFailure, Store } from "../../src/index.ts"
 import { fromWrites } from "../../src/internal/buffer/writeSet.ts"
 import * as CollectionDefinition from "../../src/internal/collection/collectionDefinition.ts"
 import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
-import * as IndexWrites from "../../src/internal/collection/indexWrites.ts"
+import * as IndexMaintainer from "../../src/internal/collection/indexMaintainer.ts"
+import * as RecordEncoding from "../../src/internal/collection/recordEncoding.ts"
 import * as Settled from "../../src/internal/settled.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
@@ -55,16 +56,16 @@ const people = Effect.gen(function*() {
   const store = yield* Store
   const { handle } = store[StoreInternals.TypeId].access
   const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, handle)
-  const writes = IndexWrites.make(definition)
+  const maintainer = IndexMaintainer.make(definition)
   const encode = (key: string, name: string, ...tags: ReadonlyArray<string>) =>
     Effect.flatMap(
       definition.key.encode(key),
-      (bytes) => writes.encode(bytes, { name, tags }, () => definition.key.stored(bytes))
+      (bytes) => RecordEncoding.encode(definition, bytes, { name, tags }, () => definition.key.stored(bytes))
     )
   const old = yield* encode("a", "Ada", "x", "y")
   const entries = CollectionRecord.entriesOf(old.bytes)
-  const present = yield* writes.toPut(readerOf([]), old, undefined)
-  return { encode, entries, old, present, writes }
+  const present = yield* IndexMaintainer.toPut(maintainer, readerOf([]), old, undefined)
+  return { encode, entries, maintainer, old, present }
 })
 
 const inStore = <A, E>(effect: Effect.Effect<A, E, Store>) => Effect.provide(effect, Store.layerTemp())
@@ -72,10 +73,10 @@ const inStore = <A, E>(effect: Effect.Effect<A, E, Store>) => Effect.provide(eff
 describe("a record", () => {
   it.effect("that is put has an entry for each of its keys, and those of the old one that it does not keep are deleted", () =>
     inStore(Effect.gen(function*() {
-      const { encode, entries, old, present, writes } = yield* people
+      const { encode, entries, maintainer, old, present } = yield* people
       assert.lengthOf(present, 4)
       const next = yield* encode("a", "Bob", "y", "z")
-      assert.deepStrictEqual(shown(writes.toPut(readerOf(present), next, entries)), [
+      assert.deepStrictEqual(shown(IndexMaintainer.toPut(maintainer, readerOf(present), next, entries)), [
         "people a",
         "-byName Ada",
         "-byTag xa",
@@ -84,44 +85,60 @@ describe("a record", () => {
         "byTag za"
       ])
       const deletions = ["-people a", "-byName Ada", "-byTag xa", "-byTag ya"]
-      assert.deepStrictEqual(shown(writes.toDelete(readerOf(present), old.key, entries)), deletions)
+      assert.deepStrictEqual(
+        shown(IndexMaintainer.toDelete(maintainer, readerOf(present), old.key, entries)),
+        deletions
+      )
     })))
 
   it.effect("that another process has put loses the entries that what is written over it does not keep", () =>
     inStore(Effect.gen(function*() {
-      const { encode, old, present, writes } = yield* people
+      const { encode, maintainer, old, present } = yield* people
       const next = yield* encode("a", "Ada", "y", "z")
-      const deletions = (write: Uint8Array | null) => shown(writes.entryDeletions(readerOf(present), old.key, write))
+      const deletions = (write: Uint8Array | null) =>
+        shown(IndexMaintainer.entryDeletions(maintainer, readerOf(present), old.key, write))
       assert.deepStrictEqual(deletions(null), ["-byName Ada", "-byTag xa", "-byTag ya"])
       assert.deepStrictEqual(deletions(next.bytes), ["-byTag xa"])
       assert.deepStrictEqual(deletions(old.bytes), [])
-      assert.deepStrictEqual(shown(writes.entryDeletions(readerOf([]), old.key, null)), [])
+      assert.deepStrictEqual(shown(IndexMaintainer.entryDeletions(maintainer, readerOf([]), old.key, null)), [])
+    })))
+
+  it.effect("that is deleted leaves the entry of another record in a unique index, which a damaged index may have", () =>
+    inStore(Effect.gen(function*() {
+      const { encode, entries, maintainer, old } = yield* people
+      const other = yield* encode("b", "Ada")
+      const damaged = yield* IndexMaintainer.toPut(maintainer, readerOf([]), other, undefined)
+      const deletions = shown(IndexMaintainer.toDelete(maintainer, readerOf(damaged), old.key, entries))
+      assert.deepStrictEqual(deletions, ["-people a", "-byTag xa", "-byTag ya"])
     })))
 
   it.effect("with entries in an index that there is no more leaves them alone", () =>
     inStore(Effect.gen(function*() {
-      const { encode, old, present, writes } = yield* people
+      const { encode, maintainer, old, present } = yield* people
       const bytes = CollectionRecord.join(
         [["gone", ByteString("k")], ...old.entries],
         CollectionRecord.valueOf(old.bytes)
       )
       const entries = CollectionRecord.entriesOf(bytes)
       const next = yield* encode("a", "Ada")
-      assert.lengthOf(shown(writes.toPut(readerOf(present), next, entries)), 4)
-      assert.lengthOf(shown(writes.toDelete(readerOf(present), old.key, entries)), 4)
+      assert.lengthOf(shown(IndexMaintainer.toPut(maintainer, readerOf(present), next, entries)), 4)
+      assert.lengthOf(shown(IndexMaintainer.toDelete(maintainer, readerOf(present), old.key, entries)), 4)
     })))
 
   it.effect("is not written where the engine fails", () =>
     inStore(Effect.gen(function*() {
-      const { encode, entries, old, present, writes } = yield* people
+      const { encode, entries, maintainer, old, present } = yield* people
       const failing = readerOf(present, "index/people/byName")
       const next = yield* encode("a", "Bob")
       const failed = Exit.fail(failure)
-      assert.deepStrictEqual(writes.toPut(failing, next, entries), failed)
-      assert.deepStrictEqual(writes.toPut(failing, next, undefined), failed)
-      assert.deepStrictEqual(writes.toDelete(failing, old.key, entries), failed)
-      assert.deepStrictEqual(writes.entryDeletions(failing, old.key, null), failed)
-      assert.deepStrictEqual(writes.entryDeletions(readerOf(present, "collection/people"), old.key, null), failed)
+      assert.deepStrictEqual(IndexMaintainer.toPut(maintainer, failing, next, entries), failed)
+      assert.deepStrictEqual(IndexMaintainer.toPut(maintainer, failing, next, undefined), failed)
+      assert.deepStrictEqual(IndexMaintainer.toDelete(maintainer, failing, old.key, entries), failed)
+      assert.deepStrictEqual(IndexMaintainer.entryDeletions(maintainer, failing, old.key, null), failed)
+      assert.deepStrictEqual(
+        IndexMaintainer.entryDeletions(maintainer, readerOf(present, "collection/people"), old.key, null),
+        failed
+      )
     })))
 
   it.effect("of a collection without indexes is its value alone", () =>
@@ -130,14 +147,15 @@ describe("a record", () => {
       const { handle } = store[StoreInternals.TypeId].access
       const make = CollectionDefinition.make<typeof Schema.String, typeof Person, Record<"", never>, never>
       const definition = yield* make("plain", { key: Schema.String, value: Person }, handle)
-      const writes = IndexWrites.make(definition)
+      const maintainer = IndexMaintainer.make(definition)
       const key = yield* definition.key.encode("a")
-      const record = yield* writes.encode(key, { name: "Ada", tags: [] }, () => definition.key.stored(key))
+      const record = yield* RecordEncoding.encode(definition, key, { name: "Ada", tags: [] }, () =>
+        definition.key.stored(key))
       assert.strictEqual(record.key, key)
       assert.deepStrictEqual(record.entries, [])
       assert.strictEqual(CollectionRecord.valueOf(record.bytes), record.bytes)
       assert.deepStrictEqual(
-        writes.toPut(readerOf([]), record, undefined),
+        IndexMaintainer.toPut(maintainer, readerOf([]), record, undefined),
         Exit.succeed([["collection/plain", key, record.bytes]])
       )
     })))

@@ -9,7 +9,8 @@ import * as Stream from "effect/Stream"
 import { type Engine, Store } from "../../src/index.ts"
 import * as CollectionDefinition from "../../src/internal/collection/collectionDefinition.ts"
 import * as CollectionRecord from "../../src/internal/collection/collectionRecord.ts"
-import * as IndexWrites from "../../src/internal/collection/indexWrites.ts"
+import * as IndexMaintainer from "../../src/internal/collection/indexMaintainer.ts"
+import * as RecordEncoding from "../../src/internal/collection/recordEncoding.ts"
 import * as Settled from "../../src/internal/settled.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
@@ -58,22 +59,28 @@ const openShared = Effect.gen(function*() {
   }))
   const collection = yield* Effect.provideService(openAges, Store, store)
   const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].access.handle)
-  const writes = IndexWrites.make(definition)
+  const maintainer = IndexMaintainer.make(definition)
 
   /** What a transaction of another process does: it computes its writes from the stored records. */
   const planOf = Effect.fnUntraced(function*([key, age, badge]: OtherWrite) {
     const bytes = yield* definition.key.encode(key)
     const record = age === undefined
       ? undefined
-      : yield* writes.encode(
+      : yield* RecordEncoding.encode(
+        definition,
         bytes,
         badge === undefined ? { age } : { age, badge },
         () => definition.key.stored(bytes)
       )
     const plan: Engine.Plan = (present) =>
       Exit.map(present.get(definition.database, bytes, CollectionRecord.entriesOf), (old) => {
-        if (record !== undefined) return { clear: [], writes: writesOf(writes.toPut(present, record, old)) }
-        return { clear: [], writes: old === undefined ? [] : writesOf(writes.toDelete(present, bytes, old)) }
+        if (record !== undefined) {
+          return { clear: [], writes: writesOf(IndexMaintainer.toPut(maintainer, present, record, old)) }
+        }
+        return {
+          clear: [],
+          writes: old === undefined ? [] : writesOf(IndexMaintainer.toDelete(maintainer, present, bytes, old))
+        }
       })
     return plan
   })

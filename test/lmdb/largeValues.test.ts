@@ -1,5 +1,6 @@
 /** Values that the engine cannot write are refused when they are put, and nothing else suffers from them. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -54,6 +55,40 @@ describe("a value that is too long", () => {
       const error = yield* Effect.flip(texts.put("b", "x".repeat(900)))
       assert.strictEqual(error._tag, "ValueEncoding")
       assert.match(error.message, /key "b" in collection "texts".* with its entries in indexes, it has \d+ bytes/)
+    }))
+
+  /** Finds the longest text that fits. The text alone would fit with some more bytes. */
+  const checkLimit = Effect.fnUntraced(function*(
+    put: (text: string) => Effect.Effect<void, { readonly message: string }>
+  ) {
+    const refusal = (length: number) => Effect.map(Effect.flip(put("x".repeat(length))), ({ message }) => message)
+    const longest = 1995 - Number(/it has (\d+) bytes/.exec(yield* refusal(995))?.[1])
+    assert.include(yield* refusal(longest + 1), "it has 1001 bytes")
+    yield* put("x".repeat(longest))
+  })
+
+  it.effect("is told from one that fits by its last byte, with the time at which it expires", () =>
+    Effect.gen(function*() {
+      const { store } = yield* small
+      const open = Collection.make("texts", {
+        key: Schema.String,
+        value: Schema.String,
+        expires: () => Duration.hours(1)
+      })
+      const texts = yield* Effect.provideService(open, Store, store)
+      yield* checkLimit((text) => texts.put("a", text))
+    }))
+
+  it.effect("is told from one that fits by its last byte, with an entry in an index", () =>
+    Effect.gen(function*() {
+      const { store } = yield* small
+      const open = Collection.make("texts", {
+        key: Schema.String,
+        value: Schema.String,
+        indexes: { byText: { key: Schema.String, of: (text) => text.slice(0, 100) } }
+      })
+      const texts = yield* Effect.provideService(open, Store, store)
+      yield* checkLimit((text) => texts.put("a", text))
     }))
 
   // Encoding it takes some times its own length.

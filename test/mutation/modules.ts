@@ -67,11 +67,17 @@ export const modules: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
     "store/deleteRange"
   ]],
   ["src/internal/lmdb/lmdbRange.ts", ["backend/engineRange"]],
-  ["src/internal/collection/indexWrites.ts", [
+  ["src/internal/collection/indexMaintainer.ts", [
     "collection/writes",
     "collection/unique",
     "collection/indexes",
     "collection/collectionVerify"
+  ]],
+  ["src/internal/collection/recordEncoding.ts", [
+    "collection/writes",
+    "collection/indexes",
+    "collection/expiry",
+    "lmdb/largeValues"
   ]],
   ["src/internal/collection/indexReads.ts", ["collection/indexes", "collection/unique", "collection/undecodable"]],
   ["src/internal/collection/collectionRecord.ts", ["collection/record"]],

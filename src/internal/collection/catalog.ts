@@ -1,10 +1,10 @@
 /**
  * Reads and writes the catalog of a store: the database `collections`, with one entry for each collection.
  *
- * An entry says which version and which indexes a collection has, and how far a migration or the building of indexes
- * has come. Each part of that work is committed in one transaction with the new entry. After a crash the work
- * continues from the entry. If two processes work on the same collection, each continues from the entry that the
- * other has written.
+ * An entry contains the version and the indexes of a collection, and the progress of a migration or of the building of
+ * indexes. Each part of that work is committed in one transaction with the new entry. After a crash, the next program
+ * that opens the collection continues from the entry. If two processes work on the same collection, each continues from
+ * the entry that the other has written.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,19 +23,20 @@ import * as Settled from "../settled.ts"
 import * as ShapeComparison from "./shapeComparison.ts"
 import * as StoredShape from "./storedShape.ts"
 
-/** The fingerprint of a version that no program has opened yet, such as an intermediate version of a migration. */
+/** The fingerprint of a version that no program has opened yet: an intermediate version of a migration. */
 export const unknownFingerprint = ""
 
 /**
- * An index in the catalog: its name, its fingerprint, and its place if that differs from its name. An index name has
- * two places, so that a new version of the index can be built while the old one is in use.
+ * An index in the catalog: its name, its fingerprint, and its place if that differs from its name. The name of its
+ * database ends with the place. Each index has two places, so that a new version of it can be built in one place while
+ * the old version is in use in the other.
  */
 const StoredIndex = Schema.Tuple([Schema.String, Schema.String, Schema.optionalKey(Schema.String)])
 
 /** An index in the catalog. */
 export type StoredIndex = typeof StoredIndex.Type
 
-/** A record that cannot be in a unique index, because another record (`holder`) already has the same key there. */
+/** A record that cannot be in a unique index, because another record (`holder`) has the same key there. */
 const StoredDuplicate = Schema.Struct({
   index: Schema.String,
   indexKey: Schema.String,
@@ -43,7 +44,7 @@ const StoredDuplicate = Schema.Struct({
   holder: Schema.String
 })
 
-/** A record that cannot be in a unique index, as a type. */
+/** A record that cannot be in a unique index. */
 export type StoredDuplicate = typeof StoredDuplicate.Type
 
 const Building = Schema.Struct({
@@ -56,27 +57,27 @@ const Building = Schema.Struct({
   duplicateCount: Schema.optionalKey(Schema.Number)
 })
 
-/** What is stored about the building of indexes. */
+/** The progress of the building of indexes. */
 export type Building = typeof Building.Type
 
 const Descriptor = Schema.Struct({
   version: Schema.Number,
-  /** The fingerprint of the schemas that changed `shape` last. */
+  /** The fingerprint of the schemas that were the last to change `shape`. */
   fingerprint: Schema.String,
   /**
-   * The shape of all values that may be stored, from the schemas of all programs that have opened the collection. It is
-   * missing if the shape is not known: in files of earlier versions of the package, and during a migration.
+   * The shape of all values that may be stored, from the schemas of all programs that have opened the collection. An
+   * entry has no shape if an earlier version of the package has written it, or during a migration.
    */
   shape: Schema.optionalKey(Schema.Unknown),
-  /** The fingerprints of all schemas that have opened this version, if there are several. Each may open it again. */
+  /** The fingerprints of all schemas that have opened this version, if more than one has. Each of them may open it again. */
   programs: Schema.optionalKey(Schema.Array(Schema.String)),
   /** The indexes that are complete and in use. */
   indexes: Schema.Array(StoredIndex),
-  /** The key of the last migrated record. It is missing until the first part of the migration from `version` is done. */
+  /** The key of the last migrated record. The first part of a migration from `version` adds it. */
   migratedTo: Schema.optionalKey(Schema.String),
   /** The fingerprint of the version that this migration leads to. */
   migratingTo: Schema.optionalKey(Schema.String),
-  /** Whether the migration returned values with fields that the schema does not have and that could not be removed. */
+  /** Whether the migration has stored values with fields that the schema does not have, because it could not remove them. */
   hasOtherFields: Schema.optionalKey(Schema.Boolean),
   building: Schema.optionalKey(Building)
 })
@@ -86,8 +87,8 @@ export type Descriptor = typeof Descriptor.Type
 
 const decodeDescriptor = Schema.decodeUnknownOption(Descriptor)
 
-/** The part of a definition that is compared with the catalog. */
-export interface Wanted {
+/** The part of a definition that is compared with the catalog entry: what the program declares. */
+export interface Declaration {
   readonly name: string
   readonly version: number
   readonly fingerprint: string
@@ -105,9 +106,9 @@ export const placeOf = ([name, , place]: StoredIndex): string => place ?? name
 const isSameIndex = ([a, fingerprint]: StoredIndex, [b, other]: StoredIndex): boolean =>
   a === b && fingerprint === other
 
-/** Tests whether `stored` has every index of `wanted`. The places may differ. */
-export const hasAll = (stored: ReadonlyArray<StoredIndex>, wanted: ReadonlyArray<StoredIndex>): boolean =>
-  wanted.every((index) => stored.some((other) => isSameIndex(index, other)))
+/** Tests whether `stored` has every index of `declared`. The places may differ. */
+export const hasAll = (stored: ReadonlyArray<StoredIndex>, declared: ReadonlyArray<StoredIndex>): boolean =>
+  declared.every((index) => stored.some((other) => isSameIndex(index, other)))
 
 /** Tests whether two lists have the same indexes. The places may differ. */
 export const hasSame = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
@@ -120,27 +121,27 @@ const hasSamePlaces = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredInd
 export const databasesOf = (collection: string, indexes: ReadonlyArray<StoredIndex>): ReadonlyArray<string> =>
   indexes.map((index) => indexDatabase(collection, placeOf(index)))
 
-/** Returns the place that is not in use for an index that must be built. */
+/** Returns the free place for an index that must be built. */
 const freePlaceOf = (name: string, built: ReadonlyArray<StoredIndex>): StoredIndex[2] =>
   built.some((index) => placeOf(index) === name) ? `${name}/2` : undefined
 
 /**
- * Returns the indexes of a definition with their places. An index that is built keeps its place. An index that is not
- * built, or that is in `distrusted`, gets a free place.
+ * Returns the declared indexes with their places. An index that is built keeps its place. An index that is not built, or
+ * that must be built again because it is in `stale`, gets its free place.
  */
 export const withPlaces = (
-  wanted: ReadonlyArray<StoredIndex>,
+  declared: ReadonlyArray<StoredIndex>,
   built: ReadonlyArray<StoredIndex>,
-  distrusted: ReadonlySet<string>
+  stale: ReadonlySet<string>
 ): ReadonlyArray<StoredIndex> =>
-  wanted.map(([name, fingerprint]): StoredIndex => {
-    const found = distrusted.has(name) ? undefined : built.find((index) => isSameIndex(index, [name, fingerprint]))
+  declared.map(([name, fingerprint]): StoredIndex => {
+    const found = stale.has(name) ? undefined : built.find((index) => isSameIndex(index, [name, fingerprint]))
     if (found !== undefined) return found
     const place = freePlaceOf(name, built)
     return place === undefined ? [name, fingerprint] : [name, fingerprint, place]
   })
 
-const notKnown = (collection: string) =>
+const unreadable = (collection: string) =>
   new CollectionFailed({
     reason: { _tag: "NewerVersion", detail: "this version of the package cannot read its catalog entry." },
     collection
@@ -164,7 +165,7 @@ const decode = (
     ),
     (stored) => {
       const descriptor = decodeDescriptor(stored)
-      return Option.isSome(descriptor) ? Exit.succeed(descriptor.value) : Exit.fail(notKnown(collection))
+      return Option.isSome(descriptor) ? Exit.succeed(descriptor.value) : Exit.fail(unreadable(collection))
     }
   )
 }
@@ -192,18 +193,18 @@ export const toWrite = (
   Result.getOrThrow(StructureTable.encode(structures, descriptor))
 ]
 
-/** Is stored as `shape` if the values have no shape that can be compared. Then only schemas that have opened it before are accepted. */
+/** Stored as `shape` if the shape has too many parts. Then only schemas that have opened the collection before may open it. */
 const noShape = "none"
 
 const shapeOf = ({ shape }: Descriptor): StoredShape.StoredShape | undefined =>
   Option.getOrUndefined(StoredShape.decode(shape))
 
-/** Tests whether a program with these schemas has opened the collection before. It is `true` if no schemas are recorded. */
-const hasOpened = ({ fingerprint, programs = [] }: Descriptor, wanted: Wanted): boolean =>
-  fingerprint === wanted.fingerprint || fingerprint === unknownFingerprint || programs.includes(wanted.fingerprint)
+/** Tests whether a program with these schemas has opened the collection. Returns `true` if no schemas are recorded. */
+const hasOpened = ({ fingerprint, programs = [] }: Descriptor, declared: Declaration): boolean =>
+  fingerprint === declared.fingerprint || fingerprint === unknownFingerprint || programs.includes(declared.fingerprint)
 
-/** Says why the program may not decode every value that is stored under its version; `undefined` if it decodes all. */
-const differenceFrom = ({ fingerprint, shape, version }: Wanted, stored: Descriptor): string | undefined => {
+/** Describes why the program may fail to decode a stored value of its version; `undefined` if it decodes all of them. */
+const differenceFrom = ({ fingerprint, shape, version }: Declaration, stored: Descriptor): string | undefined => {
   if (stored.fingerprint === fingerprint || stored.fingerprint === unknownFingerprint) return undefined
   const storedShape = shapeOf(stored)
   return storedShape === undefined || shape === undefined
@@ -211,44 +212,44 @@ const differenceFrom = ({ fingerprint, shape, version }: Wanted, stored: Descrip
     : ShapeComparison.difference(storedShape, shape)
 }
 
-/** Says which values may be stored that the program cannot decode, although it may open the collection. */
-export const undecodable = (wanted: Wanted, stored: Descriptor): string | undefined =>
-  stored.version === wanted.version && hasOpened(stored, wanted) ? differenceFrom(wanted, stored) : undefined
+/** Describes which stored values the program may fail to decode, although it may open the collection. */
+export const undecodable = (declared: Declaration, stored: Descriptor): string | undefined =>
+  stored.version === declared.version && hasOpened(stored, declared) ? differenceFrom(declared, stored) : undefined
 
-/** Returns the shape of what may be stored after this program writes too. Returns `known` itself if nothing changes. */
+/** Returns the shape of all values that may be stored once this program writes too. That is `known` if it covers them. */
 const shapeAfter = (
   stored: Descriptor,
   known: StoredShape.StoredShape,
-  { fingerprint, shape }: Wanted
+  { fingerprint, shape }: Declaration
 ): StoredShape.StoredShape | typeof noShape => {
   if (shape === undefined) return noShape
-  // Only the checks differ. Use those of this program: a program may always change its checks.
+  // The schemas differ only in their checks. Store those of this program: a program may always change its checks.
   if (fingerprint === stored.fingerprint && ShapeComparison.hasSameParts(known, shape)) {
     return ShapeComparison.covers(known, shape) && ShapeComparison.covers(shape, known) ? known : shape
   }
   return ShapeComparison.widened(known, shape) ?? noShape
 }
 
-/** Returns the catalog entry after this program has opened the collection. Returns `stored` itself if nothing changes. */
-export const widened = (wanted: Wanted, stored: Descriptor): Descriptor => {
-  const { fingerprint, shape, version } = wanted
+/** Returns the catalog entry once this program has opened the collection. Returns `stored` itself if that is the same. */
+export const widened = (declared: Declaration, stored: Descriptor): Descriptor => {
+  const { fingerprint, shape, version } = declared
   if (stored.fingerprint === unknownFingerprint) return { ...stored, fingerprint }
   const known = shapeOf(stored)
   if (known === undefined) {
-    // An earlier version of the package stored no shape. After a migration, values may have other fields than the schema.
+    // An earlier version of the package has stored no shape. From version 2 on, a migration may have left other fields.
     return stored.shape === undefined && shape !== undefined && version === 1 ? { ...stored, shape } : stored
   }
-  const next = shapeAfter(stored, known, wanted)
-  const programs = hasOpened(stored, wanted)
+  const next = shapeAfter(stored, known, declared)
+  const programs = hasOpened(stored, declared)
     ? {}
     : { programs: [...(stored.programs ?? [stored.fingerprint]), fingerprint] }
-  if (next === known) return hasOpened(stored, wanted) ? stored : { ...stored, ...programs }
+  if (next === known) return hasOpened(stored, declared) ? stored : { ...stored, ...programs }
   return { ...stored, ...programs, fingerprint, shape: next }
 }
 
 /** Fails with `CollectionFailed` if the program may not open the collection. */
-export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, CollectionFailed> => {
-  const { fingerprint, name, version } = wanted
+export const check = (declared: Declaration, stored: Descriptor): Effect.Effect<void, CollectionFailed> => {
+  const { fingerprint, name, version } = declared
   const refuse = (reason: "NewerVersion" | "ChangedSchema", detail: string) =>
     Effect.fail(new CollectionFailed({ reason: { _tag: reason, detail }, collection: name }))
   const next = stored.version + 1
@@ -276,41 +277,41 @@ export const check = (wanted: Wanted, stored: Descriptor): Effect.Effect<void, C
       )
     }
   }
-  const difference = stored.version === version && !hasOpened(stored, wanted)
-    ? differenceFrom(wanted, stored)
+  const difference = stored.version === version && !hasOpened(stored, declared)
+    ? differenceFrom(declared, stored)
     : undefined
   return difference === undefined
     ? Effect.void
     : refuse("ChangedSchema", `${difference}; give a new version and a migration.`)
 }
 
-/** Tests whether every value that the program writes may be stored already. Then wider schemas of another program do not stop it. */
-const permits = (stored: Descriptor, wanted: Wanted): boolean => {
-  if (hasOpened(stored, wanted)) return true
-  const { shape } = wanted
+/** Tests whether the stored shape allows every value that the program writes. Then it may write, whatever else is stored. */
+const permits = (stored: Descriptor, declared: Declaration): boolean => {
+  if (hasOpened(stored, declared)) return true
+  const { shape } = declared
   const known = shapeOf(stored)
   return known !== undefined && shape !== undefined && ShapeComparison.covers(known, shape)
 }
 
 /**
  * Makes the check that a commit runs inside its transaction: whether the collection is still as this definition has
- * opened it. It is not if another process has begun to migrate it or to build other indexes.
+ * opened it. The check fails after another process has begun to migrate the collection or to build other indexes.
  */
 export const makeGuard = (
-  wanted: Wanted,
+  declared: Declaration,
   structures: StructureTable.StructureTable
 ): (present: Reader) => Effect.Effect<boolean, EngineFailure> => {
   let known: Uint8Array | undefined
   const isSame = (descriptor: Descriptor): boolean => {
     const { building, indexes, migratedTo, version } = descriptor
-    return version === wanted.version && migratedTo === undefined && building === undefined &&
-      permits(descriptor, wanted) && hasSamePlaces(indexes, wanted.indexes)
+    return version === declared.version && migratedTo === undefined && building === undefined &&
+      permits(descriptor, declared) && hasSamePlaces(indexes, declared.indexes)
   }
   return (present) =>
-    Settled.flatMap(present.get(catalogDatabase, keyOf(wanted.name), copyOf), (own) => {
+    Settled.flatMap(present.get(catalogDatabase, keyOf(declared.name), copyOf), (own) => {
       if (own === undefined) return Exit.succeed(false)
       if (known !== undefined && Buffer.compare(own, known) === 0) return Exit.succeed(true)
-      const isKnown = Settled.map(decode(own, wanted.name, structures), (descriptor) => {
+      const isKnown = Settled.map(decode(own, declared.name, structures), (descriptor) => {
         const same = isSame(descriptor)
         if (same) known = own
         return same

@@ -13,7 +13,14 @@ import { CollectionFailed } from "../../CollectionError.ts"
 import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../CollectionOptions.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
+import {
+  Closed,
+  type EngineFailure,
+  type KeyEncoding,
+  KeyNotFound,
+  type ShownKey,
+  type ValueDecoding
+} from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
@@ -37,9 +44,9 @@ export interface Index<Value, K extends KeySchema> {
   readonly database: string
   readonly isUnique: boolean
   readonly key: KeyCodec<K>
-  /** Computes the distinct keys of a record. The call runs the function of the index, so make it inside an effect. */
+  /** Computes the distinct keys of a record. The call runs the function of the index, so call it inside an effect. */
   readonly keysOf: (value: Value) => Effect.Effect<ReadonlyArray<ByteString>, KeyEncoding, K["EncodingServices"]>
-  /** Identifies what is stored in it: whether it is unique, the schema of its keys, its version. */
+  /** Identifies its stored form: whether it is unique, the schema of its keys, and its version. */
   readonly fingerprint: string
 }
 
@@ -51,18 +58,18 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   readonly version: number
   /** Identifies the encoded side of the schemas of keys and values. */
   readonly fingerprint: string
-  /** The shape of what is stored; `undefined` if the schema of the values has too many parts. */
+  /** The shape of the stored values; `undefined` if their schema has too many parts. */
   readonly shape: StoredShape.StoredShape | undefined
   /** Identifies the version, the schemas and the indexes together. */
   readonly signature: string
   readonly key: KeyCodec<K>
   readonly value: ValueCodec<V>
   readonly indexes: ReadonlyMap<string, Index<V["Type"], I[keyof I]>>
-  /** Computes when a record that is written now expires, or says why its time is invalid; `undefined` if no record expires. */
+  /** Computes when a record that is written now expires, or describes why it cannot. `undefined`: no record expires. */
   readonly expires: ((value: V["Type"]) => Result.Result<number | undefined, string>) | undefined
 }
 
-/** Tests a name. `/` separates the parts of the name of a database, and U+0000 separates a place from a key. */
+/** Tests the name of a collection or an index. The names of databases use `/` as a separator, and `nameOf` uses U+0000. */
 const isName = (name: unknown): name is string =>
   typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
 
@@ -84,7 +91,7 @@ const makeIndex = <Value, K extends KeySchema>(
     isUnique: unique === true,
     key,
     keysOf: IndexKeys.make(definition, key, `${collection}.${name}`),
-    // Indexes that were stored before there were versions have version 1.
+    // Earlier versions of the package stored no version of an index. Such an index has version 1.
     fingerprint: `${unique === true ? "unique" : "plain"} ${fingerprintOf(schema)}${version === 1 ? "" : ` ${version}`}`
   }))
 }
@@ -99,7 +106,7 @@ const isVersion = (version: unknown): boolean =>
 
 const isFunctions = (record: object): boolean => Object.values(record).every((value) => Predicate.isFunction(value))
 
-/** The names of the options. The compiler reports a missing one. */
+/** The names of the options. The compiler reports a name that is missing here. */
 const optionNames = {
   key: true,
   value: true,
@@ -117,7 +124,7 @@ const indexOptionNames = { key: true, of: true, each: true, unique: true, versio
   true
 >
 
-/** Returns the first option that does not exist, and a similar name. */
+/** Returns the first unknown option, and a similar name that exists. */
 const unknownIn = (options: object, names: object): readonly [name: string, similar: string] | undefined => {
   const name = Object.keys(options).find((each) => !Object.hasOwn(names, each))
   return name === undefined ? undefined : [name, similarTo(name, Object.keys(names)) || "."]
@@ -125,8 +132,8 @@ const unknownIn = (options: object, names: object): readonly [name: string, simi
 
 const isVersionName = (name: string): boolean => /^[1-9]\d*$/.test(name)
 
-/** Says which option has the wrong type, in a program that is not type-checked. */
-const wrongPartOf = (options: unknown): string | undefined => {
+/** Describes an option of the wrong type. A program that is not type-checked can pass anything. */
+const optionProblem = (options: unknown): string | undefined => {
   if (!Predicate.isObject(options)) return "its options must be an object."
   const unknownOption = unknownIn(options, optionNames)
   if (unknownOption !== undefined) return `there is no option "${unknownOption[0]}"${unknownOption[1]}`
@@ -172,72 +179,90 @@ const wrongPartOf = (options: unknown): string | undefined => {
   return undefined
 }
 
-/** Prepares a collection. Fails with `CollectionFailed` (`BadDefinition`) if an option or a schema is invalid. */
-export const make = Effect.fnUntraced(
-  function*<
-    K extends KeySchema,
-    V extends ValueSchema,
-    I extends Record<string, KeySchema>,
-    R extends Record<number, unknown>
-  >(
-    name: string,
-    options: CollectionOptions<K, V, I, R>,
-    handle: StoreHandle
-  ): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
-    const shown = Predicate.isString(name) ? name : typeof name
-    const refuse = (detail: string, cause?: unknown) =>
-      new CollectionFailed({
-        reason: { _tag: "BadDefinition", detail },
-        collection: shown,
-        ...(cause === undefined ? {} : { cause })
-      })
-    if (!isName(name)) return yield* refuse(`a name must be text of at most 255 bytes without "/".`)
-    const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
-    if (wrong !== undefined) return yield* refuse(wrong)
-    const { version = 1 } = options
-    if (!isVersion(version)) {
-      return yield* refuse("its version must be a whole number from 1 on.")
-    }
-    const key = yield* Effect.mapError(
-      Effect.fromResult(makeKeyCodec(options.key, handle, name)),
-      (detail) => refuse(`its key: ${detail}.`)
-    )
-    // A schema may run code of the program: a suspended schema is a function.
-    const made = yield* Effect.try({
-      try: () => {
-        const problem = withoutCodec(options.value.ast)
-        if (problem !== undefined) return problem
-        const codec = makeValueCodec(options.value, handle.core, name)
-        const shape = StoredShape.make(fingerprintOf(options.key), codec.stored.ast)
-        return [codec, fingerprintOf(options.key, codec.stored), shape] as const
-      },
-      catch: (cause) => refuse("its value: a part of its schema threw.", cause)
-    })
-    if (Predicate.isString(made)) return yield* refuse(`its value: ${made}.`)
-    const [value, fingerprint, shape] = made
-    const indexes = new Map<string, Index<V["Type"], I[keyof I]>>()
-    const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
-    for (const [indexName, definition] of Object.entries(definitions)) {
-      if (!isName(indexName)) {
-        return yield* refuse(`the name of an index must be text of at most 255 bytes without "/".`)
-      }
-      const index = makeIndex(indexName, definition, name, handle)
-      if (Result.isFailure(index)) return yield* refuse(`the key of its index "${indexName}": ${index.failure}.`)
-      indexes.set(indexName, index.success)
-    }
-    return withSignature({
-      name,
-      database: collectionDatabase(name),
-      version,
-      fingerprint,
-      shape,
-      key,
-      value,
-      indexes,
-      expires: makeExpires(options, handle)
-    })
+/** Makes the error for an invalid option or schema. */
+const refuse = (name: unknown, detail: string, cause?: unknown) =>
+  new CollectionFailed({
+    reason: { _tag: "BadDefinition", detail },
+    collection: Predicate.isString(name) ? name : typeof name,
+    ...(cause === undefined ? {} : { cause })
+  })
+
+const nameRule = `must be text of at most 255 bytes without "/".`
+
+/** Fails if a part of the definition has the wrong type. */
+const checkOptions = (name: unknown, options: unknown): Effect.Effect<void, CollectionFailed> => {
+  if (!isName(name)) return Effect.fail(refuse(name, `a name ${nameRule}`))
+  const problem = Result.getOrElse(Result.try(() => optionProblem(options)), () => "its options cannot be read.")
+  return problem === undefined ? Effect.void : Effect.fail(refuse(name, problem))
+}
+
+/** Makes the codec of the values, the fingerprint of the schemas, and the shape of the values. */
+const makeValue = Effect.fnUntraced(function*<V extends ValueSchema>(
+  name: string,
+  { key, value }: { readonly key: KeySchema; readonly value: V },
+  handle: StoreHandle
+) {
+  // A schema may run code of the program, which may throw: a suspended schema is a function.
+  const made = yield* Effect.try({
+    try: () => {
+      const problem = withoutCodec(value.ast)
+      if (problem !== undefined) return problem
+      const codec = makeValueCodec(value, handle.core, name)
+      const shape = StoredShape.make(fingerprintOf(key), codec.stored.ast)
+      return { value: codec, fingerprint: fingerprintOf(key, codec.stored), shape }
+    },
+    catch: (cause) => refuse(name, "its value: a part of its schema threw.", cause)
+  })
+  return Predicate.isString(made) ? yield* refuse(name, `its value: ${made}.`) : made
+})
+
+const makeIndexes = Effect.fnUntraced(function*<Value, K extends KeySchema>(
+  name: string,
+  definitions: Readonly<Record<string, IndexDefinition<Value, K>>>,
+  handle: StoreHandle
+) {
+  const indexes = new Map<string, Index<Value, K>>()
+  for (const [indexName, definition] of Object.entries(definitions)) {
+    if (!isName(indexName)) return yield* refuse(name, `the name of an index ${nameRule}`)
+    const index = makeIndex(indexName, definition, name, handle)
+    if (Result.isFailure(index)) return yield* refuse(name, `the key of its index "${indexName}": ${index.failure}.`)
+    indexes.set(indexName, index.success)
   }
-)
+  return indexes
+})
+
+/** Prepares a collection. Fails with `CollectionFailed` (`BadDefinition`) if an option or a schema is invalid. */
+export const make = Effect.fnUntraced(function*<
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  R extends Record<number, unknown>
+>(
+  name: string,
+  options: CollectionOptions<K, V, I, R>,
+  handle: StoreHandle
+): Effect.fn.Return<Definition<K, V, I>, CollectionFailed> {
+  yield* checkOptions(name, options)
+  const { version = 1 } = options
+  if (!isVersion(version)) return yield* refuse(name, "its version must be a whole number from 1 on.")
+  const key = yield* Effect.mapError(
+    Effect.fromResult(makeKeyCodec(options.key, handle, name)),
+    (detail) => refuse(name, `its key: ${detail}.`)
+  )
+  const { fingerprint, shape, value } = yield* makeValue(name, options, handle)
+  const definitions: Readonly<Record<string, IndexDefinition<V["Type"], I[keyof I]>>> = options.indexes ?? {}
+  return withSignature({
+    name,
+    database: collectionDatabase(name),
+    version,
+    fingerprint,
+    shape,
+    key,
+    value,
+    indexes: yield* makeIndexes(name, definitions, handle),
+    expires: makeExpires(options, handle)
+  })
+})
 
 const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   definition: Omit<Definition<K, V, I>, "signature">
@@ -250,7 +275,7 @@ const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Rec
   ])
 })
 
-/** Returns the definition with its indexes in the places that the catalog has. */
+/** Returns the definition with its indexes in the places that the catalog entry says. */
 export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   definition: Definition<K, V, I>,
   stored: ReadonlyArray<Catalog.StoredIndex>
@@ -275,15 +300,41 @@ export const storedIndexesOf = (
       place === name ? [name, fingerprint] : [name, fingerprint, place]
   )
 
+// ---------------------------------------------------------------------------
+// keys and records
+// ---------------------------------------------------------------------------
+
+/** Shows the key of a call in an error. `bytes` is the encoded key. */
+export const shown = <K extends KeySchema>(
+  { key: keyCodec }: { readonly key: KeyCodec<K> },
+  key: K["Type"],
+  bytes: ByteString
+): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
+
+/** Makes the error for a key without a record. */
+export const keyNotFound = <K extends KeySchema>(
+  definition: { readonly name: string; readonly key: KeyCodec<K> },
+  key: K["Type"],
+  bytes: ByteString
+) => new KeyNotFound<K["Type"]>({ ...shown(definition, key, bytes), collection: definition.name })
+
+/** Decodes the value of a stored record whose key the caller has not given. */
+export const decodeValue = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { key: keyCodec, value }: Definition<K, V, I>,
+  key: ByteString,
+  record: Uint8Array
+): Effect.Effect<V["Type"], ValueDecoding | EngineFailure, V["DecodingServices"]> =>
+  value.decode(record, () => keyCodec.stored(key))
+
 const nothing = Exit.succeed(undefined)
 
-/** A value in its encoded form, and its key. */
+/** A stored value in its encoded form, and its key. */
 export interface Found {
   readonly key: ByteString
   readonly encoded: unknown
 }
 
-/** Finds a value in its encoded form. */
+/** Reads a value in its encoded form. */
 export const findRecord = <Key>(
   { database, value }: {
     readonly database: string
@@ -297,6 +348,10 @@ export const findRecord = <Key>(
     reader.get(database, key, (record) => value.decodeRaw(record, shownKey)),
     (decoding) => decoding === undefined ? nothing : Settled.map(decoding, (encoded) => ({ key, encoded }))
   )
+
+// ---------------------------------------------------------------------------
+// replaced definitions
+// ---------------------------------------------------------------------------
 
 type Named = Pick<Definition<KeySchema, ValueSchema, Record<string, KeySchema>>, "name" | "signature">
 

@@ -1,98 +1,105 @@
 /**
- * Read-modify-write for the records of a collection, on top of its update.
+ * Reads a record of a collection, computes the next value and stores it, on top of `collectionUpdate.ts`.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import type { PatchOf } from "../../CollectionModify.ts"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection } from "../../CollectionService.ts"
-import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import { type Closed, type CommitError, type KeyEncoding, KeyNotFound, ValueEncoding } from "../../StoreError.ts"
+import { ValueEncoding } from "../../StoreError.ts"
 import type { WriteOptions } from "../../WriteOptions.ts"
+import * as CallArguments from "../key/callArguments.ts"
 import * as ModifyArguments from "../key/modifyArguments.ts"
 import * as Settled from "../settled.ts"
-import type { StoreTransactions } from "../store/transactionMethods.ts"
-import type { Definition } from "./collectionDefinition.ts"
-import type { UpdateBy } from "./collectionUpdate.ts"
+import { keyNotFound, shown } from "./collectionDefinition.ts"
+import { updateBy } from "./collectionUpdate.ts"
+import { type CollectionWriter, withOptions } from "./collectionWriter.ts"
+import * as RecordReads from "./recordReads.ts"
+import * as RecordWrites from "./recordWrites.ts"
 
-type Methods = "updateOrFail" | "modify" | "modifyEffect" | "patch"
+/** Updates a record. Nothing is written if `f` returns `current` itself. */
+export const update = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  f: (current: Option.Option<V["Type"]>) => Option.Option<ValueInput<V>>,
+  options?: WriteOptions
+): ReturnType<Collection<K, V, I>["update"]> =>
+  withOptions(self, "update", options, updateBy(self, key, (current) => CallArguments.nextOf(f, current)))
 
-/** What the methods are made of. */
-interface Parts<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
-  readonly definition: Definition<K, V, I>
-  readonly transactions: StoreTransactions
-  readonly methods: Pick<Collection<K, V, I>, "get" | "put" | "delete">
-  readonly updateBy: UpdateBy<K, V, I>
-  /** Runs a write by the options of its call. */
-  readonly byOptions: <A, E, R>(
-    method: string,
-    options: WriteOptions | undefined,
-    write: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | KeyEncoding | Closed | CommitError, R>
+/** Returns the value of an update. Fails with `KeyNotFound` if the key had no record. */
+const orFail = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, E, R>(
+  { definition }: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  updating: Effect.Effect<Option.Option<V["Type"]>, E, R>
+) =>
+  Effect.flatMap(updating, (next) =>
+    Option.isSome(next)
+      ? Effect.succeed(next.value)
+      : Settled.flatMap(definition.key.encode(key), (bytes) => Effect.fail(keyNotFound(definition, key, bytes))))
+
+/** Updates a record that must exist. */
+export const updateOrFail = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  f: (current: V["Type"]) => ValueInput<V>,
+  options?: WriteOptions
+): ReturnType<Collection<K, V, I>["updateOrFail"]> => {
+  const updating = updateBy(self, key, (current) => ModifyArguments.callUpdateOrFail(f, current))
+  return orFail(self, key, withOptions(self, "updateOrFail", options, updating))
 }
 
-/** Makes the methods of a collection. */
-export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { byOptions, definition: { key: keyCodec, name }, methods, transactions, updateBy }: Parts<K, V, I>
-): Pick<Collection<K, V, I>, Methods> => {
-  const shown = (key: K["Type"], bytes: ByteString) => ({ key, shownKey: keyCodec.show(bytes), collection: name })
+/** Replaces some fields of a record that must exist. */
+export const patch = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  fields: PatchOf<V>,
+  options?: WriteOptions
+): ReturnType<Collection<K, V, I>["patch"]> => {
+  const patching = updateBy(self, key, (current) => {
+    const problem = ModifyArguments.fieldsProblem(fields)
+    const merge = (value: V["Type"]): ValueInput<V> => Object.assign({}, value, fields)
+    return problem === undefined ? Result.succeed(Option.map(current, merge)) : Result.fail(problem)
+  })
+  return orFail(self, key, withOptions(self, "patch", options, patching))
+}
 
-  /** Returns the value of an update; fails if the record did not exist. */
-  const orFail = <E, R>(key: K["Type"], update: Effect.Effect<Option.Option<V["Type"]>, E, R>) =>
-    Effect.flatMap(update, (next) =>
-      Option.isSome(next)
-        ? Effect.succeed(next.value)
-        : Settled.flatMap(keyCodec.encode(key), (bytes) => Effect.fail(new KeyNotFound<K["Type"]>(shown(key, bytes)))))
+type Pair<A, V extends ValueSchema> = readonly [result: A, next: Option.Option<ValueInput<V>>]
 
-  const updateOrFail: Collection<K, V, I>["updateOrFail"] = (key, f, options) => {
-    const updating = updateBy(key, (current) => ModifyArguments.callUpdateOrFail(f, current))
-    return orFail(key, byOptions("updateOrFail", options, updating))
-  }
+/** Updates a record, and returns a result of `f`. */
+export const modify = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, A>(
+  self: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  f: (current: Option.Option<V["Type"]>) => Pair<A, V>,
+  options?: WriteOptions
+) =>
+  ModifyArguments.runModify(f, (computeNext) => withOptions(self, "modify", options, updateBy(self, key, computeNext)))
 
-  const patch: Collection<K, V, I>["patch"] = (key, fields, options) => {
-    const patching = updateBy(key, (current) => {
-      const problem = ModifyArguments.fieldsProblem(fields)
-      const merge = (value: V["Type"]): ValueInput<V> => Object.assign({}, value, fields)
-      return problem === undefined ? Result.succeed(Option.map(current, merge)) : Result.fail(problem)
-    })
-    return orFail(key, byOptions("patch", options, patching))
-  }
-
-  const modify: Collection<K, V, I>["modify"] = <A>(
-    key: K["Type"],
-    f: (current: Option.Option<V["Type"]>) => readonly [A, Option.Option<ValueInput<V>>],
-    options?: WriteOptions
-  ) =>
-    Effect.suspend(() => {
-      // The function may run more than once: its last run is the one that is stored.
-      let last = Option.none<A>()
-      const update = updateBy(key, (current) =>
-        Result.map(ModifyArguments.callModify(f, current), ([result, next]) => {
-          last = Option.some(result)
-          return next
-        }))
-      return Effect.flatMap(byOptions("modify", options, update), () => Effect.orDie(Effect.fromOption(last)))
-    })
-
-  const modifyEffect: Collection<K, V, I>["modifyEffect"] = <A, E, R>(
-    key: K["Type"],
-    f: (
-      current: Option.Option<V["Type"]>
-    ) => Effect.Effect<readonly [A, Option.Option<ValueInput<V>>], E, R>
-  ) =>
-    transactions.withTransaction(Effect.gen(function*() {
-      const current = yield* methods.get(key)
-      const given = ModifyArguments.pairOf("modifyEffect", yield* f(current))
-      if (Result.isFailure(given)) {
-        const bytes = yield* keyCodec.encode(key)
-        return yield* new ValueEncoding<K["Type"]>({ ...shown(key, bytes), detail: given.failure })
-      }
-      const [result, next] = given.success
-      if (next === current) return result
-      yield* (Option.isNone(next) ? methods.delete(key) : methods.put(key, next.value))
-      return result
-    }))
-
-  return { updateOrFail, modify, modifyEffect, patch }
+/** Updates a record by an effect, in a transaction, and returns a result of the effect. */
+export const modifyEffect = <
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  A,
+  E,
+  R
+>(
+  self: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  f: (current: Option.Option<V["Type"]>) => Effect.Effect<Pair<A, V>, E, R>
+) => {
+  const { definition, transactions } = self
+  return transactions.withTransaction(Effect.gen(function*() {
+    const current = yield* RecordReads.get(self, key)
+    const given = ModifyArguments.pairOf("modifyEffect", yield* f(current))
+    if (Result.isFailure(given)) {
+      const shownKey = shown(definition, key, yield* definition.key.encode(key))
+      return yield* new ValueEncoding<K["Type"]>({ ...shownKey, detail: given.failure, collection: definition.name })
+    }
+    const [result, next] = given.success
+    if (next === current) return result
+    yield* (Option.isNone(next) ? RecordWrites.deleteKey(self, key) : RecordWrites.put(self, key, next.value))
+    return result
+  }))
 }

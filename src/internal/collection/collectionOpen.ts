@@ -23,10 +23,10 @@ const none: ReadonlySet<string> = new Set()
 
 const quoted = (names: ReadonlySet<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
 
-const failedIndex = <R>({ wanted: { name } }: Maintained<R>, cause: IndexError) =>
+const failedIndex = <R>({ declared: { name } }: Maintained<R>, cause: IndexError) =>
   new CollectionFailed({ reason: { _tag: "Index", detail: cause.message }, collection: name, cause })
 
-const failedUnique = <R>({ wanted: { name } }: Maintained<R>, duplicates: DuplicateKeys) =>
+const failedUnique = <R>({ declared: { name } }: Maintained<R>, duplicates: DuplicateKeys) =>
   new CollectionFailed({
     reason: {
       _tag: "Index",
@@ -37,9 +37,9 @@ const failedUnique = <R>({ wanted: { name } }: Maintained<R>, duplicates: Duplic
     cause: duplicates
   })
 
-/** Creates the databases that are missing, while no commit runs. */
+/** Creates the missing databases, while no commit runs. */
 const openDatabases = <R>(
-  { internals: { access }, wanted: { name } }: Maintained<R>,
+  { declared: { name }, internals: { access } }: Maintained<R>,
   names: ReadonlyArray<string>
 ) =>
   Effect.suspend(() => access.handle.core.backend.databases()).pipe(Effect.flatMap((existing) => {
@@ -49,7 +49,7 @@ const openDatabases = <R>(
     return StoreAccess.enter(access, () =>
       Effect.catchCause(
         access.handle.core.backend.createDatabases(missing),
-        // After the store was closed during the call, the error is `Closed`.
+        // If the store was closed during the call, fail with `Closed`.
         (cause): Effect.Effect<never, EngineFailure | Closed> => StoreAccess.refusal(access) ?? Effect.failCause(cause)
       )).pipe(
         Effect.catchTag("EngineFailure", (failure) =>
@@ -67,14 +67,14 @@ const openDatabases = <R>(
   }))
 
 /** Reads the catalog entry of the collection, pending writes included. */
-const readCatalog = <R>({ internals: { access }, wanted: { name } }: Maintained<R>) =>
+const readCatalog = <R>({ declared: { name }, internals: { access } }: Maintained<R>) =>
   StoreAccess.read(access, (reader) => Catalog.read(reader, name, access.handle.core.structures), { flush: false })
 
 const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
   JSON.stringify(a) === JSON.stringify(b)
 
 /** Returns the places that the indexes will have after a step. */
-const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyArray<Catalog.StoredIndex> => {
+const placesAfter = ({ indexes }: Catalog.Declaration, step: Upgrade.Step): ReadonlyArray<Catalog.StoredIndex> => {
   switch (step._tag) {
     case "Done":
       return step.indexes
@@ -87,28 +87,28 @@ const placesAfter = ({ indexes }: Catalog.Wanted, step: Upgrade.Step): ReadonlyA
   }
 }
 
-/** A collection that is being opened. */
+/** The state of the opening of a collection: what the steps so far have found and changed. */
 interface Opening {
-  /** Whether a step has written something. */
+  /** Whether a step has written to the store. */
   hasChanged: boolean
   /** Whether this opening, and not an earlier one, has begun the present building of indexes. */
   hasBegun: boolean
-  /** Whether a sample of the index entries was compared with the index functions. */
+  /** Whether a sample of the index entries has been checked. */
   isExamined: boolean
-  /** The indexes whose functions have changed. They are built again. */
-  distrusted: ReadonlySet<string>
-  /** The indexes with missing entries or with entries of no record. They are repaired. */
+  /** The indexes that must be built again, because their entries differ from what their functions give. */
+  stale: ReadonlySet<string>
+  /** The indexes that must be repaired in place. */
   damaged: ReadonlySet<string>
-  /** Lets the previous definition write again. */
-  undo: () => void
+  /** Makes the previous definition the current one again. */
+  restorePrevious: () => void
 }
 
 /**
- * Makes this definition the only one that may write, even before the work has ended. Returns `true` if the call had to
- * wait for a flush: other fibers or processes may have changed the catalog in that time.
+ * Makes this definition the only one that may write. That begins before the work on the collection ends. Returns `true`
+ * if it had to wait for a flush: other fibers or processes may have changed the catalog in that time.
  */
 const takeOver = Effect.fnUntraced(function*<R>(
-  { database, internals: { access: { handle: { core } } }, signatureWith, wanted: { name } }: Maintained<R>,
+  { database, declared: { name }, internals: { access: { handle: { core } } }, signatureWith }: Maintained<R>,
   opening: Opening,
   places: ReadonlyArray<Catalog.StoredIndex>
 ) {
@@ -117,10 +117,10 @@ const takeOver = Effect.fnUntraced(function*<R>(
   const signature = signatureWith(places)
   if (OpenDefinitions.isCurrent(definitions, name, signature)) return false
   const guard = guards.get(name)
-  const undo = OpenDefinitions.take(definitions, name, signature)
+  const restore = OpenDefinitions.take(definitions, name, signature)
   if (guard === undefined) return false
-  opening.undo = () => {
-    undo()
+  opening.restorePrevious = () => {
+    restore()
     guards.set(name, guard)
   }
   // If another process has taken the collection over, this flush drops the pending writes of the earlier definition.
@@ -131,7 +131,7 @@ const takeOver = Effect.fnUntraced(function*<R>(
   return true
 })
 
-/** Runs a step in a transaction. Returns `undefined` without a write if the catalog entry is no longer `stored`. */
+/** Runs a step in a transaction. If the catalog entry is no longer `stored`, writes nothing and returns `undefined`. */
 const runStep = <R>(
   collection: Maintained<R>,
   stored: Catalog.Descriptor | undefined,
@@ -140,11 +140,11 @@ const runStep = <R>(
   inTransaction(collection, (transaction) =>
     Effect.gen(function*() {
       const { structures } = collection.internals.access.handle.core
-      const present = yield* Catalog.read(transaction.reader, collection.wanted.name, structures)
+      const present = yield* Catalog.read(transaction.reader, collection.declared.name, structures)
       return isSame(present, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
     }))
 
-/** Logs the progress of the work, every 10,000 records. */
+/** Logs the progress of the work: at its first records, every 10,000 records, and at its end. */
 const makeProgressLog = (collection: string) => {
   let records = 0
   let logged = 0
@@ -167,50 +167,49 @@ const makeProgressLog = (collection: string) => {
   }
 }
 
-/** Compares a sample of the index entries with the index functions, and logs what differs. */
+/** Compares a sample of the index entries with the keys that the index functions give. Logs the differences. */
 const examine = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   indexes: ReadonlyArray<Catalog.StoredIndex>
 ) {
-  const { name } = collection.wanted
+  const { name } = collection.declared
   const findings = yield* IndexSample.check(collection, indexes)
-  const { changed, unsteady } = findings
-  if (unsteady.size > 0) {
+  const { nondeterministic, stale } = findings
+  if (nondeterministic.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${quoted(unsteady)}. ` +
+      `The collection "${name}" has indexes whose "of" gives different keys for the same value: ${
+        quoted(nondeterministic)
+      }. ` +
         `Their entries cannot be right. Compute the keys from the value only`
     )
   }
-  if (changed.size > 0) {
+  if (stale.size > 0) {
     yield* Effect.logWarning(
-      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${quoted(changed)}. ` +
+      `The collection "${name}" has indexes whose entries differ from the keys that "of" gives: ${quoted(stale)}. ` +
         `They must be built again. Raise the "version" of an index when its "of" changes`
     )
   }
   return findings
 })
 
-/**
- * Repairs damaged indexes. A failed repair is only logged, and the collection opens: a program can delete the records
- * that prevent the repair only in an open collection.
- */
+/** Repairs damaged indexes. If that fails, logs why and still opens the collection: `rebuildIndexes` needs it open. */
 const repairDamaged = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   indexes: ReadonlyArray<Catalog.StoredIndex>,
   damaged: ReadonlySet<string>
 ) {
   if (damaged.size === 0) return
-  const { wanted } = collection
+  const { declared } = collection
   yield* Effect.logWarning(
-    `The collection "${wanted.name}" has indexes with missing entries or with entries of no record: ` +
+    `The collection "${declared.name}" has indexes with missing entries or with entries of no record: ` +
       `${quoted(damaged)}. They are repaired now`
   )
   const logUnrepaired = (why: string) =>
     Effect.logError(
-      `Not all indexes of the collection "${wanted.name}" could be repaired, because ${why}. ` +
+      `Not all indexes of the collection "${declared.name}" could be repaired, because ${why}. ` +
         "The error of rebuildIndexes says which"
     )
-  yield* IndexRepair.repair({ ...collection, wanted: { ...wanted, indexes } }).pipe(
+  yield* IndexRepair.repair({ ...collection, declared: { ...declared, indexes } }).pipe(
     Effect.catchTags({
       DuplicateKeys: ({ count: records }) => logUnrepaired(`${count(records, "record")} cannot be in a unique index`),
       ValueDecoding: () => logUnrepaired("a value does not decode"),
@@ -219,58 +218,58 @@ const repairDamaged = Effect.fnUntraced(function*<R>(
   )
 })
 
-/** Ends the work. Returns `false` if work is left: an index must be built again, or the catalog may have changed. */
+/** Ends the work. Returns `false` if it must go on: an index must be built again, or the catalog may have changed. */
 const end = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   opening: Opening,
   indexes: ReadonlyArray<Catalog.StoredIndex>
 ) {
-  // Indexes that this opening has just built need no check.
+  // This opening has just built the indexes: they need no check.
   if (!opening.isExamined && !opening.hasBegun) {
-    const { changed, damaged } = yield* examine(collection, indexes)
-    opening.distrusted = changed
+    const { damaged, stale } = yield* examine(collection, indexes)
     opening.damaged = damaged
+    opening.stale = stale
   }
   opening.isExamined = true
-  if (opening.distrusted.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
+  if (opening.stale.size > 0 || (yield* takeOver(collection, opening, indexes))) return false
   yield* repairDamaged(collection, indexes, opening.damaged)
   return true
 })
 
-/** Runs a step and returns its progress; `undefined` if the catalog has changed, so that another step may come next. */
+/** Runs a step and returns its progress. Returns `undefined` if the catalog has changed: then find the next step again. */
 const takeStep = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   opening: Opening,
   stored: Catalog.Descriptor | undefined,
   step: Exclude<Upgrade.Step, { readonly _tag: "Done" }>
 ) {
-  if (yield* takeOver(collection, opening, placesAfter(collection.wanted, step))) return undefined
+  if (yield* takeOver(collection, opening, placesAfter(collection.declared, step))) return undefined
   const progress = yield* runStep(collection, stored, step)
   if (progress === undefined) return undefined
   opening.hasChanged = true
   if (step._tag === "Store" && step.descriptor.building?.to === undefined) {
     opening.hasBegun = step.descriptor.building !== undefined
-    opening.distrusted = none
+    opening.stale = none
   }
   return progress
 })
 
 /** Logs a warning if a later program may have stored values that this program cannot decode. */
-const warnOfUndecodable = <R>({ wanted }: Maintained<R>, stored: Catalog.Descriptor | undefined) => {
-  const difference = stored === undefined ? undefined : Catalog.undecodable(wanted, stored)
+const warnOfUndecodable = <R>({ declared }: Maintained<R>, stored: Catalog.Descriptor | undefined) => {
+  const difference = stored === undefined ? undefined : Catalog.undecodable(declared, stored)
   return difference === undefined ? Effect.void : Effect.logWarning(
-    `The collection "${wanted.name}" may have values that this program cannot decode, because a later program has ` +
+    `The collection "${declared.name}" may have values that this program cannot decode, because a later program has ` +
       `opened it: ${difference}. Reading such a value fails with ValueDecoding`
   )
 }
 
 /** Runs steps until the collection matches the definition. Returns the places of its indexes. */
 const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const log = makeProgressLog(collection.wanted.name)
+  const log = makeProgressLog(collection.declared.name)
   for (;;) {
     const stored = yield* readCatalog(collection)
     const step: Upgrade.Step = yield* Upgrade.nextStep(collection, stored, opening)
-    yield* openDatabases(collection, Upgrade.databasesFor(collection.wanted, step))
+    yield* openDatabases(collection, Upgrade.databasesFor(collection.declared, step))
     if (step._tag === "Done") {
       if (!(yield* end(collection, opening, step.indexes))) continue
       yield* log.end
@@ -288,14 +287,14 @@ const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: 
   }
 })
 
-/** Opens the collection of a read-only store. Fails if its records must be migrated or its indexes must be built. */
+/** Opens the collection of a read-only store. Fails if the collection would have to be migrated or an index to be built. */
 const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
-  const { indexes, name, version } = collection.wanted
+  const { indexes, name, version } = collection.declared
   const refuse = (reason: "Migration" | "Index", detail: string) =>
     new CollectionFailed({ reason: { _tag: reason, detail }, collection: name })
   const stored = yield* readCatalog(collection)
   if (stored === undefined) return indexes
-  yield* Catalog.check(collection.wanted, stored)
+  yield* Catalog.check(collection.declared, stored)
   yield* warnOfUndecodable(collection, stored)
   if (stored.version < version) {
     const started = stored.migratedTo === undefined
@@ -310,38 +309,38 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
     return yield* refuse("Index", "its indexes are not built, and the store is read-only: open it for writing once.")
   }
   const places = Catalog.withPlaces(indexes, stored.indexes, none)
-  const { changed, damaged } = yield* examine(collection, places)
+  const { damaged, stale } = yield* examine(collection, places)
   if (damaged.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes with missing entries or with entries of no record: ` +
         `${quoted(damaged)}. They are repaired when it is opened for writing`
     )
   }
-  return changed.size === 0 ? places : yield* refuse(
+  return stale.size === 0 ? places : yield* refuse(
     "Index",
-    `the entries of its indexes ${quoted(changed)} differ from the keys that "of" gives, and the store is read-only: ` +
+    `the entries of its indexes ${quoted(stale)} differ from the keys that "of" gives, and the store is read-only: ` +
       "open it for writing once."
   )
 })
 
 /** Opens the collection of a writable store. */
 const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
-  const { internals: { access: { handle: { core: { backend, definitions, expiry, structures } } } }, wanted } =
+  const { declared, internals: { access: { handle: { core: { backend, definitions, expiry, structures } } } } } =
     collection
   yield* openDatabases(collection, [catalogDatabase, collection.database])
   if (collection.hasExpiry) yield* Expiry.ensureDatabase(expiry)
-  // If this opening fails before it has changed anything, the previous definition may write again.
-  const undo = Effect.sync(() => opening.hasChanged ? undefined : opening.undo())
-  const indexes = yield* Effect.onError(work(collection, opening), () => undo)
-  backend.checks.guards.set(wanted.name, {
-    isAsOpened: Catalog.makeGuard({ ...wanted, indexes }, structures),
-    giveUp: () => OpenDefinitions.giveUp(definitions, wanted.name),
-    isGivenUp: () => OpenDefinitions.isGivenUp(definitions, wanted.name)
+  // An opening that fails before it has written anything lets the previous definition write again.
+  const restorePrevious = Effect.sync(() => opening.hasChanged ? undefined : opening.restorePrevious())
+  const indexes = yield* Effect.onError(work(collection, opening), () => restorePrevious)
+  backend.checks.guards.set(declared.name, {
+    isAsOpened: Catalog.makeGuard({ ...declared, indexes }, structures),
+    giveUp: () => OpenDefinitions.giveUp(definitions, declared.name),
+    isGivenUp: () => OpenDefinitions.isGivenUp(definitions, declared.name)
   })
   return indexes
 })
 
-/** Opens a collection and returns the places of its indexes. A rollback of a transaction around the call does not undo it. */
+/** Opens a collection and returns the places of its indexes. A transaction around the call does not undo it. */
 export const open = <R>(collection: Maintained<R>) =>
   Transaction.outside(
     collection.internals.access.handle.core,
@@ -350,9 +349,9 @@ export const open = <R>(collection: Maintained<R>) =>
         hasChanged: false,
         hasBegun: false,
         isExamined: false,
-        distrusted: none,
+        stale: none,
         damaged: none,
-        undo: () => undefined
+        restorePrevious: () => undefined
       }
       return collection.internals.access.handle.core.options.readOnly
         ? Effect.tap(check(collection), (places) => takeOver(collection, opening, places))

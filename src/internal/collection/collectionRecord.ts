@@ -2,8 +2,8 @@
  * Encodes a record of a collection: its index entries and its value.
  *
  * A record with index entries begins with a format byte, the length of the entries and the entries. The bytes of the
- * value follow. So a write that replaces or deletes the record finds its entries without decoding the value. That works
- * even if the value no longer decodes, or the function of the index has changed.
+ * value follow. A write that replaces or deletes the record reads its entries there and does not decode the value. So it
+ * finds them even if the value no longer decodes, or if the function of the index has changed.
  */
 import { Buffer } from "node:buffer"
 import type { ByteString } from "../../Key.ts"
@@ -12,7 +12,7 @@ import * as ExpiringValue from "../value/expiringValue.ts"
 
 export { entriesOf, type IndexEntry, timeOf, valueOf } from "../reader/recordLayout.ts"
 
-/** Makes one string of an entry, to compare entries. No place of an index contains U+0000. */
+/** Returns an entry as one string, by which entries are compared. The place of an index never contains U+0000. */
 export const nameOf = ([place, key]: IndexEntry): string => `${place}\0${key}`
 
 /** Tests whether two lists have the same entries, in any order. */
@@ -23,7 +23,7 @@ export const hasSameEntries = (a: ReadonlyArray<IndexEntry>, b: ReadonlyArray<In
 
 const noBytes = new Uint8Array(0)
 
-/** Returns the value of an index entry: the key of the record in a unique index, otherwise nothing, as the entry ends with the key. */
+/** Returns the value of an index entry: the key of the record. It is empty in an index whose entry keys end with that. */
 export const entryValueOf = ({ isUnique }: { readonly isUnique: boolean }, key: ByteString): Uint8Array =>
   isUnique ? Buffer.from(key, "latin1") : noBytes
 
@@ -46,6 +46,6 @@ export const join = (entries: ReadonlyArray<IndexEntry>, value: Uint8Array): Uin
   return bytes
 }
 
-/** Puts the time at which a record expires before the bytes of its value. Without a time (`undefined`) it never expires. */
+/** Puts the time at which a record expires before the bytes of its value. With `undefined` it never expires. */
 export const withTime = (time: number | undefined, value: Uint8Array): Uint8Array =>
   time === undefined ? value : ExpiringValue.join(time, value)

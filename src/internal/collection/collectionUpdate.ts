@@ -1,6 +1,6 @@
 /**
- * The update of a record of a collection: reads it, computes the next, and keeps that if it was
- * computed from what is there.
+ * Updates a record of a collection: reads it, computes the next value, and writes that if the record is still the one
+ * from which it was computed.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,185 +8,208 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { Reader, Step } from "../../Backend.ts"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
-import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
+import type { Collection } from "../../CollectionService.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
-import {
-  type Closed,
-  type EngineFailure,
-  type KeyEncoding,
-  type ReadOnly,
-  type ShownKey,
-  type ValueDecoding,
-  ValueEncoding
-} from "../../StoreError.ts"
+import { type EngineFailure, type KeyEncoding, type ValueDecoding, ValueEncoding } from "../../StoreError.ts"
 import { qualifiedKey } from "../buffer/writeSet.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
-import type { Transaction } from "../transaction/transaction.ts"
-import type { Definition } from "./collectionDefinition.ts"
+import { shown } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import type { CollectionWrites, NewRecord, Taken } from "./indexWrites.ts"
-import * as UniqueViolations from "./uniqueViolation.ts"
+import { catchTaken, type CollectionWriter, enterToWrite, exactStep, withKey } from "./collectionWriter.ts"
+import * as IndexMaintainer from "./indexMaintainer.ts"
+import * as RecordEncoding from "./recordEncoding.ts"
+import { deletion } from "./recordWrites.ts"
 
-/** The functions that it shares with the other methods of the collection. */
-interface Common<K extends KeySchema, I extends Record<string, KeySchema>> {
-  /** A step that may be run when another definition has opened the collection since it was asked for. */
-  readonly current: <A, E>(step: StoreAccess.TakeStep<A, E>) => StoreAccess.TakeStep<A, E | Closed>
-  /** Begins a write. */
-  readonly enterToWrite: <A, E, R>(
-    use: (transaction: Transaction | undefined) => Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | Closed | ReadOnly, R>
-  /** Fails because another record has the key of this one in a unique index. */
-  readonly failTaken: (
-    taken: Taken,
-    shownKey: ShownKey<K["Type"]>
-  ) => Effect.Effect<never, UniqueViolationOf<K, I> | KeyEncoding>
-  /** The step that deletes a record, where there is one. */
-  readonly removal: (reader: Reader, key: ByteString) => Effect.Effect<Step<boolean>, EngineFailure>
-}
+type UpdateServices<V extends ValueSchema, I extends Record<string, KeySchema>> =
+  | V["DecodingServices"]
+  | V["EncodingServices"]
+  | I[keyof I]["EncodingServices"]
+
+type ComputeError<K extends KeySchema> =
+  | KeyEncoding
+  | ValueEncoding<K["Type"]>
+  | ValueDecoding<K["Type"]>
+  | EngineFailure
 
 /** Computes the next value of a record, or says what is wrong with the arguments of the call. */
-type TakeNext<V extends ValueSchema> = (
+type ComputeNext<V extends ValueSchema> = (
   current: Option.Option<V["Type"]>
 ) => Result.Result<Option.Option<ValueInput<V>>, string>
 
-/** Updates a record, and gives its next value. If that is `current` itself, nothing is written. */
-export type UpdateBy<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> = (
-  key: K["Type"],
-  take: TakeNext<V>
-) => ReturnType<Collection<K, V, I>["update"]>
+/** One update: the key of the record, as the caller has it and as bytes, and the function of the caller. */
+interface Update<K extends KeySchema, V extends ValueSchema> {
+  readonly key: K["Type"]
+  readonly bytes: ByteString
+  readonly computeNext: ComputeNext<V>
+}
 
-/** Signals that a record was written over while its next value was computed. */
+/** The next value and its record; no record if the update deletes it or changes nothing. */
+interface Next<V extends ValueSchema> {
+  readonly value: Option.Option<V["Type"]>
+  readonly record: RecordEncoding.EncodedRecord | undefined
+  readonly isUnchanged: boolean
+}
+
+/** The bytes of a stored record, and what was computed from them. */
+interface Computed<K extends KeySchema, V extends ValueSchema> {
+  readonly old: Uint8Array | undefined
+  readonly next: Exit.Exit<Next<V>, ComputeError<K>>
+}
+
+/** The result of an attempt whose record was written by another fiber or process while the next value was computed. */
 const overtaken = Symbol("overtaken")
 
-/** Makes what updates the records of a collection. */
-export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  access: StoreAccess.StoreAccess,
-  { database, key: keyCodec, name, value: valueCodec }: Definition<K, V, I>,
-  writes: CollectionWrites<V, V["EncodingServices"] | I[keyof I]["EncodingServices"]>,
-  { current, enterToWrite, failTaken, removal }: Common<K, I>
-): UpdateBy<K, V, I> => {
-  const { core: { options: { shared }, retryQueue } } = access.handle
-  type UpdateServices = V["DecodingServices"] | V["EncodingServices"] | I[keyof I]["EncodingServices"]
-  type ComputeError = KeyEncoding | ValueEncoding<K["Type"]> | ValueDecoding<K["Type"]> | EngineFailure
+type Outcome<K extends KeySchema, V extends ValueSchema> =
+  | Exit.Exit<Option.Option<V["Type"]>, ComputeError<K>>
+  | typeof overtaken
 
-  /** The key of the record, as the caller has it and as bytes. */
-  interface Target {
-    readonly key: K["Type"]
-    readonly bytes: ByteString
-  }
+// ---------------------------------------------------------------------------
+// computing
+// ---------------------------------------------------------------------------
 
-  const shown = ({ bytes, key }: Target): ShownKey<K["Type"]> => ({ key, shownKey: keyCodec.show(bytes) })
-
-  interface Next {
-    readonly value: Option.Option<V["Type"]>
-    readonly record: NewRecord | undefined
-    readonly isUnchanged: boolean
-  }
-
-  /** What comes of a stored record. */
-  interface Computed {
-    readonly old: Uint8Array | undefined
-    readonly next: Exit.Exit<Next, ComputeError>
-  }
-
-  /** Computes what an update writes. It has ended at once unless a schema takes its time. */
-  const compute = (
-    target: Target,
-    old: Uint8Array | undefined,
-    take: TakeNext<V>
-  ): Effect.Effect<Next, ComputeError, UpdateServices> =>
-    Settled.flatMap(
-      old === undefined
-        ? Effect.succeedNone
-        : Settled.map(valueCodec.decode(old, () => shown(target)), Option.some),
-      (found): Effect.Effect<Next, KeyEncoding | ValueEncoding<K["Type"]>, UpdateServices> => {
-        const given = take(found)
-        if (Result.isFailure(given)) {
-          return Effect.fail(new ValueEncoding({ ...shown(target), detail: given.failure, collection: name }))
-        }
-        const value = given.success
-        if (value === found) return Effect.succeed({ value: found, record: undefined, isUnchanged: true })
-        return Option.isNone(value)
-          ? Effect.succeed({ value, record: undefined, isUnchanged: false })
-          : Settled.map(
-            writes.encode(target.bytes, value.value, () => shown(target)),
-            (record) => ({ value: Option.some(record.value), record, isUnchanged: false })
-          )
-      }
+/** Checks and encodes the value that the function of the caller has returned. */
+const encodeNext = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { definition }: CollectionWriter<K, V, I>,
+  { bytes, computeNext, key }: Update<K, V>,
+  current: Option.Option<V["Type"]>
+): Effect.Effect<
+  Next<V>,
+  KeyEncoding | ValueEncoding<K["Type"]>,
+  V["EncodingServices"] | I[keyof I]["EncodingServices"]
+> => {
+  const shownKey = () => shown(definition, key, bytes)
+  const given = computeNext(current)
+  if (Result.isFailure(given)) {
+    return Effect.fail(
+      new ValueEncoding<K["Type"]>({ ...shownKey(), detail: given.failure, collection: definition.name })
     )
-
-  const readRecord = (reader: Reader, key: ByteString) => reader.get(database, key, copyOf)
-
-  const computeFirst = Effect.fnUntraced(function*(target: Target, take: TakeNext<V>) {
-    const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, target.bytes))
-    const computing = Effect.suspend(() => compute(target, old, take))
-    // The failure may come from a record that another process has replaced since. The step then decides by the new record.
-    const next = shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
-    const computed: Computed = { old, next }
-    return computed
-  })
-
-  type Updated = Exit.Exit<Option.Option<V["Type"]>, ComputeError> | typeof overtaken
-
-  /** The step that writes what was computed from what is there. */
-  const writeComputed = (
-    reader: Reader,
-    key: ByteString,
-    { next, old }: Computed
-  ): Effect.Effect<Step<Updated>, Taken | EngineFailure> => {
-    if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
-    const { isUnchanged, record, value } = next.value
-    const result = Exit.succeed(value)
-    if (isUnchanged) return Exit.succeed({ result, writes: [] })
-    return record === undefined
-      ? Settled.map(removal(reader, key), (step) => ({ ...step, result }))
-      : Settled.map(
-        writes.toPut(reader, record, old === undefined ? undefined : CollectionRecord.entriesOf(old)),
-        (all) => ({ result, writes: all })
-      )
   }
-
-  const updateOnce = Effect.fnUntraced(function*(target: Target, take: TakeNext<V>) {
-    const { bytes } = target
-    let computed = yield* computeFirst(target, take)
-    return yield* enterToWrite((transaction) => {
-      const step = (reader: Reader): Effect.Effect<Step<Updated>, Taken | EngineFailure> =>
-        Settled.flatMap(readRecord(reader, bytes), (old) => {
-          if (!isSameValue(old, computed.old)) {
-            // Other processes may write as fast as this one reads. Inside of the transaction they cannot.
-            const next = shared && transaction === undefined ? compute(target, old, take) : undefined
-            if (next === undefined || !Settled.isEnded(next)) return Exit.succeed({ result: overtaken, writes: [] })
-            computed = { old, next }
-          }
-          return writeComputed(reader, bytes, computed)
-        })
-      const write = StoreAccess.step(access, transaction, current(step), {
-        exact: () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
-      })
-      return UniqueViolations.telling(write, (taken) => failTaken(taken, shown(target)))
-    })
-  })
-
-  /** Attempts until none is overtaken. A schema may take its time: between reading and writing others may write. */
-  const updateUntilDone = (target: Target, take: TakeNext<V>) => {
-    const attempt = updateOnce(target, take)
-    // In a shared store each attempt is a commit: fibers that overtake one another take turns.
-    const nextAttempt = shared
-      ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, target.bytes)], () => attempt)
-      : attempt
-    const goOn = (outcome: Updated) => outcome === overtaken ? nextAttemptUntilDone : outcome
-    const nextAttemptUntilDone: Effect.Effect<
-      Option.Option<V["Type"]>,
-      Effect.Error<typeof attempt> | ComputeError,
-      Effect.Services<typeof attempt>
-    > = Effect.suspend(() => Effect.flatMap(nextAttempt, goOn))
-    return Effect.flatMap(attempt, goOn)
-  }
-
-  return (key, take) =>
-    Effect.suspend(() => Settled.flatMap(keyCodec.encode(key), (bytes) => updateUntilDone({ key, bytes }, take)))
+  const value = given.success
+  if (value === current) return Effect.succeed({ value: current, record: undefined, isUnchanged: true })
+  return Option.isNone(value)
+    ? Effect.succeed({ value, record: undefined, isUnchanged: false })
+    : Settled.map(
+      RecordEncoding.encode(definition, bytes, value.value, shownKey),
+      (record) => ({ value: Option.some(record.value), record, isUnchanged: false })
+    )
 }
+
+/** Computes what an update writes. The effect has ended at once unless a schema waits for something. */
+const compute = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  update: Update<K, V>,
+  old: Uint8Array | undefined
+): Effect.Effect<Next<V>, ComputeError<K>, UpdateServices<V, I>> => {
+  const { definition } = self
+  return Settled.flatMap(
+    old === undefined
+      ? Effect.succeedNone
+      : Settled.map(definition.value.decode(old, () => shown(definition, update.key, update.bytes)), Option.some),
+    (current) => encodeNext(self, update, current)
+  )
+}
+
+const readRecord = (reader: Reader, database: string, key: ByteString) => reader.get(database, key, copyOf)
+
+/** Computes from the record that is stored before the write begins. */
+const computeFirst = Effect.fnUntraced(function*<
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>
+>(self: CollectionWriter<K, V, I>, update: Update<K, V>) {
+  const { access, definition: { database } } = self
+  const old = yield* StoreAccess.read(access, (reader) => readRecord(reader, database, update.bytes))
+  const computing = Effect.suspend(() => compute(self, update, old))
+  // The failure may come from a record that another process has replaced since. The step then decides by the new record.
+  const next = access.handle.core.options.shared ? yield* Effect.exit(computing) : Exit.succeed(yield* computing)
+  const computed: Computed<K, V> = { old, next }
+  return computed
+})
+
+// ---------------------------------------------------------------------------
+// writing
+// ---------------------------------------------------------------------------
+
+/** Makes the step that writes what was computed from the stored record. */
+const writeComputed = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  reader: Reader,
+  key: ByteString,
+  { next, old }: Computed<K, V>
+): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.Taken | EngineFailure> => {
+  if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
+  const { isUnchanged, record, value } = next.value
+  const result = Exit.succeed(value)
+  if (isUnchanged) return Exit.succeed({ result, writes: [] })
+  return record === undefined
+    ? Settled.map(deletion(self, reader, key), ({ writes }) => ({ result, writes }))
+    : Settled.map(
+      IndexMaintainer.toPut(
+        self.maintainer,
+        reader,
+        record,
+        old === undefined ? undefined : CollectionRecord.entriesOf(old)
+      ),
+      (writes) => ({ result, writes })
+    )
+}
+
+/** Computes the next value once, and writes it unless the record was written in between. */
+const attempt = Effect.fnUntraced(function*<
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>
+>(self: CollectionWriter<K, V, I>, update: Update<K, V>) {
+  const { access, definition: { database } } = self
+  const { bytes, key } = update
+  const { shared } = access.handle.core.options
+  let computed = yield* computeFirst(self, update)
+  return yield* enterToWrite(self, (transaction) => {
+    const step = (reader: Reader): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.Taken | EngineFailure> =>
+      Settled.flatMap(readRecord(reader, database, bytes), (old) => {
+        if (!isSameValue(old, computed.old)) {
+          // Other processes may write as fast as this one reads. Inside LMDB's write transaction they cannot.
+          const next = shared && transaction === undefined ? compute(self, update, old) : undefined
+          if (next === undefined || !Settled.isEnded(next)) return Exit.succeed({ result: overtaken, writes: [] })
+          computed = { old, next }
+        }
+        return writeComputed(self, reader, bytes, computed)
+      })
+    const write = exactStep(self, transaction, step, {
+      exact: () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
+    })
+    return catchTaken(self, key, bytes, write)
+  })
+})
+
+/** Attempts an update until no other write comes between its read and its write. A schema may wait in between. */
+const attemptUntilDone = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  update: Update<K, V>
+) => {
+  const { access: { handle: { core: { options: { shared }, retryQueue } } }, definition: { database } } = self
+  const first = attempt(self, update)
+  // In a shared store each attempt is a commit: fibers that overtake one another take turns.
+  const again = shared
+    ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, update.bytes)], () => first)
+    : first
+  const endOrRetry = (outcome: Outcome<K, V>) => outcome === overtaken ? retry : outcome
+  const retry: Effect.Effect<
+    Option.Option<V["Type"]>,
+    Effect.Error<typeof first> | ComputeError<K>,
+    Effect.Services<typeof first>
+  > = Effect.suspend(() => Effect.flatMap(again, endOrRetry))
+  return Effect.flatMap(first, endOrRetry)
+}
+
+/** Updates a record, and returns its next value. If `computeNext` returns `current` itself, nothing is written. */
+export const updateBy = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  key: K["Type"],
+  computeNext: ComputeNext<V>
+): ReturnType<Collection<K, V, I>["update"]> =>
+  withKey(self, key, (bytes) => attemptUntilDone(self, { key, bytes, computeNext }))

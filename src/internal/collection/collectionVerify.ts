@@ -17,8 +17,8 @@ import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Definition, Index } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
+import { entryKey } from "./indexMaintainer.ts"
 import { recordKeyOf } from "./indexReads.ts"
-import { entryKey } from "./indexWrites.ts"
 
 type StoredRecord = RangeReader.Part[number]
 

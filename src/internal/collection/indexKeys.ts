@@ -16,7 +16,7 @@ const advice = "`of` gives one key of a record; for several keys use `each` inst
 /** Tests whether `of` has returned a key. The compiler checks its type, and the codec refuses any other value. */
 const isKey = <Key>(given: IndexKey<Key>): given is Key => given !== undefined && !Option.isOption(given)
 
-/** Returns the key that `of` has returned, if any. */
+/** Returns the key that `of` has returned; `none` if it has returned none. */
 const keyOf = <Key>(given: IndexKey<Key>): Option.Option<Key> => {
   if (isKey(given)) return Option.some(given)
   return Option.isOption(given) ? given : Option.none()
@@ -64,7 +64,7 @@ export const make = <Value, K extends KeySchema>(
   return (value) => {
     const given = keyOf<K["Type"]>(of(value))
     if (Option.isNone(given)) return Effect.succeed([])
-    // In earlier versions of the package `of` could give several keys, and an empty array was no key. It is refused.
+    // In earlier versions of the package, `of` could give several keys, and an empty array meant no key. Refuse it now.
     if (Array.isArray(given.value) && given.value.length === 0) {
       return Effect.fail(
         refuse(index, given.value, `an empty array is not a key; for no key give undefined or Option.none(). ${advice}`)

@@ -16,17 +16,17 @@ import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { ifCurrent } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { entryKey } from "./indexWrites.ts"
+import { entryKey } from "./indexMaintainer.ts"
 import {
   duplicateKeys,
   type IndexError,
   inTransaction,
-  leadsTo,
   type Maintained,
   type MaintainedIndex,
   maxDuplicates,
   readPart,
-  readTo
+  readTo,
+  referencedKey
 } from "./maintenance.ts"
 
 /** An index with its place and its database. */
@@ -35,12 +35,12 @@ interface PlacedIndex extends MaintainedIndex {
   readonly database: string
 }
 
-const placedIndexesOf = <R>({ indexes, wanted }: Maintained<R>): ReadonlyMap<string, PlacedIndex> =>
-  new Map(wanted.indexes.flatMap((stored): ReadonlyArray<readonly [string, PlacedIndex]> => {
+const placedIndexesOf = <R>({ declared, indexes }: Maintained<R>): ReadonlyMap<string, PlacedIndex> =>
+  new Map(declared.indexes.flatMap((stored): ReadonlyArray<readonly [string, PlacedIndex]> => {
     const index = indexes.get(stored[0])
     if (index === undefined) return []
     const place = Catalog.placeOf(stored)
-    return [[index.name, { ...index, place, database: indexDatabase(wanted.name, place) }]]
+    return [[index.name, { ...index, place, database: indexDatabase(declared.name, place) }]]
   }))
 
 /** Tests whether the value of a record gives an index key. It ignores the entries that are stored in the record. */
@@ -57,7 +57,7 @@ const hasKey = Effect.fnUntraced(function*<R>(
   return keys.some(([, other]) => other === indexKey)
 })
 
-/** Writes the index entry of a record if it is missing. Returns the key of the other record that has it in a unique index, if any. */
+/** Writes the index entry of a record if it is missing. If another record has it in a unique index, returns the key of that. */
 const repairEntry = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -110,13 +110,13 @@ const repairIndex = <R>(
   entry: RangePart["records"][number]
 ): Effect.Effect<void, EngineFailure> =>
   Effect.gen(function*() {
-    const key = leadsTo(index, entry)
+    const key = referencedKey(index, entry)
     const entries = key === undefined
       ? undefined
       : yield* transaction.reader.get(database, key, CollectionRecord.entriesOf)
-    const isBacked = key !== undefined && entries !== undefined &&
+    const isValidEntry = key !== undefined && entries !== undefined &&
       entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
-    if (!isBacked) Transaction.write(transaction, [[index.database, entry[0], null]])
+    if (!isValidEntry) Transaction.write(transaction, [[index.database, entry[0], null]])
   })
 
 /** Reads a database part by part, and calls `use` with each part in a transaction of its own. */
@@ -126,7 +126,7 @@ const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
   use: (transaction: Transaction.Transaction, records: RangePart["records"]) => Effect.Effect<A, E, R2>,
   done: (result: A) => void
 ) {
-  const { internals: { access: { handle: { core } } }, signatureWith, wanted: { indexes, name } } = collection
+  const { declared: { indexes, name }, internals: { access: { handle: { core } } }, signatureWith } = collection
   const signature = signatureWith(indexes)
   const repairPart = (after: ByteString | undefined) =>
     inTransaction(collection, (transaction) =>
@@ -174,6 +174,6 @@ export const repair = Effect.fnUntraced(function*<R>(collection: Maintained<R>) 
   }
   if (duplicateCount > 0) return yield* yield* duplicateKeys(collection, duplicates, duplicateCount)
   yield* Effect.logInfo(
-    `The indexes of the collection "${collection.wanted.name}" are repaired: ${count(records, "record")}`
+    `The indexes of the collection "${collection.declared.name}" are repaired: ${count(records, "record")}`
   )
 })

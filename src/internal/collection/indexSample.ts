@@ -16,8 +16,8 @@ import * as Settled from "../settled.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { entryKey } from "./indexWrites.ts"
-import { leadsTo, type Maintained } from "./maintenance.ts"
+import { entryKey } from "./indexMaintainer.ts"
+import { type Maintained, referencedKey } from "./maintenance.ts"
 
 type StoredRecord = readonly [key: ByteString, record: Uint8Array]
 
@@ -35,14 +35,14 @@ interface Sample {
   readonly stray: ReadonlySet<string>
 }
 
-/** The indexes that need a repair or a warning. */
+/** The names of the indexes that must be built again, be repaired, or be reported. */
 export interface Findings {
-  /** The indexes whose functions give other keys than those that are stored in the records. */
-  readonly changed: ReadonlySet<string>
-  /** The indexes that lack an entry which a record has, or have one that no record has. */
+  /** The indexes whose functions give other keys than those that are stored in the records: they must be built again. */
+  readonly stale: ReadonlySet<string>
+  /** The indexes that lack an entry which a record has, or that have an entry which no record has. */
   readonly damaged: ReadonlySet<string>
   /** The indexes whose functions give different keys when they are called twice with the same value. */
-  readonly unsteady: ReadonlySet<string>
+  readonly nondeterministic: ReadonlySet<string>
 }
 
 const recordsBetween = 4
@@ -112,7 +112,7 @@ const readSome = Effect.fnUntracedEager(function*(
 
 /** Returns the names of the indexes that lack an entry which is stored in the record. */
 const missingOf = Effect.fnUntracedEager(function*<R>(
-  { database, indexes, wanted: { name } }: Maintained<R>,
+  { database, declared: { name }, indexes }: Maintained<R>,
   reader: Reader,
   names: ReadonlyMap<string, string>,
   [key, record]: StoredRecord
@@ -134,14 +134,14 @@ const missingOf = Effect.fnUntracedEager(function*<R>(
 })
 
 /** Tests whether the record of an index entry has that entry. */
-const isBacked = <R>(
+const isValidEntry = <R>(
   { database, indexes }: Maintained<R>,
   reader: Reader,
   index: Catalog.StoredIndex,
   entry: StoredRecord
 ): Effect.Effect<boolean, EngineFailure> => {
   const maintained = indexes.get(index[0])
-  const key = maintained === undefined ? undefined : leadsTo(maintained, entry)
+  const key = maintained === undefined ? undefined : referencedKey(maintained, entry)
   if (maintained === undefined || key === undefined) return Exit.succeed(false)
   return Settled.map(reader.get(database, key, CollectionRecord.entriesOf), (entries) =>
     entries !== undefined &&
@@ -164,9 +164,9 @@ const readSample = Effect.fnUntracedEager(function*<R>(
   }
   const stray = new Set<string>()
   for (const index of stored) {
-    const database = indexDatabase(collection.wanted.name, Catalog.placeOf(index))
+    const database = indexDatabase(collection.declared.name, Catalog.placeOf(index))
     for (const entry of yield* readSome(reader, database, 0)) {
-      if (!(yield* isBacked(collection, reader, index, entry))) stray.add(index[0])
+      if (!(yield* isValidEntry(collection, reader, index, entry))) stray.add(index[0])
     }
   }
   return { records, stray }
@@ -183,9 +183,9 @@ const compare = Effect.fnUntraced(function*<R>(
   stored: ReadonlyArray<Catalog.StoredIndex>,
   { records, stray }: Sample
 ) {
-  const changed = new Set<string>()
+  const stale = new Set<string>()
   const damaged = new Set<string>(stray)
-  const unsteady = new Set<string>()
+  const nondeterministic = new Set<string>()
   const names = new Set(stored.map(([name]) => name))
   for (const { key, missing, record } of records) {
     for (const name of missing) damaged.add(name)
@@ -199,20 +199,20 @@ const compare = Effect.fnUntraced(function*<R>(
         all.filter(([name]) => name === index[0]).map(([, indexKey]) => indexKey)
       )
       const present = entries.filter(([place]) => place === Catalog.placeOf(index)).map(([, indexKey]) => indexKey)
-      if (!sameKeys(keys ?? [], again ?? [])) unsteady.add(index[0])
-      else if (!sameKeys(keys ?? [], present)) changed.add(index[0])
+      if (!sameKeys(keys ?? [], again ?? [])) nondeterministic.add(index[0])
+      else if (!sameKeys(keys ?? [], present)) stale.add(index[0])
     }
   }
-  for (const name of unsteady) changed.delete(name)
-  // A changed index is built again, so it needs no repair.
-  for (const name of changed) damaged.delete(name)
-  return { changed, damaged, unsteady }
+  for (const name of nondeterministic) stale.delete(name)
+  // A stale index is built again: it needs no repair.
+  for (const name of stale) damaged.delete(name)
+  return { damaged, nondeterministic, stale }
 })
 
 /** Compares a sample of records with their entries in the indexes. */
 export const check = <R>(collection: Maintained<R>, stored: ReadonlyArray<Catalog.StoredIndex>) =>
   stored.length === 0
-    ? Effect.succeed<Findings>({ changed: new Set(), damaged: new Set(), unsteady: new Set() })
+    ? Effect.succeed<Findings>({ stale: new Set(), damaged: new Set(), nondeterministic: new Set() })
     : StoreAccess.read(
       collection.internals.access,
       (reader) => readSample(collection, reader, stored),

@@ -18,7 +18,7 @@ import type * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import { type Definition, storedIndexesOf } from "./collectionDefinition.ts"
 import { recordKeyOf } from "./indexReads.ts"
-import { checkEntry } from "./indexWrites.ts"
+import { checkEntry } from "./recordEncoding.ts"
 import type { KeyCodec } from "./typedKeyCodec.ts"
 import type { ValueCodec } from "./typedValueCodec.ts"
 
@@ -29,13 +29,14 @@ export interface MaintainedIndex {
   readonly key: Pick<KeyCodec<KeySchema>, "endOf">
 }
 
-/** The errors because of which a record cannot be in an index. */
+/** The errors of a record that cannot be in an index. */
 export type IndexError = ValueDecoding | KeyEncoding
 
 /** A collection, without the types of its schemas. */
 export interface Maintained<R> {
   readonly internals: StoreInternals
-  readonly wanted: Catalog.Wanted
+  /** What the definition declares, as the catalog stores it. */
+  readonly declared: Catalog.Declaration
   readonly database: string
   readonly indexes: ReadonlyMap<string, MaintainedIndex>
   readonly migrations: Readonly<Record<number, Migration<unknown, R>>>
@@ -91,7 +92,7 @@ export const make = <
   })
   return {
     internals,
-    wanted: { name, version, fingerprint, shape, indexes: storedIndexesOf(definition) },
+    declared: { name, version, fingerprint, shape, indexes: storedIndexesOf(definition) },
     database,
     indexes,
     migrations: options.migrations ?? {},
@@ -110,11 +111,11 @@ export const make = <
   }
 }
 
-/** The most records and bytes of a part. One part takes some tenths of a second at most, so other fibers run soon. */
+/** The most records and bytes of a part. One part takes a few tenths of a second at most, so that other fibers can run. */
 const partRecords = 1024
 const partBytes = 1024 * 1024
 
-/** Reads the part of a database that comes after a key. */
+/** Reads the part of a database after a key; its first part if `after` is `undefined`. */
 export const readPart = (
   reader: Reader,
   database: string,
@@ -130,12 +131,12 @@ export const readPart = (
   })
 
 /**
- * Returns the key up to which a part was read; `undefined` if the database ends there. Do not use the last record for
- * this: pending writes may have deleted all records of a part.
+ * Returns the key up to which a part was read; `undefined` if it is the last part. The last record does not show that:
+ * pending writes may have deleted all records of a part.
  */
 export const readTo = ({ rest }: RangePart): ByteString | undefined => rest?.from?.key
 
-/** Runs an effect in a transaction of its own. */
+/** Runs a part of the work in a transaction of its own. */
 export const inTransaction = <R, A, E, R2>(
   { internals: { access, transactions } }: Maintained<R>,
   use: (transaction: Transaction.Transaction) => Effect.Effect<A, E, R2>
@@ -146,7 +147,7 @@ export const inTransaction = <R, A, E, R2>(
   )
 
 /** Returns the key of the record that an index entry refers to; `undefined` if the entry is damaged. */
-export const leadsTo = (index: MaintainedIndex, entry: RangePart["records"][number]): ByteString | undefined =>
+export const referencedKey = (index: MaintainedIndex, entry: RangePart["records"][number]): ByteString | undefined =>
   Result.getOrUndefined(recordKeyOf(index, entry))
 
 /** The most duplicates that `DuplicateKeys` lists. */
@@ -154,7 +155,7 @@ export const maxDuplicates = 100
 
 /** Makes the error that lists duplicates. */
 export const duplicateKeys = Effect.fnUntraced(function*<R>(
-  { decodeIndexKey, decodeKey, wanted: { name } }: Maintained<R>,
+  { declared: { name }, decodeIndexKey, decodeKey }: Maintained<R>,
   found: ReadonlyArray<Catalog.StoredDuplicate>,
   count: number
 ) {

@@ -295,9 +295,9 @@ const placeOf = (path: ReadonlyArray<string>): string =>
  * Says why a program does not decode every value that may be stored: which field differs, and how. Returns `undefined`
  * if the program decodes all of them.
  */
-export const difference = (stored: StoredShape, program: StoredShape): string | undefined => {
-  if (stored.key !== program.key) return "the schema of its keys has changed"
-  const found = compare(begin(stored, program, { isClosed: false, withChecks: true }), stored.root, program.root)
+export const difference = (stored: StoredShape, declared: StoredShape): string | undefined => {
+  if (stored.key !== declared.key) return "the schema of its keys has changed"
+  const found = compare(begin(stored, declared, { isClosed: false, withChecks: true }), stored.root, declared.root)
   return found === undefined ? undefined : `${placeOf(found.path)} ${found.problem}`
 }
 
@@ -305,17 +305,17 @@ const isCovered = (a: StoredShape, b: StoredShape, withChecks: boolean): boolean
   a.key === b.key && compare(begin(a, b, { isClosed: true, withChecks }), a.root, b.root) === undefined
 
 /** Tests whether the stored shape includes every value that a program writes. */
-export const covers = (stored: StoredShape, program: StoredShape): boolean => isCovered(program, stored, true)
+export const covers = (stored: StoredShape, declared: StoredShape): boolean => isCovered(declared, stored, true)
 
 /** Tests whether two shapes are the same, apart from their checks. */
 export const hasSameParts = (a: StoredShape, b: StoredShape): boolean =>
   isCovered(a, b, false) && isCovered(b, a, false)
 
 /** Makes the shape of what may be stored after a program has written too; `undefined` if it has too many parts. */
-export const widened = (stored: StoredShape, program: StoredShape): StoredShape | undefined => {
-  if (covers(stored, program)) return stored
-  const comparison = begin(stored, program, { isClosed: true, withChecks: true })
-  const members = membersOf(program, program.root)
+export const widened = (stored: StoredShape, declared: StoredShape): StoredShape | undefined => {
+  if (covers(stored, declared)) return stored
+  const comparison = begin(stored, declared, { isClosed: true, withChecks: true })
+  const members = membersOf(declared, declared.root)
   const isNeeded = (member: number) => Predicate.isNotUndefined(compareMember(comparison, member, members))
-  return membersOf(stored, stored.root).some(isNeeded) ? union(stored, program, isNeeded) : program
+  return membersOf(stored, stored.root).some(isNeeded) ? union(stored, declared, isNeeded) : declared
 }

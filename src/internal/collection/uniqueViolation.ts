@@ -1,7 +1,6 @@
 /**
  * Makes `UniqueViolation`: a record cannot be written, because another record has the same key in a unique index.
  */
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { UniqueViolation } from "../../CollectionError.ts"
@@ -10,7 +9,7 @@ import type { UniqueViolationOf } from "../../CollectionService.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import type { KeyEncoding, ShownKey } from "../../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
-import type { Taken } from "./indexWrites.ts"
+import type { Taken } from "./indexMaintainer.ts"
 
 /** The services that decode the keys of a collection and of its indexes. */
 export type KeyServices<K extends KeySchema, I extends Record<string, KeySchema>> =
@@ -19,26 +18,27 @@ export type KeyServices<K extends KeySchema, I extends Record<string, KeySchema>
 
 const isTaken = (error: unknown): error is Taken => Predicate.isTagged(error, "Taken")
 
-/** Runs a write. If it fails because an index key is taken, fails with the error that `failTaken` makes. */
-export const telling = <A, E, E2>(
+/** Runs a write. If it fails because an index key is taken, runs `onTaken` instead. */
+export const catchTaken = <A, E, E2>(
   write: Effect.Effect<A, E | Taken>,
-  failTaken: (taken: Taken) => Effect.Effect<never, E2>
+  onTaken: (taken: Taken) => Effect.Effect<never, E2>
 ): Effect.Effect<A, E | E2> =>
-  Effect.catch(write, (error): Effect.Effect<never, E | E2> => isTaken(error) ? failTaken(error) : Effect.fail(error))
+  Effect.catch(write, (error): Effect.Effect<never, E | E2> => isTaken(error) ? onTaken(error) : Effect.fail(error))
 
-/** Makes the function that decodes the keys of a violation and fails with `UniqueViolation`. */
-export const make = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
-  { indexes, key: keyCodec, name }: Definition<K, V, I>,
-  services: Context.Context<KeyServices<K, I>>
-) => {
-  /** Tests the name of the index. Every violation of an index of this collection has the type of the collection. */
-  const isOfCollection = (violation: UniqueViolation): violation is UniqueViolationOf<K, I> =>
-    indexes.has(violation.index)
+/** Tests the name of the index. Every violation of an index of the collection has the type of the collection. */
+const isOfCollection = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { indexes }: Definition<K, V, I>,
+  violation: UniqueViolation
+): violation is UniqueViolationOf<K, I> => indexes.has(violation.index)
 
-  return Effect.fnUntraced(function*(
+/** Decodes the keys of a violation, and fails with `UniqueViolation`. `shownKey` is that of the refused record. */
+export const fail = Effect.fnUntraced(
+  function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+    definition: Definition<K, V, I>,
     { existing, index: indexName, indexKey }: Taken,
     shownKey: ShownKey<K["Type"]>
   ): Effect.fn.Return<never, UniqueViolationOf<K, I> | KeyEncoding, KeyServices<K, I>> {
+    const { indexes, key: keyCodec, name } = definition
     const index = indexes.get(indexName)
     if (index === undefined) {
       return yield* Effect.die("bug: a key is taken in an index that the collection does not have")
@@ -52,6 +52,6 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
       existingKey: yield* keyCodec.decode(existing),
       shownExistingKey: keyCodec.show(existing)
     })
-    return yield* isOfCollection(violation) ? violation : Effect.die(violation)
-  }, Effect.provideContext(services))
-}
+    return yield* isOfCollection(definition, violation) ? violation : Effect.die(violation)
+  }
+)

@@ -2,10 +2,10 @@
  * Upgrades a stored collection to the version and the indexes of a definition, step by step. `nextStep` finds the next
  * step from the catalog entry, and `run` runs it in a transaction.
  *
- * After the first part of a migration, no program of an earlier version can open the collection. New indexes are built
- * in free places, while the old ones stay in use. The transaction of the last part replaces the old indexes. If a
+ * After the first part of a migration, programs of an earlier version can no longer open the collection. New indexes are
+ * built in free places, while the old ones stay in use. The transaction of the last part replaces the old indexes. If a
  * program with other indexes opens the collection before that, it cancels the building. If the building fails, the old
- * indexes stay.
+ * indexes stay in use.
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -18,7 +18,7 @@ import { keyOf } from "../engineBytes.ts"
 import * as Transaction from "../transaction/transaction.ts"
 import * as Catalog from "./catalog.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { entryKey } from "./indexWrites.ts"
+import { entryKey } from "./indexMaintainer.ts"
 import { type IndexError, type Maintained, maxDuplicates, readPart, readTo } from "./maintenance.ts"
 
 /** A step of the upgrade of a collection. */
@@ -38,16 +38,16 @@ export interface Progress {
   readonly failed?: Catalog.Building
 }
 
-/** The facts that decide about the next step but are not in the catalog. */
+/** The facts that decide about the next step and are not in the catalog. */
 export interface Circumstances {
   /** Whether this program has begun the present building of indexes. */
   readonly hasBegun: boolean
   /** The indexes whose entries differ from what their functions give, so that they must be built again. */
-  readonly distrusted: ReadonlySet<string>
+  readonly stale: ReadonlySet<string>
 }
 
 const refuse = <R>(
-  { wanted: { name } }: Maintained<R>,
+  { declared: { name } }: Maintained<R>,
   reason: "MissingMigration" | "Migration",
   detail: string,
   cause?: unknown
@@ -58,7 +58,7 @@ const refuse = <R>(
     ...(cause === undefined ? {} : { cause })
   })
 
-/** Returns the migration from a version. Fails with `MissingMigration` if there is none; `version` is the stored version. */
+/** Returns the migration from the version `from`, or fails with `MissingMigration`. `version` is the stored version. */
 const migrationFrom = <R>(
   collection: Maintained<R>,
   from: number,
@@ -77,31 +77,31 @@ const migrationFrom = <R>(
     : Effect.succeed(migration)
 }
 
-/** Tests whether this program continues a building that has begun. Otherwise it cancels the building. */
-const goesOn = (
-  { indexes }: Catalog.Wanted,
+/** Tests whether this program continues the building that the catalog has. Otherwise it cancels the building. */
+const continuesBuilding = (
+  { indexes }: Catalog.Declaration,
   { indexes: built }: Catalog.Descriptor,
   building: Catalog.Building,
   { hasBegun }: Circumstances
 ): boolean =>
-  // An index that exists and is built again has a changed `of`. If another program has begun that, its `of` may differ.
+  // An index that exists is built again because its `of` has changed. The program that began may have another `of`.
   Catalog.hasSame(building.indexes, indexes) && (hasBegun || !Catalog.hasAll(built, indexes))
 
 const nextIndexStep = (
-  wanted: Catalog.Wanted,
+  declared: Catalog.Declaration,
   descriptor: Catalog.Descriptor,
   circumstances: Circumstances
 ): Step => {
   const { building, ...others } = descriptor
-  const { distrusted } = circumstances
-  if (building !== undefined && goesOn(wanted, descriptor, building, circumstances)) {
+  const { stale } = circumstances
+  if (building !== undefined && continuesBuilding(declared, descriptor, building, circumstances)) {
     return { _tag: "Build", descriptor, building }
   }
-  const indexes = Catalog.withPlaces(wanted.indexes, others.indexes, distrusted)
-  if (distrusted.size > 0 || !Catalog.hasAll(others.indexes, wanted.indexes)) {
+  const indexes = Catalog.withPlaces(declared.indexes, others.indexes, stale)
+  if (stale.size > 0 || !Catalog.hasAll(others.indexes, declared.indexes)) {
     return { _tag: "Store", descriptor: { ...others, building: { indexes } } }
   }
-  return building === undefined && Catalog.hasSame(others.indexes, wanted.indexes)
+  return building === undefined && Catalog.hasSame(others.indexes, declared.indexes)
     ? { _tag: "Done", indexes: others.indexes }
     : { _tag: "Store", descriptor: { ...others, indexes } }
 }
@@ -112,21 +112,21 @@ export const nextStep = Effect.fnUntraced(function*<R>(
   stored: Catalog.Descriptor | undefined,
   circumstances: Circumstances
 ): Effect.fn.Return<Step, CollectionFailed> {
-  const { fingerprint, indexes, shape, version } = collection.wanted
+  const { fingerprint, indexes, shape, version } = collection.declared
   if (stored === undefined) {
     return { _tag: "Store", descriptor: { version, fingerprint, indexes, ...(shape === undefined ? {} : { shape }) } }
   }
-  yield* Catalog.check(collection.wanted, stored)
-  // Look for a missing migration before the first one changes anything.
+  yield* Catalog.check(collection.declared, stored)
+  // If a migration is missing, fail before the first one changes anything.
   for (let from = stored.version; from < version; from++) yield* migrationFrom(collection, from, stored.version)
   if (stored.version < version) return { _tag: "Migrate", descriptor: stored }
-  const descriptor = Catalog.widened(collection.wanted, stored)
+  const descriptor = Catalog.widened(collection.declared, stored)
   if (descriptor !== stored) return { _tag: "Store", descriptor }
-  return nextIndexStep(collection.wanted, stored, circumstances)
+  return nextIndexStep(collection.declared, stored, circumstances)
 })
 
 /** Returns the databases that a step writes to and that may not exist yet. */
-export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): ReadonlyArray<string> => {
+export const databasesFor = ({ name, indexes }: Catalog.Declaration, step: Step): ReadonlyArray<string> => {
   if (step._tag === "Done" || step._tag === "Build") {
     return Catalog.databasesOf(name, step._tag === "Done" ? step.indexes : step.building.indexes)
   }
@@ -134,9 +134,9 @@ export const databasesFor = ({ name, indexes }: Catalog.Wanted, step: Step): Rea
   return Catalog.databasesOf(name, building?.indexes ?? (step._tag === "Store" ? built : indexes))
 }
 
-/** Deletes all entries of the indexes of the collection that are not in use. */
+/** Deletes all index entries of the collection in databases that no index uses. */
 const clearUnused = Effect.fnUntraced(function*<R>(
-  { internals: { access }, wanted: { name } }: Maintained<R>,
+  { declared: { name }, internals: { access } }: Maintained<R>,
   transaction: Transaction.Transaction,
   used: ReadonlyArray<Catalog.StoredIndex>
 ) {
@@ -147,7 +147,7 @@ const clearUnused = Effect.fnUntraced(function*<R>(
 })
 
 const writeDescriptor = <R>(
-  { internals: { access: { handle: { core: { structures } } } }, wanted: { name } }: Maintained<R>,
+  { declared: { name }, internals: { access: { handle: { core: { structures } } } } }: Maintained<R>,
   transaction: Transaction.Transaction,
   descriptor: Catalog.Descriptor
 ): void => Transaction.write(transaction, [Catalog.toWrite(name, descriptor, structures)])
@@ -166,7 +166,7 @@ const store = Effect.fnUntraced(function*<R>(
 
 const asSentence = (text: string): string => /[.!?]$/.test(text) ? text : `${text}.`
 
-/** Says what a failed migration has changed, and what to do. */
+/** Describes what a failed migration has changed, and what to do. */
 const afterFailure = ({ migratedTo, version }: Catalog.Descriptor): string =>
   migratedTo === undefined
     ? `It has changed nothing, and a program of version ${version} can still open the collection.`
@@ -174,14 +174,14 @@ const afterFailure = ({ migratedTo, version }: Catalog.Descriptor): string =>
       "repair the migration and deploy again."
 
 /**
- * Checks the value that a migration returned, and removes the fields that the schema does not have: a later schema may
- * have fields with these names. Fails with `ValueDecoding` if the schema does not decode the value.
+ * Checks the value that the last migration has returned, and removes the fields that the schema does not have: a later
+ * schema may have other fields with these names. Fails with `ValueDecoding` if the schema does not decode the value.
  */
-const toWanted = <R>({ check, withoutOtherFields }: Maintained<R>, given: unknown, key: ByteString) =>
+const checkMigrated = <R>({ check, withoutOtherFields }: Maintained<R>, given: unknown, key: ByteString) =>
   withoutOtherFields(given, key).pipe(
     Effect.tap((value) => check(value, key)),
     Effect.map((value) => ({ value, hasOtherFields: false })),
-    // A union may need the removed fields to choose a member, if only transformations distinguish its members.
+    // If only transformations distinguish the members of a union, it may need the removed fields to choose a member.
     Effect.catch(() => Effect.as(check(given, key), { value: given, hasOtherFields: true }))
   )
 
@@ -192,7 +192,7 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
   key: ByteString,
   record: Uint8Array
 ) {
-  const { raw, wanted } = collection
+  const { declared, raw } = collection
   const { version: from } = descriptor
   const shownKey = () => collection.shownKey(key)
   const failed = (cause: unknown) =>
@@ -212,8 +212,8 @@ const migrateRecord = Effect.fnUntraced(function*<R>(
     )
   }
   const given = yield* Effect.mapError(migrating, failed)
-  const migrated = from + 1 === wanted.version
-    ? yield* Effect.mapError(toWanted(collection, given, key), failed)
+  const migrated = from + 1 === declared.version
+    ? yield* Effect.mapError(checkMigrated(collection, given, key), failed)
     : { value: given, hasOtherFields: false }
   const bytes = yield* Effect.mapError(Effect.fromResult(raw.encodeRaw(migrated.value, shownKey)), failed)
   const timed = CollectionRecord.withTime(CollectionRecord.timeOf(record), bytes)
@@ -229,7 +229,7 @@ const migrate = Effect.fnUntraced(function*<R>(
   descriptor: Catalog.Descriptor
 ) {
   const { hasOtherFields: hadOtherFields, migratedTo, version } = descriptor
-  const { database, wanted } = collection
+  const { database, declared } = collection
   const migration = yield* migrationFrom(collection, version, version)
   const part = yield* readPart(transaction.reader, database, migratedTo)
   let hasOtherFields = hadOtherFields === true
@@ -239,16 +239,16 @@ const migrate = Effect.fnUntraced(function*<R>(
     hasOtherFields ||= migrated.hasOtherFields
   }
   const to = readTo(part)
-  // Intermediate versions have no known fingerprint and shape: the program has only the schemas of the last version.
-  const isLast = version + 1 === wanted.version
-  const fingerprint = isLast ? wanted.fingerprint : Catalog.unknownFingerprint
-  const shape = isLast && !hasOtherFields ? wanted.shape : undefined
+  // The program has only the schemas of the last version, so it knows no fingerprint and no shape of a version before it.
+  const isLast = version + 1 === declared.version
+  const fingerprint = isLast ? declared.fingerprint : Catalog.unknownFingerprint
+  const shape = isLast && !hasOtherFields ? declared.shape : undefined
   writeDescriptor(
     collection,
     transaction,
     to !== undefined
       ? { ...descriptor, migratedTo: to, migratingTo: fingerprint, ...(hasOtherFields ? { hasOtherFields } : {}) }
-      // The migrated values may have other index keys, so build all indexes again.
+      // The migrated values may have other index keys: all indexes are built again.
       : {
         version: version + 1,
         fingerprint,
@@ -266,42 +266,42 @@ interface Places {
   readonly built: ReadonlySet<string>
   /** The places of the indexes that are being built, by their names. */
   readonly building: ReadonlyMap<string, string>
-  /** The names of the indexes that are being built again, by the places in which they are in use. */
-  readonly again: ReadonlyMap<string, string>
+  /** The names of the indexes that are in use and are being built again, by the places in which they are in use. */
+  readonly rebuilt: ReadonlyMap<string, string>
 }
 
 const placesOf = ({ indexes }: Catalog.Descriptor, building: Catalog.Building): Places => {
   const built = new Set(indexes.map(Catalog.placeOf))
   const unbuilt = building.indexes.filter((index) => !built.has(Catalog.placeOf(index)))
-  const again = indexes.filter((index) => Catalog.hasAll(unbuilt, [index]))
+  const rebuilt = indexes.filter((index) => Catalog.hasAll(unbuilt, [index]))
   return {
     built,
     building: new Map(unbuilt.map((index) => [index[0], Catalog.placeOf(index)])),
-    again: new Map(again.map((index) => [Catalog.placeOf(index), index[0]]))
+    rebuilt: new Map(rebuilt.map((index) => [Catalog.placeOf(index), index[0]]))
   }
 }
 
 /**
  * Computes the keys of a record in the indexes that are being built. If its value does not decode and all of these
- * indexes are built again, the record keeps its present keys.
+ * indexes are in use already, the record keeps its present keys in them.
  */
 const keysToBuild = <R>(
   { keysOf }: Maintained<R>,
-  { again, building }: Places,
+  { building, rebuilt }: Places,
   key: ByteString,
   record: Uint8Array
 ) => {
   const keys = keysOf(key, record, new Set(building.keys()))
-  return again.size < building.size ? keys : Effect.catchTag(keys, "ValueDecoding", () =>
+  return rebuilt.size < building.size ? keys : Effect.catchTag(keys, "ValueDecoding", () =>
     Effect.succeed(
       CollectionRecord.entriesOf(record).flatMap(([place, indexKey]) => {
-        const name = again.get(place)
+        const name = rebuilt.get(place)
         return name === undefined ? [] : [[name, indexKey] as const]
       })
     ))
 }
 
-/** Enters a record into the indexes that are being built. Returns the keys that another record already has in a unique one. */
+/** Enters a record into the indexes that are being built. Returns its keys that another record has in a unique index. */
 const enter = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
@@ -309,7 +309,7 @@ const enter = Effect.fnUntraced(function*<R>(
   key: ByteString,
   record: Uint8Array
 ) {
-  const { database, indexes, wanted: { name } } = collection
+  const { database, declared: { name }, indexes } = collection
   const { building, built } = places
   const before = CollectionRecord.entriesOf(record)
   const entries = before.filter(([place]) => built.has(place))
@@ -349,7 +349,7 @@ const build = Effect.fnUntraced(function*<R>(
   const part = yield* readPart(transaction.reader, collection.database, building.to)
   const found: Array<Catalog.StoredDuplicate> = []
   for (const [number, [key, record]] of part.records.entries()) {
-    // A write of another fiber to these records makes this transaction run again. Yield, so that such writes come early.
+    // If another fiber writes one of these records, this transaction runs again. Yield, so that such a write comes early.
     if (number % recordsBetweenTurns === 0) yield* Effect.yieldNow
     found.push(...(yield* enter(collection, transaction, places, key, record)))
   }

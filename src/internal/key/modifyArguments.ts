@@ -1,6 +1,6 @@
 /**
- * Checks the functions of `updateOrFail`, `modify` and `modifyEffect`, and what they return. A program in JavaScript can
- * pass anything.
+ * Calls the functions of `updateOrFail`, `modify` and `modifyEffect`, and checks what they return. A program in
+ * JavaScript can pass anything.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -28,16 +28,27 @@ export const pairOf = <A, B>(method: string, given: Pair<A, B>): Result.Result<P
   )
 }
 
-/** Runs the function of `modify`. */
-export const callModify = <A, B, C>(
+/**
+ * Runs `modify` on top of an update, and returns the result of `f`. An update may call `f` again: the result of its last
+ * call belongs to the value that is stored.
+ */
+export const runModify = <A, B, C, D, E, R>(
   f: (current: C) => Pair<A, B>,
-  current: C
-): Result.Result<Pair<A, B>, string> => {
-  const problem = functionProblem("modify", f)
-  return problem === undefined ? pairOf("modify", f(current)) : Result.fail(problem)
-}
+  update: (computeNext: (current: C) => Result.Result<Option.Option<B>, string>) => Effect.Effect<D, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const problem = functionProblem("modify", f)
+    let last = Option.none<A>()
+    const updating = update((current) =>
+      Result.map(problem === undefined ? pairOf("modify", f(current)) : Result.fail(problem), ([result, next]) => {
+        last = Option.some(result)
+        return next
+      })
+    )
+    return Effect.flatMap(updating, () => Effect.orDie(Effect.fromOption(last)))
+  })
 
-/** Runs the function of `updateOrFail` if there is a value. */
+/** Calls the function of `updateOrFail` if the key has a value. */
 export const callUpdateOrFail = <A, B>(
   f: (current: A) => B,
   current: Option.Option<A>

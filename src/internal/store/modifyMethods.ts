@@ -29,17 +29,7 @@ const updateOrFail = (self: Access, key: Key, f: (current: unknown) => unknown) 
   )
 
 const modify = <A>(self: Access, key: Key, f: (current: Option.Option<unknown>) => Pair<A>) =>
-  Effect.suspend(() => {
-    // The function may run more than once: its last run is the one that is stored.
-    let last = Option.none<A>()
-    const update = WriteMethods.updateBy(self, key, (current) =>
-      Result.map(ModifyArguments.callModify(f, current), ([result, next]) => {
-        last = Option.some(result)
-        return next
-      }))
-    return Effect.flatMap(update, () =>
-      Effect.orDie(Effect.fromOption(last)))
-  })
+  ModifyArguments.runModify(f, (computeNext) => WriteMethods.updateBy(self, key, computeNext))
 
 const modifyEffect = <A, E, R>(
   self: Access,
