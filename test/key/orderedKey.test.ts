@@ -159,7 +159,7 @@ describe("an ordered key", () => {
     assert.strictEqual(refusal(encodePrefix(Uint8Array.of(1))), "expected a string or a tuple, got an object")
   })
 
-  it("has bytes that never change", () => {
+  it("always has the same bytes", () => {
     const stored: ReadonlyArray<readonly [OrderedKey, string]> = [
       [false, "1000"],
       [true, "1001"],
