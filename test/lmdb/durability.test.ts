@@ -51,7 +51,7 @@ describe("a process that ends", () => {
       })
   )
 
-  it.effect("by SIGKILL has everything on disk that was flushed, and works on", () =>
+  it.effect("by SIGKILL has all flushed writes on disk, and the next process continues", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const enough of [10, 120]) {
@@ -61,7 +61,7 @@ describe("a process that ends", () => {
       }
     }))
 
-  it.effect("by SIGKILL leaves whole batches: a flush is all on disk or not at all", () =>
+  it.effect("by SIGKILL leaves complete batches: a flush is on disk completely or not at all", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const { acknowledged } = yield* writeUntil(path, "flush", "SIGKILL", 150)

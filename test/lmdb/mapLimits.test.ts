@@ -29,7 +29,7 @@ describe("an option mapSize", () => {
       })
   )
 
-  it.effect("of some TiB is a map of which little is used", () =>
+  it.effect("of some TiB maps a file of which little is used", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const mapSize of ["1 TiB", "8 TiB"] as const) {
@@ -37,7 +37,7 @@ describe("an option mapSize", () => {
       }
     }))
 
-  it.effect("may be so large only for the limit of the file", () =>
+  it.effect("may be that large only up to the limit of the file", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path, maxMapSize: "4000 TiB" }, (store) => store.putMany({ a: 1 }))
@@ -86,7 +86,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
         })
     )
 
-    it.effect("a mapSize that the limit leaves no room for is a BadOption", () =>
+    it.effect("a mapSize that is larger than the limit allows is a BadOption", () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
         const { status, stderr, stdout } = spawnSync(
