@@ -64,7 +64,7 @@ describe("putMany", () => {
       assert.strictEqual(yield* store.size, 11)
     }))
 
-  it.effect("put_many_always_atomic: until its commit is done none of its values is seen", () =>
+  it.effect("put_many_always_atomic: no read sees its values before its commit", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       const held = yield* spy.hold("commit")
@@ -88,7 +88,7 @@ describe("putMany", () => {
       assert.strictEqual(yield* store.size, 2)
     }))
 
-  it.effect("put_many_empty_input: is fine, makes no transaction, and the store works on", () =>
+  it.effect("put_many_empty_input: succeeds without a transaction", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       for (const entries of [{}, [], new Map<string, unknown>()]) yield* store.putMany(entries)
