@@ -247,7 +247,7 @@ describe("a group of writes", () => {
 })
 
 describe("while a commit runs", () => {
-  it.effect("every other call goes on and sees every write", () =>
+  it.effect("every other call continues and sees every write", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 100 })
       yield* store.putMany({ stored: 0, overwritten: 0, gone: 0 })

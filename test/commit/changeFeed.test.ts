@@ -26,8 +26,11 @@ describe("a slow subscriber", () => {
       assert.strictEqual((yield* Fiber.join(first)).length, 1)
       for (const n of below(10)) yield* store.putMany({ [`key ${n}`]: n })
       const waited: Array<string> = []
-      const end = yield* Effect.flip(Effect.forever(Effect.flatMap(slow.next, (part) =>
-        Effect.map(Effect.forEach(part, show), (texts) => waited.push(...texts)))))
+      const end = yield* Effect.flip(
+        Effect.forever(
+          Effect.flatMap(slow.next, (part) => Effect.map(Effect.forEach(part, show), (texts) => waited.push(...texts)))
+        )
+      )
       assert.deepStrictEqual(end, new ChangesMissed({ path, capacity: 3 }))
       assert.deepStrictEqual(waited, ["key 0=0", "key 1=1", "key 2=2"])
       assert.strictEqual((yield* toldBy(store, quick)).length, 11)

@@ -423,14 +423,18 @@ describe("Key", () => {
       assert.deepStrictEqual(bytesOf(text, { encoding, errors: "ignore" }), bytesOf(ignored, { encoding }))
     })
 
-    it.prop("with replace and ignore, all short keys that are not empty are accepted", { text: AnyText }, ({ text }) => {
-      for (const encoding of encodings) {
-        const replaced = encode(text, { encoding, errors: "replace" })
-        assert.strictEqual(Result.isSuccess(replaced), text !== "")
-        const ignored = encode(text, { encoding, errors: "ignore" })
-        if (Result.isFailure(ignored)) assert.strictEqual(ignored.failure.reason._tag, "Empty")
+    it.prop(
+      "with replace and ignore, all short keys that are not empty are accepted",
+      { text: AnyText },
+      ({ text }) => {
+        for (const encoding of encodings) {
+          const replaced = encode(text, { encoding, errors: "replace" })
+          assert.strictEqual(Result.isSuccess(replaced), text !== "")
+          const ignored = encode(text, { encoding, errors: "ignore" })
+          if (Result.isFailure(ignored)) assert.strictEqual(ignored.failure.reason._tag, "Empty")
+        }
       }
-    })
+    )
   })
 
   describe("decode", () => {

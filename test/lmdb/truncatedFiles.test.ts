@@ -227,16 +227,19 @@ describe("the lock file", () => {
       assert.strictEqual((yield* refused({ path: file, subdirectory: false })).reason._tag, "Engine")
     }))
 
-  it.effect.skipIf(process.getuid?.() !== 0)("of another user is OpenFailed with Permission", () =>
-    Effect.gen(function*() {
-      const folder = yield* temporaryFolder
-      const path = join(folder, "store")
-      yield* withStore({ path }, (store) => store.put("a", 1))
-      for (const open of [folder, path]) chmodSync(open, 0o777)
-      chmodSync(fileOf(path), 0o666)
-      const run = spawnSync(process.execPath, [programs.openAs, "65534", path], { encoding: "utf8" })
-      assert.strictEqual(run.stdout, "OpenFailed Permission\n", run.stderr)
-    }))
+  it.effect.skipIf(process.getuid?.() !== 0)(
+    "of another user is OpenFailed with Permission",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const path = join(folder, "store")
+        yield* withStore({ path }, (store) => store.put("a", 1))
+        for (const open of [folder, path]) chmodSync(open, 0o777)
+        chmodSync(fileOf(path), 0o666)
+        const run = spawnSync(process.execPath, [programs.openAs, "65534", path], { encoding: "utf8" })
+        assert.strictEqual(run.stdout, "OpenFailed Permission\n", run.stderr)
+      })
+  )
 
   it.effect("is complete before it is used, and does not change", () =>
     Effect.gen(function*() {

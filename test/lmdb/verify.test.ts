@@ -68,7 +68,7 @@ describe("verify", () => {
       }
     }))
 
-  it.effect("refuses a wrong header of any page, and leaves the file as it was", () =>
+  it.effect("refuses a wrong header of any page, and does not change the file", () =>
     Effect.gen(function*() {
       const { path, whole } = yield* makeCompact
       const pages = [branch, leaf, overflow].map((flag) => pagesWith(whole, flag))

@@ -79,7 +79,7 @@ describe("the same path in one process", () => {
       assert.propertyVal(yield* Effect.flip(second.get("a")), "_tag", "Closed")
     }))
 
-  it.effect("the close of one of two handles fails with the error of its commit, and the other goes on", () =>
+  it.effect("the close of one of two handles fails with the error of its commit, and the other continues to work", () =>
     Effect.gen(function*() {
       const { faulty, open, store: first } = yield* faultyStore()
       const second = yield* open

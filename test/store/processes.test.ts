@@ -186,23 +186,27 @@ describe("a store that another process has open", () => {
     timeout
   )
 
-  it.live("is shared if all processes set shared, and a mix is refused with the mode of the other process", () =>
-    Effect.gen(function*() {
-      const folder = yield* temporaryFolder
-      const [path, alone] = [join(folder, "shared"), join(folder, "alone")]
-      yield* held({ path, shared: true })
-      yield* held({ path, shared: true })
-      yield* held({ path: alone })
-      const lockTimeout = 0
-      const exclusive = yield* refused({ path, lockTimeout })
-      assert.strictEqual(exclusive.holder?.shared, true)
-      assert.include(exclusive.detail, "It has set `shared: true` and this program has not")
-      const sharing = yield* refused({ path: alone, shared: true, lockTimeout })
-      assert.strictEqual(sharing.holder?.shared, false)
-      assert.include(sharing.detail, "This program has set `shared: true` and the other has not")
-      yield* withStore({ path, shared: true, lockTimeout }, (store) => store.putMany({ a: 1 }))
-      assert.strictEqual(readFileSync(join(path, "store.lock"), "utf8").trim().split("\n").length, 2)
-    }), timeout)
+  it.live(
+    "is shared if all processes set shared, and a mix is refused with the mode of the other process",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const [path, alone] = [join(folder, "shared"), join(folder, "alone")]
+        yield* held({ path, shared: true })
+        yield* held({ path, shared: true })
+        yield* held({ path: alone })
+        const lockTimeout = 0
+        const exclusive = yield* refused({ path, lockTimeout })
+        assert.strictEqual(exclusive.holder?.shared, true)
+        assert.include(exclusive.detail, "It has set `shared: true` and this program has not")
+        const sharing = yield* refused({ path: alone, shared: true, lockTimeout })
+        assert.strictEqual(sharing.holder?.shared, false)
+        assert.include(sharing.detail, "This program has set `shared: true` and the other has not")
+        yield* withStore({ path, shared: true, lockTimeout }, (store) => store.putMany({ a: 1 }))
+        assert.strictEqual(readFileSync(join(path, "store.lock"), "utf8").trim().split("\n").length, 2)
+      }),
+    timeout
+  )
 })
 
 describe("the lock file", () => {

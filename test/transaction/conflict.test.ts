@@ -100,7 +100,7 @@ const ways: ReadonlyArray<(store: StoreService, change: Call) => Effect.Effect<u
 
 describe("a transaction that writes and has read", () => {
   it.effect.each(conflicts)(
-    "$read conflicts if meanwhile $meanwhile",
+    "$read conflicts if $meanwhile before the commit",
     ({ change, use }) =>
       Effect.gen(function*() {
         const { path, store } = yield* SpyEngine.open({ durability: "noSync" })
@@ -120,19 +120,22 @@ describe("a transaction that writes and has read", () => {
       })
   )
 
-  it.effect.each(agreements)("$read is committed if meanwhile $meanwhile", ({ change, use }) =>
-    Effect.gen(function*() {
-      const { store } = yield* SpyEngine.open({ durability: "noSync" })
-      for (const run of ways) {
-        yield* store.clear
-        yield* store.putMany([...Object.entries(seed), ...many])
-        const transaction = yield* begin(store)
-        yield* transaction.inside(Effect.andThen(use(store), store.put("mine", 1)))
-        yield* run(store, change)
-        yield* transaction.commit
-        assert.strictEqual(yield* store.getOrFail("mine"), 1)
-      }
-    }))
+  it.effect.each(agreements)(
+    "$read is committed if $meanwhile before the commit",
+    ({ change, use }) =>
+      Effect.gen(function*() {
+        const { store } = yield* SpyEngine.open({ durability: "noSync" })
+        for (const run of ways) {
+          yield* store.clear
+          yield* store.putMany([...Object.entries(seed), ...many])
+          const transaction = yield* begin(store)
+          yield* transaction.inside(Effect.andThen(use(store), store.put("mine", 1)))
+          yield* run(store, change)
+          yield* transaction.commit
+          assert.strictEqual(yield* store.getOrFail("mine"), 1)
+        }
+      })
+  )
 
   it.effect("nothing never conflicts: of writes without reads the last commit wins", () =>
     Effect.gen(function*() {
