@@ -173,7 +173,7 @@ describe("a definition is refused", () => {
       "its index \"a\" has no option \"uniqe\"; did you mean unique?"
     ],
     [{ indexes: { a: { key: Schema.String, of: () => "a", unique: "yes" } } }, "\"unique\" of its index \"a\""]
-  ])("when its options have what makes no sense: %j", ([options, detail]) =>
+  ])("when an option is not valid: %j", ([options, detail]) =>
     inStore(Effect.gen(function*() {
       const unchecked: { readonly key: typeof Schema.String; readonly value: typeof Schema.String } = {
         key: Schema.String,

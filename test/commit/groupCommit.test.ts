@@ -175,7 +175,7 @@ describe("a put during the commit of a putMany", () => {
 
 describe("a put after an atomic batch in the same turn", () => {
   it.effect.each(["putMany", "clear", "withTransaction"] as const)(
-    "comes after it: %s",
+    "is visible after it: %s",
     (which) =>
       Effect.gen(function*() {
         const { store } = yield* faultyStore()
@@ -223,7 +223,7 @@ describe("atomic batches that wait for a commit", () => {
     { count: 2, more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] },
     { count: 1, more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] }
   ])(
-    "are committed as many as batchBytes has room for, at least one: $count and $more bytes",
+    "are committed up to batchBytes, at least one: $count and $more bytes",
     (each) =>
       Effect.gen(function*() {
         const { commits, count, more } = each

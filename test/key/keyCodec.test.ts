@@ -219,7 +219,7 @@ describe("Key", () => {
       Float64Array,
       BigInt64Array,
       BigUint64Array
-    ])("of a view with larger elements are those between its offset and length: %o", (View) => {
+    ])("of a view with larger elements are the bytes between its offset and length: %o", (View) => {
       const memory = Uint8Array.from({ length: 40 }, (_, index) => 200 + index)
       const view = new View(memory.buffer, 8, 2)
       assert.deepStrictEqual(bytesOf(view), Array.from(memory.subarray(8, 8 + 2 * View.BYTES_PER_ELEMENT)))
@@ -344,7 +344,7 @@ describe("Key", () => {
       [new Date(0), "[object Date]", "object"],
       [new String("key"), "[object String]", "object"],
       [Object.create(null), "[object Object]", "object"]
-    ])("a wrong type: %o", (key, shown, type) => {
+    ])("have a wrong type: %o", (key, shown, type) => {
       for (const encoding of [...encodings, "binary"] as const) {
         assert.deepStrictEqual(refusal(encode(key, { encoding })), [
           "WrongType",
@@ -447,7 +447,7 @@ describe("Key", () => {
       ["utf16le", [0x61, 0x00, 0x62], "a\ufffd", "a"],
       ["utf16le", [0x00, 0xd8, 0x61, 0x00], "\ufffda", "a"],
       ["ascii", [0x61, 0x80, 0xff], "a\ufffd\ufffd", "a"]
-    ])("what is no text in %s: %j", (encoding, bytes, replaced, ignored) => {
+    ])("cannot be encoded in %s: %j", (encoding, bytes, replaced, ignored) => {
       const error = errorOf(decode(bytes, { encoding }))
       assert.strictEqual(error.reason._tag, "NotDecodable")
       assert.strictEqual(

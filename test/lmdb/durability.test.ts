@@ -38,7 +38,7 @@ const isThere = Effect.fnUntraced(function*(path: string, count: number) {
 
 describe("a process that ends", () => {
   it.effect.each<NodeJS.Signals>(["SIGINT", "SIGTERM"])(
-    "by %s in the middle of writing has everything on disk that was put",
+    "by %s while it writes has all puts on disk",
     (signal) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

@@ -17,7 +17,7 @@ const programs = {
 
 describe("an option mapSize", () => {
   it.effect.each(["128 TiB", "200 TiB", "4000 TiB"] as const)(
-    "of %s is a BadOption, and makes no file",
+    "of %s is a BadOption, and creates no file",
     (mapSize) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -62,7 +62,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
     }))
 
     it.effect.each(["", "snapshot"])(
-      "a store that cannot grow is an EngineFailure, and can be used further %s",
+      "a store that cannot grow fails with EngineFailure, and remains usable %s",
       (snapshot) =>
         Effect.gen(function*() {
           const folder = yield* temporaryFolder

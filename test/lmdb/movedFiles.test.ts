@@ -117,7 +117,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
     ["removed", (path) => unlinkSync(join(path, "data.mdb"))],
     ["removed with its folder", (path) => rmSync(path, { recursive: true })],
     ["renamed with its folder", (path, elsewhere) => renameSync(path, elsewhere)]
-  ])("that is %s is not made anew", ([, remove]) =>
+  ])("that is %s is not created again", ([, remove]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
@@ -234,28 +234,34 @@ describe.skipIf(process.platform === "win32")("the lock file of an open store", 
       unlinkSync(lock)
       writeFileSync(lock, new Uint8Array(131_280))
     }]
-  ])("that is %s stops all writing, for other processes lock another one", ([what, change]) =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* withOpenStore(path, (store) =>
-        Effect.gen(function*() {
-          change(join(path, "lock.mdb"))
-          yield* expectStopped(store, what === "removed" ? /the lock file .* is gone/ : /the lock file .* was replaced/)
-        }))
-      // The same for the lock of this package, which is the one that is taken for stale
-      yield* withOpenStore(path, (store) =>
-        Effect.gen(function*() {
-          change(join(path, "store.lock"))
-          yield* expectStopped(
-            store,
-            what === "removed"
-              ? /the store lock .* is gone.* never has to be deleted/
-              : /the store lock .* was replaced/
-          )
-        }))
-      yield* withStore({ path }, (store) => store.putMany({ b: 1 }))
-      assert.deepStrictEqual((yield* contentsOf(path)).get("a"), { n: 1 })
-    }))
+  ])(
+    "that is %s stops all writes, because other processes lock another file",
+    ([what, change]) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* withOpenStore(path, (store) =>
+          Effect.gen(function*() {
+            change(join(path, "lock.mdb"))
+            yield* expectStopped(
+              store,
+              what === "removed" ? /the lock file .* is gone/ : /the lock file .* was replaced/
+            )
+          }))
+        // The same for the lock of this package, which is the one that is taken for stale
+        yield* withOpenStore(path, (store) =>
+          Effect.gen(function*() {
+            change(join(path, "store.lock"))
+            yield* expectStopped(
+              store,
+              what === "removed"
+                ? /the store lock .* is gone.* never has to be deleted/
+                : /the store lock .* was replaced/
+            )
+          }))
+        yield* withStore({ path }, (store) => store.putMany({ b: 1 }))
+        assert.deepStrictEqual((yield* contentsOf(path)).get("a"), { n: 1 })
+      })
+  )
 
   it.effect("that is removed does not end a process that opens the store later, nor the one that has it open", () =>
     Effect.gen(function*() {

@@ -125,7 +125,7 @@ describe("a database of another program of lmdb-js", () => {
         return root.openDB({ name: "users" }).put("a", 1)
       }
     ]
-  ])("with %s is UnsupportedFormat, and is left as it was", ([, use]) =>
+  ])("with %s is UnsupportedFormat, and is not changed", ([, use]) =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* makeWithLmdb(path, use)

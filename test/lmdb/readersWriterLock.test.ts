@@ -93,7 +93,7 @@ describe("RwLock", () => {
       }))
 
     it.effect.each([["read", "write"], ["write", "read"], ["write", "write"]] as const)(
-      "a %s keeps a %s out",
+      "a %s excludes a %s",
       ([holder, other]) =>
         Effect.gen(function*() {
           const lock = yield* ReadersWriterLock.make
@@ -212,13 +212,13 @@ describe("RwLock", () => {
   describe("interruption", () => {
     it.effect.each(
       [
-        { state: "a writer in the gate, behind a writer", holder: "write", ahead: undefined, waiter: "write" },
-        { state: "a reader in the gate, behind a writer", holder: "write", ahead: undefined, waiter: "read" },
-        { state: "a writer in the gate, behind a waiting writer", holder: "read", ahead: "write", waiter: "write" },
-        { state: "a reader in the gate, behind a waiting writer", holder: "read", ahead: "write", waiter: "read" },
-        { state: "a writer behind a reader", holder: "read", ahead: undefined, waiter: "write" }
+        { state: "a writer in the gate, after a writer", holder: "write", ahead: undefined, waiter: "write" },
+        { state: "a reader in the gate, after a writer", holder: "write", ahead: undefined, waiter: "read" },
+        { state: "a writer in the gate, after a waiting writer", holder: "read", ahead: "write", waiter: "write" },
+        { state: "a reader in the gate, after a waiting writer", holder: "read", ahead: "write", waiter: "read" },
+        { state: "a writer after a reader", holder: "read", ahead: undefined, waiter: "write" }
       ] as const
-    )("leaves no trace of $state", ({ ahead, holder, waiter }) =>
+    )("removes $state", ({ ahead, holder, waiter }) =>
       Effect.gen(function*() {
         const lock = yield* ReadersWriterLock.make
         const held = yield* occupy(lock, holder)

@@ -105,7 +105,7 @@ describe("maxMapSize", () => {
       entries: Array.from({ length: 1000 }, (_, index) => [`${index}`.padStart(1900, "k"), index] as const)
     }
   ])(
-    "$what: nothing is written, all of it stays readable, the file keeps its limit",
+    "$what: nothing is written, all of it stays readable, and the file keeps its limit",
     ({ entries }) =>
       Effect.gen(function*() {
         const { path, store } = yield* limited()

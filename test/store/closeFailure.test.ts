@@ -90,7 +90,7 @@ describe("a scope whose store cannot commit the pending writes", () => {
   it.effect.each<{ readonly how: string; readonly end: Effect.Effect<never, string> }>([
     { how: "error", end: Effect.fail("of the program") },
     { how: "defect", end: Effect.die("of the program") }
-  ])("keeps the $how of the program beside it", ({ end }) =>
+  ])("keeps the $how of the program together with it", ({ end }) =>
     Effect.gen(function*() {
       const { exit } = yield* useAndClose({}, (store) => Effect.andThen(store.put("a", large), end))
       const [first, second] = defectsOf(exit)
@@ -287,7 +287,7 @@ describe("a program whose writes did not fit", () => {
   )
 
   it.live.each([["fail", "the program failed"], ["die", "the program died"]] as const)(
-    "and that failed by itself shows both: %s",
+    "and that failed itself shows both errors: %s",
     ([end, own]) =>
       Effect.gen(function*() {
         const { code, output } = yield* run(end)
@@ -306,7 +306,7 @@ describe("a program whose writes did not fit", () => {
     }))
 
   it.live.each(["SIGINT", "SIGTERM"] as const)(
-    "and that is stopped by %s says it all the same",
+    "and that is stopped by %s reports them too",
     (signal) =>
       Effect.gen(function*() {
         const { code, output } = yield* run("wait", { signal })

@@ -140,7 +140,7 @@ describe("an option that is not valid is a BadOption that names it", () => {
     ["batchByte", "; did you mean batchBytes or batchSize?"],
     ["sharde", "; did you mean shared?"],
     ["cache", ""]
-  ])("%s, which there is not", ([option, similar]) =>
+  ])("%s, which does not exist", ([option, similar]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
@@ -163,7 +163,7 @@ describe("an option that is not valid is a BadOption that names it", () => {
     ["path", new URL("file:///data"), "and is a URL"],
     ["path", "file:///data", "fileURLToPath of node:url"],
     ["path", "~/data", "only a shell knows what ~ stands for"]
-  ])("says what was given and what to do: %s %s", ([option, value, detail]) =>
+  ])("names the given value and what to do: %s %s", ([option, value, detail]) =>
     Effect.gen(function*() {
       const path = join(yield* temporaryFolder, "store")
       const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { [option]: value }))))

@@ -124,7 +124,7 @@ describe("a nested transaction", () => {
     { how: "fails", end: Effect.fail("no") },
     { how: "succeeds", end: Effect.void }
   ])(
-    "that $how runs again when it has read a key twice with different values, though the first is back",
+    "that $how runs again after it has read two different values of a key, even if the first value is back",
     ({ end }) =>
       Effect.gen(function*() {
         const { store } = yield* openSeeded()

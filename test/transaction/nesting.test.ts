@@ -26,7 +26,7 @@ describe("a nested transaction", () => {
     { how: "failure", end: Effect.fail("no") },
     { how: "defect", end: Effect.die("no") },
     { how: "interruption", end: Effect.interrupt }
-  ])("whose $how is caught outside of it undoes its own writes and no others", ({ end }) =>
+  ])("whose $how is caught outside undoes only its own writes", ({ end }) =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {

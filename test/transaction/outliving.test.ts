@@ -77,7 +77,7 @@ describe("a fiber that is forked inside of a transaction", () => {
     { how: "deleteRange", use: (store) => store.deleteRange({ prefix: "a" }) },
     { how: "clear", use: (store) => store.clear },
     { how: "withTransaction", use: (store) => store.withTransaction(store.get("a")) }
-  ])("and outlives it gets Closed from $how, and changes nothing", ({ use }) =>
+  ])("and outlives it fails with Closed in $how, and changes nothing", ({ use }) =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* openSeeded()
       const gate = yield* Deferred.make<void>()

@@ -43,7 +43,7 @@ describe("after a conflict", () => {
     { what: "by the option of the call", option: Schedule.recurs(3), call: Schedule.recurs(1), attempts: 2 },
     { what: "not at all", option: Schedule.recurs(3), call: Schedule.recurs(0), attempts: 1 }
   ])(
-    "it runs again $what, then it fails with how often it ran and has written nothing",
+    "it runs again $what, and then fails with the number of runs and writes nothing",
     ({ attempts, call, option }) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

@@ -59,7 +59,7 @@ describe("a value of Effect is refused, and the error names its place and what t
     ["Chunk", Chunk.make(1)],
     ["Duration", Duration.seconds(1)],
     ["BigDecimal", BigDecimal.make(1n, 1)]
-  ])("one that a collection keeps: %s", (schema, value) => {
+  ])("a value that a collection keeps: %s", (schema, value) => {
     const article = /^[AEIO]/.test(schema) ? "an" : "a"
     assert.strictEqual(
       detailOf({ user: { nick: [0, value] } }),
@@ -86,7 +86,7 @@ describe("a value of Effect is refused, and the error names its place and what t
     ["a Schedule", Schedule.recurs(1)],
     ["a Config", Config.String("A")],
     ["a MutableHashMap", MutableHashMap.make(["a", 1])]
-  ])("one that is no data: %s", (name, value) => {
+  ])("a value that is not data: %s", (name, value) => {
     assert.strictEqual(detailOf({ a: value }), `it has ${name} of Effect at a: put a plain value in its place`)
   })
 

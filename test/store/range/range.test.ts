@@ -225,7 +225,7 @@ describe("a prefix", () => {
     }).pipe(Effect.provide(Store.layerTemp())))
 
   it.effect.each(["utf8", "binary"] as const)(
-    "that is empty is that of all keys (%s)",
+    "that is empty selects all keys (%s)",
     (keyEncoding) =>
       Effect.gen(function*() {
         const store = yield* Store.make({ path: yield* temporaryFolder, keyEncoding })
