@@ -58,7 +58,7 @@ describe("databases", () => {
       assert.strictEqual(countOf(environment), 0)
     }))
 
-  it.effect("keep their names and records through a resize and when they are opened again, also read-only", () =>
+  it.effect("keep their names and records after a resize and after reopening, also read-only", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const names = [recordsDatabase, "größe", "日本", "😀", "with space", "meta2", "x".repeat(500)].toSorted()
@@ -86,7 +86,7 @@ describe("databases", () => {
       }
     }))
 
-  it.effect("are all in a snapshot as they were, also those that were made, cleared or resized later", () =>
+  it.effect("are unchanged in a snapshot after later creations, clears and resizes", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.createDatabases(["other"])

@@ -42,7 +42,7 @@ describe("the size of the map", () => {
       assert.strictEqual(countOf(environment), 1)
     }))
 
-  it.effect("is set anew by a resize, also after the engine lost sight of it", () =>
+  it.effect("is set again by a resize, also after the engine could not see it", () =>
     Effect.gen(function*() {
       const { environment, lengthOf } = yield* open()
       const large = writing([key("large"), bytes(2 * mebibyte)])
@@ -63,7 +63,7 @@ describe("the size of the map", () => {
     }))
 
   it.effect.prop(
-    "is kept to the page through random batches and the pages that the end of a commit takes",
+    "is exact to the page under random batches, including the pages that the end of a commit needs",
     {
       batches: Schema.Array(
         Schema.Array(Schema.Struct({
@@ -96,7 +96,7 @@ describe("the size of the map", () => {
 })
 
 describe("a commit", () => {
-  it.effect("is whole or nothing, and the last write of a key wins", () =>
+  it.effect("makes all writes or none, and the last write of a key wins", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(
@@ -106,7 +106,7 @@ describe("a commit", () => {
       assert.isUndefined(lengthAt(environment, "b"))
     }))
 
-  it.effect("once begun is finished: whoever interrupts it waits for it", () =>
+  it.effect("is completed after it has started: an interruption waits for it", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       const large = writing([key("a"), bytes(100_000)])
@@ -115,7 +115,7 @@ describe("a commit", () => {
       assert.strictEqual(lengthAt(environment, "a"), 100_000)
     }))
 
-  it.effect("may delete what is not there, and may be empty", () =>
+  it.effect("may delete missing keys, and may be empty", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("missing"), null]))
@@ -123,7 +123,7 @@ describe("a commit", () => {
       assert.strictEqual(countOf(environment), 0)
     }))
 
-  it.effect("that clears an empty database again and again harms nothing", () =>
+  it.effect("that clears an empty database many times changes nothing", () =>
     Effect.gen(function*() {
       const { engine, environment, path } = yield* open()
       for (let round = 0; round < 20; round++) {
@@ -139,7 +139,7 @@ describe("a commit", () => {
       assert.isTrue(existsSync(path))
     }))
 
-  it.effect("gives the number of its transaction, one more each time whether it changes anything or not, and none when its plan gives it up", () =>
+  it.effect("returns the number of its transaction, which increases by one with each commit, and no number if its plan abandons it", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       const numbers: Array<number | undefined> = []
@@ -159,7 +159,7 @@ describe("a commit", () => {
       assert.isAtLeast((yield* environment.commit(writing())) ?? 0, first + plans.length)
     }))
 
-  it.effect("is planned by what it finds, and writes nothing when its plan gives it up or fails", () =>
+  it.effect("lets its plan read the state, and writes nothing if the plan abandons it or fails", () =>
     Effect.gen(function*() {
       const { environment, lengthOf } = yield* open()
       yield* environment.commit(writing([key("a"), bytes(3)], [key("c"), bytes(4)]))
@@ -189,7 +189,7 @@ describe("a commit", () => {
       assert.strictEqual(lengthAt(environment, "b"), 4)
     }))
 
-  it.effect("may plan more than once; what the last run decides is written, whatever was tried before", () =>
+  it.effect("may run its plan several times, and writes what the last run decides", () =>
     Effect.gen(function*() {
       const { environment, lengthOf } = yield* open()
       // A file that reaches into the pages that are held back: what a batch leaves for its end is tried out there
@@ -249,7 +249,7 @@ describe("keys", () => {
       assert.strictEqual(countOf(environment), keys.length)
     }))
 
-  it.effect("that cannot be are errors and no crash", () =>
+  it.effect("that are not valid give errors and do not crash", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("a"), bytes(1)]))
@@ -274,7 +274,7 @@ describe("keys", () => {
 })
 
 describe("reading", () => {
-  it.effect("gives the bytes of a value, which count while they are decoded", () =>
+  it.effect("gives the bytes of a value, which are valid while they are decoded", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       yield* environment.commit(writing([key("a"), bytes(5000, 7)], [key("b"), bytes(10, 9)]))
@@ -284,7 +284,7 @@ describe("reading", () => {
       assert.deepStrictEqual(b?.slice(0, b.length), bytes(10, 9))
     }))
 
-  it.effect("sees nothing of a commit before it is done, and all of it after", () =>
+  it.effect("sees no write of a commit before its end, and all of its writes afterwards", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       const writes = Array.from({ length: 100 }, (_, index) => [key(`key ${index}`), bytes(100)] as const)
@@ -299,7 +299,7 @@ describe("reading", () => {
       for (const count of counts) assert.include([0, 100], count)
     }))
 
-  it.effect("after the scope closed is an EngineFailure and no crash", () =>
+  it.effect("after the scope has closed fails with EngineFailure and does not crash", () =>
     Effect.gen(function*() {
       const { environment } = yield* Effect.scoped(open())
       const calls: ReadonlyArray<Effect.Effect<unknown, unknown>> = [

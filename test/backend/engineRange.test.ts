@@ -51,7 +51,7 @@ const plain = ({ records, rest }: RangePart) => ({
 
 describe("a part of a range", () => {
   it.effect.prop(
-    "has as much as was asked for, and says what is left",
+    "has at most the requested records, and says whether records are left",
     {
       stored: Arbitrary.array(Arbitrary.all([keyArbitrary, Arbitrary.schema(between(0, 30))]), { maxLength: 20 }),
       requests: Arbitrary.array(requestArbitrary, { minLength: 20, maxLength: 40 })
@@ -79,7 +79,7 @@ describe("a part of a range", () => {
     { arbitrary: { runs: 8, size: 30, seed: "parts" } }
   )
 
-  it.effect("of a database that is not there is empty, also in a snapshot", () =>
+  it.effect("of a missing database is empty, also in a snapshot", () =>
     Effect.gen(function*() {
       const { environment } = yield* open()
       const snapshot = valueOf(environment.snapshot())

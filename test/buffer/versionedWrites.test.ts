@@ -38,7 +38,7 @@ const contentOf = (writes: Writes) =>
 
 describe("a view", () => {
   it.effect.prop(
-    "shows the writes of its version, also after later ones were added",
+    "shows the writes of its version, also after later writes were added",
     { batches: Schema.Array(Batch).check(Schema.isMaxLength(8)) },
     ({ batches }) =>
       Effect.sync(() => {

@@ -25,7 +25,7 @@ describe("the buffer", () => {
   const [a, b, c, d] = ["a", "b", "c", "d"].map((key) => ByteString(key))
   assert(a !== undefined && b !== undefined && c !== undefined && d !== undefined)
 
-  it("counts distinct keys and the bytes of keys and values, over both generations", () => {
+  it("counts distinct keys and the bytes of keys and values of both memtables", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([write(a, bytes(10))], false)
     buffer.write([write(a, bytes(20))], false)
@@ -44,7 +44,7 @@ describe("the buffer", () => {
     assert.deepStrictEqual([buffer.size, buffer.bytes], [2, 8])
   })
 
-  it("gives the writes of a failed commit back under the newer ones", () => {
+  it("restores the writes of a failed commit below newer writes", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
     buffer.write([write(b, bytes(2))], false)
@@ -61,7 +61,7 @@ describe("the buffer", () => {
     assert.isUndefined(buffer.flushing)
   })
 
-  it("tells a deletion from a key without a pending write", () => {
+  it("distinguishes a deletion from a key without a pending write", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
     assert.isDefined(buffer.seal(0))
@@ -70,13 +70,13 @@ describe("the buffer", () => {
     assert.isUndefined(buffer.get(records, b))
   })
 
-  it("is empty after a commit, and has nothing to commit when it is empty", () => {
+  it("is empty after a commit, and an empty buffer has no commit", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     assert.isUndefined(buffer.seal(0))
     assert.isUndefined(buffer.flushing)
   })
 
-  it("accepts two batches, then only what takes the place of another value and fits in", () => {
+  it("accepts two batches, then only replacements of pending values that fit", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(10))], false)
     assert.isTrue(buffer.isFull)
@@ -91,7 +91,7 @@ describe("the buffer", () => {
     assert.isTrue(buffer.accepts([write(b, null)]))
   })
 
-  it("accepts nothing beside two batches that are committed as one after a failure", () => {
+  it("accepts no write while two batches are committed as one after a failure", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(10))], false)
     assert.isDefined(buffer.seal(0))
@@ -105,7 +105,7 @@ describe("the buffer", () => {
     assert.isTrue(buffer.accepts([write(c, bytes(1))]))
   })
 
-  it("is full with batchSize keys or batchBytes bytes, those of the keys included", () => {
+  it("is full with batchSize keys or batchBytes bytes, the bytes of keys included", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 3, batchBytes: 100 })
     buffer.write([write(a, bytes(98))], false)
     assert.isFalse(buffer.isFull)
@@ -117,7 +117,7 @@ describe("the buffer", () => {
     assert.isTrue(buffer.isFull)
   })
 
-  it("has room beside a batch that is being committed for less than the bytes of two, both together", () => {
+  it("has room while a batch is being committed as long as both have fewer bytes than two batches", () => {
     for (const [committing, isAccepted] of [[149, true], [150, false]] as const) {
       const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
       buffer.write([write(a, bytes(committing - 1))], false)
@@ -127,7 +127,7 @@ describe("the buffer", () => {
     }
   })
 
-  it("accepts what does not make it larger, however large it is", () => {
+  it("accepts a write that does not make it larger, whatever its size", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(5000))], false)
     assert.isTrue(buffer.accepts([write(a, bytes(4999))]))
@@ -135,7 +135,7 @@ describe("the buffer", () => {
     assert.isFalse(buffer.accepts([write(a, bytes(5001))]))
   })
 
-  it("knows that the commit of a memtable that it gives out was requested", () => {
+  it("marks the commit of a sealed memtable as requested", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
     assert.strictEqual(buffer.active.state._tag, "Active")
@@ -143,7 +143,7 @@ describe("the buffer", () => {
     assert.strictEqual(buffer.active.state._tag, "Active")
   })
 
-  it("keeps what it has where nothing is being committed that could be given back", () => {
+  it("keeps its writes if no memtable is being committed that it could restore", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
     buffer.restore()
@@ -161,7 +161,7 @@ describe("the buffer", () => {
     assert.isFalse(buffer.accepts([write(c, bytes(1))]))
   })
 
-  it("accepts a deletion whatever is pending, but not beside a full memtable that waits", () => {
+  it("accepts a deletion with any pending writes, but not while a full memtable waits", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 1000 })
     buffer.write([write(a, bytes(1))], false)
     assert.isTrue(buffer.accepts([write(b, null)]))
@@ -176,7 +176,7 @@ describe("a group of writes", () => {
   const [a, b, c] = ["a", "b", "c"].map((key) => ByteString(key))
   assert(a !== undefined && b !== undefined && c !== undefined)
 
-  it("is taken as a whole: all of its values take the place of others and fit in, or there is room for all", () => {
+  it("is accepted as a whole: all of its values replace pending values and fit, or there is room for all", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 2, batchBytes: 100 })
     buffer.write([write(a, bytes(10)), write(b, bytes(10))], false)
     assert.isTrue(buffer.isFull)
@@ -189,7 +189,7 @@ describe("a group of writes", () => {
     assert.isTrue(buffer.accepts([write(a, bytes(10)), write(c, bytes(1))]))
   })
 
-  it("waits as a value does unless it has nothing but deletions", () => {
+  it("waits like a value unless it has only deletions", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 1, batchBytes: 100 })
     buffer.write([write(a, bytes(1))], false)
     assert.isTrue(buffer.accepts([write(b, null), write(c, null)]))
@@ -215,7 +215,7 @@ describe("a group of writes", () => {
     assert.deepStrictEqual([...buffer.entriesOf("third")], [[c, bytes(4)]])
   })
 
-  it("that is frozen stays what it was", () => {
+  it("that is frozen does not change", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 100 })
     const everything = { from: undefined, to: undefined }
     buffer.write([write(b, bytes(2)), write(a, bytes(1))], false)
@@ -247,7 +247,7 @@ describe("a group of writes", () => {
 })
 
 describe("while a commit runs", () => {
-  it.effect("every other call goes on and sees every write", () =>
+  it.effect("every other call continues and sees every write", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 100 })
       yield* store.putMany({ stored: 0, overwritten: 0, gone: 0 })
@@ -285,7 +285,7 @@ describe("while a commit runs", () => {
       })
     }))
 
-  it.effect("a put waits only when both generations are full, and goes on when the commit ends", () =>
+  it.effect("a put waits only when both memtables are full, and continues when the commit ends", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 3 })
       const held = yield* faulty.holdCommit
@@ -309,7 +309,7 @@ describe("while a commit runs", () => {
       ])
     }))
 
-  it.effect("a waiting put can be interrupted, and is then not made", () =>
+  it.effect("a waiting put that is interrupted writes nothing", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1 })
       const held = yield* faulty.holdCommit
@@ -324,7 +324,7 @@ describe("while a commit runs", () => {
       assert.strictEqual(yield* store.size, 2)
     }))
 
-  it.effect("all flushes share the one commit; one that comes after a newer write gets another", () =>
+  it.effect("all flushes share one commit, and a flush after a newer write gets another commit", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       const held = yield* faulty.holdCommit
@@ -350,7 +350,7 @@ describe("while a commit runs", () => {
       assert.strictEqual(faulty.calls("commit"), 1)
     }))
 
-  it.effect("an update is one step to all other fibers: nothing is lost, however many write", () =>
+  it.effect("an update is atomic for other fibers: many writers lose no update", () =>
     Effect.gen(function*() {
       const { open, store } = yield* faultyStore({ batchSize: 2, durability: "noSync" })
       yield* Effect.forEach(
@@ -370,7 +370,7 @@ describe("while a commit runs", () => {
       assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("count")), 400)
     }))
 
-  it.effect("a putMany is seen as a whole or not at all", () =>
+  it.effect("other fibers see all writes of a putMany or none", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       const held = yield* faulty.holdCommit
@@ -384,7 +384,7 @@ describe("while a commit runs", () => {
 })
 
 describe("the interval", () => {
-  it.effect("counts from the first pending write; later ones do not put the commit off", () =>
+  it.effect("starts at the first pending write, and later writes do not delay the commit", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
       yield* TestClock.adjust("10 seconds")
@@ -399,7 +399,7 @@ describe("the interval", () => {
       assert.strictEqual(faulty.batches()[0]?.length, 2)
     }))
 
-  it.effect("starts no commit without pending writes, and begins again with the next write", () =>
+  it.effect("starts no commit without pending writes, and starts again with the next write", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
       yield* store.put("a", 1)
@@ -415,7 +415,7 @@ describe("the interval", () => {
       yield* until(() => faulty.calls("commit") === 2)
     }))
 
-  it.effect("begins anew after a flush", () =>
+  it.effect("starts again after a flush", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
       yield* store.put("a", 1)
@@ -428,7 +428,7 @@ describe("the interval", () => {
       yield* until(() => faulty.calls("commit") === 2)
     }))
 
-  it.effect("counts also for what is written while a commit runs", () =>
+  it.effect("also applies to writes that are made during a commit", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
       const held = yield* faulty.holdCommit
@@ -445,7 +445,7 @@ describe("the interval", () => {
       assert.deepStrictEqual(faulty.batches()[1]?.map(([, key]) => key), ["b"])
     }))
 
-  it.effect("that is infinite starts no commit; batchSize and flush still do", () =>
+  it.effect("that is infinite starts no commit, but batchSize and flush do", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity", batchSize: 2 })
       yield* store.put("a", 1)

@@ -94,7 +94,7 @@ const arbitrary = { runs: 200, size: 20, seed: "writes" }
 
 describe("a set of writes", () => {
   it.effect.prop(
-    "has the latest write of each key, counts keys and bytes, and remembers what was cleared",
+    "has the latest write of each key, counts keys and bytes, and records cleared databases",
     { steps: Schema.Array(Step) },
     ({ steps }) =>
       Effect.sync(() => {
@@ -106,7 +106,7 @@ describe("a set of writes", () => {
   )
 
   it.effect.prop(
-    "takes those of another after its own: a clear drops what came before",
+    "adds the writes of another set after its own: a clear drops earlier writes",
     { earlier: Schema.Array(Step), later: Schema.Array(Step) },
     ({ earlier, later }) =>
       Effect.sync(() => {
@@ -123,7 +123,7 @@ describe("a set of writes", () => {
   )
 
   it.effect.prop(
-    "takes those of another under its own: they come first, and lose",
+    "adds the writes of another set below its own: its own writes win",
     { earlier: Schema.Array(Step), later: Schema.Array(Step) },
     ({ earlier, later }) =>
       Effect.sync(() => {
@@ -136,7 +136,7 @@ describe("a set of writes", () => {
     { arbitrary }
   )
 
-  it("is no different after a write is taken out of a database that it does not write to", () => {
+  it("does not change when a write is removed from a database to which it does not write", () => {
     const set = new WriteSet()
     set.remove("one", ByteString("a"))
     set.removeAll("one")
@@ -145,7 +145,7 @@ describe("a set of writes", () => {
 })
 
 describe("the name of a key of a database", () => {
-  it("is that of no other, in no other database", () => {
+  it("is unique across keys and databases", () => {
     const addresses = [["one", "a"], ["one", "b"], ["two", "a"], ["onea", ""], ["on", "ea"]] as const
     const given = addresses.map(([database, key]) => qualifiedKey(database, ByteString(key)))
     assert.strictEqual(new Set(given).size, addresses.length)

@@ -65,7 +65,7 @@ const withoutShape = (path: string) =>
   )
 
 describe("an added optional field", () => {
-  it.effect("is deployed, rolled back and deployed again, and nothing is written anew", () =>
+  it.effect("is deployed, rolled back and deployed again, and no record is rewritten", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const path = yield* oldPeople
@@ -110,7 +110,7 @@ describe("an added optional field", () => {
       })
     ))
 
-  it.effect("is remembered: no later schema may have another field of that name", () =>
+  it.effect("is recorded: no later schema may have a different field of that name", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       yield* at(path, newer)
@@ -122,7 +122,7 @@ describe("an added optional field", () => {
       assert.include(message, "field `nick` does not accept values that may be stored: String")
     }))
 
-  it.effect("builds only the index that is new", () =>
+  it.effect("builds only the new index", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       const entries = yield* recordsOf(path, "index/people/byName")
@@ -141,7 +141,7 @@ describe("an added optional field", () => {
       assert.deepStrictEqual(yield* recordsOf(path, "index/people/byName/2"), [])
     }))
 
-  it.effect("with a decoding default is there for records that do not have it", () =>
+  it.effect("with a decoding default is present in records that were stored without it", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       const WithRole = Schema.Struct({
@@ -152,7 +152,7 @@ describe("an added optional field", () => {
       assert.deepStrictEqual(people, [{ name: "Ada", role: "guest" }, { name: "Alan", role: "guest" }])
     }))
 
-  it.effect("that has no default is named in the error", () =>
+  it.effect("without a default is named in the error", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       const WithAge = Schema.Struct({ name: Schema.String, age: Schema.Number })
@@ -196,7 +196,7 @@ describe("a wider union", () => {
       })
     ))
 
-  it.effect("is remembered: a schema that was never there and does not take all of it is refused", () =>
+  it.effect("is recorded: a new schema that does not accept all of it is refused", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, wide)
@@ -206,7 +206,7 @@ describe("a wider union", () => {
 })
 
 describe("a file of an earlier version of the package, with a fingerprint alone", () => {
-  it.effect("opens by the same schema, and takes wider ones from then on", () =>
+  it.effect("opens with the same schema, and accepts wider schemas afterwards", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       yield* withoutShape(path)
@@ -215,7 +215,7 @@ describe("a file of an earlier version of the package, with a fingerprint alone"
       assert.strictEqual(yield* at(path, Effect.flatMap(newer, ({ size }) => size)), 2)
     }))
 
-  it.effect("keeps to its schema where a migration may have left other fields", () =>
+  it.effect("needs the same schema if a migration may have left other fields", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, second(Person))
@@ -226,7 +226,7 @@ describe("a file of an earlier version of the package, with a fingerprint alone"
 })
 
 describe("a migration", () => {
-  it.effect("of one line leaves no fields that a later schema could take for its own", () =>
+  it.effect("removes fields that a later schema could reuse", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const First = Schema.Struct({ name: Schema.String, nick: Schema.Number })
@@ -238,7 +238,7 @@ describe("a migration", () => {
       assert.notProperty(yield* catalogOf(path), "hasOtherFields")
     }))
 
-  it.effect("keeps the fields that tell the members of a union apart, and no wider schema is taken then", () =>
+  it.effect("keeps the fields that distinguish the members of a union, and then no wider schema is accepted", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       // Text that is a number belongs to the first member, other text to the second, which has a further field.
@@ -253,7 +253,7 @@ describe("a migration", () => {
 })
 
 describe("two programs that share a store", () => {
-  it.effect("go on writing when one of them has a wider schema", () =>
+  it.effect("continue to write after one of them opens with a wider schema", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       const program = new URL("../programs/openWithNick.ts", import.meta.url).pathname
@@ -278,7 +278,7 @@ describe("two programs that share a store", () => {
 })
 
 describe("the checks of a schema", () => {
-  it.effect("may change as before; of a schema with other changes, none may be new", () =>
+  it.effect("may change alone, and no check may be added together with other changes", () =>
     Effect.gen(function*() {
       const path = yield* oldPeople
       const Named = Schema.Struct({ name: Schema.NonEmptyString })

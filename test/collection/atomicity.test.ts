@@ -73,7 +73,7 @@ describe("a record and its entries", () => {
       })
     }))
 
-  it.effect("are never parted by the end of a batch", () =>
+  it.effect("are never separated by the end of a batch", () =>
     Effect.gen(function*() {
       const { batches, store, users } = yield* watchedUsers({ batchSize: 7 })
       for (let round = 0; round < 3; round++) {
@@ -108,7 +108,7 @@ describe("a record and its entries", () => {
       assert.lengthOf(batches, 4)
     }))
 
-  it.effect("stay pending and readable together when a commit fails, and come with the next", () =>
+  it.effect("stay pending and readable together when a commit fails, and the next commit writes them", () =>
     Effect.gen(function*() {
       const { faulty, open, store, users } = yield* withUsers()
       yield* users.putMany([[1, userOf("Ada", 36, ["a"])], [2, userOf("Bob", 7)]])
@@ -130,7 +130,7 @@ describe("a record and its entries", () => {
       yield* Effect.provideService(isRight, Store, yield* open)
     }))
 
-  it.effect("of a putMany that fails are not there at all", () =>
+  it.effect("of a putMany that fails are not written", () =>
     Effect.gen(function*() {
       const { faulty, users } = yield* withUsers()
       yield* users.put(1, userOf("Ada", 36, ["a"]))
@@ -140,7 +140,7 @@ describe("a record and its entries", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }))
 
-  it.effect("are seen as they were by who reads while they are being committed, and never one half", () =>
+  it.effect("are read together while they are being committed", () =>
     Effect.gen(function*() {
       const { faulty, store, users } = yield* withUsers()
       yield* users.putMany([[1, userOf("Ada", 36)]])
@@ -168,7 +168,7 @@ const notes = Collection.make("notes", {
 const note = (title: string, size: number) => ({ title, text: "x".repeat(size) })
 
 describe("when no more fits", () => {
-  it.effect("a deletion goes ahead with its entries, and a record that waits keeps the old entries on disk", () =>
+  it.effect("a deletion is committed first with its entries, and a waiting record keeps its old entries on disk", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -197,7 +197,7 @@ describe("when no more fits", () => {
       })
     ))
 
-  it.effect("and the process dies after any of the commits that follow, records and entries agree", () =>
+  it.effect("and the process dies after any of the following commits, records and entries agree", () =>
     withLog(() =>
       Effect.gen(function*() {
         const [path, copies] = [yield* temporaryFolder, yield* temporaryFolder]
@@ -230,7 +230,7 @@ describe("when no more fits", () => {
       })
     ))
 
-  it.effect("and the disk fails at any commit that follows, they agree too, and all is there in the end", () =>
+  it.effect("and the disk fails at any following commit, records and entries agree, and in the end no write is missing", () =>
     withLog(() =>
       Effect.gen(function*() {
         const { faulty, path, store } = yield* faultyStore({ maxMapSize: "1 MiB", flushInterval: "Infinity" })
@@ -253,7 +253,7 @@ describe("when no more fits", () => {
       })
     ))
 
-  it.effect("any read of a put fails, that is the error of the put, and nothing of it is there", () =>
+  it.effect("any read of a put fails, the put fails with that error and writes nothing", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
       const users = yield* Effect.provideService(openUsers, Store, store)
@@ -276,7 +276,7 @@ describe("when no more fits", () => {
       assert.fail("the put never succeeded")
     }))
 
-  it.effect("putMany is a typed error, and nothing of it is there", () =>
+  it.effect("putMany fails with a typed error and writes nothing", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

@@ -24,7 +24,7 @@ const stored = (path: string, entries: Iterable<readonly [number, User]>) =>
   at(path, Effect.flatMap(Collection.make("users", plain), ({ putMany }) => putMany(entries)))
 
 describe("an index that is new", () => {
-  it.effect("is built from what is stored, and the log tells of it", () =>
+  it.effect("is built from the stored records, and the log reports it", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -57,7 +57,7 @@ describe("an index that is new", () => {
       })
     ))
 
-  it.effect("is built although it is named as what all objects have", () =>
+  it.effect("is built even if it has the name of a property of every object", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* stored(path, many(3))
@@ -73,7 +73,7 @@ describe("an index that is new", () => {
       )
     }))
 
-  it.effect("is built beside those that stay", () =>
+  it.effect("is built without changes to the other indexes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(withIndexes({ byEmail }), ({ putMany }) => putMany(many(5))))
@@ -129,8 +129,8 @@ describe("an index that is new", () => {
     }))
 })
 
-describe("an index that is another than before", () => {
-  it.effect("or is no more, costs nothing when it is gone, and is right when it is back", () =>
+describe("an index that has changed", () => {
+  it.effect("or was removed costs nothing while it is removed, and is correct after it is added again", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(openUsers, ({ putMany }) => putMany(many(4))))
@@ -156,7 +156,7 @@ describe("an index that is another than before", () => {
       )
     }))
 
-  it.effect("is built anew when it becomes unique, or is no longer", () =>
+  it.effect("is built again when it becomes unique, or is unique no longer", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(openUsers, ({ putMany }) => putMany(many(4))))
@@ -174,7 +174,7 @@ describe("an index that is another than before", () => {
       }
     }))
 
-  it.effect("is built anew when the schema of its keys is another", () =>
+  it.effect("is built again when the schema of its keys changes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const twelve = many(12)
@@ -206,7 +206,7 @@ describe("an index that is another than before", () => {
 })
 
 describe("rebuildIndexes", () => {
-  it.effect("goes on beside reads and writes, and nothing is lost", () =>
+  it.effect("runs at the same time as reads and writes, and loses no write", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* openUsers
       const count = 1100
@@ -223,7 +223,7 @@ describe("rebuildIndexes", () => {
       assert.strictEqual(yield* collection.indexes.byEmail.count(), ages.length)
     })))
 
-  it.effect("that is interrupted goes on when the collection is opened again", () =>
+  it.effect("that is interrupted continues when the collection is opened again", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* stored(path, many(1500))

@@ -40,7 +40,7 @@ const dated = Collection.make("dated", {
 })
 
 describe("the changes of a collection", () => {
-  it.effect("have decoded keys and values, one of each key of a commit, and nothing of its indexes", () =>
+  it.effect("have decoded keys and values, one for each key of a commit, and none of its indexes", () =>
     inStore(Effect.gen(function*() {
       const { changes, clear, delete: remove, put } = yield* dated
       const day = new Date(0)
@@ -67,7 +67,7 @@ describe("the changes of a collection", () => {
       assert.isBelow(third ?? Infinity, fourth ?? -Infinity)
     })))
 
-  it.effect("are those of keys that begin with a prefix", () =>
+  it.effect("can be restricted to keys with a prefix", () =>
     inStore(Effect.gen(function*() {
       const { changes, put } = yield* dated
       const [one, two] = [new Date("2026-01-01"), new Date("2026-02-01")]
@@ -84,7 +84,7 @@ describe("the changes of a collection", () => {
       assert.include(refused, { _tag: "KeyEncoding", collection: "dated" })
     })))
 
-  it.effect("are not those of the store, of another collection, or of a transaction that was undone", () =>
+  it.effect("do not include the store, other collections, or transactions that were undone", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const { changes, put } = yield* dated
@@ -107,7 +107,7 @@ describe("the changes of a collection", () => {
       assert.deepStrictEqual(yield* Effect.forEach(untyped, shown), [["Put", "b", 2]])
     })))
 
-  it.effect("of a value that does not decode are given; only its value fails", () =>
+  it.effect("include a value that does not decode, and only its effect `value` fails", () =>
     inStore(Effect.gen(function*() {
       const Long = Schema.String.pipe(Schema.decodeTo(Schema.String.check(Schema.isMinLength(3))))
       const writer = yield* Collection.make("words", { key: Schema.Int, value: Schema.String })
@@ -119,7 +119,7 @@ describe("the changes of a collection", () => {
       assert.include(failure, { _tag: "ValueDecoding", shownKey: "1", collection: "words" })
     })))
 
-  it.effect("need the services of decoding", () => {
+  it.effect("require the services for decoding", () => {
     class Key extends Context.Service<Key, string>()("Key") {}
     const Keyed = Schema.String.pipe(Schema.decodeTo(Schema.String, {
       decode: SchemaGetter.transformEffect((text: string) => Effect.map(Key, (key) => `${key}${text}`)),
@@ -138,7 +138,7 @@ describe("the changes of a collection", () => {
 })
 
 describe("invalidateOnChange", () => {
-  it.effect("makes the queries of a collection, or of one record, run again after the commit", () =>
+  it.effect("runs queries of a collection, or of one record, again after the commit", () =>
     inStore(
       Effect.gen(function*() {
         const users = yield* openUsers

@@ -8,7 +8,7 @@ import { openBufferedAges } from "../support/fixtures/ages.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
 describe("another process that commits a record before a pending write to it", () => {
-  it.effect("leaves no entry behind, when it is another program", () =>
+  it.effect("leaves no stale entry if it runs another program", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, shared: true, flushInterval: "Infinity" })

@@ -43,7 +43,7 @@ const isBalanced = Effect.gen(function*() {
 })
 
 describe("a transaction over several collections", () => {
-  it.effect("is made as one, by many fibers at once", () =>
+  it.effect("is atomic when many fibers run it at once", () =>
     inStore(Effect.gen(function*() {
       const names = ["a", "b", "c", "d"]
       const all100 = Array.from({ length: 100 }, (_, number) =>
@@ -54,7 +54,7 @@ describe("a transaction over several collections", () => {
       assert.strictEqual(yield* isBalanced, 100)
     })))
 
-  it.effect("that fails, or is interrupted half-way, is not made at all", () =>
+  it.effect("that fails or is interrupted writes nothing", () =>
     inStore(Effect.gen(function*() {
       yield* transfer("first", ["a", "b"], 10)
       const { get } = yield* accounts
@@ -70,7 +70,7 @@ describe("a transaction over several collections", () => {
       assert.strictEqual(yield* isBalanced, 1)
     })))
 
-  it.effect("is one transaction with what is written without a collection", () =>
+  it.effect("includes writes to the store outside collections", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const { put } = yield* accounts
@@ -83,7 +83,7 @@ describe("a transaction over several collections", () => {
       assert.strictEqual(yield* (yield* accounts).getOrFail("a"), 1)
     })))
 
-  it.effect("is refused when what it read of an index has changed, and runs again", () =>
+  it.effect("conflicts when an index that it has read has changed, and runs again", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const { indexes: { byAge }, insert } = yield* openUsers
@@ -101,7 +101,7 @@ describe("a transaction over several collections", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 1)
     })))
 
-  it.effect("of two processes is made as one, whichever is first", () =>
+  it.effect("of one of two processes is atomic, whichever is first", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, transfer("first", ["a", "b"], 10))
@@ -121,7 +121,7 @@ describe("a transaction over several collections", () => {
       assert.strictEqual(yield* at(path, isBalanced), 1 + 2 * times)
     }))
 
-  it.effect("of a process that is killed is there as a whole or not at all", () =>
+  it.effect("of a process that is killed is on disk completely or not at all", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const { errors, lines } = yield* run(path, ["killed", "100000"], 25)
@@ -140,7 +140,7 @@ const numbered = (number: number) =>
   })
 
 describe("many collections in one store", () => {
-  it.effect("are 300 with an index each, written in one transaction, and there when opened again", () =>
+  it.effect("are 300 with an index each, written in one transaction, and found after reopening", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const numbers = Array.from({ length: 300 }, (_, number) => number)
@@ -199,7 +199,7 @@ describe("many collections in one store", () => {
       assert.lengthOf(yield* recordsOf(path, "collection/one two"), 0)
     }))
 
-  it.effect("can be opened inside of a transaction, and are a part of it", () =>
+  it.effect("can be opened inside a transaction, and are a part of it", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       yield* store.withTransaction(Effect.gen(function*() {
@@ -209,7 +209,7 @@ describe("many collections in one store", () => {
       assert.isTrue(yield* (yield* transfers).has("t"))
     })))
 
-  it.effect("are in a copy of the store", () =>
+  it.effect("are included in a copy of the store", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       yield* at(

@@ -45,7 +45,7 @@ describe("damage", () => {
     )
   })
 
-  it.effect("of an entry that is missing is found and mended", () =>
+  it.effect("of a missing entry is found and repaired", () =>
     Effect.gen(function*() {
       const path = yield* someUsers()
       const indexKeys = { byEmail: "\"ada@example.com\"", byAge: "7" }
@@ -57,7 +57,7 @@ describe("damage", () => {
       }
     }))
 
-  it.effect("of an entry that leads to the wrong record or to none is found and mended", () =>
+  it.effect("of an entry with the wrong record or without a record is found and repaired", () =>
     Effect.gen(function*() {
       const path = yield* someUsers()
       const [[ada] = yield* Effect.die("there is one"), [bob] = yield* Effect.die("there are two")] = yield* recordsOf(
@@ -94,7 +94,7 @@ describe("damage", () => {
       )
     }))
 
-  it.effect("of bytes that are no entry is found and mended", () =>
+  it.effect("of bytes that are not an entry is found and repaired", () =>
     Effect.gen(function*() {
       const path = yield* someUsers()
       yield* at(
@@ -118,7 +118,7 @@ describe("damage", () => {
       )
     }))
 
-  it.effect("of an entry that stands in the wrong index is found", () =>
+  it.effect("of an entry in the wrong index is found", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const numbers = Collection.make("numbers", {
@@ -138,7 +138,7 @@ describe("damage", () => {
       )
     }))
 
-  it.effect("of the entries that a record says it has is found, and mended when it is written again", () =>
+  it.effect("of the entries that a record lists is found, and repaired when the record is written again", () =>
     Effect.gen(function*() {
       const path = yield* someUsers()
       const [[ada, bytes] = yield* Effect.die("there is one")] = yield* recordsOf(path, "collection/users")
@@ -220,7 +220,7 @@ const changing = <A, E>(
 }
 
 describe("a function that changed", () => {
-  it.effect("and gives other keys has its index built again when the collection is opened, and the log says so", () =>
+  it.effect("and returns other keys causes an index build when the collection is opened, and the log reports it", () =>
     withLog((log) =>
       changed({ name: ({ age }) => `p${age + 1}` }, ({ indexes, verify }) =>
         Effect.gen(function*() {
@@ -237,7 +237,7 @@ describe("a function that changed", () => {
         }))
     ))
 
-  it.effect("and gives no keys any more has its index built again", () =>
+  it.effect("and returns no keys any more causes an index build", () =>
     changed({ age: () => undefined }, ({ indexes, verify }) =>
       Effect.gen(function*() {
         assert.deepStrictEqual(yield* verify, [])
@@ -245,7 +245,7 @@ describe("a function that changed", () => {
         assert.strictEqual(yield* indexes.byName.count(), 4)
       })))
 
-  it.effect("and gives other keys while the collection is open is told by verify, and right after rebuildIndexes", () =>
+  it.effect("and returns other keys while the collection is open is reported by verify, and correct after rebuildIndexes", () =>
     changing({ name: ({ age }) => `p${age + 1}` }, ({ indexes, rebuildIndexes, verify }) =>
       Effect.gen(function*() {
         const missing = Array.from({ length: 4 }, (_, key) => `MissingEntry ${key} "p${key + 1}"`)
@@ -261,7 +261,7 @@ describe("a function that changed", () => {
         assert.deepStrictEqual(yield* indexes.byName.get("p3"), Option.some({ name: "p2", age: 2 }))
       })))
 
-  it.effect("and gives what is no key is told by verify, which looks at the other indexes too", () =>
+  it.effect("and returns a value that is not a key is reported by verify, which also checks the other indexes", () =>
     changing({ age: ({ age }) => age === 2 ? Number.NaN : age, name: ({ name }) => name === "p2" ? "new" : name }, ({
       verify
     }) =>
@@ -299,7 +299,7 @@ const waitingWords = Effect.gen(function*() {
 })
 
 describe("verify", () => {
-  it.effect("looks at all of a collection as it was when it began, and holds nothing up or open", () =>
+  it.effect("checks one state of a collection, and neither blocks other fibers nor leaves a snapshot open", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const { begun, goOn, words } = yield* waitingWords
@@ -314,7 +314,7 @@ describe("verify", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     })))
 
-  it.effect("of a store that is closed meanwhile ends with Closed", () =>
+  it.effect("fails with Closed when the store closes during it", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const verifying = yield* at(
@@ -330,7 +330,7 @@ describe("verify", () => {
       assert.deepInclude(yield* Effect.flip(Fiber.join(verifying.fiber)), { _tag: "Closed", what: "Store", path })
     }))
 
-  it.effect("is not hindered by values that do not decode, nor by keys", () =>
+  it.effect("continues after values and keys that do not decode", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(people({}), ({ putMany }) => putMany(named(2))))

@@ -43,7 +43,7 @@ describe("an index that becomes unique over records that have the same key", () 
     return path
   })
 
-  it.effect("keeps the program out and lists them; the older program repairs them with its own index", () =>
+  it.effect("keeps the program from opening and lists them, and the older program repairs them with its own index", () =>
     Effect.gen(function*() {
       const path = yield* withDuplicates
       const before = yield* recordsOf(path, "index/users/byEmail")
@@ -80,7 +80,7 @@ describe("an index that becomes unique over records that have the same key", () 
       )
     }))
 
-  it.effect("lists those of an earlier part, when the building was interrupted", () =>
+  it.effect("lists those of an earlier part after the build was interrupted", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* withDuplicates
@@ -94,7 +94,7 @@ describe("an index that becomes unique over records that have the same key", () 
       })
     ))
 
-  it.effect("lists no more than a hundred, and counts all", () =>
+  it.effect("lists at most a hundred, and counts all", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const twins = Array.from({ length: 300 }, (_, key) => [key, userOf(`u${key >> 1}`, key)] as const)
@@ -129,7 +129,7 @@ const openTwins = Effect.fnUntraced(function*(path: string) {
 })
 
 describe("rebuildIndexes of records that have the same key in a unique index", () => {
-  it.effect("lists them, makes the rest exact, and the collection opens to repair them", () =>
+  it.effect("lists them, corrects the other entries, and the collection opens to repair them", () =>
     withLog((log) =>
       Effect.gen(function*() {
         for (const repair of ["put", "delete"]) {
@@ -175,7 +175,7 @@ describe("rebuildIndexes of records that have the same key in a unique index", (
       })
     ))
 
-  it.effect("fails with what its type says", () =>
+  it.effect("fails with the errors of its type", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* openUsers
       expectTypeOf<Effect.Error<typeof collection.rebuildIndexes>>().toEqualTypeOf<
@@ -191,7 +191,7 @@ describe("rebuildIndexes of records that have the same key in a unique index", (
       yield* collection.rebuildIndexes
     })))
 
-  it.effect("writes nothing where all is exact, and leaves the indexes in use while it runs", () =>
+  it.effect("writes nothing if all entries are exact, and leaves the indexes in use while it runs", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
       yield* Effect.gen(function*() {

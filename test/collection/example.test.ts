@@ -138,7 +138,7 @@ const nextProgram = Effect.gen(function*() {
   assert.strictEqual(yield* people.indexes.byAge.count({ equals: 1 }), Math.ceil((count - 1) / 90))
 })
 
-describe("what a user tries first", () => {
+describe("a first program", () => {
   it.effect("inserts, streams by an index, transfers, watches, renames a field and opens the old data", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder

@@ -27,7 +27,7 @@ const records = new Map([
 ])
 
 describe("sessions", () => {
-  it.effect("leave a unique key to another record that takes it while a transaction writes over the ended one", () =>
+  it.effect("leave a unique key to another record that takes it while a transaction overwrites the expired one", () =>
     Effect.gen(function*() {
       const { sessions, store } = yield* openNew(false)
       yield* sessions.put(1, session("ada", "t1", 10))
@@ -47,7 +47,7 @@ describe("sessions", () => {
   for (const sweeps of [true, false]) {
     for (const flushes of [true, false]) {
       const mode = `${sweeps ? "with" : "without"} the sweeper, ${flushes ? "committed" : "pending"}`
-      it.effect(`end at their time, for every read and in every index: ${mode}`, () =>
+      it.effect(`expire at their time, for every read and in every index: ${mode}`, () =>
         Effect.gen(function*() {
           const { sessions, store } = yield* openNew(sweeps)
           for (const [key, value] of records) yield* sessions.put(key, value)
@@ -72,7 +72,7 @@ describe("sessions", () => {
         }))
     }
 
-    it.effect(`are absent for insert, update and unique keys when they have ended, ${sweeps ? "with" : "without"} the sweeper`, () =>
+    it.effect(`are absent for insert, update and unique keys after they have expired, ${sweeps ? "with" : "without"} the sweeper`, () =>
       Effect.gen(function*() {
         const { sessions, store } = yield* openNew(sweeps)
         for (const [key, value] of records) yield* sessions.put(key, value)
@@ -107,7 +107,7 @@ describe("sessions", () => {
         yield* same(sessions, without(next, 1, 2, 3, 5))
       }))
 
-    it.effect(`are kept by a write without a time, and end by the time of the last write, ${sweeps ? "with" : "without"} the sweeper`, () =>
+    it.effect(`become permanent by a write without a time, and otherwise expire at the time of the last write, ${sweeps ? "with" : "without"} the sweeper`, () =>
       Effect.gen(function*() {
         const { sessions } = yield* openNew(sweeps)
         yield* sessions.putMany([...records])
@@ -127,7 +127,7 @@ describe("sessions", () => {
       }))
   }
 
-  it.effect("are told of as expired when they are deleted", () =>
+  it.effect("appear in changes as Expired when they are deleted", () =>
     Effect.gen(function*() {
       const { sessions, store } = yield* openNew(true)
       const told = yield* start(Stream.runCollect(Stream.take(sessions.changes(), 4)))
@@ -147,7 +147,7 @@ describe("sessions", () => {
       ])
     }))
 
-  it.effect("that ended while the store was closed are deleted with their index entries, whether the collection is opened or not", () =>
+  it.effect("that expired while the store was closed are deleted with their index entries, whether the collection is opened or not", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => Effect.flatMap(open(store), (sessions) => sessions.putMany([...records])))
@@ -169,7 +169,7 @@ describe("sessions", () => {
 })
 
 describe("expires", () => {
-  it.effect("gives a DateTime, a Date, a Duration, an Option or undefined", () =>
+  it.effect("may return a DateTime, a Date, a Duration, an Option or undefined", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const given: Array<Collection.Expiration> = [
@@ -198,7 +198,7 @@ describe("expires", () => {
       assert.deepStrictEqual(yield* Stream.runCollect(things.keys()), [5, 6, 7])
     }))
 
-  it.effect("that gives something else is a ValueEncoding", () =>
+  it.effect("that returns any other value makes the write fail with ValueEncoding", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const odd = (value: unknown) =>

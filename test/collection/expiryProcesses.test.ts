@@ -64,7 +64,7 @@ describe("expired records", () => {
   )
 
   it.effect(
-    "are deleted with their index entries or not at all when the process is killed in between, and later for good",
+    "are deleted with their index entries or not at all when the process is killed, and are deleted later",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

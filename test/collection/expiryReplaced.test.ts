@@ -21,7 +21,7 @@ const Sessions = Collection.make("sessions", {
 })
 
 describe("a transaction that writes over a record", () => {
-  it.effect("deletes its index entries, although it had read the key as absent", () =>
+  it.effect("deletes its index entries even though it has read the key as absent", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const sessions = yield* Sessions
@@ -47,7 +47,7 @@ describe("a transaction that writes over a record", () => {
 })
 
 describe("an update", () => {
-  it.live("never makes a record permanent, whenever its time comes", () =>
+  it.live("never makes a record permanent, whenever the record expires", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* Effect.forEach(

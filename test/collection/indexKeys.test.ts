@@ -33,7 +33,7 @@ const untyped = <A>(given: unknown): A => {
 }
 
 describe("an index by of", () => {
-  it.effect("takes the elements of a compound key as they are", () =>
+  it.effect("takes the elements of a compound key unchanged", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* Collection.make("issues", {
         key: Schema.Int,
@@ -47,7 +47,7 @@ describe("an index by of", () => {
       assert.deepStrictEqual(yield* issues.verify, [])
     })))
 
-  it.effect("takes an Option, and has no record whose key is none or undefined", () =>
+  it.effect("takes an Option, and has no entry for a record whose key is None or undefined", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* Collection.make("issues", {
         key: Schema.Int,
@@ -73,7 +73,7 @@ describe("an index by of", () => {
       assert.deepStrictEqual([yield* byAssignee.count(), yield* byOther.count()], [0, 0])
     })))
 
-  it.effect("takes an array as one key where the schema is an array", () =>
+  it.effect("takes an array as one key if the schema is an array", () =>
     inStore(Effect.gen(function*() {
       const paths = yield* Collection.make("paths", {
         key: Schema.Int,
@@ -87,7 +87,7 @@ describe("an index by of", () => {
       assert.isFalse(yield* paths.has(2))
     })))
 
-  it.effect("refuses several keys and says what gives them", () =>
+  it.effect("refuses several keys and names the function for several keys", () =>
     inStore(Effect.gen(function*() {
       const advice = "`of` gives one key of a record; for several keys use `each` instead."
       const tags = yield* Collection.make("tags", {
@@ -113,7 +113,7 @@ describe("an index by of", () => {
 })
 
 describe("an index by each", () => {
-  it.effect("has a record under each of its keys, once", () =>
+  it.effect("has one entry for each key of a record", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* Collection.make("issues", {
         key: Schema.Int,
@@ -133,7 +133,7 @@ describe("an index by each", () => {
       assert.deepStrictEqual(yield* all(byPair.keys({ equals: ["A", "y"] })), [1, 2])
     })))
 
-  it.effect("refuses what is no array and says what gives one key", () =>
+  it.effect("refuses a value that is not an array and names the function for one key", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* Collection.make("issues", {
         key: Schema.Int,
@@ -150,7 +150,7 @@ describe("an index by each", () => {
 })
 
 describe("the definition of an index", () => {
-  it.effect("has one of both functions", () =>
+  it.effect("has exactly one of the two functions", () =>
     inStore(Effect.gen(function*() {
       const text = Schema.String
       for (
@@ -173,7 +173,7 @@ describe("the definition of an index", () => {
       }
     })))
 
-  it("is an error of the compiler where it gives several keys as one, or one as several", () => {
+  it("does not compile if it returns several keys as one, or one key as several", () => {
     const options = { key: Schema.Int, value: Issue }
     const made = [
       Collection.make("a", {

@@ -45,7 +45,7 @@ const keyOfCodes = (...codes: ReadonlyArray<number>) => ByteString(String.fromCh
 const secondBytes = (keys: ReadonlyArray<ByteString>) => keys.map((key) => key.charCodeAt(1))
 
 describe("the version of an index", () => {
-  it.effect("has it built again, where it is another one, and not where it is 1 and was not given before", () =>
+  it.effect("causes a build if it has changed, but not if it is 1 and was not given before", () =>
     Effect.gen(function*() {
       const of = wordThree
       const path = yield* stored(1500)
@@ -67,7 +67,7 @@ describe("the version of an index", () => {
       assert.deepStrictEqual(yield* found, Option.some({ text: "W3" }))
     }))
 
-  it.effect("is a whole number from 1 on", () =>
+  it.effect("is a whole number of at least 1", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const version of [0, -1, 1.5, NaN]) {
@@ -79,7 +79,7 @@ describe("the version of an index", () => {
 })
 
 describe("a function that gives other keys under the same version", () => {
-  it.effect("is found by the first record, by the last, and by one in between", () =>
+  it.effect("is detected at the first record, at the last, and at one in between", () =>
     Effect.gen(function*() {
       for (const changed of ["W0", "W999", undefined]) {
         const path = yield* stored(1000)
@@ -89,7 +89,7 @@ describe("a function that gives other keys under the same version", () => {
       }
     }))
 
-  it.effect("is found in collections of every size, whatever the keys", () =>
+  it.effect("is detected in collections of every size, whatever the keys", () =>
     Effect.gen(function*() {
       for (const size of [1, 2, 3, 7]) yield* isExact(yield* stored(size), wordsBy(lower))
       const empty = yield* stored(0)
@@ -101,7 +101,7 @@ describe("a function that gives other keys under the same version", () => {
       )
     }))
 
-  it.effect("is refused in a read-only store, which cannot build the index", () =>
+  it.effect("fails in a read-only store, which cannot build the index", () =>
     Effect.gen(function*() {
       const path = yield* stored(10)
       const failure = yield* at(path, Effect.flip(wordsBy(lower)), { readOnly: true })
@@ -110,7 +110,7 @@ describe("a function that gives other keys under the same version", () => {
       yield* at(path, wordsBy(asIs), { readOnly: true })
     }))
 
-  it.effect("that makes records the same in a unique index is refused, and the program before it still opens", () =>
+  it.effect("that gives records the same key in a unique index is refused, and the earlier program still opens", () =>
     Effect.gen(function*() {
       const path = yield* stored(10, wordsBy(asIs, 1, true))
       const failure = yield* at(path, Effect.flip(wordsBy(() => "same", 1, true)))
@@ -124,7 +124,7 @@ describe("a function that gives other keys under the same version", () => {
       )
     }))
 
-  it.effect("is not gone on with by the program before it, when the building has ended in the middle", () =>
+  it.effect("is not continued by the earlier program after an interrupted build", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* stored(2600)
@@ -138,7 +138,7 @@ describe("a function that gives other keys under the same version", () => {
       })
     ))
 
-  it.effect("each time is told of, and not built again at each opening", () =>
+  it.effect("at each call is reported, and the index is not built again at each opening", () =>
     withLog((log) =>
       Effect.gen(function*() {
         let calls = 0
@@ -152,7 +152,7 @@ describe("a function that gives other keys under the same version", () => {
       })
     ))
 
-  it.effect("keeps what a record has whose value does not decode", () =>
+  it.effect("keeps the entries of a record whose value does not decode", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* stored(10)
@@ -174,7 +174,7 @@ describe("a function that gives other keys under the same version", () => {
 })
 
 describe("an index that is damaged", () => {
-  it.effect("is corrected when a collection is opened that finds it, without being built again", () =>
+  it.effect("is corrected without a build when an opening detects the damage", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const path = yield* stored(10)
@@ -192,8 +192,8 @@ describe("an index that is damaged", () => {
     ))
 })
 
-describe("to look at a few records when a collection is opened", () => {
-  it.effect("takes some dozens of reads, however many records there are", () =>
+describe("checking a few records when a collection is opened", () => {
+  it.effect("takes a few dozen reads, whatever the number of records", () =>
     Effect.gen(function*() {
       const reads: Array<number> = []
       for (const size of [100, 3000]) {

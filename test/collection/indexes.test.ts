@@ -34,7 +34,7 @@ const numbersIn = ({ indexes }: Effect.Success<typeof openUsers>) =>
   })
 
 describe("an index", () => {
-  it.effect("finds a record by its key: the first of several, or none", () =>
+  it.effect("finds a record by its key: the first of several, or no record", () =>
     inStore(Effect.gen(function*() {
       const { indexes } = yield* fourUsers
       for (const commit of [Effect.void, flush]) {
@@ -54,7 +54,7 @@ describe("an index", () => {
       assert.include(missing, { _tag: "KeyNotFound", shownKey: "8", collection: "users.byAge" })
     })))
 
-  it.effect("is in the order of its keys, and of the records' own among equal ones", () =>
+  it.effect("is sorted by its keys, and equal keys by the keys of the records", () =>
     inStore(Effect.gen(function*() {
       const users = yield* fourUsers
       const expected = { byEmail: [1, 2, 3, 4], byAge: [2, 1, 3, 4], byTag: [4, 1, 4, 1, 3], adults: [1, 3, 4] }
@@ -67,7 +67,7 @@ describe("an index", () => {
       assert.deepStrictEqual(yield* all(byTag.entries({ limit: 3 })), [[4, kim], [1, ada], [4, kim]])
     })))
 
-  it.effect("has ranges by its keys, from either end", () =>
+  it.effect("has ranges of its keys, in both directions", () =>
     inStore(Effect.gen(function*() {
       const { indexes: { adults, byAge, byEmail, byTag } } = yield* fourUsers
       for (const commit of [Effect.void, flush]) {
@@ -92,7 +92,7 @@ describe("an index", () => {
       }
     })))
 
-  it.effect("finds the next record when those before it are deleted, pending or on disk", () =>
+  it.effect("finds the next record when earlier records are deleted, pending or on disk", () =>
     inStore(Effect.gen(function*() {
       const { delete: remove, indexes: { byAge, byEmail }, putMany } = yield* openUsers
       yield* putMany(["a", "b", "c", "d"].map((name, key) => [key, userOf(name, 36)] as const))
@@ -111,7 +111,7 @@ describe("an index", () => {
       }
     })))
 
-  it.effect("gives nothing for entries that lead nowhere", () =>
+  it.effect("gives no record for entries without a record", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(openUsers, ({ putMany }) => putMany([[1, ada], [2, bob]])))
@@ -142,7 +142,7 @@ describe("an index", () => {
       )
     }))
 
-  it.effect("has each record once under a key, however often it gives it", () =>
+  it.effect("has each record once under a key, even if the function returns the key several times", () =>
     inStore(Effect.gen(function*() {
       const users = yield* openUsers
       yield* users.put(1, user({ tags: ["a", "b", "a"] }))
@@ -153,7 +153,7 @@ describe("an index", () => {
       assert.strictEqual(yield* users.indexes.byTag.count(), 0)
     })))
 
-  it.effect("tells keys apart that are beginnings of others, with keys of records that go on like them", () =>
+  it.effect("distinguishes keys that are the beginning of other keys", () =>
     inStore(Effect.gen(function*() {
       const names = yield* Collection.make("names", {
         key: Schema.String,
@@ -213,7 +213,7 @@ describe("an index follows", () => {
       assert.deepStrictEqual((yield* numbersIn(users)).byTag, [9, 9])
     })))
 
-  it.effect("what is written inside of a transaction, and nobody else sees it before its end", () =>
+  it.effect("writes inside a transaction, which other fibers do not see before its end", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const users = yield* fourUsers
@@ -242,7 +242,7 @@ describe("an index follows", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     })))
 
-  it.effect("the end of a transaction that fails: nothing of it stays, not even of a nested one", () =>
+  it.effect("a transaction that fails, whose writes are undone, those of nested ones included", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const users = yield* fourUsers
@@ -285,7 +285,7 @@ describe("an index follows", () => {
       assert.deepStrictEqual(yield* all(byAge.keys({ gte: 99 })), [1])
     })))
 
-  it.effect("the records to another process, or after the store was opened again", () =>
+  it.effect("the records in another process, and after the store was opened again", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const before = yield* at(path, Effect.flatMap(fourUsers, numbersIn))

@@ -36,7 +36,7 @@ describe("a migration that ends in the middle", () => {
       })
     )
 
-  it.effect("because it fails goes on where it was", () =>
+  it.effect("because it fails continues where it stopped", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(count)
       const failing = listing((value) =>
@@ -69,7 +69,7 @@ describe("a migration that ends in the middle", () => {
       yield* isWhole(path)
     }))
 
-  it.effect("because it is interrupted goes on where it was", () =>
+  it.effect("because it is interrupted continues where it stopped", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(count)
       let migrated = 0
@@ -88,7 +88,7 @@ describe("a migration that ends in the middle", () => {
       yield* isWhole(path)
     }))
 
-  it.effect("because a commit fails goes on where it was", () =>
+  it.effect("because a commit fails continues where it stopped", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* firstPeople(count)
@@ -101,7 +101,7 @@ describe("a migration that ends in the middle", () => {
       })
     ))
 
-  it.effect("because the process is killed goes on where it was", () =>
+  it.effect("because the process is killed continues where it stopped", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(count)
       const program = new URL("../programs/collectionMigration.ts", import.meta.url).pathname

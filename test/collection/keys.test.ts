@@ -72,7 +72,7 @@ const ordered = <T, E extends OrderedKey>(name: string, schema: Schema.Codec<T, 
 
 const millisecond = Schema.Number.pipe(Schema.brand("Millisecond"))
 
-describe("keys are kept in the order of their values:", () => {
+describe("keys are sorted by their values:", () => {
   ordered("whole numbers", Schema.Int, [-(2 ** 53) + 1, -256, -1, -0, 0, 1, 9, 10, 255, 2 ** 53 - 1])
   ordered("numbers", Schema.Number, [
     -Infinity,
@@ -144,7 +144,7 @@ describe("keys are kept in the order of their values:", () => {
     { minLength: 5, maxLength: 40 }
   )
 
-  it.effect.prop("whatever they are", { keys: Keys }, ({ keys }) =>
+  it.effect.prop("with any bytes", { keys: Keys }, ({ keys }) =>
     inStore(Effect.gen(function*() {
       const given = keys.map(({ bytes: some, kind, number, text }) => [number, text, some][kind] ?? number)
       const tuples = keys.map(({ number, text }) => [text, number] as const)
@@ -201,13 +201,13 @@ describe("a range of a collection", () => {
       assert.deepStrictEqual(yield* all(keys({ prefix: ["Paris"], gt: ["Paris", 1, true] })), tuples.slice(3))
     })))
 
-  it.effect("with a prefix of a transformed key goes by the encoded form", () =>
+  it.effect("with a prefix of a transformed key compares the encoded form", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* putShuffled(Schema.DateFromString, [new Date("2026-01-31"), new Date("2026-02-01")])
       assert.deepStrictEqual(yield* all(collection.keys({ prefix: "2026-02" })), [new Date("2026-02-01")])
     })))
 
-  it.effect("holds all that is given of it", () =>
+  it.effect("satisfies all of its conditions", () =>
     inStore(Effect.gen(function*() {
       const { count, keys } = yield* putShuffled(Schema.Int, [1, 2, 3, 4, 5])
       assert.deepStrictEqual(yield* all(keys({ gt: 1, gte: 3, lt: 5, lte: 5 })), [3, 4])

@@ -26,7 +26,7 @@ describe("a key that is too long", () => {
       assert.include(error.message, "(its longest element, number 3, has 2,000 bytes), the longest key has 1,978 bytes")
     })))
 
-  it.effect("of an index says how much is the key of the record", () =>
+  it.effect("of an index says how many bytes the key of the record has", () =>
     inStore(Effect.gen(function*() {
       const texts = yield* Collection.make("texts", {
         key: Schema.String,

@@ -70,7 +70,7 @@ const asEffect = (given: unknown): Effect.Effect<unknown> => {
 }
 
 describe("a migration", () => {
-  it.effect("brings every record to the next version, and the indexes with it", () =>
+  it.effect("converts every record to the next version, and its index entries", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(3)
       yield* at(
@@ -85,7 +85,7 @@ describe("a migration", () => {
       )
     }))
 
-  it.effect("follows another, over several versions, one record after the other, each once", () =>
+  it.effect("runs after the previous one, over several versions, once for each record", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const count = 1100
@@ -122,7 +122,7 @@ describe("a migration", () => {
       })
     ))
 
-  it.effect("can move what is unique from one record to another", () =>
+  it.effect("can move a unique key from one record to another", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(5)
       const shifted = Collection.make("people", {
@@ -145,7 +145,7 @@ describe("a migration", () => {
       )
     }))
 
-  it.effect("that makes two records the same in a unique index fails typed", () =>
+  it.effect("that gives two records the same key in a unique index fails with a typed error", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(2)
       const same = Collection.make("people", {
@@ -200,7 +200,7 @@ describe("a migration", () => {
       assert.deepStrictEqual(people.map(({ born }) => born), [1901, 1901, 1901])
     }))
 
-  it.effect("fails typed when what it gives is not what the schema wants", () =>
+  it.effect("fails with a typed error if the schema does not accept its result", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(1)
       const wrong = Collection.make("people", {
@@ -233,7 +233,7 @@ describe("a migration", () => {
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(first, ({ getOrFail }) => getOrFail(0))), { name: "n0" })
     }))
 
-  it.effect("leaves a collection of its own version when a later one fails", () =>
+  it.effect("leaves the collection at its own version if a later migration fails", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(3)
       const failing = Collection.make("people", {
@@ -249,7 +249,7 @@ describe("a migration", () => {
       assert.deepStrictEqual(people, [{ fullName: "n0" }, { fullName: "n1" }, { fullName: "n2" }])
     }))
 
-  it.effect("is not run for a collection that is new", () =>
+  it.effect("does not run for a new collection", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const never = Collection.make("people", {
@@ -262,7 +262,7 @@ describe("a migration", () => {
       assert.strictEqual(yield* at(path, Effect.flatMap(never, ({ size }) => size)), 1)
     }))
 
-  it.effect("runs as one when two open the collection at once", () =>
+  it.effect("runs once when two fibers open the collection at the same time", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(1100)
       yield* at(
@@ -277,7 +277,7 @@ describe("a migration", () => {
 })
 
 describe("a collection does not open", () => {
-  it.effect("when it is of a later version than the program", () =>
+  it.effect("when its version is later than that of the program", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(1)
       yield* at(path, third)
@@ -288,7 +288,7 @@ describe("a collection does not open", () => {
       assert.strictEqual(yield* at(path, Effect.flatMap(third, ({ size }) => size)), 1)
     }))
 
-  it.effect("when a schema is another under the same version", () =>
+  it.effect("when a schema has changed under the same version", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(1)
       const changed = [
@@ -316,7 +316,7 @@ describe("a collection does not open", () => {
       )
     }))
 
-  it.effect("when there is no migration from its version, and nothing is migrated", () =>
+  it.effect("when the migration from its version is missing, and no record is migrated", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(1)
       const none = Collection.make("people", { key: Schema.Int, value: Second, version: 2 })
@@ -335,7 +335,7 @@ describe("a collection does not open", () => {
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(first, ({ getOrFail }) => getOrFail(0))), { name: "n0" })
     }))
 
-  it.effect("when it would have to be migrated or indexed and the store is read-only", () =>
+  it.effect("when it needs a migration or an index build and the store is read-only", () =>
     Effect.gen(function*() {
       const path = yield* firstPeople(2)
       const readOnly = { readOnly: true }

@@ -82,7 +82,7 @@ describe("updateOrFail", () => {
       assert.include(noFunction.message, "updateOrFail needs a function")
     })))
 
-  it.effect("loses no update of many fibers", () =>
+  it.effect("loses no update of concurrent fibers", () =>
     inStore(Effect.gen(function*() {
       const numbers = yield* openNumbers
       yield* numbers.put("a", 0)
@@ -93,7 +93,7 @@ describe("updateOrFail", () => {
 })
 
 describe("update", () => {
-  it.effect("writes nothing if its function returns what it was given", () =>
+  it.effect("writes nothing if its function returns its argument", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const users = yield* openUsers
@@ -126,7 +126,7 @@ describe("modify", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
     })))
 
-  it.effect("refuses a function that returns no pair", () =>
+  it.effect("refuses a function that does not return a pair", () =>
     inStore(Effect.gen(function*() {
       const numbers = yield* openNumbers
       // @ts-expect-error it returns no pair
@@ -136,7 +136,7 @@ describe("modify", () => {
       assert.include(error.message, "use modifyEffect")
     })))
 
-  it.effect("gives each of many fibers the result of its own step", () =>
+  it.effect("returns to each fiber the result of its own step", () =>
     inStore(Effect.gen(function*() {
       const numbers = yield* openNumbers
       const next = numbers.modify("a", (current) => {
@@ -147,7 +147,7 @@ describe("modify", () => {
       assert.deepStrictEqual(given, Array.from({ length: 50 }, (_, n) => n))
     })))
 
-  it.effect("gives the result of the step that was committed in a shared store", () =>
+  it.effect("returns the result of the committed step in a shared store", () =>
     inStore(
       Effect.gen(function*() {
         const numbers = yield* openNumbers
@@ -163,7 +163,7 @@ describe("modify", () => {
 })
 
 describe("modifyEffect", () => {
-  it.effect("runs in a transaction of its own, with what it does in other collections", () =>
+  it.effect("runs in a transaction of its own, which includes writes to other collections", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const numbers = yield* openNumbers
@@ -243,7 +243,7 @@ describe("patch", () => {
       assert.strictEqual((yield* Effect.flip(users.patch(2, { name: "Bea" })))._tag, "UniqueViolation")
     })))
 
-  it.effect("fails where there is no record, or the whole is not valid", () =>
+  it.effect("fails if the record is missing, or if the whole value is not valid", () =>
     inStore(Effect.gen(function*() {
       const users = yield* openUsers
       assert.include(yield* Effect.flip(users.patch(1, { age: 2 })), {

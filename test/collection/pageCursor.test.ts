@@ -11,7 +11,7 @@ const source: PageCursor.PageSource = { database: indexDatabase("issues", "statu
 
 describe("a cursor", () => {
   it.effect.prop(
-    "gives back the entry that it was made of, and is safe in a URL",
+    "decodes to the entry from which it was made, and is safe in a URL",
     [keyArbitrary],
     ([entry]) =>
       Effect.sync(() => {
@@ -21,7 +21,7 @@ describe("a cursor", () => {
       })
   )
 
-  it.effect.prop("is refused where it was not made", [keyArbitrary], ([entry]) =>
+  it.effect.prop("is refused in another range than its own", [keyArbitrary], ([entry]) =>
     Effect.sync(() => {
       const cursor = PageCursor.make(source, entry)
       const others: ReadonlyArray<PageCursor.PageSource> = [
@@ -31,7 +31,7 @@ describe("a cursor", () => {
       for (const other of others) assert.isTrue(Result.isFailure(PageCursor.entryOf(other, cursor)))
     }))
 
-  it.effect.prop("that was not given by a page is refused", [Schema.String], ([text]) =>
+  it.effect.prop("that does not come from a page is refused", [Schema.String], ([text]) =>
     Effect.sync(() => {
       const entry = PageCursor.entryOf(source, text)
       if (Result.isSuccess(entry)) assert.strictEqual(PageCursor.make(source, entry.success), text)

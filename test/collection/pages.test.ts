@@ -56,7 +56,7 @@ const allPages = Effect.fnUntraced(function*<Item, E, R, E2, R2>(
 const nothing = () => Effect.void
 
 describe("pages of a collection", () => {
-  it.effect("hold every record once, in both directions, and the last one has no next", () =>
+  it.effect("contain every record once, in both directions, and the last page has no next", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* fill(25)
       const pages = yield* allPages((after) => issues.page({ limit: 10, after }), nothing)
@@ -70,7 +70,7 @@ describe("pages of a collection", () => {
       assert.deepStrictEqual(yield* issues.page({ limit: 5, gt: 100 }), { items: [], next: undefined })
     })))
 
-  it.effect("read the writes of the transaction that they are in", () =>
+  it.effect("read the writes of their transaction", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* fill(5)
       const store = yield* Store
@@ -86,7 +86,7 @@ describe("pages of a collection", () => {
 })
 
 describe("pages of an index", () => {
-  it.effect("hold every record once where many have equal keys", () =>
+  it.effect("contain every record once when many have equal keys", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* fill(60)
       for (const reverse of [false, true]) {
@@ -105,7 +105,7 @@ describe("pages of an index", () => {
       )
     })))
 
-  it.effect("hold every record that stays exactly once while others write", () =>
+  it.effect("contain every unchanged record exactly once while other fibers write", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* fill(120)
       const pages = yield* allPages(
@@ -127,7 +127,7 @@ describe("pages of an index", () => {
       }
     })))
 
-  it.effect("begin with a text inside of a tuple", () =>
+  it.effect("can start with the beginning of a text in a tuple", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* fill(40)
       yield* issues.put(100, { project: "ABC", status: "open", title: "other" })
@@ -142,7 +142,7 @@ describe("pages of an index", () => {
 })
 
 describe("a page", () => {
-  it.effect("refuses a cursor that is not its own, and a limit that is not a size", () =>
+  it.effect("refuses a cursor of another range, and a limit that is not a positive whole number", () =>
     inStore(Effect.gen(function*() {
       const issues = yield* fill(5)
       const { next: after } = yield* issues.page({ limit: 2 })

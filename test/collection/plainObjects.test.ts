@@ -26,7 +26,7 @@ const openUsers = Collection.make("users", {
 })
 
 describe("a plain object for a class", () => {
-  it.effect("is taken by every method that writes, with the defaults of the constructor", () =>
+  it.effect("is accepted by every method that writes, with the defaults of the constructor", () =>
     inStore(Effect.gen(function*() {
       const users = yield* openUsers
       yield* users.put(1, { name: "Ada", age: 36 })
@@ -47,7 +47,7 @@ describe("a plain object for a class", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     })))
 
-  it.effect("is refused as the class refuses it, and nothing is written", () =>
+  it.effect("is refused if the class refuses it, and nothing is written", () =>
     inStore(Effect.gen(function*() {
       const users = yield* openUsers
       const refused = yield* Effect.flip(users.put(1, { name: "", age: 1 }))
@@ -59,7 +59,7 @@ describe("a plain object for a class", () => {
       assert.strictEqual(yield* users.size, 0)
     })))
 
-  it.effect("is made where the class is inside of another schema", () =>
+  it.effect("becomes an instance if the class is inside another schema", () =>
     inStore(Effect.gen(function*() {
       const teams = yield* Collection.make("teams", {
         key: Schema.Int,
@@ -72,7 +72,7 @@ describe("a plain object for a class", () => {
       })
     })))
 
-  it.effect("is no instance of another class, which is refused", () =>
+  it.effect("cannot be an instance of another class", () =>
     inStore(Effect.gen(function*() {
       const admins = yield* Collection.make("admins", { key: Schema.Int, value: Admin })
       const refused = yield* Effect.flip(admins.put(1, new User({ name: "Ada", age: 36 })))
@@ -82,7 +82,7 @@ describe("a plain object for a class", () => {
       yield* admins.put(1, new Owner({ name: "Ada", age: 36, share: 1 }))
     })))
 
-  it("has the type that make takes, and no schema but a class takes more than its type", () => {
+  it("has the input type of make, and only classes accept more than their own type", () => {
     type UserInput = Collection.ValueInput<typeof User>
     expectTypeOf<UserInput>().toEqualTypeOf<User | { readonly name: string; readonly age?: number }>()
     expectTypeOf<Collection.ValueInput<typeof Schema.String>>().toEqualTypeOf<string>()

@@ -36,7 +36,7 @@ const fill = Effect.gen(function*() {
 })
 
 describe("the ends of a range", () => {
-  it.effect("are those of its stream, of the collection and of each index, with pending writes and deletions", () =>
+  it.effect("are the ends of its stream, for collections and indexes, with pending writes and deletions", () =>
     inStore(Effect.gen(function*() {
       const users = yield* fill
       yield* users.delete(0)
@@ -75,7 +75,7 @@ describe("the ends of a range", () => {
 })
 
 describe("a range", () => {
-  it.effect("is collected, counted and found empty", () =>
+  it.effect("can be collected, counted and tested for emptiness", () =>
     inStore(Effect.gen(function*() {
       const users = yield* fill
       const { age } = users.indexes
@@ -89,7 +89,7 @@ describe("a range", () => {
       assert.deepStrictEqual(missing, ["nobody"])
     })))
 
-  it.effect("of a collection and of an index is deleted as one, with the entries of its records", () =>
+  it.effect("of a collection or an index is deleted atomically, with the entries of its records", () =>
     inStore(Effect.gen(function*() {
       const users = yield* fill
       assert.strictEqual(yield* users.deleteRange({ gte: 15 }), 5)

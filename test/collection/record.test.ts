@@ -35,7 +35,7 @@ const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
 
 describe("a record", () => {
   it.prop(
-    "gives back its value and its entries, wherever it lies",
+    "decodes to its value and its entries, at any position in memory",
     { entries: Entries, value: ValueBytes },
     ({ entries, value }) => {
       for (const record of [join(entries, value), inTheMiddle(join(entries, value))]) {
@@ -45,7 +45,7 @@ describe("a record", () => {
     }
   )
 
-  it.prop("that is cut gives those entries that it has as a whole", { entries: Entries, value: ValueBytes }, ({
+  it.prop("that is truncated gives its complete entries", { entries: Entries, value: ValueBytes }, ({
     entries,
     value
   }) => {
@@ -59,7 +59,7 @@ describe("a record", () => {
     }
   })
 
-  it("without entries is its value", () => {
+  it("without entries consists of its value", () => {
     const value = Uint8Array.of(1, 2, 3)
     assert.strictEqual(join([], value), value)
     assert.strictEqual(valueOf(value), value)
@@ -70,14 +70,14 @@ describe("a record", () => {
     }
   })
 
-  it("whose entries are said to be longer than it is has no value", () => {
+  it("whose entries claim more bytes than it has has no value", () => {
     const record = Uint8Array.of(4, 255, 255, 255, 255, 1, 0, 97, 1, 0, 98, 1)
     assert.strictEqual(valueOf(record).length, 0)
     assert.strictEqual(valueOf(Uint8Array.of(4, 0, 0, 0, 0)).length, 0)
     assert.deepStrictEqual(entriesOf(record), [["a", ByteString("b")]])
   })
 
-  it("has bytes that never change", () => {
+  it("always has the same bytes", () => {
     const record = join([["é", ByteString("\xff\0")], ["b", ByteString("")]], Uint8Array.of(1, 7))
     assert.strictEqual(hex(record), "040d0000000200c3a90200ff0001006200000107")
     assert.strictEqual(nameOf(["a", ByteString("b")]), "a\0b")

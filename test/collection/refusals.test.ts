@@ -53,7 +53,7 @@ describe("a key is refused by every method", () => {
       })
     })))
 
-  it.effect("when it has no place in the order", () =>
+  it.effect("when it is not ordered", () =>
     inStore(Effect.gen(function*() {
       const refusals = [
         yield* refusalOf(Schema.Date, new Date(NaN), "dates"),
@@ -68,14 +68,14 @@ describe("a key is refused by every method", () => {
       assert.strictEqual((yield* refusalOf(Schema.NonEmptyString, "", "texts")).reason?._tag, "Schema")
     })))
 
-  it.effect("when it is longer than the engine allows", () =>
+  it.effect("when it is longer than LMDB allows", () =>
     inStore(Effect.gen(function*() {
       const refusal = yield* refusalOf(Schema.String, "x".repeat(2000))
       assert.strictEqual(refusal.reason?._tag, "TooLong")
       assert.isBelow(refusal.message.length, 300)
     })))
 
-  it.effect("also by an index, whose name stands in the error", () =>
+  it.effect("also by an index, which the error names", () =>
     inStore(Effect.gen(function*() {
       const { indexes, size, ...collection } = yield* Collection.make("users", users)
       const failures = [
@@ -98,7 +98,7 @@ describe("a key is refused by every method", () => {
     })))
 })
 
-describe("a value that the schema refuses", () => {
+describe("a value that the schema does not accept", () => {
   it.effect("is a typed error with the collection and the key, and nothing is written", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* Collection.make("short", { key: Schema.Int, value: Schema.NonEmptyString })
@@ -173,7 +173,7 @@ describe("a definition is refused", () => {
       "its index \"a\" has no option \"uniqe\"; did you mean unique?"
     ],
     [{ indexes: { a: { key: Schema.String, of: () => "a", unique: "yes" } } }, "\"unique\" of its index \"a\""]
-  ])("when its options have what makes no sense: %j", ([options, detail]) =>
+  ])("when an option is not valid: %j", ([options, detail]) =>
     inStore(Effect.gen(function*() {
       const unchecked: { readonly key: typeof Schema.String; readonly value: typeof Schema.String } = {
         key: Schema.String,
@@ -223,7 +223,7 @@ describe("a definition is refused", () => {
     return Effect.void
   })
 
-  it.effect("when its name, the name of an index or its version makes no sense", () =>
+  it.effect("when its name, the name of an index or its version is not valid", () =>
     inStore(Effect.gen(function*() {
       const plain = { key: Schema.String, value: Schema.Number }
       const index = { key: Schema.Number, of: (value: number) => value }
@@ -242,7 +242,7 @@ describe("a definition is refused", () => {
       }
     })))
 
-  it.effect("when the store has as many databases as it can have", () =>
+  it.effect("when the store already has the maximum number of databases", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const value = Schema.Number

@@ -39,7 +39,7 @@ const areCents = (path: string) =>
   )
 
 describe("a migration that has started", () => {
-  it.effect("keeps an older program out, which is told what to do, and migrates each record once in the end", () =>
+  it.effect("keeps an older program from opening, says what to do, and migrates each record once", () =>
     Effect.gen(function*() {
       const path = yield* halfMigrated
       for (const readOnly of [false, true]) {
@@ -54,7 +54,7 @@ describe("a migration that has started", () => {
       yield* areCents(path)
     }))
 
-  it.effect("whose first part failed changes nothing: the older program opens, and one that is open goes on", () =>
+  it.effect("whose first part failed changes nothing: the older program can open and continue", () =>
     Effect.gen(function*() {
       const path = yield* pricesInEuros
       yield* at(
@@ -70,7 +70,7 @@ describe("a migration that has started", () => {
       yield* areCents(path)
     }))
 
-  it.effect("goes on over several versions, wherever it has ended, in programs of the versions that it leads to", () =>
+  it.effect("continues over several versions from any part, in programs of its target versions", () =>
     Effect.gen(function*() {
       const Step = Schema.Struct({ steps: Schema.Array(Schema.Int) })
       let calls = 0
@@ -110,7 +110,7 @@ describe("a migration that has started", () => {
       }
     }))
 
-  it.effect("is not gone on with by a program with other schemas of the version that it leads to", () =>
+  it.effect("is not continued by a program with other schemas for its target version", () =>
     Effect.gen(function*() {
       const path = yield* halfMigrated
       const other = Collection.make("prices", {
@@ -125,7 +125,7 @@ describe("a migration that has started", () => {
       yield* areCents(path)
     }))
 
-  it.effect("finds the records behind a whole part of pending deletions", () =>
+  it.effect("finds the records after a whole part of pending deletions", () =>
     Effect.gen(function*() {
       const path = yield* pricesInEuros
       yield* at(
@@ -153,7 +153,7 @@ const migrate = (path: string, bad: number) => {
 describe("a program that has the collection open when it is migrated", () => {
   const closed = { _tag: "Closed", what: "Collection" } as const
 
-  it.effect("makes no write that waited for room meanwhile", () =>
+  it.effect("does not make a write that was waiting for room", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity", batchSize: 2 })
       yield* Effect.gen(function*() {
@@ -175,7 +175,7 @@ describe("a program that has the collection open when it is migrated", () => {
       }).pipe(Effect.provideService(Store, store))
     }))
 
-  it.effect("commits no transaction, and no putMany, that began before", () =>
+  it.effect("does not commit a transaction or a putMany that started before", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(
@@ -206,7 +206,7 @@ describe("a program that has the collection open when it is migrated", () => {
     }))
 
   it.effect(
-    "in another process makes no pending write to it, says so, and keeps its other writes",
+    "in another process does not make its pending writes, reports that, and keeps its other writes",
     () =>
       withLog((log) =>
         Effect.gen(function*() {
@@ -245,7 +245,7 @@ describe("a program that has the collection open when it is migrated", () => {
     120_000
   )
 
-  it.effect("in another process is told by flush, where it waits for that", () =>
+  it.effect("in another process gets the error from the flush that waits", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* pricesInEuros
@@ -266,7 +266,7 @@ describe("a program that has the collection open when it is migrated", () => {
     ), 120_000)
 
   it.effect(
-    "in another process may open it anew, and what it wrote before is not written over it",
+    "in another process may open it again, and its earlier pending writes are not made",
     () =>
       withLog(() =>
         Effect.gen(function*() {
@@ -293,7 +293,7 @@ describe("a program that has the collection open when it is migrated", () => {
   )
 })
 
-describe("a building of indexes that has ended in the middle", () => {
+describe("an index build that was interrupted", () => {
   const plain = { key: users.key, value: users.value }
   const { byAge, byEmail } = users.indexes
   const older = Collection.make("users", { ...plain, indexes: { byEmail } })
@@ -335,7 +335,7 @@ describe("a building of indexes that has ended in the middle", () => {
       })
     ))
 
-  it.effect("is begun anew after the older program has written, and right", () =>
+  it.effect("starts again after the older program has written, and is correct", () =>
     withLog(() =>
       Effect.gen(function*() {
         const path = yield* halfBuilt
@@ -368,7 +368,7 @@ describe("a building of indexes that has ended in the middle", () => {
       })
     ))
 
-  it.effect("goes on where it was when the newer program comes back first", () =>
+  it.effect("continues where it stopped if the newer program opens first", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const path = yield* halfBuilt
@@ -382,7 +382,7 @@ describe("a building of indexes that has ended in the middle", () => {
       })
     ))
 
-  it.effect("lets no handle of the older program write while it runs", () =>
+  it.effect("prevents handles of the older program from writing while it runs", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(older, ({ putMany }) => putMany(many)))

@@ -24,7 +24,7 @@ const fiveNumbers = Effect.gen(function*() {
 })
 
 describe("a collection as a service", () => {
-  it.effect("has a layer that needs a store, and keeps what was put when that closes", () =>
+  it.effect("has a layer that needs a store, and keeps its records when the store closes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const live = Layer.provide(Layer.mergeAll(Users.layer, Counters.layer), Store.layer({ path }))
@@ -48,7 +48,7 @@ describe("a collection as a service", () => {
       )
     }))
 
-  it.effect("is the same as one of the same name that `make` gives", () =>
+  it.effect("is the same collection as one that `make` opens with the same name", () =>
     inStore(Effect.gen(function*() {
       const made = yield* Collection.make("users", users)
       yield* made.insert(1, user())
@@ -60,7 +60,7 @@ describe("a collection as a service", () => {
       assert.isFalse(yield* made.indexes.byAge.has(36))
     })))
 
-  it.effect("has a layer that fails typed", () =>
+  it.effect("has a layer that fails with typed errors", () =>
     inStore(Effect.gen(function*() {
       class Slashes extends Collection.Service<Slashes>()("a/b", { key: Schema.String, value: Schema.Number }) {}
       const failure = yield* Effect.flip(Effect.provide(Slashes, Slashes.layer))
@@ -68,7 +68,7 @@ describe("a collection as a service", () => {
       assert.strictEqual(failure._tag === "CollectionFailed" ? failure.reason._tag : "", "BadDefinition")
     })))
 
-  it.effect("can be opened by many at once", () =>
+  it.effect("can be opened by many fibers at the same time", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(
@@ -87,7 +87,7 @@ describe("a collection as a service", () => {
 })
 
 describe("the methods of a collection", () => {
-  it.effect("get, getOrFail and has find what was put, pending or on disk", () =>
+  it.effect("get, getOrFail and has find records, pending or on disk", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* numbers
       assert.deepStrictEqual(yield* collection.get(1), Option.none())
@@ -106,7 +106,7 @@ describe("the methods of a collection", () => {
       assert.strictEqual(missing.message, "Key not found in collection \"numbers\": 2.5")
     })))
 
-  it.effect("put keeps the value of the moment, in place of another", () =>
+  it.effect("put stores the value at the time of the call, and replaces an earlier value", () =>
     inStore(Effect.gen(function*() {
       const lists = yield* Collection.make("lists", { key: Schema.String, value: Schema.Array(Schema.Number) })
       const list = [1]
@@ -118,7 +118,7 @@ describe("the methods of a collection", () => {
       assert.strictEqual(yield* lists.size, 1)
     })))
 
-  it.effect("insert fails where there is a value, pending or on disk, and leaves that alone", () =>
+  it.effect("insert fails if the key has a value, pending or on disk, and does not change it", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* numbers
       yield* collection.insert(1, "one")
@@ -134,7 +134,7 @@ describe("the methods of a collection", () => {
       assert.strictEqual(yield* collection.getOrFail(1), "uno")
     })))
 
-  it.effect("of many who insert the same key at once one succeeds", () =>
+  it.effect("one of many fibers that insert the same key at once succeeds", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* numbers
       const inserts = Array.from({ length: 50 }, (_, fiber) => Effect.exit(collection.insert(1, String(fiber))))
@@ -142,7 +142,7 @@ describe("the methods of a collection", () => {
       assert.lengthOf(exits.filter((exit) => exit._tag === "Success"), 1)
     })))
 
-  it.effect("delete takes a value away, and deleteOrFail says when there is none", () =>
+  it.effect("delete removes a value, and deleteOrFail fails if the key has no value", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* fiveNumbers
       yield* collection.delete(1)
@@ -158,7 +158,7 @@ describe("the methods of a collection", () => {
       assert.deepStrictEqual(yield* all(collection.keys()), [5])
     })))
 
-  it.effect("update gives the next value; none deletes", () =>
+  it.effect("update returns the next value, and None deletes", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* numbers
       const next = yield* collection.update(1, (current) => Option.orElse(current, () => Option.some("first")))
@@ -170,7 +170,7 @@ describe("the methods of a collection", () => {
       assert.deepStrictEqual(yield* collection.update(2, Option.none), Option.none())
     })))
 
-  it.effect("putMany and deleteMany are on disk when they return; the last of equal keys wins", () =>
+  it.effect("putMany and deleteMany are on disk when they return, and the last of equal keys wins", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(
@@ -195,7 +195,7 @@ describe("the methods of a collection", () => {
       assert.deepStrictEqual(yield* at(path, Effect.flatMap(numbers, (made) => all(made.entries()))), [[2, "two"]])
     }))
 
-  it.effect("getMany is keyed by the caller's own keys", () =>
+  it.effect("getMany returns a map with the keys of the caller", () =>
     inStore(Effect.gen(function*() {
       const events = yield* Collection.make("events", { key: Schema.Date, value: Schema.String })
       yield* events.put(new Date(1), "one")
@@ -212,7 +212,7 @@ describe("the methods of a collection", () => {
       assert.strictEqual((yield* events.getMany([])).found.size, 0)
     })))
 
-  it.effect("first and last give an end of a range, or none", () =>
+  it.effect("first and last return an end of a range, or None", () =>
     inStore(Effect.gen(function*() {
       const empty = yield* numbers
       assert.deepStrictEqual(yield* empty.first(), Option.none())
@@ -224,7 +224,7 @@ describe("the methods of a collection", () => {
       assert.deepStrictEqual(yield* collection.last({ lt: 1 }), Option.none())
     })))
 
-  it.effect("keys, values and entries are in order, from either end, pending or on disk", () =>
+  it.effect("keys, values and entries are sorted, in both directions, pending or on disk", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* fiveNumbers
       yield* collection.delete(4)
@@ -237,7 +237,7 @@ describe("the methods of a collection", () => {
       }
     })))
 
-  it.effect("count, size and clear go by what is there, pending or on disk", () =>
+  it.effect("count, size and clear include pending and stored records", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* fiveNumbers
       assert.strictEqual(yield* collection.count(), 5)
@@ -254,7 +254,7 @@ describe("the methods of a collection", () => {
       assert.deepStrictEqual(yield* all(collection.keys()), [9])
     })))
 
-  it.effect("may not write any more when another definition has opened the collection, and may read", () =>
+  it.effect("cannot write after another definition has opened the collection, but can read", () =>
     inStore(Effect.gen(function*() {
       const options = { key: Schema.Int, value: Schema.Struct({ n: Schema.Int }) }
       const earlier = yield* Collection.make("defined", options)

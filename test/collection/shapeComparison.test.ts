@@ -20,10 +20,10 @@ const differenceOf = (stored: Schema.Constraint, wanted: Schema.Constraint) => d
 const seeds = { seed: Schema.Int }
 const runs = { arbitrary: { runs: 500 } }
 
-describe("whenever the shapes say that a schema takes what is stored", () => {
+describe("when the shapes say that a schema accepts the stored values", () => {
   let accepted = 0
 
-  it.prop("it decodes all that the programs before it have stored", seeds, ({ seed }) => {
+  it.prop("the schema decodes all values that earlier programs have stored", seeds, ({ seed }) => {
     const random = Random.make(seed).below
     let plan = planOf(random, 3)
     let stored = shape(schemaOf(plan))
@@ -58,11 +58,11 @@ describe("whenever the shapes say that a schema takes what is stored", () => {
     }
   }, runs)
 
-  it("which is the case often enough", () => {
+  it("this case occurs often enough", () => {
     assert.isAbove(accepted, 150)
   })
 
-  it.prop("and they say so of every schema and what it has stored itself", seeds, ({ seed }) => {
+  it.prop("this holds for every schema and its own values", seeds, ({ seed }) => {
     const random = Random.make(seed).below
     const plan = planOf(random, 4)
     assert.strictEqual(differenceOf(schemaOf(plan), schemaOf(plan)), undefined)
@@ -99,7 +99,7 @@ const NumberedList: Schema.Codec<NumberedList> = Schema.Struct({
   tail: Schema.NullOr(Schema.suspend((): Schema.Codec<NumberedList> => NumberedList))
 })
 
-describe("a schema takes what is stored", () => {
+describe("a schema accepts the stored values", () => {
   it.each<readonly [name: string, stored: Schema.Constraint, wanted: Schema.Constraint]>([
     ["with an added optional field", Name, Nick],
     ["with a field left out", Nick, Name],
@@ -160,13 +160,13 @@ describe("a difference is named", () => {
   })
 })
 
-describe("the shape of what is stored", () => {
-  it("comes back from the catalog as it was", () => {
+describe("the shape of the stored values", () => {
+  it("is read from the catalog unchanged", () => {
     const made = shape(Schema.Struct({ list: NumberedList, at: Schema.Date, tags: Schema.ReadonlySet(Schema.String) }))
     assert.deepStrictEqual(StoredShape.decode(JSON.parse(JSON.stringify(made))), StoredShape.decode(made))
   })
 
-  it("is not known where a schema has very many parts", () => {
+  it("is not known if a schema has very many parts", () => {
     const fields = Array.from(
       { length: 1100 },
       (_, index) => [`f${index}`, Schema.String.check(Schema.isMinLength(index))]

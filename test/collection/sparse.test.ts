@@ -30,7 +30,7 @@ const untyped = (input: unknown): never => {
   return input
 }
 
-describe("what is longer than what is in it", () => {
+describe("an array that is longer than its contents", () => {
   it.effect.each<
     readonly [
       Schema.Codec<unknown, string | boolean | ReadonlyArray<string | number>>,
@@ -42,17 +42,20 @@ describe("what is longer than what is in it", () => {
     [Schema.Tuple([Schema.String, Schema.Int]), (array) => array],
     [Schema.Tuple([Schema.String, Schema.Int]), (array) => ["a", array]],
     [Schema.Array(Schema.String), (array) => [[array]]]
-  ])("is refused as a key, and shown in few looks: %#", ([schema, make]) =>
-    inStore(Effect.gen(function*() {
-      const collection = yield* Collection.make("keys", { key: schema, value: Schema.Int })
-      const { array, looks } = makeWatched()
-      const error = yield* Effect.flip(collection.get(untyped(make(array))))
-      assert.strictEqual(error._tag, "KeyEncoding")
-      assert.isBelow(error.message.length, 200)
-      assert.isBelow(looks(), 100)
-    })))
+  ])(
+    "is refused as a key, and shown without reading all elements: %#",
+    ([schema, make]) =>
+      inStore(Effect.gen(function*() {
+        const collection = yield* Collection.make("keys", { key: schema, value: Schema.Int })
+        const { array, looks } = makeWatched()
+        const error = yield* Effect.flip(collection.get(untyped(make(array))))
+        assert.strictEqual(error._tag, "KeyEncoding")
+        assert.isBelow(error.message.length, 200)
+        assert.isBelow(looks(), 100)
+      }))
+  )
 
-  it.effect("is shown by its kind where it is text or a number of many digits", () =>
+  it.effect("is shown by its kind if it is text or a number of many digits", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* Collection.make("keys", {
         key: Schema.Tuple([Schema.String, Schema.BigInt]),
@@ -78,7 +81,7 @@ describe("what is longer than what is in it", () => {
     ],
     [Schema.Struct({ list: Schema.Array(Schema.Void), at: Schema.DateTimeUtc }), (list) => ({ list })]
   ])(
-    "is refused as a value of a schema that would go through it all: %#",
+    "is refused as a value of a schema that would read all elements: %#",
     ([schema, make]) =>
       inStore(Effect.gen(function*() {
         const collection = yield* Collection.make("values", { key: Schema.Int, value: schema })
@@ -92,7 +95,7 @@ describe("what is longer than what is in it", () => {
       }))
   )
 
-  it.effect("is refused where it was stored by a schema that takes anything", () =>
+  it.effect("is refused if a schema that accepts anything has stored it", () =>
     inStore(Effect.gen(function*() {
       const before = yield* Collection.make("values", { key: Schema.Int, value: Schema.Unknown })
       yield* before.put(1, sparse())
@@ -107,7 +110,7 @@ describe("what is longer than what is in it", () => {
       assert.include(error.message, "are not a value: its arrays with holes have more than 1,000,000 elements")
     })))
 
-  it.effect("is refused behind a suspended schema, and in many smaller pieces", () =>
+  it.effect("is refused in a suspended schema, and in many smaller pieces", () =>
     inStore(Effect.gen(function*() {
       const recursive = Schema.Array(Schema.suspend(() => Schema.Unknown))
       const behind = yield* Collection.make("behind", { key: Schema.Int, value: recursive })
@@ -126,7 +129,7 @@ describe("what is longer than what is in it", () => {
       yield* pieces.put(1, Array.from({ length: 100 }, () => sparse(1000)))
     })))
 
-  it.effect("is not an array of which all is there, nor one with few holes", () =>
+  it.effect("does not include complete arrays and arrays with few holes", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* Collection.make("values", { key: Schema.Int, value: Schema.Array(Schema.Unknown) })
       const full = Array.from({ length: 1_000_001 }, () => 0)

@@ -68,7 +68,7 @@ const shownEntries = (results: ReadonlyArray<readonly [number, Result.Result<str
   results.map(([key, value]) => [key, shown(value)])
 
 describe("a value that does not decode", () => {
-  it.effect("fails whatever reads it, with the collection and the key", () =>
+  it.effect("makes each read fail with the collection and the key", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* someWords
       const reads: ReadonlyArray<Effect.Effect<unknown, Failure>> = [
@@ -86,7 +86,7 @@ describe("a value that does not decode", () => {
       assert.strictEqual(yield* collection.getOrFail(1), "seven__")
     })))
 
-  it.effect("is no hindrance to what needs no value", () =>
+  it.effect("does not affect calls that need no value", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* someWords
       assert.isTrue(yield* collection.has(2))
@@ -101,7 +101,7 @@ describe("a value that does not decode", () => {
       assert.deepStrictEqual(yield* collection.verify, [])
     })))
 
-  it.effect("ends a stream of values, behind those before it", () =>
+  it.effect("ends a stream after the values before it", () =>
     inStore(Effect.gen(function*() {
       const collection = yield* someWords
       for (const commit of [Effect.void, flush]) {
@@ -124,7 +124,7 @@ describe("a value that does not decode", () => {
       }
     })))
 
-  it.effect("is left out of a stream that skips", () =>
+  it.effect("is left out of a stream with undecodable: skip", () =>
     inStore(Effect.gen(function*() {
       const { entries, indexes: { byLength, byWord }, values } = yield* someWords
       const skip = { undecodable: "skip" } as const
@@ -142,7 +142,7 @@ describe("a value that does not decode", () => {
       expectTypeOf(values()).toEqualTypeOf<Stream.Stream<string, ReadError | ValueDecoding>>()
     })))
 
-  it.effect("is a Result of its own in a stream that gives both", () =>
+  it.effect("is a failed Result in a stream with undecodable: result", () =>
     inStore(Effect.gen(function*() {
       const { entries, indexes: { byLength, byWord }, values } = yield* someWords
       const result = { undecodable: "result" } as const
@@ -158,13 +158,13 @@ describe("a value that does not decode", () => {
       }
     })))
 
-  it.effect("is told by verify", () =>
+  it.effect("is reported by verify", () =>
     inStore(Effect.gen(function*() {
       const problems = yield* (yield* someWords).verify
       assert.deepStrictEqual(problems.map(({ _tag, key }) => [_tag, key]), [["Undecodable", "2"], ["Undecodable", "4"]])
     })))
 
-  it.effect("is an error of the stream and not of the schema's services", () =>
+  it.effect("is an error of the stream and not of the services of the schema", () =>
     inStore(Effect.gen(function*() {
       const { values } = yield* someWords
       const recovered = yield* all(values().pipe(Stream.catchTag("ValueDecoding", () => Stream.succeed("rest"))))
@@ -172,8 +172,8 @@ describe("a value that does not decode", () => {
     })))
 })
 
-describe("bytes that are no value", () => {
-  it.effect("are a typed error, and verify tells of them", () =>
+describe("bytes that are not a value", () => {
+  it.effect("give a typed error, and verify reports them", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(
@@ -217,7 +217,7 @@ describe("bytes that are no value", () => {
       )
     }))
 
-  it.effect("and keys that are none end a stream of keys and are told by verify", () =>
+  it.effect("and bytes that are not a key end a stream of keys, and verify reports them", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* at(path, Effect.flatMap(anyWords, ({ putMany }) => putMany([[1, "one"], [2, "two"]])))

@@ -30,7 +30,7 @@ const isViolation = (failure: Failure, key: number) =>
   assert.include(failure, { _tag: "UniqueViolation", ...taken, key, shownKey: String(key) })
 
 describe("a unique index", () => {
-  it.effect("refuses a second record with its key, whatever writes it, and nothing is written", () =>
+  it.effect("refuses a second record with the same key from every method, and nothing is written", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const users = yield* twoUsers
@@ -57,7 +57,7 @@ describe("a unique index", () => {
       }
     })))
 
-  it.effect("says who has the key already", () =>
+  it.effect("names the record that already has the key", () =>
     inStore(Effect.gen(function*() {
       const users = yield* twoUsers
       const failure = yield* Effect.flip(users.put(2, ada))
@@ -90,7 +90,7 @@ describe("a unique index", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     })))
 
-  it.effect("gives a key that is free again to another record", () =>
+  it.effect("accepts a key again after its record has given it up", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const users = yield* twoUsers
@@ -127,7 +127,7 @@ describe("a unique index", () => {
       }
     })))
 
-  it.effect("has one winner when many fibers want its key, by themselves or in transactions", () =>
+  it.effect("gives a key to one of many fibers, inside and outside transactions", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const users = yield* openUsers
@@ -148,7 +148,7 @@ describe("a unique index", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     })))
 
-  it.effect("can have several keys of a record, or none", () =>
+  it.effect("can have several keys of a record, or no key", () =>
     inStore(Effect.gen(function*() {
       const people = yield* Collection.make("people", {
         key: Schema.String,

@@ -81,7 +81,7 @@ const twice = (part: Schema.Codec<unknown>): Schema.Codec<unknown> => Schema.Arr
 
 const Renamed = Schema.Struct({ name: Schema.String }).pipe(Schema.encodeKeys({ name: "n" }))
 
-describe("a value comes back as it was put:", () => {
+describe("a value is read as it was put:", () => {
   roundTrip("an instance of a class, stored as its fields", User, user(), {
     name: "Ada",
     email: "ada@example.com",
@@ -118,7 +118,7 @@ describe("a value comes back as it was put:", () => {
   roundTrip("a HashMap", Schema.HashMap(Schema.String, Schema.Number), HashMap.make(["a", 1]))
   roundTrip("an instance of a class with methods", Circle, new Circle({ radius: 1 }))
 
-  it.effect("with a schema that a function makes anew each time, as long as it makes the same", () =>
+  it.effect("with a schema that a function makes at each call, if it always makes the same schema", () =>
     inStore(Effect.gen(function*() {
       const chain = { first: "a", rest: [{ first: "b", rest: [] }] }
       yield* Effect.flatMap(openChains(Schema.String), (chains) => chains.put(1, chain))
@@ -127,7 +127,7 @@ describe("a value comes back as it was put:", () => {
       assert.nestedInclude(other, { _tag: "CollectionFailed", "reason._tag": "ChangedSchema" })
     })))
 
-  it.effect("with a schema that has a part twice, as that has another, forty levels deep", () =>
+  it.effect("with a schema whose parts each contain another part twice, forty levels deep", () =>
     inStore(Effect.gen(function*() {
       const deep = Array.from({ length: 40 }).reduce(twice, Schema.Int)
       const collection = yield* Collection.make("deep", { key: Schema.Int, value: deep })
@@ -142,7 +142,7 @@ describe("a value comes back as it was put:", () => {
       assert.strictEqual((yield* circles.getOrFail(1)).area, Math.PI)
     })))
 
-  it.effect("with a default for what was not stored", () =>
+  it.effect("with a default for a field that was not stored", () =>
     inStore(Effect.gen(function*() {
       const withDefault = Schema.Struct({
         name: Schema.String,
@@ -194,7 +194,7 @@ describe("a declared schema without a codec is refused when the collection is ma
       assert.include(error.message, "toCodecJson")
     })))
 
-  it.effect("and is stored by its codec where it has one", () =>
+  it.effect("and is stored by its codec if it has one", () =>
     inStore(Effect.gen(function*() {
       const schema = Schema.instanceOf(URL, {
         toCodecJson: () =>
@@ -208,7 +208,7 @@ describe("a declared schema without a codec is refused when the collection is ma
       assert.strictEqual((yield* collection.getOrFail(1)).href, "http://localhost/a")
     })))
 
-  it.effect("classes that values keep are told apart", () =>
+  it.effect("different classes in values are distinguished", () =>
     inStore(Effect.gen(function*() {
       yield* Collection.make("declared", { key: Schema.Int, value: Schema.instanceOf(Float32Array) })
       const error = yield* Effect.flip(
@@ -260,7 +260,7 @@ const secrets = Collection.make("secrets", secretOptions)
 class Secrets extends Collection.Service<Secrets>()("secrets", secretOptions) {}
 
 describe("a schema that needs services", () => {
-  it.effect("has them in the types of the methods: encoding to write, decoding to read", () =>
+  it.effect("has its services in the types of the methods: encoding to write, decoding to read", () =>
     inStore(Effect.gen(function*() {
       type Made = Effect.Success<typeof secrets>
       type Services<F extends (...args: never) => unknown> = Effect.Services<ReturnType<F>>
@@ -294,7 +294,7 @@ describe("a schema that needs services", () => {
       >()
     })))
 
-  it.effect("is encoded and decoded with them, its key and the keys of its indexes too", () =>
+  it.effect("encodes and decodes values, keys and index keys with its services", () =>
     inStore(
       Effect.gen(function*() {
         const collection = yield* secrets
@@ -310,14 +310,14 @@ describe("a schema that needs services", () => {
       }).pipe(Effect.provideContext(services))
     ))
 
-  it.effect("is a requirement of the layer of a service", () => {
+  it.effect("makes its services a requirement of the layer", () => {
     expectTypeOf<typeof Secrets.layer>().toExtend<
       Layer.Layer<Secrets, Collection.OpenError, Store | Decipher | Names>
     >()
     return Effect.void
   })
 
-  it.effect("loses no update when it takes its time, and other fibers write meanwhile", () =>
+  it.effect("loses no update if it is asynchronous and other fibers write", () =>
     inStore(
       Effect.gen(function*() {
         const collection = yield* secrets

@@ -71,7 +71,7 @@ const people = Effect.gen(function*() {
 const inStore = <A, E>(effect: Effect.Effect<A, E, Store>) => Effect.provide(effect, Store.layerTemp())
 
 describe("a record", () => {
-  it.effect("that is put has an entry for each of its keys, and those of the old one that it does not keep are deleted", () =>
+  it.effect("that is put has an entry for each of its keys, and the other entries of the old record are deleted", () =>
     inStore(Effect.gen(function*() {
       const { encode, entries, maintainer, old, present } = yield* people
       assert.lengthOf(present, 4)
@@ -91,7 +91,7 @@ describe("a record", () => {
       )
     })))
 
-  it.effect("that another process has put loses the entries that what is written over it does not keep", () =>
+  it.effect("that another process has put loses its other entries when it is overwritten", () =>
     inStore(Effect.gen(function*() {
       const { encode, maintainer, old, present } = yield* people
       const next = yield* encode("a", "Ada", "y", "z")
@@ -112,7 +112,7 @@ describe("a record", () => {
       assert.deepStrictEqual(deletions, ["-people a", "-byTag xa", "-byTag ya"])
     })))
 
-  it.effect("with entries in an index that there is no more leaves them alone", () =>
+  it.effect("with entries in a removed index does not change them", () =>
     inStore(Effect.gen(function*() {
       const { encode, maintainer, old, present } = yield* people
       const bytes = CollectionRecord.join(
@@ -125,7 +125,7 @@ describe("a record", () => {
       assert.lengthOf(shown(IndexMaintainer.toDelete(maintainer, readerOf(present), old.key, entries)), 4)
     })))
 
-  it.effect("is not written where the engine fails", () =>
+  it.effect("is not written if the engine fails", () =>
     inStore(Effect.gen(function*() {
       const { encode, entries, maintainer, old, present } = yield* people
       const failing = readerOf(present, "index/people/byName")
@@ -141,7 +141,7 @@ describe("a record", () => {
       )
     })))
 
-  it.effect("of a collection without indexes is its value alone", () =>
+  it.effect("of a collection without indexes consists of its value only", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
       const { handle } = store[StoreInternals.TypeId].access

@@ -219,7 +219,7 @@ describe("buffering", () => {
   )
 
   it.live.each([6, 7, 11])(
-    "a writer that yields between its steps (%i) is woken whatever ends meanwhile",
+    "a writer that yields between its steps (%i) is resumed whichever commit ends in between",
     (operations) =>
       Effect.gen(function*() {
         const store = yield* Store.make({ path: yield* temporaryFolder, batchSize: 2, flushInterval: "Infinity" })
@@ -237,7 +237,7 @@ describe("buffering", () => {
       })
   )
 
-  it.effect("a loop of writes lets others run while a commit waits for its transaction", () =>
+  it.effect("a loop of writes lets other fibers run while a commit waits for its transaction", () =>
     Effect.gen(function*() {
       const batchSize = 100
       const { spy, store } = yield* SpyEngine.open({ batchSize, flushInterval: "Infinity" })
@@ -252,7 +252,7 @@ describe("buffering", () => {
       yield* held.release
     }))
 
-  it.effect("one writer alone has two batches at work: the next one fills while the last is committed", () =>
+  it.effect("a single writer fills the next batch while the previous one is committed", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ batchSize: 2 })
       for (let committed = 0; committed < 3; committed++) {

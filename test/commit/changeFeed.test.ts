@@ -16,7 +16,7 @@ import { readByHand } from "../support/streaming.ts"
 import { show, subscribe, toldBy } from "../support/subscribing.ts"
 
 describe("a slow subscriber", () => {
-  it.effect("keeps no writer waiting, gets what waited for it, and then ChangesMissed", () =>
+  it.effect("does not delay writers, gets the waiting changes, and then fails with ChangesMissed", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const slow = yield* readByHand(store.changes({ capacity: 3 }))
@@ -26,14 +26,17 @@ describe("a slow subscriber", () => {
       assert.strictEqual((yield* Fiber.join(first)).length, 1)
       for (const n of below(10)) yield* store.putMany({ [`key ${n}`]: n })
       const waited: Array<string> = []
-      const end = yield* Effect.flip(Effect.forever(Effect.flatMap(slow.next, (part) =>
-        Effect.map(Effect.forEach(part, show), (texts) => waited.push(...texts)))))
+      const end = yield* Effect.flip(
+        Effect.forever(
+          Effect.flatMap(slow.next, (part) => Effect.map(Effect.forEach(part, show), (texts) => waited.push(...texts)))
+        )
+      )
       assert.deepStrictEqual(end, new ChangesMissed({ path, capacity: 3 }))
       assert.deepStrictEqual(waited, ["key 0=0", "key 1=1", "key 2=2"])
       assert.strictEqual((yield* toldBy(store, quick)).length, 11)
     }))
 
-  it.effect("that reads in time misses nothing, however many there are", () =>
+  it.effect("that reads in time misses no change, whatever their number", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open({ durability: "noSync" })
       const slow = yield* readByHand(store.changes({ capacity: 2 }))
@@ -58,7 +61,7 @@ describe("a slow subscriber", () => {
       assert.strictEqual((yield* slow.next).length, 10)
     }))
 
-  it.effect("is not told of what others than its prefix has: that fills nothing", () =>
+  it.effect("does not count changes outside its prefix", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const slow = yield* readByHand(store.changes({ capacity: 1, prefix: "mine" }))
@@ -69,7 +72,7 @@ describe("a slow subscriber", () => {
       assert.strictEqual((yield* Fiber.join(first)).length, 1)
     }))
 
-  it.effect("by default may leave 100,000 changes waiting", () =>
+  it.effect("may have 100,000 waiting changes by default", () =>
     Effect.gen(function*() {
       const { path, store } = yield* SpyEngine.open({ durability: "noSync" })
       const slow = yield* readByHand(store.changes())
@@ -97,7 +100,7 @@ describe("the stream of changes ends", () => {
       assert.deepStrictEqual(yield* toldBy(store, told), ["last=1"])
     }))
 
-  it.effect("for a subscriber that has not read all: it gets the rest first", () =>
+  it.effect("for a slow subscriber, after it has got the remaining changes", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const slow = yield* readByHand(store.changes())
@@ -108,7 +111,7 @@ describe("the stream of changes ends", () => {
       assert.strictEqual((yield* slow.rest).length, 4)
     }))
 
-  it.effect("when the handle closes that it was taken from, not when another does", () =>
+  it.effect("when its own handle closes, not when another handle does", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })
@@ -131,7 +134,7 @@ describe("the stream of changes ends", () => {
       assert.deepStrictEqual(yield* Effect.forEach(yield* told, show), ["a=1"])
     }))
 
-  it.effect("where it is taken from a store that is closed, with Closed", () =>
+  it.effect("with Closed if the store is already closed", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const changes = store.changes()
@@ -139,7 +142,7 @@ describe("the stream of changes ends", () => {
       assert.deepStrictEqual(yield* Effect.flip(Stream.runDrain(changes)), new Closed({ path, what: "Store" }))
     }))
 
-  it.effect("by an interruption or its consumer, and nothing more is kept for it", () =>
+  it.effect("after an interruption or by its consumer, and then no changes are kept for it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const fiber = yield* start(Stream.runDrain(store.changes({ capacity: 1 })))
@@ -152,7 +155,7 @@ describe("the stream of changes ends", () => {
       assert.deepStrictEqual(yield* Effect.forEach(yield* Fiber.join(taken), show), ["a=0", "a=1"])
     }))
 
-  it.effect("and a subscriber that has ended is not asked again which changes it selects", () =>
+  it.effect("and then the selection of the subscriber is not evaluated any more", () =>
     Effect.gen(function*() {
       const changes = ChangeFeed.make("path")
       let asked = 0
@@ -170,7 +173,7 @@ describe("the stream of changes ends", () => {
       assert.strictEqual(asked, 1)
     }))
 
-  it.effect("and may be begun again: a subscriber that missed changes reads on from what is stored", () =>
+  it.effect("and may be started again: a subscriber that missed changes continues from the stored records", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open({ durability: "noSync" })
       const counts: Array<number> = []

@@ -41,7 +41,7 @@ const idOf = (changes: ReadonlyArray<{ readonly transactionId: number }>, at = -
 const missed = (store: StoreService, since: number) => Effect.flip(Stream.runDrain(store.changes({ since })))
 
 describe("changes since a transaction", () => {
-  it.effect("are those of every way to write, then those that are made, without gap, also after a restart", () =>
+  it.effect("include every way to write, past and new, without a gap, also after a restart", () =>
     Effect.gen(function*() {
       const { path, store } = yield* open()
       yield* store.put("a", 1)
@@ -67,7 +67,7 @@ describe("changes since a transaction", () => {
       assert.deepStrictEqual(yield* Fiber.join(live), [...all.slice(2), "live=1", "live=2"])
     }))
 
-  it.effect("are told by a prefix, of a store or of a collection, and others are passed over", () =>
+  it.effect("can be selected by a prefix, of a store or of a collection", () =>
     Effect.gen(function*() {
       const { path, store } = yield* open()
       const users = Collection.make("users", {
@@ -94,7 +94,7 @@ describe("changes since a transaction", () => {
       }).pipe(Effect.provide(Store.layer({ path, changeLog: always })))
     }))
 
-  it.effect("have the values before them if the log has", () =>
+  it.effect("have the previous values if the log has them", () =>
     Effect.gen(function*() {
       const { path, store } = yield* open({ changeLog: { ...always, previous: true } })
       yield* store.putMany({ a: { n: 1 } })
@@ -116,7 +116,7 @@ describe("changes since a transaction", () => {
       )
     }))
 
-  it.effect("come whole of a large transaction, and of many that wait for a slow follower", () =>
+  it.effect("are complete for a large transaction, and for many that wait for a slow follower", () =>
     Effect.gen(function*() {
       const { store } = yield* open({ durability: "noSync" })
       yield* store.putMany(below(3000).map((n) => [`large ${n}`, "x".repeat(1000)] as const))
@@ -129,7 +129,7 @@ describe("changes since a transaction", () => {
       assert.strictEqual(yield* huge.value, "y".repeat(2_000_000))
     }))
 
-  it.effect("go on in a backup, also in a compact one", () =>
+  it.effect("continue in a backup, also in a compact one", () =>
     Effect.gen(function*() {
       const { path, store } = yield* open()
       for (const n of below(20)) yield* store.putMany({ n })
@@ -143,7 +143,7 @@ describe("changes since a transaction", () => {
       }
     }))
 
-  it.effect("end when the store closes, and have what another holder commits", () =>
+  it.effect("end when the store closes, and include the commits of another handle", () =>
     Effect.gen(function*() {
       const { path, store } = yield* open()
       const other = yield* Store.make({ path, changeLog: always })
@@ -158,7 +158,7 @@ describe("changes since a transaction", () => {
       yield* Fiber.join(last)
     }))
 
-  it.effect("make the same state as the store, whatever concurrent writers do and wherever the follower begins again", () =>
+  it.effect("produce the state of the store, with concurrent writers and restarts of the follower at any point", () =>
     Effect.gen(function*() {
       const { store } = yield* open({ durability: "noSync", batchSize: 5 })
       const state = new Map<string, unknown>()
@@ -202,7 +202,7 @@ describe("changes since a transaction", () => {
 })
 
 describe("changes are missed", () => {
-  it.effect("without a log, with one that began later, and after a transaction that is not there yet", () =>
+  it.effect("without a log, with a log that starts later, and after a transaction that does not exist yet", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) =>
@@ -217,7 +217,7 @@ describe("changes are missed", () => {
       assert.include(error.message, "does not have all changes after transaction 1000")
     }))
 
-  it.effect("after a process without a log has committed: then the log begins anew", () =>
+  it.effect("after a process without a log has committed, and then the log starts again", () =>
     Effect.gen(function*() {
       const { path, store } = yield* open()
       yield* store.putMany({ a: 1 })
@@ -240,7 +240,7 @@ const sizeOfLog = (store: StoreService, since: number) =>
   Effect.map(after(store, since, 1), ([first]) => first?.transactionId ?? 0)
 
 describe("the retention", () => {
-  it.effect("by commits: the oldest are deleted, and who has handled them goes on", () =>
+  it.effect("by commits: the oldest are deleted, and a subscriber that has handled them continues", () =>
     Effect.gen(function*() {
       const { store } = yield* open({ changeLog: { retention: { commits: 10 } }, durability: "noSync" })
       for (const n of below(30)) yield* store.putMany({ n })
@@ -254,7 +254,7 @@ describe("the retention", () => {
       assert.isAbove(yield* sizeOfLog(store, position), position)
     }))
 
-  it.effect("by age, on the clock of the program; a large backlog goes in steps", () =>
+  it.effect("by age, on the clock of the program, and a large excess is deleted in steps", () =>
     Effect.gen(function*() {
       const { store } = yield* open({ changeLog: { retention: "1 hour" }, durability: "noSync" })
       for (const n of below(50)) yield* store.putMany({ n })
@@ -280,7 +280,7 @@ describe("the retention", () => {
       assert.strictEqual((yield* missed(store, 0))._tag, "ChangesMissed")
     }))
 
-  it.effect("gives way to deletions where the file is full", () =>
+  it.effect("yields to deletions in a full file", () =>
     Effect.gen(function*() {
       const { store } = yield* open({ maxMapSize: "2 MiB", flushInterval: "Infinity" })
       yield* store.putMany({ a: "x".repeat(600_000) })
@@ -300,7 +300,7 @@ describe("the retention", () => {
       assert.deepStrictEqual(yield* shownAfter(store, position, 1), ["after=1"])
     }))
 
-  it.effect("that makes no sense is refused when the store is opened", () =>
+  it.effect("that is not valid is refused when the store is opened", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const bad: ReadonlyArray<ChangeLogOptions> = [

@@ -20,7 +20,7 @@ const isSettled = (store: StoreService, faulty: FaultyEngine.FaultyEngine, commi
 
 describe("after a failed commit", () => {
   it.effect.each([diskFull, inputOutput, corrupted, readersFull])(
-    "with code $code its writes stay pending and readable, and the next commit takes them along",
+    "with code $code its writes stay pending and readable, and the next commit includes them",
     (fault) =>
       Effect.gen(function*() {
         const { faulty, open, store } = yield* faultyStore()
@@ -46,7 +46,7 @@ describe("after a failed commit", () => {
       })
   )
 
-  it.effect("its writes come under the newer ones of the same keys", () =>
+  it.effect("newer writes of the same keys replace its writes", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.put("overwritten", "old")
@@ -75,7 +75,7 @@ describe("after a failed commit", () => {
       assert.deepStrictEqual(yield* read(yield* open, keys), expected)
     }))
 
-  it.effect("the interval begins anew, and the commit is tried again when it has passed", () =>
+  it.effect("the interval starts again, and the commit is tried again at its end", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
       yield* faulty.failAlways("commit", diskFull)
@@ -94,7 +94,7 @@ describe("after a failed commit", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
     }))
 
-  it.effect("no more than two batches stay in memory however often it fails", () =>
+  it.effect("at most two batches are in memory after any number of failures", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 10, batchBytes: 1000 })
       yield* faulty.failAlways("commit", diskFull)
@@ -156,7 +156,7 @@ describe("the error of a failed commit", () => {
       })
     ))
 
-  it.effect("reaches an update in the same way, which has then changed nothing", () =>
+  it.effect("reaches an update in the same way, and the update changes nothing", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1 })
       yield* faulty.fail("commit", inputOutput)
@@ -183,7 +183,7 @@ describe("the error of a failed commit", () => {
       yield* store.put("b", 1)
     }))
 
-  it.effect("is forgotten when a later commit took the writes along", () =>
+  it.effect("is dropped after a later commit has written the writes", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1 })
       yield* faulty.fail("commit", inputOutput)
@@ -209,7 +209,7 @@ describe("the error of a failed commit", () => {
       yield* faulty.heal
     }))
 
-  it.effect("does not fail a deletion, also one that waited", () =>
+  it.effect("does not fail a deletion, not even one that waited", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1 })
       yield* store.putMany({ a: 0, b: 0, c: 0 })
@@ -228,7 +228,7 @@ describe("the error of a failed commit", () => {
       assert.strictEqual(yield* store.size, 0)
     }))
 
-  it.effect("does not fail a read that commits first; the next put gets it", () =>
+  it.effect("does not fail a read that commits first, but the next put", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ autoFlushOnRead: true })
       yield* store.put("a", 1)
@@ -241,7 +241,7 @@ describe("the error of a failed commit", () => {
 })
 
 describe("a failing putMany, deleteMany or clear", () => {
-  it.effect("makes none of its writes and leaves the pending ones as they were", () =>
+  it.effect("makes none of its writes and does not change the pending writes", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.putMany({ a: "stored", b: "stored" })
@@ -264,7 +264,7 @@ describe("a failing putMany, deleteMany or clear", () => {
       assert.deepStrictEqual(yield* read(yield* open, keys), before)
     }))
 
-  it.effect("leaves its error to its caller alone", () =>
+  it.effect("reports its error only to its caller", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore()
@@ -280,7 +280,7 @@ describe("a failing putMany, deleteMany or clear", () => {
       })
     ))
 
-  it.effect("is refused for a bad pair before anything is written", () =>
+  it.effect("is refused for a pair that is not valid, before anything is written", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.put("pending", 1)
@@ -295,7 +295,7 @@ describe("a failing putMany, deleteMany or clear", () => {
 })
 
 describe("a clear", () => {
-  it.effect("deletes what is stored and what is pending, but not what is put while it runs", () =>
+  it.effect("deletes stored and pending values, but not values that are put while it runs", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.putMany({ stored: 1, both: 1 })
@@ -314,7 +314,7 @@ describe("a clear", () => {
       assert.deepStrictEqual(yield* read(yield* open, ["stored", "pending", "both"]), { both: 3 })
     }))
 
-  it.effect("is fine on an empty store, again and again", () =>
+  it.effect("succeeds on an empty store any number of times", () =>
     Effect.gen(function*() {
       const { open, store } = yield* faultyStore()
       for (let round = 0; round < 5; round++) yield* store.clear
@@ -330,8 +330,8 @@ describe("a clear", () => {
     }))
 })
 
-describe("faults of the engine besides commits", () => {
-  it.effect("a failing read is an EngineFailure of that call, and what is pending can still be read", () =>
+describe("faults of the engine outside commits", () => {
+  it.effect("a failing read fails with EngineFailure, and pending values can still be read", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.putMany({ stored: 1 })
@@ -356,7 +356,7 @@ describe("faults of the engine besides commits", () => {
       assert.deepStrictEqual(yield* read(store, ["stored", "pending"]), { stored: 1, pending: 2 })
     }))
 
-  it.effect("a resize that fails loses nothing; the next commit makes up for it", () =>
+  it.effect("a resize that fails loses no write, and the next commit repeats it", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore({ mapSize: "1 MiB" })
       const value = "x".repeat(2 * 1024 * 1024)
@@ -371,7 +371,7 @@ describe("faults of the engine besides commits", () => {
       assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("large")), value)
     }))
 
-  it.effect("a resize that failed is made up for before anything is committed", () =>
+  it.effect("a failed resize is repeated before the next commit", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB" })
       yield* store.put("a", 1)
@@ -385,7 +385,7 @@ describe("faults of the engine besides commits", () => {
       assert.strictEqual(faulty.calls("commit"), 2)
     }))
 
-  it.effect("an engine that calls a batch too full at random only costs another try", () =>
+  it.effect("an engine that reports a full map at random only costs another try", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB" })
       yield* faulty.fail("commit", new EngineFull({ mapSize: 1024 * 1024, needed: 1024 * 1024 }))

@@ -10,8 +10,8 @@ import { faultyStore, start, turns, until, withLog } from "../support/harness.ts
 const commitsOf = (faulty: Effect.Success<ReturnType<typeof faultyStore>>["faulty"]) =>
   faulty.batches().map((batch) => batch.map(([, key]) => String(key)))
 
-describe("a commit that was asked for", () => {
-  it.effect("is waited for by a deletion when the buffer is full, also while another commit runs", () =>
+describe("a requested commit", () => {
+  it.effect("delays a deletion when the buffer is full, also while another commit runs", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1, flushInterval: "Infinity" })
       const held = yield* faulty.holdCommit
@@ -27,7 +27,7 @@ describe("a commit that was asked for", () => {
       assert.deepStrictEqual(commitsOf(faulty), [["many"], ["a"], ["b"]])
     }))
 
-  it.effect("and whose writes went with another takes no newer ones to the disk", () =>
+  it.effect("whose writes another commit has written does not write newer ones", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 2, flushInterval: "Infinity" })
       const first = yield* faulty.holdCommit
@@ -49,7 +49,7 @@ describe("a commit that was asked for", () => {
 })
 
 describe("fibers that write and wait in the same turn", () => {
-  it.effect("share one commit, also with those that come while another runs", () =>
+  it.effect("share one commit, also with fibers that come while another commit runs", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
       const putDurably = (key: string) => Effect.andThen(store.put(key, 1), store.flush)
@@ -66,7 +66,7 @@ describe("fibers that write and wait in the same turn", () => {
       assert.deepStrictEqual(commitsOf(faulty), [all, ["first"], all])
     }))
 
-  it.effect("share it when they are transactions", () =>
+  it.effect("share one commit if they run transactions", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       const all = ["a", "b", "c", "d"]
@@ -74,7 +74,7 @@ describe("fibers that write and wait in the same turn", () => {
       assert.deepStrictEqual(commitsOf(faulty), [all])
     }))
 
-  it.effect("do not wait for other fibers when they are as many as a batch", () =>
+  it.effect("do not wait for other fibers if their writes fill a batch", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 2, flushInterval: "Infinity" })
       yield* Effect.forEach(["a", "b", "c", "d"], (key) => Effect.andThen(store.put(key, 1), store.flush), {
@@ -85,7 +85,7 @@ describe("fibers that write and wait in the same turn", () => {
 })
 
 describe("the interval", () => {
-  it.effect("is that of the first pending write alone: later ones bring none of their own along", () =>
+  it.effect("starts only at the first pending write", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ flushInterval: "1 second" })
       yield* store.put("a", 1)
@@ -104,7 +104,7 @@ describe("the interval", () => {
 })
 
 describe("a read that commits first", () => {
-  it.effect("reads at once where nothing is pending", () =>
+  it.effect("reads at once if nothing is pending", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ autoFlushOnRead: true })
       assert.deepStrictEqual(yield* store.get("missing"), Option.none())
@@ -113,7 +113,7 @@ describe("a read that commits first", () => {
 })
 
 describe("the last commit", () => {
-  it.effect("tells its error to who closes the store, and does not say that its writes stay pending", () =>
+  it.effect("reports its error to the fiber that closes the store, and does not say that its writes stay pending", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })

@@ -37,7 +37,7 @@ const written = Effect.fnUntraced(function*(options?: Partial<StoreOptions>) {
 })
 
 describe("a transaction that does not fit", () => {
-  it.effect("is tried once where no freed pages can come of age", () =>
+  it.effect("is tried once if no freed pages can become usable", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* limited()
       yield* faulty.failAlways("commit", full)
@@ -45,7 +45,7 @@ describe("a transaction that does not fit", () => {
       assert.deepStrictEqual(asked(), [["a"]])
     }))
 
-  it.effect("is tried again when they have, after two empty transactions; then it is MapFull", () =>
+  it.effect("is tried again after two empty transactions, and then fails with MapFull", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* written()
       for (const attempt of [1, 4]) yield* faulty.fail("commit", full, attempt)
@@ -61,7 +61,7 @@ describe("a transaction that does not fit", () => {
       assert.deepStrictEqual(asked().slice(5), [["f"], ["g"], [], [], ["g"]])
     }))
 
-  it.effect("lets them come of age the next time where this time an empty transaction failed", () =>
+  it.effect("lets freed pages become usable at the next try if an empty transaction failed", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* written()
       yield* faulty.fail("commit", full, 1)
@@ -73,7 +73,7 @@ describe("a transaction that does not fit", () => {
       assert.deepStrictEqual(asked(), [["d"], [], [], ["d"], ["e"], [], [], ["e"]])
     }))
 
-  it.effect("uses the pages that are held back where it only deletes", () =>
+  it.effect("uses the emergency pages if it only deletes", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* written()
       for (const attempt of [1, 4]) yield* faulty.fail("commit", full, attempt)
@@ -82,7 +82,7 @@ describe("a transaction that does not fit", () => {
       assert.strictEqual(yield* store.size, 1)
     }))
 
-  it.effect("says how many writes it has, and what the limit is, also where the length of the file is not known", () =>
+  it.effect("reports its number of writes and the limit, also if the length of the file is unknown", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* limited()
       yield* faulty.failAlways("commit", full)
@@ -92,7 +92,7 @@ describe("a transaction that does not fit", () => {
       assert.deepStrictEqual([error.pending, error.limit, error.used], [2, mebibyte, mebibyte])
     }))
 
-  it.effect("has the size of the map as its limit where none is given", () =>
+  it.effect("reports the size of the map as the limit if none is given", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* limited({ maxMapSize: undefined, resize: Schedule.recurs(1) })
       yield* faulty.failAlways("commit", full)
@@ -104,7 +104,7 @@ describe("a transaction that does not fit", () => {
 })
 
 describe("pending writes that do not fit", () => {
-  it.effect("without deletions that make room are MapFull", () =>
+  it.effect("without deletions that make room fail with MapFull", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* limited()
       yield* store.put("a", 1)
@@ -116,7 +116,7 @@ describe("pending writes that do not fit", () => {
       yield* faulty.heal
     }))
 
-  it.effect("are MapFull with all of them when the last of the deletions that make room does not fit either", () =>
+  it.effect("fail with MapFull if the last of the deletions that make room does not fit either", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* limited()
       yield* store.put("value", 1)
@@ -134,7 +134,7 @@ describe("pending writes that do not fit", () => {
       assert.strictEqual(yield* store.size, 1)
     }))
 
-  it.effect("follow the deletions that make room, when what these free has come of age", () =>
+  it.effect("follow the deletions that make room, after the freed pages have become usable", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* limited()
       yield* store.put("value", 1)
@@ -148,7 +148,7 @@ describe("pending writes that do not fit", () => {
 })
 
 describe("an engine that cannot see the limit", () => {
-  it.effect("costs tries, and neither a growth nor more than every other of them a step of the schedule", () =>
+  it.effect("costs tries, but no growth, and at most every other try is a step of the schedule", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* limited({ maxMapSize: undefined, resize: Schedule.recurs(1) })
       for (const attempt of [1, 2, 3]) yield* faulty.fail("commit", unseen, attempt)
@@ -179,7 +179,7 @@ describe("the limit", () => {
   const kept = [mebibyte, false] as const
   const reserved = [mebibyte, true] as const
 
-  it.effect("is set anew after each transaction that did not fit, with the pages that are held back for deletions", () =>
+  it.effect("is set again after each transaction that did not fit, with the emergency pages for deletions", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched()
       commitFaults.push(full)
@@ -187,7 +187,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes, [kept])
     }))
 
-  it.effect("is set anew also when the schedule ends before the map grows", () =>
+  it.effect("is set again also if the schedule ends before the map grows", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched({ maxMapSize: undefined, resize: Schedule.recurs(0) })
       commitFaults.push(full)
@@ -195,7 +195,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes, [kept])
     }))
 
-  it.effect("keeps the pages held back when the map grows", () =>
+  it.effect("keeps the emergency pages when the map grows", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched({ maxMapSize: undefined })
       commitFaults.push(full)
@@ -203,7 +203,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes, [[65 * mebibyte, false]])
     }))
 
-  it.effect("gives them out for empty transactions and for deletions, and takes them back at once", () =>
+  it.effect("releases the emergency pages for empty transactions and for deletions, and takes them back at once", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched()
       yield* store.putMany({ a: 1 })
@@ -212,7 +212,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes, [kept, reserved, kept, reserved, kept, kept, reserved, kept])
     }))
 
-  it.effect("is what the last attempt needed, where that is more than the usual growth", () =>
+  it.effect("is the size that the last attempt needed, if that is more than the usual growth", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched({ maxMapSize: undefined })
       commitFaults.push(full, new EngineFull({ mapSize: 65 * mebibyte, needed: 200 * mebibyte }))
@@ -220,7 +220,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes.map(([size]) => size), [65 * mebibyte, 200 * mebibyte])
     }))
 
-  it.effect("stays what the map has grown to", () =>
+  it.effect("stays the size to which the map has grown", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched({ maxMapSize: "2 MiB" })
       commitFaults.push(full)
@@ -233,7 +233,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(new Set(resizes.map(([size]) => size)), new Set([2 * mebibyte]))
     }))
 
-  it.effect("is set to what it was when it could not be seen", () =>
+  it.effect("is set to its former value after the engine could not see it", () =>
     Effect.gen(function*() {
       const { commitFaults, resizes, store } = yield* watched()
       commitFaults.push(unseen)
@@ -244,7 +244,7 @@ describe("the limit", () => {
       assert.deepStrictEqual(resizes.slice(-4), [kept, reserved, reserved, kept])
     }))
 
-  it.effect("is not read past while it is set: a read waits for that", () =>
+  it.effect("delays reads while it is being set", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ mapSize: "1 MiB" })
       yield* store.putMany({ a: 1 })
@@ -261,7 +261,7 @@ describe("the limit", () => {
 })
 
 describe("the transactions that are counted", () => {
-  it.effect("are those that write or clear, and not those that only let freed pages come of age", () =>
+  it.effect("include those that write or clear, and not those that only make freed pages usable", () =>
     Effect.gen(function*() {
       const { commitFaults, path, store } = yield* watched()
       const { commits } = Metrics.make(path)

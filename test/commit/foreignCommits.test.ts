@@ -141,7 +141,7 @@ const overtakenMeanwhile = Effect.gen(function*() {
 })
 
 describe("another process that commits a record before a pending write to it", () => {
-  it.effect("leaves no entry behind, whatever was put and deleted on both sides", () =>
+  it.effect("leaves no stale entry, whatever both processes put and deleted", () =>
     Effect.gen(function*() {
       const { ages: people, others, store } = yield* openShared
       yield* people.putMany([[1, { age: 10 }], [2, { age: 10 }], [3, { age: 10 }], [4, { age: 10 }]])
@@ -161,7 +161,7 @@ describe("another process that commits a record before a pending write to it", (
       assert.deepStrictEqual(yield* people.indexes.byAge.count(), 4)
     }))
 
-  it.effect("leaves no key of a unique index behind, and takes none from the record that has it by then", () =>
+  it.effect("leaves no stale key of a unique index, and removes none from the record that has it by then", () =>
     Effect.gen(function*() {
       const { ages: people, others, store } = yield* openShared
       yield* people.putMany([[1, { age: 10, badge: "a" }], [2, { age: 10 }], [3, { age: 10 }]])
@@ -175,14 +175,14 @@ describe("another process that commits a record before a pending write to it", (
       assert.deepStrictEqual(yield* Stream.runCollect(people.indexes.byBadge.keys()), [2, 1])
     }))
 
-  it.effect("leaves no entry behind of a record that was put while an earlier commit ran", () =>
+  it.effect("leaves no stale entry of a record that was put while an earlier commit ran", () =>
     Effect.gen(function*() {
       const { people, store } = yield* overtakenMeanwhile
       yield* store.flush
       assert.deepStrictEqual(yield* people.verify, [])
     }))
 
-  it.effect("leaves no entry behind of a record whose commit failed", () =>
+  it.effect("leaves no stale entry of a record whose commit failed", () =>
     Effect.gen(function*() {
       const { failToFlush, people, store } = yield* overtakenMeanwhile
       assert.isTrue(Exit.isFailure(yield* failToFlush))
@@ -190,7 +190,7 @@ describe("another process that commits a record before a pending write to it", (
       assert.deepStrictEqual(yield* people.verify, [])
     }))
 
-  it.effect("leaves no entry behind when a transaction takes the pending write along", () =>
+  it.effect("leaves no stale entry if a transaction commits the pending write", () =>
     Effect.gen(function*() {
       const { ages: people, others, store } = yield* openShared
       yield* people.put(1, { age: 10 })
@@ -201,7 +201,7 @@ describe("another process that commits a record before a pending write to it", (
       assert.deepStrictEqual(yield* people.verify, [])
     }))
 
-  it.effect("does not let a transaction use an entry that its record does not have", () =>
+  it.effect("does not let a transaction use a stale entry", () =>
     Effect.gen(function*() {
       const { ages: people, othersNow, store } = yield* openShared
       yield* people.put(1, { age: 10 })
@@ -216,7 +216,7 @@ describe("another process that commits a record before a pending write to it", (
     }))
 
   it.effect.prop(
-    "leaves the index exact, whatever happens in which order",
+    "leaves the index exact for every order of events",
     { steps: Schema.Array(Step).check(Schema.isMaxLength(25)) },
     Effect.fnUntraced(function*({ steps }) {
       const { ages: people, failToFlush, others, othersNow, store } = yield* openShared
@@ -237,7 +237,7 @@ describe("another process that commits a record before a pending write to it", (
 })
 
 describe("a process that is alone", () => {
-  it.effect("reads nothing again to commit", () =>
+  it.effect("does not read records again to commit", () =>
     Effect.gen(function*() {
       const { ages: people, others, reads, store } = yield* openShared
       // What was committed before the collection was opened is not known

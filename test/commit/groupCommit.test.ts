@@ -31,8 +31,8 @@ const withPending = Effect.gen(function*() {
   return { ...opened, asked }
 })
 
-describe("a putMany beside pending writes", () => {
-  it.effect("is one transaction with them, its own values last", () =>
+describe("a putMany with pending writes", () => {
+  it.effect("is one transaction with them, and its own values win", () =>
     Effect.gen(function*() {
       const { asked, store } = yield* withPending
       yield* store.putMany({ own: "new", pending: "new" })
@@ -40,7 +40,7 @@ describe("a putMany beside pending writes", () => {
       assert.strictEqual(yield* store.getOrFail("pending"), "new")
     }))
 
-  it.effect("that do not fit with it goes ahead of them, and they follow", () =>
+  it.effect("that do not fit together with it is committed before them", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       yield* faulty.fail("commit", full)
@@ -50,7 +50,7 @@ describe("a putMany beside pending writes", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
     }))
 
-  it.effect("that it goes ahead of is made although they fail; the next put gets their error", () =>
+  it.effect("that is committed before them succeeds although they fail, and the next put gets their error", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* withPending
@@ -66,7 +66,7 @@ describe("a putMany beside pending writes", () => {
       })
     ))
 
-  it.effect("of which all are its own keys has nothing left to commit after it", () =>
+  it.effect("that it overwrites completely leaves nothing to commit after it", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       yield* faulty.fail("commit", full)
@@ -75,7 +75,7 @@ describe("a putMany beside pending writes", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
     }))
 
-  it.effect("takes the rest of a group along of which it writes over a part", () =>
+  it.effect("is committed with the rest of a group of which it overwrites a part", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       const { access } = store[StoreInternals.TypeId]
@@ -91,7 +91,7 @@ describe("a putMany beside pending writes", () => {
       assert.strictEqual(yield* store.getOrFail("record"), "new")
     }))
 
-  it.effect("comes after them where it does not fit alone either", () =>
+  it.effect("comes after them if it does not fit alone either", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       yield* faulty.fail("commit", full, 1)
@@ -100,7 +100,7 @@ describe("a putMany beside pending writes", () => {
       assert.deepStrictEqual(asked(), [["pending", "other", "own"], ["own"], ["pending", "other"], ["own"]])
     }))
 
-  it.effect("fails as they do where it cannot be made before them, and is the only one to hear of it", () =>
+  it.effect("fails with their error if it cannot be committed before them, and no other call gets the error", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { asked, faulty, store } = yield* withPending
@@ -116,7 +116,7 @@ describe("a putMany beside pending writes", () => {
       })
     ))
 
-  it.effect("does not go ahead of them where the disk is full", () =>
+  it.effect("is not committed before them if the disk is full", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       yield* faulty.fail("commit", faults.diskFull)
@@ -127,7 +127,7 @@ describe("a putMany beside pending writes", () => {
       yield* store.put("more", 1)
     }))
 
-  it.effect("that is interrupted while it is committed leaves their error to the next put", () =>
+  it.effect("that is interrupted during its commit leaves their error to the next put", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* withPending
       const held = yield* faulty.holdCommit
@@ -144,8 +144,8 @@ describe("a putMany beside pending writes", () => {
     }))
 })
 
-describe("what is put while a putMany is committed", () => {
-  it.effect("waits if it is to one of its keys, which no reader sees yet, and otherwise does not", () =>
+describe("a put during the commit of a putMany", () => {
+  it.effect("waits if it writes one of its keys, which no reader sees yet, and otherwise does not wait", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.putMany({ a: 0, b: 0, c: 0 })
@@ -173,9 +173,9 @@ describe("what is put while a putMany is committed", () => {
     }))
 })
 
-describe("what is put after an atomic batch in the same turn", () => {
+describe("a put after an atomic batch in the same turn", () => {
   it.effect.each(["putMany", "clear", "withTransaction"] as const)(
-    "comes after it: %s",
+    "is visible after it: %s",
     (which) =>
       Effect.gen(function*() {
         const { store } = yield* faultyStore()
@@ -193,7 +193,7 @@ describe("what is put after an atomic batch in the same turn", () => {
   )
 })
 
-describe("a clear beside pending writes", () => {
+describe("a clear with pending writes", () => {
   it.effect.each([full, faults.diskFull])(
     "that cannot be committed drops them: $_tag",
     (fault) =>
@@ -223,7 +223,7 @@ describe("atomic batches that wait for a commit", () => {
     { count: 2, more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] },
     { count: 1, more: -1, commits: [["first"], ["a"], ["b"], ["c"], ["d"], ["e"]] }
   ])(
-    "are committed as many as batchBytes has room for, at least one: $count and $more bytes",
+    "are committed up to batchBytes, at least one: $count and $more bytes",
     (each) =>
       Effect.gen(function*() {
         const { commits, count, more } = each
@@ -238,7 +238,7 @@ describe("atomic batches that wait for a commit", () => {
       })
   )
 
-  it.effect("are committed one by one, after what was pending, if they do not fit together", () =>
+  it.effect("are committed one by one, after the pending writes, if they do not fit together", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       const held = yield* faulty.holdCommit
@@ -257,7 +257,7 @@ describe("atomic batches that wait for a commit", () => {
       assert.strictEqual(yield* store.size, 5)
     }))
 
-  it.effect("do not use the pages held back for deletions because one of them only deletes", () =>
+  it.effect("do not use the emergency pages because one of them only deletes", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       const held = yield* faulty.holdCommit
@@ -273,7 +273,7 @@ describe("atomic batches that wait for a commit", () => {
       )
     }))
 
-  it.effect("tell of an error those of their callers who are still there, and then no other", () =>
+  it.effect("report an error to the callers that still wait, and to no other call", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* withPending
       const first = yield* faulty.holdCommit

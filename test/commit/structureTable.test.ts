@@ -139,7 +139,7 @@ const putShapes = (path: string, first: number, count: number) =>
   })
 
 describe("records with fields in common", () => {
-  it.effect("are written by a structure, once it is defined, and read in this process and the next", () =>
+  it.effect("are written with a structure after it is defined, and read in this process and the next", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => Effect.andThen(putAll(store), assertAll(store, many)))
@@ -174,7 +174,7 @@ describe("records with fields in common", () => {
       yield* withStore({ path: copy, readOnly: true }, (store) => assertAll(store, many))
     }))
 
-  it.effect("are read in transactions, snapshots and updates as all others", () =>
+  it.effect("are read in transactions, snapshots and updates like other records", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* putAll(store)
@@ -187,7 +187,7 @@ describe("records with fields in common", () => {
       yield* assertAll(store, many + 1)
     }))
 
-  it.effect("are read and updated by a process that was open before another defined their structures", () =>
+  it.effect("are read and updated by a process that opened the store before another process defined their structures", () =>
     Effect.gen(function*() {
       for (const options of [{}, { checksums: true }, { compression: true }]) {
         const path = yield* temporaryFolder
@@ -207,7 +207,7 @@ describe("records with fields in common", () => {
       }
     }))
 
-  it.effect("of a collection are written by structures too, also after index entries", () =>
+  it.effect("of a collection are also written with structures, also after index entries", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const Item = Schema.Struct({ id: Schema.Int, name: Schema.String })
@@ -240,7 +240,7 @@ describe("records with fields in common", () => {
     }))
 
   it.effect(
-    "are read by a process that was open before their structures were defined, and written by many at once",
+    "are read by a process that opened the store before their structures were defined, and written by many processes",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -298,7 +298,7 @@ describe("putMany", () => {
       yield* withStore({ path }, (again) => assertAll(again, many))
     }))
 
-  it.effect("defines several, after those that are defined, also where another appears during the batch", () =>
+  it.effect("defines several structures after the existing ones, also if another one appears during the batch", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const mixed = new Map(indices(many).map((index) => [`mixed ${index}`, mixedValue(index)] as const))
@@ -327,7 +327,7 @@ describe("putMany", () => {
         }))
     }))
 
-  it.effect("is read right when another process defines others first", () =>
+  it.effect("is read correctly if another process defines other structures first", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openBehind(defineFirst("other", "names"), { checksums: true })
       yield* store.putMany(entries)
@@ -339,7 +339,7 @@ describe("putMany", () => {
       yield* withStore({ path }, (again) => assertAll(again, many))
     }))
 
-  it.effect("that fails leaves nothing, also of its definitions, and the next has them", () =>
+  it.effect("that fails leaves no writes and no definitions, and the next putMany defines them", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
       yield* faulty.fail("commit", faults.diskFull)
@@ -353,7 +353,7 @@ describe("putMany", () => {
       assert.strictEqual(yield* definitionsIn(path), 1)
     }))
 
-  it.effect("in a transaction has no definitions to take back with it", () =>
+  it.effect("in a transaction does not define structures that a rollback would have to undo", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })
@@ -386,7 +386,7 @@ describe("the definition of a structure", () => {
       assert.strictEqual(faulty.batches()[2]?.[0]?.[2]?.[0], structured)
     }))
 
-  it.effect("is not made again where another process has made it in the meantime", () =>
+  it.effect("is not made again if another process has made it", () =>
     Effect.gen(function*() {
       for (const [names, definitions] of [[["id", "name", "tags"], 1], [["other", "names"], 2]] as const) {
         const { path, store } = yield* openBehind(defineFirst(...names))
@@ -413,7 +413,7 @@ describe("the definition of a structure", () => {
       assert.deepStrictEqual(yield* formatsIn(path), { plain: 900, structured: 0 })
     }))
 
-  it.effect("that is damaged makes the values that refer to it a typed error, and no others", () =>
+  it.effect("that is damaged gives a typed error only for the values that refer to it", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => Effect.andThen(putAll(store), putAll(store)))
@@ -441,7 +441,7 @@ describe("the definition of a structure", () => {
       assert.strictEqual(yield* definitionsIn(path), 2)
     }))
 
-  it.effect("that cannot be looked up is the engine's failure, and leaves nothing out", () =>
+  it.effect("that cannot be read fails with the error of the engine, and no value is left out", () =>
     Effect.gen(function*() {
       let isFailing = false
       let engine: Engine.Environment | undefined
@@ -493,7 +493,7 @@ describe("the definition of a structure", () => {
       assert.deepStrictEqual(yield* items.getOrFail(1), { a: 1, b: 2 })
     }))
 
-  it.effect("is loaded by whatever reads a value that refers to it, once, and the value is read right", () =>
+  it.effect("is loaded once by the first read of a value that refers to it, and the value is read correctly", () =>
     Effect.gen(function*() {
       const Item = Schema.Struct({ a: Schema.Int, b: Schema.Array(Schema.String) })
       const expected = { a: 1, b: ["x", "y"] }
@@ -555,7 +555,7 @@ describe("the definition of a structure", () => {
       }
     }))
 
-  it.effect("is asked for by the writes that are taken, and by no value that is only encoded", () =>
+  it.effect("is requested only by accepted writes, not by values that are only encoded", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const open = Collection.make("items", { key: Schema.Int, value: Schema.Struct({ id: Schema.Int }) })
@@ -573,7 +573,7 @@ describe("the definition of a structure", () => {
       assert.strictEqual(commits, 0)
     }))
 
-  it.effect("is committed while a transaction goes on, and its later values refer to it", () =>
+  it.effect("is committed while a transaction runs, and later values of the transaction refer to it", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore({ flushInterval: "Infinity" })
       const half = many / 2
@@ -614,7 +614,7 @@ describe("the definition of a structure", () => {
       assert.deepStrictEqual(new Set(formats), new Set([structured]))
     }))
 
-  it.effect("is the last one where the store has as many as it can have", () =>
+  it.effect("is not made if the store already has the maximum number", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const last = RecordStructures.mostStructures - 1

@@ -126,7 +126,7 @@ describe("its results", () => {
     ])
   })
 
-  it("are drawn, each but the yardstick with a bar", () => {
+  it("are drawn with a bar for each system except the reference", () => {
     const rows = [row("lmdb", 1000, 1), row("effect-lmdb", 10, 3), row("effect-lmdb", 1000, 0.5)]
     const svg = draw(rows, { systems: systemNames, mostRecords: 1000 })
     assert.deepStrictEqual(Array.from(svg.matchAll(/<title>(.*?)<\/title><\/rect>/g), ([, title]) => title), [
@@ -136,13 +136,13 @@ describe("its results", () => {
 })
 
 describe("its plan", () => {
-  it("has every scenario, with few records for those that take long to be filled", () => {
+  it("has every scenario, with few records for scenarios that are slow to fill", () => {
     const steps = stepsOf({ scenarios: scenarioIds, quick: true, records: undefined })
     assert.deepStrictEqual(new Set(steps.map(({ scenario }) => scenario)), new Set(scenarioIds))
     assert.isTrue(steps.every(({ records }) => records <= 100_000))
   })
 
-  it("takes other numbers of records, but no more large values than planned", () => {
+  it("accepts other numbers of records, but no more large values than planned", () => {
     const steps = stepsOf({ scenarios: ["get", "value-10MB"], quick: true, records: 50 })
     assert.deepStrictEqual(steps.map(({ records }) => records), [50, 2])
   })

@@ -74,7 +74,7 @@ const runProgram = Effect.fnUntraced(function*(file: string, store: string) {
 
 layer(NodeServices.layer, { excludeTestServices: true })("a bundle", (it) => {
   it.effect.each(kinds)(
-    "by esbuild does what the program does: $format, minified: $minify",
+    "by esbuild prints the same as the program: $format, minified: $minify",
     (kind) =>
       Effect.gen(function*() {
         const path = yield* Path.Path
@@ -88,7 +88,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("a bundle", (it) => {
       }).pipe(Effect.scoped)
   )
 
-  it.effect("needs no other packages outside than the README says", () =>
+  it.effect("needs only the external packages that the README names", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path

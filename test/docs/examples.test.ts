@@ -70,7 +70,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       assert.isTrue(yield* fs.exists(path.join(folder, "data.mdb")))
 
       const second = yield* run("cities", "--path", folder)
-      assert.deepStrictEqual(linesWith(second, "Open"), ["135,200 records of an earlier run, loaded anew"])
+      assert.deepStrictEqual(linesWith(second, "Open"), ["135,200 records of an earlier run, loaded again"])
       for (const label of ["Load ", "Read", "Largest", "Names", "Update", "Delete"]) {
         assert.deepStrictEqual(linesWith(second, label), linesWith(first, label))
       }

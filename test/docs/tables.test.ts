@@ -46,7 +46,7 @@ describe("README.md", () => {
     assert.sameMembers([...cellsOf(rowsUnder("Options"), 0)], options)
   })
 
-  it("lists every environment variable beside its option", () => {
+  it("lists every environment variable next to its option", () => {
     const variables = Array.from(
       read("src/StoreLive.ts").matchAll(/^ {2}(\w+): .*?"(STORE_\w+)"/gm),
       ([, option = "", variable = ""]) => `${option} ${variable}`

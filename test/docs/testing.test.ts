@@ -20,7 +20,7 @@ const importsOf = (entry: string) => {
 }
 
 describe("the package", () => {
-  it("loads nothing that is for tests", () => {
+  it("does not load tools for tests", () => {
     const { files } = importsOf("index.ts")
     assert.isAbove(files.length, 50)
     assert.deepStrictEqual(files.filter((file) => file.startsWith("testing")), [])

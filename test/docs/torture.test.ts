@@ -22,11 +22,11 @@ const assertNothingLost = <E, R>(round: Effect.Effect<Report, E, R>) =>
   )
 
 describe("torture", () => {
-  it.live("a process that is killed again and again loses nothing", () =>
+  it.live("a process that is killed repeatedly loses no acknowledged write", () =>
     assertNothingLost(roundOf(["SIGKILL", "SIGKILL", "SIGTERM", "SIGKILL", "SIGINT"])(1, options)))
 
   it.live.each([{ code: 28, lasts: false, isLate: false }, { code: -30796, lasts: true, isLate: true }])(
-    "every call of the engine fails in its turn, and nothing is lost: $code",
+    "each call of the engine fails once, and no write is lost: $code",
     (fault) =>
       Effect.gen(function*() {
         const { figures } = yield* assertNothingLost(everyCall(ofStore, fault))
@@ -35,7 +35,7 @@ describe("torture", () => {
   )
 
   it.live.each([{ code: 28, lasts: true, isLate: false }, { code: 5, lasts: false, isLate: true }])(
-    "every tenth call of collections and transactions fails in its turn, and nothing is half done: $code",
+    "each tenth call of collections and transactions fails once, and every operation is atomic: $code",
     (fault) =>
       Effect.gen(function*() {
         const { figures } = yield* assertNothingLost(everyCall(ofCollections, fault, 10))
@@ -43,7 +43,7 @@ describe("torture", () => {
       })
   )
 
-  it.live("very many fibers of a store, and threads of a process, count right", () =>
+  it.live("thousands of fibers of a store, and threads of a process, count correctly", () =>
     assertNothingLost(Effect.gen(function*() {
       const recorder = record()
       yield* useFibers(3000, recorder)
@@ -61,12 +61,12 @@ describe("torture", () => {
 
   // The last three brought out defects
   it.live.each([1, 102, 433, 820])(
-    "no page over a limit, and nothing lost under it, seed %i",
+    "no page is over a limit, and no write is lost, seed %i",
     (seed) => assertNothingLost(limit.section.round(seed, options))
   )
 
   it.live.each([[0, true], [6, true], [2, false], [8, false]] as const)(
-    "a file that is cut, swapped, overwritten or of another program ends no process, shape %i, known to be damaged: %s",
+    "a truncated, swapped, overwritten or foreign file ends no process, shape %i, known to be damaged: %s",
     ([shape, onlyKnown]) =>
       Effect.gen(function*() {
         const { figures } = yield* assertNothingLost(openDamaged(shape, 25, { onlyKnown }))
@@ -74,6 +74,6 @@ describe("torture", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.live("bad input, and every method in every state, end in a result or a typed error", () =>
+  it.live("input that is not valid, and every method in every state, give a result or a typed error", () =>
     assertNothingLost(input.section.round(1, options)))
 })

@@ -51,7 +51,7 @@ const lengthOf = () => 1
 const isText = Schema.makeFilter((value: unknown) => typeof value === "string")
 
 describe("errors of a collection", () => {
-  it.effect("have the caller's own key, of the type of the keys", () =>
+  it.effect("have the key of the caller, with the type of the keys", () =>
     inStore(Effect.gen(function*() {
       const users = yield* openUsers
       yield* users.insert(id(1), ada)
@@ -112,7 +112,7 @@ describe("errors of a collection", () => {
       expectTypeOf<Tagged<typeof plain.put, "UniqueViolation">>().toEqualTypeOf<never>()
     })))
 
-  it.effect("have keys that services decode, those that the collection was opened with", () =>
+  it.effect("have keys that the services of the collection decode", () =>
     inStore(Effect.gen(function*() {
       class Prefix extends Context.Service<Prefix, string>()("Prefix") {}
       const key = Schema.String.pipe(Schema.decodeTo(Schema.String, {
@@ -130,7 +130,7 @@ describe("errors of a collection", () => {
       assert.deepInclude(error, { key: "#2", existingKey: "#1", indexKey: "#a" })
     })))
 
-  it.effect("about values have the key under which they are stored, or were to be", () =>
+  it.effect("about values have the key of the value", () =>
     inStore(Effect.gen(function*() {
       const users = yield* openUsers
       const wrong = { name: "Bob", born: new Date(NaN) }
@@ -141,7 +141,7 @@ describe("errors of a collection", () => {
       expectTypeOf<Tagged<typeof users.update, "ValueDecoding">>().toEqualTypeOf<ValueDecoding<UserId>>()
     })))
 
-  it.effect("about values that a range or an index leads to have the stored key", () =>
+  it.effect("about values that a range or an index finds have the stored key", () =>
     inStore(Effect.gen(function*() {
       const options = { key: Schema.NumberFromString, indexes: { byLength: { key: Schema.Int, of: lengthOf } } }
       const any = yield* Collection.make("words", { ...options, value: Schema.Unknown })
@@ -153,7 +153,7 @@ describe("errors of a collection", () => {
       assert.include(yield* Effect.flip(words.get(12)), { _tag: "ValueDecoding", key: 12, shownKey: "\"12\"" })
     })))
 
-  it.effect("about a key that the schema refuses have what was given", () =>
+  it.effect("about a key that the schema refuses have the value of the caller", () =>
     inStore(Effect.gen(function*() {
       const numbers = yield* Collection.make("numbers", { key: Schema.Finite, value: Schema.Int })
       const refused = yield* Effect.flip(numbers.get(NaN))
@@ -165,7 +165,7 @@ describe("errors of a collection", () => {
 })
 
 describe("errors of a store", () => {
-  it.effect("have the caller's own key", () =>
+  it.effect("have the key of the caller", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const bytes = Uint8Array.of(1, 2)
@@ -183,7 +183,7 @@ describe("errors of a store", () => {
 })
 
 describe("a key in an error", () => {
-  it.effect("is in no log and in no encoded error: formatKey decides what these show", () =>
+  it.effect("is not in logs and encoded errors, which show the text of formatKey", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const error = yield* Effect.flip(store.getOrFail("secret"))
@@ -196,7 +196,7 @@ describe("a key in an error", () => {
       assert.include(error, { key: "secret", shownKey: "[key]" })
     }).pipe(Effect.provide(Store.layerTemp({ formatKey: () => "[key]" }))))
 
-  it("may be of any type that JSON has not", () => {
+  it("may have types that JSON does not have", () => {
     const error = new KeyExists({ key: 1n, shownKey: "1n", collection: "users" })
     assert.deepStrictEqual(JSON.parse(JSON.stringify(error)), {
       _tag: "KeyExists",

@@ -45,7 +45,7 @@ const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.exit(effect), (exit) => Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined)
 
 describe("Store.orDie", () => {
-  it.effect("turns errors of the infrastructure into defects, each the error itself", () =>
+  it.effect("turns infrastructure errors into defects, and each defect is the error itself", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const missing = yield* defectOf(
@@ -64,7 +64,7 @@ describe("Store.orDie", () => {
       assert.instanceOf(yield* defectOf(Store.orDie(store.get("any"))), Closed)
     }))
 
-  it.effect("leaves the errors that an application answers, and those of others", () =>
+  it.effect("keeps the errors that an application handles, and errors of other modules", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })
@@ -86,7 +86,7 @@ describe("Store.orDie", () => {
       assert.strictEqual(yield* Store.orDie(store.getOrFail("n")), 2)
     }))
 
-  it.effect("is a step of Effect.fn", () =>
+  it.effect("can be a step of Effect.fn", () =>
     Effect.gen(function*() {
       const load = Effect.fn("load")(function*(key: Key) {
         const store = yield* Store
@@ -96,7 +96,7 @@ describe("Store.orDie", () => {
       assert.instanceOf(yield* Effect.flip(load("none")), KeyNotFound)
     }).pipe(Effect.provide(Store.layerTemp()), Store.orDie))
 
-  it.effect("leaves exactly the other errors in the type", () =>
+  it.effect("keeps exactly the other errors in the type", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })
@@ -119,7 +119,7 @@ describe("Store.orDie", () => {
 })
 
 describe("isStoreError", () => {
-  it("tells them from all others", () => {
+  it("distinguishes infrastructure errors from all others", () => {
     const path = "/store"
     assert.isTrue(isStoreError(new Closed({ path, what: "Store" })))
     assert.isTrue(isStoreError(new EngineFailure({ operation: "get", code: 5, detail: "", isRetryable: false })))

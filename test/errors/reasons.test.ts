@@ -42,7 +42,7 @@ describe("Effect.catchReason", () => {
       assert.include(yield* Effect.flip(others), { _tag: "OpenFailed", path: `${path}/data.mdb` })
     }))
 
-  it.effect("knows who has the store open", () =>
+  it.effect("has the process that has the store open", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* Store.make({ path })
@@ -68,7 +68,7 @@ describe("Effect.catchReason", () => {
       assert.include(yield* Effect.flip(put("")), { _tag: "KeyEncoding" })
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("catches one reason of CollectionFailed, with the records that are duplicates", () =>
+  it.effect("catches one reason of CollectionFailed, with its duplicates", () =>
     Effect.gen(function*() {
       const people = { key: Schema.Int, value: Schema.String }
       const plain = yield* Collection.make("people", people)
@@ -88,7 +88,7 @@ describe("Effect.catchReason", () => {
 })
 
 describe("Effect.catchReasons and Effect.unwrapReason", () => {
-  it.effect("take several reasons, or all", () =>
+  it.effect("handle several reasons, or all", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const caught = (options: object) =>
@@ -111,7 +111,7 @@ describe("Effect.catchReasons and Effect.unwrapReason", () => {
 })
 
 describe("a reason", () => {
-  it.effect("can be matched, goes through its schema, and is shown by its error", () =>
+  it.effect("can be matched, can be encoded by its schema, and is shown by its error", () =>
     Effect.gen(function*() {
       const error = new OpenFailed({
         reason: { _tag: "BadOption", option: "mapSize", detail: "it is odd" },

@@ -52,7 +52,7 @@ const load = Effect.gen(function*() {
   const known = yield* Cities
   const progress = yield* makeProgress
   const found = yield* known.size
-  yield* say("Open", found === 0 ? "a new store" : `${number(found)} records of an earlier run, loaded anew`)
+  yield* say("Open", found === 0 ? "a new store" : `${number(found)} records of an earlier run, loaded again`)
 
   const putAll = Effect.gen(function*() {
     let done = 0

@@ -81,7 +81,7 @@ const refusal = <A>(result: Result.Result<A, KeyEncoding>): [KeyEncodingReason["
 
 describe("Key", () => {
   describe("text", () => {
-    it.prop("becomes the bytes of its encoding, or is refused", { text: AnyText }, ({ text }) => {
+    it.prop("is encoded to bytes, or refused", { text: AnyText }, ({ text }) => {
       for (const encoding of encodings) {
         const isText = Array.from(text).every((character) => {
           const codePoint = character.codePointAt(0) ?? 0
@@ -93,7 +93,7 @@ describe("Key", () => {
       }
     })
 
-    it.prop("comes back from its bytes", { text: AnyText }, ({ text }) => {
+    it.prop("is decoded from its bytes", { text: AnyText }, ({ text }) => {
       for (const encoding of encodings) {
         const keys = KeyCodec.make({ encoding })
         const bytes = keys.encode(text)
@@ -112,20 +112,20 @@ describe("Key", () => {
       }
     })
 
-    it("is encoded as it is cut out of or put together from other strings", () => {
+    it("is encoded the same if it was sliced or concatenated from other strings", () => {
       const long = "prefix:".repeat(20)
       assert.strictEqual(latin1(Uint8Array.from(bytesOf(long.slice(7, 60)))), long.slice(7, 60))
       assert.deepStrictEqual(bytesOf(["a", "é"].join("") + "b"), [0x61, 0xc3, 0xa9, 0x62])
     })
 
-    it.prop("sorts under utf8 as its code points do", { left: AnyText, right: AnyText }, ({ left, right }) => {
+    it.prop("is sorted by code points under utf8", { left: AnyText, right: AnyText }, ({ left, right }) => {
       const keys = [encode(left), encode(right)].filter(Result.isSuccess).map(({ success }) => success)
       const [first, second] = keys
       if (first === undefined || second === undefined) return
       assert.strictEqual(first < second, codePoints(left) < codePoints(right))
     })
 
-    it("sorts under utf16le by the low byte first", () => {
+    it("is sorted by the low byte first under utf16le", () => {
       const keys = KeyCodec.make({ encoding: "utf16le" })
       assert.isTrue(Result.getOrThrow(keys.encode("\u0100")) < Result.getOrThrow(keys.encode("a")))
     })
@@ -136,7 +136,7 @@ describe("Key", () => {
     const decomposed = "e\u0301"
     const ligature = "\ufb01"
 
-    it("are not applied unless asked for", () => {
+    it("are applied only if they are configured", () => {
       assert.notDeepEqual(bytesOf(composed), bytesOf(decomposed))
     })
 
@@ -153,30 +153,30 @@ describe("Key", () => {
       }
     })
 
-    it("come before the encoding and its length", () => {
+    it("are applied before the encoding and the check of the length", () => {
       assert.deepStrictEqual(bytesOf(decomposed, { encoding: "latin1", normalization: "NFC" }), [0xe9])
       assert.deepStrictEqual(bytesOf(decomposed, { normalization: "NFC", maxBytes: 2 }), [0xc3, 0xa9])
       assert.strictEqual(errorOf(encode(ligature, { normalization: "NFKC", maxBytes: 1 })).reason._tag, "TooLong")
     })
 
-    it("leave bytes alone", () => {
+    it("do not change bytes", () => {
       const bytes = Buffer.from(decomposed)
       assert.deepStrictEqual(bytesOf(bytes, { normalization: "NFC" }), Array.from(bytes))
     })
 
-    it("of a huge string are not even made", () => {
+    it("of a huge string are not computed", () => {
       const error = errorOf(encode("\ufdfa".repeat(2 ** 20), { normalization: "NFKC" }))
       assert.strictEqual(error.reason._tag, "TooLong")
       assert.include(error.detail, "it has 1,048,576 characters, the longest key has 1,978 bytes")
     })
 
-    it("of a string with more than eight characters for a byte are not made either, whatever would be left", () => {
+    it("of a string with more than eight characters for each byte are not computed either", () => {
       const options = { encoding: "latin1", errors: "ignore", normalization: "NFC", maxBytes: 1 } as const
       assert.deepStrictEqual(bytesOf(`é${"€".repeat(7)}`, options), [0xe9])
       assert.strictEqual(errorOf(encode(`é${"€".repeat(8)}`, options)).reason._tag, "TooLong")
     })
 
-    it("that are much shorter than the string are keys", () => {
+    it("that are much shorter than the string are accepted", () => {
       const text = "\u03b1\u0313\u0300\u0345".repeat(659)
       assert.strictEqual(bytesOf(text, { normalization: "NFC" }).length, 3 * 659)
     })
@@ -219,20 +219,20 @@ describe("Key", () => {
       Float64Array,
       BigInt64Array,
       BigUint64Array
-    ])("of a view with larger elements are those between its offset and length: %o", (View) => {
+    ])("of a view with larger elements are the bytes between its offset and length: %o", (View) => {
       const memory = Uint8Array.from({ length: 40 }, (_, index) => 200 + index)
       const view = new View(memory.buffer, 8, 2)
       assert.deepStrictEqual(bytesOf(view), Array.from(memory.subarray(8, 8 + 2 * View.BYTES_PER_ELEMENT)))
     })
 
-    it("name the entry of the text that they encode", () => {
+    it("are the same key as the text that they encode", () => {
       for (const encoding of encodings) {
         const text = encoding === "ascii" ? "cafe" : "café"
         assert.deepStrictEqual(bytesOf(Buffer.from(text, encoding), { encoding }), bytesOf(text, { encoding }))
       }
     })
 
-    it("are copied at once", () => {
+    it("are copied during the call", () => {
       const key = Uint8Array.of(1, 2, 3)
       const bytes = Result.getOrThrow(encode(key))
       key.fill(9)
@@ -241,18 +241,18 @@ describe("Key", () => {
       assert.deepStrictEqual(Array.from(Key.toBytes(bytes)), [1, 2, 3])
     })
 
-    it.prop("sort as their byte strings do", { left: AnyBytes, right: AnyBytes }, ({ left, right }) => {
+    it.prop("are sorted like their byte strings", { left: AnyBytes, right: AnyBytes }, ({ left, right }) => {
       const [first, second] = [Key.fromBytes(left), Key.fromBytes(right)]
       const order = Buffer.compare(left, right)
       assert.deepStrictEqual([first < second, first === second], [order < 0, order === 0])
     })
 
-    it.prop("come back from a byte string", { bytes: AnyBytes }, ({ bytes }) => {
+    it.prop("are decoded from a byte string", { bytes: AnyBytes }, ({ bytes }) => {
       assert.deepStrictEqual(Key.toBytes(Key.fromBytes(bytes)), bytes)
     })
   })
 
-  describe("bad keys", () => {
+  describe("keys that are not valid", () => {
     const lead = "a\ud800b"
     const remedy = `or set keyErrors to "replace" or "ignore".`
 
@@ -344,7 +344,7 @@ describe("Key", () => {
       [new Date(0), "[object Date]", "object"],
       [new String("key"), "[object String]", "object"],
       [Object.create(null), "[object Object]", "object"]
-    ])("a wrong type: %o", (key, shown, type) => {
+    ])("have a wrong type: %o", (key, shown, type) => {
       for (const encoding of [...encodings, "binary"] as const) {
         assert.deepStrictEqual(refusal(encode(key, { encoding })), [
           "WrongType",
@@ -353,7 +353,7 @@ describe("Key", () => {
       }
     })
 
-    it("are those over the limit, in bytes of the encoding", () => {
+    it("include keys over the limit, in encoded bytes", () => {
       for (const [encoding, text, bytes] of [["utf8", "é", 2], ["utf8", "😀", 4], ["utf16le", "a", 2]] as const) {
         const fitting = text.repeat(Math.floor(1978 / bytes))
         assert.strictEqual(bytesOf(fitting, { encoding }).length, fitting.length / text.length * bytes)
@@ -373,7 +373,7 @@ describe("Key", () => {
       assert.strictEqual(bytesOf("k".repeat(4026), { maxBytes: 4026 }).length, 4026)
     })
 
-    it("are bytes whose buffer was transferred or shrunk", () => {
+    it("include bytes whose buffer was transferred or shrunk", () => {
       for (const key of [...transferred(), ...shrunk()]) {
         const error = errorOf(encode(key))
         assert.strictEqual(error.reason._tag, "Empty")
@@ -381,7 +381,7 @@ describe("Key", () => {
       }
     })
 
-    it("never throw, whatever they are", () => {
+    it("never throw", () => {
       const revoked = Proxy.revocable({}, {})
       revoked.revoke()
       const hostile: Array<unknown> = [
@@ -423,14 +423,18 @@ describe("Key", () => {
       assert.deepStrictEqual(bytesOf(text, { encoding, errors: "ignore" }), bytesOf(ignored, { encoding }))
     })
 
-    it.prop("replace and ignore refuse nothing that is short and not empty", { text: AnyText }, ({ text }) => {
-      for (const encoding of encodings) {
-        const replaced = encode(text, { encoding, errors: "replace" })
-        assert.strictEqual(Result.isSuccess(replaced), text !== "")
-        const ignored = encode(text, { encoding, errors: "ignore" })
-        if (Result.isFailure(ignored)) assert.strictEqual(ignored.failure.reason._tag, "Empty")
+    it.prop(
+      "with replace and ignore, all short keys that are not empty are accepted",
+      { text: AnyText },
+      ({ text }) => {
+        for (const encoding of encodings) {
+          const replaced = encode(text, { encoding, errors: "replace" })
+          assert.strictEqual(Result.isSuccess(replaced), text !== "")
+          const ignored = encode(text, { encoding, errors: "ignore" })
+          if (Result.isFailure(ignored)) assert.strictEqual(ignored.failure.reason._tag, "Empty")
+        }
       }
-    })
+    )
   })
 
   describe("decode", () => {
@@ -443,7 +447,7 @@ describe("Key", () => {
       ["utf16le", [0x61, 0x00, 0x62], "a\ufffd", "a"],
       ["utf16le", [0x00, 0xd8, 0x61, 0x00], "\ufffda", "a"],
       ["ascii", [0x61, 0x80, 0xff], "a\ufffd\ufffd", "a"]
-    ])("what is no text in %s: %j", (encoding, bytes, replaced, ignored) => {
+    ])("cannot be encoded in %s: %j", (encoding, bytes, replaced, ignored) => {
       const error = errorOf(decode(bytes, { encoding }))
       assert.strictEqual(error.reason._tag, "NotDecodable")
       assert.strictEqual(
@@ -454,7 +458,7 @@ describe("Key", () => {
       assert.strictEqual(Result.getOrThrow(decode(bytes, { encoding, errors: "ignore" })), ignored)
     })
 
-    it("any bytes are text in latin1, none are in binary", () => {
+    it("accepts all bytes as text in latin1, and none in binary", () => {
       assert.strictEqual(Result.getOrThrow(decode([0x80, 0xff], { encoding: "latin1" })), "\u0080\u00ff")
       for (const errors of ["strict", "replace", "ignore"] as const) {
         assert.deepStrictEqual(refusal(decode([0x61], { encoding: "binary", errors })), [
@@ -464,7 +468,7 @@ describe("Key", () => {
       }
     })
 
-    it.prop("tells text from other bytes as the platform does", { bytes: AnyBytes }, ({ bytes }) => {
+    it.prop("distinguishes text from other bytes like the platform", { bytes: AnyBytes }, ({ bytes }) => {
       for (const encoding of ["utf8", "utf16le"] as const) {
         const label = encoding === "utf8" ? "utf-8" : "utf-16le"
         const decoder = (fatal: boolean) => new TextDecoder(label, { fatal, ignoreBOM: true })
@@ -510,14 +514,14 @@ describe("Key", () => {
       assert.strictEqual(KeyCodec.make().show(key), shown)
     })
 
-    it("reads bytes in the encoding of the store", () => {
+    it("decodes bytes in the encoding of the store", () => {
       assert.strictEqual(KeyCodec.make({ encoding: "latin1" }).show(Uint8Array.of(0x63, 0xe9)), `"cé"`)
       assert.strictEqual(KeyCodec.make({ encoding: "utf16le" }).show(Uint8Array.of(0x63, 0, 0xac, 0x20)), `"c€"`)
       assert.strictEqual(KeyCodec.make({ encoding: "ascii" }).show(utf8("é")), "0xc3a9")
       assert.strictEqual(KeyCodec.make({ encoding: "binary" }).show(utf8("é")), `"é"`)
     })
 
-    it("lets formatKey have its way with keys, in messages too", () => {
+    it("uses formatKey for keys, also in messages", () => {
       const keys = KeyCodec.make({
         format: (key) => typeof key === "string" ? `<${key.length}>` : "<bytes>",
         maxBytes: 2
@@ -529,7 +533,7 @@ describe("Key", () => {
       assert.strictEqual(errorOf(keys.decode(Key.ByteString("\xff"))).shownKey, "<bytes>")
     })
 
-    it("falls back to the rule when formatKey throws or gives no string", () => {
+    it("uses the default when formatKey throws or does not return a string", () => {
       assert.strictEqual(KeyCodec.make({ format: thrower }).show("key"), `"key"`)
       // @ts-expect-error a program without types passes anything
       assert.strictEqual(KeyCodec.make({ format: "no function" }).show("key"), `"key"`)

@@ -12,7 +12,7 @@ import { boundArbitrary, byBytes, keyArbitrary } from "../support/fixtures/byteK
 
 describe("the end of a prefix", () => {
   it.effect.prop(
-    "lies behind all that begin with it, and before everything else behind it",
+    "is after all keys with the prefix, and before all later keys",
     { prefix: keyArbitrary, key: keyArbitrary, more: keyArbitrary },
     ({ key, more, prefix }) =>
       Effect.sync(() => {
@@ -25,7 +25,7 @@ describe("the end of a prefix", () => {
     { arbitrary: { runs: 500, seed: "prefix" } }
   )
 
-  it("is none where all its bytes are 0xFF", () => {
+  it("does not exist if all bytes of the prefix are 0xFF", () => {
     for (const length of [1, 2, 1978]) assert.isUndefined(afterPrefix(ByteString("\u00ff".repeat(length))))
     assert.deepStrictEqual(afterPrefix(ByteString("a\u00ff\u00ff")), { key: ByteString("b"), inclusive: false })
     assert.deepStrictEqual(afterPrefix(ByteString("\u0000")), { key: ByteString("\u0001"), inclusive: false })
@@ -38,7 +38,7 @@ describe("a range of keys", () => {
   const keys = KeyCodec.make({ encoding: "binary" })
 
   it.effect.prop(
-    "holds what all of its ends and its prefix let through",
+    "contains the keys that satisfy its bounds and its prefix",
     {
       ends: Arbitrary.array(
         Arbitrary.all([
@@ -69,7 +69,7 @@ describe("a range of keys", () => {
     { arbitrary: { runs: 1000, seed: "ends" } }
   )
 
-  it("is refused where its prefix is no key, which is not looked into", () => {
+  it("is refused if its prefix is not a key", () => {
     for (const prefix of [{ byteLength: 0 }, new Proxy({}, { get: trap }), null, 0]) {
       // @ts-expect-error a program without types passes anything
       const refused = toKeyRange({ prefix }, keys)
@@ -81,9 +81,9 @@ describe("a range of keys", () => {
   })
 })
 
-describe("where two ranges overlap", () => {
+describe("the overlap of two ranges", () => {
   it.effect.prop(
-    "are the keys that both have",
+    "contains the keys that both have",
     { ends: Arbitrary.all([boundArbitrary, boundArbitrary, boundArbitrary, boundArbitrary]), key: keyArbitrary },
     ({ ends: [from, to, otherFrom, otherTo], key }) =>
       Effect.sync(() => {

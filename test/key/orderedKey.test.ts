@@ -46,18 +46,18 @@ describe("an ordered key", () => {
     const codec = codecOf(schema)
     const encode = encoderOf(schema)
 
-    it.prop(`keeps the order of ${name}`, { left: values, right: values }, ({ left, right }) => {
+    it.prop(`preserves the order of ${name}`, { left: values, right: values }, ({ left, right }) => {
       assert.strictEqual(sign(encode(left), encode(right)), Math.sign(compare(left, right)))
     })
 
-    it.prop(`gives back ${name}`, { value: values }, ({ value }) => {
+    it.prop(`decodes to ${name}`, { value: values }, ({ value }) => {
       const bytes = encode(value)
       assert.isAbove(bytes.length, 0)
       assert.deepStrictEqual(Result.getOrThrow(codec.decode(bytes)), value)
     })
 
     it.prop(
-      `keeps the order of ${name} whatever follows`,
+      `preserves the order of ${name} with any bytes after it`,
       { left: values, right: values, after: Bytes, afterOther: Bytes },
       ({ after, afterOther, left, right }) => {
         const [bytes, other] = [encode(left), encode(right)]
@@ -75,7 +75,7 @@ describe("an ordered key", () => {
     )
 
     it.prop(
-      `reads no damaged ${name} as something else`,
+      `does not decode a damaged ${name} to another value`,
       { value: values, at: Schema.Finite, byte: Byte, garbage: Bytes },
       ({ at, byte, garbage, value }) => {
         const bytes = encode(value)
@@ -91,13 +91,13 @@ describe("an ordered key", () => {
     )
   }
 
-  it.prop("of text begins as its prefix does", { text: Texts, prefix: Texts }, ({ prefix, text }) => {
+  it.prop("of text begins with its prefix", { text: Texts, prefix: Texts }, ({ prefix, text }) => {
     const { encode, encodePrefix } = codecOf(Schema.String)
     const bytes = Result.getOrThrow(encode(text))
     assert.strictEqual(bytes.startsWith(Result.getOrThrow(encodePrefix(prefix))), text.startsWith(prefix))
   })
 
-  it.prop("of bytes begins as its prefix does", { value: Bytes, prefix: Bytes }, ({ prefix, value }) => {
+  it.prop("of bytes begins with its prefix", { value: Bytes, prefix: Bytes }, ({ prefix, value }) => {
     const { encode, encodePrefix } = codecOf(Schema.Uint8Array)
     const bytes = Result.getOrThrow(encode(value))
     const begins = Buffer.compare(value.subarray(0, prefix.length), prefix) === 0
@@ -105,7 +105,7 @@ describe("an ordered key", () => {
   })
 
   it.prop(
-    "of a tuple begins as its first elements do",
+    "of a tuple begins with its first elements",
     { value: tupleOf(tupleOf(Texts, Bytes), Numbers, Texts), other: tupleOf(tupleOf(Texts, Bytes), Numbers, Texts) },
     ({ other, value }) => {
       const { encode, encodePrefix } = codecOf(nested)
@@ -119,7 +119,7 @@ describe("an ordered key", () => {
   )
 
   it.prop(
-    "of a tuple starts as its first elements do, and the last of them with its text",
+    "of a tuple begins with its first elements and the beginning of the next text",
     { first: Texts, second: Texts, otherFirst: Texts, otherSecond: Texts, length: Numbers },
     ({ first, length, otherFirst, otherSecond, second }) => {
       const { encode, encodeStart } = codecOf(Schema.Tuple([Schema.String, Schema.String]))
@@ -133,7 +133,7 @@ describe("an ordered key", () => {
     }
   )
 
-  it("knows what has no prefix", () => {
+  it("refuses a prefix of kinds that have none", () => {
     assert.strictEqual(refusal(codecOf(Schema.Number).encodePrefix("1")), "a number has no prefix")
     assert.strictEqual(
       refusal(codecOf(Schema.Tuple([Schema.String, Schema.Number])).encodeStart(["a", 1])),
@@ -147,7 +147,7 @@ describe("an ordered key", () => {
     )
   })
 
-  it("of a union begins as its prefix of that kind does", () => {
+  it("of a union begins with its prefix of that kind", () => {
     const { encode, encodePrefix } = codecOf(
       Schema.Union([Schema.String, Schema.Tuple([Schema.String, Schema.String])])
     )
@@ -159,7 +159,7 @@ describe("an ordered key", () => {
     assert.strictEqual(refusal(encodePrefix(Uint8Array.of(1))), "expected a string or a tuple, got an object")
   })
 
-  it("has bytes that never change", () => {
+  it("always has the same bytes", () => {
     const stored: ReadonlyArray<readonly [OrderedKey, string]> = [
       [false, "1000"],
       [true, "1001"],
@@ -185,14 +185,14 @@ describe("an ordered key", () => {
     assert.strictEqual(hex(encoderOf(Schema.Tuple([Schema.String]))(["a"])), "8060610000")
   })
 
-  it("is the encoded side of its schema", () => {
+  it("uses the encoded side of its schema", () => {
     assert.strictEqual(hex(encoderOf(Schema.NumberFromString)("1")), "603100")
     assert.strictEqual(hex(encoderOf(Schema.DateTimeUtcFromMillis)(0)), "208000000000000000")
     assert.strictEqual(hex(encoderOf(Schema.DateTimeUtcFromDate)(new Date(0))), "408000000000000000")
     assert.strictEqual(hex(encoderOf(Schema.Tuple([Schema.NumberFromString]))(["1"])), "8060310000")
   })
 
-  it("can be a literal, an enum, branded or checked", () => {
+  it("accepts literals, enums, brands and checks", () => {
     const Positive = Schema.BigInt.check(Schema.isGreaterThanBigInt(0n))
     const Day = Schema.Date.annotate({ description: "a day" }).pipe(Schema.brand("Day"))
     const schemas: ReadonlyArray<readonly [KeySchema, OrderedKey]> = [
@@ -214,7 +214,7 @@ describe("an ordered key", () => {
     }
   })
 
-  it("refuses schemas that have no order", () => {
+  it("refuses schemas without an order", () => {
     const refused: ReadonlyArray<readonly [Schema.Constraint, string]> = [
       [Schema.Struct({ a: Schema.String }), "an object has no order; use a tuple of its fields"],
       [Schema.Record(Schema.String, Schema.String), "an object has no order; use a tuple of its fields"],
@@ -251,7 +251,7 @@ describe("an ordered key", () => {
     }
   })
 
-  it("refuses values that have no place in the order", () => {
+  it("refuses values that are not ordered", () => {
     const { proxy, revoke } = Proxy.revocable([], {})
     revoke()
     const given = new Uint8Array(8)
@@ -294,7 +294,7 @@ describe("an ordered key", () => {
     for (const [schema, value, problem] of refused) assert.strictEqual(refusalOf(schema, value), problem)
   })
 
-  it("refuses bytes of another kind, and none at all", () => {
+  it("refuses bytes of another kind, and empty bytes", () => {
     const kind = /not those of a key/
     assert.match(refusal(codecOf(Schema.String).decode(encoderOf(Schema.Uint8Array)(Uint8Array.of(97)))), kind)
     assert.match(refusal(codecOf(nested).decode(encoderOf(Schema.Array(Schema.String))(["a"]))), kind)
@@ -316,7 +316,7 @@ describe("an ordered key", () => {
     }
   })
 
-  it("has a type that tells what has no order", () => {
+  it("has a type that names kinds without an order", () => {
     class Id extends Schema.Class<Id>("Id")({ id: Schema.String }) {}
     const schemas = [
       Schema.Tuple([Schema.NumberFromString, Schema.DateFromString]) satisfies KeySchema,

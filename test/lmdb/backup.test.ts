@@ -13,7 +13,7 @@ const entries = (count: number, name: string) =>
   Array.from({ length: count }, (_, index) => [`key ${index}`, `${name} ${"x".repeat(300)}`] as const)
 
 describe("a backup", () => {
-  it.effect("has all that was put before, pending or not, and opens as a store", () =>
+  it.effect("has all earlier writes, pending or not, and opens as a store", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const copy = join(folder, "new", "copy")
@@ -38,7 +38,7 @@ describe("a backup", () => {
       assert.deepStrictEqual(readdirSync(copy).toSorted(), readdirSync(join(folder, "store")).toSorted())
     }))
 
-  it.effect("is one state of the store while others write and delete", () =>
+  it.effect("is one state of the store while other fibers write and delete", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store"), durability: "noSync" })
@@ -62,7 +62,7 @@ describe("a backup", () => {
       assert.isAbove(Number.parseInt(String(yield* store.getOrFail("key 0")), 10), 0)
     }))
 
-  it.effect("that is compact leaves the free pages out", () =>
+  it.effect("that is compact has no free pages", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store"), durability: "noSync" })
@@ -76,7 +76,7 @@ describe("a backup", () => {
       assert.strictEqual(yield* withStore({ path: join(folder, "compact") }, (opened) => opened.size), 100)
     }))
 
-  it.effect("never takes the place of something", () =>
+  it.effect("never replaces an existing file", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store") })
@@ -98,7 +98,7 @@ describe("a backup", () => {
       yield* store.flush
     }))
 
-  it.effect("into an existing folder without a copy in it is fine", () =>
+  it.effect("into an existing folder without a database succeeds", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store") })
@@ -139,7 +139,7 @@ describe("a backup", () => {
       assert.isFalse(existsSync(compacted))
     }))
 
-  it.effect("that cannot commit what is pending fails with that error and copies nothing", () =>
+  it.effect("that cannot commit the pending writes fails with that error and copies nothing", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore()
       yield* store.put("a", 1)
@@ -148,7 +148,7 @@ describe("a backup", () => {
       assert.isFalse(existsSync(join(path, "copy")))
     }))
 
-  it.effect("to a place that cannot be is an EngineFailure", () =>
+  it.effect("to a path that cannot be created fails with EngineFailure", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store") })
@@ -158,7 +158,7 @@ describe("a backup", () => {
       }
     }))
 
-  it.effect("goes on when it is interrupted, or leaves nothing: never half a copy", () =>
+  it.effect("that is interrupted is completed or removed, and never leaves a partial copy", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store"), durability: "noSync" })

@@ -39,7 +39,7 @@ const readDamaged = Effect.fnUntraced(function*(options: { readonly checksums: b
 })
 
 describe("checksums", () => {
-  it.effect("make a flipped bit a ValueDecoding, which without them gives another value", () =>
+  it.effect("turn a flipped bit into ValueDecoding, which gives a wrong value without them", () =>
     Effect.gen(function*() {
       for (const result of yield* readDamaged({ checksums: true })) {
         assert(Result.isFailure(result))
@@ -51,7 +51,7 @@ describe("checksums", () => {
       }
     }))
 
-  it.effect("may be turned on and off: each value is read as it was written", () =>
+  it.effect("may be turned on and off, and values of both kinds are read", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const value = { of: "every", kind: new Map([["a", new Set([1n])]]), at: new Date(0) }
@@ -69,7 +69,7 @@ describe("checksums", () => {
         }))
     }))
 
-  it.effect("are there for the records of collections too", () =>
+  it.effect("also apply to records of collections", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const notes = Collection.make("notes", {
@@ -96,7 +96,7 @@ describe("checksums", () => {
     }))
 
   it.effect.prop(
-    "find every change of bytes that one value can have, and no other",
+    "detect every change of the bytes of a value, and report no other",
     { value: Schema.Json, place: Schema.Int, xor: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 255 })) },
     ({ place, value, xor }) =>
       Effect.sync(() => {

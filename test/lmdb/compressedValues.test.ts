@@ -93,7 +93,7 @@ describe("a store that was written with compression", () => {
       yield* withStore({ path, compression: true, ...options }, (store) => expectValues(store, values))
     }))
 
-  it.effect("is read without it where the structures of records are compressed, in streams that skip too", () =>
+  it.effect("is read without it if the structures of records are compressed, also by streams that skip values", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const open = Collection.make("long", { key: Schema.Int, value: Schema.Record(Schema.String, Schema.Number) })
@@ -113,7 +113,7 @@ describe("a store that was written with compression", () => {
       assert.deepStrictEqual(yield* at(path, read), records)
     }))
 
-  it.effect("is read without it where records are in indexes, by large keys too", () =>
+  it.effect("is read without it through indexes, also by large keys", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const open = Collection.make("notes", {
@@ -155,7 +155,7 @@ describe("a store that was written with compression", () => {
       }
     }))
 
-  it.effect("gives ValueDecoding for bytes that only look compressed, whatever was read before", () =>
+  it.effect("fails with ValueDecoding for bytes that only look compressed, whatever was read before", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const random = Random.make(2)
@@ -183,7 +183,7 @@ describe("a store that was written with compression", () => {
 describe("bytes that begin like a compressed value", () => {
   const dictionary = new Uint8Array(64).fill(7)
 
-  it("are given as they are unless all of them are one", () => {
+  it("are returned unchanged unless they are a complete compressed value", () => {
     const random = Random.make(3)
     let expanded = 0
     for (let round = 0; round < 50_000; round++) {
@@ -198,12 +198,12 @@ describe("bytes that begin like a compressed value", () => {
     assert.isAbove(expanded, 0)
   })
 
-  it("take no memory when they claim to be long", () => {
+  it("take no memory for a length that they only claim", () => {
     const bytes = Uint8Array.of(255, 0, 0, 0, 255, 255, 255, 255, 0x10, 1)
     assert.strictEqual(expand(bytes, dictionary), bytes)
   })
 
-  it("are not among the keys that unique indexes have as values", () => {
+  it("do not occur among the values of unique indexes", () => {
     const keys: ReadonlyArray<readonly [schema: KeySchema, key: OrderedKey]> = [
       [Schema.Number, Infinity],
       [Schema.BigInt, 2n ** 2000n],

@@ -47,9 +47,9 @@ const openTarget = Effect.gen(function*() {
   return { commit, target, pages: () => pagesOf(meta.getStats()) }
 })
 
-describe("the pages that a batch may take", () => {
+describe("the estimated pages of a batch", () => {
   it.effect.prop(
-    "are no fewer than it takes",
+    "are at least the pages that it takes",
     { rounds: Schema.Array(Round) },
     ({ rounds }) =>
       Effect.scoped(Effect.gen(function*() {
@@ -72,7 +72,7 @@ describe("the pages that a batch may take", () => {
     { arbitrary: { runs: 60 } }
   )
 
-  it.effect("are no fewer where there are many databases, each with its first page", () =>
+  it.effect("are enough for many databases, each with its first page", () =>
     Effect.gen(function*() {
       const { commit, pages, target } = yield* openTarget
       for (const count of [1, 50, 301]) {
@@ -84,7 +84,7 @@ describe("the pages that a batch may take", () => {
       }
     }))
 
-  it.effect("are about as many as it takes, where it takes many", () =>
+  it.effect("are close to the real number for a large batch", () =>
     Effect.gen(function*() {
       const { commit, pages, target } = yield* openTarget
       for (const [round, size] of [60, 60, 60, 900, 900].entries()) {
@@ -131,7 +131,7 @@ describe("a batch for which the disk has no room", () => {
       assert.strictEqual(countOf(environment), 2)
     }))
 
-  it.effect("is not known where the disk does not say how much is free", () =>
+  it.effect("is not detected if the disk does not report its free space", () =>
     Effect.gen(function*() {
       const { target } = yield* openTarget
       const batch: Batch = { clear: [], writes: [[recordsDatabase, key("a"), large]] }
@@ -140,7 +140,7 @@ describe("a batch for which the disk has no room", () => {
       if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, batch))
     }))
 
-  it.effect("is refused only where the engine could not say so: where its values are large, or what it frees", () =>
+  it.effect("is refused only if LMDB could not report it: if its values, or the values that it frees, are large", () =>
     Effect.gen(function*() {
       const { commit, pages, target } = yield* openTarget
       const isRefused = (batch: Batch) => refusalWith(0, target, batch) !== undefined
@@ -158,7 +158,7 @@ describe("a batch for which the disk has no room", () => {
       assert.isTrue(isRefused({ clear: [recordsDatabase], writes: [] }))
     }))
 
-  it.effect("is one whose pages, and a mebibyte for others, are more than are free", () =>
+  it.effect("needs more than the free space, including one mebibyte for other programs", () =>
     Effect.gen(function*() {
       const { target } = yield* openTarget
       for (const batch of [batchOf(1_000_000), batchOf(...Array.from({ length: 7 }, () => 1_000_000))]) {

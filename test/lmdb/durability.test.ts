@@ -38,7 +38,7 @@ const isThere = Effect.fnUntraced(function*(path: string, count: number) {
 
 describe("a process that ends", () => {
   it.effect.each<NodeJS.Signals>(["SIGINT", "SIGTERM"])(
-    "by %s in the middle of writing has everything on disk that was put",
+    "by %s while it writes has all puts on disk",
     (signal) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -51,7 +51,7 @@ describe("a process that ends", () => {
       })
   )
 
-  it.effect("by SIGKILL has everything on disk that was flushed, and works on", () =>
+  it.effect("by SIGKILL has all flushed writes on disk, and the next process continues", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const enough of [10, 120]) {
@@ -61,7 +61,7 @@ describe("a process that ends", () => {
       }
     }))
 
-  it.effect("by SIGKILL leaves whole batches: a flush is all on disk or not at all", () =>
+  it.effect("by SIGKILL leaves complete batches: a flush is on disk completely or not at all", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const { acknowledged } = yield* writeUntil(path, "flush", "SIGKILL", 150)

@@ -10,7 +10,7 @@ const program = new URL("../programs/fullDisk.ts", import.meta.url).pathname
 /** Blocks of 512 or 1024 bytes, as the shell has it: 0.75 or 1.5 MB. */
 const fileLimit = 1500
 
-it("a full disk is an EngineFailure with its code: nothing is lost, and writing goes on when there is room", () => {
+it("a full disk fails with EngineFailure and its code: no write is lost, and writing continues when there is room", () => {
   const folder = mkdtempSync(join(tmpdir(), "effect-lmdb-"))
   const run = spawnSync(
     "sh",

@@ -53,7 +53,7 @@ describe("growth", () => {
       assert.strictEqual((yield* store.stats).mapSize, 200 * mebibyte)
     }))
 
-  it.effect("reaches at once what a batch is known to need", () =>
+  it.effect("reaches at once the size that a batch is known to need", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB" })
       yield* faulty.fail("commit", new EngineFull({ mapSize: mebibyte, needed: 300 * mebibyte }))
@@ -61,7 +61,7 @@ describe("growth", () => {
       assert.strictEqual((yield* store.stats).mapSize, 300 * mebibyte)
     }))
 
-  it.effect("goes on until the batch fits, as often as the schedule allows, then gives MapFull", () =>
+  it.effect("continues until the batch fits, as often as the schedule allows, and then fails with MapFull", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB", resize: Schedule.recurs(3) })
@@ -79,7 +79,7 @@ describe("growth", () => {
       })
     ))
 
-  it.effect("readers and writers go on while it happens, and see everything", () =>
+  it.effect("does not stop readers and writers", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, mapSize: "256 KiB", maxMapSize: "256 MiB", batchSize: 5 })
@@ -99,7 +99,7 @@ describe("growth", () => {
 })
 
 describe("stats", () => {
-  it.effect("show the map, its limit, the file and what is pending", () =>
+  it.effect("show the map, its limit, the file and the pending writes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, mapSize: "512 KiB", maxMapSize: "1 MiB" })
@@ -127,7 +127,7 @@ describe("stats", () => {
       assert.strictEqual(after.entries, 3)
     }))
 
-  it.effect("have no limit where none was given, and see values come and go", () =>
+  it.effect("show no limit if none is set, and count added and removed values", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })

@@ -37,7 +37,7 @@ const collect = () => {
 const User = Schema.Struct({ name: Schema.String })
 
 describe("an import of a file of lmdb-js", () => {
-  it.effect("gives keys and values in the order of the keys, part by part, and changes nothing", () =>
+  it.effect("gives keys and values in the order of the keys, in parts, and changes nothing", () =>
     Effect.gen(function*() {
       const path = yield* foreignFile((root) => {
         for (let key = 0; key < 25; key++) void root.put(key, { name: `u${key}` })
@@ -113,7 +113,7 @@ describe("an import of a file of lmdb-js", () => {
       assert.strictEqual(yield* Effect.flip(Store.importLmdb({ from: path, write: () => Effect.fail("full") })), "full")
     }))
 
-  it.effect("refuses what is no such file, and a store of this package", () =>
+  it.effect("refuses other files, and a store of this package", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const { write } = collect()

@@ -18,7 +18,7 @@ const gibibyte = 2 ** 30
 const small = openWith({ flushInterval: "Infinity" }, () => ({ maxValueBytes: 1000 }))
 
 describe("a value that is too long", () => {
-  it.effect("is ValueEncoding with the limit, however it is put, and what was there stays", () =>
+  it.effect("fails with ValueEncoding and the limit in every method, and the old value stays", () =>
     Effect.gen(function*() {
       const { store } = yield* small
       const large = "x".repeat(998)
@@ -39,7 +39,7 @@ describe("a value that is too long", () => {
       assert.isFalse(yield* store.has("b"))
     }))
 
-  it.effect("is told from one that fits by its last byte, with its checksum and its entries in indexes", () =>
+  it.effect("is distinguished to the byte from one that fits, including its checksum and index entries", () =>
     Effect.gen(function*() {
       const { store } = yield* openWith({ checksums: true }, () => ({ maxValueBytes: 1000 }))
       yield* store.put("a", "x".repeat(991))
@@ -93,7 +93,7 @@ describe("a value that is too long", () => {
 
   // Encoding it takes some times its own length.
   it.effect.skipIf(freemem() < 12 * gibibyte)(
-    "of more than 2 GiB in fact, and the store goes on",
+    "of more than 2 GiB is refused, and the store continues to work",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -112,7 +112,7 @@ describe("a value that is too long", () => {
       })
   )
 
-  it("has another limit where values are compressed", () => {
+  it("has another limit with compression", () => {
     assert.deepStrictEqual([false, true].map(maxValueBytes), [2_147_479_528, 1_073_741_823])
   })
 })

@@ -17,7 +17,7 @@ const programs = {
 
 describe("an option mapSize", () => {
   it.effect.each(["128 TiB", "200 TiB", "4000 TiB"] as const)(
-    "of %s is a BadOption, and makes no file",
+    "of %s is a BadOption, and creates no file",
     (mapSize) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -29,7 +29,7 @@ describe("an option mapSize", () => {
       })
   )
 
-  it.effect("of some TiB is a map of which little is used", () =>
+  it.effect("of some TiB maps a file of which little is used", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const mapSize of ["1 TiB", "8 TiB"] as const) {
@@ -37,7 +37,7 @@ describe("an option mapSize", () => {
       }
     }))
 
-  it.effect("may be so large only for the limit of the file", () =>
+  it.effect("may be that large only up to the limit of the file", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path, maxMapSize: "4000 TiB" }, (store) => store.putMany({ a: 1 }))
@@ -62,7 +62,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
     }))
 
     it.effect.each(["", "snapshot"])(
-      "a store that cannot grow is an EngineFailure, and can be used further %s",
+      "a store that cannot grow fails with EngineFailure, and remains usable %s",
       (snapshot) =>
         Effect.gen(function*() {
           const folder = yield* temporaryFolder
@@ -86,7 +86,7 @@ describe.skipIf(!existsSync("/proc/self/limits") || spawnSync("prlimit", ["--ver
         })
     )
 
-    it.effect("a mapSize that the limit leaves no room for is a BadOption", () =>
+    it.effect("a mapSize that is larger than the limit allows is a BadOption", () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
         const { status, stderr, stdout } = spawnSync(

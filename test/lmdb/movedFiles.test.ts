@@ -77,7 +77,7 @@ const contentsOf = (path: string) =>
   )
 
 describe.skipIf(process.platform === "win32")("the file of an open store", () => {
-  it.effect("that is replaced by another store is not written to, not when the map grows either", () =>
+  it.effect("that is replaced by another store is not written to, not even when the map grows", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const other = join(folder, "other")
@@ -97,7 +97,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
       assert.deepStrictEqual(yield* contentsOf(path), new Map<string, unknown>([["other", { x: 1 }]]))
     }))
 
-  it.effect("keeps its names of fields: what was put is what is read", () =>
+  it.effect("keeps its field names, and reads return the written values", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const [path, other] = [join(folder, "store"), join(folder, "other")]
@@ -117,7 +117,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
     ["removed", (path) => unlinkSync(join(path, "data.mdb"))],
     ["removed with its folder", (path) => rmSync(path, { recursive: true })],
     ["renamed with its folder", (path, elsewhere) => renameSync(path, elsewhere)]
-  ])("that is %s is not made anew", ([, remove]) =>
+  ])("that is %s is not created again", ([, remove]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
@@ -130,7 +130,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
       assert.isFalse(existsSync(join(path, "data.mdb")))
     }))
 
-  it.effect("that is renamed and comes back loses nothing", () =>
+  it.effect("that is renamed and renamed back loses no write", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
@@ -148,7 +148,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
       )
     }))
 
-  it.effect("that was reached by a link goes on when the link to its folder, or its own, leads elsewhere", () =>
+  it.effect("that was opened through a link continues to work when the link changes", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const at = (name: string) => join(folder, name)
@@ -181,7 +181,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
       assert.strictEqual(yield* withStore({ path: at("first") }, (store) => store.getOrFail("c")), 1)
     }))
 
-  it.effect("that nobody may write to any more is not written to, for readers go by that", () =>
+  it.effect("that no user may write to any more is not written to, because readers rely on that", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withOpenStore(path, (store, file) =>
@@ -210,7 +210,7 @@ describe.skipIf(process.platform === "win32")("the file of an open store", () =>
         }))
     }))
 
-  it.effect("is no target of a backup, by whatever name", () =>
+  it.effect("is not accepted as the target of a backup, by any path", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
@@ -234,30 +234,36 @@ describe.skipIf(process.platform === "win32")("the lock file of an open store", 
       unlinkSync(lock)
       writeFileSync(lock, new Uint8Array(131_280))
     }]
-  ])("that is %s stops all writing, for other processes lock another one", ([what, change]) =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* withOpenStore(path, (store) =>
-        Effect.gen(function*() {
-          change(join(path, "lock.mdb"))
-          yield* expectStopped(store, what === "removed" ? /the lock file .* is gone/ : /the lock file .* was replaced/)
-        }))
-      // The same for the lock of this package, which is the one that is taken for stale
-      yield* withOpenStore(path, (store) =>
-        Effect.gen(function*() {
-          change(join(path, "store.lock"))
-          yield* expectStopped(
-            store,
-            what === "removed"
-              ? /the store lock .* is gone.* never has to be deleted/
-              : /the store lock .* was replaced/
-          )
-        }))
-      yield* withStore({ path }, (store) => store.putMany({ b: 1 }))
-      assert.deepStrictEqual((yield* contentsOf(path)).get("a"), { n: 1 })
-    }))
+  ])(
+    "that is %s stops all writes, because other processes lock another file",
+    ([what, change]) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* withOpenStore(path, (store) =>
+          Effect.gen(function*() {
+            change(join(path, "lock.mdb"))
+            yield* expectStopped(
+              store,
+              what === "removed" ? /the lock file .* is gone/ : /the lock file .* was replaced/
+            )
+          }))
+        // The same for the lock of this package, which is the one that is taken for stale
+        yield* withOpenStore(path, (store) =>
+          Effect.gen(function*() {
+            change(join(path, "store.lock"))
+            yield* expectStopped(
+              store,
+              what === "removed"
+                ? /the store lock .* is gone.* never has to be deleted/
+                : /the store lock .* was replaced/
+            )
+          }))
+        yield* withStore({ path }, (store) => store.putMany({ b: 1 }))
+        assert.deepStrictEqual((yield* contentsOf(path)).get("a"), { n: 1 })
+      })
+  )
 
-  it.effect("that is removed kills no process that opens the store after that, nor the one that has it open", () =>
+  it.effect("that is removed does not end a process that opens the store later, nor the one that has it open", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const reader = new URL("../programs/readAs.ts", import.meta.url).pathname

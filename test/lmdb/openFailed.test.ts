@@ -59,7 +59,7 @@ const randomBytes = (length: number, seed: number): Uint8Array => {
   })
 }
 
-describe("a file that is no database of ours", () => {
+describe("a file that is not a database of this package", () => {
   const foreign: ReadonlyArray<readonly [what: string, bytes: Uint8Array, detail: string]> = [
     ["text", new TextEncoder().encode("hello, world\n".repeat(2000)), "not a database"],
     ["a short text", new TextEncoder().encode("hi"), "not a database"],
@@ -70,7 +70,7 @@ describe("a file that is no database of ours", () => {
     ["a page of stock LMDB", stockLmdb().slice(0, 4096), "stock LMDB"]
   ]
 
-  it.effect.each(foreign)("%s is NotADatabase, and is left as it was", ([, bytes, detail]) =>
+  it.effect.each(foreign)("%s is NotADatabase, and is not changed", ([, bytes, detail]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const file = join(folder, "data.mdb")
@@ -91,7 +91,7 @@ describe("a file that is no database of ours", () => {
       assert.deepStrictEqual(readdirSync(folder), ["data.mdb"])
     }))
 
-  it.effect("an empty file becomes a database, but not when it may not be written", () =>
+  it.effect("an empty file becomes a database, but not if it is read-only", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       writeFileSync(join(folder, "data.mdb"), "")
@@ -125,7 +125,7 @@ describe("a database of another program of lmdb-js", () => {
         return root.openDB({ name: "users" }).put("a", 1)
       }
     ]
-  ])("with %s is UnsupportedFormat, and is left as it was", ([, use]) =>
+  ])("with %s is UnsupportedFormat, and is not changed", ([, use]) =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* makeWithLmdb(path, use)
@@ -138,7 +138,7 @@ describe("a database of another program of lmdb-js", () => {
       assert.isTrue(readFileSync(join(path, "data.mdb")).equals(before))
     }))
 
-  it.effect("in which nothing is kept counts as new, as what is left of a store whose first process was killed", () =>
+  it.effect("that is empty counts as new, like a store whose first process was killed", () =>
     Effect.gen(function*() {
       for (
         const use of [
@@ -153,7 +153,7 @@ describe("a database of another program of lmdb-js", () => {
       }
     }))
 
-  it.effect("that was a store is not written to when it is opened", () =>
+  it.effect("that has records is not written to when it is opened", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.put("a", 1))
@@ -163,7 +163,7 @@ describe("a database of another program of lmdb-js", () => {
     }))
 })
 
-describe("a path that cannot be", () => {
+describe("a path that cannot be opened", () => {
   it.effect.each<readonly [what: string, make: (folder: string) => StoreOptions, reason: OpenFailed["reason"]["_tag"]]>(
     [
       ["a missing folder, read-only", (folder) => ({ path: join(folder, "missing"), readOnly: true }), "Missing"],
@@ -216,7 +216,7 @@ describe("a path that cannot be", () => {
       assert.deepStrictEqual(readdirSync(folder, { recursive: true }), before)
     }))
 
-  it.effect("a symbolic link to nowhere, or to itself", () =>
+  it.effect("is a symbolic link to a missing file, or to itself", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       symlinkSync(join(folder, "loop"), join(folder, "loop"))
@@ -227,7 +227,7 @@ describe("a path that cannot be", () => {
       assert.strictEqual((yield* refused({ path: join(folder, "dangling"), readOnly: true })).reason._tag, "Missing")
     }))
 
-  it.effect("a name that is too long", () =>
+  it.effect("has a name that is too long", () =>
     Effect.gen(function*() {
       const error = yield* refused({ path: join(yield* temporaryFolder, "n".repeat(300)) })
       assert.strictEqual(error.reason._tag, "BadOption")
@@ -331,7 +331,7 @@ describe("a damaged database", () => {
     })
 
   it.effect.each([1, 2])(
-    "that is cut, after %i last commits, is OpenFailed or holds all of its data",
+    "that is truncated, after %i last commits, is OpenFailed or has all of its data",
     (lastCommits) =>
       Effect.gen(function*() {
         const outcomes = yield* outcomesOf(lastCommits, (fileBytes) =>
@@ -369,7 +369,7 @@ describe("a damaged database", () => {
 describe("encryption", () => {
   const encryptionKey = Redacted.make("0123456789abcdef".repeat(2))
 
-  it.effect("no key and a key too many are Encrypted, and the right one opens", () =>
+  it.effect("a missing key and a superfluous key are Encrypted, and the right key opens", () =>
     Effect.gen(function*() {
       const path = join(yield* temporaryFolder, "encrypted")
       const plain = join(yield* temporaryFolder, "plain")
@@ -381,7 +381,7 @@ describe("encryption", () => {
       assert.strictEqual(yield* withStore({ path, encryptionKey }, (store) => store.getOrFail("key")), "value")
     }))
 
-  it.effect("a wrong key is Encrypted, many keys and many times over, and never a dead process", () =>
+  it.effect("a wrong key is Encrypted for many keys and many times, and never ends the process", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path, encryptionKey }, (store) => store.putMany(records))

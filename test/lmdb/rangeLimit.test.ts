@@ -148,7 +148,7 @@ const workload = { steps: Schema.Array(Step).check(Schema.isBetweenLength(20, 50
 
 describe("with streams open", () => {
   it.effect.prop(
-    "random workloads see the right records and never pass the limit, and afterwards all is as ever",
+    "random workloads read the right records and never exceed the limit, and afterwards the store works normally",
     workload,
     ({ steps }) =>
       Effect.gen(function*() {
@@ -177,7 +177,7 @@ describe("with streams open", () => {
     return { keys, path, store, stored, stream: yield* openStream(store, stored) }
   })
 
-  it.effect("a full store gives MapFull and loses nothing; when they have ended there is room again", () =>
+  it.effect("a full store gives MapFull and loses no write, and has room again after they have ended", () =>
     Effect.gen(function*() {
       const { keys, path, store, stored, stream } = yield* fullStore({})
       // What is deleted is still there for the stream
@@ -194,7 +194,7 @@ describe("with streams open", () => {
       assert.isAtMost(lengthOf(path), mebibyte)
     }))
 
-  it.effect("deletions are taken by a full store, one by one, until the reserve is used up", () =>
+  it.effect("a full store accepts deletions, one by one, until the emergency pages are used up", () =>
     Effect.gen(function*() {
       const { keys, path, store, stream } = yield* fullStore({ durability: "noSync" })
       for (const key of keys) {
@@ -210,7 +210,7 @@ describe("with streams open", () => {
       assert.isAtMost(lengthOf(path), mebibyte)
     }))
 
-  it.effect("that end in the middle of a commit at the limit, deletions are still taken", () =>
+  it.effect("that end in the middle of a commit at the limit, deletions are still accepted", () =>
     Effect.gen(function*() {
       let commits = 0
       let endAt = Infinity
@@ -243,7 +243,7 @@ describe("with streams open", () => {
     }))
 
   it.effect(
-    "that follow one another a full store does not stay full",
+    "that follow each other, a full store does not stay full",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

@@ -37,7 +37,7 @@ const makeStore = Effect.fnUntraced(function*(options: Partial<StoreOptions> = {
 const advice = /^Permission a reader has to write to the lock file.* or, when nobody writes .* chmod a-w .*data\.mdb$/
 
 describe.skipIf(process.getuid === undefined)("a reader that may not write to the lock file", () => {
-  it.effect("is refused with advice, where somebody may write to the store", () =>
+  it.effect("fails with advice if some user may write to the store", () =>
     Effect.gen(function*() {
       const unwritable = yield* makeStore()
       chmodSync(unwritable.lock, 0o444)
@@ -51,7 +51,7 @@ describe.skipIf(process.getuid === undefined)("a reader that may not write to th
       chmodSync(missing.path, 0o755)
     }))
 
-  it.effect("reads without it, where nobody may write to the store", () =>
+  it.effect("reads without the lock file if no user may write to the store", () =>
     Effect.gen(function*() {
       const unwritable = yield* makeStore()
       chmodSync(unwritable.lock, 0o444)
@@ -66,7 +66,7 @@ describe.skipIf(process.getuid === undefined)("a reader that may not write to th
       assert.deepStrictEqual(readdirSync(missing.path).toSorted(), ["data.mdb", "store.lock"])
     }))
 
-  it.effect("reads when it may write to the lock file, though not to the database", () =>
+  it.effect("reads if it may write to the lock file but not to the database", () =>
     Effect.gen(function*() {
       const { lock, path } = yield* makeStore()
       chmodSync(lock, 0o666)
@@ -74,8 +74,8 @@ describe.skipIf(process.getuid === undefined)("a reader that may not write to th
     }))
 })
 
-describe.skipIf(process.getuid === undefined)("a file that nobody may write to", () => {
-  it.effect("is not opened for writing, by the user root either", () =>
+describe.skipIf(process.getuid === undefined)("a file that no user may write to", () => {
+  it.effect("is not opened for writing, not even by root", () =>
     Effect.gen(function*() {
       const { file, path } = yield* makeStore()
       chmodSync(file, 0o444)
@@ -104,7 +104,7 @@ const runMounted = (folder: string, args: ReadonlyArray<string>) =>
 
 // Skipped where this process may not mount anything in a namespace of its own.
 describe.skipIf(!mayMount)("a volume that is mounted read-only", () => {
-  it.effect("is Permission when it is opened for writing, new or not, and nothing is changed", () =>
+  it.effect("fails with Permission when it is opened for writing, new or not, and nothing is changed", () =>
     Effect.gen(function*() {
       const { file, folder, path } = yield* makeStore()
       const before = statSync(file).mtimeMs
@@ -114,7 +114,7 @@ describe.skipIf(!mayMount)("a volume that is mounted read-only", () => {
       assert.deepStrictEqual(readdirSync(folder), ["store"])
     }))
 
-  it.effect("is read when nobody may write to the store, and refused with advice when somebody may elsewhere", () =>
+  it.effect("is read if no user may write to the store, and otherwise refused with advice", () =>
     Effect.gen(function*() {
       const { file, folder, lock, path } = yield* makeStore()
       assert.match(runMounted(folder, [programs.readAs, "", path]).join(), advice)

@@ -60,7 +60,7 @@ const makeWitness = () => {
 
 describe("RwLock", () => {
   describe("mutual exclusion", () => {
-    it.effect("holds among two thousand fibers, while readers overlap", () =>
+    it.effect("is kept among two thousand fibers, and readers overlap", () =>
       Effect.gen(function*() {
         const lock = yield* ReadersWriterLock.make
         const { counts, watch } = makeWitness()
@@ -93,7 +93,7 @@ describe("RwLock", () => {
       }))
 
     it.effect.each([["read", "write"], ["write", "read"], ["write", "write"]] as const)(
-      "a %s keeps a %s out",
+      "a %s excludes a %s",
       ([holder, other]) =>
         Effect.gen(function*() {
           const lock = yield* ReadersWriterLock.make
@@ -126,7 +126,7 @@ describe("RwLock", () => {
       return order
     })
 
-    it.effect("a waiting writer goes before readers that come later", () =>
+    it.effect("a waiting writer runs before readers that come later", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(
           yield* orderOf("read", ["write 1", "read 1", "read 2"]),
@@ -134,7 +134,7 @@ describe("RwLock", () => {
         )
       }))
 
-    it.effect("readers that wait for a writer go before the next writer", () =>
+    it.effect("readers that wait for a writer run before the next writer", () =>
       Effect.gen(function*() {
         assert.deepStrictEqual(
           yield* orderOf("write", ["read 1", "read 2", "write 1", "read 3", "write 2", "write 3", "read 4"]),
@@ -152,7 +152,7 @@ describe("RwLock", () => {
       }))
 
     it.effect.each(sides)(
-      "nobody starves under a constant stream from the other side: %s",
+      "neither side starves under a constant stream of the other side: %s",
       (side) =>
         Effect.gen(function*() {
           const rivals = 5
@@ -212,13 +212,13 @@ describe("RwLock", () => {
   describe("interruption", () => {
     it.effect.each(
       [
-        { state: "a writer in the gate, behind a writer", holder: "write", ahead: undefined, waiter: "write" },
-        { state: "a reader in the gate, behind a writer", holder: "write", ahead: undefined, waiter: "read" },
-        { state: "a writer in the gate, behind a waiting writer", holder: "read", ahead: "write", waiter: "write" },
-        { state: "a reader in the gate, behind a waiting writer", holder: "read", ahead: "write", waiter: "read" },
-        { state: "a writer behind a reader", holder: "read", ahead: undefined, waiter: "write" }
+        { state: "a writer in the gate, after a writer", holder: "write", ahead: undefined, waiter: "write" },
+        { state: "a reader in the gate, after a writer", holder: "write", ahead: undefined, waiter: "read" },
+        { state: "a writer in the gate, after a waiting writer", holder: "read", ahead: "write", waiter: "write" },
+        { state: "a reader in the gate, after a waiting writer", holder: "read", ahead: "write", waiter: "read" },
+        { state: "a writer after a reader", holder: "read", ahead: undefined, waiter: "write" }
       ] as const
-    )("leaves no trace of $state", ({ ahead, holder, waiter }) =>
+    )("removes $state", ({ ahead, holder, waiter }) =>
       Effect.gen(function*() {
         const lock = yield* ReadersWriterLock.make
         const held = yield* occupy(lock, holder)
@@ -287,7 +287,7 @@ describe("RwLock", () => {
     })
 
     it.effect.prop(
-      "at any point of any fiber leaves the lock free and its rule unbroken",
+      "at any point of any fiber leaves the lock free and exclusive",
       {
         tasks: Schema.Array(Task).check(Schema.isMaxLength(30)),
         // So small a budget of operations makes fibers yield, and so be interrupted, between the lock's own steps.

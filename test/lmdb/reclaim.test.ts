@@ -41,7 +41,7 @@ describe("making room", () => {
       assert.deepStrictEqual(yield* afterCrash(path, ["source", "target"]), ["target"])
     }))
 
-  it.effect("a deletion made after MapFull goes ahead, and the value that waited follows", () =>
+  it.effect("a deletion after MapFull is committed first, and the waiting value follows", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity" })
@@ -58,7 +58,7 @@ describe("deletions that make room", () => {
   const records = "records"
   const [a, b, c] = [ByteString("a"), ByteString("b"), ByteString("c")]
 
-  it("are known as such until a value takes their place, also when a failed commit gives them back", () => {
+  it("are marked until a value replaces them, also after a failed commit restores them", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([[records, a, null]], true)
     buffer.write([[records, b, null]], true)
@@ -71,7 +71,7 @@ describe("deletions that make room", () => {
     assert.strictEqual(memtable?.freeing.has(qualifiedKey(records, b)), true)
   })
 
-  it("and writes that are on disk already leave the memtable that is being committed, with their bytes", () => {
+  it("and writes that are already on disk leave the flushing memtable, with their bytes", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })
     buffer.write([[records, a, Uint8Array.of(1, 2)]], false)
     buffer.write([[records, b, null]], true)
@@ -146,7 +146,7 @@ const Step = Schema.Union([
 ])
 
 describe("deletions that belong together", () => {
-  it("go ahead as a whole, or not at all when one of them is none or not there to make room", () => {
+  it("are committed first as a whole, or not at all if one of them is not a deletion that makes room", () => {
     const buffer = makeBuffer()
     buffer.write(putting("value"), true)
     buffer.write(deleting("a", "b"), true)
@@ -162,7 +162,7 @@ describe("deletions that belong together", () => {
     assert.deepStrictEqual(aheadOf(buffer), [["a", "b"], ["g"]])
   })
 
-  it("become one group with all that share a key with them", () => {
+  it("become one group with all writes that share a key with them", () => {
     const buffer = makeBuffer()
     buffer.write(putting("value"), true)
     buffer.write(deleting("a", "b"), true)
@@ -174,14 +174,14 @@ describe("deletions that belong together", () => {
     assert.deepStrictEqual(aheadOf(buffer), [])
   })
 
-  it("all go ahead, those that belong to no group each by itself, where there is nothing else", () => {
+  it("are all committed first if there is nothing else, and those without a group one by one", () => {
     const buffer = makeBuffer()
     buffer.write(deleting("a", "b"), false)
     buffer.write(deleting("c"), false)
     assert.deepStrictEqual(aheadOf(buffer), [["a", "b"], ["c"]])
   })
 
-  it("are apart from what of their group is on disk already", () => {
+  it("are separate from the part of their group that is already on disk", () => {
     const buffer = makeBuffer()
     buffer.write([...deleting("a", "b"), ...putting("c")], true)
     const memtable = buffer.seal(0)
@@ -193,7 +193,7 @@ describe("deletions that belong together", () => {
   })
 
   it.effect.prop(
-    "are found whatever was written, committed and given back",
+    "are found after any sequence of writes, commits and restores",
     { steps: Schema.Array(Step).check(Schema.isBetweenLength(1, 20)) },
     ({ steps }) =>
       Effect.sync(() => {
@@ -227,7 +227,7 @@ describe("deletions that belong together", () => {
   )
 
   it.effect.prop(
-    "are all taken along by whoever writes over one of them, as far as they are not on disk",
+    "are all committed with a write that overwrites one of them, if they are not on disk yet",
     {
       groups: Schema.Array(Schema.Array(Name).check(Schema.isBetweenLength(1, 3))),
       onDisk: Schema.Array(Name),
@@ -247,7 +247,7 @@ describe("deletions that belong together", () => {
     { arbitrary: { runs: 300, size: 10, seed: "taken along" } }
   )
 
-  it.effect("are in one transaction, however few fit", () =>
+  it.effect("are in one transaction even if few fit", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB", maxMapSize: "1 MiB", flushInterval: "Infinity" })
       const { access } = store[StoreInternals.TypeId]

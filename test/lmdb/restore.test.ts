@@ -23,7 +23,7 @@ const backedUp = Effect.fnUntraced(function*(options: { readonly encryptionKey?:
 const valueAt = (path: string) => withStore({ path }, (store) => store.getOrFail("value"))
 
 describe("a restored backup", () => {
-  it.effect("replaces the store when it is told to, and only then", () =>
+  it.effect("replaces the store only with overwrite", () =>
     Effect.gen(function*() {
       const { backup, path } = yield* backedUp()
       const refused = yield* Effect.flip(Store.restore({ from: backup, path }))

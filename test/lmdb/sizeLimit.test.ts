@@ -64,7 +64,7 @@ const assertWritable = Effect.fnUntraced(function*(store: StoreService, path: st
 })
 
 describe("maxMapSize", () => {
-  it.effect("2 MiB of values do not fit under 1 MiB: MapFull can be caught, and the earlier data is there", () =>
+  it.effect("with 2 MiB of values under 1 MiB, MapFull can be caught, and the earlier data stays", () =>
     Effect.gen(function*() {
       const { open, path, store } = yield* limited({ batchBytes: "4 MiB", batchSize: 1000 })
       yield* store.put("earlier", "data")
@@ -105,7 +105,7 @@ describe("maxMapSize", () => {
       entries: Array.from({ length: 1000 }, (_, index) => [`${index}`.padStart(1900, "k"), index] as const)
     }
   ])(
-    "$what: nothing is written, all of it stays readable, the file keeps its limit",
+    "$what: nothing is written, all of it stays readable, and the file keeps its limit",
     ({ entries }) =>
       Effect.gen(function*() {
         const { path, store } = yield* limited()
@@ -127,7 +127,7 @@ describe("maxMapSize", () => {
       })
   )
 
-  it.effect("a putMany that does not fit writes nothing, and what was pending before it is committed", () =>
+  it.effect("a putMany that does not fit writes nothing, and the earlier pending writes are committed", () =>
     Effect.gen(function*() {
       const { path, store } = yield* limited()
       yield* store.put("before", 1)
@@ -139,7 +139,7 @@ describe("maxMapSize", () => {
       yield* assertWritable(store, path)
     }))
 
-  it.effect("a putMany that fits is committed although what is pending does not fit", () =>
+  it.effect("a putMany that fits is committed although the pending writes do not fit", () =>
     Effect.gen(function*() {
       const { path, store } = yield* limited()
       yield* store.put("huge", text(2 * mebibyte))
@@ -155,7 +155,7 @@ describe("maxMapSize", () => {
       yield* assertWritable(store, path)
     }))
 
-  it.effect("rewriting the same values at the limit never passes it", () =>
+  it.effect("rewriting the same values at the limit never exceeds it", () =>
     Effect.gen(function*() {
       const { path, store } = yield* limited()
       for (let round = 0; round < 40; round++) {
@@ -212,7 +212,7 @@ describe("maxMapSize", () => {
       yield* assertWritable(store, path)
     }))
 
-  it.effect("a smaller value in place of the one that does not fit helps", () =>
+  it.effect("replacing the value that does not fit by a smaller one makes it fit", () =>
     Effect.gen(function*() {
       const { path, store } = yield* limited()
       yield* store.put("huge", text(2 * mebibyte))
@@ -236,7 +236,7 @@ describe("maxMapSize", () => {
     }))
 
   it.effect.prop(
-    "is kept to the page by every commit of random workloads, and a clear always helps",
+    "is exact to the page for every commit of random workloads, and a clear always makes room",
     { steps: Workload.steps({ largest: 200_000, maxLength: 50 }) },
     ({ steps }) =>
       Effect.gen(function*() {
@@ -262,7 +262,7 @@ describe("maxMapSize", () => {
   )
 
   it.effect.prop(
-    "is kept by thousands of small values that come and go",
+    "is kept while thousands of small values are added and removed",
     { seed: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })) },
     ({ seed }) =>
       Effect.gen(function*() {
@@ -300,8 +300,8 @@ describe("maxMapSize", () => {
   )
 })
 
-describe("a file that is as long as the limit it is opened with", () => {
-  it.effect("has room for what was deleted before it was opened", () =>
+describe("a file whose length is the limit with which it is opened", () => {
+  it.effect("has room for values that were deleted before it was opened", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const options: StoreOptions = { path, maxMapSize: "1 MiB" }
@@ -343,7 +343,7 @@ describe("a file that is as long as the limit it is opened with", () => {
       yield* assertWritable(store, path, limit)
     }))
 
-  it.effect.each([0, 4])("or %i pages shorter may have none to delete with", (pages) =>
+  it.effect.each([0, 4])("or %i pages shorter may have no page left for deletions", (pages) =>
     Effect.gen(function*() {
       const { limit, path, store } = yield* openShortOf(pages)
       assert.strictEqual((yield* Effect.flip(store.flush))._tag, "MapFull")
@@ -363,7 +363,7 @@ describe("a file that is as long as the limit it is opened with", () => {
     }))
 })
 
-describe("a file that is longer than the limit it is opened with", () => {
+describe("a file that is longer than the limit with which it is opened", () => {
   const value = text(100_000)
 
   const longFile = Effect.gen(function*() {
@@ -376,7 +376,7 @@ describe("a file that is longer than the limit it is opened with", () => {
     return path
   })
 
-  it.effect("can be read, takes nothing more, and can be cleared", () =>
+  it.effect("can be read and cleared, and accepts no other write", () =>
     Effect.gen(function*() {
       const path = yield* longFile
       const store = yield* Store.make({ path, maxMapSize: "1 MiB" })

@@ -40,7 +40,7 @@ const held = Effect.gen(function*() {
 
 // macOS has no locks of ranges.
 describe.skipIf(process.platform === "darwin")("the lock of a store", () => {
-  it.live("lets no commit begin while another process opens the files, nor the other way round", () =>
+  it.live("lets no commit start while another process opens the files, and no opening while a commit runs", () =>
     Effect.gen(function*() {
       const [one, other] = yield* twoLocks()
       for (
@@ -64,7 +64,7 @@ describe.skipIf(process.platform === "darwin")("the lock of a store", () => {
       }
     }).pipe(Effect.scoped))
 
-  it.live("lets commits of several processes run beside each other, and none begin that an opening waits for", () =>
+  it.live("lets commits of several processes run at the same time, but starts none while an opening waits", () =>
     Effect.gen(function*() {
       const [one, other] = yield* twoLocks()
       const [running, beside, opening, later] = [yield* held, yield* held, yield* held, yield* held]
@@ -85,7 +85,7 @@ describe.skipIf(process.platform === "darwin")("the lock of a store", () => {
       yield* Effect.forEach(fibers, Fiber.join)
     }).pipe(Effect.scoped))
 
-  it.live("fails an opening that waits for longer than its timeout, and can be used after that", () =>
+  it.live("fails an opening after its timeout, and can be used afterwards", () =>
     Effect.gen(function*() {
       const [one, other] = yield* twoLocks()
       const running = yield* held

@@ -39,7 +39,7 @@ const programs = {
 }
 
 describe("a file that is shorter than its header says", () => {
-  it.effect("opens with all data while only free pages are missing, and is Truncated when others are", () =>
+  it.effect("opens with all data if only free pages are missing, and otherwise fails with Truncated", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const work = yield* temporaryFolder
@@ -89,7 +89,7 @@ const fill = Effect.fnUntraced(function*(store: StoreService, length: number) {
 
 describe("a file that is as long as its limit", () => {
   it.effect.each([[200, 180], [2500, 12], [9000, 4], [40_000, 1]] as const)(
-    "takes deletions of values of %i one by one, and small values after them",
+    "accepts deletions of values of %i bytes one by one, and then small values",
     ([length, free]) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -127,7 +127,7 @@ const rootsOf = (file: string): { readonly freeList: number; readonly names: num
   return { freeList: Number(bytes.readBigUInt64LE(at + 88)), names: Number(bytes.readBigUInt64LE(at + 136)) }
 }
 
-describe("damage behind the meta pages", () => {
+describe("damage after the meta pages", () => {
   const damages: ReadonlyArray<readonly [what: string, damage: (page: Uint8Array, view: DataView) => void]> = [
     ["zeros", (page) => page.fill(0)],
     ["ones", (page) => page.fill(0xff)],
@@ -173,7 +173,7 @@ describe("damage behind the meta pages", () => {
       })
   )
 
-  it.effect("a free page that is none is NotADatabase", () =>
+  it.effect("a used page in the list of free pages is NotADatabase", () =>
     Effect.gen(function*() {
       const path = yield* makeDatabase
       for (const page of [0n, 1n, 100_000n, -3n]) {
@@ -187,7 +187,7 @@ describe("damage behind the meta pages", () => {
       }
     }))
 
-  it.effect("meta pages that stand in each other's place are NotADatabase", () =>
+  it.effect("exchanged meta pages are NotADatabase", () =>
     Effect.gen(function*() {
       const path = yield* makeDatabase
       const bytes = readFileSync(fileOf(path))
@@ -205,7 +205,7 @@ describe("damage behind the meta pages", () => {
 })
 
 describe("the lock file", () => {
-  it.effect("is a folder, or a link to nowhere: OpenFailed", () =>
+  it.effect("that is a folder, or a link to a missing file, is OpenFailed", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.put("a", 1))
@@ -227,18 +227,21 @@ describe("the lock file", () => {
       assert.strictEqual((yield* refused({ path: file, subdirectory: false })).reason._tag, "Engine")
     }))
 
-  it.effect.skipIf(process.getuid?.() !== 0)("is another user's: OpenFailed Permission", () =>
-    Effect.gen(function*() {
-      const folder = yield* temporaryFolder
-      const path = join(folder, "store")
-      yield* withStore({ path }, (store) => store.put("a", 1))
-      for (const open of [folder, path]) chmodSync(open, 0o777)
-      chmodSync(fileOf(path), 0o666)
-      const run = spawnSync(process.execPath, [programs.openAs, "65534", path], { encoding: "utf8" })
-      assert.strictEqual(run.stdout, "OpenFailed Permission\n", run.stderr)
-    }))
+  it.effect.skipIf(process.getuid?.() !== 0)(
+    "of another user is OpenFailed with Permission",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const path = join(folder, "store")
+        yield* withStore({ path }, (store) => store.put("a", 1))
+        for (const open of [folder, path]) chmodSync(open, 0o777)
+        chmodSync(fileOf(path), 0o666)
+        const run = spawnSync(process.execPath, [programs.openAs, "65534", path], { encoding: "utf8" })
+        assert.strictEqual(run.stdout, "OpenFailed Permission\n", run.stderr)
+      })
+  )
 
-  it.effect("is whole before it is used, and stays as it is", () =>
+  it.effect("is complete before it is used, and does not change", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const lock = join(path, "lock.mdb")
@@ -252,7 +255,7 @@ describe("the lock file", () => {
       assert.deepStrictEqual(readdirSync(path).toSorted(), ["data.mdb", "lock.mdb", "store.lock"])
     }))
 
-  it("that finds no room is OpenFailed", () => {
+  it("for which the disk has no room is OpenFailed", () => {
     const folder = mkdtempSync(join(tmpdir(), "effect-lmdb-"))
     const run = spawnSync(
       "sh",
@@ -334,7 +337,7 @@ it.effect.skipIf(process.platform === "win32")(
     })
 )
 
-it.effect("a process that is killed while it reads does not keep the file from using its pages again", () =>
+it.effect("a process that is killed while it reads does not prevent the reuse of pages", () =>
   Effect.gen(function*() {
     const path = yield* temporaryFolder
     const store = yield* Store.make({ path, durability: "noSync" })
@@ -361,7 +364,7 @@ const revoked = (): object => {
   return proxy
 }
 
-describe("what is no option and no range at all", () => {
+describe("values that are not an option or a range", () => {
   const strange: ReadonlyArray<readonly [what: string, input: unknown]> = [
     ["null", null],
     ["a symbol", Symbol("strange")],

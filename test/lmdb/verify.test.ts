@@ -52,7 +52,7 @@ const writeDamaged = (path: string, whole: Uint8Array, page: number, byte: numbe
 }
 
 describe("verify", () => {
-  it.effect("takes free pages at the end that were never written for what they are", () =>
+  it.effect("accepts free pages at the end that were never written", () =>
     Effect.gen(function*() {
       for (const [count, length] of [[200, 1000], [1000, 300]] as const) {
         const path = yield* temporaryFolder
@@ -68,7 +68,7 @@ describe("verify", () => {
       }
     }))
 
-  it.effect("refuses a wrong header of any page, and leaves the file as it was", () =>
+  it.effect("refuses a wrong header of any page, and does not change the file", () =>
     Effect.gen(function*() {
       const { path, whole } = yield* makeCompact
       const pages = [branch, leaf, overflow].map((flag) => pagesWith(whole, flag))
@@ -106,7 +106,7 @@ describe("verify", () => {
       }
     }))
 
-  it.effect("refuses one page in place of another, and a page that two pages lead to", () =>
+  it.effect("refuses one page in place of another, and a page with two parents", () =>
     Effect.gen(function*() {
       const { path, whole } = yield* makeCompact
       const [from = 0, to = 0] = pagesWith(whole, branch)
@@ -151,7 +151,7 @@ describe("verify", () => {
       assert.strictEqual(yield* outcomeOf({ path, verify: true }), "NotADatabase")
     }))
 
-  it.effect("takes databases of another program in a store, but not of kinds that this package does not know", () =>
+  it.effect("accepts databases of another program in a store, but not of unknown kinds", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.put("a", 1))
@@ -169,7 +169,7 @@ describe("verify", () => {
       }
     }))
 
-  it.live("never refuses a file that another process writes to meanwhile", () =>
+  it.live("never refuses a file while another process writes to it", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) =>

@@ -12,7 +12,7 @@ import { ByteString } from "../../src/Key.ts"
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 describe("a value that expires", () => {
-  it("begins with 6 and the time, which no earlier version takes for a value", () => {
+  it("begins with 6 and the time, which earlier versions refuse", () => {
     const codec = ValueCodec.make()
     const value = Result.getOrThrow(ValueCodec.encode(codec, "a"))
     const bytes = ExpiringValue.join(0x0102_0304_0506, value)
@@ -22,7 +22,7 @@ describe("a value that expires", () => {
     assert.isUndefined(RecordLayout.timeOf(value))
   })
 
-  it("comes after the index entries of its record, so that an earlier version finds these", () => {
+  it("comes after the index entries of its record, so that earlier versions can read these", () => {
     const entries: ReadonlyArray<CollectionRecord.IndexEntry> = [["byAge", ByteString("x")]]
     const record = CollectionRecord.join(entries, ExpiringValue.join(5, Uint8Array.of(1, 7)))
     assert.strictEqual(record[0], 4)
@@ -33,7 +33,7 @@ describe("a value that expires", () => {
     assert.strictEqual(hex(RecordLayout.valueOf(record)), "0600000000000000050107")
   })
 
-  it("that is cut off is no value", () => {
+  it("that is truncated is refused", () => {
     const codec = ValueCodec.make({ checksums: true })
     const bytes = ExpiringValue.join(5, Result.getOrThrow(ValueCodec.encode(codec, { a: 1 })))
     for (const length of bytes.keys()) {
@@ -45,7 +45,7 @@ describe("a value that expires", () => {
 describe("the entries of the database `expiry`", () => {
   const times = [0, 1, 255, 256, 2 ** 32 - 1, 2 ** 32, 2 ** 41, 8.64e15]
 
-  it("are in the order of the times, and say the record", () => {
+  it("are sorted by time, and name the record", () => {
     const keys = times.map((time) => ExpiryEntries.toWrite(time, "collection/é", ByteString("a\0b"), 1978))
     assert.deepStrictEqual(keys.map(([, key]) => key).toSorted(), keys.map(([, key]) => key))
     for (const [at, [, key, value]] of keys.entries()) {
@@ -54,7 +54,7 @@ describe("the entries of the database `expiry`", () => {
     }
   })
 
-  it("have the address as their value where it is too long for a key", () => {
+  it("have the address as their value if it is too long for a key", () => {
     for (const length of [1961, 1962, 1963, 1978]) {
       const long = ByteString("k".repeat(length))
       const [, key, value] = ExpiryEntries.toWrite(7, "records", long, 1978)
@@ -68,7 +68,7 @@ describe("the entries of the database `expiry`", () => {
     }
   })
 
-  it("that are damaged say nothing", () => {
+  it("that are damaged are ignored", () => {
     for (const key of ["", "\0", "12345678", "12345678abc"]) {
       assert.isUndefined(ExpiryEntries.parse([ByteString(key), new Uint8Array()]))
     }

@@ -121,7 +121,7 @@ describe("a range reader", () => {
   )
 
   it.effect.prop(
-    "that is written beside gives keys in order and at most once, and every key that nobody touched",
+    "during concurrent writes gives keys in order and at most once, and every unchanged key",
     {
       ...scenario,
       changes: Arbitrary.array(
@@ -173,7 +173,7 @@ describe("a range reader", () => {
     { arbitrary: { runs: 400, size: 30, seed: "written beside" } }
   )
 
-  it("gives many writes between two records in parts too, and each once", () => {
+  it("gives many writes between two records in parts, each once", () => {
     const { reader } = makeEngine(new Map([[ByteString("a"), bytes("stored")], [ByteString("z"), bytes("stored")]]), [
       9
     ])
@@ -185,7 +185,7 @@ describe("a range reader", () => {
     assert.deepStrictEqual(parts.flat().map(([key]) => key), [ByteString("a"), ...keys, ByteString("z")])
   })
 
-  it("asks for no more than it needs, nor much less: bounded parts, no values when only keys are wanted", () => {
+  it("reads bounded parts, and no values if only keys are requested", () => {
     const { reader, requests } = makeEngine(new Map([[ByteString("a"), bytes("stored")]]), [1])
     readAll(RangeReader.make(reader, database, { ...everything, reverse: false, values: false }))
     assert.isAbove(requests.length, 1)
@@ -198,7 +198,7 @@ describe("a range reader", () => {
     }
   })
 
-  it("asks for what is wanted, and for whole parts where deletions hide that", () => {
+  it("reads only the requested records, and whole parts if deletions hide records", () => {
     const keys = Array.from({ length: 600 }, (_, index) => ByteString(`key ${String(index).padStart(4, "0")}`))
     const requests: Array<number> = []
     const engine = makeEngine(new Map(keys.map((key) => [key, bytes("stored")])), [1000])
@@ -219,7 +219,7 @@ describe("a range reader", () => {
     assert.deepStrictEqual(requests, [2, 256, 256])
   })
 
-  it("hands on what the engine fails with, and goes on from there", () => {
+  it("passes on the error of the engine, and can continue from there", () => {
     const engine = makeEngine(new Map(["a", "b", "c"].map((key) => [ByteString(key), bytes(key)])), [1])
     let calls = 0
     const reader = RangeReader.make(
@@ -278,7 +278,7 @@ const assertReads = (
 
 describe("a reader over writes", () => {
   it.effect.prop(
-    "over others reads all of them in their order, and none but its own after a clear",
+    "over another reader merges both in order, and gives only its own writes after a clear",
     {
       stored: Arbitrary.array(keyArbitrary, { maxLength: 20 }),
       layers: Arbitrary.array(changesArbitrary, { minLength: 1, maxLength: 3 }),
@@ -313,7 +313,7 @@ describe("a reader over writes", () => {
     { arbitrary: { runs: 300, size: 30, seed: "layers" } }
   )
 
-  it("hands on what they fail with", () => {
+  it("passes on their errors", () => {
     const { reader } = makeEngine(new Map(), [1])
     const fails = () => Exit.fail(failure)
     const request: RangeRequest = { ...everything, reverse: false, values: true, maxRecords: 1, maxBytes: 1 }

@@ -84,7 +84,7 @@ const badRanges: ReadonlyArray<readonly [name: string, range: unknown]> = [
   ["the range", new Date(0)]
 ]
 
-describe("a range that would choose everything, or something else, is refused", () => {
+describe("a range that would select everything, or other keys, is refused", () => {
   it.effect.each(badRanges)("%s of %j", ([name, range]) =>
     inStore((store, collection) =>
       Effect.gen(function*() {
@@ -109,7 +109,7 @@ describe("a range that would choose everything, or something else, is refused", 
       })
     ))
 
-  it.effect("and what only some ranges have, by the others", () =>
+  it.effect("and so are options of other kinds of ranges", () =>
     inStore((store, collection) =>
       Effect.gen(function*() {
         yield* isBadArgument(store.deleteRange(untyped(undefined)), "the range")
@@ -139,7 +139,7 @@ describe("a range that would choose everything, or something else, is refused", 
       })
     ))
 
-  it.effect("while flags that are undefined are as by default", () =>
+  it.effect("but a flag that is undefined means the default", () =>
     inStore((store, collection) =>
       Effect.gen(function*() {
         assert.strictEqual(yield* store.count({ prefix: "a/", reverse: undefined }), 2)
@@ -169,7 +169,7 @@ describe("a range that would choose everything, or something else, is refused", 
     ))
 })
 
-describe("a list that is none is refused", () => {
+describe("a value that is not a list is refused", () => {
   it.effect.each<readonly [list: unknown]>([
     ["user"],
     [Object("user")],
@@ -215,7 +215,7 @@ describe("a list that is none is refused", () => {
       })
     ))
 
-  it.effect("a record, a Map, a generator and a set of keys are lists", () =>
+  it.effect("a record, a Map, a generator and a Set are accepted as lists", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany({ a: 1 })
@@ -229,7 +229,7 @@ describe("a list that is none is refused", () => {
       assert.strictEqual(yield* store.size, 0)
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("text in an object is no key", () =>
+  it.effect("text in an object is not accepted as a key", () =>
     inStore((store) =>
       Effect.gen(function*() {
         const error = yield* errorOf(store.get(untyped(Object("a/1"))))
@@ -238,7 +238,7 @@ describe("a list that is none is refused", () => {
     ))
 })
 
-describe("what the function of update gives must be an Option", () => {
+describe("the function of update must return an Option", () => {
   it.effect.each<readonly [kind: string, next: unknown]>([
     ["number", 2],
     ["undefined", undefined],
@@ -264,7 +264,7 @@ describe("what the function of update gives must be an Option", () => {
       })
     ))
 
-  it.effect("and what is no function is refused", () =>
+  it.effect("and a value that is not a function is refused", () =>
     inStore((store, collection) =>
       Effect.gen(function*() {
         for (const effect of [store.update("a/1", untyped(5)), collection.update("1", untyped(undefined))]) {
@@ -274,7 +274,7 @@ describe("what the function of update gives must be an Option", () => {
     ))
 })
 
-describe("options of a call that make no sense are refused", () => {
+describe("options of a call that are not valid are refused", () => {
   it.effect("of has and getMany", () =>
     inStore((store) =>
       Effect.gen(function*() {
@@ -349,7 +349,7 @@ describe("options of a call that make no sense are refused", () => {
     ))
 })
 
-describe("an index whose function gives no keys of its schema fails", () => {
+describe("an index whose function returns keys of another type fails", () => {
   it.effect.each<readonly [given: unknown]>([
     [Promise.resolve("ada")],
     [Option.some(5)],
@@ -368,7 +368,7 @@ describe("an index whose function gives no keys of its schema fails", () => {
       assert.strictEqual(yield* collection.size, 0)
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("text where the key is a tuple", () =>
+  it.effect("with text for a tuple", () =>
     Effect.gen(function*() {
       const collection = yield* Collection.make("people", {
         key: Schema.Int,

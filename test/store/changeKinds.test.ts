@@ -19,7 +19,7 @@ const show = Effect.fnUntraced(function*(change: ChangeWithPrevious<string, unkn
 })
 
 describe("a change", () => {
-  it.effect("tells an insert from an update, and has the value before its transaction", () =>
+  it.effect("distinguishes an insert from an update, and has the value before its transaction", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* start(Stream.runCollect(store.changes({ previous: true })))
@@ -50,7 +50,7 @@ describe("a change", () => {
       ])
     }))
 
-  it.effect("says so without previous too, for each subscriber as it asked, and also after a commit that grew the map", () =>
+  it.effect("has its kind also without previous, for each subscriber by its own options, and after a commit that grew the map", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, mapSize: "256 KiB" })
       yield* store.putMany({ a: "small" })
@@ -67,7 +67,7 @@ describe("a change", () => {
       assert.deepStrictEqual(previous, [Option.some("small"), Option.none()])
     }))
 
-  it.effect("of a collection has both, decoded by its schemas", () =>
+  it.effect("of a collection has kind and previous value, decoded by its schemas", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const options = { key: Schema.Int, value: Schema.DateFromString }
@@ -91,7 +91,7 @@ describe("a change", () => {
       ])
     }))
 
-  it.effect("is right by the state before it, whatever concurrent writers do", () =>
+  it.effect("matches the state before it under concurrent writers", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded({ durability: "noSync", batchSize: 7 })
       const told = yield* start(Stream.runCollect(store.changes({ previous: true })))

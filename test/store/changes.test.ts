@@ -12,7 +12,7 @@ import { faultyStore, start, temporaryFolder, turns } from "../support/harness.t
 import { show, subscribe, toldBy } from "../support/subscribing.ts"
 
 describe("changes", () => {
-  it.effect("are told of every way to write, one of each key of a commit, in the order of the commits", () =>
+  it.effect("include every way to write, one for each key of a commit, in the order of the commits", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())
@@ -66,7 +66,7 @@ describe("changes", () => {
       assert.deepStrictEqual([...new Set(ids)], [...new Set(ids)].toSorted((a, b) => a - b))
     }))
 
-  it.effect("of a store that is opened again have higher numbers than those before", () =>
+  it.effect("of a store that is opened again have higher numbers than earlier ones", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const numbers: Array<number> = []
@@ -81,7 +81,7 @@ describe("changes", () => {
       assert.deepStrictEqual(numbers, numbers.toSorted((a, b) => a - b))
     }))
 
-  it.effect("begin with the subscription: what was committed before is not told, what was pending is", () =>
+  it.effect("start with the subscription: earlier commits are not included, pending writes are", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.put("pending", 1)
@@ -93,7 +93,7 @@ describe("changes", () => {
       assert.deepStrictEqual(yield* Effect.forEach(yield* late, show), ["after=1"])
     }))
 
-  it.effect("are given to every subscriber, each stream anew, also to those of another handle", () =>
+  it.effect("reach every subscriber, also those of another handle, and each run of a stream subscribes again", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })
@@ -113,7 +113,7 @@ describe("changes", () => {
       }
     }))
 
-  it.effect("have the value of their commit, decoded when it is asked for, whatever was written since", () =>
+  it.effect("have the value of their commit, decoded on request, whatever was written later", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())
@@ -127,7 +127,7 @@ describe("changes", () => {
       assert.deepStrictEqual(shown.slice(5, 7), [`value="${"x".repeat(10_000)}"`, "-value"])
     }))
 
-  it.effect("give a fresh copy of the value each time, that of the time of the put", () =>
+  it.effect("give a new copy of the value each time, as of the put", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())
@@ -142,7 +142,7 @@ describe("changes", () => {
       assert.notStrictEqual(first, second)
     }))
 
-  it.effect("of a clear come first, then what the same transaction put", () =>
+  it.effect("of a clear come first, then the puts of the same transaction", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())
@@ -188,8 +188,8 @@ describe("changes", () => {
     }))
 })
 
-describe("no changes are told", () => {
-  it.effect("of what was rolled back, in conflict, interrupted or refused", () =>
+describe("there are no changes", () => {
+  it.effect("of writes that were rolled back, in conflict, interrupted or refused", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())
@@ -205,7 +205,7 @@ describe("no changes are told", () => {
       assert.deepStrictEqual(yield* toldBy(store, told), ["a=10"])
     }))
 
-  it.effect("of the runs of a transaction that were in conflict, only of the last", () =>
+  it.effect("of the runs of a transaction that conflicted", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       const told = yield* subscribe(store.changes())
@@ -219,7 +219,7 @@ describe("no changes are told", () => {
       assert.strictEqual(counts.length, spy.transactions())
     }))
 
-  it.effect("of a commit that failed, until it is made", () =>
+  it.effect("of a commit that failed, until a later commit succeeds", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       const told = yield* subscribe(store.changes())
@@ -234,7 +234,7 @@ describe("no changes are told", () => {
       assert.deepStrictEqual((yield* toldBy(store, told)).filter((change) => change !== "later=1"), ["pending=1"])
     }))
 
-  it.effect("before the commit is made", () =>
+  it.effect("before the commit", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const seen: Array<string> = []
@@ -254,7 +254,7 @@ describe("no changes are told", () => {
       assert.deepStrictEqual(seen.slice(0, 2), ["a=10", "b=20"])
     }))
 
-  it.effect("by the aging of freed pages or an empty flush", () =>
+  it.effect("of the empty transactions that make freed pages usable, or of an empty flush", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity" })
@@ -271,8 +271,8 @@ describe("no changes are told", () => {
     }))
 })
 
-describe("which changes", () => {
-  it.effect("a prefix says, by its bytes; a clear concerns all", () =>
+describe("selected changes", () => {
+  it.effect("begin with the bytes of a prefix, and include every clear", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const users = yield* subscribe(store.changes({ prefix: "user:" }))
@@ -286,14 +286,14 @@ describe("which changes", () => {
       assert.deepStrictEqual(yield* Effect.forEach(yield* none, show), ["clear"])
     }))
 
-  it.effect("a prefix that is no key is refused", () =>
+  it.effect("cannot have a prefix that is not a key", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const error = yield* Effect.flip(Stream.runDrain(store.changes({ prefix: "\ud800" })))
       assert.strictEqual(error._tag, "KeyEncoding")
     }))
 
-  it.effect("have keys as bytes where that is asked for, also those that are no text", () =>
+  it.effect("have keys as bytes on request, also keys that are not text", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const bytes = Uint8Array.of(0xff, 0, 1)
@@ -313,7 +313,7 @@ describe("which changes", () => {
 })
 
 describe("changes and transactions", () => {
-  it.effect("a subscription that is made inside of a transaction is told of that transaction, when it is committed", () =>
+  it.effect("a subscription inside a transaction gets the changes of that transaction after its commit", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* store.withTransaction(Effect.gen(function*() {
@@ -325,7 +325,7 @@ describe("changes and transactions", () => {
       assert.deepStrictEqual(yield* toldBy(store, Fiber.join(told)), ["a=10", "b=20"])
     }))
 
-  it.effect("what others have pending is told with a transaction that is committed beside it, one change of a key", () =>
+  it.effect("pending writes of other fibers and a transaction in the same commit give one change for each key", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const told = yield* subscribe(store.changes())

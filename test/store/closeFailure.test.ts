@@ -36,8 +36,8 @@ const useAndClose = <A, E>(options: Partial<StoreOptions>, use: (store: StoreSer
     return { exit, path }
   })
 
-describe("a scope whose store cannot write what is pending", () => {
-  it.effect("dies with the typed error, which names the keys that are lost", () =>
+describe("a scope whose store cannot commit the pending writes", () => {
+  it.effect("dies with the typed error, which names the lost keys", () =>
     Effect.gen(function*() {
       const { exit, path } = yield* useAndClose({}, (store) =>
         Effect.all([store.put("a", large), store.put("b", 1), store.delete("c")]))
@@ -57,7 +57,7 @@ describe("a scope whose store cannot write what is pending", () => {
       )
     }))
 
-  it.effect("names the first ten keys and how many there are", () =>
+  it.effect("names the first ten keys and their number", () =>
     Effect.gen(function*() {
       const { exit } = yield* useAndClose({}, (store) =>
         Effect.andThen(
@@ -70,7 +70,7 @@ describe("a scope whose store cannot write what is pending", () => {
       assert.match(message, /"key 00", .* and 1,190 more keys$/)
     }))
 
-  it.effect("shows keys as its own formatKey does, and those of collections as they are typed", () =>
+  it.effect("shows keys by its own formatKey, and keys of collections as typed values", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const options: StoreOptions = { ...small, path, formatKey: () => "hidden" }
@@ -90,7 +90,7 @@ describe("a scope whose store cannot write what is pending", () => {
   it.effect.each<{ readonly how: string; readonly end: Effect.Effect<never, string> }>([
     { how: "error", end: Effect.fail("of the program") },
     { how: "defect", end: Effect.die("of the program") }
-  ])("keeps the $how of the program beside it", ({ end }) =>
+  ])("keeps the $how of the program together with it", ({ end }) =>
     Effect.gen(function*() {
       const { exit } = yield* useAndClose({}, (store) => Effect.andThen(store.put("a", large), end))
       const [first, second] = defectsOf(exit)
@@ -109,7 +109,7 @@ describe("a scope whose store cannot write what is pending", () => {
       })
     ))
 
-  it.effect("dies of an EngineFailure alike", () =>
+  it.effect("dies with an EngineFailure in the same way", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const exit = yield* Effect.exit(Effect.scoped(Effect.gen(function*() {
@@ -128,7 +128,7 @@ describe("a scope whose store cannot write what is pending", () => {
 })
 
 describe("close", () => {
-  it.effect("dies where writes are lost; what closes after it does nothing", () =>
+  it.effect("dies if writes are lost, and later closes do nothing", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ ...small, path }, (store) =>
@@ -150,7 +150,7 @@ describe("close", () => {
         }))
     }))
 
-  it.effect("logs what is lost where its fiber is interrupted, whose defects nobody sees", () =>
+  it.effect("logs the lost writes if its fiber is interrupted", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore()
@@ -175,7 +175,7 @@ describe("one of two handles that is closed", () => {
     return { ...opened, first: opened.store, second: yield* opened.open }
   })
 
-  it.effect("loses nothing: the error is left for the other, whose next commit takes the writes along", () =>
+  it.effect("loses no write: the error stays for the other handle, whose next commit includes the writes", () =>
     Effect.gen(function*() {
       const { faulty, first, second } = yield* twoHolders
       yield* first.put("a", 1)
@@ -187,7 +187,7 @@ describe("one of two handles that is closed", () => {
       assert.deepStrictEqual(faulty.batches().map((batch) => batch.map(([, key]) => key)), [["a"], ["a"]])
     }))
 
-  it.effect("and is strict fails, and says that nothing is lost", () =>
+  it.effect("with strict fails, and says that no write is lost", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ ...small, path })
@@ -200,7 +200,7 @@ describe("one of two handles that is closed", () => {
 })
 
 describe("the message of MapFull", () => {
-  it.effect("says of pending writes that they stay pending, of all others that they were not made", () =>
+  it.effect("says whether the writes stay pending or were not made", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ ...small, path: yield* temporaryFolder, closeFailure: "log" })
       const notMade = [
@@ -222,7 +222,7 @@ describe("the message of MapFull", () => {
       assert.strictEqual((yield* store.stats).pending, 1)
     }))
 
-  it.effect("is that of the earlier writes where a put is refused", () =>
+  it.effect("is about the earlier writes if a put is refused", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({
         ...small,
@@ -287,7 +287,7 @@ describe("a program whose writes did not fit", () => {
   )
 
   it.live.each([["fail", "the program failed"], ["die", "the program died"]] as const)(
-    "and that failed by itself shows both: %s",
+    "and that failed itself shows both errors: %s",
     ([end, own]) =>
       Effect.gen(function*() {
         const { code, output } = yield* run(end)
@@ -297,7 +297,7 @@ describe("a program whose writes did not fit", () => {
       })
   )
 
-  it.live("and that failed by itself under runPromise, which reports one failure, logs the other", () =>
+  it.live("and that failed itself under runPromise reports one failure and logs the other", () =>
     Effect.gen(function*() {
       const { code, output } = yield* run("failPromise")
       assert.strictEqual(code, 1, output)
@@ -306,7 +306,7 @@ describe("a program whose writes did not fit", () => {
     }))
 
   it.live.each(["SIGINT", "SIGTERM"] as const)(
-    "and that is stopped by %s says it all the same",
+    "and that is stopped by %s reports them too",
     (signal) =>
       Effect.gen(function*() {
         const { code, output } = yield* run("wait", { signal })
@@ -315,7 +315,7 @@ describe("a program whose writes did not fit", () => {
       })
   )
 
-  it.live("ends with code 0 where it asked for that, and logs the keys", () =>
+  it.live("ends with code 0 with closeFailure: log, and logs the keys", () =>
     Effect.gen(function*() {
       const { code, output } = yield* run("succeed", { closeFailure: "log" })
       assert.strictEqual(code, 0, output)

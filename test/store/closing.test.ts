@@ -46,7 +46,7 @@ const assertClosed = Effect.fnUntraced(function*(store: StoreService) {
 })
 
 describe("the original's tests", () => {
-  it.effect("22: a strict close fails with the error of the last commit, and the store is closed all the same", () =>
+  it.effect("22: a strict close fails with the error of the last commit, and the store is closed anyway", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.put("a", 1)
@@ -58,7 +58,7 @@ describe("the original's tests", () => {
       yield* assertClosed(store)
     }))
 
-  it.effect("23: a close that is not strict logs the error where it is to, with the number of keys that were not written", () =>
+  it.effect("23: a close that is not strict logs the error if configured, with the number of lost keys", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const { faulty, path, store } = yield* faultyStore({ closeFailure: "log" })
@@ -76,7 +76,7 @@ describe("the original's tests", () => {
       })
     ))
 
-  it.effect("24: has finds pending keys whatever flush says", () =>
+  it.effect("24: has finds pending keys with any value of flush", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.put("a", 1)
@@ -88,7 +88,7 @@ describe("the original's tests", () => {
       assert.strictEqual(faulty.calls("commit"), 0)
     }))
 
-  it.effect("25: has with flush off never commits, for keys that are there and keys that are not", () =>
+  it.effect("25: has with flush off never commits, for existing and for missing keys", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ autoFlushOnRead: true })
       yield* store.put("a", 1)
@@ -99,7 +99,7 @@ describe("the original's tests", () => {
       assert.strictEqual(faulty.calls("commit"), 1)
     }))
 
-  it.effect("26: a store whose environment was closed behind its back still closes", () =>
+  it.effect("26: a store whose environment was closed from outside still closes", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ closeFailure: "log" })
       yield* store.put("a", 1)
@@ -111,7 +111,7 @@ describe("the original's tests", () => {
       yield* assertClosed(store)
     }))
 
-  it.effect("27: without autoFlushOnRead has commits only when it is told to and the pending writes do not answer", () =>
+  it.effect("27: without autoFlushOnRead, has commits only if flush is set and the pending writes do not answer", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ autoFlushOnRead: false })
       yield* store.put("stored", 1)
@@ -130,14 +130,14 @@ describe("the original's tests", () => {
 })
 
 describe("closing", () => {
-  it.effect("the scope commits what is pending", () =>
+  it.effect("the scope commits the pending writes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.put("a", [1, 2]))
       assert.deepStrictEqual(yield* withStore({ path }, (store) => store.getOrFail("a")), [1, 2])
     }))
 
-  it.effect("the scope commits what is pending also when the program failed, died or was interrupted", () =>
+  it.effect("the scope commits the pending writes also if the program failed, died or was interrupted", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (
@@ -150,7 +150,7 @@ describe("closing", () => {
       assert.deepStrictEqual(missing, [])
     }))
 
-  it.effect("a failing last commit loses its writes and no others, and the path can be opened again", () =>
+  it.effect("a failing last commit loses only its own writes, and the path can be opened again", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -183,7 +183,7 @@ describe("closing", () => {
       assert.strictEqual(faulty.calls("commit"), 1)
     }))
 
-  it.effect("many fibers may close at once; the pending writes are committed once", () =>
+  it.effect("many fibers may close at once, and the pending writes are committed once", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.put("a", 1)
@@ -195,7 +195,7 @@ describe("closing", () => {
       assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("a")), 1)
     }))
 
-  it.effect("an error that nobody was told yet does not fail a close whose commit succeeds", () =>
+  it.effect("an unreported error does not fail a close whose commit succeeds", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore({ batchSize: 1 })
       yield* faulty.fail("commit", diskFull)
@@ -205,7 +205,7 @@ describe("closing", () => {
       assert.strictEqual(yield* Effect.flatMap(open, (again) => again.getOrFail("a")), 1)
     }))
 
-  it.effect("calls in flight finish or give Closed, none hangs", () =>
+  it.effect("running calls complete or fail with Closed, and none hangs", () =>
     Effect.gen(function*() {
       const { faulty, open, path, store } = yield* faultyStore({
         batchSize: 2,
@@ -252,7 +252,7 @@ describe("closing", () => {
       yield* again.flush
     }))
 
-  it.effect("a put that waited for room is on disk when it returned before the close, or was told Closed", () =>
+  it.effect("a put that waited for room is on disk if it returned before the close, and otherwise fails with Closed", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore({ batchSize: 1 })
       const held = yield* faulty.holdCommit
@@ -276,7 +276,7 @@ describe("closing", () => {
       )
     }))
 
-  it.effect("a backup in flight is finished first, and is whole", () =>
+  it.effect("a running backup completes first", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore()
       yield* store.putMany(Array.from({ length: 2000 }, (_, index) => [`k${index}`, "x".repeat(1000)] as const))
@@ -289,7 +289,7 @@ describe("closing", () => {
       assert.strictEqual(yield* withStore({ path: copy }, (opened) => opened.size), 2000)
     }))
 
-  it.effect("interrupting a close does not keep the store from closing", () =>
+  it.effect("interrupting a close does not prevent the close", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.put("a", 1)

@@ -39,7 +39,7 @@ const callsThatCommit: ReadonlyArray<readonly [string, (store: StoreService) => 
 ]
 
 it.live.each(callsThatCommit)(
-  "%s ends also when the store closes between two of its steps",
+  "%s also ends if the store closes between two of its steps",
   ([, call]) =>
     Effect.gen(function*() {
       for (let operations = 3; operations <= 60; operations++) {
@@ -64,7 +64,7 @@ it.live.each(callsThatCommit)(
 )
 
 describe("closing", () => {
-  it.effect("loses no update that was acknowledged after the last resize", () =>
+  it.effect("loses no acknowledged update after the last resize", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open({ mapSize: "256 KiB" })
       yield* store.putMany({ counter: 0 })
@@ -95,7 +95,7 @@ describe("closing", () => {
 })
 
 describe("a putMany that waits while its store closes", () => {
-  it.effect("is made, however many wait and however large they are", () =>
+  it.effect("is committed, whatever the number and the size of waiting calls", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore({ batchBytes: "1 KiB" })
       const held = yield* faulty.holdCommit
@@ -112,7 +112,7 @@ describe("a putMany that waits while its store closes", () => {
       assert.deepStrictEqual((yield* again.getMany([...keys, "givenUp"])).missing, ["givenUp"])
     }))
 
-  it.effect("is made also when the store closes at once", () =>
+  it.effect("is committed also if the store closes at once", () =>
     Effect.gen(function*() {
       const { open, store } = yield* faultyStore()
       const writing = yield* start(store.putMany({ a: 1 }))
@@ -123,7 +123,7 @@ describe("a putMany that waits while its store closes", () => {
 })
 
 describe("an interrupted putMany", () => {
-  it.effect("is made all the same once it is begun, in one transaction with the pending writes that it is over", () =>
+  it.effect("is committed anyway after its commit has started, in one transaction with the pending writes that it overwrites", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.put("shared", "pending")
@@ -160,8 +160,8 @@ describe("a putMany that is interrupted while it waits", () => {
     }))
 })
 
-describe("a link to a file that is not there yet", () => {
-  it.effect("is the same store before and after the file is made", () =>
+describe("a link to a file that does not exist yet", () => {
+  it.effect("is the same store before and after the file is created", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "link.mdb")

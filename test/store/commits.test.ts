@@ -57,7 +57,7 @@ const collect = Effect.fnUntraced(function*<A, E>(stream: Stream.Stream<A, E>) {
 })
 
 describe("commits", () => {
-  it.effect("of this process are told at once, with the numbers that changes have", () =>
+  it.effect("of this process are reported at once, with the numbers of their changes", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const commits = yield* start(Stream.runCollect(store.commits()))
@@ -73,7 +73,7 @@ describe("commits", () => {
     }))
 
   it.effect(
-    "of other processes are told at the next look, once",
+    "of other processes are reported once, at the next poll",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -107,10 +107,10 @@ describe("commits", () => {
 const numbersIn = (store: StoreService) =>
   Effect.map(Stream.runCollect(store.entries()), (entries) => Object.fromEntries<unknown>(entries))
 
-describe("what other processes commit", () => {
+describe("commits of other processes", () => {
   for (const changeLog of [undefined, { retention: "1 hour" }] as const) {
     it.effect(
-      `is told by watch and watchRange, ${changeLog === undefined ? "without" : "with"} a change log`,
+      `are reported by watch and watchRange, ${changeLog === undefined ? "without" : "with"} a change log`,
       () =>
         Effect.gen(function*() {
           const path = yield* temporaryFolder
@@ -144,7 +144,7 @@ describe("what other processes commit", () => {
   }
 
   it.effect(
-    "is told to a process that only reads",
+    "are reported to a process that only reads",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -168,7 +168,7 @@ describe("what other processes commit", () => {
   )
 
   it.effect(
-    "is told by changes since a transaction, in the order of the commits, of two writers and of this process",
+    "are reported by changes since a transaction, in the order of the commits, for two writers and this process",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -204,7 +204,7 @@ describe("what other processes commit", () => {
   )
 
   it.effect(
-    "is not missed by a projection whose process is killed again and again",
+    "are not missed by a projection whose process is killed repeatedly",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder

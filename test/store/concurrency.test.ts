@@ -24,7 +24,7 @@ const inTurn = <A, E, R>(count: number, use: (index: number) => Effect.Effect<A,
 const increment = (value: Option.Option<unknown>) => Option.some(Number(Option.getOrElse(value, () => 0)) + 1)
 
 describe("concurrency", () => {
-  it.effect("concurrent_reads: 20 fibers read 100 values each, all right", () =>
+  it.effect("concurrent_reads: 20 fibers read 100 values each, all correct", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* store.putMany(range(100).map((n) => [`key ${n}`, { n }] as const))
@@ -32,7 +32,7 @@ describe("concurrency", () => {
       for (const values of read) assert.deepStrictEqual(values, range(100).map((n) => ({ n })))
     }))
 
-  it.effect("concurrent_writes: 10 fibers put 20 values each at batchSize 10, all right", () =>
+  it.effect("concurrent_writes: 10 fibers put 20 values each at batchSize 10, all correct", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, batchSize: 10 })
@@ -46,7 +46,7 @@ describe("concurrency", () => {
       }
     }))
 
-  it.effect("concurrent_writes: 5,000 fibers put and get, and every one reads what it wrote at once", () =>
+  it.effect("concurrent_writes: 5,000 fibers put and get, and each reads its own write at once", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, batchSize: 500 })
       const read = yield* together(5000, (n) => Effect.andThen(store.put(`key ${n}`, n), store.getOrFail(`key ${n}`)))
@@ -75,7 +75,7 @@ describe("concurrency", () => {
       )
     }))
 
-  it.effect("concurrent_writes: an update that had to wait for room counts on what others wrote meanwhile", () =>
+  it.effect("concurrent_writes: an update that had to wait for room sees the writes of other fibers", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ batchSize: 1 })
       const held = yield* spy.hold("commit")
@@ -130,7 +130,7 @@ describe("concurrency", () => {
       assert.deepStrictEqual(spy.commits(), [["a", "b", "c"]])
     }))
 
-  it.effect("concurrent_flush_operations: a flush during a commit takes all that was written meanwhile in the next", () =>
+  it.effect("concurrent_flush_operations: a flush during a commit writes all newer writes in the next commit", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       const held = yield* spy.hold("commit")
@@ -146,7 +146,7 @@ describe("concurrency", () => {
       assert.deepStrictEqual(spy.commits(), [["a"], range(50).map((n) => `key ${n}`)])
     }))
 
-  it.effect("reader_writer_lock_fairness: reads and writes go on while a commit runs", () =>
+  it.effect("reader_writer_lock_fairness: reads and writes continue while a commit runs", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* store.put("stored", 0)
@@ -166,7 +166,7 @@ describe("concurrency", () => {
       assert.deepStrictEqual(yield* store.get("committing"), Option.some(2), "the newer write wins")
     }))
 
-  it.effect("reader_writer_lock_fairness: readers without end do not keep 20 commits from happening", () =>
+  it.effect("reader_writer_lock_fairness: endless readers do not prevent 20 commits", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       let reads = 0
@@ -238,7 +238,7 @@ describe("concurrency", () => {
       assert.strictEqual(yield* reopened.size, expected.size)
     }))
 
-  it.effect("close_waits_for_active_readers: a backup in flight ends first; a get meanwhile is Closed", () =>
+  it.effect("close_waits_for_active_readers: a running backup ends first, and a later get is Closed", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open()
       yield* store.put("a", 1)
@@ -276,7 +276,7 @@ describe("concurrency", () => {
       assert.strictEqual((yield* Effect.flip(store.get("a")))._tag, "Closed")
     }))
 
-  it.effect("close_waits_for_active_readers: a commit in flight and what came after it are on disk when close returns", () =>
+  it.effect("close_waits_for_active_readers: a running commit and the writes after it are on disk when close returns", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open()
       const held = yield* spy.hold("commit")

@@ -31,7 +31,7 @@ const twoStores = Effect.fnUntraced(
 const openUsers = Collection.make("users", users)
 
 describe("a copy of a store", () => {
-  it.effect("has its records, collections and indexes, what was pending included", () =>
+  it.effect("has its records, collections and indexes, pending writes included", () =>
     Effect.gen(function*() {
       const { from, to } = yield* twoStores({ compression: true })
       const source = yield* Effect.provideService(openUsers, Store, from)
@@ -71,7 +71,7 @@ describe("a copy of a store", () => {
       assert.deepStrictEqual(yield* all(back.entries()), yield* all(from.entries()))
     }))
 
-  it.effect("does not have the change log, whose numbers are those of its file", () =>
+  it.effect("does not have the change log, whose numbers belong to its file", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const changeLog = { retention: { commits: 100 } }
@@ -89,7 +89,7 @@ describe("a copy of a store", () => {
       assert.deepStrictEqual(yield* all(to.keys()), ["a", "b"])
     }))
 
-  it.effect("is of one moment, while other fibers write", () =>
+  it.effect("is one state of the store while other fibers write", () =>
     Effect.gen(function*() {
       const { from, to } = yield* twoStores()
       const round = (number: number) => from.putMany(entries(2000, 500).map(([key]) => [key, number] as const))
@@ -101,7 +101,7 @@ describe("a copy of a store", () => {
       assert.strictEqual(values.size, 1)
     }))
 
-  it.effect("goes only into a store that is empty, and not into itself", () =>
+  it.effect("needs an empty target that is not the same store", () =>
     Effect.gen(function*() {
       const { folder, from, to } = yield* twoStores()
       yield* from.put("a", 1)
@@ -129,7 +129,7 @@ describe("a copy of a store", () => {
       assert.include(yield* Effect.flip(Store.copy(from, reading)), { _tag: "ReadOnly" })
     }))
 
-  it.effect("is deleted again where it does not fit, or is interrupted", () =>
+  it.effect("is deleted again if it does not fit or is interrupted", () =>
     Effect.gen(function*() {
       const { from, to } = yield* twoStores({ maxMapSize: "1 MiB" })
       yield* from.putMany(entries(5000, 1000))

@@ -42,7 +42,7 @@ describe("deleteRange", () => {
     }).pipe(Effect.provide(Store.layerTemp())))
 
   it.effect.prop(
-    "deletes what the range would give, stored or pending, says how many, and leaves the rest",
+    "deletes the keys of the range, stored or pending, returns their number, and leaves the other keys",
     {
       stored: Schema.Array(between(0, 30)),
       pending: Schema.Array(Schema.Tuple([between(0, 30), Schema.Boolean])),
@@ -82,7 +82,7 @@ describe("deleteRange", () => {
     { arbitrary: { runs: 25, size: 30, seed: "deleteRange" } }
   )
 
-  it.effect("is one transaction, also of what was pending, and on disk when it returns", () =>
+  it.effect("is one transaction with the pending writes, and on disk when it returns", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* store.putMany({ a: 1, b: 2, c: 3 })
@@ -93,7 +93,7 @@ describe("deleteRange", () => {
       assert.strictEqual(yield* store.size, 1)
     }))
 
-  it.effect("of nothing makes no transaction", () =>
+  it.effect("of an empty range makes no transaction", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* store.putMany({ a: 1 })
@@ -106,7 +106,7 @@ describe("deleteRange", () => {
       assert.strictEqual((yield* store.stats).pending, 1)
     }))
 
-  it.effect("leaves what is put into the range while it is committed", () =>
+  it.effect("does not delete keys that are put into the range during its commit", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* store.putMany(entries)
@@ -121,7 +121,7 @@ describe("deleteRange", () => {
       assert.deepStrictEqual(yield* Stream.runCollect(store.entries()), [[keyOf(5), "new"], ["key new", "new"]])
     }))
 
-  it.effect("that the engine cannot commit leaves everything", () =>
+  it.effect("that the engine cannot commit deletes nothing", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.putMany(entries)
@@ -134,7 +134,7 @@ describe("deleteRange", () => {
       assert.strictEqual(yield* store.count(), 0)
     }))
 
-  it.effect("is a way out of a full store; where a stream keeps it from that, it deletes all or nothing", () =>
+  it.effect("makes room in a full store, and deletes all or nothing if a stream prevents that", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, maxMapSize: "512 KiB", durability: "noSync" })
@@ -180,7 +180,7 @@ describe("deleteRange", () => {
 })
 
 describe("count", () => {
-  it.effect("is that of the keys, and cuts as they do", () =>
+  it.effect("is the number of keys of the range, with offset and limit", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany(entries)

@@ -138,7 +138,7 @@ describe("deletion", () => {
       assert.deepStrictEqual(missing, ["pending then deleted", "never", "deleted"])
     }))
 
-  it.effect("deletion_sentinel_not_leaked: no way of reading shows how a deletion is kept", () =>
+  it.effect("deletion_sentinel_not_leaked: no read returns the marker of a deletion", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* store.put("a", null)
@@ -150,7 +150,7 @@ describe("deletion", () => {
       yield* assertGone(store, "a")
     }))
 
-  it.effect("an update that deletes waits for a full buffer as a deletion does, and fails with nobody else's error", () =>
+  it.effect("an update that deletes waits for a full buffer like a deletion, and does not fail with an error of other writes", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ batchSize: 1 })
       yield* store.putMany({ unwanted: 1 })
@@ -201,7 +201,7 @@ describe("deletion", () => {
       assert.isFalse(yield* store.has("missing"))
     }))
 
-  it.effect("complex_deletion_sequence: puts, deletes and flushes at batchSize 5 leave the right state", () =>
+  it.effect("complex_deletion_sequence: puts, deletes and flushes at batchSize 5 leave the correct state", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, batchSize: 5 })

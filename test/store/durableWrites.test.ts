@@ -23,7 +23,7 @@ const together = <A, E, R>(count: number, use: (index: number) => Effect.Effect<
 const ada = userOf("Ada", 36, ["maths"])
 
 describe("a durable write", () => {
-  it.effect("of the store is on disk when it returns, with what was pending before it", () =>
+  it.effect("of the store is on disk when it returns, with the earlier pending writes", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded({ flushInterval: "Infinity" })
       const commits = () => spy.commits().slice(1)
@@ -39,7 +39,7 @@ describe("a durable write", () => {
       assert.deepStrictEqual(yield* contentOf(store), { a: 3, pending: 1 })
     }))
 
-  it.effect("of a collection is on disk with the entries of its indexes, and is checked as any other", () =>
+  it.effect("of a collection is on disk with its index entries, and is checked like any other write", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
       const users = yield* Effect.provideService(openUsers, Store, store)
@@ -82,7 +82,7 @@ describe("a durable write", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 2)
     }))
 
-  it.effect("may be one read-modify-write of many fibers, none of which is lost", () =>
+  it.effect("may be a read-modify-write by many fibers, and no update is lost", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
       const next = store.modify("next", (found) => {
@@ -93,7 +93,7 @@ describe("a durable write", () => {
       assert.deepStrictEqual(numbers.toSorted((a, b) => a - b), below(200))
     }))
 
-  it.effect("shares commits: a thousand fibers make a handful, also where they write one key", () =>
+  it.effect("shares commits: a thousand fibers make a few commits, also if they write one key", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
       yield* together(1000, (n) => store.put(`${n}`, n, durable))
@@ -104,7 +104,7 @@ describe("a durable write", () => {
       assert.isBelow(spy.transactions(), 100)
     }))
 
-  it.effect("of many fibers that insert one key is made once", () =>
+  it.effect("by many fibers that insert one key succeeds once", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open()
       const users = yield* Effect.provideService(openUsers, Store, store)
@@ -114,7 +114,7 @@ describe("a durable write", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }))
 
-  it.effect("is visible from its commit on", () =>
+  it.effect("is visible after its commit", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       const held = yield* spy.hold("commit")
@@ -146,7 +146,7 @@ describe("a durable write", () => {
       }
     }))
 
-  it.effect("inside a transaction is a part of it: on disk when that is, and undone with it", () =>
+  it.effect("inside a transaction is a part of it: it is on disk or undone with the transaction", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const commits = spy.commits().length
@@ -160,7 +160,7 @@ describe("a durable write", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, a: 2, d: 4 })
     }))
 
-  it.effect("is buffered with durable: false, and refused with options that there are not", () =>
+  it.effect("is buffered with durable: false, and refused with unknown options", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded({ flushInterval: "Infinity" })
       const commits = spy.commits().length
@@ -190,7 +190,7 @@ describe("a durable write", () => {
       assert.strictEqual(yield* store.getOrFail("code"), 2)
     }))
 
-  it.effect("keeps the ttl of many fibers apart, and shares their commits", () =>
+  it.effect("keeps the ttl of each fiber, and shares commits", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
       yield* together(100, (n) => store.put(`${n}`, n, { ttl: n % 2 === 0 ? "1 minute" : "2 minutes", durable: true }))
@@ -226,7 +226,7 @@ describe("a durable write", () => {
       assert.deepStrictEqual(yield* sessions.verify, [])
     }))
 
-  it.effect("is refused with a ttl that is none, and nothing is committed", () =>
+  it.effect("is refused with a ttl that is not valid, and nothing is committed", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ flushInterval: "Infinity" })
       const wrong = yield* Effect.flip(store.put("a", 1, { ttl: Number.NaN, durable: true }))

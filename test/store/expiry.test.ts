@@ -59,7 +59,7 @@ describe("a value with a ttl", () => {
   for (const sweeps of [true, false]) {
     for (const flushes of [true, false]) {
       const mode = `${sweeps ? "with" : "without"} the sweeper, ${flushes ? "committed" : "pending"}`
-      it.effect(`is gone for every read at its time: ${mode}`, () =>
+      it.effect(`is absent for every read from its time on: ${mode}`, () =>
         Effect.gen(function*() {
           const store = yield* Store.make({ path: yield* temporaryFolder })
           if (!sweeps) yield* stopSweeper(store)
@@ -85,7 +85,7 @@ describe("a value with a ttl", () => {
     }
   }
 
-  it.effect("is permanent after a put without one, keeps its time in an update, and has the last time that it was given", () =>
+  it.effect("is permanent after a put without a ttl, keeps its time in an update, and otherwise has the last time", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       for (const key of keys) yield* store.put(key, 1, { ttl: "1 minute" })
@@ -118,7 +118,7 @@ describe("a value with a ttl", () => {
       assert.deepStrictEqual(yield* store.get("a"), Option.some("new"))
     }))
 
-  it.effect("putMany gives all of its values one time, also where it defines structures", () =>
+  it.effect("of putMany is the same for all of its values, also if it defines structures", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const many = Array.from({ length: 500 }, (_, at) => [`k${at}`, { first: at, second: "x" }] as const)
@@ -133,7 +133,7 @@ describe("a value with a ttl", () => {
       assert.strictEqual((yield* store.stats).expired, 500)
     }))
 
-  it.effect("that is not positive deletes the value, and an infinite one keeps it", () =>
+  it.effect("that is not positive deletes the value, and an infinite ttl makes it permanent", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* store.put("a", 1)
@@ -150,7 +150,7 @@ describe("a value with a ttl", () => {
       assert.strictEqual(yield* store.size, 0)
     }))
 
-  it.effect("that is no duration is refused, as are other options", () =>
+  it.effect("that is not a duration is refused, and so are unknown options", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const bad: ReadonlyArray<object> = [
@@ -184,7 +184,7 @@ describe("a value with a ttl", () => {
 })
 
 describe("the sweeper", () => {
-  it.effect("tells subscribers that a record has expired, and only of those that have", () =>
+  it.effect("reports expired records to subscribers, and only these", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const told = yield* subscribe(store.changes())
@@ -220,7 +220,7 @@ describe("the sweeper", () => {
       assert.strictEqual(new Set(expired.map(({ transactionId }) => transactionId)).size, 10)
     }))
 
-  it.effect("deletes what has expired while the store was closed", () =>
+  it.effect("deletes records that expired while the store was closed", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.putMany({ a: 1, b: 2 }, { ttl: "30 minutes" }))
@@ -242,7 +242,7 @@ describe("the sweeper", () => {
         }))
     }))
 
-  it.effect("keeps a record that was put again while it was about to be deleted", () =>
+  it.effect("keeps a record that was put again just before its deletion", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       for (const key of keys) yield* store.put(key, 1, { ttl: "1 minute" })
@@ -256,7 +256,7 @@ describe("the sweeper", () => {
 })
 
 describe("a transaction", () => {
-  it.effect("sees one moment, and runs again when what it has read expires before its commit", () =>
+  it.effect("uses one time, and runs again if a record that it has read expires before its commit", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* stopSweeper(store)
@@ -273,7 +273,7 @@ describe("a transaction", () => {
       assert.strictEqual(yield* store.getOrFail("b"), 4)
     }))
 
-  it.effect("that has read none of it is not in conflict when the sweeper deletes", () =>
+  it.effect("that has not read an expired record does not conflict with the sweeper", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* store.putMany({ a: 1, b: 2 }, { ttl: "1 minute" })
@@ -290,7 +290,7 @@ describe("a transaction", () => {
       assert.strictEqual(runs, 1)
     }))
 
-  it.effect("writes values that expire, which are gone at their time", () =>
+  it.effect("can write values that expire, which are absent from their time on", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* store.withTransaction(Effect.gen(function*() {

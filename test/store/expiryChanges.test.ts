@@ -34,7 +34,7 @@ describe("a record that has expired", () => {
       assert.deepStrictEqual(told, ["Put session none", "Put user none", "Expired session 1"])
     }))
 
-  it.effect("was not there for a put that comes before the sweeper", () =>
+  it.effect("counts as absent for a put that comes before the sweeper", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const kinds = yield* start(Stream.runCollect(Stream.take(store.changes({ previous: true }), 2)))
@@ -50,7 +50,7 @@ describe("a record that has expired", () => {
       } else assert.strictEqual(second?._tag, "Expired")
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("is not in the state that a watch begins with, and leaves a watch that goes on", () =>
+  it.effect("is not in the first state of a watch, and is removed from a running watch", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.put("session", 1, { ttl: "1 minute" })

@@ -11,7 +11,7 @@ import { hangLimit } from "../support/timeLimits.ts"
 const program = new URL("../programs/putExpiring.ts", import.meta.url).pathname
 
 describe("a process that does not write", () => {
-  it.live("deletes what another process wrote and let expire, and tells of it", () =>
+  it.live("deletes expired records of another process, and reports them", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, shared: true })

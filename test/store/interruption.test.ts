@@ -56,7 +56,7 @@ const isEqual = (left: State, right: State): boolean =>
 
 describe("interruption", () => {
   it.effect.prop(
-    "at random points: each call is made as a whole or not at all, and the store works on",
+    "at random points: each call is atomic, and the store continues to work",
     { steps: Schema.Array(Step).check(Schema.isBetweenLength(20, 50)), batchSize: between(1, 4) },
     ({ batchSize, steps }) =>
       Effect.gen(function*() {
@@ -95,7 +95,7 @@ describe("interruption", () => {
     { arbitrary: { runs: 25, size: 50, seed: "interruption" } }
   )
 
-  it.effect("of many fibers at once loses no write that was acknowledged", () =>
+  it.effect("of many fibers at once loses no acknowledged write", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, batchSize: 3, durability: "noSync" })

@@ -109,7 +109,7 @@ describe("keys", () => {
       }
     }))
 
-  it.effect("empty_keys: no bytes are no key, here refused by every method", () =>
+  it.effect("empty_keys: an empty key is refused by every method", () =>
     Effect.gen(function*() {
       const store = yield* temporaryStore({ keyErrors: "ignore" })
       for (const key of ["", new Uint8Array(), new ArrayBuffer(0), "\ud800"]) yield* assertRefused(store, key, "Empty")
@@ -120,7 +120,7 @@ describe("keys", () => {
       yield* assertRefused(yield* temporaryStore({ keyEncoding: "binary" }), "", "StringNotAllowed")
     }))
 
-  it.effect("very_long_keys: 1978 bytes are stored, one more is refused at the call and harms nothing", () =>
+  it.effect("very_long_keys: 1978 bytes are stored, and one more byte is refused by the call", () =>
     Effect.gen(function*() {
       yield* putAndReopen(["k".repeat(500), "k".repeat(1000), "k".repeat(1978), new Uint8Array(1978).fill(255)])
       const store = yield* temporaryStore()
@@ -132,7 +132,7 @@ describe("keys", () => {
       assert.deepStrictEqual(yield* store.get("good"), Option.some(1))
     }))
 
-  it.effect("special_characters_in_keys: NUL, tab, newlines, emoji, slashes, brackets all come back", () =>
+  it.effect("special_characters_in_keys: NUL, tab, newlines, emoji, slashes and brackets are read back", () =>
     putAndReopen([
       "\0",
       "a\0b",
@@ -160,7 +160,7 @@ describe("keys", () => {
       assert.deepStrictEqual(yield* store.get("a\u0301"), Option.some(1))
     }))
 
-  it.effect("unicode_edge_cases: what an encoding cannot express is refused, replaced or left out", () =>
+  it.effect("unicode_edge_cases: a character that an encoding cannot express is refused, replaced or left out", () =>
     Effect.gen(function*() {
       yield* assertRefused(yield* temporaryStore(), "a\ud800", "LoneSurrogate")
       yield* assertRefused(yield* temporaryStore({ keyEncoding: "ascii" }), "né", "NotInEncoding")
@@ -210,7 +210,7 @@ describe("values", () => {
       assert.deepStrictEqual(yield* store.getOrFail("key"), Uint8Array.of(1, 2, 3))
     }))
 
-  it.effect("unpickle_failure_raises_runtimeerror: bytes that are no value are ValueDecoding with the key", () =>
+  it.effect("unpickle_failure_raises_runtimeerror: bytes that are not a value give ValueDecoding with the key", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* writeRaw(path, "bad", bytes("not a value"))
@@ -253,7 +253,7 @@ describe("opening and closing", () => {
       }
     }))
 
-  it.effect("context_manager_exception_handling: a scope that ends in a defect commits what is pending", () =>
+  it.effect("context_manager_exception_handling: a scope that ends in a defect commits the pending writes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const exit = yield* Effect.exit(
@@ -282,7 +282,7 @@ describe("opening and closing", () => {
       }
     }))
 
-  it.effect("map_resize_limits: it grows without a limit, and is MapFull with one of the size it has", () =>
+  it.effect("map_resize_limits: the map grows without a limit, and MapFull occurs with a limit of its size", () =>
     Effect.gen(function*() {
       const unlimited = yield* temporaryStore({ mapSize: "1 MiB" })
       yield* unlimited.put("large", "x".repeat(2_000_000))
@@ -313,7 +313,7 @@ describe("opening and closing", () => {
       yield* store.close({ strict: true })
     }))
 
-  it.effect("double_close: three closes are fine, strict or not", () =>
+  it.effect("double_close: three closes succeed, strict or not", () =>
     Effect.gen(function*() {
       const store = yield* temporaryStore()
       yield* store.put("a", 1)
@@ -323,7 +323,7 @@ describe("opening and closing", () => {
       assert.strictEqual((yield* Effect.flip(store.put("a", 2)))._tag, "Closed")
     }))
 
-  it.effect("operations_after_close_error: every method is Closed, even with a key that is none", () =>
+  it.effect("operations_after_close_error: every method fails with Closed, even with a key that is not valid", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })

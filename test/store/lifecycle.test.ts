@@ -37,7 +37,7 @@ const openScoped = Effect.fnUntraced(function*(options: StoreOptions) {
 })
 
 describe("the same path in one process", () => {
-  it.effect("is the same store when the options are equal: writes of one handle are seen by the other at once", () =>
+  it.effect("is the same store if the options are equal: one handle sees the writes of the other at once", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const options = {
@@ -61,7 +61,7 @@ describe("the same path in one process", () => {
       assert.isFalse(yield* first.has("a"))
     }))
 
-  it.effect("is closed with its last handle only; the calls of each handle are Closed after its own close", () =>
+  it.effect("closes only with its last handle, and the calls of each handle fail with Closed after its own close", () =>
     Effect.gen(function*() {
       const { faulty, open, store: first } = yield* faultyStore()
       const second = yield* open
@@ -79,7 +79,7 @@ describe("the same path in one process", () => {
       assert.propertyVal(yield* Effect.flip(second.get("a")), "_tag", "Closed")
     }))
 
-  it.effect("the close of one of two handles fails with the error of its commit, and the other goes on", () =>
+  it.effect("the close of one of two handles fails with the error of its commit, and the other continues to work", () =>
     Effect.gen(function*() {
       const { faulty, open, store: first } = yield* faultyStore()
       const second = yield* open
@@ -123,7 +123,7 @@ describe("the same path in one process", () => {
       })
   )
 
-  it.effect("is refused with another encryption key, of which nothing is shown", () =>
+  it.effect("is refused with another encryption key, and the error does not show the key", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* Store.make({ path, encryptionKey: keyOf("a") })
@@ -152,7 +152,7 @@ describe("the same path in one process", () => {
       assert.strictEqual(yield* Effect.provide(found, layer()), 1)
     }))
 
-  it.effect("has for each handle its own options", () =>
+  it.effect("has separate options for each handle", () =>
     Effect.gen(function*() {
       const { faulty, open, path, store: plain } = yield* faultyStore({ flushInterval: "Infinity" })
       const other = yield* Effect.provideService(
@@ -196,7 +196,7 @@ describe("the same path in one process", () => {
       yield* Effect.asVoid(open)
     }))
 
-  it.effect("has for each handle its own formatKey in the errors of collections", () =>
+  it.effect("has a separate formatKey for each handle in the errors of collections", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const messageWith = (options: Partial<StoreOptions>) =>
@@ -231,7 +231,7 @@ describe("the same path in one process", () => {
       }
     }))
 
-  it.effect("under other spellings is the same store also where the folder does not exist yet", () =>
+  it.effect("under other spellings is the same store also if the folder does not exist yet", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       mkdirSync(join(folder, "real"))
@@ -265,7 +265,7 @@ describe("the same path in one process", () => {
       assert.strictEqual(yield* refuses({ path: join(path, "data.mdb"), subdirectory: false }), "AlreadyOpen")
     }))
 
-  it.effect("opened by programs that know nothing of each other is the same store", () =>
+  it.effect("opened by independent programs is the same store", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })
@@ -307,7 +307,7 @@ describe("opening and closing", () => {
       }
     }))
 
-  it.effect("a path that is opened while it closes waits, and sees what the close commits", () =>
+  it.effect("opening a path while it closes waits, and sees the writes of the last commit", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.put("a", 1)
@@ -323,7 +323,7 @@ describe("opening and closing", () => {
       assert.strictEqual(yield* again.getOrFail("a"), 1)
     }))
 
-  it.effect("an opening that is interrupted while it waits leaves nothing behind", () =>
+  it.effect("an opening that is interrupted while it waits leaves no files and locks", () =>
     Effect.gen(function*() {
       const { faulty, open, store } = yield* faultyStore()
       yield* store.put("a", 1)
@@ -374,7 +374,7 @@ describe("opening and closing", () => {
       assert.strictEqual(yield* withStore({ path }, (again) => again.getOrFail("a")), 1)
     }))
 
-  it.effect("layerTemp gives a folder of its own that is gone afterwards", () =>
+  it.effect("layerTemp uses a folder of its own, which is removed afterwards", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const contexts = yield* Effect.all([1, 2].map(() => Layer.buildWithScope(Layer.fresh(Store.layerTemp()), scope)))

@@ -20,7 +20,7 @@ const agrees =
 
 const arbitrary = { runs: 12, size: 40, seed: "model" }
 
-describe("a store agrees with a Map after each step and after it is opened again", () => {
+describe("a store agrees with a Map after each step and after reopening", () => {
   it.effect.prop("with the options' defaults", workload, agrees({}), { arbitrary })
 
   it.effect.prop("when every write starts a commit", workload, agrees({ batchSize: 1 }), { arbitrary })

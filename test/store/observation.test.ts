@@ -13,7 +13,7 @@ import { faultyStore, temporaryFolder, turns, until, withLog } from "../support/
 import { named, withSpans } from "../support/spans.ts"
 
 describe("spans", () => {
-  it.effect("stand for open, commit, grow, backup and close, and for no single read or write", () =>
+  it.effect("exist for open, commit, grow, backup and close, and not for single reads and writes", () =>
     withSpans((spans) =>
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
@@ -79,7 +79,7 @@ const difference = <E, R>(
   })
 
 describe("metrics", () => {
-  it.effect("count commits and their writes, and show how long they took", () =>
+  it.effect("count commits and their writes, and show their duration", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore()
       const metrics = Metrics.make(path)
@@ -100,7 +100,7 @@ describe("metrics", () => {
       assert.strictEqual(yield* difference(metrics.commits, Effect.flip(store.flush)), 0)
     }))
 
-  it.effect("show what is pending as of the last commit", () =>
+  it.effect("show the pending writes at the time of the last commit", () =>
     Effect.gen(function*() {
       const { faulty, path, store } = yield* faultyStore()
       const metrics = Metrics.make(path)
@@ -131,7 +131,7 @@ describe("metrics", () => {
       assert.strictEqual((yield* Metric.value(metrics.mapSize)).value, (64 * 1024 + 256) * 1024)
     }))
 
-  it.effect("of one store are not those of another", () =>
+  it.effect("are separate for each store", () =>
     Effect.gen(function*() {
       const [first, second] = [yield* faultyStore(), yield* faultyStore()]
       const ofSecond = Metrics.make(second.path)
@@ -145,8 +145,8 @@ describe("metrics", () => {
     }))
 })
 
-describe("what is shown to the outside", () => {
-  it.effect("never has a key, a value or the encryption key in it", () =>
+describe("telemetry", () => {
+  it.effect("never contains a key, a value or the encryption key", () =>
     withLog((log) =>
       withSpans((spans) =>
         Effect.gen(function*() {

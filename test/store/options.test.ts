@@ -47,7 +47,7 @@ const canBeRead = (encryptionKey: Redacted.Redacted | undefined) =>
     return [file.includes("plain key"), file.includes("plain value")]
   })
 
-describe("an option that makes no sense is a BadOption that names it", () => {
+describe("an option that is not valid is a BadOption that names it", () => {
   it.effect.each<readonly [option: keyof StoreOptions, value: unknown, others?: object]>([
     ["path", ""],
     ["path", "a\0b"],
@@ -140,7 +140,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["batchByte", "; did you mean batchBytes or batchSize?"],
     ["sharde", "; did you mean shared?"],
     ["cache", ""]
-  ])("%s, which there is not", ([option, similar]) =>
+  ])("%s, which does not exist", ([option, similar]) =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const path = join(folder, "store")
@@ -163,7 +163,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
     ["path", new URL("file:///data"), "and is a URL"],
     ["path", "file:///data", "fileURLToPath of node:url"],
     ["path", "~/data", "only a shell knows what ~ stands for"]
-  ])("says what was given and what to do: %s %s", ([option, value, detail]) =>
+  ])("names the given value and what to do: %s %s", ([option, value, detail]) =>
     Effect.gen(function*() {
       const path = join(yield* temporaryFolder, "store")
       const error = yield* Effect.flip(Effect.asVoid(Store.make(unchecked(path, { [option]: value }))))
@@ -172,7 +172,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
       assert.notInclude(error.message, "xxx")
     }))
 
-  it.effect("undefined stands for the default of every option but the path", () =>
+  it.effect("undefined means the default for every option except the path", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path })
@@ -227,7 +227,7 @@ describe("an option that makes no sense is a BadOption that names it", () => {
       })
     }))
 
-  it.effect("the sizes at the edge are fine", () =>
+  it.effect("the smallest and largest sizes are accepted", () =>
     Effect.gen(function*() {
       for (
         const options of [{ mapSize: "256 KiB" }, { maxMapSize: "256 KiB" }, {
@@ -346,7 +346,7 @@ describe("each option has its effect", () => {
       }
     }))
 
-  it.effect("autoFlushOnRead: what only observes commits nothing, and tells of what is pending", () =>
+  it.effect("autoFlushOnRead: calls that only observe commit nothing, and report pending writes", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ autoFlushOnRead: true })
       const ages = yield* Effect.provideService(
@@ -398,7 +398,7 @@ describe("each option has its effect", () => {
       assert.deepStrictEqual(yield* mapSizes({ mapSize: mebibyte, maxMapSize: "1 GiB" }), [mebibyte, 1024 * mebibyte])
     }))
 
-  it.effect("resize: the schedule says how often a batch is tried again, and when", () =>
+  it.effect("resize: the schedule determines how often and when a batch is tried again", () =>
     Effect.gen(function*() {
       const full = new EngineFull({ mapSize: mebibyte, needed: mebibyte + 1 })
       const once = yield* faultyStore({ mapSize: "1 MiB", resize: Schedule.recurs(1) })
@@ -422,7 +422,7 @@ describe("each option has its effect", () => {
       yield* Fiber.join(writing)
     }))
 
-  it.effect("durability: noSync stores as sync does", () =>
+  it.effect("durability: noSync stores the same as sync", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path, durability: "noSync" }, (store) => store.putMany({ a: 1 }))
@@ -443,7 +443,7 @@ describe("each option has its effect", () => {
       assert.isBelow(bytes[1] ?? 0, (bytes[0] ?? 0) / 3)
     }))
 
-  it.effect("encryptionKey: nothing of keys and values can be read in the file", () =>
+  it.effect("encryptionKey: keys and values cannot be read in the file", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* canBeRead(undefined), [true, true])
       assert.deepStrictEqual(yield* canBeRead(Redacted.make("k".repeat(32))), [false, false])

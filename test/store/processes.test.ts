@@ -77,7 +77,7 @@ const refused = (options: StoreOptions): Effect.Effect<OpenFailed> =>
 
 describe("a store that another process has open", () => {
   it.live(
-    "is refused after the timeout, with the process that has it; a reader is let in",
+    "is refused after the timeout, with the process that has it, and a reader can open it",
     () =>
       Effect.gen(function*() {
         const path = join(yield* temporaryFolder, "store")
@@ -99,7 +99,7 @@ describe("a store that another process has open", () => {
   )
 
   it.live(
-    "is refused by whatever path it is reached: as its folder, as the file in it, or through a link",
+    "is refused by every path: its folder, the file in it, or a link",
     () =>
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
@@ -119,7 +119,7 @@ describe("a store that another process has open", () => {
   )
 
   it.live(
-    "loses no commit to processes that open it meanwhile",
+    "loses no commit while other processes open it",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -144,7 +144,7 @@ describe("a store that another process has open", () => {
   )
 
   it.live(
-    "is opened within a second after that process was killed, and what is waited for is logged once",
+    "is opened within a second after that process was killed, and the wait is logged once",
     () =>
       withLog((entries) =>
         Effect.gen(function*() {
@@ -166,7 +166,7 @@ describe("a store that another process has open", () => {
   )
 
   it.live(
-    "is waited for without stopping others, until that is interrupted; nothing is left behind",
+    "delays only the waiting fiber, whose interruption leaves no files and locks",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -186,27 +186,31 @@ describe("a store that another process has open", () => {
     timeout
   )
 
-  it.live("is shared if all say so, and a mix is refused with which is which", () =>
-    Effect.gen(function*() {
-      const folder = yield* temporaryFolder
-      const [path, alone] = [join(folder, "shared"), join(folder, "alone")]
-      yield* held({ path, shared: true })
-      yield* held({ path, shared: true })
-      yield* held({ path: alone })
-      const lockTimeout = 0
-      const exclusive = yield* refused({ path, lockTimeout })
-      assert.strictEqual(exclusive.holder?.shared, true)
-      assert.include(exclusive.detail, "It has set `shared: true` and this program has not")
-      const sharing = yield* refused({ path: alone, shared: true, lockTimeout })
-      assert.strictEqual(sharing.holder?.shared, false)
-      assert.include(sharing.detail, "This program has set `shared: true` and the other has not")
-      yield* withStore({ path, shared: true, lockTimeout }, (store) => store.putMany({ a: 1 }))
-      assert.strictEqual(readFileSync(join(path, "store.lock"), "utf8").trim().split("\n").length, 2)
-    }), timeout)
+  it.live(
+    "is shared if all processes set shared, and a mix is refused with the mode of the other process",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const [path, alone] = [join(folder, "shared"), join(folder, "alone")]
+        yield* held({ path, shared: true })
+        yield* held({ path, shared: true })
+        yield* held({ path: alone })
+        const lockTimeout = 0
+        const exclusive = yield* refused({ path, lockTimeout })
+        assert.strictEqual(exclusive.holder?.shared, true)
+        assert.include(exclusive.detail, "It has set `shared: true` and this program has not")
+        const sharing = yield* refused({ path: alone, shared: true, lockTimeout })
+        assert.strictEqual(sharing.holder?.shared, false)
+        assert.include(sharing.detail, "This program has set `shared: true` and the other has not")
+        yield* withStore({ path, shared: true, lockTimeout }, (store) => store.putMany({ a: 1 }))
+        assert.strictEqual(readFileSync(join(path, "store.lock"), "utf8").trim().split("\n").length, 2)
+      }),
+    timeout
+  )
 })
 
 describe("the lock file", () => {
-  it.effect("is beside the file, is empty when nobody has the store open, and is in no backup", () =>
+  it.effect("is next to the file, is empty when no process has the store open, and is not in a backup", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       for (
@@ -231,7 +235,7 @@ describe("the lock file", () => {
       assert.strictEqual(statSync(join(folder, "two.mdb-store.lock")).mode & 0o137, 0)
     }))
 
-  it.live("that holds nonsense does not keep anybody out, or let anybody in", () =>
+  it.live("with lines that are not valid neither excludes nor admits a process", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.put("a", 1))
@@ -241,7 +245,7 @@ describe("the lock file", () => {
     }), timeout)
 
   it.effect(
-    "that cannot be used is an error with advice, and the option lock: false opens without",
+    "that cannot be used gives an error with advice, and lock: false opens without it",
     () =>
       Effect.gen(function*() {
         const withoutLocks = [process.execPath, programs.withoutLocks]
@@ -259,7 +263,7 @@ describe("the lock file", () => {
 
 describe("a process that is stopped in the middle of a write transaction", () => {
   it.live(
-    "stops no event loop: opening, reading, closing go on, and what waits can be given up",
+    "blocks no event loop: opening, reading and closing continue, and waits can be interrupted",
     () =>
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
@@ -301,7 +305,7 @@ const hasNamespaces = spawnSync(inNamespace[0] ?? "", [...inNamespace.slice(1), 
 
 describe.skipIf(!hasNamespaces)("processes of two PID namespaces (needs unshare --pid)", () => {
   it.live(
-    "do not share a store, readers and shared holders neither, and the event loop goes on",
+    "cannot share a store, not even as readers or with shared, and the event loop continues",
     () =>
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
@@ -334,7 +338,7 @@ describe.skipIf(!hasNamespaces)("processes of two PID namespaces (needs unshare 
     timeout
   )
 
-  it.live("use it one after the other, and processes of one namespace share it", () =>
+  it.live("can use it one after the other, and processes of one namespace share it", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* held({ path, shared: true })
@@ -379,7 +383,7 @@ const inThread = (options: StoreOptions): Effect.Effect<unknown> =>
   })
 
 describe("a worker thread", () => {
-  it.live("is refused with the reason, unless the option says that it may", () =>
+  it.live("is refused with a reason unless allowWorkerThread is set", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const message = yield* inThread({ path })

@@ -64,7 +64,7 @@ describe("putMany", () => {
       assert.strictEqual(yield* store.size, 11)
     }))
 
-  it.effect("put_many_always_atomic: until its commit is done none of its values is seen", () =>
+  it.effect("put_many_always_atomic: no read sees its values before its commit", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       const held = yield* spy.hold("commit")
@@ -88,7 +88,7 @@ describe("putMany", () => {
       assert.strictEqual(yield* store.size, 2)
     }))
 
-  it.effect("put_many_empty_input: is fine, makes no transaction, and the store works on", () =>
+  it.effect("put_many_empty_input: succeeds without a transaction", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       for (const entries of [{}, [], new Map<string, unknown>()]) yield* store.putMany(entries)
@@ -104,7 +104,7 @@ describe("putMany", () => {
       assert.deepStrictEqual(yield* store.get("b"), Option.some("y".repeat(1_000_000)))
     }))
 
-  it.effect("put_many_atomic_rollback_on_error: too large for the limit, none is written, what was pending is", () =>
+  it.effect("put_many_atomic_rollback_on_error: too large for the limit, it writes nothing, and the pending writes are committed", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open({ mapSize: "1 MiB", maxMapSize: "1 MiB" })
       yield* store.putMany({ old: 1 })
@@ -122,7 +122,7 @@ describe("putMany", () => {
       assert.deepStrictEqual(yield* store.get("small"), Option.some(3), "it is no longer in the way")
     }))
 
-  it.effect("put_many_atomic_rollback_on_error: a bad key or value among good ones writes nothing", () =>
+  it.effect("put_many_atomic_rollback_on_error: with one key or value that is not valid it writes nothing", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* store.put("pending", 1)
@@ -157,7 +157,7 @@ describe("putMany", () => {
       assert.strictEqual(error._tag, "KeyEncoding")
     }))
 
-  it.effect("put_many_mixed_types: every kind of value comes back equal", () =>
+  it.effect("put_many_mixed_types: every kind of value is read back equal", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const values = new Map<string, unknown>(Object.entries({
@@ -181,7 +181,7 @@ describe("putMany", () => {
       assert.deepStrictEqual(found, values)
     }))
 
-  it.effect("put_many_generator_input: a generator is run through once, lazily, when the effect runs", () =>
+  it.effect("put_many_generator_input: a generator is consumed once, lazily, when the effect runs", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       let taken = 0
@@ -198,7 +198,7 @@ describe("putMany", () => {
       assert.deepStrictEqual<unknown>([...found], pairs(10))
     }))
 
-  it.effect("put_many_preserves_existing_buffer: here both go into one transaction; the newer value of a key wins", () =>
+  it.effect("put_many_preserves_existing_buffer: both are in one transaction, and the newer value of a key wins", () =>
     Effect.gen(function*() {
       const { path, store } = yield* SpyEngine.open()
       yield* store.put("old", 1)

@@ -38,7 +38,7 @@ describe("basic operations", () => {
     }
   }
 
-  it.effect("key_normalization_bytes_like_and_str: all kinds of keys with the same bytes name one entry", () =>
+  it.effect("key_normalization_bytes_like_and_str: keys of all kinds with the same bytes are the same key", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const view = bytes("é")
@@ -82,7 +82,7 @@ describe("basic operations", () => {
       assert.deepStrictEqual(yield* store.get(bytes("key")), Option.some(1))
     }))
 
-  it.effect("unicode_normalization_optional: without it two forms are two keys, with NFC one; bytes stay alone", () =>
+  it.effect("unicode_normalization_optional: without it two forms are two keys, with NFC one key, and bytes do not change", () =>
     Effect.gen(function*() {
       const composed = "caf\u00e9"
       const decomposed = "cafe\u0301"
@@ -139,7 +139,7 @@ describe("basic operations", () => {
       assert.deepStrictEqual(missing, ["ü", "ü"])
     }))
 
-  it.effect("get_many_decoding_variants: a key that is no text fails, or is replaced with keyErrors replace", () =>
+  it.effect("get_many_decoding_variants: a key that is not text fails, or is replaced with keyErrors replace", () =>
     Effect.gen(function*() {
       const noText = Uint8Array.of(0x61, 0xff)
       const strict = yield* Store.make({ path: yield* temporaryFolder })
@@ -192,7 +192,7 @@ describe("basic operations", () => {
       assert.strictEqual((yield* store.stats).mapSize, 68_157_440)
     }))
 
-  it.effect("mapfull_auto_resize_allows_large_write: the map grows to the limit where that is less", () =>
+  it.effect("mapfull_auto_resize_allows_large_write: the map grows only to the limit if that is less", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, mapSize: "1 MiB", maxMapSize: "3 MiB" })
@@ -203,7 +203,7 @@ describe("basic operations", () => {
       assert.isAtMost(stats.fileBytes, 3 * mebibyte)
     }))
 
-  it.effect("mapfull_max_map_size_cap_raises: MapFull keeps the writes; deleting the large one lets the rest through", () =>
+  it.effect("mapfull_max_map_size_cap_raises: MapFull keeps the writes, and after the large one is deleted the rest fits", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ mapSize: "1 MiB", maxMapSize: "1 MiB" })
       yield* store.put("small", 1)
@@ -244,7 +244,7 @@ describe("basic operations", () => {
       }
     }))
 
-  it.effect("mapping_protocol_and_error_messages: a null or undefined that was stored is a value", () =>
+  it.effect("mapping_protocol_and_error_messages: a stored null or undefined is a value", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       yield* store.put("null", null)
@@ -258,7 +258,7 @@ describe("basic operations", () => {
       }
     }))
 
-  it.effect("mapping_protocol_and_error_messages: formatKey replaces the rule by which keys are shown", () =>
+  it.effect("mapping_protocol_and_error_messages: formatKey replaces the default format of keys", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, formatKey: () => "<key>" })
       assert.strictEqual((yield* Effect.flip(store.getOrFail("secret"))).message, "Key not found: <key>")
@@ -276,7 +276,7 @@ describe("basic operations", () => {
       assert.deepStrictEqual(yield* second.get("a"), Option.some(1))
     }))
 
-  it.effect("values are encoded by put: what the caller changes later is not stored, each get gives a fresh copy", () =>
+  it.effect("values are encoded by put: later changes are not stored, and each get gives a new copy", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const value = { list: [1] }

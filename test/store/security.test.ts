@@ -55,7 +55,7 @@ describe.skipIf(process.platform === "win32")("the files of a new store", () => 
     (mask) => Effect.sync(() => process.umask(mask))
   )
 
-  it.effect("are for their owner only, with the folders that are made for them, and backups", () =>
+  it.effect("can be read only by their owner, and so can their new folders and backups", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       yield* withoutMask
@@ -96,7 +96,7 @@ describe.skipIf(process.platform === "win32")("the files of a new store", () => 
 })
 
 describe("the encryption key", () => {
-  it.effect("does not come out in what is shown of options, stores, collections and errors", () =>
+  it.effect("is not shown by options, stores, collections and errors", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const options = { path, encryptionKey, mapSize: "1 MiB" } as const
@@ -123,7 +123,7 @@ describe("the encryption key", () => {
       for (const error of errors) assertNoSecret(`${error.message}\n${error.stack}`, error._tag)
     }))
 
-  it.effect("keeps plain text out of all files, and is in none", () =>
+  it.effect("keeps plain text out of all files, and is not in a file", () =>
     Effect.gen(function*() {
       const path = join(yield* temporaryFolder, "store")
       yield* withStore({ path, encryptionKey }, (store) =>
@@ -236,7 +236,7 @@ const work = Effect.gen(function*() {
 }).pipe(Effect.scoped)
 
 describe("logs and spans", () => {
-  it.effect("have neither a key nor a value in them, however a call ends", () =>
+  it.effect("contain no key and no value, however a call ends", () =>
     Effect.gen(function*() {
       const { log, spans } = yield* watched(work)
       for (const entry of log) assertNoSecret(entry, "a log")
@@ -258,7 +258,7 @@ describe("logs and spans", () => {
       ])
     }))
 
-  it.effect("say what a transaction and the opening of a collection failed with, and that they were interrupted", () =>
+  it.effect("name the error of a failed transaction or opening of a collection, and report interruptions", () =>
     Effect.gen(function*() {
       const { spans } = yield* watched(Effect.gen(function*() {
         const { store } = yield* faultyStore()
@@ -315,9 +315,9 @@ const surroundings = () => [
   ...[Object, Array, Map, Set, Function, Error, RegExp, Promise].flatMap((type) => Reflect.ownKeys(type.prototype))
 ]
 
-describe("bytes that nobody has looked at", () => {
+describe("bytes that were not checked", () => {
   it.effect.each([1, 2, 3])(
-    "run nothing, change nothing and take no memory, seed %i",
+    "run no code, change nothing and take no memory, seed %i",
     (seed) =>
       Effect.gen(function*() {
         const random = Random.make(seed)

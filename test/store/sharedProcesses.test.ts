@@ -71,7 +71,7 @@ const openShared = Effect.fnUntraced(function*(path: string) {
 
 describe("processes that share a store", () => {
   it.effect(
-    "of those that insert the same 30 addresses, each address has one record, and 30 hear that it is taken",
+    "insert the same 30 addresses: each address has one record, and 30 inserts fail with UniqueViolation",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -85,7 +85,7 @@ describe("processes that share a store", () => {
     minutes
   )
 
-  it.effect("of three that insert the same 30 keys, each key is inserted once", () =>
+  it.effect("insert the same 30 keys, three at a time: each key is inserted once", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const counts = yield* together(path, below(3).map(() => ["keys", 30]))
@@ -96,7 +96,7 @@ describe("processes that share a store", () => {
     }), minutes)
 
   it.effect(
-    "lose nothing of a counter that two update, in the store and in a collection",
+    "lose no update of a counter that two of them update, in the store and in a collection",
     () =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -130,7 +130,7 @@ describe("processes that share a store", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }), minutes)
 
-  it.effect("that put addresses which others have keep every index right", () =>
+  it.effect("keep every index exact when they put addresses that other records have", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const counts = sumOf(yield* together(path, below(3).map(() => ["puts", 200])))

@@ -62,8 +62,8 @@ const whileStanding = (path: string, job: string, times: number) =>
     assert.strictEqual(status, 0)
   })
 
-describe("a step after another process has committed what this one has not seen", () => {
-  it.effect("finds the key, the address and the record that are there now", () =>
+describe("a step after an unseen commit of another process", () => {
+  it.effect("finds the present key, address and record", () =>
     Effect.gen(function*() {
       const { path, users } = yield* openCounted()
       assert.isFalse(yield* users.has(0))
@@ -85,7 +85,7 @@ describe("a step after another process has committed what this one has not seen"
       assert.deepStrictEqual(yield* users.verify, [])
     }), minutes)
 
-  it.effect("counts on from what is there now, and deletes nothing that is gone", () =>
+  it.effect("updates the present value, and does not delete a missing one", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openCounted()
       yield* store.putMany({ counter: 1, "key 0": 1, "key 1": 1 })
@@ -114,7 +114,7 @@ describe("a step after another process has committed what this one has not seen"
     }), minutes)
 
   it.effect(
-    "reads a record whose field names another process has defined while it waited for that process",
+    "reads a record whose field names another process has defined during the wait",
     () =>
       Effect.gen(function*() {
         const asked = yield* Deferred.make<void>()
@@ -151,7 +151,7 @@ const outcomesOf = <E extends { readonly _tag: string }>(call: Effect.Effect<voi
   )
 
 describe("fibers that share a commit", () => {
-  it.effect("a thousand insert with a few commits, and wait for the disk as often", () =>
+  it.effect("insert a thousand records with a few commits and as many waits for the disk", () =>
     Effect.gen(function*() {
       const { commits, store, users } = yield* openCounted()
       yield* Effect.forEach(below(1000), (n) => users.insert(n, userOf(`${n}`, n)), {
@@ -163,7 +163,7 @@ describe("fibers that share a commit", () => {
       assert.strictEqual(yield* users.size, 1000)
     }))
 
-  it.effect("a thousand update one key and one record with a few commits", () =>
+  it.effect("update one key and one record a thousand times with a few commits", () =>
     Effect.gen(function*() {
       const { commits, store, users } = yield* openCounted()
       yield* users.insert(1, user({ age: 0 }))
@@ -176,7 +176,7 @@ describe("fibers that share a commit", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }))
 
-  it.effect("read what a batch has written whose field names are defined by the same batch", () =>
+  it.effect("read records whose field names are defined in the same batch", () =>
     Effect.gen(function*() {
       const { store } = yield* openCounted()
       yield* store.putMany({ k0: 0 })
@@ -186,7 +186,7 @@ describe("fibers that share a commit", () => {
       assert.deepStrictEqual(yield* store.getOrFail("k999"), { id: 999, name: "name 999" })
     }))
 
-  it.effect("of thirty that insert one key, and thirty that delete it, one succeeds", () =>
+  it.effect("insert or delete one key, thirty at a time: one of each succeeds", () =>
     Effect.gen(function*() {
       const { plain } = yield* openCounted()
       const inserted = yield* outcomesOf(plain.insert("a", 1))
@@ -195,7 +195,7 @@ describe("fibers that share a commit", () => {
       assert.deepStrictEqual(deleted, ["done", ...below(29).map(() => "KeyNotFound")])
     }))
 
-  it.effect("lose nothing when their schema takes its time", () =>
+  it.effect("lose no update if their schema is asynchronous", () =>
     Effect.gen(function*() {
       const { store } = yield* openCounted()
       const slow = Schema.Number.pipe(Schema.decodeTo(Schema.Number, {
@@ -211,7 +211,7 @@ describe("fibers that share a commit", () => {
       assert.strictEqual(yield* counters.getOrFail("a"), 30)
     }))
 
-  it.effect("do not share what a function throws", () =>
+  it.effect("do not share an error that a function throws", () =>
     Effect.gen(function*() {
       const { store } = yield* openCounted()
       yield* store.putMany({ a: 1 })
@@ -230,7 +230,7 @@ describe("fibers that share a commit", () => {
 })
 
 describe("a step of a shared store", () => {
-  it.effect("is on disk when it returns; puts and deletes stay buffered where nothing is unique", () =>
+  it.effect("is on disk when it returns, and puts and deletes stay buffered without a unique index", () =>
     Effect.gen(function*() {
       const { commits, plain, store, users } = yield* openCounted()
       const commitsOf = Effect.fnUntraced(function*(call: Effect.Effect<unknown, unknown>) {
@@ -257,7 +257,7 @@ describe("a step of a shared store", () => {
       for (const call of buffered) assert.deepStrictEqual(yield* commitsOf(call), [0, 1])
     }))
 
-  it.effect("comes after what is pending, and takes it along", () =>
+  it.effect("comes after the pending writes, in the same commit", () =>
     Effect.gen(function*() {
       const { plain, store } = yield* openCounted()
       yield* plain.put("a", 1)
@@ -274,7 +274,7 @@ describe("a step of a shared store", () => {
       assert.deepStrictEqual(yield* contentOf(store), {})
     }))
 
-  it.effect("comes before a put that is made while it is being committed", () =>
+  it.effect("comes before a put during its commit", () =>
     Effect.gen(function*() {
       const { commits, plain } = yield* openCounted()
       const committing = yield* Deferred.make<void>()
@@ -290,7 +290,7 @@ describe("a step of a shared store", () => {
       assert.strictEqual(yield* plain.getOrFail("a"), 2)
     }))
 
-  it.effect("calls the function of an update once where nobody writes in between, and writes nothing for nothing", () =>
+  it.effect("calls the function of an update once if no other process writes in between, and writes nothing if it changes nothing", () =>
     Effect.gen(function*() {
       const { store } = yield* openCounted()
       let calls = 0
@@ -308,7 +308,7 @@ describe("a step of a shared store", () => {
       assert.deepStrictEqual(yield* contentOf(store), {})
     }))
 
-  it.effect("leaves nothing when it fails, and writes one batch when it does not", () =>
+  it.effect("writes nothing if it fails, and otherwise one batch", () =>
     Effect.gen(function*() {
       const { batches, users } = yield* watchedUsers({ shared: true })
       yield* users.insert(1, user())
@@ -320,7 +320,7 @@ describe("a step of a shared store", () => {
       assert.deepStrictEqual(yield* users.verify, [])
     }))
 
-  it.effect("fails as its commit does, and can be made again", () =>
+  it.effect("fails with the error of its commit, and can be repeated", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore(shared)
       yield* store.putMany({ a: 1 })
@@ -333,7 +333,7 @@ describe("a step of a shared store", () => {
       assert.deepStrictEqual(yield* contentOf(store), {})
     }))
 
-  it.effect("that only deletes is the way out of a full file, also beside puts that do not fit", () =>
+  it.effect("that only deletes makes room in a full file, also with pending puts that do not fit", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ ...shared, path, maxMapSize: "1 MiB", batchBytes: "64 MiB" })
@@ -352,7 +352,7 @@ describe("a step of a shared store", () => {
       assert.strictEqual(yield* store.size, filled - 10 + 1)
     }))
 
-  it.effect("that is interrupted before its commit is not made; one that is being committed is finished", () =>
+  it.effect("that is interrupted before its commit writes nothing, and one whose commit has started is completed", () =>
     Effect.gen(function*() {
       const { commits, plain } = yield* openCounted()
       const committing = yield* Deferred.make<void>()
@@ -368,7 +368,7 @@ describe("a step of a shared store", () => {
       assert.deepStrictEqual([yield* plain.has("a"), yield* plain.has("b")], [true, false])
     }))
 
-  it.effect("of a store that closes is made or Closed, and of one that is read-only ReadOnly", () =>
+  it.effect("of a closing store succeeds or fails with Closed, and of a read-only store fails with ReadOnly", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ ...shared, path })
@@ -381,7 +381,7 @@ describe("a step of a shared store", () => {
       assert.propertyVal(yield* Effect.flip(reader.deleteOrFail("a")), "_tag", "ReadOnly")
     }))
 
-  it.effect("inside of a transaction is a part of that", () =>
+  it.effect("inside a transaction is a part of it", () =>
     Effect.gen(function*() {
       const { commits, store, users } = yield* openCounted()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -396,7 +396,7 @@ describe("a step of a shared store", () => {
       assert.deepStrictEqual([yield* users.has(1), yield* users.has(2)], [false, true])
     }))
 
-  it.effect("that waits while the collection is opened by another definition is Closed", () =>
+  it.effect("that waits while another definition opens the collection fails with Closed", () =>
     Effect.gen(function*() {
       const { commits, store, users } = yield* openCounted()
       const committing = yield* Deferred.make<void>()

@@ -50,7 +50,7 @@ const stores = {
 
 for (const [name, open] of Object.entries(stores)) {
   describe(`a snapshot on ${name}`, () => {
-    it.effect("reads the state of the moment at which it was opened, pending writes included", () =>
+    it.effect("reads the state at which it was opened, pending writes included", () =>
       Effect.gen(function*() {
         const store = yield* open
         yield* store.put("a", 1)
@@ -73,7 +73,7 @@ for (const [name, open] of Object.entries(stores)) {
 describe("a snapshot", () => {
   const open = stores.LMDB
 
-  it.effect("has a moment of its own, also for reads in a transaction", () =>
+  it.effect("has its own state, also for reads in a transaction", () =>
     Effect.gen(function*() {
       const store = yield* open
       yield* store.put("a", 1)
@@ -88,7 +88,7 @@ describe("a snapshot", () => {
       assert.strictEqual(yield* outside.getOrFail("a"), 1)
     }))
 
-  it.effect("does not make a transaction conflict that reads from it", () =>
+  it.effect("does not cause a conflict of a transaction that reads from it", () =>
     Effect.gen(function*() {
       const store = yield* open
       yield* store.put("a", 1)

@@ -124,7 +124,7 @@ describe("options from configuration", () => {
       }
     }))
 
-  it.effect("StoreLive: a variable that is not there is not blank, whatever its neighbours are called", () =>
+  it.effect("StoreLive: a missing variable is not a blank one, whatever the names of other variables", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const env = { STORE_PATH: path, STORE_ENCRYPTION_KEY_FILE: "x", STORE_MAP_SIZE_HINT: "y", STORE_MAP: "" }
@@ -202,7 +202,7 @@ describe("options from configuration", () => {
       assert.propertyVal(yield* Effect.flip(put({ WHERE: path, HOW_MANY: "0" })), "option", "batchSize")
     }))
 
-  it.effect("StoreLive: a value that is well-formed and makes no sense is OpenFailed", () =>
+  it.effect("StoreLive: a well-formed value that is out of range gives OpenFailed", () =>
     Effect.gen(function*() {
       const path = join(yield* temporaryFolder, "store")
       const error = yield* Effect.flip(provided({ STORE_PATH: path, STORE_BATCH_SIZE: "0" }))

@@ -45,7 +45,7 @@ describe("the span of a commit", () => {
       })
     ))
 
-  it.effect("links to a fiber that began to wait while the commit ran, and to no more than 128", () =>
+  it.effect("links to a fiber that started to wait while the commit ran, and has at most 128 links", () =>
     withSpans((spans) =>
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore({ flushInterval: "Infinity" })
@@ -72,7 +72,7 @@ describe("the span of a commit", () => {
 })
 
 describe("the span of a transaction", () => {
-  it.effect("says how often its effect ran, also when it is in conflict to the end", () =>
+  it.effect("has the number of runs of its effect, also if the last run conflicts", () =>
     withSpans((spans) =>
       Effect.gen(function*() {
         const { store } = yield* openSeeded()
@@ -95,7 +95,7 @@ describe("the span of a transaction", () => {
 })
 
 describe("the metrics", () => {
-  it.effect("count each call that reads once, inside and outside of transactions", () =>
+  it.effect("count each call that reads once, inside and outside transactions", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const { reads } = Metrics.make(path)
@@ -127,7 +127,7 @@ describe("the metrics", () => {
       assert.strictEqual(yield* countOf(store.put("a", 1)), 0)
     }))
 
-  it.effect("go on when the store is opened again", () =>
+  it.effect("continue when the store is opened again", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const { reads } = Metrics.make(path)
@@ -165,7 +165,7 @@ describe("the metrics", () => {
       assert.strictEqual((yield* Metric.value(missedChanges)).count, 1)
     }))
 
-  it.effect("count followers of the change log that ask for what it no longer has", () =>
+  it.effect("count followers of the change log that start before the log", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded({ changeLog: { retention: { commits: 2 } } })
       const { missedChanges } = Metrics.make(path)
@@ -174,7 +174,7 @@ describe("the metrics", () => {
       assert.strictEqual((yield* Metric.value(missedChanges)).count, 1)
     }))
 
-  it.effect("count the records that were deleted because they had expired", () =>
+  it.effect("count deleted expired records", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const { expiredRecords } = Metrics.make(path)
@@ -184,7 +184,7 @@ describe("the metrics", () => {
       assert.strictEqual((yield* Metric.value(expiredRecords)).count, 2)
     }))
 
-  it.effect("show how many snapshots are open, and how old the oldest is", () =>
+  it.effect("show the number of open snapshots and the age of the oldest", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const { oldestSnapshotAge, openSnapshots } = Metrics.make(path)
@@ -206,7 +206,7 @@ describe("the metrics", () => {
       assert.deepStrictEqual(yield* figures, [0, 0])
     }))
 
-  it.effect("name the unit of the duration of commits, in buckets from a quarter of a millisecond to half a minute", () =>
+  it.effect("name the unit of the duration of commits, with buckets from 0.25 milliseconds to 30 seconds", () =>
     Effect.gen(function*() {
       const { path } = yield* openSeeded()
       const { commitDuration } = Metrics.make(path)

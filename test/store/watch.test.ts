@@ -33,7 +33,7 @@ const collect = Effect.fnUntraced(function*<A, E>(stream: Stream.Stream<A, E>) {
 })
 
 describe("watch", () => {
-  it.effect("gives the value, what was pending included, and then each other value that is committed", () =>
+  it.effect("gives the value, pending writes included, and then each new committed value", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.put("a", 10)
@@ -62,7 +62,7 @@ describe("watch", () => {
       assert.deepStrictEqual(none.told, [Option.none(), Option.some(1), Option.none()])
     }))
 
-  it.effect("gives a slow consumer the last value, and never an older one after a newer", () =>
+  it.effect("gives a slow consumer the latest value, and never an older value after a newer one", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded({ durability: "noSync" })
       const slow = yield* readByHand(store.watch("count"))
@@ -78,7 +78,7 @@ describe("watch", () => {
       yield* slow.end
     }))
 
-  it.effect("of a closed store is Closed, of a key that is none KeyEncoding, and of an interval of zero too", () =>
+  it.effect("fails with Closed on a closed store, and with KeyEncoding for a key or an interval that is not valid", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       assert.strictEqual((yield* Effect.flip(Stream.runDrain(store.watch(""))))._tag, "KeyEncoding")
@@ -96,7 +96,7 @@ describe("watch", () => {
 })
 
 describe("watchRange", () => {
-  it.effect("gives the entries, and then what each transaction changes of them", () =>
+  it.effect("gives the entries, and then their changes by each transaction", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.put("b", 20)
@@ -165,7 +165,7 @@ describe("watchRange", () => {
     }))
 
   for (const [name, changeLog] of [["without", undefined], ["with", { retention: { commits: 5 } }]] as const) {
-    it.effect(`always makes the state after a transaction, under concurrent writers, ${name} a change log`, () =>
+    it.effect(`always produces the state after a transaction, under concurrent writers, ${name} a change log`, () =>
       Effect.gen(function*() {
         const { store } = yield* openSeeded({ durability: "noSync", batchSize: 4, changeLog })
         const states = new Map<number, ReadonlyArray<readonly [string, unknown]>>()

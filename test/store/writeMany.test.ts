@@ -18,7 +18,7 @@ describe("writeMany", () => {
       assert.deepStrictEqual(yield* Stream.runCollect(store.entries()), [["b", 4], ["c", 3]])
     }))
 
-  it.effect("counts the last write of a key", () =>
+  it.effect("keeps the last write of a key", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open()
       yield* store.writeMany([{ put: ["a", 1] }, { delete: "a" }, { delete: "b" }, { put: ["b", 2] }])
@@ -42,7 +42,7 @@ describe("writeMany", () => {
       assert.strictEqual(yield* store.size, 100)
     }))
 
-  it.effect("is a part of the transaction that it is called in", () =>
+  it.effect("is a part of the transaction in which it is called", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open()
       yield* store.put("a", 1)

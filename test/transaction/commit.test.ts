@@ -38,7 +38,7 @@ const behindOne = Effect.fnUntraced(function*<A, E>(
 })
 
 describe("while a commit runs", () => {
-  it.effect("a transaction that only reads waits for nothing, also where that commit writes what it reads", () =>
+  it.effect("a transaction that only reads does not wait, also if that commit writes the same keys", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -67,7 +67,7 @@ describe("while a commit runs", () => {
       assert.deepStrictEqual(yield* contentOf(store), { a: 10, b: 3, c: 3, d: 1 })
     }))
 
-  it.effect("what it writes is not read before: a transaction that read the old is in conflict and runs again", () =>
+  it.effect("its writes are not visible before: a transaction that has read the old values conflicts and runs again", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -84,7 +84,7 @@ describe("while a commit runs", () => {
       assert.deepStrictEqual(seen, [1, 10])
     }))
 
-  it.effect("what it writes over pending writes is seen as a whole at every moment: all of it or nothing", () =>
+  it.effect("its writes over pending writes are visible together or not at all", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
       let look: Effect.Effect<unknown> = Effect.void
@@ -104,7 +104,7 @@ describe("while a commit runs", () => {
 })
 
 describe("transactions that wait to be committed", () => {
-  it.effect("are committed together: two hundred at a time make two transactions of the engine", () =>
+  it.effect("are committed together: two hundred take two transactions of LMDB", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* Effect.forEach(below(200), (n) => store.withTransaction(store.put(`key ${n}`, n)), {
@@ -115,7 +115,7 @@ describe("transactions that wait to be committed", () => {
       assert.strictEqual(yield* store.size, 200)
     }))
 
-  it.effect("are committed in groups of what makes a batch", () =>
+  it.effect("are committed in groups of the size of a batch", () =>
     Effect.gen(function*() {
       const opened = yield* SpyEngine.open({ batchBytes: 1000 })
       const exits = yield* behindOne(opened, below(10).map((n) => opened.store.put(`${n}`, text(300))))
@@ -125,7 +125,7 @@ describe("transactions that wait to be committed", () => {
       assert.strictEqual(yield* opened.store.size, 11)
     }))
 
-  it.effect("are looked at in the order of how often they were in conflict: who has lost is made before a newcomer", () =>
+  it.effect("are validated in the order of their conflicts: one that has lost comes before a new one", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const outside = yield* leaving
@@ -170,7 +170,7 @@ describe("transactions that wait to be committed", () => {
       assert.deepStrictEqual(spy.commits()[2], ["a", "b", "c"])
     }))
 
-  it.effect("and one that does not fit takes no other with it", () =>
+  it.effect("and one that does not fit does not fail the others", () =>
     Effect.gen(function*() {
       const opened = yield* SpyEngine.open({ maxMapSize: "1 MiB" })
       const { store } = opened
@@ -183,7 +183,7 @@ describe("transactions that wait to be committed", () => {
       assert.deepStrictEqual(yield* contentOf(store), { first: 1, "small 1": 1, "small 2": 2 })
     }))
 
-  it.effect("and one that fails or is interrupted takes no other with it", () =>
+  it.effect("and one that fails or is interrupted does not fail the others", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       const { spy, store } = opened
@@ -204,7 +204,7 @@ describe("transactions that wait to be committed", () => {
 })
 
 describe("a transaction that does not fit", () => {
-  it.effect("into the limit fails with MapFull, has written nothing and runs once; the store goes on", () =>
+  it.effect("into the limit fails with MapFull, writes nothing and runs once, and the store continues to work", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, maxMapSize: "1 MiB" })
@@ -254,7 +254,7 @@ describe("a transaction that does not fit", () => {
       assert.strictEqual(yield* store.size, 4)
     }))
 
-  it.effect("because of what others have pending: their writes wait, the transaction is made", () =>
+  it.effect("because of pending writes of other fibers is committed, and those writes wait", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity" })
@@ -271,7 +271,7 @@ describe("a transaction that does not fit", () => {
 
 describe("a commit that fails", () => {
   it.effect.each([faults.diskFull, faults.inputOutput])(
-    "with code $code is the error of the transaction, which has written nothing and runs once; the store goes on",
+    "with code $code fails the transaction, which writes nothing and runs once, and the store continues to work",
     (fault) =>
       Effect.gen(function*() {
         const { faulty, open, store } = yield* faultyStore()
@@ -293,7 +293,7 @@ describe("a commit that fails", () => {
       })
   )
 
-  it.effect("is no concern of transactions that only read", () =>
+  it.effect("does not affect transactions that only read", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore()
       yield* store.putMany(seed)
@@ -312,7 +312,7 @@ const isClosed = (call: Effect.Effect<unknown, { readonly _tag: string; readonly
   )
 
 describe("a store that closes", () => {
-  it.effect("while a transaction runs does not wait for it; its calls and its commit are Closed, nothing is written", () =>
+  it.effect("while a transaction runs does not wait for it: its calls and its commit fail with Closed, and nothing is written", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const transaction = yield* begin(store)
@@ -324,14 +324,14 @@ describe("a store that closes", () => {
       assert.deepStrictEqual(yield* contentOf(yield* Store.make({ path })), seed)
     }))
 
-  it.effect("inside of a transaction closes; the transaction is not made", () =>
+  it.effect("inside a transaction closes, and the transaction is not committed", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       yield* isClosed(store.withTransaction(Effect.andThen(store.put("a", 10), store.close())))
       assert.deepStrictEqual(yield* contentOf(yield* Store.make({ path })), seed)
     }))
 
-  it.effect("while transactions are committed or wait for it: each is made as a whole, or is Closed", () =>
+  it.effect("while transactions are committed or wait: each is committed completely, or fails with Closed", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open({ batchBytes: 1000 })
       const held = yield* spy.hold("commit")
@@ -353,7 +353,7 @@ describe("a store that closes", () => {
       assert.isTrue(made[0])
     }))
 
-  it.effect("of one handle ends the transactions of that handle, not those of another", () =>
+  it.effect("for one handle ends only the transactions of that handle", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const first = yield* Store.make({ path })

@@ -100,7 +100,7 @@ const ways: ReadonlyArray<(store: StoreService, change: Call) => Effect.Effect<u
 
 describe("a transaction that writes and has read", () => {
   it.effect.each(conflicts)(
-    "$read is in conflict when meanwhile $meanwhile",
+    "$read conflicts if $meanwhile before the commit",
     ({ change, use }) =>
       Effect.gen(function*() {
         const { path, store } = yield* SpyEngine.open({ durability: "noSync" })
@@ -120,21 +120,24 @@ describe("a transaction that writes and has read", () => {
       })
   )
 
-  it.effect.each(agreements)("$read is made when meanwhile $meanwhile", ({ change, use }) =>
-    Effect.gen(function*() {
-      const { store } = yield* SpyEngine.open({ durability: "noSync" })
-      for (const run of ways) {
-        yield* store.clear
-        yield* store.putMany([...Object.entries(seed), ...many])
-        const transaction = yield* begin(store)
-        yield* transaction.inside(Effect.andThen(use(store), store.put("mine", 1)))
-        yield* run(store, change)
-        yield* transaction.commit
-        assert.strictEqual(yield* store.getOrFail("mine"), 1)
-      }
-    }))
+  it.effect.each(agreements)(
+    "$read is committed if $meanwhile before the commit",
+    ({ change, use }) =>
+      Effect.gen(function*() {
+        const { store } = yield* SpyEngine.open({ durability: "noSync" })
+        for (const run of ways) {
+          yield* store.clear
+          yield* store.putMany([...Object.entries(seed), ...many])
+          const transaction = yield* begin(store)
+          yield* transaction.inside(Effect.andThen(use(store), store.put("mine", 1)))
+          yield* run(store, change)
+          yield* transaction.commit
+          assert.strictEqual(yield* store.getOrFail("mine"), 1)
+        }
+      })
+  )
 
-  it.effect("nothing is never in conflict: of blind writes the last commit wins", () =>
+  it.effect("nothing never conflicts: of writes without reads the last commit wins", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const first = yield* begin(store)
@@ -152,7 +155,7 @@ describe("a transaction that writes and has read", () => {
       assert.deepStrictEqual(yield* contentOf(store), { a: "first", d: "first", e: 1 })
     }))
 
-  it.effect("a value that is another and then the same again is made", () =>
+  it.effect("a value that changes and changes back is committed", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const transaction = yield* begin(store)
@@ -163,7 +166,7 @@ describe("a transaction that writes and has read", () => {
       assert.strictEqual(yield* store.getOrFail("mine"), 1)
     }))
 
-  it.effect("values of every size by their bytes: one in a thousand is enough", () =>
+  it.effect("values of every size compares all bytes: one changed byte in a thousand is a conflict", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const [old, other] = ["a", "b"].map((end) => "x".repeat(1000) + end)
@@ -181,7 +184,7 @@ describe("a transaction that writes and has read", () => {
 })
 
 describe("a transaction that only reads", () => {
-  it.effect("is never in conflict, whatever is rewritten while it runs, and runs once", () =>
+  it.effect("never conflicts, whatever other fibers write, and runs once", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const outside = yield* leaving
@@ -201,7 +204,7 @@ describe("a transaction that only reads", () => {
 })
 
 describe("two transactions", () => {
-  it.effect("that both read a value and write the next lose no update: the second is in conflict", () =>
+  it.effect("that both read a value and write the next lose no update: the second conflicts", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const add = Effect.flatMap(numberOf(store, "a"), (value) => store.put("a", value + 1))
@@ -214,7 +217,7 @@ describe("two transactions", () => {
       assert.strictEqual(yield* store.getOrFail("a"), 2)
     }))
 
-  it.effect("that read both of two values and write one each (write skew): the second is in conflict", () =>
+  it.effect("that read two values and write one each (write skew): the second conflicts", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const leave = (key: "a" | "b") =>
@@ -232,7 +235,7 @@ describe("two transactions", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, a: 0 })
     }))
 
-  it.effect("in write skew that are committed together: one is made, the other runs again and sees it", () =>
+  it.effect("in write skew that are committed together: one is committed, and the other runs again and sees it", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -253,7 +256,7 @@ describe("two transactions", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, a: 0, busy: 1 })
     }))
 
-  it.effect("that look for a free name and take it: only one gets it", () =>
+  it.effect("that look for a free name and take it: only one of them gets it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const take = Effect.fnUntraced(function*(who: string) {
@@ -270,8 +273,8 @@ describe("two transactions", () => {
     }))
 })
 
-describe("what is pending of other fibers", () => {
-  it.effect("is read, and is committed before or with the transaction", () =>
+describe("a pending write of another fiber", () => {
+  it.effect("is visible to a transaction, and is committed before or with it", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.put("a", 10)
@@ -282,7 +285,7 @@ describe("what is pending of other fibers", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, a: 10, double: 20, other: 1 })
     }))
 
-  it.effect("and was put after it was read is a conflict; the next run reads it", () =>
+  it.effect("that came after the read is a conflict, and the next run reads it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const outside = yield* leaving
@@ -298,7 +301,7 @@ describe("what is pending of other fibers", () => {
       assert.strictEqual(yield* store.getOrFail("a"), 1)
     }))
 
-  it.effect("and is put over by the transaction gives way to it, and what is put later does not", () =>
+  it.effect("that the transaction overwrites is replaced, and a later put is not", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       yield* store.put("a", "before")
@@ -313,7 +316,7 @@ describe("what is pending of other fibers", () => {
       assert.deepStrictEqual(yield* contentOf(reopened), { a: "inside", b: "inside", c: "after" })
     }))
 
-  it.effect("and is put while the transaction is being committed comes after it", () =>
+  it.effect("that is put during the commit of the transaction comes after it", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -333,7 +336,7 @@ describe("what is pending of other fibers", () => {
       assert.strictEqual(yield* store.getOrFail("a"), "during")
     }))
 
-  it.effect("and is updated while the transaction is being committed is computed from what that writes", () =>
+  it.effect("that is updated during the commit of the transaction is computed from its writes", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")

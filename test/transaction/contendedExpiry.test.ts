@@ -77,7 +77,7 @@ describe("a contended transaction", () => {
       assert.strictEqual(yield* storedIn(store, recordsDatabase), 2)
     }))
 
-  it.effect("does not find a record that the commit under way writes, and that has expired since", () =>
+  it.effect("does not find an expired record that the running commit writes", () =>
     Effect.gen(function*() {
       const { commits, fitted, release, store } = yield* openHeld
       // The first record that expires makes a database, which takes time
@@ -104,7 +104,7 @@ describe("a contended transaction", () => {
       assert.isAtMost(commits(), 4)
     }))
 
-  it.effect("that was accepted runs again where a record that it has read expires before its commit", () =>
+  it.effect("that was accepted runs again if a record that it has read expires before its commit", () =>
     Effect.gen(function*() {
       const { fitted, release, store } = yield* openHeld
       yield* store.put("session", 1, { ttl: "1 minute" })

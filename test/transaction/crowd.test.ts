@@ -46,7 +46,7 @@ const transfer = Effect.fnUntraced(function*(store: StoreService) {
 })
 
 describe("a thousand fibers", () => {
-  it.effect("that move money among a hundred accounts keep the sum, at the end and whenever anybody looks", () =>
+  it.effect("that move money among a hundred accounts keep the sum, at the end and in every read", () =>
     Effect.gen(function*() {
       const store = yield* openBank()
       const crowd = yield* start(together(1000, () =>
@@ -69,7 +69,7 @@ describe("a thousand fibers", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     }))
 
-  it.effect("that count up by reading and writing lose no count", () =>
+  it.effect("that increment by reading and writing lose no increment", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ durability: "noSync" })
       const seen = new Set<number>()
@@ -89,7 +89,7 @@ describe("a thousand fibers", () => {
       assert.isBelow(spy.transactions(), 100)
     }))
 
-  it.effect("that count up in their own ways lose no count: transactions, updates, parts of transactions", () =>
+  it.effect("that increment with transactions, updates and parts of transactions lose no increment", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync", batchSize: 10 })
       yield* together(600, (n): Effect.Effect<unknown, unknown> => {
@@ -105,7 +105,7 @@ describe("a thousand fibers", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 600)
     }))
 
-  it.effect("that read all and write one are made in the end: nobody is in conflict for ever", () =>
+  it.effect("that read all and write one are all committed in the end", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync" })
       yield* together(
@@ -121,7 +121,7 @@ const between = (minimum: number, maximum: number) => Schema.Int.check(Schema.is
 
 describe("interruptions", () => {
   it.effect.prop(
-    "at random points leave all of a transaction or nothing: pairs are always equal",
+    "at random points leave transactions atomic: pairs are always equal",
     {
       writers: Schema.Array(Schema.Struct({ pair: between(0, 3), pauses: between(0, 40), work: between(0, 8) })).check(
         Schema.isBetweenLength(10, 40)
@@ -167,7 +167,7 @@ describe("interruptions", () => {
     { arbitrary: { runs: 15 } }
   )
 
-  it.effect("of many at once leave pairs equal, and nobody who was not interrupted is disturbed", () =>
+  it.effect("of many fibers at once leave pairs equal, and do not affect other fibers", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync" })
       const fibers = yield* Effect.forEach(below(200), (n) =>

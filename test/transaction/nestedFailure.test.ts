@@ -53,7 +53,7 @@ describe("a nested transaction that fails after a sibling changed what it has re
       assert.deepStrictEqual(yield* contentOf(store), { a: 7, b: 7, c: 3 })
     }))
 
-  it.effect("may catch that outside, and is then no conflict of the whole", () =>
+  it.effect("may be caught outside, and then the outer transaction does not conflict", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -89,7 +89,7 @@ describe("a nested transaction that fails after a sibling changed what it has re
 })
 
 describe("a nested transaction", () => {
-  it.effect("that fails and whose reads hold fails with its own error, and runs once", () =>
+  it.effect("that fails with unchanged reads fails with its own error, and runs once", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -124,7 +124,7 @@ describe("a nested transaction", () => {
     { how: "fails", end: Effect.fail("no") },
     { how: "succeeds", end: Effect.void }
   ])(
-    "that $how runs again when it has read a key twice with different values, though the first is back",
+    "that $how runs again after it has read two different values of a key, even if the first value is back",
     ({ end }) =>
       Effect.gen(function*() {
         const { store } = yield* openSeeded()
@@ -145,7 +145,7 @@ describe("a nested transaction", () => {
       })
   )
 
-  it.effect("inside of a nested one: the one that has read what changed runs again, at its own level", () =>
+  it.effect("inside a nested one: the one whose reads have changed runs again, at its own level", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -224,7 +224,7 @@ function* ordersOf(indexes: ReadonlyArray<number>): Generator<ReadonlyArray<numb
 
 describe("siblings at the same time in one transaction, some of which fail", () => {
   it.effect.prop(
-    "end as if they had run one after the other",
+    "give the same results as one after the other",
     { siblings: Schema.Array(Sibling).check(Schema.isBetweenLength(2, 4)) },
     ({ siblings }) =>
       Effect.gen(function*() {

@@ -26,7 +26,7 @@ describe("a nested transaction", () => {
     { how: "failure", end: Effect.fail("no") },
     { how: "defect", end: Effect.die("no") },
     { how: "interruption", end: Effect.interrupt }
-  ])("whose $how is caught outside of it undoes its own writes and no others", ({ end }) =>
+  ])("whose $how is caught outside undoes only its own writes", ({ end }) =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -45,7 +45,7 @@ describe("a nested transaction", () => {
       assert.deepStrictEqual(spy.commits().slice(1), [["outer", "later"]])
     }))
 
-  it.effect("that clears and fails has cleared nothing", () =>
+  it.effect("that clears and fails clears nothing", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -57,7 +57,7 @@ describe("a nested transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, outer: 1 })
     }))
 
-  it.effect("that succeeds joins the one around it: they are committed together", () =>
+  it.effect("that succeeds joins the outer one: they are committed together", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const result = yield* store.withTransaction(Effect.gen(function*() {
@@ -72,7 +72,7 @@ describe("a nested transaction", () => {
       assert.strictEqual(spy.transactions(), 2)
     }))
 
-  it.effect("that clears and succeeds clears what the one around it has written", () =>
+  it.effect("that clears and succeeds clears the writes of the outer one", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -84,7 +84,7 @@ describe("a nested transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), { inner: 1, later: 1 })
     }))
 
-  it.effect("goes with the one around it when that fails", () =>
+  it.effect("is undone if the outer one fails", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* Effect.flip(store.withTransaction(
@@ -93,7 +93,7 @@ describe("a nested transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), seed)
     }))
 
-  it.effect("whose failure is not caught undoes all", () =>
+  it.effect("whose failure is not caught undoes the outer one", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const error = yield* Effect.flip(store.withTransaction(
@@ -106,7 +106,7 @@ describe("a nested transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), seed)
     }))
 
-  it.effect("at the third level: the failure of each level undoes that level and those in it", () =>
+  it.effect("at the third level: the failure of each level undoes that level and the levels inside it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const level = <E>(name: string, inner: Effect.Effect<unknown, E>) =>
@@ -135,7 +135,7 @@ describe("a nested transaction", () => {
       assert.strictEqual(yield* store.getOrFail("a"), 15)
     }))
 
-  it.effect("reads the snapshot of the one around it, and is protected by it", () =>
+  it.effect("reads the snapshot of the outer one, and is validated with it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const transaction = yield* begin(store)
@@ -149,7 +149,7 @@ describe("a nested transaction", () => {
       assert.strictEqual((yield* Effect.flip(transaction.commit))._tag, "TransactionConflict")
     }))
 
-  it.effect("that read what others have written is in conflict as a whole, and the whole runs again", () =>
+  it.effect("whose reads other fibers have changed conflicts with the outer one, and the outer one runs again", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const runs = { outer: 0, nested: 0 }
@@ -171,7 +171,7 @@ describe("a nested transaction", () => {
       assert.strictEqual(yield* store.getOrFail("seen"), 10)
     }))
 
-  it.effect("of a sibling fiber is isolated from the others: no update is lost, and skew between them is refused", () =>
+  it.effect("of a sibling fiber is isolated from the others: no update is lost, and write skew is refused", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const add = Effect.gen(function*() {
@@ -195,7 +195,7 @@ describe("a nested transaction", () => {
       assert.strictEqual(spy.transactions(), 2)
     }))
 
-  it.effect("that may not run again fails with TransactionConflict, and the one around it goes on", () =>
+  it.effect("that may not run again fails with TransactionConflict, and the outer one continues", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -225,7 +225,7 @@ describe("transactions on two stores", () => {
     return { left, right }
   })
 
-  it.effect("in each other are two: calls go to that of their store, and each is committed by itself", () =>
+  it.effect("nested in each other are separate: each call belongs to the transaction of its store, and each is committed separately", () =>
     Effect.gen(function*() {
       const { left, right } = yield* openBoth
       yield* left.withTransaction(Effect.gen(function*() {
@@ -249,7 +249,7 @@ describe("transactions on two stores", () => {
       assert.deepStrictEqual(yield* contentOf(right), { b: 1, buffered: 1, c: 1 })
     }))
 
-  it.effect("the failure of the inner one leaves the outer one as it is, and the other way round", () =>
+  it.effect("the failure of one does not affect the other", () =>
     Effect.gen(function*() {
       const { left, right } = yield* openBoth
       yield* left.withTransaction(Effect.andThen(

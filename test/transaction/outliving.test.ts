@@ -12,7 +12,7 @@ import { start, turns } from "../support/harness.ts"
 import { readByHand } from "../support/streaming.ts"
 
 describe("a fiber that is forked inside of a transaction", () => {
-  it.effect("belongs to it: it reads and writes what the transaction does", () =>
+  it.effect("belongs to it: it reads and writes in the transaction", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -30,7 +30,7 @@ describe("a fiber that is forked inside of a transaction", () => {
       assert.strictEqual(spy.transactions(), 2)
     }))
 
-  it.effect("takes its writes with it when the transaction fails", () =>
+  it.effect("loses its writes if the transaction fails", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* Effect.flip(store.withTransaction(Effect.gen(function*() {
@@ -41,7 +41,7 @@ describe("a fiber that is forked inside of a transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), seed)
     }))
 
-  it.effect("can nest: its failure there undoes what it did there, not what its siblings do", () =>
+  it.effect("can run a nested transaction, whose failure undoes only its own writes", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(
@@ -77,7 +77,7 @@ describe("a fiber that is forked inside of a transaction", () => {
     { how: "deleteRange", use: (store) => store.deleteRange({ prefix: "a" }) },
     { how: "clear", use: (store) => store.clear },
     { how: "withTransaction", use: (store) => store.withTransaction(store.get("a")) }
-  ])("and outlives it gets Closed from $how, and changes nothing", ({ use }) =>
+  ])("and outlives it fails with Closed in $how, and changes nothing", ({ use }) =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* openSeeded()
       const gate = yield* Deferred.make<void>()
@@ -102,7 +102,7 @@ describe("after the end of a transaction", () => {
     { how: "was interrupted", end: Effect.interrupt }
   ]
 
-  it.effect.each(endings)("that $how a step in it is Closed", ({ end }) =>
+  it.effect.each(endings)("that $how a step in it fails with Closed", ({ end }) =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const context = yield* Deferred.make<Context.Context<never>>()
@@ -113,7 +113,7 @@ describe("after the end of a transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), seed)
     }))
 
-  it.effect("a stream that was begun in it is Closed, and never goes on with later data", () =>
+  it.effect("a stream that was started in it fails with Closed, and never reads later data", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       yield* store.putMany(below(1000).map((n) => [`key ${n}`, n] as const))
@@ -124,7 +124,7 @@ describe("after the end of a transaction", () => {
       assert.deepStrictEqual(yield* Effect.flip(stream.rest), new Closed({ path, what: "Transaction" }))
     }))
 
-  it.effect("a nested one that is still at work can neither read, nor write, nor join", () =>
+  it.effect("a nested one that still runs can neither read, nor write, nor join", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const closed = new Closed({ path, what: "Transaction" })
@@ -150,7 +150,7 @@ describe("after the end of a transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, outer: 1 })
     }))
 
-  it.effect("a nested one that ended is Closed while the one around it goes on", () =>
+  it.effect("a nested one that has ended fails with Closed while the outer one continues", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const gate = yield* Deferred.make<void>()
@@ -165,7 +165,7 @@ describe("after the end of a transaction", () => {
       assert.deepStrictEqual(yield* contentOf(store), { ...seed, outer: 1 })
     }))
 
-  it.effect("a call that still waits while the map grows is Closed too, and takes no snapshot", () =>
+  it.effect("a call that waits for the map to grow fails with Closed too, and takes no snapshot", () =>
     Effect.gen(function*() {
       const { path, spy, store } = yield* SpyEngine.open({ mapSize: "1 MiB" })
       yield* store.putMany(seed)
@@ -195,7 +195,7 @@ describe("after the end of a transaction", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     }))
 
-  it.effect("the fiber that ran it is free again: its next calls are not in it", () =>
+  it.effect("the next calls of its fiber are outside it", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(store.put("a", 10))

@@ -79,7 +79,7 @@ describe("several processes", () => {
       assert.isAbove(states.size, 3, "it was looked at meanwhile")
     }))
 
-  it.effect("a transaction is in conflict with what another process commits: to a key and to a range that it has read", () =>
+  it.effect("a transaction conflicts with commits of another process to a key and to a range that it has read", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, shared: true })
@@ -106,7 +106,7 @@ describe("several processes", () => {
       assert.deepStrictEqual(yield* contentOf(store), { a: 1, b: 2, "mine 3": 1, other: "process" })
     }))
 
-  it.effect("a transaction that only reads sees a state that was, also when what was pending is on disk and overwritten", () =>
+  it.effect("a transaction that only reads sees one earlier state, also after pending writes were committed and overwritten", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const committed = yield* Deferred.make<void>()
@@ -138,7 +138,7 @@ describe("several processes", () => {
 })
 
 describe("a process that is killed", () => {
-  it.effect("has all of its transactions on disk that returned, and each as a whole", () =>
+  it.effect("has all returned transactions on disk, each of them complete", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const { errors, output } = yield* run(programs.pairs, [path], (all) => all.split("\n").length > 40)

@@ -85,7 +85,7 @@ const changes: ReadonlyArray<Change> = [
 
 describe("a transaction reads", () => {
   it.effect.each(changes)(
-    "one snapshot in all ways, whatever others change by $how",
+    "one snapshot with every method while other fibers change it by $how",
     ({ change }) =>
       Effect.gen(function*() {
         const { store } = yield* openSeeded()
@@ -101,7 +101,7 @@ describe("a transaction reads", () => {
       })
   )
 
-  it.effect("in its snapshot what was pending when it began, however that is committed meanwhile", () =>
+  it.effect("pending writes of its start in its snapshot, whenever they are committed", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.put("b", 20)
@@ -115,7 +115,7 @@ describe("a transaction reads", () => {
     }))
 
   it.effect.each(changes)(
-    "what it has changed by $how, in all ways, while others do not",
+    "its own changes by $how with every method, while other fibers do not see them",
     ({ change }) =>
       Effect.gen(function*() {
         const { spy, store } = yield* openSeeded()
@@ -132,7 +132,7 @@ describe("a transaction reads", () => {
       })
   )
 
-  it.effect("the results of its own calls by what it has written", () =>
+  it.effect("results of its own calls that include its own writes", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -154,7 +154,7 @@ describe("a transaction reads", () => {
       assert.deepStrictEqual(yield* contentOf(store), { e: 5 })
     }))
 
-  it.effect("a range as it was for the transaction when the stream started, not what it writes later", () =>
+  it.effect("a range as of the start of the stream, without its own later writes", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       // More than is read of a range at a time
@@ -171,7 +171,7 @@ describe("a transaction reads", () => {
       assert.deepStrictEqual(yield* transaction.inside(Stream.runCollect(store.keys())), ["z"])
     }))
 
-  it.effect("fresh copies: what the caller does to a value changes neither the transaction nor the store", () =>
+  it.effect("new copies: changes to a value change neither the transaction nor the store", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const given = { list: [1] }
@@ -184,7 +184,7 @@ describe("a transaction reads", () => {
       assert.deepStrictEqual(yield* store.getOrFail("value"), { list: [1] })
     }))
 
-  it.effect("a read-only store too, and may not write to it", () =>
+  it.effect("a read-only store too, and cannot write to it", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) => store.putMany(seed))
@@ -195,8 +195,8 @@ describe("a transaction reads", () => {
     }))
 })
 
-describe("what a transaction writes", () => {
-  it.effect("is seen by nobody before it is committed, also not while it is being committed, and all at once then", () =>
+describe("the writes of a transaction", () => {
+  it.effect("are not visible before and during its commit, and are visible together afterwards", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -220,7 +220,7 @@ describe("what a transaction writes", () => {
       assert.deepStrictEqual(yield* readAll(store), changed)
     }))
 
-  it.effect("is on disk when it returns, as one transaction of the engine", () =>
+  it.effect("are on disk when it returns, as one transaction of LMDB", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const result = yield* store.withTransaction(Effect.gen(function*() {
@@ -236,7 +236,7 @@ describe("what a transaction writes", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
     }))
 
-  it.effect("is one write of each key, the last, and deletions of what is not there are fine", () =>
+  it.effect("contain only the last write of each key, and deletions of missing keys succeed", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.withTransaction(Effect.gen(function*() {
@@ -249,7 +249,7 @@ describe("what a transaction writes", () => {
       assert.deepStrictEqual(yield* contentOf(store), { a: 9, c: 3 })
     }))
 
-  it.effect("is nothing where it only reads: the engine makes no transaction", () =>
+  it.effect("make no transaction of LMDB if it only reads", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       yield* store.withTransaction(readAll(store))
@@ -259,7 +259,7 @@ describe("what a transaction writes", () => {
       assert.strictEqual(spy.transactions(), 1)
     }))
 
-  it.effect("clears what others have pending, and keeps what it put itself after that", () =>
+  it.effect("with a clear remove pending writes of other fibers, and keep its own later puts", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       yield* store.put("pending", 1)
@@ -269,7 +269,7 @@ describe("what a transaction writes", () => {
       assert.deepStrictEqual(yield* contentOf(store), { after: 1 })
     }))
 
-  it.effect("is not part of a flush or a backup that is made inside of it", () =>
+  it.effect("are not included in a flush or a backup inside it", () =>
     Effect.gen(function*() {
       const { path, store } = yield* openSeeded()
       const copy = join(path, "copy")

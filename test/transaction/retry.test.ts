@@ -29,7 +29,7 @@ describe("after a conflict", () => {
     return { count, exit }
   })
 
-  it.effect("it runs again until it is made, and gives the result of the last run only", () =>
+  it.effect("it runs again until it is committed, and returns only the result of the last run", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const { exit } = yield* runs(store, 5)
@@ -43,7 +43,7 @@ describe("after a conflict", () => {
     { what: "by the option of the call", option: Schedule.recurs(3), call: Schedule.recurs(1), attempts: 2 },
     { what: "not at all", option: Schedule.recurs(3), call: Schedule.recurs(0), attempts: 1 }
   ])(
-    "it runs again $what, then it fails with how often it ran and has written nothing",
+    "it runs again $what, and then fails with the number of runs and writes nothing",
     ({ attempts, call, option }) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
@@ -57,7 +57,7 @@ describe("after a conflict", () => {
       })
   )
 
-  it.effect("it waits as the schedule says", () =>
+  it.effect("it waits for the delays of the schedule", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       let waits = 0
@@ -74,7 +74,7 @@ describe("after a conflict", () => {
       assert.strictEqual((yield* Fiber.join(fiber)).count, 3)
     }))
 
-  it.effect("its own failure is no conflict: it is not run again, also where others have written", () =>
+  it.effect("its own failure is not a conflict: it does not run again, even if other fibers have written", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const outside = yield* leaving
@@ -88,7 +88,7 @@ describe("after a conflict", () => {
       assert.deepStrictEqual([error, count], ["no", 1])
     }))
 
-  it.effect("a conflict that its own effect fails with is a failure like any other", () =>
+  it.effect("a TransactionConflict of its own effect is a failure like any other", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const mine = new TransactionConflict({ path: "mine", attempts: 7 })
@@ -101,7 +101,7 @@ describe("after a conflict", () => {
       assert.strictEqual(count, 1)
     }))
 
-  it.effect("it can be interrupted between two runs, and no snapshot is left", () =>
+  it.effect("it can be interrupted between two runs, and no snapshot stays open", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       let waits = 0

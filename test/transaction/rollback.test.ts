@@ -26,7 +26,7 @@ const writes = (store: StoreService) =>
     store.put("z", 1)
   ])
 
-describe("a transaction that comes to nothing", () => {
+describe("a transaction that is undone", () => {
   const assertUntouched = Effect.fnUntraced(function*({ spy, store }: Effect.Success<ReturnType<typeof openSeeded>>) {
     assert.deepStrictEqual(yield* contentOf(store), seed)
     yield* store.flush
@@ -37,7 +37,7 @@ describe("a transaction that comes to nothing", () => {
     assert.strictEqual(yield* store.getOrFail("d"), 4)
   })
 
-  it.effect("by a failure gives that failure and undoes all", () =>
+  it.effect("by a failure fails with it and undoes all writes", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       let runs = 0
@@ -50,7 +50,7 @@ describe("a transaction that comes to nothing", () => {
       yield* assertUntouched(opened)
     }))
 
-  it.effect("by a defect gives that defect and undoes all", () =>
+  it.effect("by a defect dies with it and undoes all writes", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       const defect = new Error("defect")
@@ -61,7 +61,7 @@ describe("a transaction that comes to nothing", () => {
       yield* assertUntouched(opened)
     }))
 
-  it.effect("by an interruption from outside undoes all", () =>
+  it.effect("by an interruption from outside undoes all writes", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       const written = yield* Deferred.make<void>()
@@ -74,7 +74,7 @@ describe("a transaction that comes to nothing", () => {
       yield* assertUntouched(opened)
     }))
 
-  it.effect("by an interruption from inside undoes all", () =>
+  it.effect("by an interruption from inside undoes all writes", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       const exit = yield* Effect.exit(
@@ -84,7 +84,7 @@ describe("a transaction that comes to nothing", () => {
       yield* assertUntouched(opened)
     }))
 
-  it.effect("by an interruption while it waits for its turn to be committed undoes all", () =>
+  it.effect("by an interruption while it waits for its commit undoes all writes", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -99,7 +99,7 @@ describe("a transaction that comes to nothing", () => {
       assert.strictEqual(spy.transactions(), 2)
     }))
 
-  it.effect("by an interruption after its commit has begun is made as a whole before the interruption returns", () =>
+  it.effect("by an interruption after its commit has started is committed before the interruption returns", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* openSeeded()
       const held = yield* spy.hold("commit")
@@ -116,7 +116,7 @@ describe("a transaction that comes to nothing", () => {
       assert.deepStrictEqual(spy.commits().slice(1), [["b", "-c", "d"]])
     }))
 
-  it.effect("by an error of a call that is not caught undoes all; one that is caught costs that call only", () =>
+  it.effect("by an error of a call undoes all writes, and a caught error undoes only that call", () =>
     Effect.gen(function*() {
       const opened = yield* openSeeded()
       const { store } = opened

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../support/harness.ts"
 
 describe("any transactions at the same time", () => {
   it.effect.prop(
-    "are as if they had run one after the other, in the order in which the changes tell of them",
+    "give the same results as one after the other, in the order of their changes",
     { programs: TransactionOrder.Programs },
     ({ programs }) =>
       Effect.gen(function*() {
@@ -19,7 +19,7 @@ describe("any transactions at the same time", () => {
   )
 
   it.effect.prop(
-    "are so on a backend whose reads wait, too",
+    "do so on a backend whose reads wait, too",
     { programs: TransactionOrder.Programs },
     ({ programs }) =>
       Effect.gen(function*() {
@@ -29,7 +29,7 @@ describe("any transactions at the same time", () => {
     { arbitrary: { runs: 60 } }
   )
 
-  it.effect("are found not to be so where they are no transactions", () =>
+  it.effect("are found not to do so without transactions", () =>
     Effect.gen(function*() {
       const increments = Array.from({ length: 4 }, (): TransactionOrder.Program => ({
         start: 0,

@@ -73,7 +73,7 @@ describe("transactions in conflict", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     }))
 
-  it.effect("share them when each writes several of ten counters and a record of its own", () =>
+  it.effect("share commits if each writes several of ten counters and a record of its own", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open()
       yield* together(200, (n) =>
@@ -89,7 +89,7 @@ describe("transactions in conflict", () => {
       assert.isBelow(spy.transactions(), 50)
     }))
 
-  it.effect("run again while the commit that they lost against waits for the disk, and are committed by the next", () =>
+  it.effect("run again while the winning commit waits for the disk, and are committed by the next commit", () =>
     Effect.gen(function*() {
       const { commits, disk, held } = yield* heldDisk(1)
       const { store } = yield* openOnDisk(disk)
@@ -113,7 +113,7 @@ describe("transactions in conflict", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 5)
     }))
 
-  it.effect("of which a run only reads, or fails, end after the commit that it has read", () =>
+  it.effect("with a run that only reads or fails end after the commit that it has read", () =>
     Effect.gen(function*() {
       const { disk, held } = yield* heldDisk(1)
       const { store } = yield* openOnDisk(disk)
@@ -138,7 +138,7 @@ describe("transactions in conflict", () => {
       assert.deepStrictEqual(Exit.findDefect(yield* Fiber.await(fourth)), Result.succeed("by first"))
     }))
 
-  it.effect("share a few commits when all but one of them find that there is nothing to write, or fail", () =>
+  it.effect("share a few commits if all but one of them write nothing or fail", () =>
     Effect.gen(function*() {
       const { commits, disk } = yield* heldDisk(0)
       const { store } = yield* openOnDisk(disk)
@@ -152,7 +152,7 @@ describe("transactions in conflict", () => {
       assert.isBelow(commits(), 50)
     }))
 
-  it.effect("run again where the commit failed that they had read: nothing is made of it", () =>
+  it.effect("run again if the commit that they have read fails", () =>
     Effect.gen(function*() {
       const { disk, held } = yield* heldDisk(1)
       const { store } = yield* openOnDisk(disk)
@@ -175,7 +175,7 @@ describe("transactions in conflict", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 2)
     }))
 
-  it.effect("run again where a put comes before them, and lose nothing of it", () =>
+  it.effect("run again if a put comes before them, and do not lose the put", () =>
     Effect.gen(function*() {
       const { disk, held } = yield* heldDisk(1)
       const { store } = yield* openOnDisk(disk)
@@ -195,7 +195,7 @@ describe("transactions in conflict", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 210)
     }))
 
-  it.effect("go on where one of them is interrupted after others have read its writes", () =>
+  it.effect("continue if one of them is interrupted after others have read its writes", () =>
     Effect.gen(function*() {
       const { disk, held } = yield* heldDisk(1)
       const { store } = yield* openOnDisk(disk)
@@ -216,7 +216,7 @@ describe("transactions in conflict", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     }))
 
-  it.effect("that may not run again fail as often as they did, with the number of their runs", () =>
+  it.effect("that may not run again fail with the number of their runs", () =>
     Effect.gen(function*() {
       const { store } = yield* SpyEngine.open({ transactionRetry: Schedule.recurs(0), durability: "noSync" })
       const results = yield* together(10, () => Effect.result(countUp(store)))
@@ -226,7 +226,7 @@ describe("transactions in conflict", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 1)
     }))
 
-  it.effect("are committed one by one where they do not fit together; one that does not fit alone fails by itself", () =>
+  it.effect("are committed one by one if they do not fit together, and only one that does not fit alone fails", () =>
     Effect.gen(function*() {
       const { disk, held } = yield* heldDisk(2)
       const { store } = yield* openOnDisk(disk)
@@ -278,9 +278,9 @@ const assertGapless = (
   assert.isAtMost(last, made.length + ends.filter(([end]) => end !== "commit").length)
 }
 
-describe("a disk that fails now and then", () => {
+describe("a disk that fails sometimes", () => {
   it.effect.prop(
-    "leaves no gap: what was made, was seen and was reported is what was committed",
+    "leaves no gap between returned, visible, reported and committed writes",
     {
       programs: Schema.Array(Program).check(Schema.isBetweenLength(4, 16)),
       failures: Schema.Array(Schema.Boolean).check(Schema.isBetweenLength(1, 8)),

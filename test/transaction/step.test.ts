@@ -7,7 +7,7 @@ import { type Closed, type EngineFailure, type MapFull, type TransactionConflict
 import { contentOf, increment, leaving, openSeeded, seed } from "../support/fixtures/transactions.ts"
 
 describe("a transaction as a step of Effect.fn", () => {
-  it.effect("takes the arguments of the function, and is one unit", () =>
+  it.effect("takes the arguments of the function, and is atomic", () =>
     Effect.gen(function*() {
       const { store } = yield* openSeeded()
       const move = Effect.fn("move")(function*(from: string, to: string, fails: boolean) {

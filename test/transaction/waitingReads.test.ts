@@ -26,7 +26,7 @@ describe("fibers of one transaction", () => {
       assert.strictEqual(yield* store.getOrFail("count"), 20)
     }))
 
-  it.effect("take an address that must be unique once", () =>
+  it.effect("take a unique address once", () =>
     Effect.gen(function*() {
       const store = yield* open
       const users = yield* Effect.provideService(openUsers, Store, store)
@@ -55,7 +55,7 @@ describe("fibers of one transaction", () => {
       assert.strictEqual(yield* store.size, 150)
     }))
 
-  it.effect("count records in one moment while another writes", () =>
+  it.effect("count records of one state while another fiber writes", () =>
     Effect.gen(function*() {
       const store = yield* open
       yield* store.putMany(below(10).map((key) => [`k${key}`, key] as const))
@@ -79,7 +79,7 @@ describe("fibers of one transaction", () => {
 })
 
 describe("a fiber that outlives its transaction", () => {
-  it.effect("does not write to it any more, although it began to read before", () =>
+  it.effect("cannot write to it any more, even if its read started before the end", () =>
     Effect.gen(function*() {
       const store = yield* open
       yield* store.put("count", 1)
@@ -102,7 +102,7 @@ describe("a fiber that outlives its transaction", () => {
       assert.deepStrictEqual(outcomes, new Set(["Failure", "Success"]))
     }))
 
-  it.effect("gets Closed for a read that it began before", () =>
+  it.effect("fails with Closed in a read that started before the end", () =>
     Effect.gen(function*() {
       const store = yield* open
       yield* store.putMany({ a: 1, b: 2 })
@@ -120,7 +120,7 @@ describe("a fiber that outlives its transaction", () => {
 })
 
 describe("a transaction", () => {
-  it.effect("reads on after a first read that was interrupted", () =>
+  it.effect("continues after its first read was interrupted", () =>
     Effect.gen(function*() {
       const store = yield* open
       yield* store.put("a", 1)

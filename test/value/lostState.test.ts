@@ -47,7 +47,7 @@ class TooPoor extends Data.TaggedError("TooPoor")<{ readonly account: string }> 
 
 class Broken extends Schema.TaggedError<Broken>()("Broken", { part: Schema.String }) {}
 
-describe("a value of Effect is refused, with its place and what to do", () => {
+describe("a value of Effect is refused, and the error names its place and what to do", () => {
   it.each<readonly [schema: string, value: unknown]>([
     ["Option", Option.none()],
     ["Option", Option.some(36)],
@@ -59,7 +59,7 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     ["Chunk", Chunk.make(1)],
     ["Duration", Duration.seconds(1)],
     ["BigDecimal", BigDecimal.make(1n, 1)]
-  ])("one that a collection keeps: %s", (schema, value) => {
+  ])("a value that a collection keeps: %s", (schema, value) => {
     const article = /^[AEIO]/.test(schema) ? "an" : "a"
     assert.strictEqual(
       detailOf({ user: { nick: [0, value] } }),
@@ -86,7 +86,7 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     ["a Schedule", Schedule.recurs(1)],
     ["a Config", Config.String("A")],
     ["a MutableHashMap", MutableHashMap.make(["a", 1])]
-  ])("one that is no data: %s", (name, value) => {
+  ])("a value that is not data: %s", (name, value) => {
     assert.strictEqual(detailOf({ a: value }), `it has ${name} of Effect at a: put a plain value in its place`)
   })
 
@@ -103,7 +103,7 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     )
   })
 
-  it("what a program puts in its place is named", () => {
+  it("the error names a replacement", () => {
     assert.include(detailOf({ a: new URL("http://localhost") }), "it has a URL at a: store url.href")
     assert.include(detailOf({ a: Promise.resolve(1) }), "it has a Promise at a: wait for it first")
     assert.include(detailOf({ a: () => 1 }), "it has a function at a: store its name")
@@ -131,7 +131,7 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     assert.include(detailOf({ third: new Right() }), "it has an Either of Effect at third")
   })
 
-  it.effect("by put, update, putMany, in a transaction, and in a collection of anything", () =>
+  it.effect("by put, update, putMany, in a transaction, and in an untyped collection", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const value = { nick: Option.none() }
@@ -156,7 +156,7 @@ describe("a value of Effect is refused, with its place and what to do", () => {
     }).pipe(Effect.provide(Store.layerTemp())))
 })
 
-describe("what has its fields as its own properties comes back as a plain object", () => {
+describe("an object with its fields as own properties is read as a plain object", () => {
   class Point extends Data.Class<{ readonly x: number }> {
     get double(): number {
       return 2 * this.x
@@ -188,7 +188,7 @@ describe("what has its fields as its own properties comes back as a plain object
   })
 })
 
-describe("an object that hides its state is refused", () => {
+describe("an object with hidden state is refused", () => {
   class Hidden {
     readonly #x = 1
     get x(): number {
@@ -227,7 +227,7 @@ describe("an object that hides its state is refused", () => {
   })
 })
 
-describe("what another realm has made and this one keeps comes back", () => {
+describe("objects of another realm are read back", () => {
   it("errors, as errors", () => {
     const copy = roundTrip(runInNewContext(`new TypeError("broken", { cause: new RangeError("deep") })`))
     assert.instanceOf(copy, TypeError)

@@ -71,7 +71,7 @@ const nested = (
 ]
 
 describe("bytes are a message", () => {
-  it("when they are one item that is complete, whatever it begins with", () => {
+  it("if they are one complete item, with any first byte", () => {
     assert.strictEqual(items.length, 0x100 - 2)
     for (const item of items) {
       assert.isTrue(accepts(item), show(item))
@@ -80,13 +80,13 @@ describe("bytes are a message", () => {
     }
   })
 
-  it("and not when they begin with what is never written", () => {
+  it("but not if they begin with a byte that is never written", () => {
     for (const first of [0xc1, 0xca]) {
       for (let count = 0; count < 20; count++) assert.isFalse(accepts([first, ...zeros(count)]))
     }
   })
 
-  it("when all items inside are", () => {
+  it("if all items inside are", () => {
     for (const item of items) {
       assert.isTrue(accepts([0x93, 0x91, ...item, ...item, 0x00]), show(item))
       assert.isTrue(accepts([0x81, ...item, 0x92, ...item, ...item]), show(item))
@@ -96,7 +96,7 @@ describe("bytes are a message", () => {
     }
   })
 
-  it("when extensions are of the types that are written", () => {
+  it("if their extensions have types that are written", () => {
     for (const first of everyFirst.filter((byte) => (byte >= 0xc7 && byte <= 0xc9) || (byte >= 0xd4 && byte <= 0xd8))) {
       const item = itemOf(first) ?? assert.fail()
       const at = first < 0xd4 ? 1 + 2 ** (first - 0xc7) : 1
@@ -107,7 +107,7 @@ describe("bytes are a message", () => {
     }
   })
 
-  it("when they claim no more than there is", () => {
+  it("if they do not claim more bytes than they have", () => {
     const most = [0xff, 0xff, 0xff, 0xff]
     for (const first of [0xc6, 0xc9, 0xdb, 0xdd, 0xdf]) {
       assert.isFalse(accepts([first, ...most, ...zeros(100)]), String(first))
@@ -120,7 +120,7 @@ describe("bytes are a message", () => {
     }
   })
 
-  it("when they are not too deep, and what is empty is no level", () => {
+  it("if they are not nested too deeply, and an empty item is not a level", () => {
     for (const head of [[0x91], [0x81, 0x00], [0xdc, 0, 1], [0xdf, 0, 0, 0, 1, 0x00]]) {
       for (const innermost of [[0x00], [0x90], [0x80], [0xdc, 0, 0]]) {
         assert.isTrue(accepts(nested(maximumDepth, head, innermost)), show([...head, ...innermost]))

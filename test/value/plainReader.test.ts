@@ -88,7 +88,7 @@ describe("the reader of plain values", () => {
       for (let end = 0; end < bytes.length; end++) assert.strictEqual(attempt(Buffer.from(bytes), end), refused)
     }), { arbitrary: { runs: 300 } })
 
-  it("reads numbers, short lists and records by their first byte", () => {
+  it("recognizes numbers, short lists and records by their first byte", () => {
     for (let first = 0; first < 0x80; first++) assert.strictEqual(read(first), first)
     for (let first = 0xe0; first < 0x100; first++) assert.strictEqual(read(first), first - 0x100)
     for (let count = 0; count < 16; count++) {
@@ -97,7 +97,7 @@ describe("the reader of plain values", () => {
     }
   })
 
-  it("reads all others by theirs, and nothing that is never written", () => {
+  it("recognizes all other items by their first byte, and refuses bytes that are never written", () => {
     for (const [item, value] of items) {
       deepStrictEqual(read(...item), value)
       deepStrictEqual(read(0x92, ...item, ...item), [value, value])
@@ -116,14 +116,14 @@ describe("the reader of plain values", () => {
     }
   })
 
-  it("refuses what is cut off, and what has more behind", () => {
+  it("refuses truncated bytes, and bytes with a rest", () => {
     for (const [item] of [...items, [[0x81, ...pairs(1)]], [[0x82, ...pairs(2)]], [[0xa3, ...letters(3)]]] as const) {
       for (let count = 0; count < item.length; count++) assert.strictEqual(read(...item.slice(0, count)), refused)
       assert.strictEqual(read(...item, 0), refused)
     }
   })
 
-  it("reads text of every length, of ASCII and not, wherever in it that is seen", () => {
+  it("reads text of every length, with and without characters outside ASCII at any position", () => {
     for (let length = 0; length < 40; length++) {
       const text = Array.from({ length }, (_, index) => String.fromCharCode(0x21 + index)).join("")
       for (const other of ["", "\u007f", "\u0080", "é", "語", "😀"]) {
@@ -138,7 +138,7 @@ describe("the reader of plain values", () => {
     }
   })
 
-  it("reads each key as it is, also where it is nearly that of the record before", () => {
+  it("reads each key correctly, also if it is similar to a key of the previous record", () => {
     const names = [
       "id",
       "if",
@@ -168,7 +168,7 @@ describe("the reader of plain values", () => {
     assert.strictEqual(read(0x81, ...textItem("last")), refused)
   })
 
-  it("takes nothing else for the key of the record before", () => {
+  it("does not confuse a key with one of the previous record", () => {
     for (const [before, key] of [["Ã©", "é"], ["é", "Ã©"], ["id", "id"]] as const) {
       deepStrictEqual(read(0x81, ...textItem(before), 1), { [before]: 1 })
       deepStrictEqual(read(0x81, ...textItem(key), 2), { [key]: 2 })
@@ -182,7 +182,7 @@ describe("the reader of plain values", () => {
     }
   })
 
-  it("refuses keys that are no text, or __proto__", () => {
+  it("refuses keys that are not text, or __proto__", () => {
     for (const key of [[0x01], [0xc0], [0x90], [0xc3], [0xd4, 0, 0]]) {
       assert.strictEqual(read(0x81, ...key, 1), refused)
       assert.strictEqual(read(0x82, ...pairs(1), ...key, 1), refused)
@@ -190,7 +190,7 @@ describe("the reader of plain values", () => {
     assert.strictEqual(read(0x81, 0xa9, ...Buffer.from("__proto__"), 0x80), refused)
   })
 
-  it("goes down as many levels as are written, and no further", () => {
+  it("accepts as many levels as are written, and no more", () => {
     for (const head of [[0x91], [0x81, 0xa1, 0x61], [0xdc, 0, 1], [0xdf, 0, 0, 0, 1, 0xa1, 0x61]]) {
       const levels = (count: number) => Array.from({ length: count }, () => head).flat()
       assert.notStrictEqual(read(...levels(maximumDepth), 0), refused)
@@ -199,7 +199,7 @@ describe("the reader of plain values", () => {
     }
   })
 
-  it("takes no memory for lengths that are only claimed", () => {
+  it("takes no memory for lengths that bytes only claim", () => {
     const before = process.memoryUsage().rss
     for (const first of [0xdb, 0xdd, 0xdf]) {
       assert.strictEqual(read(first, 0xff, 0xff, 0xff, 0xff, ...zeros(100)), refused)

@@ -44,7 +44,7 @@ const isOdd = (value: Schema.Json): boolean => {
 }
 
 describe("a plain value", () => {
-  it.effect.prop("is read back as it was", { given: Schema.Json }, ({ given }) =>
+  it.effect.prop("is read back equal", { given: Schema.Json }, ({ given }) =>
     Effect.sync(() => {
       // Some of its records have no prototype
       const value = structuredClone(given)
@@ -53,7 +53,7 @@ describe("a plain value", () => {
       if (bytes !== undefined) assert.deepStrictEqual(read(bytes), value)
     }), { arbitrary: { runs: 300, seed: "plain writer" } })
 
-  it("has numbers of every size in as few bytes as there are for them", () => {
+  it("has numbers of every size in the fewest possible bytes", () => {
     const sizes: ReadonlyArray<readonly [number, number]> = [
       [0, 1],
       [1, 1],
@@ -121,14 +121,14 @@ describe("a plain value", () => {
     assert.strictEqual(sizeOf({ a: 1 }), 4)
   })
 
-  it("has nothing, undefined, truth and points in time of their own", () => {
+  it("has items for null, undefined, booleans and dates", () => {
     comesBack([null, undefined, true, false, { a: undefined, b: null }])
     for (const time of [0, 1, 999, 1000, 1_700_000_000_123, 4_294_967_295_999]) comesBack([new Date(time)])
     assert.strictEqual(sizeOf(new Date(5)), 10)
     assert.strictEqual(sizeOf(undefined), 3)
   })
 
-  it("has records with names of other things, and more objects than are remembered in a list", () => {
+  it("has records with unusual names, and lists with many objects", () => {
     comesBack({ constructor: 1, toString: "x", hasOwnProperty: null, valueOf: [] })
     for (const length of [30, 31, 32, 33, 50]) {
       comesBack(Array.from({ length }, (_, index) => ({ index, inside: [index] })))
@@ -183,15 +183,15 @@ describe("what is not plain", () => {
   ]
 
   for (const [what, value] of refused) {
-    it(`is left to others: ${what}, at the top and inside`, () => {
+    it(`is left to the other formats: ${what}, at the top and inside`, () => {
       for (const each of [value, [1, value], { a: { b: value } }]) assert.isUndefined(PlainWriter.write(writer, each))
       comesBack({ after: "it", works: [1, 2] })
     })
   }
 
-  it("begins behind 64 levels", () => comesBack(nested(64)))
+  it("starts after 64 levels", () => comesBack(nested(64)))
 
-  it("is anything while all objects have a property more", () => {
+  it("is every object while all objects have an additional property", () => {
     Object.defineProperty(Object.prototype, "polluted", {
       value: 1,
       enumerable: true,
@@ -208,7 +208,7 @@ describe("what is not plain", () => {
 })
 
 describe("the bytes", () => {
-  it("of a value are not touched by those behind it, in this chunk and the next", () => {
+  it("of a value are not changed by later values, in this chunk and the next", () => {
     const values = Array.from({ length: 5000 }, (_, index) => ({ index, text: textOf(index % 90) }))
     const all = values.map(write)
     assert.deepStrictEqual(all.map(read), values)
@@ -216,7 +216,7 @@ describe("the bytes", () => {
     assert.isBelow(new Set(all.map((bytes) => bytes.buffer)).size, 100)
   })
 
-  it("of many values keep little more memory than they are", () => {
+  it("of many values keep little more memory than their size", () => {
     for (const length of [100, 1000, 2731, 4000, 4096, 4097]) {
       const all = Array.from({ length: 100 }, () => write({ text: textOf(length) }))
       const kept = [...new Set(all.map((bytes) => bytes.buffer))].reduce((sum, buffer) => sum + buffer.byteLength, 0)
@@ -225,7 +225,7 @@ describe("the bytes", () => {
     }
   })
 
-  it("of a value that throws, or is refused late, leave no trace", () => {
+  it("of a value that throws, or is refused late, are removed", () => {
     const fresh = PlainWriter.make({ plain: 7, structured: 8 }, RecordStructures.make())
     const first = PlainWriter.write(fresh, "first") ?? assert.fail()
     const failing = {
@@ -242,7 +242,7 @@ describe("the bytes", () => {
     assert.deepStrictEqual([first, second].map(read), ["first", "second"])
   })
 
-  it("of a value that threw do not count as met", () => {
+  it("of a value that threw are not counted for structures", () => {
     const inner = { a: 1 }
     const failing = {
       inner,
@@ -255,7 +255,7 @@ describe("the bytes", () => {
     comesBack({ inner })
   })
 
-  it("are of what a getter leaves, where it changes what is written", () => {
+  it("contain the state after a getter has changed the value", () => {
     const shrinking: Record<string, unknown> = {
       get x() {
         delete shrinking["y"]

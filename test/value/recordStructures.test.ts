@@ -57,7 +57,7 @@ const nested = (levels: number): unknown => levels === 0 ? 7 : { a: nested(level
 const nestedBytes = (levels: number) => Uint8Array.of(structured, ...times(levels, () => 0x40), 7)
 
 describe("a value with records of known structures", () => {
-  it.effect.prop("comes back as it was, whatever the numbers of its structures", {
+  it.effect.prop("is read back equal, with any numbers of its structures", {
     given: Schema.Json,
     before: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 }))
   }, ({ before, given }) =>
@@ -73,7 +73,7 @@ describe("a value with records of known structures", () => {
       }
     }), { arbitrary: { runs: 400 } })
 
-  it("is shorter by the names of the fields", () => {
+  it("does not contain the names of the fields", () => {
     const { codec } = withDefined([["id", "name"]])
     const bytes = encode(codec, { id: 1, name: "a" })
     assert.deepStrictEqual([...bytes], [structured, 0x40, 1, 0xa1, 0x61])
@@ -82,7 +82,7 @@ describe("a value with records of known structures", () => {
     assert.strictEqual(encode(codec, { id: 1, name: "a", more: 1 })[0], plain)
   })
 
-  it("has the number of the structure in one byte, from 32 on in two", () => {
+  it("has the number of the structure in one byte, and from 32 on in two", () => {
     const names = times(200, (index) => [`field ${index}`])
     const { codec } = withDefined(names)
     for (const [number, [name = ""]] of names.entries()) {
@@ -93,7 +93,7 @@ describe("a value with records of known structures", () => {
     }
   })
 
-  it("keeps the numbers whose bytes stand for structures elsewhere", () => {
+  it("encodes numbers whose bytes would mean structures", () => {
     const { codec } = withDefined([["a"], ["b", "c"]])
     const numbers = times(300, (index) => index - 100)
     const value = { a: [numbers, { b: 64, c: 127 }, { d: 64, e: { a: 100 } }], z: 65 }
@@ -107,7 +107,7 @@ describe("a value with records of known structures", () => {
     }
   })
 
-  it("may have any names but __proto__", () => {
+  it("may have any names except __proto__", () => {
     const odd = [
       "",
       "0",
@@ -136,7 +136,7 @@ describe("a value with records of known structures", () => {
     deepStrictEqual(decode(codec, encode(codec, withProto)), withProto)
   })
 
-  it("is read also where no code is made of text", () => {
+  it("is also read if code generation from text is disabled", () => {
     const program = fileURLToPath(new URL("../programs/withoutCode.ts", import.meta.url))
     const { stderr, stdout } = spawnSync(process.execPath, ["--disallow-code-generation-from-strings", program], {
       encoding: "utf8"
@@ -149,7 +149,7 @@ describe("a value with records of known structures", () => {
     })
   })
 
-  it("is what its getters leave of it", () => {
+  it("has the state after its getters have run", () => {
     const { codec } = withDefined([["a", "b"], ["a", "b", "c"]])
     const shrinking = {
       get a() {
@@ -170,7 +170,7 @@ describe("a value with records of known structures", () => {
     assert.deepStrictEqual(decode(codec, encode(codec, exchanging)), { a: 1, c: 3 })
   })
 
-  it("may have a getter that makes structures known", () => {
+  it("may have a getter that adds structures", () => {
     const { codec, structures } = withDefined()
     const value = {
       small: 100,
@@ -183,7 +183,7 @@ describe("a value with records of known structures", () => {
     assert.strictEqual(encode(codec, { x: 1 })[0], structured)
   })
 
-  it("has a graph where one is needed", () => {
+  it("contains a graph if one is necessary", () => {
     const { codec } = withDefined([["a", "b"]])
     const shared = { a: 1, b: new Map([[1, { a: 1, b: 2 }]]) }
     const value = { a: shared, b: shared }
@@ -192,7 +192,7 @@ describe("a value with records of known structures", () => {
     assert.notStrictEqual(encode(codec, value)[0], structured)
   })
 
-  it("goes down as many levels as are written, and no further", () => {
+  it("accepts as many levels as are written, and no more", () => {
     const { codec } = withDefined([["a"]])
     deepStrictEqual(decode(codec, nestedBytes(maximumDepth)), nested(maximumDepth))
     assert.deepStrictEqual([...encode(codec, nested(maximumDepth))], [...nestedBytes(maximumDepth)])
@@ -201,7 +201,7 @@ describe("a value with records of known structures", () => {
     }
   })
 
-  it("decodes to nothing but a failure where its bytes are cut or changed", () => {
+  it("decodes to a failure if its bytes are truncated or changed", () => {
     const { codec } = withDefined([["a", "b"], ["c"]])
     const bytes = encode(codec, { a: [{ c: "text" }, { c: 1.5 }], b: { d: { a: 1, b: 2 } } })
     assert.strictEqual(bytes[0], structured)
@@ -219,7 +219,7 @@ describe("a value with records of known structures", () => {
 })
 
 describe("a structure that is not known", () => {
-  it("ends the decoding with its number, and the value decodes when it is added", () => {
+  it("ends the decoding with its number, and the value decodes after it is added", () => {
     const { codec: writer } = withDefined([["a"], ["b", "c"]])
     const bytes = encode(writer, { b: 1, c: [{ a: 1 }] })
     const { codec, structures } = withDefined()
@@ -231,7 +231,7 @@ describe("a structure that is not known", () => {
     assert.deepStrictEqual(decode(codec, bytes), { b: 1, c: [{ a: 1 }] })
   })
 
-  it("leaves nothing of its value behind, wherever in the value it is", () => {
+  it("leaves no partial value, at any position in the value", () => {
     const { codec: writer } = withDefined([["b", "c"], ["a"]])
     const bytes = encode(writer, { b: "first", c: [{ b: 1, c: 2 }, { a: 1 }] })
     const { codec, structures } = withDefined([["b", "c"]])
@@ -246,7 +246,7 @@ describe("a structure that is not known", () => {
     assert.deepStrictEqual(decode(codec, bytes), { b: "first", c: [{ b: 1, c: 2 }, { a: 1 }] })
   })
 
-  it("makes a value a failure, where nobody has defined it", () => {
+  it("makes the decoding fail if no process has defined it", () => {
     const { codec: writer } = withDefined([["a"], ["b"]])
     const { codec } = withDefined([["a"]])
     const failure = Result.getOrThrow(Result.flip(ValueCodec.decode(codec, encode(writer, { b: 1 }))))
@@ -254,7 +254,7 @@ describe("a structure that is not known", () => {
     assert.deepStrictEqual(decode(codec, encode(writer, { a: 1 })), { a: 1 })
   })
 
-  it("because its definition is damaged spoils no others", () => {
+  it("because its definition is damaged does not affect others", () => {
     const { codec: writer } = withDefined([["a"], ["b"]])
     const { codec } = withDefined([[], ["b"]])
     assert.isTrue(Result.isFailure(ValueCodec.decode(codec, encode(writer, { a: 1 }))))
@@ -265,7 +265,7 @@ describe("a structure that is not known", () => {
 })
 
 describe("a structure becomes a candidate", () => {
-  it("once, when many records have it", () => {
+  it("once, if many records have it", () => {
     const { codec, structures } = withDefined()
     encode(codec, { id: 0, name: "" })
     assert.deepStrictEqual(structures.candidates, [])
@@ -273,13 +273,13 @@ describe("a structure becomes a candidate", () => {
     assert.deepStrictEqual(structures.candidates, [["id", "name"]])
   })
 
-  it("also inside of other records and of arrays", () => {
+  it("also inside other records and arrays", () => {
     const { codec, structures } = withDefined()
     encodeMany(codec, { list: [{ x: 1, y: 2 }, { x: 3, y: 4 }], inner: { deep: { z: 1 } } })
     assert.sameDeepMembers(structures.candidates, [["list", "inner"], ["x", "y"], ["deep"], ["z"]])
   })
 
-  it("not when it is known, empty, a table or has long names", () => {
+  it("but not if it is known, empty, a table or has long names", () => {
     const { codec, structures } = withDefined([["id"]])
     encodeMany(codec, { id: 1 })
     encodeMany(codec, {})
@@ -291,7 +291,7 @@ describe("a structure becomes a candidate", () => {
     assert.strictEqual(structures.candidates.length, 2)
   })
 
-  it("also behind thousands of records that have nothing in common", () => {
+  it("also after thousands of records without common fields", () => {
     const { codec, structures } = withDefined([["known"]])
     for (let index = 0; index < 100_000; index++) encode(codec, { [`user ${index}`]: 1, at: index })
     assert.deepStrictEqual(structures.candidates, [])
@@ -300,7 +300,7 @@ describe("a structure becomes a candidate", () => {
     assert.deepStrictEqual(structures.candidates, [["id"]])
   })
 
-  it("again, much later, when its definition failed", () => {
+  it("again, much later, if its definition failed", () => {
     const { codec, structures } = withDefined()
     encodeMany(codec, { id: 1 })
     RecordStructures.postpone(structures, ["id"], 100_000)
@@ -310,7 +310,7 @@ describe("a structure becomes a candidate", () => {
     assert.deepStrictEqual(structures.candidates, [["id"], ["id"]])
   })
 
-  it("not when there are as many as there can be", () => {
+  it("but not if the maximum number of structures exists", () => {
     const { codec, structures } = withDefined(others(RecordStructures.mostStructures))
     encodeMany(codec, { id: 1 })
     assert.deepStrictEqual(structures.candidates, [])
@@ -322,7 +322,7 @@ describe("a structure becomes a candidate", () => {
 })
 
 describe("the names of a structure", () => {
-  it("are texts, each another one, of a record that is written by its fields", () => {
+  it("are distinct texts of a record that is written by its fields", () => {
     const many = times(64, (index) => `field ${index}`)
     for (const names of [["a"], ["", "0", "constructor"], many]) assert.isTrue(RecordStructures.isStructure(names))
     for (
@@ -363,7 +363,7 @@ const observing = () => {
 }
 
 describe("records are observed", () => {
-  it("all at first, and one of sixteen after those", () => {
+  it("all at first, and then one of sixteen", () => {
     const { looks, observe, structures } = observing()
     for (let count = 0; count < 15; count++) observe(() => "first")
     assert.deepStrictEqual(structures.candidates, [])
@@ -378,7 +378,7 @@ describe("records are observed", () => {
     assert.strictEqual(looks(), 256 + 16)
   })
 
-  it("ever more rarely while they have nothing in common, and few of their structures are remembered", () => {
+  it("more and more rarely if they have no common fields, and few of their structures are kept", () => {
     const { looks, observe, structures } = observing()
     const looksAt = (count: number): number => {
       const before = looks()

@@ -214,7 +214,7 @@ const named = (error: Error, name: string): Error =>
   Object.defineProperty(error, "name", { value: name, configurable: true, writable: true })
 
 describe("Value", () => {
-  describe("any structured-cloneable value comes back equal", () => {
+  describe("any structured-cloneable value is read back equal", () => {
     it.prop("random nested values", { seed: Schema.Int }, ({ seed }) => comesBack(randomValue(seed, false)), {
       arbitrary: { runs: 400 }
     })
@@ -299,7 +299,7 @@ describe("Value", () => {
       }
     })
 
-    it("a property that is undefined stays", () => {
+    it("a property that is undefined is kept", () => {
       deepStrictEqual(Object.keys(asObject(roundTrip({ a: undefined }))), ["a"])
     })
 
@@ -326,7 +326,7 @@ describe("Value", () => {
       assert.match(inspect(invalid), /^\[ Invalid Date, Map\(1\) \{ 1 => Invalid Date \} \]$/)
     })
 
-    it("typed arrays of every kind, their bytes alone and not the buffer that they look into", () => {
+    it("typed arrays of every kind, only with their own bytes of the buffer", () => {
       const kinds: ReadonlyArray<new(buffer: ArrayBuffer, offset: number, length: number) => ArrayBufferView> = [
         Int8Array,
         Uint8Array,
@@ -433,7 +433,7 @@ describe("Value", () => {
     })
   })
 
-  describe("as with structuredClone", () => {
+  describe("the same as with structuredClone", () => {
     class Point {
       readonly x = 1
       readonly #hidden = 2
@@ -445,10 +445,10 @@ describe("Value", () => {
       }
     }
 
-    it("an instance of a class becomes a plain object, and nobody calls toJSON", () =>
+    it("an instance of a class becomes a plain object, and toJSON is not called", () =>
       comesBack({ point: new Point() }, { point: { x: 1 } }))
 
-    it("subclasses of Map, Set, Array and Date become what they extend", () => {
+    it("subclasses of Map, Set, Array and Date become instances of these", () => {
       class Moment extends Date {}
       class Bytes extends Uint8Array {}
       Object.defineProperty(Bytes.prototype, Symbol.toStringTag, { value: "Bytes" })
@@ -478,7 +478,7 @@ describe("Value", () => {
       }))
   })
 
-  describe("what cannot be stored is refused", () => {
+  describe("a value that cannot be stored is refused", () => {
     const cases: ReadonlyArray<readonly [unknown, string]> = [
       [() => 1, "it is a function: store its name"],
       [Symbol("s"), "it is a symbol"],
@@ -505,16 +505,16 @@ describe("Value", () => {
       [new Error("e", { cause: { f: () => 1 } }), "it has a function at cause.f: store its name"]
     ]
     for (const [value, detail] of cases) {
-      it(`${detail}, and the failure says so`, () => assert.strictEqual(detailOf(value), detail))
+      it(`${detail}, and the failure names it`, () => assert.strictEqual(detailOf(value), detail))
     }
 
-    it("what lies very deep, with the end of its path", () => {
+    it("a very deep value, with the end of its path", () => {
       let value: unknown = Symbol("s")
       for (let level = 0; level < 20_000; level++) value = [value]
       assert.strictEqual(detailOf(value), `it has a symbol at ...0]${"[0]".repeat(66)}`)
     })
 
-    it("a getter that throws, with what it threw", () => {
+    it("a getter that throws, with the thrown value", () => {
       const cause = new Error("no")
       const value = {
         get broken() {
@@ -553,7 +553,7 @@ describe("Value", () => {
     })
   })
 
-  describe("a getter that has other values encoded", () => {
+  describe("a getter that encodes other values", () => {
     const shared = { of: "both" }
     const meanwhile: ReadonlyArray<readonly [string, () => unknown]> = [
       ["plain ones", () => encode({ inner: "value" })],
@@ -588,7 +588,7 @@ describe("Value", () => {
       })
     }
 
-    it("may change what is being encoded: what it reads then is what is stored", () => {
+    it("may change the value that is being encoded, and the changed value is stored", () => {
       const value: Record<string, unknown> = {
         get x() {
           delete value["gone"]
@@ -613,7 +613,7 @@ describe("Value", () => {
     })
   })
 
-  it("a value in the midst of which something was thrown is forgotten", () => {
+  it("a value whose encoding threw leaves no bytes", () => {
     const inner = { a: 1 }
     const failing = {
       inner,
@@ -625,7 +625,7 @@ describe("Value", () => {
     assert.deepStrictEqual(encode({ inner }), Result.getOrThrow(ValueCodec.encode(ValueCodec.make(), { inner })))
   })
 
-  it("a small value does not keep the memory of a larger one before it", () => {
+  it("a small value does not keep the memory of a larger earlier value", () => {
     for (const large of ["x".repeat(1_000_000), new Map([["x", "x".repeat(1_000_000)]])]) {
       encode(large)
       for (const small of ["small", new Map([[1, 2]])]) {
@@ -644,13 +644,13 @@ describe("Value", () => {
       [new Float64Array(3), /a/g, new TypeError("t", { cause: [1] })]
     ]
 
-    it("are not written to again by later encodings", () => {
+    it("are not changed by later encodings", () => {
       const encoded = samples.map((sample) => [encode(sample), Buffer.from(encode(sample))] as const)
       for (let index = 0; index < 3000; index++) ValueCodec.encode(codec, { index, text: "x".repeat(index) })
       for (const [bytes, copy] of encoded) deepStrictEqual(Buffer.from(bytes), copy)
     })
 
-    it("are not referred to by what was decoded, which is a fresh copy each time", () => {
+    it("are not shared with decoded values, which are new copies", () => {
       for (const sample of [...samples, new Uint8Array([1, 2]), { a: Buffer.from("abc"), b: "long ".repeat(50) }]) {
         const bytes = encode(sample)
         const [first, second] = [decode(bytes), decode(bytes)]
@@ -662,11 +662,11 @@ describe("Value", () => {
       }
     })
 
-    it("begin below 250, where the engine's own marks begin", () => {
+    it("begin below 250, where the marks of LMDB's library begin", () => {
       for (const sample of samples) assert.isBelow(encode(sample)[0] ?? 255, 250)
     })
 
-    it("decode from a larger buffer, by a length and by an overridden length", () => {
+    it("decode from a larger buffer, with a length and with an overridden length", () => {
       for (const sample of samples) {
         const bytes = encode(sample)
         const large = Buffer.alloc(bytes.length + 1000, 0x91)
@@ -679,7 +679,7 @@ describe("Value", () => {
       }
     })
 
-    it("cut off anywhere, or with more behind, are refused", () => {
+    it("that are truncated anywhere, or have a rest, are refused", () => {
       for (const sample of samples) {
         const bytes = encode(sample)
         for (let length = 0; length < bytes.length; length++) {
@@ -691,7 +691,7 @@ describe("Value", () => {
       }
     })
 
-    it("that are none, or of no format, are refused with what is wrong", () => {
+    it("that are empty, or of no format, are refused with a reason", () => {
       assert.strictEqual(wrongWith(new Uint8Array(0)), "there are none")
       assert.strictEqual(wrongWith(Uint8Array.of(3, 0, 0, 0, 0)), "there are none")
       assert.strictEqual(wrongWith(Uint8Array.of(9, 1)), "no value begins with 9")
@@ -701,7 +701,7 @@ describe("Value", () => {
       )
     })
 
-    it("of others are refused: none, text, JSON, MessagePack, and every unknown first byte", () => {
+    it("of other programs are refused: empty, text, JSON, MessagePack, and every unknown first byte", () => {
       assert.isTrue(isRefused(new Uint8Array(0)))
       for (const foreign of ["text", "{\"a\":1}", "\u0001\u0002\u0003"]) assert.isTrue(isRefused(Buffer.from(foreign)))
       assert.isTrue(isRefused(new Packr().pack({ a: 1 })))
@@ -710,7 +710,7 @@ describe("Value", () => {
       }
     })
 
-    it("with extensions that are not written here are refused: records, references, bundles, errors", () => {
+    it("with extensions that this package does not write are refused: records, references, bundles, errors", () => {
       const record = new Packr().pack({ a: 1 })
       for (const bytes of [record, new Packr({ structuredClone: true, moreTypes: true }).pack([/a/, new Error("e")])]) {
         assert.isTrue(isRefused(Buffer.concat([Buffer.of(1), bytes])))
@@ -718,7 +718,7 @@ describe("Value", () => {
       }
     })
 
-    it("that claim a great length take no memory for it", () => {
+    it("that claim a large length take no memory for it", () => {
       const claims = [0xdd, 0xdf, 0xdb, 0xc6, 0xc9].map((first) => Buffer.of(first, 0x01, 0xff, 0xff, 0xff))
       const nested = Buffer.concat(Array.from({ length: 60 }, () => Buffer.of(0xdd, 0x01, 0xff, 0xff, 0xff)))
       const before = process.memoryUsage().rss
@@ -730,7 +730,7 @@ describe("Value", () => {
       assert.isBelow(process.memoryUsage().rss - before, 200_000_000)
     })
 
-    it("of graphs that refer to nothing, or hold what no slot holds, are refused", () => {
+    it("of graphs with missing nodes, or with slots that are not valid, are refused", () => {
       const graphs = [
         1,
         {},
@@ -769,7 +769,7 @@ describe("Value", () => {
       assert.isUndefined(Reflect.get({}, "polluted"))
     })
 
-    it.prop("at random behind a valid first byte give a value or a failure", { seed: Schema.Int }, ({ seed }) => {
+    it.prop("at random after a valid first byte give a value or a failure", { seed: Schema.Int }, ({ seed }) => {
       const random = randomOf(seed)
       for (let run = 0; run < 100; run++) {
         const bytes = Uint8Array.from({ length: 1 + random(80) }, () => random(256))

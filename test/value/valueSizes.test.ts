@@ -34,7 +34,7 @@ it("any depth of nesting", () => {
     assert.strictEqual(depthOf(roundTrip(value)), depth)
   }
 })
-it("at the end of the call stack nothing is left in disorder", () => {
+it("at the end of the call stack the codec stays usable", () => {
   const value = { alpha: 1, beta: ["gamma", { delta: "x".repeat(70) }], epsilon: new Date(5) }
   const [plain, graph] = [encode(value), encode(new Map([[value, value]]))]
   const dive = (): void => {

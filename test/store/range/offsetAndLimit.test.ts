@@ -16,7 +16,7 @@ const collect = Stream.runCollect
 describe("offset and limit", () => {
   const keys = ["a", "b", "c", "d", "e"]
 
-  it.effect("may lie beyond the end, and be Infinity", () =>
+  it.effect("may be beyond the end, and may be Infinity", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany(keys.map((key) => [key, key] as const))
@@ -28,7 +28,7 @@ describe("offset and limit", () => {
       assert.deepStrictEqual(yield* collect(store.keys({ offset: Infinity, limit: Infinity })), [])
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("cut the range wherever its parts end, from either end", () =>
+  it.effect("cut the range independently of its parts, in both directions", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const many = Array.from({ length: 600 }, (_, index) => `key ${String(index).padStart(3, "0")}`)
@@ -49,7 +49,7 @@ describe("offset and limit", () => {
 describe("a part of a stream is bounded", () => {
   const large = Array.from({ length: 20 }, (_, index) => [keyOf(index), new Uint8Array(300_000).fill(index)] as const)
 
-  it.effect("large values are read some at a time, and only when they are wanted", () =>
+  it.effect("large values are read a few at a time, and only if they are requested", () =>
     Effect.gen(function*() {
       const parts: Array<number> = []
       const { store } = yield* openWith({}, (environment) =>

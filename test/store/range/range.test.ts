@@ -125,7 +125,7 @@ const valueOf = (index: number, name: string): string => `${name} ${index} ${"x"
 
 const arbitrary = { runs: 12, size: 30, seed: "ranges" }
 
-describe("a range gives what a sorted list would, pending writes and deletions included", () => {
+describe("a range gives the same as a sorted list, pending writes and deletions included", () => {
   it.effect.prop("of text in UTF-8", scenarioOf(textKey), agrees("utf8"), { arbitrary })
 
   it.effect.prop("of text in UTF-16", scenarioOf(textKey), agrees("utf16le"), { arbitrary })
@@ -183,7 +183,7 @@ describe("a range gives what a sorted list would, pending writes and deletions i
 const binary = Store.layerTemp({ keyEncoding: "binary" })
 
 describe("a prefix", () => {
-  it.effect("finds what begins with it, whatever its bytes", () =>
+  it.effect("finds the keys that begin with it, for any bytes", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const keys = [
@@ -225,7 +225,7 @@ describe("a prefix", () => {
     }).pipe(Effect.provide(Store.layerTemp())))
 
   it.effect.each(["utf8", "binary"] as const)(
-    "that is empty is that of all keys (%s)",
+    "that is empty selects all keys (%s)",
     (keyEncoding) =>
       Effect.gen(function*() {
         const store = yield* Store.make({ path: yield* temporaryFolder, keyEncoding })
@@ -245,7 +245,7 @@ const failureOf = <A, E>(effect: Effect.Effect<A, E>) =>
   })
 
 describe("an end of a range", () => {
-  it.effect("is a key: a bad one fails the stream before it gives anything", () =>
+  it.effect("must be a valid key, and otherwise the stream fails before its first element", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany({ a: 1, b: 2 })
@@ -268,7 +268,7 @@ describe("an end of a range", () => {
       assert.strictEqual(yield* store.size, 2)
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("is encoded as keys are", () =>
+  it.effect("is encoded like a key", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path, keyNormalization: "NFC" }, (store) =>
@@ -284,7 +284,7 @@ describe("an end of a range", () => {
         }))
     }))
 
-  it.effect("may lie where there is no key, on a key, or on the wrong side of the other", () =>
+  it.effect("may be a missing key, an existing key, or on the wrong side of the other end", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany({ b: 1, d: 2, f: 3 })

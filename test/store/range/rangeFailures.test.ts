@@ -67,7 +67,7 @@ describe("a record that cannot be read", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     }))
 
-  it.effect("does no harm where it is not wanted, and can be deleted", () =>
+  it.effect("does not affect calls that do not need it, and can be deleted", () =>
     Effect.gen(function*() {
       const { environment, store } = yield* openWith()
       yield* store.putMany(entries)
@@ -86,7 +86,7 @@ describe("a record that cannot be read", () => {
       assert.strictEqual(yield* Stream.runCount(store.values()), 998)
     }))
 
-  it.effect("as text is one whose key is none: bytes can be asked for", () =>
+  it.effect("as text, because its key is not text, can be read with keys as bytes", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* withStore({ path }, (store) =>
@@ -175,7 +175,7 @@ describe("a store that is closed", () => {
       }
     }))
 
-  it.effect("for one of its handles ends the streams of that handle alone", () =>
+  it.effect("for one of its handles ends only the streams of that handle", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       for (const { how, read } of readers) {
@@ -193,7 +193,7 @@ describe("a store that is closed", () => {
       }
     }))
 
-  it.effect("gives no stream, also none that was made before", () =>
+  it.effect("gives no stream, not even one that was made before", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })
       const before = readers.map(({ read }) => read(store))
@@ -256,7 +256,7 @@ describe("a store that is", () => {
         }))
     }))
 
-  it.effect("emptied gives nothing, and what comes after", () =>
+  it.effect("emptied gives nothing, and then newer records", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany(entries)

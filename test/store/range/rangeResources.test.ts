@@ -52,7 +52,7 @@ describe("the reader of a stream", () => {
       assert.strictEqual(yield* snapshotsOf(store), 0)
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("is released when it is interrupted, at once, wherever it is", () =>
+  it.effect("is released at once when it is interrupted, at any point", () =>
     Effect.gen(function*() {
       const store = yield* Store
       yield* store.putMany(entries)
@@ -69,7 +69,7 @@ describe("the reader of a stream", () => {
       assert.strictEqual(mostOpen, 3)
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("is released when the engine fails, and the failure is the stream's", () =>
+  it.effect("is released when the engine fails, and the stream fails with the error", () =>
     Effect.gen(function*() {
       const failure = new EngineFailure({ operation: "read", code: 5, detail: "Input/output error", isRetryable: true })
       let reads = 0
@@ -101,7 +101,7 @@ describe("the reader of a stream", () => {
       assert.strictEqual(yield* snapshotsOf(store), 0)
     }).pipe(Effect.scoped, Effect.provide(Store.layerTemp())))
 
-  it.effect("pins no pages once it is released", () =>
+  it.effect("does not hold pages after its release", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, durability: "noSync" })
@@ -122,7 +122,7 @@ describe("the reader of a stream", () => {
     }))
 })
 
-describe("streams never meet a full table of readers", () => {
+describe("streams never fill the table of readers", () => {
   it.effect("10,000 of them one after the other", () =>
     Effect.gen(function*() {
       const store = yield* Store
@@ -162,7 +162,7 @@ describe("streams never meet a full table of readers", () => {
     }).pipe(Effect.provide(Store.layerTemp({ durability: "noSync" }))))
 })
 
-describe("a part of a stream does not hold others up", () => {
+describe("a part of a stream does not block other fibers", () => {
   /** Counts how often other fibers run. */
   const countTurns = Effect.fnUntraced(function*<A, E>(effect: Effect.Effect<A, E>) {
     let turns = 0
@@ -192,7 +192,7 @@ describe("a part of a stream does not hold others up", () => {
       assert.isAtLeast(yield* countTurns(store.count()), many / 1000)
     }).pipe(Effect.provide(Store.layerTemp({ batchSize: 1_000_000, batchBytes: "1 GiB", durability: "noSync" }))))
 
-  it.effect("records that are deleted, not wanted or counted only do not hold others up either", () =>
+  it.effect("records that are deleted, not requested or only counted do not block other fibers either", () =>
     Effect.gen(function*() {
       const { environment, store } = yield* openWith({ batchSize: 1_000_000 })
       const many = 20_000

@@ -58,8 +58,8 @@ const changes: ReadonlyArray<{ readonly what: string; readonly change: Change }>
   }
 ]
 
-describe("a stream shows the store as it was when it started", () => {
-  it.effect.each(changes)("whatever comes in the middle of it: $what", ({ change }) =>
+describe("a stream shows the state of the store at its start", () => {
+  it.effect.each(changes)("with an event in the middle: $what", ({ change }) =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       const store = yield* Store.make({ path, mapSize: "256 KiB", durability: "noSync", batchSize: 10_000 })
@@ -82,7 +82,7 @@ describe("a stream shows the store as it was when it started", () => {
       assert.deepStrictEqual((yield* store.getMany(now)).missing, [])
     }))
 
-  it.effect("also of writes that were being committed then", () =>
+  it.effect("including writes that were being committed", () =>
     Effect.gen(function*() {
       const { spy, store } = yield* SpyEngine.open({ batchSize: 10_000 })
       yield* store.putMany(entries(count, "stored"))
@@ -104,7 +104,7 @@ describe("a stream shows the store as it was when it started", () => {
       ])
     }))
 
-  it.effect("which is when it is run, and each time anew", () =>
+  it.effect("which is the time when it is run, separately for each run", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const keys = Stream.runCollect(store.keys())
@@ -115,7 +115,7 @@ describe("a stream shows the store as it was when it started", () => {
       assert.deepStrictEqual(yield* keys, ["b"])
     }).pipe(Effect.provide(Store.layerTemp())))
 
-  it.effect("and a backup in the middle has what the store has then", () =>
+  it.effect("and a backup in the middle has the state at its own time", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder
       const store = yield* Store.make({ path: join(folder, "store") })
@@ -167,7 +167,7 @@ describe("without a snapshot a stream", () => {
     return { path, read, store }
   })
 
-  it.effect("shows what is written ahead of it, not what is written to keys it has passed, and keeps no reader open", () =>
+  it.effect("shows writes to keys that it has not reached, not to keys that it has passed, and keeps no reader open", () =>
     Effect.gen(function*() {
       const { read, store } = yield* repositioned({ reverse: false })
       assert.strictEqual((yield* store.stats).snapshots, 0)
@@ -185,7 +185,7 @@ describe("without a snapshot a stream", () => {
       assert.deepStrictEqual(yield* read.rest, [...expected])
     }))
 
-  it.effect("from the end: the same the other way round", () =>
+  it.effect("does the same in reverse", () =>
     Effect.gen(function*() {
       const { read, store } = yield* repositioned({ reverse: true })
       yield* store.put("z", "too late")
@@ -193,7 +193,7 @@ describe("without a snapshot a stream", () => {
       assert.deepStrictEqual(yield* read.rest, [...entries(count, "stored").toReversed(), ["a", "in time"]])
     }))
 
-  it.effect("goes on through a growth of the map, and ends with a clear", () =>
+  it.effect("continues during a growth of the map, and ends after a clear", () =>
     Effect.gen(function*() {
       const { read, store } = yield* repositioned({ reverse: false })
       yield* store.putMany({ large: new Uint8Array(3_000_000) })
@@ -225,7 +225,7 @@ describe("without a snapshot a stream", () => {
   })
 
   it.effect.prop(
-    "gives keys in order, each at most once, and each that nobody touched",
+    "gives keys in order, each at most once, and each unchanged key",
     { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 5, maxLength: 20 }), reverse: Schema.Boolean },
     ({ reverse, steps }) =>
       Effect.gen(function*() {

@@ -20,7 +20,7 @@ const tagOf = <A, E extends { readonly _tag: string }>(effect: Effect.Effect<A, 
   Effect.map(Effect.flip(effect), ({ _tag }) => _tag)
 
 describe("a stream", () => {
-  it.effect("reads a snapshot of its own, unless it is to read the store as it is", () =>
+  it.effect("reads a snapshot of its own, except with snapshot: false", () =>
     Effect.gen(function*() {
       const { store } = yield* filled
       const inSnapshot = yield* readByHand(store.keys())
@@ -35,7 +35,7 @@ describe("a stream", () => {
       assert.strictEqual((yield* store.stats).snapshots, 0)
     }))
 
-  it.effect("in a transaction reads what that has written before, and ends with it", () =>
+  it.effect("in a transaction reads the earlier writes of the transaction, and ends with it", () =>
     Effect.gen(function*() {
       const { store } = yield* filled
       const { commit, inside } = yield* begin(store)
@@ -63,7 +63,7 @@ describe("a stream", () => {
       assert.strictEqual(yield* tagOf(read.next), "Closed")
     }))
 
-  it.effect("fails as the engine does when it reads a part", () =>
+  it.effect("fails with the error of the engine when it reads a part", () =>
     Effect.gen(function*() {
       let isFailing = false
       const { store } = yield* openWith(
@@ -79,7 +79,7 @@ describe("a stream", () => {
       assert.strictEqual(yield* Stream.runCount(store.keys()), keys.length)
     }))
 
-  it.effect("of an index fails as the engine does when it reads a record", () =>
+  it.effect("of an index fails with the error of the engine when it reads a record", () =>
     Effect.gen(function*() {
       let isFailing = false
       const { store } = yield* openWith({}, (environment) => ({
