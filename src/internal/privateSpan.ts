@@ -24,6 +24,13 @@ export const withParentSpan = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => use(Option.getOrUndefined(Context.getOption(fiber.context, Tracer.ParentSpan))))
 
+/** Makes a span the parent of the spans of an effect. It takes no stack trace, which would only show this package. */
+export const inSpan = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  span: Tracer.Span
+): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+  Effect.withParentSpan(effect, span, { captureStackTrace: false })
+
 /** Runs an effect in a span, which it can use. If the effect fails, the span shows only the tag of the error. */
 export const useSpan = <A, E, R>(
   name: string,
@@ -34,7 +41,7 @@ export const useSpan = <A, E, R>(
     name,
     { attributes },
     (span) =>
-      Effect.onError(Effect.withParentSpan(use(span), span), (cause) =>
+      Effect.onError(inSpan(use(span), span), (cause) =>
         Cause.hasInterruptsOnly(cause)
           ? Effect.void
           // A span ends only once, so the later end with the whole error is ignored.

@@ -14,6 +14,7 @@ import type { CommitError } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions, qualifiedKey } from "../buffer/writeSet.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
+import { inSpan } from "../privateSpan.ts"
 import * as Settled from "../settled.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import type { Metrics } from "./metrics.ts"
@@ -77,26 +78,34 @@ const linksTo = (spans: Iterable<Tracer.AnySpan>): ReadonlyArray<Tracer.SpanLink
   return [...links.values()]
 }
 
-/**
- * Runs a commit in a span, measures its duration, and records whether it fitted. `spans` are those of the fibers that wait
- * for it at its end.
- */
+/** The spans of the fibers that wait for a commit at its end. */
+type WaitingSpans = () => Iterable<Tracer.AnySpan>
+
+/** Measures the duration of a commit that runs in a span, links the span to others, and records whether the commit fitted. */
+const measured = Effect.fnUntraced(function*(
+  self: Committer,
+  commit: Effect.Effect<void, CommitError>,
+  span: Tracer.Span,
+  spans: WaitingSpans
+): Effect.fn.Return<void, CommitError> {
+  const [duration, exit] = yield* Effect.timed(Effect.exit(inSpan(commit, span)))
+  span.addLinks(linksTo(spans()))
+  yield* Metric.update(self.options.metrics.commitDuration, duration)
+  self.hasNoRoom = didNotFit(exit)
+  yield* exit
+})
+
+/** Runs a commit in a span. */
 const traced = (
   self: Committer,
   commit: Effect.Effect<void, CommitError>,
   writes: number,
-  spans: () => Iterable<Tracer.AnySpan>
+  spans: WaitingSpans
 ): Effect.Effect<void, CommitError> =>
   Effect.useSpan(
     "Store.commit",
     { attributes: { path: self.options.path, writes } },
-    Effect.fnUntraced(function*(span) {
-      const [duration, exit] = yield* Effect.timed(Effect.exit(Effect.withParentSpan(commit, span)))
-      span.addLinks(linksTo(spans()))
-      yield* Metric.update(self.options.metrics.commitDuration, duration)
-      self.hasNoRoom = didNotFit(exit)
-      yield* exit
-    })
+    (span) => measured(self, commit, span, spans)
   )
 
 /** Fails with the error of the first attempt if the emergency pages are not enough either. */
@@ -117,7 +126,7 @@ export const commitUntraced = (self: Committer, work: MapGrowth.Work): Effect.Ef
 export const commit = (
   self: Committer,
   work: MapGrowth.Work,
-  spans: () => Iterable<Tracer.AnySpan>
+  spans: WaitingSpans
 ): Effect.Effect<void, CommitError> => traced(self, commitUntraced(self, work), work.size, spans)
 
 // ---------------------------------------------------------------------------

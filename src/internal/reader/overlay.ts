@@ -124,9 +124,6 @@ export function over(writes: Writes, base: Reader): Reader {
         rest
       }))
     },
-    count: (database) => countOver(writes, base, database),
-    get stored() {
-      return base.stored === undefined ? undefined : over(writes, base.stored)
-    }
+    count: (database) => countOver(writes, base, database)
   }
 }

@@ -218,8 +218,5 @@ export const recorded = (reader: Reader, reads: ReadSet): Reader => ({
     Settled.map(reader.count(database), (count) => {
       reads.addCount(database, count)
       return count
-    }),
-  get stored() {
-    return reader.stored
-  }
+    })
 })

@@ -251,10 +251,6 @@ export const over = (self: Expiry): Backend => {
         backend.committedSnapshot(),
         (committed): CommittedSnapshot => ({ ...committed, ...viewOf(committed) })
       ),
-    write: (writes, admission) => {
-      noteAll(self, writes)
-      return backend.write(writes, admission)
-    },
     step: (step, options) => {
       const { exact } = options
       return backend.step(

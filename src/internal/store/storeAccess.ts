@@ -9,7 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
-import type { CommitRequest, Reader, Step } from "../../Backend.ts"
+import type { Admission, CommitRequest, Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
 import { type ByteString, type Key, toBytes } from "../../Key.ts"
 import {
@@ -48,6 +48,8 @@ export type TakeStep<A, E> = (reader: Reader) => Effect.Effect<Step<A>, E>
 /** What the methods of one handle share. */
 export interface StoreAccess {
   readonly handle: StoreHandle
+  /** Admits the writes of the calls. */
+  readonly admission: Admission
   /** Fails because the handle is closed. */
   readonly closed: Effect.Effect<never, Closed>
   /** Fails because the transaction has ended. */
@@ -56,12 +58,35 @@ export interface StoreAccess {
   readonly fixed: Transaction.Transaction | undefined
 }
 
+/** Fails because another definition has taken over a collection that the call writes to. */
+const takenOver = (path: string): Effect.Effect<never, Closed> => Effect.fail(new Closed({ path, what: "Collection" }))
+
+/**
+ * Makes the admission of the calls of a handle. A call is refused if the handle was closed, or a collection that it writes
+ * to was taken over, after the call began.
+ */
+const makeAdmission = (
+  { core: { definitions }, isClosed, options: { path } }: StoreHandle,
+  closed: Effect.Effect<never, Closed>
+): Admission =>
+() => {
+  const { takeovers } = definitions
+  return (writes) => {
+    if (isClosed()) return closed
+    return takeovers === definitions.takeovers || OpenDefinitions.permits(definitions, fromWrites(writes), takeovers)
+      ? undefined
+      : takenOver(path)
+  }
+}
+
 /** Makes what the methods of one handle share. */
 export const make = (handle: StoreHandle): StoreAccess => {
   const { path } = handle.options
+  const closed = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" })))
   return {
     handle,
-    closed: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" }))),
+    admission: makeAdmission(handle, closed),
+    closed,
     ended: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" }))),
     fixed: undefined
   }
@@ -244,28 +269,6 @@ export const decode = (
 // writing
 // ---------------------------------------------------------------------------
 
-/** Fails because another definition has taken over a collection that the call writes to. */
-const takenOver = ({ handle: { options: { path } } }: StoreAccess): Effect.Effect<never, Closed> =>
-  Effect.fail(new Closed({ path, what: "Collection" }))
-
-/**
- * Makes the admission of a call. The call is refused if its handle was closed, or a collection that it writes to was taken
- * over, after the call began.
- */
-const admission = (self: StoreAccess) => {
-  const { definitions } = self.handle.core
-  return () => {
-    const { takeovers } = definitions
-    return (writes: ReadonlyArray<Write>): Effect.Effect<never, Closed> | undefined => {
-      if (self.handle.isClosed()) return self.closed
-      return takeovers === definitions.takeovers ||
-          OpenDefinitions.permits(definitions, fromWrites(writes), takeovers)
-        ? undefined
-        : takenOver(self)
-    }
-  }
-}
-
 /** Starts to define the record structures that have become common, if there are any. */
 const defineStructures = ({ handle: { core } }: StoreAccess): void => StructureTable.defineCandidates(core.structures)
 
@@ -283,19 +286,17 @@ const writeInside = (
   })
 
 /**
- * Buffers values, all of them in the same commit. Fails with the error of an earlier commit that no fiber has received
- * yet.
+ * Buffers values that stay, all of them in the same commit. Fails with the error of an earlier commit that no fiber has
+ * received yet. Values that expire are written by a step, which writes their entries in `expiry` too.
  */
 export const write = (
   self: StoreAccess,
   transaction: Transaction.Transaction | undefined,
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, CommitError | Closed> => {
-  const { backend, expiry } = self.handle.core
-  const all = Expiry.completed(expiry, writes)
-  if (transaction !== undefined) return writeInside(self, transaction, () => Transaction.write(transaction, all))
+  if (transaction !== undefined) return writeInside(self, transaction, () => Transaction.write(transaction, writes))
   defineStructures(self)
-  return backend.write(all, admission(self))
+  return self.handle.core.backend.write(writes, self.admission)
 }
 
 /** Buffers deletions, all of them in the same commit. */
@@ -305,7 +306,7 @@ export const remove = (
   writes: ReadonlyArray<Write>
 ): Effect.Effect<void, Closed> =>
   transaction === undefined
-    ? self.handle.core.backend.remove(writes, admission(self))
+    ? self.handle.core.backend.remove(writes, self.admission)
     : writeInside(self, transaction, () => Transaction.write(transaction, writes))
 
 const stepInside = <A, E>(
@@ -341,14 +342,14 @@ export const step = <A, E>(
   if (transaction !== undefined) return stepInside(self, transaction, Expiry.completingInside(expiry, take))
   const takeAll = Expiry.completing(expiry, take)
   defineStructures(self)
-  return backend.step(takeAll, { admission: admission(self), isDeleting, exact: options.shared ? exact : undefined })
+  return backend.step(takeAll, { admission: self.admission, isDeleting, exact: options.shared ? exact : undefined })
 }
 
 /** Commits a request, outside transactions. Returns `false` if its reads would read something different now. */
 export const submit = (self: StoreAccess, request: CommitRequest): Effect.Effect<boolean, CommitError | Closed> =>
   Effect.suspend(() => {
     defineStructures(self)
-    return self.handle.core.backend.commit(request, admission(self))
+    return self.handle.core.backend.commit(request, self.admission)
   })
 
 /** Commits writes whose only precondition is that their collections still have the same definitions. */
@@ -358,7 +359,7 @@ const commitAll = (self: StoreAccess, writes: WriteSet): Effect.Effect<void, Com
   const isPermitted = () => OpenDefinitions.permits(definitions, writes, takeovers)
   return Effect.flatMap(
     submit(self, { reads: [], writes, isPermitted }),
-    (hasWritten) => hasWritten ? Effect.void : takenOver(self)
+    (hasWritten) => hasWritten ? Effect.void : takenOver(self.handle.options.path)
   )
 }
 

@@ -81,10 +81,7 @@ const lazily = (open: () => Effect.Effect<Reader, EngineFailure>): Reader => ({
   getMany: (database, keys, decode) => Settled.flatMap(open(), (reader) => reader.getMany(database, keys, decode)),
   has: (database, key) => Settled.flatMap(open(), (reader) => reader.has(database, key)),
   read: (database, request) => Settled.flatMap(open(), (reader) => reader.read(database, request)),
-  count: (database) => Settled.flatMap(open(), (reader) => reader.count(database)),
-  get stored() {
-    return lazily(() => Settled.map(open(), (reader) => reader.stored ?? reader))
-  }
+  count: (database) => Settled.flatMap(open(), (reader) => reader.count(database))
 })
 
 /** How far the snapshot of a transaction is. */
