@@ -14,7 +14,7 @@ import type { CollectionOptions, IndexDefinition, ValueSchema } from "../../Coll
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import { Closed, type EngineFailure, type KeyEncoding, type ShownKey, type ValueDecoding } from "../../StoreError.ts"
-import { collectionDatabase, indexDatabase } from "../databases.ts"
+import { collectionDatabase, indexDatabase, isName, nameRule } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
 import * as ExpiryTime from "../store/expiryTime.ts"
@@ -60,10 +60,6 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   /** Computes when a record that is written now expires, or says why its time is invalid; `undefined` if no record expires. */
   readonly expires: ((value: V["Type"]) => Result.Result<number | undefined, string>) | undefined
 }
-
-/** Tests a name. `/` separates the parts of the name of a database, and U+0000 separates a place from a key. */
-const isName = (name: unknown): name is string =>
-  typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
 
 /** Hashes the encoded side of schemas. */
 const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
@@ -190,7 +186,7 @@ export const make = Effect.fnUntraced(
         collection: shown,
         ...(cause === undefined ? {} : { cause })
       })
-    if (!isName(name)) return yield* refuse(`a name must be text of at most 255 bytes without "/".`)
+    if (!isName(name)) return yield* refuse(`${nameRule}.`)
     const wrong = Result.getOrElse(Result.try(() => wrongPartOf(options)), () => "its options cannot be read.")
     if (wrong !== undefined) return yield* refuse(wrong)
     const { version = 1 } = options
