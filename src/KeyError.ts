@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inCollection } from "./internal/inCollection.ts"
+import { type ErrorPlace, inPlace } from "./internal/errorPlace.ts"
 
 /**
  * The key that an error is about, as a value and as text.
@@ -17,10 +17,6 @@ export interface ShownKey<out Key = unknown> {
   readonly key: Key
   /** The key as text, made by the option `formatKey`. */
   readonly shownKey: string
-}
-
-interface Place {
-  readonly collection?: string | undefined
 }
 
 const why = {
@@ -90,7 +86,7 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
   readonly #key: unknown
 
   constructor(
-    properties: ShownKey & Place & { readonly reason: KeyEncodingReason },
+    properties: ShownKey & Pick<ErrorPlace, "collection"> & { readonly reason: KeyEncodingReason },
     options?: Schema.MakeOptions
   ) {
     super(properties, options)
@@ -109,7 +105,7 @@ export class KeyEncoding extends Schema.TaggedError<KeyEncoding>("effect-lmdb/Ke
     const what = this.reason._tag === "Argument"
       ? `argument ${this.shownKey.replace(/^the /, "")}`
       : `key ${this.shownKey}`
-    return `Bad ${what}${inCollection(this)}: ${this.detail}`
+    return `Bad ${what}${inPlace(this)}: ${this.detail}`
   }
 }
 
@@ -132,12 +128,14 @@ export class KeyNotFound<out Key = unknown>
     /** The key as text. */
     shownKey: Schema.String,
     /** The name of the collection, or of the index as `collection.index`, if the call was on one. */
-    collection: Schema.optional(Schema.String)
+    collection: Schema.optional(Schema.String),
+    /** The name of the namespace, if the call was on one. */
+    namespace: Schema.optional(Schema.String)
   })
 {
   readonly #key: Key
 
-  constructor(properties: ShownKey<Key> & Place, options?: Schema.MakeOptions) {
+  constructor(properties: ShownKey<Key> & ErrorPlace, options?: Schema.MakeOptions) {
     super(properties, options)
     this.#key = properties.key
   }
@@ -147,6 +145,6 @@ export class KeyNotFound<out Key = unknown>
   }
   /** Shows the key. */
   override get message(): string {
-    return `Key not found${inCollection(this)}: ${this.shownKey}`
+    return `Key not found${inPlace(this)}: ${this.shownKey}`
   }
 }

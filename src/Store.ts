@@ -51,20 +51,17 @@ import * as Stream from "effect/Stream"
 import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
-import * as ChangeMethods from "./internal/store/changeMethods.ts"
-import * as ModifyMethods from "./internal/store/modifyMethods.ts"
-import * as RangeMethods from "./internal/store/rangeMethods.ts"
-import * as ReadMethods from "./internal/store/readMethods.ts"
+import * as Namespaces from "./internal/store/namespaces.ts"
+import * as RecordAccess from "./internal/store/recordAccess.ts"
+import * as RecordMethods from "./internal/store/recordMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
 import { copy } from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
+import * as StoreMethods from "./internal/store/storeMethods.ts"
 import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
-import * as StoreSnapshots from "./internal/store/storeSnapshot.ts"
 import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
-import * as WriteMany from "./internal/store/writeMany.ts"
-import * as WriteMethods from "./internal/store/writeMethods.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import {
   type Closed,
@@ -87,25 +84,22 @@ const isLenient = (options: unknown): boolean =>
 
 /** Makes the service of a handle. */
 const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
-  const access = StoreAccess.make(handle)
+  const access = RecordAccess.ofStore(StoreAccess.make(handle))
   const transactions = TransactionMethods.make(access)
+  const internals = { access, transactions }
   function close(closeOptions: { readonly strict: true }): Effect.Effect<void, MapFull | EngineFailure>
   function close(closeOptions?: { readonly strict?: false | undefined }): Effect.Effect<void>
   function close(closeOptions?: { readonly strict?: boolean | undefined }) {
     return isLenient(closeOptions) ? StoreRegistry.close(handle) : handle.release(true)
   }
   return {
-    ...ReadMethods.make(access),
-    ...WriteMethods.make({ access, transactions }),
-    ...ModifyMethods.make({ access, transactions }),
-    ...RangeMethods.make(access),
-    ...ChangeMethods.make(access),
-    writeMany: WriteMany.make(access),
-    snapshot: StoreSnapshots.open(access),
+    ...RecordMethods.make(internals),
+    ...StoreMethods.make(access),
+    namespace: (name) => Namespaces.open(internals, name),
     withTransaction: transactions.withTransaction,
     withTransactionRetry: transactions.withTransactionRetry,
     close,
-    [StoreInternals.TypeId]: { access, transactions }
+    [StoreInternals.TypeId]: internals
   }
 }
 

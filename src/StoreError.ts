@@ -14,11 +14,13 @@ import { CollectionFailed } from "./CollectionError.ts"
 import { EngineFailure, MapFull } from "./CommitError.ts"
 import { count } from "./internal/quantity.ts"
 import { KeyEncoding } from "./KeyError.ts"
+import { NamespaceFailed } from "./NamespaceFailed.ts"
 import { OpenFailed } from "./OpenFailed.ts"
 import { ValueDecoding, ValueEncoding } from "./ValueError.ts"
 
 export * from "./CommitError.ts"
 export * from "./KeyError.ts"
+export * from "./NamespaceFailed.ts"
 export * from "./OpenFailed.ts"
 export * from "./ValueError.ts"
 
@@ -148,7 +150,7 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
  * | --- | --- |
  * | `MapFull`, `EngineFailure` | the disk, the file or the limit of the store needs an operator |
  * | `Closed`, `ReadOnly` | the program uses a store that it has closed or opened read-only |
- * | `OpenFailed`, `CollectionFailed` | the program cannot start |
+ * | `OpenFailed`, `CollectionFailed`, `NamespaceFailed` | the program cannot start |
  * | `ValueDecoding` | stored data is damaged or does not fit the schema: the next request fails too |
  * | `KeyEncoding`, `ValueEncoding` | the program has passed a key or value that cannot be stored, which is a bug |
  *
@@ -171,6 +173,7 @@ export type StoreError =
   | ReadOnly
   | OpenFailed
   | CollectionFailed
+  | NamespaceFailed
   | KeyEncoding
   | ValueEncoding
   | ValueDecoding
@@ -182,6 +185,7 @@ const storeErrors = [
   ReadOnly,
   OpenFailed,
   CollectionFailed,
+  NamespaceFailed,
   KeyEncoding,
   ValueEncoding,
   ValueDecoding

@@ -4,13 +4,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { inCollection } from "./internal/inCollection.ts"
+import { type ErrorPlace, inPlace } from "./internal/errorPlace.ts"
 import type { ShownKey } from "./KeyError.ts"
 
 /** The arguments of the constructors, without the key. */
-interface Properties {
+interface Properties extends ErrorPlace {
   readonly detail: string
-  readonly collection?: string | undefined
   readonly cause?: unknown
 }
 
@@ -29,6 +28,8 @@ export class ValueEncoding<out Key = unknown>
     detail: Schema.String,
     /** The name of the collection, if the call was on one. */
     collection: Schema.optional(Schema.String),
+    /** The name of the namespace, if the call was on one. */
+    namespace: Schema.optional(Schema.String),
     /** The error of the codec or of the schema, if any. */
     cause: Schema.optional(Schema.Defect())
   })
@@ -45,7 +46,7 @@ export class ValueEncoding<out Key = unknown>
   }
   /** Shows the key and what cannot be stored. */
   override get message(): string {
-    return `The value for key ${this.shownKey}${inCollection(this)} cannot be stored: ${this.detail}`
+    return `The value for key ${this.shownKey}${inPlace(this)} cannot be stored: ${this.detail}`
   }
 }
 
@@ -70,6 +71,8 @@ export class ValueDecoding<out Key = unknown>
     detail: Schema.String,
     /** The name of the collection, if the value is in one. */
     collection: Schema.optional(Schema.String),
+    /** The name of the namespace, if the value is in one. */
+    namespace: Schema.optional(Schema.String),
     /** The error of the codec or of the schema, if any. */
     cause: Schema.optional(Schema.Defect())
   })
@@ -87,8 +90,8 @@ export class ValueDecoding<out Key = unknown>
   /** Shows the key and what is wrong with the bytes under it, or with their value. */
   override get message(): string {
     if (Schema.isSchemaError(this.cause)) {
-      return `The value stored under key ${this.shownKey}${inCollection(this)} does not fit the schema: ${this.detail}`
+      return `The value stored under key ${this.shownKey}${inPlace(this)} does not fit the schema: ${this.detail}`
     }
-    return `The bytes stored under key ${this.shownKey}${inCollection(this)} are not a value: ${this.detail}`
+    return `The bytes stored under key ${this.shownKey}${inPlace(this)} are not a value: ${this.detail}`
   }
 }

@@ -5,10 +5,12 @@
  * the named ones, and clearing it while it is empty corrupts LMDB's list of free pages.
  */
 
+import { Buffer } from "node:buffer"
+
 /** The version of the file format. */
 export const metaDatabase = "meta"
 
-/** The records of the store itself, which are in no collection. */
+/** The records of the store itself, which are in no namespace and in no collection. */
 export const recordsDatabase = "records"
 
 /** The definitions of record structures, by the number of the structure. */
@@ -30,6 +32,11 @@ export const indexDatabases = (collection: string): string => `${indexPrefix}${c
 /** The entries of an index. */
 export const indexDatabase = (collection: string, index: string): string => `${indexDatabases(collection)}${index}`
 
+const namespacePrefix = "namespace/"
+
+/** The records of a namespace. */
+export const namespaceDatabase = (namespace: string): string => `${namespacePrefix}${namespace}`
+
 /** The change log: what the last transactions wrote, by the numbers of the transactions. */
 export const changeLogDatabase = "changes"
 
@@ -38,7 +45,7 @@ export const expiryDatabase = "expiry"
 
 /** Whether a database has records, which may expire. */
 export const hasRecords = (database: string): boolean =>
-  database === recordsDatabase || database.startsWith(collectionPrefix)
+  database === recordsDatabase || database.startsWith(collectionPrefix) || database.startsWith(namespacePrefix)
 
 /** Whether a database has the entries of an index. */
 export const hasEntries = (database: string): boolean => database.startsWith(indexPrefix)
@@ -62,3 +69,13 @@ const ownDatabases: ReadonlySet<string> = new Set([
 
 /** Whether the change log tells of a database: it has records, and neither entries of an index nor what the store keeps. */
 export const isLogged = (database: string): boolean => !ownDatabases.has(database) && !hasEntries(database)
+
+/**
+ * Tests the name of a collection, an index or a namespace. `/` separates the parts of the name of a database, and U+0000
+ * separates a name from a key.
+ */
+export const isName = (name: unknown): name is string =>
+  typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
+
+/** What a name must be, for messages. */
+export const nameRule = "must be text of at most 255 bytes without \"/\""

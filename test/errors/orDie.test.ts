@@ -21,6 +21,7 @@ import {
   KeyExists,
   KeyNotFound,
   MapFull,
+  type NamespaceFailed,
   type OpenFailed,
   type ReadOnly,
   Store,
@@ -157,6 +158,7 @@ expectTypeOf<StoreError>().toEqualTypeOf<
   | ReadOnly
   | OpenFailed
   | CollectionFailed
+  | NamespaceFailed
   | KeyEncoding
   | ValueEncoding
   | ValueDecoding

@@ -21,7 +21,7 @@ import {
   type ShownKey,
   type ValueDecoding
 } from "../../StoreError.ts"
-import { collectionDatabase, indexDatabase } from "../databases.ts"
+import { collectionDatabase, indexDatabase, isName, nameRule } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
 import * as ExpiryTime from "../store/expiryTime.ts"
@@ -68,10 +68,6 @@ export interface Definition<K extends KeySchema, V extends ValueSchema, I extend
   /** Computes when a record that is written now expires, or describes why it cannot. `undefined`: no record expires. */
   readonly expires: ((value: V["Type"]) => Result.Result<number | undefined, string>) | undefined
 }
-
-/** Tests the name of a collection or an index. The names of databases use `/` as a separator, and `nameOf` uses U+0000. */
-const isName = (name: unknown): name is string =>
-  typeof name === "string" && /^[^/\0]+$/u.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= 255
 
 /** Hashes the encoded side of schemas. */
 const fingerprintOf = (...schemas: ReadonlyArray<Schema.Constraint>): string =>
@@ -187,11 +183,9 @@ const refuse = (name: unknown, detail: string, cause?: unknown) =>
     ...(cause === undefined ? {} : { cause })
   })
 
-const nameRule = `must be text of at most 255 bytes without "/".`
-
 /** Fails if a part of the definition has the wrong type. */
 const checkOptions = (name: unknown, options: unknown): Effect.Effect<void, CollectionFailed> => {
-  if (!isName(name)) return Effect.fail(refuse(name, `a name ${nameRule}`))
+  if (!isName(name)) return Effect.fail(refuse(name, `a name ${nameRule}.`))
   const problem = Result.getOrElse(Result.try(() => optionProblem(options)), () => "its options cannot be read.")
   return problem === undefined ? Effect.void : Effect.fail(refuse(name, problem))
 }
@@ -223,7 +217,7 @@ const makeIndexes = Effect.fnUntraced(function*<Value, K extends KeySchema>(
 ) {
   const indexes = new Map<string, Index<Value, K>>()
   for (const [indexName, definition] of Object.entries(definitions)) {
-    if (!isName(indexName)) return yield* refuse(name, `the name of an index ${nameRule}`)
+    if (!isName(indexName)) return yield* refuse(name, `the name of an index ${nameRule}.`)
     const index = makeIndex(indexName, definition, name, handle)
     if (Result.isFailure(index)) return yield* refuse(name, `the key of its index "${indexName}": ${index.failure}.`)
     indexes.set(indexName, index.success)

@@ -4,9 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import { CollectionFailed, type DuplicateKeys } from "../../CollectionError.ts"
-import type { Closed, EngineFailure } from "../../StoreError.ts"
 import { catalogDatabase } from "../databases.ts"
 import { count } from "../quantity.ts"
+import * as DatabaseCreation from "../store/databaseCreation.ts"
 import * as Expiry from "../store/expiry.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
@@ -42,29 +42,12 @@ const openDatabases = <R>(
   { declared: { name }, internals: { access } }: Maintained<R>,
   names: ReadonlyArray<string>
 ) =>
-  Effect.suspend(() => access.handle.core.backend.databases()).pipe(Effect.flatMap((existing) => {
-    const present = new Set(existing)
-    const missing = names.filter((database) => !present.has(database))
-    if (missing.length === 0) return Effect.void
-    return StoreAccess.enter(access, () =>
-      Effect.catchCause(
-        access.handle.core.backend.createDatabases(missing),
-        // If the store was closed during the call, fail with `Closed`.
-        (cause): Effect.Effect<never, EngineFailure | Closed> => StoreAccess.refusal(access) ?? Effect.failCause(cause)
-      )).pipe(
-        Effect.catchTag("EngineFailure", (failure) =>
-          // MDB_DBS_FULL
-          Effect.fail(
-            failure.code === -30791
-              ? new CollectionFailed({
-                reason: { _tag: "TooManyDatabases", detail: "the store has reached its maximum number of databases." },
-                collection: name,
-                cause: failure
-              })
-              : failure
-          ))
-      )
-  }))
+  DatabaseCreation.ensure(access, names, (cause) =>
+    new CollectionFailed({
+      reason: { _tag: "TooManyDatabases", detail: DatabaseCreation.tooManyDatabases },
+      collection: name,
+      cause
+    }))
 
 /** Reads the catalog entry of the collection, pending writes included. */
 const readCatalog = <R>({ declared: { name }, internals: { access } }: Maintained<R>) =>

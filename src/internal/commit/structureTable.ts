@@ -134,6 +134,7 @@ export const make = (options: StructureTableOptions): Effect.Effect<StructureTab
 /** Where a value is stored, for the errors about it. */
 interface Place<Key> extends ShownKey<Key> {
   readonly collection?: string
+  readonly namespace?: string
 }
 
 /** Makes the error of a value that the codec could not encode. */

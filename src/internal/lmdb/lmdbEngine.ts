@@ -46,45 +46,14 @@ import * as FileIdentity from "./file/fileIdentity.ts"
 import { checkAndLock } from "./file/fileOpening.ts"
 import { maxKeyBytes, maxValueBytes } from "./file/pageLayout.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
-import { failure, refuse, revealCommitError } from "./lmdbErrors.ts"
-import { checkMapSize, type Files, isWritable, noFiles, openDatabase, openFiles } from "./lmdbFiles.ts"
+import { createDatabases, findDatabases, hasOtherWriters, openExisting } from "./lmdbDatabases.ts"
+import { type LmdbEnvironment, type MappedFile, openedFiles, run } from "./lmdbEnvironment.ts"
+import { failure, refuse } from "./lmdbErrors.ts"
+import { checkMapSize, type Files, isWritable, noFiles, openFiles } from "./lmdbFiles.ts"
 import { countPresent, readIn, readPresent, share, type SharedReader } from "./lmdbReader.ts"
 import { type Decide, decideBy, type Outcome, transact } from "./lmdbTransaction.ts"
 import { mapSizeFor, mapSizeOf, openedMapSizeFor, pageSize } from "./mapSize.ts"
 import { figure, usedBytesOf } from "./pageCount.ts"
-import type { StoreLock } from "./storeLock.ts"
-
-/** A database file and the limit of its size, both of which a resize changes. */
-interface MappedFile {
-  /** The limit of the file, in bytes. */
-  mapSize: number
-  /** `undefined` while the file is closed: before it is opened, during a resize, and after its close. */
-  files: Files | undefined
-}
-
-/** An open environment of LMDB. */
-interface LmdbEnvironment {
-  readonly options: EngineOptions
-  /** The path of the database file. */
-  readonly file: string
-  readonly lock: StoreLock
-  readonly identity: FileIdentity.FileIdentity
-  readonly mapped: MappedFile
-  /** Reads the latest committed state, or in a write transaction the state of that transaction. */
-  readonly present: Reader
-  /** The names of the databases that were counted. They are counted before each commit, because they will be again. */
-  readonly countedNames: Set<string>
-  openSnapshots: number
-  /**
-   * While a commit runs, reads the state before it. LMDB shows the new state before the promise of the commit
-   * resolves, and readers must not see it earlier.
-   */
-  beforeCommit: SharedReader | undefined
-  /** The highest number of a transaction that is known to be visible. */
-  lastTransaction: number
-  /** Whether a commit runs. */
-  isCommitting: boolean
-}
 
 // ---------------------------------------------------------------------------
 // opening and closing
@@ -114,26 +83,9 @@ const closeMapped = (self: MappedFile): Effect.Effect<void> =>
 // reading
 // ---------------------------------------------------------------------------
 
-/** Calls the library. Turns every error into an `EngineFailure`. */
-const run = <A>(
-  { mapped }: LmdbEnvironment,
-  operation: string,
-  call: (files: Files) => A
-): Exit.Exit<A, EngineFailure> => {
-  try {
-    if (mapped.files === undefined) throw new Error("the environment is closed")
-    return Exit.succeed(call(mapped.files))
-  } catch (cause) {
-    return Exit.fail(failure(operation)(cause))
-  }
-}
-
-/** The open files, or the error of an environment that is closed. */
-const openedFiles = (self: LmdbEnvironment, operation: string): Effect.Effect<Files, EngineFailure> =>
-  Effect.suspend(() => run(self, operation, (files) => files))
-
-/** Opens a read transaction. */
-const openReader = (self: LmdbEnvironment, { databases, dictionary, root }: Files): SharedReader => {
+/** Opens a read transaction, for all databases that it shows. */
+const openReader = (self: LmdbEnvironment, files: Files): SharedReader => {
+  const { databases, dictionary, root } = findDatabases(self, files)
   const transaction = root.useReadTransaction()
   const counts = new Map(Array.from(self.countedNames, (name) => [name, countPresent(databases.get(name))]))
   const call = <A>(operation: string, read: () => A) => run(self, operation, read)
@@ -142,6 +94,13 @@ const openReader = (self: LmdbEnvironment, { databases, dictionary, root }: File
 
 /** The state that callers outside a commit may see. */
 const visible = (self: LmdbEnvironment): Reader => self.beforeCommit?.reader ?? self.present
+
+/** The same for a read of one database, which another process may have created. */
+const visibleWith = (self: LmdbEnvironment, name: string): Reader => {
+  const { files } = self.mapped
+  if (files !== undefined && !files.databases.has(name)) run(self, "open a database", () => findDatabases(self, files))
+  return visible(self)
+}
 
 const openSnapshot = (self: LmdbEnvironment): Exit.Exit<Snapshot, EngineFailure> =>
   run(self, "snapshot", (files): Snapshot => {
@@ -182,59 +141,6 @@ const stats = (self: LmdbEnvironment): Exit.Exit<EngineStats, EngineFailure> =>
   })
 
 // ---------------------------------------------------------------------------
-// databases
-// ---------------------------------------------------------------------------
-
-/** Opens a database that another process may have created. Does nothing if there is none. */
-const openExisting = (self: LmdbEnvironment, name: string): Exit.Exit<void, EngineFailure> =>
-  run(self, "open a database", (files) => {
-    if (files.databases.has(name)) return
-    const database = openDatabase(files.root, name, false)
-    if (database === undefined) return
-    self.mapped.files = { ...files, databases: new Map(files.databases).set(name, database) }
-  })
-
-/** Creates databases in one transaction. */
-const makeDatabases = (
-  { mapped }: LmdbEnvironment,
-  { databases, meta, root }: Files,
-  names: ReadonlyArray<string>
-): Effect.Effect<void, EngineFailure> =>
-  Effect.tryPromise({
-    try: () => {
-      const all = new Map(databases)
-      return meta?.childTransaction(() => {
-        for (const name of names) {
-          const made = openDatabase(root, name, true)
-          if (made !== undefined) all.set(name, made)
-        }
-      }).catch(revealCommitError).then(() => {
-        // The store may have been closed meanwhile.
-        if (mapped.files?.root === root) mapped.files = { ...mapped.files, databases: all }
-      }) ?? Promise.resolve()
-    },
-    catch: failure("create a database")
-  })
-
-const createMissing = Effect.fnUntraced(function*(self: LmdbEnvironment, names: ReadonlyArray<string>) {
-  for (const name of names) yield* openExisting(self, name)
-  const files = yield* openedFiles(self, "create a database")
-  const missing = names.filter((name) => !files.databases.has(name))
-  if (missing.length > 0 && !self.options.readOnly) yield* Effect.uninterruptible(makeDatabases(self, files, missing))
-})
-
-/** Opens databases, and creates those that are missing. */
-const createDatabases = (
-  self: LmdbEnvironment,
-  names: ReadonlyArray<string>
-): Effect.Effect<void, EngineFailure> =>
-  Effect.suspend(() =>
-    names.every((name) => self.mapped.files?.databases.has(name))
-      ? Effect.void
-      : self.lock.alone(createMissing(self, names))
-  )
-
-// ---------------------------------------------------------------------------
 // commits
 // ---------------------------------------------------------------------------
 
@@ -272,9 +178,9 @@ const commitPlan = (self: LmdbEnvironment, files: Files, plan: Plan): Effect.Eff
       try: () => {
         // Frees the slots of processes that died while they read. Their slots would keep LMDB from reusing pages.
         files.root.readerCheck()
-        self.isCommitting = true
         // If the reader table is full, the commit runs without this reader: writing matters more than reads meanwhile.
         const reader = run(self, "snapshot", () => openReader(self, files))
+        self.isCommitting = true
         self.beforeCommit = Exit.isSuccess(reader) ? reader.value : undefined
         if (!isWritable(files)) throw new Error("the database is read-only")
         return transact(files, { mapSize, file, abort: ABORT }, decide).then(end)
@@ -362,19 +268,19 @@ const backup = (self: LmdbEnvironment, target: string, compact: boolean): Effect
     Effect.uninterruptible
   )
 
-const toEnvironment = (self: LmdbEnvironment): Environment => ({
+const environmentOf = (self: LmdbEnvironment, see: (database: string) => Reader): Environment => ({
   maxKeyBytes,
   maxValueBytes: maxValueBytes(self.options.compression),
   databases: () => [...(self.mapped.files?.databases.keys() ?? [])],
   openDatabase: (name) => openExisting(self, name),
   createDatabases: (names) => createDatabases(self, names),
-  get: (name, key, decode) => visible(self).get(name, key, decode),
-  getMany: (name, keys, decode) => visible(self).getMany(name, keys, decode),
-  has: (name, key) => visible(self).has(name, key),
-  read: (name, request) => visible(self).read(name, request),
+  get: (name, key, decode) => see(name).get(name, key, decode),
+  getMany: (name, keys, decode) => see(name).getMany(name, keys, decode),
+  has: (name, key) => see(name).has(name, key),
+  read: (name, request) => see(name).read(name, request),
   count: (name) => {
     self.countedNames.add(name)
-    return visible(self).count(name)
+    return see(name).count(name)
   },
   snapshot: () => openSnapshot(self),
   transactionId: () => lastTransactionOf(self),
@@ -408,7 +314,10 @@ const open = Effect.fnUntraced(function*(
     lastTransaction: figure(mapped.files?.root.getStats() ?? {}, "lastTxnId"),
     isCommitting: false
   }
-  return toEnvironment(self)
+  return environmentOf(
+    self,
+    hasOtherWriters(self) ? (database) => visibleWith(self, database) : () => visible(self)
+  )
 })
 
 /** Provides the LMDB engine. All stores share it, because it must know all files that this process has open. */

@@ -77,6 +77,22 @@ export const openDatabase = (root: RootDatabase, name: string, create: boolean):
 }
 
 /**
+ * Opens the databases that other processes have created since the file was opened; gives the same files where there are
+ * none, at the cost of a comparison. Not for use in a write transaction. A read transaction that began before cannot read them.
+ */
+export const openFound = (files: Files): Files => {
+  const { databases, meta, root } = files
+  const known = databases.size + (meta === undefined ? 0 : 1)
+  if (figure(root.getStats(), "entryCount") === known) return files
+  const all = new Map(databases)
+  for (const name of namesIn(root)) {
+    const found = name === metaDatabase || all.has(name) ? undefined : openDatabase(root, name, false)
+    if (found !== undefined) all.set(name, found)
+  }
+  return { ...files, databases: all }
+}
+
+/**
  * Opens the database `meta` and checks the version of the format. Refuses a file that has databases but no version,
  * because another program made it. Writes the version into a file without databases. No other process writes to such
  * a file: a process that has opened a file has created databases in it.

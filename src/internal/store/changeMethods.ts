@@ -1,40 +1,21 @@
 /**
- * The methods of a store that tell of its changes, for one handle.
+ * The methods that tell of the changes of records.
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Commit } from "../../Backend.ts"
 import type { Change, ChangesOptions, ChangeWithPrevious, PollOptions, SinceError, WatchEvent } from "../../Change.ts"
 import { type ByteString, type Key, toBytes } from "../../Key.ts"
 import type { WatchRange } from "../../Range.ts"
 import type { ChangesMissed, Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
-import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { toKeyRange } from "../key/keyRange.ts"
 import * as ChangeStream from "./changeStream.ts"
-import * as StoreAccess from "./storeAccess.ts"
+import * as RecordAccess from "./recordAccess.ts"
 import * as WatchStream from "./watchStream.ts"
 
-/** How many commits may wait for a subscriber. */
-const commitsCapacity = 1024
-
-/** Makes a stream of the commits of all processes. */
-const commitsOf = (
-  access: StoreAccess.StoreAccess,
-  options: PollOptions
-): Stream.Stream<Commit, Closed | EngineFailure> =>
-  Stream.unwrap(StoreAccess.enter(access, () =>
-    Effect.gen(function*() {
-      const { core: { backend }, onReleased } = access.handle
-      const pollInterval = ChangeStream.pollIntervalOf(options)
-      const { end, take } = yield* backend.commits({ pollInterval, capacity: commitsCapacity })
-      yield* Effect.acquireRelease(Effect.sync(() => onReleased(end)), (forget) => Effect.sync(forget))
-      return Stream.fromPull(Effect.succeed(Effect.map(take, (commit) => [commit] as const)))
-    })))
-
 /** Makes the methods of one handle. */
-export const make = (access: StoreAccess.StoreAccess) => {
+export const make = (access: RecordAccess.RecordAccess) => {
   const { keys } = access.handle
 
   const codecOf = ({ decodeKeys }: { readonly decodeKeys?: boolean | undefined }) => ({
@@ -78,10 +59,10 @@ export const make = (access: StoreAccess.StoreAccess) => {
         const streamOptions = {
           ...options,
           ...codecOf(options),
-          database: recordsDatabase,
+          database: access.database,
           range,
           decodeValue: (key: ByteString, bytes: Uint8Array) =>
-            ChangeStream.decodingOwn(StoreAccess.decode(access, key, bytes))
+            ChangeStream.decodingOwn(RecordAccess.decode(access, key, bytes))
         }
         return options.previous === true
           ? ChangeStream.makeWithPrevious(access, streamOptions)
@@ -96,12 +77,7 @@ export const make = (access: StoreAccess.StoreAccess) => {
     )
   }
 
-  const commits = (options: PollOptions = {}): Stream.Stream<Commit, Closed | EngineFailure> =>
-    Stream.unwrap(
-      Effect.as(CallArguments.checkedCall("commits", options, CallArguments.pollChecks), commitsOf(access, options))
-    )
-
-  const decodeValue = (key: ByteString, bytes: Uint8Array) => StoreAccess.decode(access, key, bytes)
+  const decodeValue = (key: ByteString, bytes: Uint8Array) => RecordAccess.decode(access, key, bytes)
 
   type WatchError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
 
@@ -113,7 +89,7 @@ export const make = (access: StoreAccess.StoreAccess) => {
           WatchStream.one(
             access,
             bytes,
-            { database: recordsDatabase, pollInterval: ChangeStream.pollIntervalOf(options) },
+            { database: access.database, pollInterval: ChangeStream.pollIntervalOf(options) },
             decodeValue
           ))
       )
@@ -131,7 +107,7 @@ export const make = (access: StoreAccess.StoreAccess) => {
           WatchStream.range(
             access,
             {
-              database: recordsDatabase,
+              database: access.database,
               range: keyRange,
               pollInterval: ChangeStream.pollIntervalOf(range),
               capacity: range.capacity
@@ -142,5 +118,5 @@ export const make = (access: StoreAccess.StoreAccess) => {
     ))
   }
 
-  return { changes, commits, watch, watchRange }
+  return { changes, watch, watchRange }
 }

@@ -10,26 +10,26 @@ import type { WriteOptions } from "../../WriteOptions.ts"
 import * as ModifyArguments from "../key/modifyArguments.ts"
 import * as DurableWrites from "./durableWrites.ts"
 import * as ReadMethods from "./readMethods.ts"
-import * as StoreAccess from "./storeAccess.ts"
-import type { StoreInternals } from "./storeInternals.ts"
+import * as RecordAccess from "./recordAccess.ts"
+import { updateBy } from "./recordUpdate.ts"
+import type { RecordInternals } from "./storeInternals.ts"
 import type { StoreTransactions } from "./transactionMethods.ts"
-import * as WriteMethods from "./writeMethods.ts"
 
-type Access = StoreAccess.StoreAccess
+type Access = RecordAccess.RecordAccess
 
 type Pair<A> = readonly [result: A, next: Option.Option<unknown>]
 
 const updateOrFail = (self: Access, key: Key, f: (current: unknown) => unknown) =>
   Effect.flatMap(
-    WriteMethods.updateBy(self, key, (current) => ModifyArguments.callUpdateOrFail(f, current)),
+    updateBy(self, key, (current) => ModifyArguments.callUpdateOrFail(f, current)),
     (next) =>
       Option.isSome(next)
         ? Effect.succeed(next.value)
-        : Effect.fail(new KeyNotFound<Key>(StoreAccess.shown(self, key)))
+        : Effect.fail(new KeyNotFound<Key>(RecordAccess.shown(self, key)))
   )
 
 const modify = <A>(self: Access, key: Key, f: (current: Option.Option<unknown>) => Pair<A>) =>
-  ModifyArguments.runModify(f, (computeNext) => WriteMethods.updateBy(self, key, computeNext))
+  ModifyArguments.runModify(f, (computeNext) => updateBy(self, key, computeNext))
 
 const modifyEffect = <A, E, R>(
   self: Access,
@@ -41,16 +41,16 @@ const modifyEffect = <A, E, R>(
     const current = yield* ReadMethods.get(self, key)
     const given = ModifyArguments.pairOf("modifyEffect", yield* f(current))
     if (Result.isFailure(given)) {
-      return yield* new ValueEncoding<Key>({ ...StoreAccess.shown(self, key), detail: given.failure })
+      return yield* new ValueEncoding<Key>({ ...RecordAccess.shown(self, key), detail: given.failure })
     }
     const [result, next] = given.success
     // An update keeps the time at which the record expires.
-    if (next !== current) yield* WriteMethods.updateBy(self, key, () => Result.succeed(next))
+    if (next !== current) yield* updateBy(self, key, () => Result.succeed(next))
     return result
   }))
 
 /** Makes the methods of one handle. */
-export const make = (internals: Pick<StoreInternals, "access" | "transactions">) => ({
+export const make = (internals: RecordInternals) => ({
   updateOrFail: (key: Key, f: (current: unknown) => unknown, options?: WriteOptions) => {
     const updated = updateOrFail(internals.access, key, f)
     return options === undefined ? updated : DurableWrites.run(internals, { name: "updateOrFail", options }, updated)

@@ -1,5 +1,5 @@
 /**
- * The methods of a handle that read ranges, delete a range, and subscribe to changes.
+ * The methods that read ranges of records and delete a range.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,14 +9,14 @@ import { type ByteString, type Key, toBytes } from "../../Key.ts"
 import type { Range, StreamRange } from "../../Range.ts"
 import type { Closed, CommitError, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
-import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { toKeyRange } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
+import * as RecordAccess from "./recordAccess.ts"
 import * as RecordStream from "./recordStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
-type Access = StoreAccess.StoreAccess
+type Access = RecordAccess.RecordAccess
 
 type ReadError = KeyEncoding | Closed | EngineFailure
 
@@ -53,7 +53,7 @@ const projectAll = <A, E>(
 }
 
 const decode = (self: Access): Project<unknown, ValueDecoding<Key> | EngineFailure> => (key, bytes) =>
-  StoreAccess.decode(self, key, bytes)
+  RecordAccess.decode(self, key, bytes)
 
 const keyBytes: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
 
@@ -95,7 +95,7 @@ const stream = <A, E>(
         return Effect.map(
           RecordStream.open(
             self,
-            { ...range, ...keyRange, database: recordsDatabase, values: options.values },
+            { ...range, ...keyRange, database: self.database, values: options.values },
             RecordStream.itself
           ),
           (pull) =>
@@ -131,7 +131,7 @@ const withValue = <K, E>(
 (key, bytes) =>
   Settled.flatMap(
     project(key, bytes),
-    (given) => Settled.map(StoreAccess.decode(self, key, bytes), (value) => [given, value] as const)
+    (given) => Settled.map(RecordAccess.decode(self, key, bytes), (value) => [given, value] as const)
   )
 
 const makeEntries = (self: Access) => {
@@ -166,7 +166,7 @@ const deleteRange = (self: Access, range: Range) =>
     })
     return Effect.flatMap(Stream.runCollect(keys), (found) => {
       const writes = new WriteSet()
-      for (const key of found) writes.set(recordsDatabase, key, null)
+      for (const key of found) writes.set(self.database, key, null)
       return Effect.as(StoreAccess.writeAll(self, transaction, writes), found.length)
     })
   })

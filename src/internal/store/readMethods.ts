@@ -1,5 +1,5 @@
 /**
- * The methods of a handle that read records, and those that concern the whole store.
+ * The methods that read records by their keys.
  *
  * `get` and `has` are one effect each if they can read at once.
  */
@@ -11,12 +11,12 @@ import type { Reader } from "../../Backend.ts"
 import type { Found, ListOf } from "../../Entries.ts"
 import type { ByteString, Key } from "../../Key.ts"
 import { type Closed, type EngineFailure, type KeyEncoding, KeyNotFound, type ValueDecoding } from "../../StoreError.ts"
-import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
+import * as RecordAccess from "./recordAccess.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
-type Access = StoreAccess.StoreAccess
+type Access = RecordAccess.RecordAccess
 
 const none = Exit.succeed(Option.none<unknown>())
 
@@ -28,12 +28,12 @@ const find = (
   given: Key
 ): Effect.Effect<Option.Option<unknown>, ValueDecoding<Key> | EngineFailure> =>
   Settled.flatMap(
-    reader.get(recordsDatabase, key, (bytes) => StoreAccess.decode(self, key, bytes, given)),
+    reader.get(self.database, key, (bytes) => RecordAccess.decode(self, key, bytes, given)),
     (decoding) => decoding === undefined ? none : Settled.map(decoding, Option.some)
   )
 
-const isPending = ({ handle: { core: { backend } } }: Access, key: ByteString): boolean =>
-  backend.isPending(recordsDatabase, key)
+const isPending = ({ database, handle: { core: { backend } } }: Access, key: ByteString): boolean =>
+  backend.isPending(database, key)
 
 const readKey = <A, E>(
   self: Access,
@@ -68,10 +68,10 @@ const findOrFail = (
     (value): Effect.Effect<unknown, KeyNotFound<Key>> =>
       Option.isSome(value)
         ? Exit.succeed(value.value)
-        : Exit.fail(new KeyNotFound(StoreAccess.shown(self, key)))
+        : Exit.fail(new KeyNotFound(RecordAccess.shown(self, key)))
   )
 
-const hasRecord = (_: Access, reader: Reader, key: ByteString) => reader.has(recordsDatabase, key)
+const hasRecord = ({ database }: Access, reader: Reader, key: ByteString) => reader.has(database, key)
 
 const has = (self: Access, key: Key, options?: { readonly flush?: boolean | undefined }) =>
   options === undefined
@@ -97,11 +97,11 @@ const readAll = <N extends Key>(
   named: ReadonlyArray<Named<N>>
 ): Effect.Effect<Found<N>, ValueDecoding<Key> | EngineFailure> => {
   const keys = named.map(([, key]) => key)
-  const decodings = reader.getMany(recordsDatabase, keys, (bytes, at) => {
+  const decodings = reader.getMany(self.database, keys, (bytes, at) => {
     const [name, key] = named[at] ?? []
     return key === undefined
       ? Exit.die("the backend gave a value for a key that was not in the list")
-      : StoreAccess.decode(self, key, bytes, name)
+      : RecordAccess.decode(self, key, bytes, name)
   })
   return Settled.flatMap(
     decodings,
@@ -179,42 +179,11 @@ const makeGetMany = (self: Access) => {
   return getMany
 }
 
-// ---------------------------------------------------------------------------
-// the store as a whole
-// ---------------------------------------------------------------------------
-
-/** Reads the statistics. It commits nothing first, because a commit would change them. */
-const readStats = (self: Access) =>
-  StoreAccess.enter(self, () =>
-    StoreAccess.whenReadable(self, () => {
-      const { core: { backend, openSnapshots, sweeper }, options: { maxMapSize } } = self.handle
-      return Effect.flatMap(backend.stats, (stats) =>
-        Effect.map(backend.reader.count(recordsDatabase), (entries) => ({
-          ...stats,
-          entries,
-          maxMapSize: Option.fromUndefinedOr(maxMapSize),
-          snapshots: openSnapshots(),
-          expired: sweeper?.deleted ?? 0
-        })))
-    }))
-
-const backup = (self: Access, target: string, options?: { readonly compact?: boolean | undefined }) => {
-  const { core: { backend }, options: { path, readOnly } } = self.handle
-  return StoreAccess.enter(self, () => {
-    const problem = CallArguments.backupProblem(target, options)
-    if (problem !== undefined) return Effect.fail(CallArguments.badCall("backup", problem))
-    const copy = backend.backup(target, { compact: options?.compact === true })
-    return readOnly ? copy : Effect.andThen(backend.flush, copy)
-  }).pipe(Effect.withSpan("Store.backup", { attributes: { path } }))
-}
-
 /** Makes the methods of one handle. */
 export const make = (self: Access) => ({
   get: (key: Key) => get(self, key),
   getOrFail: (key: Key) => readKey(self, key, findOrFail),
   has: (key: Key, options?: { readonly flush?: boolean | undefined }) => has(self, key, options),
   getMany: makeGetMany(self),
-  size: StoreAccess.read(self, (reader) => reader.count(recordsDatabase)),
-  stats: readStats(self),
-  backup: (target: string, options?: { readonly compact?: boolean | undefined }) => backup(self, target, options)
+  size: StoreAccess.read(self, (reader) => reader.count(self.database))
 })

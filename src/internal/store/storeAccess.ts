@@ -8,18 +8,9 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import type { Admission, CommitRequest, Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
-import { type ByteString, type Key, toBytes } from "../../Key.ts"
-import {
-  Closed,
-  type CommitError,
-  type EngineFailure,
-  ReadOnly,
-  type ShownKey,
-  type ValueDecoding
-} from "../../StoreError.ts"
+import { Closed, type CommitError, type EngineFailure, ReadOnly } from "../../StoreError.ts"
 import { fromWrites, type WriteSet } from "../buffer/writeSet.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import type { KeyCodec } from "../key/keyCodec.ts"
@@ -238,32 +229,6 @@ export const find = <F, E, A, E2, R>(
     ? Effect.flatMap(read(self, search, options), use)
     : Settled.flatMap(search(reader), use)
 }
-
-/** Decodes a stored key to text; to bytes if encoding the text would not give the same bytes again. */
-const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
-  Result.filterOrFail(
-    keys.decode(bytes),
-    (text) => Result.getOrUndefined(keys.encode(text)) === bytes,
-    () => undefined
-  ).pipe(Result.getOrElse(() => toBytes(bytes)))
-
-/** Formats the key of a call for an error about it. */
-export const shown = ({ handle: { keys } }: StoreAccess, key: Key): ShownKey<Key> => ({ key, shownKey: keys.show(key) })
-
-/**
- * Decodes a value. `given` is the key as the caller has given it, if it has. The bytes need to be valid only during the
- * call. Call it inside an effect: it decodes at once.
- */
-export const decode = (
-  { handle: { core, keys } }: StoreAccess,
-  key: ByteString,
-  bytes: Uint8Array,
-  given?: Key
-): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure> =>
-  StructureTable.decode(core.structures, bytes, () => ({
-    key: given ?? storedKey(keys, key),
-    shownKey: keys.show(toBytes(key))
-  }))
 
 // ---------------------------------------------------------------------------
 // writing

@@ -1,6 +1,7 @@
 /**
  * The internal part of a store, which the collections on it use.
  */
+import type { RecordAccess } from "./recordAccess.ts"
 import type { StoreAccess } from "./storeAccess.ts"
 import type { StoreTransactions } from "./transactionMethods.ts"
 
@@ -11,4 +12,9 @@ export const TypeId = "~effect-lmdb/Store"
 export interface StoreInternals {
   readonly access: StoreAccess
   readonly transactions: StoreTransactions
+}
+
+/** What the methods for untyped records need: those of the store itself, or of a namespace. */
+export interface RecordInternals extends StoreInternals {
+  readonly access: RecordAccess
 }

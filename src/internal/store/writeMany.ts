@@ -9,13 +9,14 @@ import type { Key } from "../../Key.ts"
 import { KeyEncoding, type ValueEncoding } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import type * as StructureTable from "../commit/structureTable.ts"
-import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
 import { describeKind } from "../value/kindOf.ts"
+import { type PutManyError, writeBatch } from "./batchMethods.ts"
+import type { RecordAccess } from "./recordAccess.ts"
+import { encode } from "./recordWrite.ts"
 import * as StoreAccess from "./storeAccess.ts"
-import * as WriteMethods from "./writeMethods.ts"
 
-type Access = StoreAccess.StoreAccess
+type Access = RecordAccess
 
 /** The error for a write that is not valid. A program in JavaScript can pass anything. */
 const notAWrite = (write: StoreWrite): KeyEncoding | undefined => {
@@ -38,7 +39,7 @@ const encodePut = (
   const noPair = CallArguments.notAPair(entry)
   if (noPair !== undefined) return Result.fail(noPair)
   const [key, value] = entry
-  return Result.map(WriteMethods.encode(self, key, value, batch), (bytes) => [key, bytes])
+  return Result.map(encode(self, key, value, batch), (bytes) => [key, bytes])
 }
 
 /** Encodes the writes of a call. The last write of a key counts. */
@@ -57,16 +58,16 @@ const encodeAll = (
     const [key, value] = encoded.success
     const bytes = self.handle.keys.encode(key)
     if (Result.isFailure(bytes)) return Result.fail(bytes.failure)
-    writes.set(recordsDatabase, bytes.success, value)
+    writes.set(self.database, bytes.success, value)
   }
   return Result.succeed(writes)
 }
 
 /** Makes the method of one handle. */
 export const make = (self: Access) => (wanted: ListOf<StoreWrite>) =>
-  StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, WriteMethods.PutManyError> => {
+  StoreAccess.enterToWrite(self, (transaction): Effect.Effect<void, PutManyError> => {
     const noList = CallArguments.notAList("writes", wanted)
     return noList === undefined
-      ? WriteMethods.writeBatch(self, transaction, (batch) => encodeAll(self, wanted, batch))
+      ? writeBatch(self, transaction, (batch) => encodeAll(self, wanted, batch))
       : Effect.fail(noList)
   })
