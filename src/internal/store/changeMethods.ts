@@ -1,5 +1,5 @@
 /**
- * The methods of a store that tell of its changes, for one handle.
+ * The methods of a handle that follow changes: `changes`, `commits`, `watch` and `watchRange`.
  */
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -16,39 +16,53 @@ import * as ChangeStream from "./changeStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 import * as WatchStream from "./watchStream.ts"
 
-/** How many commits may wait for a subscriber. */
+type Access = StoreAccess.StoreAccess
+
+/** The maximum number of commits that wait for a subscriber of `commits`. */
 const commitsCapacity = 1024
 
-/** Makes a stream of the commits of all processes. */
-const commitsOf = (
-  access: StoreAccess.StoreAccess,
-  options: PollOptions
-): Stream.Stream<Commit, Closed | EngineFailure> =>
-  Stream.unwrap(StoreAccess.enter(access, () =>
-    Effect.gen(function*() {
-      const { core: { backend }, onReleased } = access.handle
-      const pollInterval = ChangeStream.pollIntervalOf(options)
-      const { end, take } = yield* backend.commits({ pollInterval, capacity: commitsCapacity })
-      yield* Effect.acquireRelease(Effect.sync(() => onReleased(end)), (forget) => Effect.sync(forget))
-      return Stream.fromPull(Effect.succeed(Effect.map(take, (commit) => [commit] as const)))
-    })))
+type BytesKeys = { readonly decodeKeys: false }
+type TextKeys = { readonly decodeKeys?: true | undefined }
+type AnyKeys = { readonly decodeKeys?: boolean | undefined }
 
-/** Makes the methods of one handle. */
-export const make = (access: StoreAccess.StoreAccess) => {
-  const { keys } = access.handle
+const decodeKey =
+  ({ handle: { keys } }: Access, { decodeKeys }: AnyKeys) =>
+  (key: ByteString): Effect.Effect<string | Uint8Array, KeyEncoding> =>
+    decodeKeys === false ? Effect.succeed(toBytes(key)) : Effect.fromResult(keys.decode(key))
 
-  const codecOf = ({ decodeKeys }: { readonly decodeKeys?: boolean | undefined }) => ({
-    decodeKey: (key: ByteString): Effect.Effect<string | Uint8Array, KeyEncoding> =>
-      decodeKeys === false ? Effect.succeed(toBytes(key)) : Effect.fromResult(keys.decode(key))
+const decodeValue = (self: Access) => (key: ByteString, bytes: Uint8Array) => StoreAccess.decode(self, key, bytes)
+
+// ---------------------------------------------------------------------------
+// changes and commits
+// ---------------------------------------------------------------------------
+
+type NoPrevious = { readonly previous?: false | undefined }
+type WithPrevious = { readonly previous: true }
+type Changes<C, S> = Stream.Stream<C, KeyEncoding | ChangesMissed | Closed | SinceError<S>>
+type Since = number | undefined
+
+/** What `changes` takes. Its overloads say which change follows from which options. */
+type AnyChangesOptions = ChangesOptions & AnyKeys & { readonly previous?: boolean | undefined }
+
+const openChanges = (self: Access, options: AnyChangesOptions) =>
+  Effect.suspend(() => {
+    const prefix = options.prefix === undefined ? {} : { prefix: options.prefix }
+    return Effect.map(Effect.fromResult(toKeyRange(prefix, self.handle.keys)), (range) => {
+      const streamOptions = {
+        ...options,
+        decodeKey: decodeKey(self, options),
+        database: recordsDatabase,
+        range,
+        decodeValue: (key: ByteString, bytes: Uint8Array) =>
+          ChangeStream.decodingOwn(StoreAccess.decode(self, key, bytes))
+      }
+      return options.previous === true
+        ? ChangeStream.makeWithPrevious(self, streamOptions)
+        : ChangeStream.make(self, streamOptions)
+    })
   })
 
-  type BytesKeys = { readonly decodeKeys: false }
-  type TextKeys = { readonly decodeKeys?: true | undefined }
-  type NoPrevious = { readonly previous?: false | undefined }
-  type WithPrevious = { readonly previous: true }
-  type Changes<C, S> = Stream.Stream<C, KeyEncoding | ChangesMissed | Closed | SinceError<S>>
-  type Since = number | undefined
-
+const makeChanges = (self: Access) => {
   function changes(
     options?: ChangesOptions<undefined> & TextKeys & NoPrevious
   ): Changes<Change<string, unknown, ValueDecoding<Key>>, undefined>
@@ -65,82 +79,97 @@ export const make = (access: StoreAccess.StoreAccess) => {
     options: ChangesOptions<number> & { readonly since: number } & TextKeys & NoPrevious
   ): Changes<Change<string, unknown, ValueDecoding<Key>>, number>
   function changes(
-    options: ChangesOptions & { readonly decodeKeys?: boolean | undefined; readonly previous?: boolean | undefined } =
-      {}
+    options: AnyChangesOptions = {}
   ): Changes<
     | Change<string | Uint8Array, unknown, ValueDecoding<Key>>
     | ChangeWithPrevious<string | Uint8Array, unknown, ValueDecoding<Key>>,
     number
   > {
-    const subscribe = Effect.suspend(() => {
-      const prefix = options.prefix === undefined ? {} : { prefix: options.prefix }
-      return Effect.map(Effect.fromResult(toKeyRange(prefix, keys)), (range) => {
-        const streamOptions = {
-          ...options,
-          ...codecOf(options),
-          database: recordsDatabase,
-          range,
-          decodeValue: (key: ByteString, bytes: Uint8Array) =>
-            ChangeStream.decodingOwn(StoreAccess.decode(access, key, bytes))
-        }
-        return options.previous === true
-          ? ChangeStream.makeWithPrevious(access, streamOptions)
-          : ChangeStream.make(access, streamOptions)
-      })
-    })
     return Stream.unwrap(
       Effect.andThen(
         CallArguments.checked("the options of changes", options, CallArguments.changesChecks),
-        subscribe
+        openChanges(self, options)
       )
     )
   }
+  return changes
+}
 
-  const commits = (options: PollOptions = {}): Stream.Stream<Commit, Closed | EngineFailure> =>
-    Stream.unwrap(
-      Effect.as(CallArguments.checkedCall("commits", options, CallArguments.pollChecks), commitsOf(access, options))
+const openCommits = (
+  self: Access,
+  options: PollOptions
+): Stream.Stream<Commit, Closed | EngineFailure> =>
+  Stream.unwrap(StoreAccess.enter(self, () =>
+    Effect.gen(function*() {
+      const { backend } = self.handle.core
+      const pollInterval = ChangeStream.pollIntervalOf(options)
+      const { end, take } = yield* backend.commits({ pollInterval, capacity: commitsCapacity })
+      yield* StoreAccess.whenReleased(self, end)
+      return Stream.fromPull(Effect.succeed(Effect.map(take, (commit) => [commit] as const)))
+    })))
+
+const commits = (self: Access, options: PollOptions = {}): Stream.Stream<Commit, Closed | EngineFailure> =>
+  Stream.unwrap(
+    Effect.as(CallArguments.checkedCall("commits", options, CallArguments.pollChecks), openCommits(self, options))
+  )
+
+// ---------------------------------------------------------------------------
+// live queries
+// ---------------------------------------------------------------------------
+
+type WatchError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
+
+const watch = (
+  self: Access,
+  key: Key,
+  options: PollOptions = {}
+): Stream.Stream<Option.Option<unknown>, WatchError> =>
+  Stream.unwrap(Effect.andThen(
+    CallArguments.checked("the options of watch", options, CallArguments.pollChecks),
+    Effect.suspend(() =>
+      Effect.map(Effect.fromResult(self.handle.keys.encode(key)), (bytes) =>
+        WatchStream.one(
+          self,
+          bytes,
+          { database: recordsDatabase, pollInterval: ChangeStream.pollIntervalOf(options) },
+          decodeValue(self)
+        ))
     )
+  ))
 
-  const decodeValue = (key: ByteString, bytes: Uint8Array) => StoreAccess.decode(access, key, bytes)
+const openWatchRange = (self: Access, range: WatchRange & AnyKeys) =>
+  Effect.suspend(() =>
+    Effect.map(Effect.fromResult(toKeyRange(range, self.handle.keys)), (keyRange) =>
+      WatchStream.range(
+        self,
+        {
+          database: recordsDatabase,
+          range: keyRange,
+          pollInterval: ChangeStream.pollIntervalOf(range),
+          capacity: range.capacity
+        },
+        { decodeKey: decodeKey(self, range), decodeValue: decodeValue(self) }
+      ))
+  )
 
-  type WatchError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
-
-  const watch = (key: Key, options: PollOptions = {}): Stream.Stream<Option.Option<unknown>, WatchError> =>
-    Stream.unwrap(Effect.andThen(
-      CallArguments.checked("the options of watch", options, CallArguments.pollChecks),
-      Effect.suspend(() =>
-        Effect.map(Effect.fromResult(keys.encode(key)), (bytes) =>
-          WatchStream.one(
-            access,
-            bytes,
-            { database: recordsDatabase, pollInterval: ChangeStream.pollIntervalOf(options) },
-            decodeValue
-          ))
-      )
-    ))
-
+const makeWatchRange = (self: Access) => {
   function watchRange(range: WatchRange & BytesKeys): Stream.Stream<WatchEvent<Uint8Array, unknown>, WatchError>
   function watchRange(range?: WatchRange & TextKeys): Stream.Stream<WatchEvent<string, unknown>, WatchError>
   function watchRange(
-    range: WatchRange & { readonly decodeKeys?: boolean | undefined } = {}
+    range: WatchRange & AnyKeys = {}
   ): Stream.Stream<WatchEvent<string | Uint8Array, unknown>, WatchError> {
     return Stream.unwrap(Effect.andThen(
       CallArguments.checked("the range", range, CallArguments.watchChecks),
-      Effect.suspend(() =>
-        Effect.map(Effect.fromResult(toKeyRange(range, keys)), (keyRange) =>
-          WatchStream.range(
-            access,
-            {
-              database: recordsDatabase,
-              range: keyRange,
-              pollInterval: ChangeStream.pollIntervalOf(range),
-              capacity: range.capacity
-            },
-            { ...codecOf(range), decodeValue }
-          ))
-      )
+      openWatchRange(self, range)
     ))
   }
-
-  return { changes, commits, watch, watchRange }
+  return watchRange
 }
+
+/** Makes the methods of one handle. */
+export const make = (self: Access) => ({
+  changes: makeChanges(self),
+  commits: (options?: PollOptions) => commits(self, options),
+  watch: (key: Key, options?: PollOptions) => watch(self, key, options),
+  watchRange: makeWatchRange(self)
+})

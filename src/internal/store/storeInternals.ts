@@ -4,10 +4,10 @@
 import type { StoreAccess } from "./storeAccess.ts"
 import type { StoreTransactions } from "./transactionMethods.ts"
 
-/** The key of the property of a store that has its internal part. */
+/** The key of the property that holds the internal part of a store. */
 export const TypeId = "~effect-lmdb/Store"
 
-/** What a collection needs of its store. */
+/** The parts of a store that a collection uses. */
 export interface StoreInternals {
   readonly access: StoreAccess
   readonly transactions: StoreTransactions

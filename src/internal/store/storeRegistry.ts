@@ -1,7 +1,7 @@
 /**
  * The stores that are open in this process, by their file.
  *
- * The engine must not open one file twice in a process. So every open of a path returns a handle on the
+ * A process must not open a file of LMDB twice. So if a store is open, opening it again returns another handle on the
  * same store. The store closes when its last handle is released.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -128,7 +128,7 @@ const openNew = Effect.fnUntraced(function*(
   return { core, engine, scope, handles: 0 }
 }, (effect, options) => withOpenSpan(effect, options.path))
 
-/** Opens the store of a file, or joins the store that is open there. */
+/** Opens the store of a file, or adds a handle to the store that is already open. */
 const join = Effect.fnUntraced(function*(entry: FileEntry, options: ResolvedOptions, restore: Restore) {
   const engine = yield* Engine
   const shared = entry.shared ?? (yield* openNew(options, restore))
@@ -176,7 +176,7 @@ const closeStore = ({ core, scope }: SharedStore, entry: FileEntry): Effect.Effe
     )
   )
 
-/** Releases one handle: the last one closes the store, every other one commits the pending writes. */
+/** Releases one handle. Releasing the last handle closes the store. Releasing another one commits the pending writes. */
 const leave = (entry: FileEntry, parts: HandleParts, isStrict: boolean): Effect.Effect<void, CommitError> =>
   Effect.suspend(() => {
     const { shared } = entry
@@ -184,7 +184,7 @@ const leave = (entry: FileEntry, parts: HandleParts, isStrict: boolean): Effect.
     shared.handles--
     return shared.handles > 0
       ? Effect.withSpan(commitPending(parts, isStrict), "Store.close")
-      // The span ends before the error has keys in it.
+      // The keys are added to the error outside the span, so that a tracer does not record them.
       : Effect.mapError(Effect.withSpan(closeStore(shared, entry), "Store.close"), withLostWrites(parts))
   })
 

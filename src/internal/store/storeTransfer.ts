@@ -1,5 +1,5 @@
 /**
- * Brings records into stores: restores a backup, and imports the files of other programs.
+ * Restores backups, and imports the files of other programs.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
@@ -16,7 +16,7 @@ import { resolve } from "./storeOptions.ts"
 
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
-/** Checks the path from which records come. */
+/** Checks the path of the backup or of the file to import. */
 const checkFrom = (from: unknown): Effect.Effect<void, OpenFailed> => {
   const detail = pathProblem(from)
   const path = Predicate.isString(from) ? from : typeof from
@@ -37,7 +37,7 @@ export const restore = (
 
 const defaultBatchSize = 1000
 
-/** Writes the records of a file of another program, part by part; gives how many there were. */
+/** Passes the records of a file of another program to `write`, part by part. Returns the number of records. */
 export const importLmdb = <E, R>(
   { batchSize = defaultBatchSize, from, write, ...settings }: ImportOptions<E, R>
 ): Effect.Effect<number, OpenFailed | EngineFailure | E, R> =>

@@ -1,5 +1,5 @@
 /**
- * One transaction of puts and deletions.
+ * The method `writeMany`: puts and deletions in one transaction.
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -17,7 +17,7 @@ import * as WriteMethods from "./writeMethods.ts"
 
 type Access = StoreAccess.StoreAccess
 
-/** The error for a write that is not valid. A program in JavaScript can pass anything. */
+/** The error of a write that has the wrong form. A program in JavaScript can pass anything. */
 const notAWrite = (write: StoreWrite): KeyEncoding | undefined => {
   const isOne = Predicate.isObject(write) && Object.keys(write).length === 1 && ("put" in write || "delete" in write)
   return isOne ? undefined : new KeyEncoding({
