@@ -1,3 +1,3 @@
-/** Names the collection that an error is about, for its message: nothing where there is none. */
+/** Names the collection of an error in its message. Returns an empty string for an error of the store itself. */
 export const inCollection = ({ collection }: { readonly collection?: string | undefined }): string =>
   collection === undefined ? "" : ` in collection "${collection}"`
