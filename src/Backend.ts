@@ -4,7 +4,7 @@
  * A backend keeps sorted records in named databases. Stores and collections encode keys and values, maintain indexes
  * and run transactions on top of it. The backend of `Store.layer` buffers writes in memtables and commits them to
  * an `Engine` in this process, which is LMDB. A backend on a database server
- * answers reads later, and checks on the server what a commit was computed from.
+ * answers reads later, and validates commits on the server.
  *
  * **Details**
  *
@@ -72,7 +72,7 @@ export type Read =
 export interface WriteBatch extends Iterable<Write> {
   /** The databases that are cleared before the writes. */
   readonly cleared: Iterable<string>
-  /** Which of the writes delete a record because it has expired. Subscribers are told of that. */
+  /** Which of the writes delete a record because it has expired. Subscribers receive these as `Expired`. */
   readonly expired?: Iterable<readonly [database: string, key: ByteString]> | undefined
 }
 
@@ -87,13 +87,14 @@ export interface CommitRequest {
   readonly reads: Iterable<Read>
   readonly writes: WriteBatch
   /**
-   * Makes of a reader of what is stored, when the request is decided, the reader by which `reads` were made: it hides
-   * what has expired by then. Default: that reader itself.
+   * Makes the reader that validates `reads` from a reader of everything stored: it hides what has expired by then. Called
+   * when the request is decided. Default: the reader of everything stored.
    */
   readonly view?: ((stored: Reader) => Reader) | undefined
   /**
-   * Gives deletions that are made with the writes, from what is stored when the request is decided. They delete what belongs
-   * to stored records that the writes replace and that no reader has seen, because they have expired.
+   * Returns further deletions, which are committed with the writes. Called when the request is decided, with a reader of
+   * everything stored. They delete the entries of expired records that the writes replace: the caller could not see these
+   * records.
    */
   readonly deletions?: ((stored: Reader) => Effect.Effect<ReadonlyArray<Write>, EngineFailure>) | undefined
   /** Of the requests in one transaction, those with a higher priority are decided first. Default: 0. */
@@ -162,7 +163,7 @@ export interface StepOptions {
 }
 
 /**
- * Tells whether a collection is still as this process has opened it.
+ * Checks that a collection is still as this process has opened it.
  *
  * @category models
  * @since 0.1.0
@@ -170,7 +171,7 @@ export interface StepOptions {
 export interface CollectionGuard {
   /** Tells whether the catalog entry of the collection is as this process has opened it. */
   readonly isAsOpened: (present: Reader) => Effect.Effect<boolean, EngineFailure>
-  /** Lets this process no longer write to the collection, because another process has taken it over. */
+  /** Stops this process from writing to the collection, because another process has taken it over. */
   readonly giveUp: () => void
   /** Tells whether `giveUp` was called. */
   readonly isGivenUp: () => boolean
@@ -305,18 +306,18 @@ export interface Backend {
   readonly subscribe: (options: SubscriptionOptions) => Effect.Effect<Subscription, never, Scope.Scope>
   /**
    * Subscribes to what all processes commit after a transaction, from the change log, until the scope closes. Fails with
-   * `ChangesMissed` where the log does not reach back to that transaction.
+   * `ChangesMissed` if the log begins after that transaction.
    */
   readonly subscribeToLog: (
     options: LogSubscriptionOptions
   ) => Effect.Effect<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope>
-  /** Whether all processes write a change log, so that `subscribeToLog` tells of every commit. */
+  /** Whether all processes write a change log, so that `subscribeToLog` gives every commit. */
   readonly hasLog: boolean
   /** Subscribes to the numbers of the transactions of all processes, until the scope closes. */
   readonly commits: (
     options: { readonly pollInterval: Duration.Duration; readonly capacity: number }
   ) => Effect.Effect<CommitSubscription, EngineFailure, Scope.Scope>
-  /** Opens a snapshot of what is committed, without pending writes. */
+  /** Opens a snapshot of the committed records, without pending writes. */
   readonly committedSnapshot: () => Effect.Effect<CommittedSnapshot, EngineFailure>
   /** Whether other processes can commit. */
   readonly hasOtherWriters: boolean

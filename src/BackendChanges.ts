@@ -10,13 +10,13 @@ import type { ByteString } from "./Key.ts"
 import type { ChangesMissed, EngineFailure } from "./StoreError.ts"
 
 /**
- * One write of a committed transaction.
+ * Describes one write of a committed transaction.
  *
  * **Details**
  *
- * `value` is `null` where the key was deleted. `before` is what was under the key before the transaction: `false` for
- * no value, `true` for a value, or the bytes of that value; `undefined` where the subscriber did not ask for it.
- * A database that the transaction cleared had no values before its writes.
+ * `value` is `null` if the key was deleted. `before` describes the value before the transaction: `false` if the key had
+ * none, `true` if it had one, or the bytes of that value. It is `undefined` if the subscriber did not ask for it.
+ * If the transaction cleared the database, its keys had no values before the writes.
  *
  * @category models
  * @since 0.1.0
@@ -65,27 +65,27 @@ export interface Subscription<E = never> {
 export interface SubscriptionOptions {
   readonly database: string
   readonly contains: (key: ByteString) => boolean
-  /** How many changes may wait. A single transaction may have more. */
+  /** The maximum number of waiting changes. A single transaction may have more. */
   readonly capacity: number
-  /** What the subscriber wants to know of a key before the transaction. Default: nothing. */
+  /** What the subscriber receives about the value before the transaction. Default: nothing. */
   readonly before?: "nothing" | "existence" | "value" | undefined
 }
 
 /**
- * What a subscriber is told of that follows the commits of all processes.
+ * Selects the changes of a subscription to the change log, which has the commits of all processes.
  *
  * @category options
  * @since 0.1.0
  */
 export interface LogSubscriptionOptions extends Omit<SubscriptionOptions, "capacity"> {
-  /** The last transaction that the subscriber is not told of. */
+  /** The subscriber receives the transactions after this one. */
   readonly since: number
   /** How often to look for commits of other processes. */
   readonly pollInterval: Duration.Duration
 }
 
 /**
- * A transaction that was committed.
+ * Describes a committed transaction.
  *
  * **Details**
  *
@@ -103,13 +103,13 @@ export interface Commit {
 }
 
 /**
- * The commits of all processes, as one subscriber is told of them.
+ * Gives one subscriber the commits of all processes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CommitSubscription {
   readonly take: Effect.Effect<Commit, EngineFailure | Cause.Done>
-  /** Ends the subscription after the commits that wait. */
+  /** Ends the subscription. `take` gives the waiting commits first. */
   readonly end: () => void
 }

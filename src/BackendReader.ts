@@ -52,7 +52,7 @@ export interface Reader {
   /** Counts the records of a database. */
   readonly count: (database: string) => Effect.Effect<number, EngineFailure>
 
-  /** Reads also what has expired, which this reader hides. `undefined` where it hides nothing. */
+  /** Also reads the expired records that this reader hides. `undefined` if it hides none. */
   readonly stored?: Reader | undefined
 }
 
@@ -71,26 +71,26 @@ export interface Snapshot extends Reader {
 }
 
 /**
- * A snapshot of what the next commit is about to leave.
+ * A snapshot of the state that the next commit is about to make.
  *
  * @category models
  * @since 0.1.0
  */
 export interface NextSnapshot extends Snapshot {
   /**
-   * Tells whether it has writes that are not committed yet, and may never be. What was computed from it counts only after
-   * a commit has checked the reads.
+   * Whether it has writes that are not committed yet, and may never be. A result that was computed from them is valid only
+   * after a commit has checked the reads.
    */
   readonly isTentative: boolean
 }
 
 /**
- * What is committed, without pending writes.
+ * A snapshot of the committed records, without pending writes.
  *
  * @category models
  * @since 0.1.0
  */
 export interface CommittedSnapshot extends Snapshot {
-  /** A transaction that the snapshot shows. It shows no later one. */
+  /** The number of the last transaction that the snapshot includes. */
   readonly transactionId: number
 }

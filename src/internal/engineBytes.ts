@@ -5,6 +5,9 @@
 import { Buffer } from "node:buffer"
 import { type ByteString, fromBytes } from "../Key.ts"
 
+/** The value of a record that is read without its value, or that has none. */
+export const noBytes = new Uint8Array(0)
+
 /** The bytes of the value, which are valid until the next read. */
 export const ownBytes = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, bytes.length)
 

@@ -14,6 +14,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 
+/** The exit of an effect that returns `undefined`. Reads of missing records share it, so that they allocate no exit. */
+export const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
+
 /** Whether an effect has succeeded already. */
 export const isSucceeded = <A, E, R>(
   effect: Effect.Effect<A, E, R>

@@ -18,8 +18,6 @@ import * as ValuesBefore from "./valuesBefore.ts"
 /** The writes of a batch, by their databases. */
 type WritesByDatabase = ReadonlyMap<string, ReadonlyArray<PendingEntry>>
 
-const noKeys: ReadonlySet<ByteString> = new Set()
-
 /** One subscriber to the changes of a database. */
 interface Subscriber {
   readonly options: SubscriptionOptions
@@ -117,7 +115,7 @@ export const publish = (
       transactionId,
       isCleared: batch.clear.includes(database),
       writes: (databases.get(database) ?? []).filter(([key]) => contains(key)).map(toWrite),
-      expired: batch.expired?.get(database) ?? noKeys
+      expired: ValuesBefore.expiredKeys(batch, database)
     })
   }
 }

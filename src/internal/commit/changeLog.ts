@@ -17,7 +17,7 @@ import type { EngineFailure } from "../../StoreError.ts"
 import { changeLogDatabase, isLogged } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import * as ChangeLogRecord from "./changeLogRecord.ts"
-import { beforeOf, type Detail, type ValuesBefore } from "./valuesBefore.ts"
+import { beforeOf, type Detail, expiredKeys, type ValuesBefore } from "./valuesBefore.ts"
 
 /** How much the log keeps. Transactions beyond any of the limits are deleted. */
 export interface Retention {
@@ -56,8 +56,6 @@ export interface State {
   /** Whether the log has the values before each transaction. */
   readonly hasPrevious: boolean
 }
-
-const nothing = Exit.succeed(undefined)
 
 const stateKey = ByteString("state")
 
@@ -164,8 +162,6 @@ export const begin = (
 export const detailOf = ({ options }: ChangeLog, database: string): Detail =>
   options === undefined || !isLogged(database) ? "nothing" : options.previous ? "value" : "existence"
 
-const noKeys: ReadonlySet<ByteString> = new Set()
-
 /** Groups the changes of a batch by database. Leaves out databases that the log does not record. */
 const toDatabases = (
   batch: Batch,
@@ -181,7 +177,7 @@ const toDatabases = (
   const databaseOf = (name: string) => {
     const known = databases.get(name)
     if (known !== undefined) return known
-    const made = { name, isCleared: false, writes: [], expired: batch.expired?.get(name) ?? noKeys }
+    const made = { name, isCleared: false, writes: [], expired: expiredKeys(batch, name) }
     databases.set(name, made)
     return made
   }
@@ -214,7 +210,7 @@ const oldestAfter = (
       to: recordsEnd
     }),
     (key): Exit.Exit<OldestTransaction | undefined, EngineFailure> =>
-      key === undefined ? nothing : Settled.map(
+      key === undefined ? Settled.nothing : Settled.map(
         present.get(changeLogDatabase, key, ChangeLogRecord.headOf),
         (head) => head && { ...head, transactionId: ChangeLogRecord.ofKey(key)[0] }
       )
@@ -359,7 +355,7 @@ export const readAfter = (
   needsPrevious: boolean
 ): Exit.Exit<LogPart | undefined, EngineFailure> =>
   Settled.flatMap(readState(reader), (state): Exit.Exit<LogPart | undefined, EngineFailure> => {
-    if (state === undefined || state.start > position || (needsPrevious && !state.hasPrevious)) return nothing
+    if (state === undefined || state.start > position || (needsPrevious && !state.hasPrevious)) return Settled.nothing
     const range: KeyRange = { from: { key: ChangeLogRecord.keyOf(position + 1, 0), inclusive: true }, to: recordsEnd }
     return Settled.flatMap(
       reader.read(changeLogDatabase, {

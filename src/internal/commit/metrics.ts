@@ -6,6 +6,7 @@
  * costs only one addition for its metric.
  */
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Metric from "effect/Metric"
 
 /** The counters that are plain numbers. They start at 0 when the store opens. */
@@ -88,18 +89,16 @@ export interface SnapshotFigures {
   readonly oldestAge: () => number
 }
 
-const ignore = (): void => undefined
-
 /** Lets the metrics read the plain numbers of an open store. The counters continue from their present values. */
 export const publish = (metrics: Metrics, counts: Counts, snapshots: SnapshotFigures): Effect.Effect<void> =>
   Effect.map(Effect.context(), (context) => {
     const showCount = (metric: Metrics["reads"], count: () => number): void => {
       const before = metric.valueUnsafe(context).count
       const get = () => ({ count: before + count(), incremental: true })
-      Metric.registerUnsafe(metric, context, { get, update: ignore, modify: ignore })
+      Metric.registerUnsafe(metric, context, { get, update: constVoid, modify: constVoid })
     }
     const showValue = (metric: Metrics["openSnapshots"], value: () => number): void => {
-      Metric.registerUnsafe(metric, context, { get: () => ({ value: value() }), update: ignore, modify: ignore })
+      Metric.registerUnsafe(metric, context, { get: () => ({ value: value() }), update: constVoid, modify: constVoid })
     }
     showCount(metrics.reads, () => counts.reads)
     showCount(metrics.missedChanges, () => counts.missedChanges)

@@ -32,6 +32,12 @@ const readOne = (
 ): Exit.Exit<Uint8Array | boolean | undefined, EngineFailure> =>
   present.get(database, key, (record) => !isHidden(record) && (detail === "existence" || copyOf(record)))
 
+const noKeys: ReadonlySet<ByteString> = new Set()
+
+/** The keys of a database whose records a batch deletes because they have expired. */
+export const expiredKeys = ({ expired }: Batch, database: string): ReadonlySet<ByteString> =>
+  expired?.get(database) ?? noKeys
+
 const isNever = (): boolean => false
 
 /**
@@ -51,7 +57,7 @@ export const read = (
     const [database, key] = write
     const detail = detailOf(database, key)
     if (detail === "nothing") continue
-    const isHidden = batch.expired?.get(database)?.has(key) === true ? isNever : isExpired
+    const isHidden = expiredKeys(batch, database).has(key) ? isNever : isExpired
     const found = cleared.has(database) ? Exit.succeed(false) : readOne(present, write, detail, isHidden)
     if (Exit.isFailure(found)) return Exit.failCause(found.cause)
     before.set(qualifiedKey(database, key), found.value ?? false)

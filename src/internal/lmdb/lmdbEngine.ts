@@ -18,8 +18,6 @@
  * - The real error of "Commit failed" is the rejection of a second promise, which ends the process if
  *   nothing handles it.
  */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as FileSystem from "effect/FileSystem"
@@ -36,6 +34,7 @@ import {
   type Snapshot
 } from "../../Engine.ts"
 import type { EngineFailure, OpenFailed } from "../../StoreError.ts"
+import * as FilePlatform from "../filePlatform.ts"
 import * as FileCheck from "./file/fileCheck.ts"
 import * as FileIdentity from "./file/fileIdentity.ts"
 import { checkAndLock } from "./file/fileOpening.ts"
@@ -107,7 +106,7 @@ const stats = (self: LmdbEnvironment): Exit.Exit<EngineStats, EngineFailure> =>
 // databases
 // ---------------------------------------------------------------------------
 
-/** Opens a database that another process may have created. Does nothing if there is none. */
+/** Opens a database that another process may have created. Does nothing if it does not exist. */
 const openExisting = (self: LmdbEnvironment, name: string): Exit.Exit<void, EngineFailure> =>
   run(self, "open a database", (files) => {
     if (files.databases.has(name)) return
@@ -160,8 +159,6 @@ const createDatabases = (
 // the engine
 // ---------------------------------------------------------------------------
 
-const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
-
 const backup = (self: LmdbEnvironment, target: string, compact: boolean): Effect.Effect<void, EngineFailure> =>
   openedFiles(self, "backup").pipe(
     Effect.flatMap(({ root }) => {
@@ -171,7 +168,7 @@ const backup = (self: LmdbEnvironment, target: string, compact: boolean): Effect
         ? copyTo(root, self.file, target, { ...self.options, compact })
         : Effect.fail(refused)
     }),
-    Effect.provide(platform),
+    Effect.provide(FilePlatform.layer),
     Effect.uninterruptible
   )
 
@@ -227,5 +224,5 @@ const open = Effect.fnUntraced(function*(
 /** Provides the LMDB engine. All stores share it, because it must know all files that this process has open. */
 export const layer: Layer.Layer<Engine> = Layer.succeed(
   Engine,
-  Engine.of({ fileName, open: (options) => Effect.provide(open(options), platform) })
+  Engine.of({ fileName, open: (options) => Effect.provide(open(options), FilePlatform.layer) })
 )

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto"
 import type { KeyRange, RangePart, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import { expiryDatabase } from "../databases.ts"
-import { keyOf } from "../engineBytes.ts"
+import { keyOf, noBytes } from "../engineBytes.ts"
 import { writeTime } from "../value/expiringValue.ts"
 
 /** A decoded entry. */
@@ -26,8 +26,6 @@ const timeBytes = 8
 
 /** Marks that a hash replaces an address that is too long for a key. No name of a database begins with it. */
 const hashed = "\xff"
-
-const noBytes = new Uint8Array(0)
 
 const timeKey = (time: number): string => {
   const bytes = Buffer.allocUnsafe(timeBytes)

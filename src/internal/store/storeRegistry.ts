@@ -4,14 +4,11 @@
  * A process must not open a file of LMDB twice. So if a store is open, opening it again returns another handle on the
  * same store. The store closes when its last handle is released.
  */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
@@ -19,6 +16,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { Backend } from "../../Backend.ts"
 import { Engine } from "../../Engine.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
+import * as FilePlatform from "../filePlatform.ts"
 import * as KeyCodec from "../key/keyCodec.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
@@ -252,7 +250,7 @@ const openHandle = Effect.fnUntraced(
     const core = yield* withEntry(file, (entry) => join(entry, own, restore), restore)
     return makeHandle(core, own, (parts, isStrict) => withEntry(file, (entry) => leave(entry, parts, isStrict)))
   },
-  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
+  Effect.provide(FilePlatform.layer)
 )
 
 /** Whether the fiber is being interrupted. It can be asked in an uninterruptible region. */

@@ -1,20 +1,16 @@
 /**
  * Restores backups, and imports the files of other programs.
  */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type { Engine } from "../../Engine.ts"
 import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
 import type { ImportOptions, RestoreOptions, StoreNotEmpty } from "../../StoreTransfer.ts"
+import * as FilePlatform from "../filePlatform.ts"
 import { pathProblem } from "../key/pathProblem.ts"
 import * as LmdbImport from "../lmdb/lmdbImport.ts"
 import * as LmdbRestore from "../lmdb/lmdbRestore.ts"
 import { resolve } from "./storeOptions.ts"
-
-const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer)
 
 /** Checks the path of the backup or of the file to import. */
 const checkFrom = (from: unknown): Effect.Effect<void, OpenFailed> => {
@@ -31,7 +27,7 @@ export const restore = (
 ): Effect.Effect<void, OpenFailed | StoreNotEmpty, Engine> =>
   Effect.andThen(checkFrom(from), resolve(options)).pipe(
     Effect.flatMap((resolved) => LmdbRestore.restore(from, resolved, overwrite === true)),
-    Effect.provide(platform),
+    Effect.provide(FilePlatform.layer),
     Effect.withSpan("Store.restore")
   )
 
@@ -43,7 +39,7 @@ export const importLmdb = <E, R>(
 ): Effect.Effect<number, OpenFailed | EngineFailure | E, R> =>
   Effect.gen(function*() {
     yield* checkFrom(from)
-    const next = yield* Effect.provide(LmdbImport.read(from, settings), platform)
+    const next = yield* Effect.provide(LmdbImport.read(from, settings), FilePlatform.layer)
     let count = 0
     for (let part = yield* next(batchSize); part.length > 0; part = yield* next(batchSize)) {
       yield* write(part)

@@ -8,6 +8,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import type { CommitRequest } from "../../Backend.ts"
@@ -34,8 +35,6 @@ class Conflict {
     this.keys = keys
   }
 }
-
-const ignore = (): void => undefined
 
 /** Runs one attempt of a transaction, and ends it. */
 const runAttempt = <A, E, R>(
@@ -138,7 +137,7 @@ const runOutermost = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber.Fiber<unknown, unknown>,
   retry: Schedule.Schedule<unknown>,
-  onAttempt: (number: number) => void = ignore
+  onAttempt: (number: number) => void = constVoid
 ): Effect.Effect<A, E | TransactionError, R> => {
   const { core } = self.handle
   return Effect.suspend(() => {

@@ -13,13 +13,13 @@ import * as Predicate from "effect/Predicate"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { createHash } from "node:crypto"
 import type { CommittedChanges, CommittedWrite, Subscription } from "../../Backend.ts"
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { ChangesMissed, Closed, EngineFailure } from "../../StoreError.ts"
 import { contains } from "../key/keyRange.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
+import { RecordsDigest } from "../reader/recordsDigest.ts"
 import { defaultCapacity } from "./changeStream.ts"
 import type { OpenCommittedSnapshot } from "./openStore.ts"
 import type { StoredRecord } from "./recordStream.ts"
@@ -65,31 +65,31 @@ type WatchError = Closed | EngineFailure
 // reading
 // ---------------------------------------------------------------------------
 
+/** All records of a range, and their digest if other processes can write. */
+interface RangeContent {
+  readonly records: ReadonlyArray<StoredRecord>
+  readonly digest: string | undefined
+}
+
 /** Reads all records of a range. Yields to other fibers between the parts. */
 const readAll = Effect.fnUntraced(function*(
   { access, options: { database, range } }: Watch,
   { isReleased, reader }: OpenCommittedSnapshot
-): Effect.fn.Return<ReadonlyArray<StoredRecord>, WatchError> {
+): Effect.fn.Return<RangeContent, WatchError> {
   const readPart = RangeReader.make(reader, database, { ...range, reverse: false, values: true })
   const records: Array<StoredRecord> = []
+  const digest = access.handle.core.backend.hasOtherWriters ? new RecordsDigest() : undefined
   while (true) {
     const part = yield* StoreAccess.whenReadable(
       access,
       (): Effect.Effect<RangeReader.Part | undefined, WatchError> => isReleased() ? access.closed : readPart()
     )
-    if (part === undefined) return records
+    if (part === undefined) return { records, digest: digest?.end() }
+    digest?.add(part)
     for (const record of part) records.push(record)
     yield* Effect.yieldNow
   }
 })
-
-const digestOf = (records: ReadonlyArray<StoredRecord>): string => {
-  const hash = createHash("sha256")
-  for (const [key, value] of records) {
-    hash.update(`${key.length} ${value.length} `).update(key, "latin1").update(value)
-  }
-  return hash.digest("base64")
-}
 
 // ---------------------------------------------------------------------------
 // following
@@ -145,10 +145,10 @@ const endSubscription = Effect.fnUntraced(function*(self: Watch) {
 /** Reads the records of the range. Returns `undefined` if they are the same as in the last snapshot. */
 const readSnapshot = Effect.fnUntraced(function*(self: Watch): Effect.fn.Return<WatchedEvent | undefined, WatchError> {
   const { core } = self.access.handle
-  const { records, transactionId } = yield* Effect.acquireUseRelease(
+  const { digest, records, transactionId } = yield* Effect.acquireUseRelease(
     Effect.suspend(core.openCommittedSnapshot),
     (snapshot) =>
-      Effect.map(readAll(self, snapshot), (read) => ({ records: read, transactionId: snapshot.transactionId })),
+      Effect.map(readAll(self, snapshot), (content) => ({ ...content, transactionId: snapshot.transactionId })),
     ({ release }) => Effect.sync(release)
   ).pipe(
     // If the store has closed meanwhile, the error is `Closed`.
@@ -159,8 +159,8 @@ const readSnapshot = Effect.fnUntraced(function*(self: Watch): Effect.fn.Return<
   )
   self.transactionId = transactionId
   const last = self.digest
-  self.digest = core.backend.hasOtherWriters ? digestOf(records) : undefined
-  return last !== undefined && last === self.digest ? undefined : { _tag: "Snapshot", records, transactionId }
+  self.digest = digest
+  return last !== undefined && last === digest ? undefined : { _tag: "Snapshot", records, transactionId }
 })
 
 /** Subscribes and reads a snapshot. Ends the present subscription first. */
