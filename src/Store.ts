@@ -57,7 +57,7 @@ import * as RangeMethods from "./internal/store/rangeMethods.ts"
 import * as ReadMethods from "./internal/store/readMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
 import { copy } from "./internal/store/storeCopy.ts"
-import * as StoreInternals from "./internal/store/storeInternals.ts"
+import { StoreInternals } from "./internal/store/storeInternals.ts"
 import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
 import * as StoreSnapshots from "./internal/store/storeSnapshot.ts"
@@ -65,6 +65,7 @@ import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
 import * as WriteMany from "./internal/store/writeMany.ts"
 import * as WriteMethods from "./internal/store/writeMethods.ts"
+import { TypeId } from "./internal/storeTypeId.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import {
   type Closed,
@@ -105,7 +106,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
     withTransaction: transactions.withTransaction,
     withTransactionRetry: transactions.withTransactionRetry,
     close,
-    [StoreInternals.TypeId]: { access, transactions }
+    [TypeId]: new StoreInternals(access, transactions)
   }
 }
 

@@ -12,7 +12,7 @@ import type * as Stream from "effect/Stream"
 import type { Commit } from "./Backend.ts"
 import type { Change, ChangesOptions, ChangeWithPrevious, PollOptions, SinceError, WatchEvent } from "./Change.ts"
 import type { Entries, Found, ListOf, StoreWrite } from "./Entries.ts"
-import type * as StoreInternals from "./internal/store/storeInternals.ts"
+import type { TypeId } from "./internal/storeTypeId.ts"
 import type { Key } from "./Key.ts"
 import type { Range, StreamRange, WatchRange } from "./Range.ts"
 import type {
@@ -113,7 +113,7 @@ export interface StoreSnapshot
  */
 export interface StoreService extends StoreModify {
   /** The internal part of the store, for collections. */
-  readonly [StoreInternals.TypeId]: StoreInternals.StoreInternals
+  readonly [TypeId]: unknown
 
   /**
    * Stores a value under a key. Buffered: visible to all fibers when it returns, durable after the next commit.

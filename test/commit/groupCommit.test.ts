@@ -78,7 +78,7 @@ describe("a putMany beside pending writes", () => {
   it.effect("takes the rest of a group along of which it writes over a part", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
-      const { access } = store[StoreInternals.TypeId]
+      const { access } = StoreInternals.of(store)
       const group = ["record", "index"].map((key): Write => [recordsDatabase, ByteString(key), Uint8Array.of(1)])
       yield* StoreAccess.enterToWrite(access, (transaction) => StoreAccess.write(access, transaction, group))
       yield* faulty.fail("commit", full)

@@ -107,7 +107,7 @@ const copyFrom = Effect.fnUntraced(function*(
   )
 })
 
-const accessOf = (store: StoreService): StoreAccess.StoreAccess => store[StoreInternals.TypeId].access
+const accessOf = (store: StoreService): StoreAccess.StoreAccess => StoreInternals.of(store).access
 
 /** Copies all records of a store to another that is empty. */
 export const copy = (from: StoreService, to: StoreService): Effect.Effect<void, CopyError> =>
