@@ -285,7 +285,7 @@ const append = (
 /** Deleting a log of at least this size, in bytes, frees more room than it takes. */
 const longLogBytes = 1024 * 1024
 
-/** Adds the deletion of the log to a batch. In a full file, deletes only the state of a short log: that takes the least room. */
+/** Adds the deletion of the log to a batch. In a full file, only deletes the state of a short log, which needs least room. */
 const drop = (present: Reader, batch: Batch, isFull: boolean): Exit.Exit<Batch, EngineFailure> =>
   Settled.map(readState(present), (state) => {
     if (state === undefined) return batch

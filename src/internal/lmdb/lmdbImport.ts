@@ -60,7 +60,7 @@ const openForeign = (from: string, isFolder: boolean, { database, ...settings }:
   }
 }
 
-/** Opens a file until the scope closes. The returned function reads the next records, at most a given number; none at the end. */
+/** Opens a file until the scope closes. Returns a function that reads the next records, at most a given number. */
 export const read = Effect.fnUntraced(function*(
   from: string,
   settings: Settings

@@ -2,8 +2,8 @@
  * Hides expired records and their index entries from readers, until the sweeper deletes them.
  *
  * The bytes of a record contain its expiry time, so a read that has these bytes needs nothing else. Other reads use
- * candidates: the records that have expired according to the database `expiry`, and their index entries. Each candidate that a
- * read finds is checked against its record.
+ * candidates: the records that have expired according to the database `expiry`, and their index entries. Each candidate
+ * that a read finds is checked against its record.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

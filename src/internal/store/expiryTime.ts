@@ -19,7 +19,7 @@ export const afterDuration = (ttl: Duration.Duration, now: number): number | und
 
 const wanted = "a DateTime, a Date, a Duration, an Option of these, or undefined"
 
-/** When a record expires, by the result of the option `expires` of its collection. Fails with what is wrong with the result. */
+/** When a record expires, by the result of the option `expires` of its collection. Fails with what is wrong with it. */
 export const ofGiven = (given: unknown, now: number): Result.Result<number | undefined, string> => {
   if (given === undefined) return Result.succeed(undefined)
   if (Option.isOption(given)) return ofGiven(Option.getOrUndefined(given), now)
