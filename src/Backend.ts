@@ -4,7 +4,7 @@
  * A backend keeps sorted records in named databases. Stores and collections encode keys and values, maintain indexes
  * and run transactions on top of it. The backend of `Store.layer` buffers writes in memtables and commits them to
  * an `Engine` in this process, which is LMDB. A backend on a database server
- * answers reads later, and checks on the server what a commit was computed from.
+ * answers reads later, and validates commits on the server.
  *
  * **Details**
  *
@@ -20,89 +20,17 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { EngineStats, KeyRange, RangePart, RangeRequest, Write } from "./Engine.ts"
+import type { CommitSubscription, LogSubscriptionOptions, Subscription, SubscriptionOptions } from "./BackendChanges.ts"
+import type { CommittedSnapshot, NextSnapshot, Reader, Snapshot } from "./BackendReader.ts"
+import type { EngineStats, KeyRange, Write } from "./Engine.ts"
 import type { ByteString } from "./Key.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure } from "./StoreError.ts"
 
-/**
- * Reads records. A database that does not exist is read as an empty one.
- *
- * **Details**
- *
- * LMDB answers at once: its effects are `Exit`s. A database server answers later. Code that reads
- * must be correct for both.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Reader {
-  /**
-   * Reads a value and decodes it. Returns `undefined` if the key has none.
-   *
-   * **Gotchas**
-   *
-   * The bytes are valid only while `decode` runs. Only the first `length` bytes of their `ArrayBuffer` belong to the
-   * value.
-   */
-  readonly get: <A>(
-    database: string,
-    key: ByteString,
-    decode: (bytes: Uint8Array) => A
-  ) => Effect.Effect<A | undefined, EngineFailure>
-
-  /**
-   * Reads values of one moment and decodes them, in the order of the list. A key without a value gives `undefined`.
-   */
-  readonly getMany: <A>(
-    database: string,
-    keys: ReadonlyArray<ByteString>,
-    decode: (bytes: Uint8Array, at: number) => A
-  ) => Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure>
-
-  /** Tells whether a key has a value. */
-  readonly has: (database: string, key: ByteString) => Effect.Effect<boolean, EngineFailure>
-
-  /** Reads a part of a range. */
-  readonly read: (database: string, request: RangeRequest) => Effect.Effect<RangePart, EngineFailure>
-
-  /** Counts the records of a database. */
-  readonly count: (database: string) => Effect.Effect<number, EngineFailure>
-
-  /** Reads also what has expired, which this reader hides. `undefined` where it hides nothing. */
-  readonly stored?: Reader | undefined
-}
-
-/**
- * Reads the records of one moment. Later writes do not change what it reads.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Snapshot extends Reader {
-  /**
-   * Releases the snapshot. It must not be read after that. A read that still waits fails with `EngineFailure`. Further
-   * calls do nothing.
-   */
-  readonly release: () => void
-}
-
-/**
- * A snapshot of what the next commit is about to leave.
- *
- * @category models
- * @since 0.1.0
- */
-export interface NextSnapshot extends Snapshot {
-  /**
-   * Tells whether it has writes that are not committed yet, and may never be. What was computed from it counts only after
-   * a commit has checked the reads.
-   */
-  readonly isTentative: boolean
-}
+export * from "./BackendChanges.ts"
+export * from "./BackendReader.ts"
 
 /**
  * Describes one read, so that a commit can check that it would have the same result.
@@ -144,7 +72,7 @@ export type Read =
 export interface WriteBatch extends Iterable<Write> {
   /** The databases that are cleared before the writes. */
   readonly cleared: Iterable<string>
-  /** Which of the writes delete a record because it has expired. Subscribers are told of that. */
+  /** Which of the writes delete a record because it has expired. Subscribers receive these as `Expired`. */
   readonly expired?: Iterable<readonly [database: string, key: ByteString]> | undefined
 }
 
@@ -159,13 +87,14 @@ export interface CommitRequest {
   readonly reads: Iterable<Read>
   readonly writes: WriteBatch
   /**
-   * Makes of a reader of what is stored, when the request is decided, the reader by which `reads` were made: it hides
-   * what has expired by then. Default: that reader itself.
+   * Makes the reader that validates `reads` from a reader of everything stored: it hides what has expired by then. Called
+   * when the request is decided. Default: the reader of everything stored.
    */
   readonly view?: ((stored: Reader) => Reader) | undefined
   /**
-   * Gives deletions that are made with the writes, from what is stored when the request is decided. They delete what belongs
-   * to stored records that the writes replace and that no reader has seen, because they have expired.
+   * Returns further deletions, which are committed with the writes. Called when the request is decided, with a reader of
+   * everything stored. They delete the entries of expired records that the writes replace: the caller could not see these
+   * records.
    */
   readonly deletions?: ((stored: Reader) => Effect.Effect<ReadonlyArray<Write>, EngineFailure>) | undefined
   /** Of the requests in one transaction, those with a higher priority are decided first. Default: 0. */
@@ -234,123 +163,7 @@ export interface StepOptions {
 }
 
 /**
- * One write of a committed transaction.
- *
- * **Details**
- *
- * `value` is `null` where the key was deleted. `before` is what was under the key before the transaction: `false` for
- * no value, `true` for a value, or the bytes of that value; `undefined` where the subscriber did not ask for it.
- * A database that the transaction cleared had no values before its writes.
- *
- * @category models
- * @since 0.1.0
- */
-export type CommittedWrite = readonly [
-  key: ByteString,
-  value: Uint8Array | null,
-  before?: Uint8Array | boolean | undefined
-]
-
-/**
- * Describes what one transaction has changed in a database.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CommittedChanges {
-  readonly transactionId: number
-  /** Whether the database was cleared before the writes. */
-  readonly isCleared: boolean
-  /** The written keys, each once. */
-  readonly writes: ReadonlyArray<CommittedWrite>
-  /** The keys that were deleted because their records had expired. */
-  readonly expired: ReadonlySet<ByteString>
-}
-
-/**
- * Gives one subscriber its changes.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Subscription<E = never> {
-  /** Waits for the next transaction that has changed any of the subscribed keys. */
-  readonly take: Effect.Effect<CommittedChanges, ChangesMissed | Cause.Done | E>
-  /** Ends the subscription. `take` gives the waiting changes first. */
-  readonly end: () => void
-}
-
-/**
- * Selects the changes of a subscription.
- *
- * @category options
- * @since 0.1.0
- */
-export interface SubscriptionOptions {
-  readonly database: string
-  readonly contains: (key: ByteString) => boolean
-  /** How many changes may wait. A single transaction may have more. */
-  readonly capacity: number
-  /** What the subscriber wants to know of a key before the transaction. Default: nothing. */
-  readonly before?: "nothing" | "existence" | "value" | undefined
-}
-
-/**
- * What a subscriber is told of that follows the commits of all processes.
- *
- * @category options
- * @since 0.1.0
- */
-export interface LogSubscriptionOptions extends Omit<SubscriptionOptions, "capacity"> {
-  /** The last transaction that the subscriber is not told of. */
-  readonly since: number
-  /** How often to look for commits of other processes. */
-  readonly pollInterval: Duration.Duration
-}
-
-/**
- * A transaction that was committed.
- *
- * **Details**
- *
- * Commits of other processes are noticed some time later, several at once. One element stands for all of them
- * up to `transactionId`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Commit {
-  /** The number of the transaction; later transactions have higher numbers. */
-  readonly transactionId: number
-  /** Whether this process committed it. */
-  readonly isOwn: boolean
-}
-
-/**
- * The commits of all processes, as one subscriber is told of them.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CommitSubscription {
-  readonly take: Effect.Effect<Commit, EngineFailure | Cause.Done>
-  /** Ends the subscription after the commits that wait. */
-  readonly end: () => void
-}
-
-/**
- * What is committed, without pending writes.
- *
- * @category models
- * @since 0.1.0
- */
-export interface CommittedSnapshot extends Snapshot {
-  /** A transaction that the snapshot shows. It shows no later one. */
-  readonly transactionId: number
-}
-
-/**
- * Tells whether a collection is still as this process has opened it.
+ * Checks that a collection is still as this process has opened it.
  *
  * @category models
  * @since 0.1.0
@@ -358,7 +171,7 @@ export interface CommittedSnapshot extends Snapshot {
 export interface CollectionGuard {
   /** Tells whether the catalog entry of the collection is as this process has opened it. */
   readonly isAsOpened: (present: Reader) => Effect.Effect<boolean, EngineFailure>
-  /** Lets this process no longer write to the collection, because another process has taken it over. */
+  /** Stops this process from writing to the collection, because another process has taken it over. */
   readonly giveUp: () => void
   /** Tells whether `giveUp` was called. */
   readonly isGivenUp: () => boolean
@@ -493,18 +306,18 @@ export interface Backend {
   readonly subscribe: (options: SubscriptionOptions) => Effect.Effect<Subscription, never, Scope.Scope>
   /**
    * Subscribes to what all processes commit after a transaction, from the change log, until the scope closes. Fails with
-   * `ChangesMissed` where the log does not reach back to that transaction.
+   * `ChangesMissed` if the log begins after that transaction.
    */
   readonly subscribeToLog: (
     options: LogSubscriptionOptions
   ) => Effect.Effect<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope>
-  /** Whether all processes write a change log, so that `subscribeToLog` tells of every commit. */
+  /** Whether all processes write a change log, so that `subscribeToLog` gives every commit. */
   readonly hasLog: boolean
   /** Subscribes to the numbers of the transactions of all processes, until the scope closes. */
   readonly commits: (
     options: { readonly pollInterval: Duration.Duration; readonly capacity: number }
   ) => Effect.Effect<CommitSubscription, EngineFailure, Scope.Scope>
-  /** Opens a snapshot of what is committed, without pending writes. */
+  /** Opens a snapshot of the committed records, without pending writes. */
   readonly committedSnapshot: () => Effect.Effect<CommittedSnapshot, EngineFailure>
   /** Whether other processes can commit. */
   readonly hasOtherWriters: boolean

@@ -42,7 +42,7 @@ export interface Delete<K> {
 }
 
 /**
- * A record that was deleted because it had expired. No read has found it since the time at which it expired.
+ * A record that was deleted because it had expired. Reads have not returned it since it expired.
  *
  * @category models
  * @since 0.1.0
@@ -67,7 +67,7 @@ interface Clear {
  * - `Put`: a value was stored under the key. `value` decodes the value that this transaction has stored, even if
  *   a later one has replaced it.
  * - `Delete`: the key was deleted. It may have had no value before.
- * - `Expired`: a record was deleted because it had expired. No read has found it since the time at which it expired.
+ * - `Expired`: a record was deleted because it had expired. Reads have not returned it since it expired.
  * - `Clear`: all records were deleted. Values that the same transaction has stored follow as `Put`.
  *
  * All changes of a transaction have the same `transactionId`. Later transactions have higher ones.
@@ -88,7 +88,7 @@ export interface Previous<V, E = never, R = never> {
 }
 
 /**
- * A change with the value before the transaction, as `changes({ previous: true })` gives it.
+ * A change with the value before the transaction, from `changes({ previous: true })`.
  *
  * @category models
  * @since 0.1.0
@@ -157,9 +157,9 @@ export type SinceError<Since> = Since extends number ? EngineFailure : never
  *
  * **Details**
  *
- * - `Snapshot`: all entries of the range. It comes first. It comes again if the single changes are not known: after a
- *   `clear`, after the consumer was too slow, and after a commit of another process if the store keeps no change log.
- *   Replace all earlier entries by it.
+ * - `Snapshot`: all entries of the range. It comes first. It comes again when the individual changes are not known: after
+ *   a `clear`, after the consumer was too slow, and after a commit of another process if the store keeps no change log.
+ *   Replace all earlier entries with it.
  * - `Changes`: the changes of one transaction, each key once. `none` is a deletion.
  *
  * All elements together always give the state after the transaction `transactionId`.

@@ -126,7 +126,7 @@ export const make = Effect.fnUntraced(
     OpenError,
     Store | R[keyof R] | MaintenanceServices<K, V, I>
   > {
-    const internals = (yield* Store)[StoreInternals.TypeId]
+    const internals = StoreInternals.of(yield* Store)
     const { access } = internals
     const { core } = access.handle
     const services = yield* Effect.context<MaintenanceServices<K, V, I>>()

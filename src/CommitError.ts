@@ -22,7 +22,7 @@ import { LostWrites, showLost } from "./LostWrites.ts"
  *
  * Delete pending or stored keys, `clear` the store, or open it with a larger `maxMapSize`.
  *
- * Deletions after a `MapFull` make room. They may be committed before the values that wait, in several transactions if
+ * Deletions after a `MapFull` make room. They may be committed before the waiting values, in several transactions if
  * necessary.
  *
  * @category errors
@@ -72,7 +72,7 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
  * while the store was open. The store writes nothing to the new file, and can still be read. Put the file back, or close
  * the store and open it again.
  *
- * With `code` 12, the process has too few addresses for the map to grow, as under `ulimit -v`.
+ * With `code` 12, the address space of the process is too small for the map to grow, for example because of `ulimit -v`.
  *
  * @category errors
  * @since 0.1.0

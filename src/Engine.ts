@@ -123,7 +123,7 @@ export interface Batch {
   readonly clear: ReadonlyArray<string>
   /** The writes: at most one for each key. */
   readonly writes: Iterable<Write>
-  /** Which writes delete a record because it has expired, by database and key. An engine need not look at it. */
+  /** Which writes delete a record because it has expired, by database and key. An engine can ignore it. */
   readonly expired?: ReadonlyMap<string, ReadonlySet<ByteString>> | undefined
   /**
    * Called inside the transaction when the batch is written and fits. The wait for the disk comes after it, and
@@ -286,11 +286,11 @@ export interface Environment extends Reader {
   readonly snapshot: () => Exit.Exit<Snapshot, EngineFailure>
 
   /**
-   * Gives the number of the last transaction that reads see, of all processes.
+   * Returns the number of the last transaction, of any process, that reads see.
    *
    * **Details**
    *
-   * A snapshot that is opened in the same turn shows this transaction and perhaps later ones of other processes.
+   * A snapshot that is opened in the same turn includes this transaction, and possibly later ones of other processes.
    * While a commit runs, the number may be lower than that of the last transaction of another process.
    */
   readonly transactionId: () => Exit.Exit<number, EngineFailure>

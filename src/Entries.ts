@@ -22,7 +22,7 @@ export type ListOf<A> = Iterable<A> & object
 export type Entries = Iterable<readonly [Key, unknown]> | { readonly [key: string]: unknown }
 
 /**
- * A write of `writeMany`: a put, or a deletion.
+ * Describes one write of `writeMany`: a put or a deletion.
  *
  * @category models
  * @since 0.1.0

@@ -1,7 +1,7 @@
 /**
- * The storage engine that stores have unless they are given another.
+ * Provides LMDB, the default storage engine of stores.
  *
- * It is needed by itself only to wrap it: to watch what reaches the disk, or to
+ * A program needs this module only to wrap the engine: to observe what reaches the disk, or to
  * make it fail on demand in a test.
  *
  * @since 0.1.0

@@ -67,12 +67,12 @@ export interface StreamRange extends Range {
 }
 
 /**
- * The keys that a live query of a store is about.
+ * Selects the keys of a live query.
  *
  * @category models
  * @since 0.1.0
  */
 export interface WatchRange extends Pick<Range, "prefix" | "gt" | "gte" | "lt" | "lte">, PollOptions {
-  /** How many changes may wait for a slow consumer; beyond that, it gets a new snapshot. Default: 100,000. */
+  /** The maximum number of changes that wait for the consumer. If more wait, it gets a new snapshot. Default: 100,000. */
   readonly capacity?: number | undefined
 }

@@ -56,12 +56,13 @@ import * as RecordAccess from "./internal/store/recordAccess.ts"
 import * as RecordMethods from "./internal/store/recordMethods.ts"
 import * as StoreAccess from "./internal/store/storeAccess.ts"
 import { copy } from "./internal/store/storeCopy.ts"
-import * as StoreInternals from "./internal/store/storeInternals.ts"
+import { StoreInternals } from "./internal/store/storeInternals.ts"
 import * as StoreMethods from "./internal/store/storeMethods.ts"
 import { resolve, resolveForBackend } from "./internal/store/storeOptions.ts"
 import * as StoreRegistry from "./internal/store/storeRegistry.ts"
 import * as StoreTransfer from "./internal/store/storeTransfer.ts"
 import * as TransactionMethods from "./internal/store/transactionMethods.ts"
+import { TypeId } from "./internal/storeTypeId.ts"
 import * as LmdbEngine from "./LmdbEngine.ts"
 import {
   type Closed,
@@ -99,7 +100,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
     withTransaction: transactions.withTransaction,
     withTransactionRetry: transactions.withTransactionRetry,
     close,
-    [StoreInternals.TypeId]: internals
+    [TypeId]: new StoreInternals(access, transactions)
   }
 }
 
@@ -168,7 +169,7 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
 
   /**
    * Provides a store with options from configuration. Building the layer also fails with `ConfigError` if a value is not
-   * valid. An empty value is not treated as a missing one: an empty encryption key must not open a store without
+   * valid. An empty value is not the same as a missing one: an empty encryption key must not open a store without
    * encryption.
    */
   static readonly layerConfig = (
@@ -223,14 +224,14 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
   ) => Stream.Stream<A, Exclude<E, StoreError>, R> = orDieStream
 
   /**
-   * Copies all that a store has to another that is empty, which may be on another backend: the records, the collections
-   * and their indexes. Fails with `StoreNotEmpty` where the other has records, or has had some.
+   * Copies all records, collections and indexes of a store to an empty store, which may be on another backend. Fails with
+   * `StoreNotEmpty` if the target has records, or had any.
    *
    * **Details**
    *
-   * It copies bytes, one MiB after the other, of the moment at which it began. Each part is committed by itself. A copy
-   * that fails, or is interrupted, deletes what it has copied; after a crash, delete the store that it has copied to.
-   * Open no collection on the other store, and write nothing to it, before the copy is complete.
+   * It copies a snapshot, as bytes. Each part of 1 MiB is committed separately. A copy that fails or is interrupted deletes
+   * what it has copied. After a crash, delete the target. Before the copy is complete, do not open a collection on the
+   * target, and do not write to it.
    *
    * **Example** (To a store with compression)
    *
@@ -255,14 +256,14 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
   ) => Effect.Effect<void, StoreNotEmpty | ReadOnly | Closed | MapFull | EngineFailure> = copy
 
   /**
-   * Restores a backup to a path where no process has a store open. Every page of the backup is checked first; then it
-   * takes the place of what is there, in one step.
+   * Restores a backup to a path where no process has a store open. It first checks every page of the backup, and then
+   * replaces the file at the path in one step.
    *
    * **Details**
    *
-   * Fails with `StoreNotEmpty` where there is a store and `overwrite` is not set, and with `OpenFailed` where the backup
-   * is damaged (its `reason` says how) or a process has the store open (`AlreadyOpen`). It changes nothing then. The
-   * backup needs the `encryptionKey` that its store had.
+   * Fails with `StoreNotEmpty` if the path has a store and `overwrite` is not set. Fails with `OpenFailed` if the backup is
+   * damaged (its `reason` says how), or if a process has the store open (`AlreadyOpen`). If it fails, it changes nothing.
+   * An encrypted backup needs the `encryptionKey` of its store.
    *
    * **Example** (Back to the last backup)
    *
@@ -277,14 +278,14 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
     Effect.provide(StoreTransfer.restore(options), LmdbEngine.layer)
 
   /**
-   * Reads a file that a program has written with the package `lmdb` alone, and hands its records to `write`, in the order
-   * of their keys. Gives how many there were. The file is only read.
+   * Reads a file that a program has written with the package `lmdb` alone, and passes its records to `write`, in the order
+   * of their keys. Returns the number of records. The file is not changed.
    *
    * **Details**
    *
-   * `write` gets keys and values as lmdb-js decodes them, at most `batchSize` at a time. Fails with `OpenFailed` where
-   * there is no such file or database, and with `EngineFailure` where a record cannot be decoded: options are other than
-   * those of the program that wrote the file. What `write` has written until then stays.
+   * `write` gets keys and values as lmdb-js decodes them, at most `batchSize` at a time. Fails with `OpenFailed` if the
+   * file or the database does not exist. Fails with `EngineFailure` if a record cannot be decoded, because the options are
+   * not those of the program that wrote the file. What `write` has already written is not undone.
    *
    * **Example** (Into a collection)
    *

@@ -1,5 +1,5 @@
 /**
- * The methods of a store that read a value, compute the next one and store it.
+ * Defines the methods of a store that read a value, compute the next one and store it.
  *
  * @since 0.1.0
  */
@@ -29,7 +29,7 @@ type ModifyError =
   | EngineFailure
 
 /**
- * Read-modify-write for the values of a store.
+ * Defines read-modify-write for the values of a store.
  *
  * @category models
  * @since 0.1.0
@@ -37,8 +37,8 @@ type ModifyError =
 export interface StoreModify {
   /**
    * Updates a value that must exist, and returns the new value. Fails with `KeyNotFound` if the key has no value.
-   * Buffered, and one step to all other fibers, like `update`. With `{ durable: true }` it is durable when it returns, as
-   * `modify` is.
+   * Like `update`, it is buffered and atomic for all other fibers. With `{ durable: true }` it is durable when it returns,
+   * as `modify` is.
    *
    * **Gotchas**
    *
@@ -51,12 +51,11 @@ export interface StoreModify {
   ) => Effect.Effect<unknown, ModifyError | KeyNotFound<Key>>
 
   /**
-   * Updates a value as `update` does, and returns a result of its own: `f` returns a pair of the result and the next
-   * value.
+   * Updates a value as `update` does, and returns another result: `f` returns a pair of the result and the next value.
    *
    * **Details**
    *
-   * `None` as the next value deletes the value. `current` itself leaves it as it is and writes nothing.
+   * If the next value is `None`, the value is deleted. If it is `current` itself, nothing is written.
    *
    * **Example** (Taking the next number)
    *
@@ -89,7 +88,7 @@ export interface StoreModify {
    * **Details**
    *
    * The effect returns a pair of the result and the next value, as the function of `modify` does. If it fails, nothing is
-   * written. What it reads and writes in this store belongs to the transaction.
+   * written. Its reads and writes in this store are part of the transaction.
    *
    * **Gotchas**
    *

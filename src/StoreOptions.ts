@@ -92,7 +92,7 @@ export interface StoreOptions {
   readonly mapSize?: ByteSize.Input | undefined
   /**
    * The limit of the file size. If the file was written under a higher limit and its length is within about 32 KiB of
-   * this one, no page may be left that a deletion needs. Default: no limit.
+   * this one, it may have no free pages left for deletions. Default: no limit.
    */
   readonly maxMapSize?: ByteSize.Input | undefined
   /**
@@ -143,7 +143,7 @@ export interface StoreOptions {
    */
   readonly verify?: boolean | undefined
   /**
-   * Keeps the changes of the last commits in the file, so that `changes({ since })` can go on after a restart and tells of
+   * Keeps the changes of the last commits in the file, so that `changes({ since })` can continue after a restart and gives
    * the commits of other processes. Default: no log.
    */
   readonly changeLog?: ChangeLogOptions | undefined

@@ -9,7 +9,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type { Commit } from "./Backend.ts"
 import type { PollOptions } from "./Change.ts"
-import type * as StoreInternals from "./internal/store/storeInternals.ts"
+import type { TypeId } from "./internal/storeTypeId.ts"
 import type { Closed, EngineFailure, MapFull, NamespaceFailed, ReadOnly, TransactionConflict } from "./StoreError.ts"
 import type { StoreNamespace } from "./StoreNamespace.ts"
 import type { StoreRecords } from "./StoreRecords.ts"
@@ -58,7 +58,7 @@ export interface Stats {
  */
 export interface StoreService extends StoreRecords {
   /** The internal part of the store, for collections. */
-  readonly [StoreInternals.TypeId]: StoreInternals.StoreInternals
+  readonly [TypeId]: unknown
 
   /**
    * Opens a namespace: records that have keys of their own, with all methods that the store has for its own records.

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type { StoreOptions } from "./StoreOptions.ts"
 
 /**
- * The target of a copy or of a restore has records already. Nothing was changed.
+ * The target of a copy or a restore is not empty. Nothing was changed.
  *
  * @category errors
  * @since 0.1.0
@@ -17,7 +17,7 @@ import type { StoreOptions } from "./StoreOptions.ts"
 export class StoreNotEmpty extends Schema.TaggedError<StoreNotEmpty>("effect-lmdb/StoreNotEmpty")("StoreNotEmpty", {
   /** The path of the store that has records. */
   path: Schema.String,
-  /** Says what the store has, and what to do. */
+  /** Says what the store contains, and what to do. */
   detail: Schema.String
 }) {
   /** Says which store has records, and what to do. */
@@ -50,8 +50,8 @@ export interface RestoreOptions
 export type ImportedEntry = readonly [key: unknown, value: unknown]
 
 /**
- * Options of `Store.importLmdb`. The options about encoding are those of the package `lmdb`. Give the values that the
- * program which wrote the file has used.
+ * Options of `Store.importLmdb`. The options about encoding are those of the package `lmdb`. Use the same values as the
+ * program that wrote the file.
  *
  * @category options
  * @since 0.1.0

@@ -1,11 +1,11 @@
 /**
- * How single records are written.
+ * Defines the options of methods that write a single record.
  *
  * @since 0.1.0
  */
 
 /**
- * How a single record is written.
+ * Configures how a single record is written.
  *
  * @category options
  * @since 0.1.0
@@ -16,9 +16,9 @@ export interface WriteOptions {
    *
    * **Details**
    *
-   * A durable write is a transaction of its own: other fibers see it from its commit on, and if it fails nothing is
-   * written. Fibers that write at the same time share commits. Inside a transaction the option changes nothing: the write
-   * is on disk when the transaction is.
+   * A durable write is a separate transaction: other fibers see it after its commit, and nothing is written if it fails.
+   * Fibers that write at the same time share commits. Inside a transaction the option has no effect: the write is on disk
+   * when the transaction is.
    *
    * **Gotchas**
    *

@@ -1,8 +1,8 @@
 /**
  * Tools for tests: of backends and engines, and of programs that use a store.
  *
- * It is the subpath `effect-lmdb/testing`; nothing of it is loaded with the package itself. No module of it imports a test
- * runner: `BackendContract` gets that of its caller.
+ * Import it from the subpath `effect-lmdb/testing`. The package itself loads none of these modules. None of them imports a
+ * test runner: the caller of `BackendContract` passes its own.
  *
  * @since 0.2.0
  */

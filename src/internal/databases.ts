@@ -40,25 +40,25 @@ export const namespaceDatabase = (namespace: string): string => `${namespacePref
 /** The change log: what the last transactions wrote, by the numbers of the transactions. */
 export const changeLogDatabase = "changes"
 
-/** The records that expire, in the order of their times. */
+/** The entries that say which record expires when, in the order of the times. */
 export const expiryDatabase = "expiry"
 
-/** Whether a database has records, which may expire. */
+/** Whether a database contains the records of a program, which may expire. */
 export const hasRecords = (database: string): boolean =>
   database === recordsDatabase || database.startsWith(collectionPrefix) || database.startsWith(namespacePrefix)
 
-/** Whether a database has the entries of an index. */
+/** Whether a database contains the entries of an index. */
 export const hasEntries = (database: string): boolean => database.startsWith(indexPrefix)
 
-/** The database of an index that a record names, by the database of the record. */
+/** The database of an index: `records` is the database of the records, and `place` the name of the index in the catalog. */
 export const indexOfRecords = (records: string, place: string): string =>
   indexDatabase(records.slice(collectionPrefix.length), place)
 
-/** The database of the records that an index leads to. */
+/** The database of the records of an index. */
 export const recordsOfIndex = (index: string): string =>
   collectionDatabase(index.slice(indexPrefix.length, index.indexOf("/", indexPrefix.length)))
 
-/** The databases that the store keeps for itself. */
+/** The databases with internal data of the store. */
 const ownDatabases: ReadonlySet<string> = new Set([
   metaDatabase,
   structuresDatabase,
@@ -67,7 +67,7 @@ const ownDatabases: ReadonlySet<string> = new Set([
   expiryDatabase
 ])
 
-/** Whether the change log tells of a database: it has records, and neither entries of an index nor what the store keeps. */
+/** Whether the change log records the changes of a database: all but indexes and the internal databases. */
 export const isLogged = (database: string): boolean => !ownDatabases.has(database) && !hasEntries(database)
 
 /**

@@ -18,7 +18,7 @@ const tagOf = <E>(cause: Cause.Cause<E>): string =>
     onSome: (error) => Predicate.hasProperty(error, "_tag") && Predicate.isString(error._tag) ? error._tag : "Failure"
   })
 
-/** Gives the span in which a fiber runs, if there is one. */
+/** Passes the span in which a fiber runs, if it runs in one. */
 export const withParentSpan = <A, E, R>(
   use: (span: Tracer.AnySpan | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>

@@ -1,18 +1,21 @@
 /**
  * Combinators for effects that have usually ended when they are made, such as the reads of LMDB and
- * the results of most schemas: they go on at once, without a step of the fiber.
+ * the results of most schemas. They continue at once, without a step of the fiber runtime.
  *
- * An effect that has ended is an `Exit`. From exits these functions make exits. Only for an effect
- * that still has to run they make one that runs later.
+ * An effect that has ended is an `Exit`. For an exit, these functions return an exit. Only for an effect
+ * that still has to run, they return an effect that runs later.
  *
  * **Gotchas**
  *
- * The function runs when the effect is made, not when it is run: use them inside of `Effect.suspend`.
+ * For an exit, the function runs when the combinator is called: use them inside `Effect.suspend`.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+
+/** The exit of an effect that returns `undefined`. Reads of missing records share it, so that they allocate no exit. */
+export const nothing: Exit.Exit<undefined> = Exit.succeed(undefined)
 
 /** Whether an effect has succeeded already. */
 export const isSucceeded = <A, E, R>(
@@ -25,13 +28,13 @@ export const isEnded = <A, E, R>(
 ): effect is Effect.Effect<A, E, R> & Exit.Exit<A, E> => Exit.isExit(effect)
 
 /**
- * Gives the exit of an effect that has ended. Use it where nothing can wait, as inside a write
- * transaction of LMDB: an effect that would wait there is a bug of this package, and dies.
+ * Returns the exit of an effect that has ended. Use it where no effect may wait, as inside LMDB's write transaction: an
+ * effect that would wait is a bug of this package, and dies.
  */
 export const exitOf = <A, E>(effect: Effect.Effect<A, E>): Exit.Exit<A, E> =>
   isEnded(effect) ? effect : Exit.die(new Error("an effect that has to end at once would wait"))
 
-/** Goes on with the value of an effect. */
+/** Continues with the value of an effect. */
 export function flatMap<A, E, B, E2>(effect: Exit.Exit<A, E>, f: (value: A) => Exit.Exit<B, E2>): Exit.Exit<B, E | E2>
 export function flatMap<A, E, R, B, E2, R2>(
   effect: Effect.Effect<A, E, R>,
@@ -53,7 +56,7 @@ export function map<A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) =>
   return Exit.isSuccess(effect) ? Exit.succeed(f(effect.value)) : Exit.failCause(effect.cause)
 }
 
-/** Goes on after an error. */
+/** Continues after an error. */
 export const catchError = <A, E, R, B, E2, R2>(
   effect: Effect.Effect<A, E, R>,
   f: (error: E) => Effect.Effect<B, E2, R2>
@@ -64,7 +67,7 @@ export const catchError = <A, E, R, B, E2, R2>(
   return Result.isSuccess(error) ? f(error.success) : Exit.failCause(error.failure)
 }
 
-/** Gives the values of effects that have ended, in their order, or the first failure; `undefined` where one waits. */
+/** Collects the values of effects in their order, or the first failure. Returns `undefined` if one has not ended. */
 const allEnded = <A, E, R>(
   effects: ReadonlyArray<Effect.Effect<A, E, R>>
 ): Exit.Exit<ReadonlyArray<A>, E> | undefined => {
@@ -77,11 +80,11 @@ const allEnded = <A, E, R>(
   return Exit.succeed(values)
 }
 
-/** Gives the values of reads, in their order; those that wait are made at the same time. */
+/** Collects the values of reads in their order. Reads that wait run concurrently. */
 export const allReads = <A, E>(reads: ReadonlyArray<Effect.Effect<A, E>>): Effect.Effect<ReadonlyArray<A>, E> =>
   allEnded(reads) ?? Effect.all(reads, { concurrency: "unbounded" })
 
-/** Gives the values of effects, in their order. */
+/** Collects the values of effects in their order. Effects that wait run one after the other. */
 export const all = <A, E, R>(
   effects: ReadonlyArray<Effect.Effect<A, E, R>>
 ): Effect.Effect<ReadonlyArray<A>, E, R> => allEnded(effects) ?? Effect.all(effects)

@@ -46,7 +46,7 @@ const catalogOf = (path: string) =>
   at(
     path,
     Effect.flatMap(Store, (store) => {
-      const { access: { handle: { core: { backend, structures } } } } = store[StoreInternals.TypeId]
+      const { access: { handle: { core: { backend, structures } } } } = StoreInternals.of(store)
       return Catalog.read(backend.reader, "people", structures)
     })
   )
@@ -56,7 +56,7 @@ const withoutShape = (path: string) =>
   at(
     path,
     Effect.gen(function*() {
-      const { access: { handle: { core: { backend, structures } } } } = (yield* Store)[StoreInternals.TypeId]
+      const { access: { handle: { core: { backend, structures } } } } = StoreInternals.of(yield* Store)
       const stored = yield* Catalog.read(backend.reader, "people", structures)
       assert(stored !== undefined)
       const { shape: _, ...others } = stored

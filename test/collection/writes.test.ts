@@ -54,7 +54,7 @@ const shown = (writes: Effect.Effect<ReadonlyArray<Write>, unknown>): ReadonlyAr
 /** What writes people, and one who is there. */
 const people = Effect.gen(function*() {
   const store = yield* Store
-  const { handle } = store[StoreInternals.TypeId].access
+  const { handle } = StoreInternals.of(store).access
   const definition = yield* CollectionDefinition.make("people", { key: Schema.String, value: Person, indexes }, handle)
   const maintainer = IndexMaintainer.make(definition)
   const encode = (key: string, name: string, ...tags: ReadonlyArray<string>) =>
@@ -144,7 +144,7 @@ describe("a record", () => {
   it.effect("of a collection without indexes consists of its value only", () =>
     inStore(Effect.gen(function*() {
       const store = yield* Store
-      const { handle } = store[StoreInternals.TypeId].access
+      const { handle } = StoreInternals.of(store).access
       const make = CollectionDefinition.make<typeof Schema.String, typeof Person, Record<"", never>, never>
       const definition = yield* make("plain", { key: Schema.String, value: Person }, handle)
       const maintainer = IndexMaintainer.make(definition)

@@ -58,7 +58,7 @@ const openShared = Effect.gen(function*() {
       })
   }))
   const collection = yield* Effect.provideService(openAges, Store, store)
-  const definition = yield* CollectionDefinition.make("ages", ages, store[StoreInternals.TypeId].access.handle)
+  const definition = yield* CollectionDefinition.make("ages", ages, StoreInternals.of(store).access.handle)
   const maintainer = IndexMaintainer.make(definition)
 
   /** What a transaction of another process does: it computes its writes from the stored records. */

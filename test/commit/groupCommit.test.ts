@@ -78,7 +78,7 @@ describe("a putMany with pending writes", () => {
   it.effect("is committed with the rest of a group of which it overwrites a part", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
-      const { access } = store[StoreInternals.TypeId]
+      const { access } = StoreInternals.of(store)
       const group = ["record", "index"].map((key): Write => [recordsDatabase, ByteString(key), Uint8Array.of(1)])
       yield* StoreAccess.enterToWrite(access, (transaction) => StoreAccess.write(access, transaction, group))
       yield* faulty.fail("commit", full)

@@ -250,7 +250,7 @@ describe("deletions that belong together", () => {
   it.effect("are in one transaction even if few fit", () =>
     Effect.gen(function*() {
       const { faulty, store } = yield* faultyStore({ mapSize: "1 MiB", maxMapSize: "1 MiB", flushInterval: "Infinity" })
-      const { access } = store[StoreInternals.TypeId]
+      const { access } = StoreInternals.of(store)
       const groups = ["a", "b", "c", "d", "e"].map((name) => [`${name}1`, `${name}2`])
       yield* store.putMany(groups.flat().map((name) => [name, 1] as const))
       for (const group of groups) {

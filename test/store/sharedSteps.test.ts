@@ -406,7 +406,7 @@ describe("a step of a shared store", () => {
       const fibers = yield* Effect.forEach(calls, (call) =>
         start(Effect.result(Effect.asVoid<unknown, unknown, never>(call))))
       yield* Deferred.await(committing)
-      const { definitions } = store[StoreInternals.TypeId].access.handle.core
+      const { definitions } = StoreInternals.of(store).access.handle.core
       OpenDefinitions.take(definitions, "users", "another")
       yield* Deferred.succeed(goOn, undefined)
       for (const fiber of fibers) {

@@ -6,7 +6,7 @@ import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import * as Sweeper from "../../src/internal/store/sweeper.ts"
 import { until } from "./harness.ts"
 
-const coreOf = (store: StoreService) => store[StoreInternals.TypeId].access.handle.core
+const coreOf = (store: StoreService) => StoreInternals.of(store).access.handle.core
 
 /** Stops the sweeper for good. */
 export const stopSweeper = (store: StoreService): Effect.Effect<void> => {

@@ -1,9 +1,9 @@
 /**
  * A memtable: the in-memory table of writes that one commit takes to LMDB.
  *
- * New writes go into the active memtable of a store. A commit seals it, so that it changes
- * no more, and writes it to LMDB. Writes that one call makes, such as a record and its index
- * entries, are a group: a commit writes all of a group or nothing of it. Groups that write to
+ * New writes go into the active memtable of a store. A commit seals it, so that it no longer
+ * changes, and writes it to LMDB. The writes of one call, such as a record and its index
+ * entries, are a group: a commit writes all of a group or none of it. Groups that write to
  * the same key become one group.
  *
  * ```text
@@ -34,7 +34,7 @@ type DatabaseKey = readonly [database: string, key: ByteString]
 /** The keys of a group, by their qualified keys. */
 type KeyGroup = Map<string, DatabaseKey>
 
-/** Where a memtable is in its life. */
+/** The states of a memtable. */
 type State =
   /** It takes writes. */
   | { readonly _tag: "Active" }

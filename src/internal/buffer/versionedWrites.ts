@@ -1,8 +1,8 @@
 /**
- * Writes of several batches, of which each batch is a version.
+ * The writes of several batches. Each batch is a version.
  *
- * A view shows the writes up to one version, whatever is added later. So making a view copies nothing, where a
- * frozen set of writes would be copied once for each batch.
+ * A view shows the writes up to one version, even if more are added later. Making a view copies nothing. Freezing a set of
+ * writes would copy it once for each batch.
  */
 import type { KeyRange } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
@@ -23,7 +23,7 @@ interface DatabaseVersions {
 /** The writes of several batches. */
 export interface VersionedWrites {
   readonly databases: Map<string, DatabaseVersions>
-  /** How many batches were added. */
+  /** The number of batches that were added. */
   version: number
 }
 
@@ -50,7 +50,7 @@ export const add = (self: VersionedWrites, writes: WriteSet): void => {
   }
 }
 
-/** The number of the last clear up to a version; 0 where there is none. */
+/** The version of the last clear up to a version; 0 if the database was not cleared. */
 const clearBefore = (versions: DatabaseVersions | undefined, number: number): number =>
   versions?.clears.findLast((clear) => clear <= number) ?? 0
 

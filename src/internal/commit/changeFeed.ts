@@ -18,8 +18,6 @@ import * as ValuesBefore from "./valuesBefore.ts"
 /** The writes of a batch, by their databases. */
 type WritesByDatabase = ReadonlyMap<string, ReadonlyArray<PendingEntry>>
 
-const noKeys: ReadonlySet<ByteString> = new Set()
-
 /** One subscriber to the changes of a database. */
 interface Subscriber {
   readonly options: SubscriptionOptions
@@ -50,24 +48,24 @@ export const listen = ({ listeners }: ChangeFeed, listener: Listener): () => voi
   return () => void listeners.delete(listener)
 }
 
-const wantedBy = ({ options: { before = "nothing" } }: Subscriber): ValuesBefore.Wanted => before
+const detailFor = ({ options: { before = "nothing" } }: Subscriber): ValuesBefore.Detail => before
 
-/** Whether a subscriber asks for what was there before a transaction. */
-export const wantsBefore = ({ subscribers }: ChangeFeed): boolean => {
-  for (const subscriber of subscribers) if (wantedBy(subscriber) !== "nothing") return true
+/** Whether a subscriber needs the values before a transaction. */
+export const needsBefore = ({ subscribers }: ChangeFeed): boolean => {
+  for (const subscriber of subscribers) if (detailFor(subscriber) !== "nothing") return true
   return false
 }
 
-/** What subscribers ask for of a key before a transaction. */
-export const wantedOf = ({ subscribers }: ChangeFeed, database: string, key: ByteString): ValuesBefore.Wanted => {
-  let wanted: ValuesBefore.Wanted = "nothing"
+/** What the subscribers to a key need to know of the value before a transaction. */
+export const detailOf = ({ subscribers }: ChangeFeed, database: string, key: ByteString): ValuesBefore.Detail => {
+  let detail: ValuesBefore.Detail = "nothing"
   for (const subscriber of subscribers) {
     const { options } = subscriber
     if (options.database === database && options.contains(key)) {
-      wanted = ValuesBefore.more(wanted, wantedBy(subscriber))
+      detail = ValuesBefore.moreDetailed(detail, detailFor(subscriber))
     }
   }
-  return wanted
+  return detail
 }
 
 const sizeOf = ({ isCleared, writes }: CommittedChanges): number => writes.length + (isCleared ? 1 : 0)
@@ -98,7 +96,7 @@ const publishTo = ({ path, subscribers }: ChangeFeed, subscriber: Subscriber, ch
 
 const nothingBefore: ValuesBefore.ValuesBefore = new Map()
 
-/** Gives all subscribers the changes of a committed batch. `before` has what was there before it, as far as they ask for it. */
+/** Gives all subscribers the changes of a committed batch. `before` has the values before it that they need. */
 export const publish = (
   self: ChangeFeed,
   batch: Batch,
@@ -110,14 +108,14 @@ export const publish = (
   const databases = groupByDatabase(batch)
   for (const subscriber of self.subscribers) {
     const { contains, database } = subscriber.options
-    const wanted = wantedBy(subscriber)
+    const detail = detailFor(subscriber)
     const toWrite = ([key, write]: PendingEntry): CommittedWrite =>
-      wanted === "nothing" ? [key, write] : [key, write, ValuesBefore.beforeOf(before, database, key, wanted)]
+      detail === "nothing" ? [key, write] : [key, write, ValuesBefore.beforeOf(before, database, key, detail)]
     publishTo(self, subscriber, {
       transactionId,
       isCleared: batch.clear.includes(database),
       writes: (databases.get(database) ?? []).filter(([key]) => contains(key)).map(toWrite),
-      expired: batch.expired?.get(database) ?? noKeys
+      expired: ValuesBefore.expiredKeys(batch, database)
     })
   }
 }
@@ -146,7 +144,7 @@ export const subscribe: (
   }
 })
 
-/** Ends all subscriptions when the store closes. They give the changes that wait first. */
+/** Ends all subscriptions when the store closes. Subscribers first receive the changes that wait. */
 export const end = ({ listeners, subscribers }: ChangeFeed): void => {
   for (const subscriber of subscribers) endSubscriber(subscriber)
   for (const { onEnd } of listeners) onEnd()

@@ -1,11 +1,11 @@
 /**
- * The change log: what the last transactions wrote, in a database of the file.
+ * The change log: the writes of the last transactions, in a database of the file.
  *
- * Each transaction writes its own record, in the same transaction of LMDB. So the log has every transaction that is on disk, and no
- * other one. A transaction also deletes some of the oldest records that are beyond the retention.
+ * Each transaction writes its record in the same transaction of LMDB. So the log has exactly the transactions that are on
+ * disk. A transaction also deletes some of the oldest records that are beyond the retention.
  *
- * Under the key `state` is from where on the log is complete. A process without a change log that commits deletes
- * the log, and the next process with one begins it anew: the log never lacks a transaction in the middle.
+ * The record `state` says after which transaction the log is complete. If a process without a change log commits, it
+ * deletes the log, and the next process with a change log begins a new one. So the log has no gaps.
  */
 import type * as Clock from "effect/Clock"
 import * as Exit from "effect/Exit"
@@ -17,19 +17,19 @@ import type { EngineFailure } from "../../StoreError.ts"
 import { changeLogDatabase, isLogged } from "../databases.ts"
 import * as Settled from "../settled.ts"
 import * as ChangeLogRecord from "./changeLogRecord.ts"
-import { beforeOf, type ValuesBefore, type Wanted } from "./valuesBefore.ts"
+import { beforeOf, type Detail, expiredKeys, type ValuesBefore } from "./valuesBefore.ts"
 
-/** How long the log reaches back. What is beyond one of the limits is deleted. */
+/** How much the log keeps. Transactions beyond any of the limits are deleted. */
 export interface Retention {
-  /** In milliseconds. */
+  /** The maximum age of a transaction, in milliseconds. */
   readonly age: number
-  /** In transactions. */
+  /** The maximum number of transactions. */
   readonly commits: number
-  /** In bytes of the log. */
+  /** The maximum size of the log, in bytes. */
   readonly bytes: number
 }
 
-/** How a store keeps a change log. */
+/** The options of the change log of a store. */
 export interface ChangeLogOptions {
   readonly retention: Retention
   /** Whether the log has the values before each transaction. */
@@ -38,33 +38,31 @@ export interface ChangeLogOptions {
 
 /** The change log of an open store. */
 export interface ChangeLog {
-  /** `undefined`: this process keeps no log, and deletes that of another one when it commits. */
+  /** `undefined`: this process writes no log, and deletes the log of another process when it commits. */
   readonly options: ChangeLogOptions | undefined
   readonly clock: Clock.Clock
 }
 
-/** What is known of the whole log. */
+/** The stored state of the log. */
 export interface State {
   /** The log has all transactions after this one. */
   readonly start: number
-  /** The last transaction that it has; `start` if it has none. */
+  /** The last transaction in the log; `start` if it is empty. */
   readonly last: number
   readonly commits: number
   readonly bytes: number
-  /** When the oldest transaction was committed, in milliseconds since 1970; infinite if there is none. */
+  /** When the oldest transaction was committed, in milliseconds since 1970; infinite if the log is empty. */
   readonly oldest: number
-  /** Whether it has the values before each transaction. */
+  /** Whether the log has the values before each transaction. */
   readonly hasPrevious: boolean
 }
 
-const nothing = Exit.succeed(undefined)
-
 const stateKey = ByteString("state")
 
-/** All keys of transactions begin with a zero, for their numbers are less than 2^53. */
+/** All keys of transactions are less than this, because their numbers are less than 2^53, and so begin with a zero byte. */
 const recordsEnd: Bound = { key: ByteString("\u0001"), inclusive: false }
 
-/** How many numbers the state has: start, last, commits, bytes, oldest, and 1 if it has the values before. */
+/** The number of fields of the state: start, last, commits, bytes, oldest, and 1 or 0 for `hasPrevious`. */
 const stateNumbers = 6
 
 const encodeState = ({ bytes, commits, hasPrevious, last, oldest, start }: State): Uint8Array => {
@@ -88,7 +86,7 @@ const decodeState = (bytes: Uint8Array): State => {
   }
 }
 
-/** A log without transactions that has those after `start`. */
+/** The state of an empty log that begins after the transaction `start`. */
 const empty = (start: number, { previous }: ChangeLogOptions): State => ({
   start,
   last: start,
@@ -99,13 +97,14 @@ const empty = (start: number, { previous }: ChangeLogOptions): State => ({
 })
 
 /**
- * Whether a transaction can be added to a log. It cannot if the values before earlier transactions are lacking, or if the file is a
- * copy that was made record by record, whose transactions are counted anew.
+ * Whether a transaction can be added to a log. It cannot if the log lacks the values before earlier transactions that the
+ * options ask for. It cannot either if the file is a copy that was made record by record, because the transactions of a
+ * copy are numbered from the start.
  */
 const isUsable = (state: State | undefined, { previous }: ChangeLogOptions, transactionId: number): state is State =>
   state !== undefined && state.last < transactionId && (state.hasPrevious || !previous)
 
-/** Reads what is known of the whole log; `undefined` if there is no log. */
+/** Reads the state of the log; `undefined` if the file has no log. */
 export const readState = (reader: Reader): Exit.Exit<State | undefined, EngineFailure> =>
   reader.get(changeLogDatabase, stateKey, decodeState)
 
@@ -122,7 +121,7 @@ const firstKey = (
     ({ records: [first] }) => first?.[0]
   )
 
-/** Where a log begins. It reaches back to the beginning of the file if the file has no records. */
+/** The `start` of a new log: 0 if the file has no records, otherwise the transaction before this one. */
 const startOf = (
   present: Reader,
   databases: ReadonlyArray<string>,
@@ -136,7 +135,10 @@ const startOf = (
   return Exit.succeed(0)
 }
 
-/** Begins a log where there is none that can be used; `undefined` if there is one. Call it inside LMDB's write transaction. */
+/**
+ * Makes the batch that begins a log. Returns `undefined` if the file has a log that can be continued. Call it inside LMDB's
+ * write transaction.
+ */
 export const begin = (
   options: ChangeLogOptions,
   present: Reader,
@@ -156,17 +158,15 @@ export const begin = (
 // writing
 // ---------------------------------------------------------------------------
 
-/** What the log wants to know of a key before a transaction. */
-export const wantedOf = ({ options }: ChangeLog, database: string): Wanted =>
+/** What the log records about the value of a key before a transaction. */
+export const detailOf = ({ options }: ChangeLog, database: string): Detail =>
   options === undefined || !isLogged(database) ? "nothing" : options.previous ? "value" : "existence"
 
-const noKeys: ReadonlySet<ByteString> = new Set()
-
-/** Gives what a batch changes, by databases. Databases without records of a program are left out. */
+/** Groups the changes of a batch by database. Leaves out databases that the log does not record. */
 const toDatabases = (
   batch: Batch,
   before: ValuesBefore,
-  wanted: Wanted
+  detail: Detail
 ): ReadonlyArray<ChangeLogRecord.LoggedDatabase> => {
   const databases = new Map<string, {
     name: string
@@ -177,19 +177,19 @@ const toDatabases = (
   const databaseOf = (name: string) => {
     const known = databases.get(name)
     if (known !== undefined) return known
-    const made = { name, isCleared: false, writes: [], expired: batch.expired?.get(name) ?? noKeys }
+    const made = { name, isCleared: false, writes: [], expired: expiredKeys(batch, name) }
     databases.set(name, made)
     return made
   }
   for (const name of batch.clear) if (isLogged(name)) databaseOf(name).isCleared = true
   for (const [name, key, value] of batch.writes) {
-    if (isLogged(name)) databaseOf(name).writes.push([key, value, beforeOf(before, name, key, wanted)])
+    if (isLogged(name)) databaseOf(name).writes.push([key, value, beforeOf(before, name, key, detail)])
   }
   return [...databases.values()]
 }
 
-/** A transaction deletes at most this many of the oldest ones: more than it adds, and little work. */
-const trimmedAtOnce = 16
+/** The maximum number of old transactions that one transaction deletes: more than the one that it adds, and little work. */
+const maxTrimmed = 16
 
 const isBeyond = ({ bytes, commits, oldest }: State, { retention }: ChangeLogOptions, now: number): boolean =>
   commits > 0 && (commits > retention.commits || bytes > retention.bytes || now - oldest > retention.age)
@@ -210,20 +210,20 @@ const oldestAfter = (
       to: recordsEnd
     }),
     (key): Exit.Exit<OldestTransaction | undefined, EngineFailure> =>
-      key === undefined ? nothing : Settled.map(
+      key === undefined ? Settled.nothing : Settled.map(
         present.get(changeLogDatabase, key, ChangeLogRecord.headOf),
         (head) => head && { ...head, transactionId: ChangeLogRecord.ofKey(key)[0] }
       )
   )
 
-const withoutOldest = (state: State, { bytes, transactionId }: OldestTransaction): State => ({
+const afterTrimming = (state: State, { bytes, transactionId }: OldestTransaction): State => ({
   ...state,
   start: transactionId,
   commits: state.commits - 1,
   bytes: state.bytes - bytes
 })
 
-/** Deletes the oldest transactions that are beyond the retention, as many as one transaction may delete. */
+/** Makes the deletions of the oldest transactions beyond the retention, at most `maxTrimmed`, and the state after them. */
 const trim = (
   present: Reader,
   full: State,
@@ -232,26 +232,26 @@ const trim = (
 ): Exit.Exit<readonly [State, ReadonlyArray<Write>], EngineFailure> => {
   const deletions: Array<Write> = []
   let state = full
-  let left = trimmedAtOnce
+  let left = maxTrimmed
   while (isBeyond(state, options, now)) {
     const found = oldestAfter(present, state.start)
     if (Exit.isFailure(found)) return Exit.failCause(found.cause)
     const oldest = found.value
     const time = oldest?.time ?? Infinity
-    // The state has the time of the oldest transaction that is left.
+    // Keeps the time of the oldest transaction that remains.
     if (oldest === undefined || left === 0 || !isBeyond({ ...state, oldest: time }, options, now)) {
       return Exit.succeed([{ ...state, oldest: time }, deletions])
     }
     for (let part = 0; part < ChangeLogRecord.partsOf(oldest.bytes); part++) {
       deletions.push([changeLogDatabase, ChangeLogRecord.keyOf(oldest.transactionId, part), null])
     }
-    state = withoutOldest(state, oldest)
+    state = afterTrimming(state, oldest)
     left--
   }
   return Exit.succeed([state, deletions])
 }
 
-/** Adds the record of a transaction to its batch, and deletes old ones. */
+/** Adds the record of a transaction to its batch, and the deletions of old ones. */
 const append = (
   { clock }: ChangeLog,
   options: ChangeLogOptions,
@@ -261,8 +261,8 @@ const append = (
   transactionId: number
 ): Exit.Exit<Batch, EngineFailure> =>
   Settled.flatMap(readState(present), (found): Exit.Exit<Batch, EngineFailure> => {
-    const isGoingOn = isUsable(found, options, transactionId)
-    const state = isGoingOn ? found : empty(transactionId - 1, options)
+    const continues = isUsable(found, options, transactionId)
+    const state = continues ? found : empty(transactionId - 1, options)
     const now = clock.currentTimeMillisUnsafe()
     return Settled.map(trim(present, state, options, now), ([trimmed, deletions]) => {
       const parts = ChangeLogRecord.encode(databases, now)
@@ -276,27 +276,27 @@ const append = (
       const added = parts.map((part, at): Write => [changeLogDatabase, ChangeLogRecord.keyOf(transactionId, at), part])
       return {
         ...batch,
-        clear: isGoingOn ? batch.clear : [...batch.clear, changeLogDatabase],
+        clear: continues ? batch.clear : [...batch.clear, changeLogDatabase],
         writes: [...batch.writes, ...deletions, ...added, stateWrite(next)]
       }
     })
   })
 
-/** A log this long, in bytes, makes room when it is deleted: more than deleting it takes. */
-const longLog = 1024 * 1024
+/** Deleting a log of at least this size, in bytes, frees more room than it takes. */
+const longLogBytes = 1024 * 1024
 
-/** Deletes the log with a batch. In a full file, a short log only becomes invalid, because that takes the least room. */
+/** Adds the deletion of the log to a batch. In a full file, only deletes the state of a short log, which needs least room. */
 const drop = (present: Reader, batch: Batch, isFull: boolean): Exit.Exit<Batch, EngineFailure> =>
   Settled.map(readState(present), (state) => {
     if (state === undefined) return batch
-    return isFull && state.bytes < longLog
+    return isFull && state.bytes < longLogBytes
       ? { ...batch, writes: [...batch.writes, [changeLogDatabase, stateKey, null]] }
       : { ...batch, clear: [...batch.clear, changeLogDatabase] }
   })
 
 /**
- * Adds to a batch what it writes to the log. Call it inside LMDB's write transaction. With `isFull`, the file has no room: then the
- * log is deleted, because deletions of records must find room.
+ * Adds to a batch what it writes to the log. Call it inside LMDB's write transaction. With `isFull`, the file has no room,
+ * and the log is deleted so that deletions of records fit.
  */
 export const amend = (
   self: ChangeLog,
@@ -321,17 +321,17 @@ export const amend = (
 // reading
 // ---------------------------------------------------------------------------
 
-/** A follower reads this much of the log at a time. */
-const readRecords = 64
-const readBytes = 1024 * 1024
+/** The maximum number and bytes of the records that a follower reads at a time. */
+const maxPartRecords = 64
+const maxPartBytes = 1024 * 1024
 
-/** Transactions of the log, and the last transaction that was read. */
+/** Some transactions of the log, and the last transaction that was read. */
 export interface LogPart {
   readonly transactions: ReadonlyArray<ChangeLogRecord.LoggedTransaction>
   readonly position: number
 }
 
-/** Reads the parts of a transaction of the log after the first. */
+/** Reads all parts of a logged transaction, of which the first is given. */
 const readRest = (
   reader: Reader,
   transactionId: number,
@@ -346,8 +346,8 @@ const readRest = (
 }
 
 /**
- * Reads some transactions after a transaction; `undefined` where the log does not reach back so far, or lacks the
- * values before them that the caller needs.
+ * Reads some transactions after a transaction. Returns `undefined` if the log begins later, or if it lacks the values
+ * before them that the caller needs.
  */
 export const readAfter = (
   reader: Reader,
@@ -355,15 +355,15 @@ export const readAfter = (
   needsPrevious: boolean
 ): Exit.Exit<LogPart | undefined, EngineFailure> =>
   Settled.flatMap(readState(reader), (state): Exit.Exit<LogPart | undefined, EngineFailure> => {
-    if (state === undefined || state.start > position || (needsPrevious && !state.hasPrevious)) return nothing
+    if (state === undefined || state.start > position || (needsPrevious && !state.hasPrevious)) return Settled.nothing
     const range: KeyRange = { from: { key: ChangeLogRecord.keyOf(position + 1, 0), inclusive: true }, to: recordsEnd }
     return Settled.flatMap(
       reader.read(changeLogDatabase, {
         ...range,
         reverse: false,
         values: true,
-        maxRecords: readRecords,
-        maxBytes: readBytes
+        maxRecords: maxPartRecords,
+        maxBytes: maxPartBytes
       }),
       ({ records }) => {
         const transactions: Array<ChangeLogRecord.LoggedTransaction> = []

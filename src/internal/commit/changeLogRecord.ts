@@ -1,8 +1,8 @@
 /**
  * The bytes of the change log.
  *
- * The key of a part of a transaction is the number of the transaction (8 bytes) and that of the part (4 bytes), both
- * unsigned and big-endian, so that the transactions are in their order. The parts of a transaction, one after the other, are:
+ * The record of a transaction is cut into parts. The key of a part is the number of the transaction (8 bytes) and of the
+ * part (4 bytes), both unsigned and big-endian, so that transactions sort in their order. The joined parts are:
  *
  * ```text
  *   version (1)  time (8, double)  bytes of all parts (8, double)  databases (4)
@@ -34,7 +34,7 @@ export interface LoggedTransaction {
   readonly databases: ReadonlyArray<LoggedDatabase>
 }
 
-/** What the first part of a transaction begins with. */
+/** The fields at the beginning of the first part of a transaction. */
 export interface RecordHead {
   /** When it was committed, in milliseconds since 1970. */
   readonly time: number
@@ -42,7 +42,7 @@ export interface RecordHead {
   readonly bytes: number
 }
 
-/** The length of a part, in bytes. A long value of LMDB needs as many consecutive pages. */
+/** The length of a part, in bytes. Longer values would need longer runs of free pages in LMDB. */
 const partBytes = 256 * 1024
 
 const version = 1
@@ -64,13 +64,13 @@ export const keyOf = (transactionId: number, part: number): ByteString => {
   return ByteString(bytes.toString("latin1"))
 }
 
-/** The transaction and the number of the part that a key is of. */
+/** Parses a key: the number of its transaction, and of its part. */
 export const ofKey = (key: ByteString): readonly [transactionId: number, part: number] => {
   const bytes = Buffer.from(key, "latin1")
   return [bytes.readUInt32BE(0) * twoTo32 + bytes.readUInt32BE(4), bytes.readUInt32BE(8)]
 }
 
-/** How many parts a transaction has. */
+/** The number of parts of a transaction with this length in bytes. */
 export const partsOf = (bytes: number): number => Math.ceil(bytes / partBytes)
 
 const sizeOfWrite = ([key, value, before]: CommittedWrite): number =>

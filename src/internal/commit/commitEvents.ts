@@ -1,6 +1,6 @@
 /**
- * Notices the commits of all processes: those of this process at once, those of others by asking
- * the engine for the number of its last transaction from time to time.
+ * Notices the commits of all processes: its own at once, and those of other processes by polling the engine for the
+ * number of its last transaction.
  */
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
@@ -14,7 +14,7 @@ import type { EngineFailure } from "../../StoreError.ts"
 import * as Settled from "../settled.ts"
 import * as ChangeFeed from "./changeFeed.ts"
 
-/** What commits are noticed by. */
+/** The parts of the backend that notice commits. */
 export interface CommitEvents {
   readonly changes: ChangeFeed.ChangeFeed
   readonly environment: Environment
@@ -24,18 +24,18 @@ export interface CommitEvents {
   readonly whileReadable: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** A snapshot of what is committed, which reads at once. */
+/** A snapshot of the engine, whose reads end at once. */
 export interface EngineSnapshot extends Snapshot {
   readonly transactionId: number
 }
 
-/** Opens a snapshot of what is committed, which reads at once. */
+/** Opens a snapshot of the engine. */
 const open = ({ environment }: CommitEvents): Exit.Exit<EngineSnapshot, EngineFailure> =>
-  // In this order: the snapshot shows at least this transaction.
+  // The number is read first, so that the snapshot includes at least this transaction.
   Settled.flatMap(environment.transactionId(), (transactionId) =>
     Settled.map(environment.snapshot(), (opened) => ({ ...opened, transactionId })))
 
-/** Opens a snapshot that shows no later transaction than its number says. Call it while no commit runs. */
+/** Opens a snapshot whose number is exactly that of the last transaction in it. Call it while no commit runs. */
 export const snapshot = (self: CommitEvents): Effect.Effect<CommittedSnapshot, EngineFailure> =>
   self.whileReadable(Effect.suspend(() => open(self))).pipe(
     Effect.flatMap((opened) =>
@@ -49,7 +49,7 @@ export const snapshot = (self: CommitEvents): Effect.Effect<CommittedSnapshot, E
     Effect.uninterruptible
   )
 
-/** Reads a snapshot of what is committed. */
+/** Reads from a snapshot of the engine, and releases it. */
 export const withSnapshot = <A, E>(
   self: CommitEvents,
   use: (snapshot: EngineSnapshot) => Effect.Effect<A, E>
@@ -58,10 +58,10 @@ export const withSnapshot = <A, E>(
     Effect.acquireUseRelease(Effect.suspend(() => open(self)), use, ({ release }) => Effect.sync(release))
   )
 
-/** How commits are noticed. */
+/** The options of a subscription to commits. */
 export interface CommitEventsOptions {
   readonly pollInterval: Duration.Duration
-  /** How many commits may wait; beyond that, the oldest are dropped. */
+  /** The maximum number of waiting commits. If there are more, the oldest are dropped. */
   readonly capacity: number
 }
 

@@ -68,20 +68,23 @@ interface LocalBackend {
   readonly permit: Semaphore.Semaphore
 }
 
-/** Reads what subscribers and the change log want to know before a transaction, and adds to it what it writes to the log. */
-const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | undefined, clock: Clock.Clock) => {
+/**
+ * Makes what each transaction does besides its batch: it reads the values before it, for subscribers and the change log,
+ * and adds its record to the log.
+ */
+const makeAmendment = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | undefined, clock: Clock.Clock) => {
   const none: ValuesBefore.ValuesBefore = new Map()
   let last: { readonly transactionId: number; readonly values: ValuesBefore.ValuesBefore } | undefined
-  const wantedOf: ValuesBefore.WantedOf = (database, key) =>
+  const detailOf: ValuesBefore.DetailOf = (database, key) =>
     log === undefined
-      ? ChangeFeed.wantedOf(changes, database, key)
-      : ValuesBefore.more(ChangeLog.wantedOf(log, database), ChangeFeed.wantedOf(changes, database, key))
+      ? ChangeFeed.detailOf(changes, database, key)
+      : ValuesBefore.moreDetailed(ChangeLog.detailOf(log, database), ChangeFeed.detailOf(changes, database, key))
   const amend: MapGrowth.MapGrowthOptions["amend"] = (present, batch, transactionId, isFull) => {
     last = undefined
-    if (log === undefined && !ChangeFeed.wantsBefore(changes)) return Exit.succeed(batch)
-    const isWanted = log?.options !== undefined || ChangeFeed.wantsBefore(changes)
-    const values = isWanted
-      ? ValuesBefore.read(present, batch, wantedOf, clock.currentTimeMillisUnsafe())
+    if (log === undefined && !ChangeFeed.needsBefore(changes)) return Exit.succeed(batch)
+    const isNeeded = log?.options !== undefined || ChangeFeed.needsBefore(changes)
+    const values = isNeeded
+      ? ValuesBefore.read(present, batch, detailOf, clock.currentTimeMillisUnsafe())
       : Exit.succeed(none)
     return Settled.flatMap(values, (found) => {
       last = { transactionId, values: found }
@@ -92,7 +95,7 @@ const makeBefore = (changes: ChangeFeed.ChangeFeed, log: ChangeLog.ChangeLog | u
   }
   return {
     amend,
-    /** Gives, once, what was there before the last transaction. */
+    /** Returns the values before the last transaction. Only the first call returns them. */
     takeValues: (transactionId: number) => {
       const values = last?.transactionId === transactionId ? last.values : none
       last = undefined
@@ -108,15 +111,15 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   const buffer = new WriteBuffer(options)
   const changes = ChangeFeed.make(path)
   const foreignCommits = new ForeignCommits()
-  const before = makeBefore(changes, options.log, yield* Clock.Clock)
+  const amendment = makeAmendment(changes, options.log, yield* Clock.Clock)
   const committer = Committer.make({
     ...options,
     lock,
     foreignCommits,
-    amend: before.amend,
+    amend: amendment.amend,
     onApplied: (batch: Batch) => buffer.applied(batch),
     onChanged: (batch, transactionId) =>
-      ChangeFeed.publish(changes, batch, transactionId, before.takeValues(transactionId))
+      ChangeFeed.publish(changes, batch, transactionId, amendment.takeValues(transactionId))
   })
   const commitEvents: CommitEvents.CommitEvents = {
     changes,
@@ -141,7 +144,7 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
   }
 })
 
-/** Adds deletions to a batch, but for keys that it writes. */
+/** Adds deletions to a batch, except those of keys that the batch writes. */
 const withDeletions = (writes: WriteSet, deletions: ReadonlyArray<Write>): WriteSet => {
   if (deletions.length === 0) return writes
   const all = new WriteSet()
@@ -170,7 +173,7 @@ const batchOf = (
   }
 }
 
-/** Commits a request in a transaction of its own. */
+/** Commits a request in a separate transaction. */
 const commitAlone = (
   { committer, permit }: LocalBackend,
   prepare: Effect.Effect<CommitRequest | undefined, EngineFailure>
@@ -212,7 +215,7 @@ const snapshot = ({ buffer, options: { environment } }: LocalBackend): Exit.Exit
     release: stored.release
   }))
 
-/** Opens a snapshot, and reads it through what the commits that are under way will leave. */
+/** Opens a snapshot, and overlays the writes of the running commit and of the accepted batches. */
 const nextSnapshot = (self: LocalBackend): Exit.Exit<NextSnapshot, EngineFailure> => {
   const layers = NextState.layersOf(self.queue.next)
   return Settled.map(snapshot(self), (present) => ({

@@ -1,8 +1,8 @@
 /**
- * Follows the change log: gives what was committed after a transaction, and then what is committed, of all processes.
+ * Follows the change log: gives the commits of all processes after a transaction, and then the new commits.
  *
- * It reads everything from the log, also what is committed while it waits. So there is no moment between
- * old and new changes, and a slow follower needs no memory.
+ * It reads all changes from the log, also those that are committed while it waits. So it misses none between old and new
+ * changes, and a slow follower needs no memory.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -14,7 +14,7 @@ import * as ChangeLog from "./changeLog.ts"
 import type { LoggedTransaction } from "./changeLogRecord.ts"
 import * as CommitEvents from "./commitEvents.ts"
 
-/** What of a transaction a follower is told; `undefined` if it is none of its concern. */
+/** The changes of a transaction that a follower subscribes to; `undefined` if it has none. */
 const changesOf = (
   { databases, transactionId }: LoggedTransaction,
   { before = "nothing", contains, database }: LogSubscriptionOptions
@@ -37,15 +37,15 @@ export const make = Effect.fnUntraced(function*(
   options: LogSubscriptionOptions
 ): Effect.fn.Return<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope> {
   const { before, pollInterval, since } = options
-  // Commits that wait are one reason to read: only the last needs to be known.
+  // However many commits there were, they cause one read. So the queue keeps only the last.
   const commits = yield* CommitEvents.subscribe(events, { pollInterval, capacity: 1 })
   let position = since
   let isEnded = false
-  let waiting: ReadonlyArray<CommittedChanges> = []
+  let queued: ReadonlyArray<CommittedChanges> = []
 
   const missed = Effect.suspend(() => Effect.fail(new ChangesMissed({ path, capacity: 0, since: position })))
 
-  /** Reads more of the log; `false` at its end. */
+  /** Reads the next part of the log. Returns `false` at its end. */
   const readFrom = (snapshot: CommitEvents.EngineSnapshot): Effect.Effect<boolean, ChangesMissed | EngineFailure> =>
     Settled.flatMap(
       ChangeLog.readAfter(snapshot, position, before === "value"),
@@ -53,14 +53,14 @@ export const make = Effect.fnUntraced(function*(
         if (part === undefined) return missed
         const hasMore = part.position > position
         position = part.position
-        waiting = part.transactions.flatMap((transaction) => changesOf(transaction, options) ?? [])
+        queued = part.transactions.flatMap((transaction) => changesOf(transaction, options) ?? [])
         return Effect.succeed(hasMore)
       }
     )
 
   const readMore = CommitEvents.withSnapshot(events, readFrom)
 
-  /** The same, until the store closes: what was not read is still there when it is opened again. */
+  /** Reads more while the store is open. After the close, ends the subscription: the log keeps what was not read. */
   const readOpen = Effect.catchTag(
     readMore,
     "EngineFailure",
@@ -68,9 +68,9 @@ export const make = Effect.fnUntraced(function*(
   )
 
   const take: Subscription<EngineFailure>["take"] = Effect.suspend((): Subscription<EngineFailure>["take"] => {
-    const [next, ...others] = waiting
+    const [next, ...rest] = queued
     if (next !== undefined) {
-      waiting = others
+      queued = rest
       return Effect.succeed(next)
     }
     return Effect.flatMap(readOpen, (hasMore) => hasMore ? take : Effect.andThen(commits.take, take))

@@ -2,15 +2,16 @@
  * The metrics of a store. Each metric has the attribute `store` with the path of the store, because a process can have
  * several stores.
  *
- * What happens often is counted in plain numbers, which the metrics show when a program reads them. So a read costs
- * one addition more.
+ * Frequent events are counted in plain numbers, which the metrics show when a program reads them. So a read of a record
+ * costs only one addition for its metric.
  */
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Metric from "effect/Metric"
 
-/** What is counted in plain numbers, since the store was opened. */
+/** The counters that are plain numbers. They start at 0 when the store opens. */
 export interface Counts {
-  /** Calls that read: single records, several, counts, and streams, each as one. */
+  /** Calls that read. A call for a record, for several, for a count or for a stream counts as one. */
   reads: number
   /** Subscribers that got `ChangesMissed`. */
   missedChanges: number
@@ -18,120 +19,86 @@ export interface Counts {
   uniqueViolations: number
 }
 
-/** Starts to count. */
+/** Makes the counters of a store, all 0. */
 export const makeCounts = (): Counts => ({ reads: 0, missedChanges: 0, uniqueViolations: 0 })
 
-/** From a quarter of a millisecond, in steps of about two, to half a minute. */
+/** The upper bounds of the buckets for durations, in milliseconds: each is about twice the one before it. */
 const durations = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 30_000]
+
+type Attributes = { readonly store: string }
+
+/** Makes a counter that only rises. */
+const counter = (name: string, description: string, attributes: Attributes) =>
+  Metric.counter(`effect_lmdb_${name}`, { description, incremental: true, attributes })
+
+const gauge = (name: string, description: string, attributes: Attributes) =>
+  Metric.gauge(`effect_lmdb_${name}`, { description, attributes })
 
 /** Makes the metrics of the store at a path. */
 export const make = (path: string) => {
-  const attributes = { store: path }
+  const attributes: Attributes = { store: path }
   return {
-    /** Committed transactions. */
-    commits: Metric.counter("effect_lmdb_commits", {
-      description: "Transactions committed",
-      incremental: true,
-      attributes
-    }),
+    commits: counter("commits", "Transactions committed", attributes),
     /** Writes, both values and deletions, in committed transactions. */
-    committedWrites: Metric.counter("effect_lmdb_committed_writes", {
-      description: "Writes in committed transactions",
-      incremental: true,
-      attributes
-    }),
-    /** Records that were deleted because they had expired. */
-    expiredRecords: Metric.counter("effect_lmdb_expired_records", {
-      description: "Records deleted because they had expired",
-      incremental: true,
-      attributes
-    }),
+    committedWrites: counter("committed_writes", "Writes in committed transactions", attributes),
+    expiredRecords: counter("expired_records", "Records deleted because they had expired", attributes),
     /** Transactions that conflicted with another, and then ran again or failed. */
-    conflicts: Metric.counter("effect_lmdb_transaction_conflicts", {
-      description: "Transactions that were in conflict with another",
-      incremental: true,
-      attributes
-    }),
-    /** The duration of a commit, with growths of the map and the wait for the disk. */
+    conflicts: counter("transaction_conflicts", "Transactions that were in conflict with another", attributes),
+    /** The duration of a commit. It includes growths of the map and the wait for the disk. */
     commitDuration: Metric.timer("effect_lmdb_commit_duration_milliseconds", {
       description: "Duration of commits, in milliseconds",
       boundaries: durations,
       attributes
     }),
-    /** The number of distinct keys with a pending write after the last commit. */
-    pendingWrites: Metric.gauge("effect_lmdb_pending_writes", {
-      description: "Distinct keys with a pending write, as of the last commit",
+    pendingWrites: gauge("pending_writes", "Distinct keys with a pending write, as of the last commit", attributes),
+    pendingBytes: gauge(
+      "pending_bytes",
+      "Encoded size of the pending writes in bytes, as of the last commit",
       attributes
-    }),
-    /** The size of the pending writes, keys and encoded values, after the last commit, in bytes. */
-    pendingBytes: Metric.gauge("effect_lmdb_pending_bytes", {
-      description: "Encoded size of the pending writes in bytes, as of the last commit",
+    ),
+    growths: counter("growths", "Growths of the map", attributes),
+    mapSize: gauge("map_size", "Size of the map in bytes", attributes),
+    reads: counter(
+      "reads",
+      "Calls that read: single records, several, counts, and streams, each as one",
       attributes
-    }),
-    /** Growths of the map. */
-    growths: Metric.counter("effect_lmdb_growths", {
-      description: "Growths of the map",
-      incremental: true,
+    ),
+    missedChanges: counter(
+      "missed_changes",
+      "Subscribers to changes that were too slow and got ChangesMissed",
       attributes
-    }),
-    /** The size of the map in bytes. */
-    mapSize: Metric.gauge("effect_lmdb_map_size", {
-      description: "Size of the map in bytes",
+    ),
+    uniqueViolations: counter("unique_violations", "Writes that a unique index refused", attributes),
+    openSnapshots: gauge("open_snapshots", "Snapshots that are open, of transactions and of streams", attributes),
+    /** LMDB cannot reuse pages that were freed after the oldest snapshot was opened. */
+    oldestSnapshotAge: gauge(
+      "oldest_snapshot_age_milliseconds",
+      "Age of the oldest open snapshot, in milliseconds; 0 where none is open",
       attributes
-    }),
-    /** Calls that read. */
-    reads: Metric.counter("effect_lmdb_reads", {
-      description: "Calls that read: single records, several, counts, and streams, each as one",
-      incremental: true,
-      attributes
-    }),
-    /** Subscribers that were too slow. */
-    missedChanges: Metric.counter("effect_lmdb_missed_changes", {
-      description: "Subscribers to changes that were too slow and got ChangesMissed",
-      incremental: true,
-      attributes
-    }),
-    /** Writes that a unique index refused. */
-    uniqueViolations: Metric.counter("effect_lmdb_unique_violations", {
-      description: "Writes that a unique index refused",
-      incremental: true,
-      attributes
-    }),
-    /** How many snapshots are open at present, of transactions and of streams. */
-    openSnapshots: Metric.gauge("effect_lmdb_open_snapshots", {
-      description: "Snapshots that are open, of transactions and of streams",
-      attributes
-    }),
-    /** How long the oldest of them has been open: pages that were freed since cannot be used again. */
-    oldestSnapshotAge: Metric.gauge("effect_lmdb_oldest_snapshot_age_milliseconds", {
-      description: "Age of the oldest open snapshot, in milliseconds; 0 where none is open",
-      attributes
-    })
+    )
   }
 }
 
 /** The metrics of one store. */
 export type Metrics = ReturnType<typeof make>
 
-/** What is known of the open snapshots of a store. */
+/** The figures about the open snapshots of a store. */
 export interface SnapshotFigures {
   readonly count: () => number
   /** The age of the oldest in milliseconds. */
   readonly oldestAge: () => number
 }
 
-const ignore = (): void => undefined
-
-/** Shows the plain numbers of an open store whenever a program reads its metrics. Counters go on from where they were. */
+/** Lets the metrics read the plain numbers of an open store. The counters continue from their present values. */
 export const publish = (metrics: Metrics, counts: Counts, snapshots: SnapshotFigures): Effect.Effect<void> =>
   Effect.map(Effect.context(), (context) => {
     const showCount = (metric: Metrics["reads"], count: () => number): void => {
       const before = metric.valueUnsafe(context).count
       const get = () => ({ count: before + count(), incremental: true })
-      Metric.registerUnsafe(metric, context, { get, update: ignore, modify: ignore })
+      Metric.registerUnsafe(metric, context, { get, update: constVoid, modify: constVoid })
     }
     const showValue = (metric: Metrics["openSnapshots"], value: () => number): void => {
-      Metric.registerUnsafe(metric, context, { get: () => ({ value: value() }), update: ignore, modify: ignore })
+      Metric.registerUnsafe(metric, context, { get: () => ({ value: value() }), update: constVoid, modify: constVoid })
     }
     showCount(metrics.reads, () => counts.reads)
     showCount(metrics.missedChanges, () => counts.missedChanges)

@@ -1,19 +1,19 @@
 /**
- * The next state of a store: what the commits that are under way will leave, as far as is known.
+ * The next state of a store: the state that the running commit and the batches accepted for the next one will leave, as
+ * far as it is known.
  *
- * A transaction that was in conflict runs again on this state, and its batch is accepted: it joins the commit that
- * it has read from or the one after it. So transactions in conflict share commits, and do not wait for the disk
- * one after the other.
+ * A transaction that conflicted runs again on this state, and its batch is accepted for the coming commit. So conflicting
+ * transactions share commits, instead of waiting for the disk one after the other.
  *
  * ```text
- *   LMDB ◀─ pending writes ◀─ batches of the commit that runs ◀─ batches accepted for the commit after it
+ *   LMDB ◀─ pending writes ◀─ batches of the running commit ◀─ batches accepted for the next commit
  * ```
  *
  * **Details**
  *
- * The next state promises nothing. A commit may fail, and another process or a pending write may come before
- * it. Inside LMDB's write transaction every batch is validated by what is really there. A batch that was computed from
- * something that did not come about is in conflict, and its transaction runs again.
+ * The next state is only a prediction. A commit may fail, and another process or a pending write may change the state
+ * before it. LMDB's write transaction validates every batch against the stored state. A batch that was computed from a
+ * wrong prediction conflicts, and its transaction runs again.
  */
 import * as Exit from "effect/Exit"
 import type { Read } from "../../Backend.ts"
@@ -24,19 +24,19 @@ import { qualifiedKey, type Writes, type WriteSet } from "../buffer/writeSet.ts"
 import { over } from "../reader/overlay.ts"
 import type { Submission } from "./groupCommit.ts"
 
-/** What the commits that are under way will leave. */
+/** The writes of the running commit and of the batches accepted for the next one. */
 export interface NextState {
-  /** What the commit that runs writes. */
+  /** The writes of the running commit. */
   committing: Writes | undefined
-  /** The batches that were accepted for the commit after it, in this order. */
+  /** The batches that were accepted for the next commit, in the order of their acceptance. */
   accepted: Array<Submission>
-  /** What these batches write. */
+  /** The writes of these batches. */
   writes: VersionedWrites.VersionedWrites
-  /** What these batches have read or write: keys, and databases of which they have read a range or the size. */
+  /** What these batches have read or write: qualified keys, and databases of which they have read a range or the count. */
   readonly addresses: Set<string>
 }
 
-/** Makes the state in which no commit is under way. */
+/** Makes the next state of a store in which no commit runs. */
 export const make = (): NextState => ({
   committing: undefined,
   accepted: [],
@@ -54,7 +54,7 @@ const add = (self: NextState, { batch }: Submission): void => {
   for (const read of batch.acceptance?.reads ?? []) self.addresses.add(addressOf(read))
 }
 
-/** Keeps only these batches accepted. */
+/** Replaces the accepted batches. */
 const keep = (self: NextState, accepted: Array<Submission>): void => {
   self.writes = VersionedWrites.make()
   self.addresses.clear()
@@ -62,13 +62,13 @@ const keep = (self: NextState, accepted: Array<Submission>): void => {
   for (const submission of accepted) add(self, submission)
 }
 
-/** The writes that are not committed, the first to be committed first. */
+/** The writes that are not committed, in the order of their commits. */
 export const layersOf = ({ accepted, committing, writes }: NextState): ReadonlyArray<Writes> => [
   ...(committing === undefined ? [] : [committing]),
   ...(accepted.length === 0 ? [] : [VersionedWrites.view(writes)])
 ]
 
-/** Accepts a batch for the coming commit, if its precondition holds in the next state; `live` reads what there is at present. */
+/** Accepts a batch for the coming commit if its reads are valid in the next state. `live` reads the present state. */
 export const accept = (self: NextState, submission: Submission, live: EngineReader): boolean => {
   const decided = submission.batch.decide(layersOf(self).reduce((base, writes) => over(writes, base), live))
   if (Exit.isFailure(decided) || decided.value === undefined) return false
@@ -78,7 +78,7 @@ export const accept = (self: NextState, submission: Submission, live: EngineRead
   return true
 }
 
-/** Notes that a commit has begun with some batches. */
+/** Records that a commit of some batches has begun. */
 export const begin = (self: NextState, taken: ReadonlyArray<Submission>): void => {
   const rest = self.accepted.filter(({ state }) => state._tag === "Waiting")
   if (rest.length > 0) keep(self, taken.filter(({ isAccepted }) => isAccepted))
@@ -86,7 +86,7 @@ export const begin = (self: NextState, taken: ReadonlyArray<Submission>): void =
   keep(self, rest)
 }
 
-/** Accepts no batch any more that was accepted so far. It stays in the queue, and is validated in its commit. */
+/** Withdraws the acceptance of all batches. They stay in the queue, and their commit validates them. */
 const rejectAll = (self: NextState): void => {
   for (const submission of self.accepted) submission.isAccepted = false
   keep(self, [])
@@ -96,7 +96,7 @@ const rejectAll = (self: NextState): void => {
 const isConcerned = ({ addresses }: NextState, database: string, key: ByteString): boolean =>
   addresses.has(database) || addresses.has(qualifiedKey(database, key))
 
-/** Notes what the commit that runs writes. Batches that were accepted before may have expected something else. */
+/** Records what the running commit writes. Batches that were accepted earlier may have expected other writes. */
 export const fitted = (self: NextState, writes: WriteSet): void => {
   const { committing } = self
   const isUnexpected = ([database, key, write]: Write) =>
@@ -108,7 +108,7 @@ export const fitted = (self: NextState, writes: WriteSet): void => {
 const isAsExpected = ({ isAccepted, state }: Submission): boolean =>
   !isAccepted || (state._tag === "Ended" && state.isMade)
 
-/** Notes that a commit has ended. Where an accepted batch was not made, those after it may depend on it. */
+/** Records that a commit has ended. If an accepted batch was not committed, those after it may depend on it. */
 export const end = (self: NextState, taken: ReadonlyArray<Submission>): void => {
   self.committing = undefined
   if (self.accepted.length > 0 && !taken.every(isAsExpected)) rejectAll(self)
@@ -119,7 +119,7 @@ export const remove = (self: NextState, submission: Submission): void => {
   if (submission.isAccepted) keep(self, self.accepted.filter((other) => other !== submission))
 }
 
-/** Notes writes that will be committed before the accepted batches. */
+/** Records writes that will be committed before the accepted batches. */
 export const overtake = (self: NextState, writes: ReadonlyArray<Write>): void => {
   if (self.accepted.length === 0) return
   if (writes.some(([database, key]) => isConcerned(self, database, key))) rejectAll(self)

@@ -102,7 +102,7 @@ const definitionsOf = (
 /** Adds the structures whose definitions were committed since the last load, by this process or another. */
 const load = ({ backend, structures }: StructureTable): Effect.Effect<void, EngineFailure> => {
   const from = structures.known.length
-  // A read-only store may have been opened before another process made the database.
+  // A read-only store may have been opened before another process created the database.
   return Settled.flatMap(
     backend.openDatabase(structuresDatabase),
     () =>
@@ -127,11 +127,11 @@ export const make = (options: StructureTableOptions): Effect.Effect<StructureTab
     codec: makeCodec(options, structures),
     isDefining: false
   }
-  // If it fails now, the first value that refers to a structure loads again.
+  // If loading fails now, the first value that refers to a structure loads again.
   return Effect.as(Effect.ignore(load(self)), self)
 }
 
-/** Where a value is stored, for the errors about it. */
+/** The key of a value, for the errors about it. */
 interface Place<Key> extends ShownKey<Key> {
   readonly collection?: string
   readonly namespace?: string
@@ -177,7 +177,7 @@ export const decode = <Key>(
   })
 }
 
-/** The read that finds no definition with this number. Then there is none with a higher number, because there are no gaps. */
+/** The read of a missing definition. The numbers have no gaps, so no definition with a higher number exists either. */
 const isUndefinedFrom = (number: number): Read => ({
   _tag: "Existence",
   database: structuresDatabase,
@@ -286,7 +286,7 @@ export const batchReads = ({ first }: BatchEncoder): ReadonlyArray<Read> => [isU
 export const endBatch = (self: BatchEncoder, isCommitted: boolean): Effect.Effect<void> => {
   if (!hasDefinitions(self)) return Effect.void
   const { table } = self
-  // If it fails, the first value that refers to one of the structures loads them.
+  // If loading fails, the first value that refers to one of the structures loads them.
   if (isCommitted) return Effect.ignore(load(table))
   for (const structure of structuresOf(self)) {
     RecordStructures.postpone(table.structures, structure, RecordStructures.candidateCount)

@@ -1,6 +1,6 @@
 /**
- * Reads inside LMDB's write transaction what was there before the writes of a batch, as far as subscribers and
- * the change log ask for it.
+ * Reads the values before the writes of a batch, inside LMDB's write transaction, as far as subscribers and the change log
+ * need them.
  */
 import * as Exit from "effect/Exit"
 import type { Batch, Reader, Write } from "../../Engine.ts"
@@ -10,38 +10,44 @@ import { qualifiedKey } from "../buffer/writeSet.ts"
 import { copyOf } from "../engineBytes.ts"
 import * as RecordLayout from "../reader/recordLayout.ts"
 
-/** What is read of a key: nothing, whether it has a value, or the value. */
-export type Wanted = "nothing" | "existence" | "value"
+/** What is read about a key: nothing, whether it has a value, or the value. */
+export type Detail = "nothing" | "existence" | "value"
 
-/** What was there before some writes, by the qualified keys of the writes. */
+/** The values before some writes, or whether there was one, by the qualified keys of the writes. */
 export type ValuesBefore = ReadonlyMap<string, Uint8Array | boolean>
 
-/** Says what is read of a key. */
-export type WantedOf = (database: string, key: ByteString) => Wanted
+/** Returns what has to be read about a key. */
+export type DetailOf = (database: string, key: ByteString) => Detail
 
-/** What is read of a key where two ask for it. */
-export const more = (a: Wanted, b: Wanted): Wanted =>
+/** The more detailed of two. */
+export const moreDetailed = (a: Detail, b: Detail): Detail =>
   a === "value" || b === "value" ? "value" : a === "existence" || b === "existence" ? "existence" : "nothing"
 
-/** Reads one value; `false` where there is none, or where the value has expired. */
+/** Reads one value. Returns `undefined` if the key has none, and `false` if it is hidden. */
 const readOne = (
   present: Reader,
   [database, key]: Write,
-  wanted: "existence" | "value",
+  detail: "existence" | "value",
   isHidden: (record: Uint8Array) => boolean
 ): Exit.Exit<Uint8Array | boolean | undefined, EngineFailure> =>
-  present.get(database, key, (record) => !isHidden(record) && (wanted === "existence" || copyOf(record)))
+  present.get(database, key, (record) => !isHidden(record) && (detail === "existence" || copyOf(record)))
+
+const noKeys: ReadonlySet<ByteString> = new Set()
+
+/** The keys of a database whose records a batch deletes because they have expired. */
+export const expiredKeys = ({ expired }: Batch, database: string): ReadonlySet<ByteString> =>
+  expired?.get(database) ?? noKeys
 
 const isNever = (): boolean => false
 
 /**
- * Reads what was there before the writes of a batch, at a time. A record that has expired was not there, unless the batch
+ * Reads the values before the writes of a batch. A record that has expired by `now` counts as missing, unless the batch
  * deletes it because it has expired.
  */
 export const read = (
   present: Reader,
   batch: Batch,
-  wantedOf: WantedOf,
+  detailOf: DetailOf,
   now: number
 ): Exit.Exit<ValuesBefore, EngineFailure> => {
   const isExpired = (record: Uint8Array) => RecordLayout.isExpired(record, now)
@@ -49,24 +55,24 @@ export const read = (
   const cleared = new Set(batch.clear)
   for (const write of batch.writes) {
     const [database, key] = write
-    const wanted = wantedOf(database, key)
-    if (wanted === "nothing") continue
-    const isHidden = batch.expired?.get(database)?.has(key) === true ? isNever : isExpired
-    const found = cleared.has(database) ? Exit.succeed(false) : readOne(present, write, wanted, isHidden)
+    const detail = detailOf(database, key)
+    if (detail === "nothing") continue
+    const isHidden = expiredKeys(batch, database).has(key) ? isNever : isExpired
+    const found = cleared.has(database) ? Exit.succeed(false) : readOne(present, write, detail, isHidden)
     if (Exit.isFailure(found)) return Exit.failCause(found.cause)
     before.set(qualifiedKey(database, key), found.value ?? false)
   }
   return Exit.succeed(before)
 }
 
-/** Gives what was there before a write, as far as a subscriber wants to know it. */
+/** Returns the value before a write, with the detail that a subscriber needs. */
 export const beforeOf = (
   before: ValuesBefore,
   database: string,
   key: ByteString,
-  wanted: Wanted
+  detail: Detail
 ): Uint8Array | boolean | undefined => {
-  if (wanted === "nothing") return undefined
+  if (detail === "nothing") return undefined
   const found = before.get(qualifiedKey(database, key))
-  return wanted === "existence" && found !== undefined ? found !== false : found
+  return detail === "existence" && found !== undefined ? found !== false : found
 }

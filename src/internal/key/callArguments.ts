@@ -64,7 +64,7 @@ export const rangeChecks = checksOf({ ...bounds, ...paging, reverse: flag })
 /** The range of a stream of a store. */
 export const streamChecks = checksOf({ ...bounds, ...paging, reverse: flag, snapshot: flag, decodeKeys: flag })
 
-/** What restricts the keys of a collection. */
+/** The properties that restrict a range of keys of a collection. */
 const typedBounds = { ...bounds, startsWith: given, equals: given }
 
 /** The range of `first` and `last`. */
@@ -96,7 +96,7 @@ export const deleteChecks = checksOf({ ...typedBounds, ...paging, reverse: flag 
 /** The range of `page`. */
 export const pageChecks = checksOf({ ...typedBounds, reverse: flag, limit: pageSize, after: cursor })
 
-/** Whether a value may be a duration; reading it says whether it is one. */
+/** Whether a value can be passed to `Duration.fromInput`, which tells whether it is a duration. */
 const isDurationInput = (value: unknown): value is Duration.Input =>
   Predicate.isString(value) || Predicate.isNumber(value) || Predicate.isBigInt(value) || Predicate.isObject(value)
 
@@ -239,7 +239,7 @@ export const checked = (
     onSome: (problem) => Effect.fail(badArgument(problem, collection))
   })
 
-/** The same of a call that cannot fail with `KeyEncoding`. */
+/** Fails if options are not valid, for a call that cannot fail with `KeyEncoding`. */
 export const checkedCall = (operation: string, value: unknown, checks: Checks): Effect.Effect<void, EngineFailure> =>
   Option.match(check(`the options of ${operation}`, value, checks), {
     onNone: () => Effect.void,
@@ -255,7 +255,7 @@ const unchecked: Check = () => undefined
 export const putChecks = checksOf({ ttl: unchecked, durable: flag })
 export const putManyChecks = checksOf({ ttl: unchecked })
 
-/** How long the records of a call stay; fails if the options are not valid. */
+/** Returns the time to live of the records of a call. Fails if the options are not valid. */
 export const ttlOf = (
   what: string,
   options: { readonly ttl?: Duration.Input | undefined },
@@ -268,7 +268,7 @@ export const ttlOf = (
   const detail = `it must be a duration, such as "30 minutes", and is ${
     Predicate.isNumber(ttl) ? ttl : describeKind(ttl)
   }`
-  // `Duration` takes these for no time at all.
+  // `Duration.fromInput` would accept these as a duration of zero.
   const isNone = ttl === null || Number.isNaN(ttl) || (typeof ttl === "object" && !isDurationObject(ttl))
   const duration = isNone ? Option.none() : Duration.fromInput(ttl)
   return Result.fromOption(duration, () => badArgument({ name: "ttl", detail }))

@@ -37,7 +37,7 @@ export interface OrderedCodec<Encoded extends OrderedKey> {
   /** Encodes a prefix: the bytes of a key begin with these bytes if and only if the key begins with the prefix. */
   readonly encodePrefix: (prefix: unknown) => Result.Result<ByteString, string>
   /**
-   * Encodes the start of a key. Unlike a prefix, the start of a tuple may end inside of its last element: in its text or
+   * Encodes the start of a key. Unlike a prefix, the start of a tuple may end inside its last element: in its text or
    * bytes, or in a tuple.
    */
   readonly encodeStart: (start: unknown) => Result.Result<ByteString, string>

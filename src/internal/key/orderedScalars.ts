@@ -40,7 +40,7 @@ export interface Kind {
   readonly encode: (value: unknown) => Checked<string>
   /** Encodes the beginning of a value: the bytes of a value begin with these bytes if the value begins so. */
   readonly encodePrefix: (value: unknown) => Checked<string>
-  /** Does the same for a beginning that may end inside of the last element of a tuple, as in its text. */
+  /** Encodes a beginning that may also end inside the last element of a tuple, for example inside its text. */
   readonly encodeStart: (value: unknown) => Checked<string>
   /** Decodes a value and moves the cursor after it. After a failure the cursor may be anywhere. */
   readonly decode: (cursor: ByteCursor) => Checked<OrderedKey>

@@ -23,67 +23,66 @@ export interface TupleShape {
 
 const isArray = (value: unknown): value is ReadonlyArray<OrderedKey> => Array.isArray(value)
 
+const kindAt = ({ elements, rest }: TupleShape, index: number): Kind | undefined => elements[index] ?? rest
+
+const wrongLength = ({ elements, rest }: TupleShape, values: ReadonlyArray<unknown>): Checked<never> => {
+  const expected = count(elements.length, "element")
+  return Result.fail(`expected ${rest === undefined ? expected : `at least ${expected}`}, got ${values.length}`)
+}
+
+const writeElements = (shape: TupleShape, values: ReadonlyArray<OrderedKey>): Checked<string> => {
+  let written = ""
+  for (let index = 0; index < values.length; index++) {
+    const kind = kindAt(shape, index)
+    if (kind === undefined) return wrongLength(shape, values)
+    const element = kind.encode(values[index])
+    if (Result.isFailure(element)) return Result.fail(`element ${index}: ${element.failure}`)
+    written += element.success
+  }
+  return Result.succeed(written)
+}
+
+/** Writes all elements but the last, and the beginning of the last. */
+const writeStart = (shape: TupleShape, values: ReadonlyArray<OrderedKey>): Checked<string> => {
+  const last = values.length - 1
+  const kind = kindAt(shape, last)
+  if (last < 0) return Result.succeed("")
+  if (kind === undefined) return wrongLength(shape, values)
+  return Result.flatMap(
+    writeElements(shape, values.slice(0, last)),
+    (written) =>
+      Result.mapBoth(kind.encodeStart(values[last]), {
+        onFailure: (problem) => `element ${last}: ${problem}`,
+        onSuccess: (start) => written + start
+      })
+  )
+}
+
+const readElements = (shape: TupleShape, cursor: ByteCursor): Checked<ReadonlyArray<OrderedKey>> => {
+  const values: Array<OrderedKey> = []
+  while (cursor.bytes[cursor.offset] !== terminator) {
+    const element = kindAt(shape, values.length)?.decode(cursor) ?? damaged
+    if (Result.isFailure(element)) return damaged
+    values.push(element.success)
+  }
+  cursor.offset++
+  return values.length < shape.elements.length ? damaged : Result.succeed(values)
+}
+
 /** Makes the codec of tuples, or of arrays if there is a `rest`. */
-export const tuple = ({ elements, rest }: TupleShape): SingleKind => {
-  const kindAt = (index: number): Kind | undefined => elements[index] ?? rest
-
-  const wrongLength = (values: ReadonlyArray<unknown>): Checked<never> => {
-    const expected = count(elements.length, "element")
-    return Result.fail(`expected ${rest === undefined ? expected : `at least ${expected}`}, got ${values.length}`)
-  }
-
-  const writeElements = (values: ReadonlyArray<OrderedKey>): Checked<string> => {
-    let written = ""
-    for (let index = 0; index < values.length; index++) {
-      const kind = kindAt(index)
-      if (kind === undefined) return wrongLength(values)
-      const element = kind.encode(values[index])
-      if (Result.isFailure(element)) return Result.fail(`element ${index}: ${element.failure}`)
-      written += element.success
-    }
-    return Result.succeed(written)
-  }
-
-  /** Writes all elements but the last, and the beginning of the last. */
-  const writeStart = (values: ReadonlyArray<OrderedKey>): Checked<string> => {
-    const last = values.length - 1
-    const kind = kindAt(last)
-    if (last < 0) return Result.succeed("")
-    if (kind === undefined) return wrongLength(values)
-    return Result.flatMap(
-      writeElements(values.slice(0, last)),
-      (written) =>
-        Result.mapBoth(kind.encodeStart(values[last]), {
-          onFailure: (problem) => `element ${last}: ${problem}`,
-          onSuccess: (start) => written + start
-        })
-    )
-  }
-
-  const readElements = (cursor: ByteCursor): Checked<ReadonlyArray<OrderedKey>> => {
-    const values: Array<OrderedKey> = []
-    while (cursor.bytes[cursor.offset] !== terminator) {
-      const element = kindAt(values.length)?.decode(cursor) ?? damaged
-      if (Result.isFailure(element)) return damaged
-      values.push(element.success)
-    }
-    cursor.offset++
-    return values.length < elements.length ? damaged : Result.succeed(values)
-  }
-
-  return make({
+export const tuple = (shape: TupleShape): SingleKind =>
+  make({
     tag: "\x80",
-    name: rest === undefined ? "a tuple" : "an array",
+    name: shape.rest === undefined ? "a tuple" : "an array",
     is: isArray,
     write: (values) =>
-      values.length < elements.length
-        ? wrongLength(values)
-        : Result.map(writeElements(values), (written) => written + terminator),
-    writePrefix: writeElements,
-    writeStart,
-    read: readElements
+      values.length < shape.elements.length
+        ? wrongLength(shape, values)
+        : Result.map(writeElements(shape, values), (written) => written + terminator),
+    writePrefix: (values) => writeElements(shape, values),
+    writeStart: (values) => writeStart(shape, values),
+    read: (cursor) => readElements(shape, cursor)
   })
-}
 
 /** Returns the first success of `attempt`, or the last failure. */
 const attemptEach = <A>(

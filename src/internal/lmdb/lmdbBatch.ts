@@ -98,7 +98,7 @@ export const takenBy = (target: Target, batch: Batch): number => {
 /** The most single pages that the end of a commit takes for the list of free pages. */
 export const mostListPages = 16
 
-/** The same if the list is on one page: a copy of it, two pages for a split, and one for each of two long records. */
+/** The most such pages if the list is on one page: its copy, two pages for a split, and one for each of two long records. */
 const fewListPages = 5
 
 /** Estimates, before a batch is written, the most single pages that its commit takes for the list of free pages. */

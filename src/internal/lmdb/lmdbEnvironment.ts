@@ -1,14 +1,15 @@
 /**
- * The state of an open environment of LMDB, and calls of the library on it.
+ * The state of an open environment of LMDB, and how its file is opened and closed.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { EngineOptions, Reader } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import type * as FileIdentity from "./file/fileIdentity.ts"
-import { failure } from "./lmdbErrors.ts"
-import type { Files } from "./lmdbFiles.ts"
+import { failure, refuse } from "./lmdbErrors.ts"
+import { checkMapSize, type Files, openFiles } from "./lmdbFiles.ts"
 import type { SharedReader } from "./lmdbReader.ts"
+import { mapSizeFor, mapSizeOf } from "./mapSize.ts"
 import type { StoreLock } from "./storeLock.ts"
 
 /** A database file and the limit of its size, both of which a resize changes. */
@@ -42,6 +43,26 @@ export interface LmdbEnvironment {
   /** Whether a commit runs. */
   isCommitting: boolean
 }
+
+/** Opens the file of a store, which has `pages` pages. */
+export const openMapped = Effect.fnUntraced(function*(self: MappedFile, options: EngineOptions, pages: number) {
+  self.mapSize = mapSizeOf(pages, options)
+  yield* checkMapSize(self.mapSize, options)
+  yield* Effect.try({
+    try: () => {
+      self.files = openFiles(options, mapSizeFor(self.mapSize, false))
+    },
+    catch: refuse(options)
+  })
+})
+
+export const closeMapped = (self: MappedFile): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    if (self.files === undefined) return Effect.void
+    const { root } = self.files
+    self.files = undefined
+    return Effect.ignore(Effect.tryPromise(() => root.close()))
+  })
 
 /** Calls the library. Turns every error into an `EngineFailure`. */
 export const run = <A>(

@@ -19,7 +19,7 @@ import { failure } from "./lmdbErrors.ts"
 
 type Settings = Omit<ImportOptions<never, never>, "from" | "write" | "batchSize">
 
-/** The file of a database, which may be given as its folder. */
+/** Finds the file of a database. A program may give its folder. */
 const fileOf = Effect.fnUntraced(function*(from: string) {
   const path = yield* Path.Path
   const info = yield* statOption(from)
@@ -28,15 +28,15 @@ const fileOf = Effect.fnUntraced(function*(from: string) {
     : { file: from, isFolder: false }
 })
 
-/** Whether a file is a store of this package, whose records the library alone cannot decode. */
+/** Whether a file is a store of this package. The library alone cannot decode its records. */
 const isStore = (root: RootDatabase<unknown>): boolean => {
   const meta = root.openDB<unknown, Uint8Array>({ name: metaDatabase, encoding: "binary", keyEncoding: "binary" })
-  // The library gives no database where there is none, which its declaration does not say.
+  // The library returns `undefined` for a missing database, although its declaration does not say so.
   const given: Database<unknown, Uint8Array> | undefined = meta
   return given?.getBinary(toBytes(formatKey))?.length === formatVersion.length
 }
 
-/** Opens a database; `undefined` where there is none of that name. */
+/** Opens a database; returns `undefined` if no database has that name. */
 const openForeign = (from: string, isFolder: boolean, { database, ...settings }: Settings) => {
   const { dupSort = false, encoding = "msgpack", keyEncoding = "ordered-binary", sharedStructuresKey } = settings
   const options = {
@@ -44,7 +44,7 @@ const openForeign = (from: string, isFolder: boolean, { database, ...settings }:
     keyEncoding,
     ...(sharedStructuresKey === undefined ? {} : { sharedStructuresKey })
   }
-  // A database without a name has no named ones beside it if its keys have several values.
+  // If the keys of the unnamed database have several values, the file has no named databases.
   const isAlone = dupSort && database === undefined
   const environment = { path: from, noSubdir: !isFolder, readOnly: true, maxDbs: 1024 }
   const root = open<unknown>({ ...options, dupSort: isAlone, ...environment })
@@ -60,7 +60,7 @@ const openForeign = (from: string, isFolder: boolean, { database, ...settings }:
   }
 }
 
-/** Opens the records of a file until the scope closes; gives the next of them, at most as many as are asked for, and none at the end. */
+/** Opens a file until the scope closes. Returns a function that reads the next records, at most a given number. */
 export const read = Effect.fnUntraced(function*(
   from: string,
   settings: Settings

@@ -3,11 +3,10 @@
  */
 import type { KeyRange, RangePart, RangeRequest } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
+import { noBytes } from "../engineBytes.ts"
 import { expand } from "./compressedValue.ts"
 
-const nothing: RangePart = { records: [], rest: undefined }
-
-const noBytes = new Uint8Array(0)
+const emptyPart: RangePart = { records: [], rest: undefined }
 
 const firstKey = ByteString("\0")
 
@@ -48,7 +47,7 @@ export const readRange = <T>(
   request: RangeRequest,
   { dictionary, transaction }: RangeOptions<T>
 ): RangePart => {
-  if (records === undefined) return nothing
+  if (records === undefined) return emptyPart
   const { maxBytes, maxRecords, reverse, values } = request
   // Without explicit bounds the library leaves out keys at either end. `firstKey` is the smallest key.
   const from = request.from ?? { key: firstKey, inclusive: true }

@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import * as Settled from "../settled.ts"
 import { expand } from "./compressedValue.ts"
 import { failure } from "./lmdbErrors.ts"
 import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
@@ -36,15 +37,13 @@ const getFrom = <T>(
   return value === undefined ? undefined : expand(value, dictionary)
 }
 
-const nothing = Exit.succeed(undefined)
-
 /** Decodes a found value while its bytes are valid. */
 const decodeFound = <A>(
   found: Exit.Exit<Uint8Array | undefined, EngineFailure>,
   decode: (bytes: Uint8Array) => A
 ): Exit.Exit<A | undefined, EngineFailure> => {
   if (Exit.isFailure(found)) return Exit.failCause(found.cause)
-  return found.value === undefined ? nothing : Exit.succeed(decode(found.value))
+  return found.value === undefined ? Settled.nothing : Exit.succeed(decode(found.value))
 }
 
 /** Reads values one after the other. Decodes each before it reads the next, because the library reuses the memory. */

@@ -1,8 +1,8 @@
 /**
  * Restores a backup to the place of a store that is not open.
  *
- * The backup is copied beside the store first, and every page of the copy is checked. Only then, while no process has the
- * store open, the copy takes the place of the file of the store, in one step.
+ * The backup is first copied to a folder beside the store, and every page of the copy is checked. Then, while no process has
+ * the store open, the copy replaces the file of the store in one step.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -12,12 +12,12 @@ import { Engine, type EngineOptions } from "../../Engine.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import { StoreNotEmpty } from "../../StoreTransfer.ts"
 import { makeFolder, openFailed, statOption, toOpenFailed } from "./file/fileAccess.ts"
-import { lockFileOf } from "./file/fileCheck.ts"
+import { lockFileOf, storeLockOf } from "./file/fileCheck.ts"
 import { fileName } from "./lmdbBackup.ts"
 import { toHolder } from "./storeHolders.ts"
 import * as StoreLock from "./storeLock.ts"
 
-/** The file of a backup, which may be given as its folder. */
+/** Finds the file of a backup. A program may give its folder. */
 const backupFile = Effect.fnUntraced(function*(from: string) {
   const path = yield* Path.Path
   const info = yield* statOption(from)
@@ -41,13 +41,13 @@ const checkedCopy = Effect.fnUntraced(function*(backup: string, folder: string, 
   )
   const checked = { ...options, path: folder, subdirectory: true, readOnly: true, lock: false, verify: true }
   yield* Effect.scoped(engine.open(checked)).pipe(
-    // The copy is removed: the backup is what the program knows.
+    // The error names the backup, because the copy is temporary.
     Effect.mapError(({ reason }) => new OpenFailed({ path: backup, reason }))
   )
   return file
 })
 
-/** Puts the copy into the place of the store, while no other process has that open. */
+/** Replaces the file of the store with the copy, while no other process has the store open. */
 const replace = Effect.fnUntraced(function*(
   copy: string,
   { file, lock, options, overwrite }: {
@@ -69,7 +69,7 @@ const replace = Effect.fnUntraced(function*(
   }
   yield* refuseToOverwrite(file, options, overwrite)
   yield* Effect.uninterruptible(
-    // The lock file of LMDB belongs to the file that is replaced.
+    // LMDB's lock file describes the old file, so it is removed too.
     Effect.andThen(
       fs.remove(lockFileOf(path, file, options.subdirectory), { force: true }),
       fs.rename(copy, file)
@@ -105,7 +105,7 @@ export const restore = Effect.fnUntraced(function*(
       Effect.mapError(toOpenFailed(folder))
     )
     const copy = yield* checkedCopy(backup, temporary, options)
-    const lockFile = options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
+    const lockFile = storeLockOf(path, file, options.subdirectory)
     const lock = yield* StoreLock.acquire({ ...options, readOnly: false, shared: false, file, lockFile })
     yield* replace(copy, { file, lock, options, overwrite })
   }))

@@ -53,8 +53,8 @@ export interface MapGrowthOptions {
   /** The schedule of the retry after a growth. */
   readonly resize: Schedule.Schedule<unknown>
   /**
-   * Gives what is written for a batch: the batch, and what belongs to it. Runs inside LMDB's write transaction.
-   * With `isFull`, the batch uses the emergency pages.
+   * Adds further writes to a batch, such as its record in the change log. Runs inside LMDB's write transaction. With
+   * `isFull`, the batch uses the emergency pages.
    */
   readonly amend: (
     present: Reader,
@@ -188,8 +188,6 @@ export const mapFull = (self: MapGrowth, pending: number): Effect.Effect<never, 
 // one commit
 // ---------------------------------------------------------------------------
 
-const nothing = Exit.succeed(undefined)
-
 const transact = (self: MapGrowth, plan: Plan): Effect.Effect<void, EngineFull | EngineFailure> =>
   Effect.suspend(() => {
     const { amend, environment, onApplied, onCommitted } = self.options
@@ -199,7 +197,7 @@ const transact = (self: MapGrowth, plan: Plan): Effect.Effect<void, EngineFull |
         plan(present, id),
         (batch) =>
           batch === undefined ?
-            nothing :
+            Settled.nothing :
             Settled.map(amend(present, batch, id, self.usesEmergencyPages), (amended) => ({
               ...amended,
               onWritten: () => {

@@ -1,18 +1,18 @@
 /**
  * The entries of the database `expiry`: which record expires when, in the order of the times.
  *
- * An entry counts only if its record says the same time. So a write over a record does not have to find the entry of
- * the record before: the sweeper drops it when its time has come.
+ * An entry is valid only if its record has the same expiry time. So overwriting a record does not have to find the old
+ * entry: the sweeper deletes it when its time has come.
  */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
 import type { KeyRange, RangePart, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import { expiryDatabase } from "../databases.ts"
-import { keyOf } from "../engineBytes.ts"
+import { keyOf, noBytes } from "../engineBytes.ts"
 import { writeTime } from "../value/expiringValue.ts"
 
-/** Says that a record expires. */
+/** A decoded entry. */
 export interface ExpiryEntry {
   /** The key of the entry. */
   readonly entry: ByteString
@@ -24,10 +24,8 @@ export interface ExpiryEntry {
 
 const timeBytes = 8
 
-/** Stands in place of an address that is too long. No name of a database begins with it. */
+/** Marks that a hash replaces an address that is too long for a key. No name of a database begins with it. */
 const hashed = "\xff"
-
-const noBytes = new Uint8Array(0)
 
 const timeKey = (time: number): string => {
   const bytes = Buffer.allocUnsafe(timeBytes)
@@ -35,7 +33,7 @@ const timeKey = (time: number): string => {
   return bytes.toString("latin1")
 }
 
-/** The write that says when a record expires. */
+/** Makes the write of the entry of a record. */
 export const toWrite = (time: number, database: string, key: ByteString, maxKeyBytes: number): Write => {
   const address = `${Buffer.from(database).toString("latin1")}\0${key}`
   if (timeBytes + address.length <= maxKeyBytes) {
@@ -46,11 +44,11 @@ export const toWrite = (time: number, database: string, key: ByteString, maxKeyB
   return [expiryDatabase, ByteString(timeKey(time) + hashed + hash), bytes]
 }
 
-/** The time of an entry, by its key. */
+/** Returns the expiry time in the key of an entry. */
 export const timeOf = (entry: ByteString): number =>
   Number(Buffer.from(entry.slice(0, timeBytes), "latin1").readBigUInt64BE())
 
-/** What an entry says; `undefined` where damaged bytes say nothing. */
+/** Decodes an entry; returns `undefined` if its bytes are damaged. */
 export const parse = ([entry, value]: RangePart["records"][number]): ExpiryEntry | undefined => {
   if (entry.length <= timeBytes) return undefined
   const address = entry[timeBytes] === hashed ? keyOf(value) : entry.slice(timeBytes)
@@ -63,13 +61,13 @@ export const parse = ([entry, value]: RangePart["records"][number]): ExpiryEntry
   }
 }
 
-/** The entries of all that has expired. */
+/** The range of the entries of all records that have expired. */
 export const until = (now: number): KeyRange => ({
   from: undefined,
   to: { key: fromTime(now + 1), inclusive: false }
 })
 
-/** The entries of all that has not expired yet. */
+/** The range of the entries of all records that have not expired yet. */
 export const after = (now: number): KeyRange => ({
   from: { key: fromTime(now + 1), inclusive: true },
   to: undefined

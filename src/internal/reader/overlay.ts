@@ -8,15 +8,12 @@ import type { KeyRange, RangePart, RangeRequest, Reader as EngineReader } from "
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import type { PendingEntry, Writes } from "../buffer/writeSet.ts"
+import { noBytes } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
 
 type Records = RangePart["records"]
 
-const noBytes = new Uint8Array(0)
-
-const nothing: RangePart = { records: [], rest: undefined }
-
-const none = Exit.succeed(undefined)
+const emptyPart: RangePart = { records: [], rest: undefined }
 
 /** Returns the part of a range that was read, from the `rest` that was not. */
 export const readOf = (request: RangeRequest, rest: KeyRange | undefined): KeyRange => {
@@ -106,8 +103,8 @@ export function over(writes: Writes, base: Reader): Reader {
   return {
     get: (database, key, decode) => {
       const write = writes.get(database, key)
-      if (write !== undefined) return write === null ? none : Exit.succeed(decode(write))
-      return writes.isCleared(database) ? none : base.get(database, key, decode)
+      if (write !== undefined) return write === null ? Settled.nothing : Exit.succeed(decode(write))
+      return writes.isCleared(database) ? Settled.nothing : base.get(database, key, decode)
     },
     getMany: (database, keys, decode) => getManyOver(writes, base, database, keys, decode),
     has: (database, key) => {
@@ -116,7 +113,7 @@ export function over(writes: Writes, base: Reader): Reader {
       return writes.isCleared(database) ? Exit.succeed(false) : base.has(database, key)
     },
     read: (database, request) => {
-      const part = writes.isCleared(database) ? Exit.succeed(nothing) : base.read(database, request)
+      const part = writes.isCleared(database) ? Exit.succeed(emptyPart) : base.read(database, request)
       // If the base answers later, a commit may end meanwhile and remove its writes from the buffer.
       const upper = Settled.isEnded(part) ? writes : writes.freeze()
       return Settled.map(part, ({ records, rest }) => ({

@@ -52,8 +52,7 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
       reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes }),
       (part) => {
         ;({ records, rest } = part)
-        // Pending deletions have hidden stored records. If the next request were for as few records, it could take very
-        // many requests to find one that is not deleted.
+        // Pending deletions have hidden stored records. Requests for as few records again could all find only deleted ones.
         isHidden = records.length < maxRecords
         given = 0
         return give()

@@ -15,8 +15,7 @@ import { ownBytes } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
 import { readOf } from "./overlay.ts"
 import * as RangeReader from "./rangeReader.ts"
-
-type Records = RangePart["records"]
+import { RecordsDigest } from "./recordsDigest.ts"
 
 /** Identifies the bytes of a value; `undefined` if the key had none. Short values are their own fingerprint. */
 export type Fingerprint = string | undefined
@@ -27,28 +26,6 @@ const longestPlain = 64
 const fingerprint = (bytes: Uint8Array): string => {
   const own = ownBytes(bytes)
   return own.length <= longestPlain ? `=${fromBytes(own)}` : createHash("sha256").update(own).digest("base64")
-}
-
-/** Computes the digest of records in the order of their keys. */
-class RecordsDigest {
-  readonly #hash = createHash("sha256")
-
-  add(records: Records): void {
-    const size = records.reduce((bytes, [key, value]) => bytes + 8 + key.length + value.length, 0)
-    const buffer = Buffer.allocUnsafe(size)
-    let at = 0
-    for (const [key, value] of records) {
-      at = buffer.writeUInt32LE(value.length, buffer.writeUInt32LE(key.length, at))
-      at += buffer.write(key, at, "latin1")
-      buffer.set(value, at)
-      at += value.length
-    }
-    this.#hash.update(buffer)
-  }
-
-  end(): string {
-    return this.#hash.digest("base64")
-  }
 }
 
 type RangeRead = Extract<Read, { readonly _tag: "Range" }>

@@ -1,19 +1,20 @@
 /**
- * The head of a stored record, which every reader can read without a schema: the index entries of a record of a
- * collection, and the time at which a record expires.
+ * The head of a stored record, which can be read without a schema: the index entries of a record of a collection, and the
+ * time at which a record expires.
  */
 import { Buffer } from "node:buffer"
 import { ByteString } from "../../Key.ts"
 import * as ExpiringValue from "../value/expiringValue.ts"
 
-/** An entry of a record in an index: where the catalog has the index, and the key there. */
+/** An index entry of a record: the name of the index in the catalog, and the index key. */
 export type IndexEntry = readonly [place: string, key: ByteString]
 
-// The bytes of a value begin with another one (`valueCodec.ts`).
+/** The first byte of a record with index entries. Values begin with other bytes (`valueCodec.ts`). */
 export const indexedFormat = 4
+/** The length of the first byte and of the length of the index entries, in bytes. */
 export const headBytes = 5
 
-/** How many bytes come before those of the value; 0 where the record is not of this form. */
+/** The number of bytes before the value; 0 if the record has no index entries. */
 const valueOffset = (record: Uint8Array): number => {
   if (record[0] !== indexedFormat || record.length < headBytes) return 0
   return headBytes + new DataView(record.buffer, record.byteOffset).getUint32(1, true)
@@ -25,7 +26,7 @@ export const valueOf = (record: Uint8Array): Uint8Array => {
   return offset === 0 ? record : record.subarray(offset, record.length)
 }
 
-/** When a record expires, in milliseconds since 1970; `undefined` where it stays. */
+/** When a record expires, in milliseconds since 1970; `undefined` if it never expires. */
 export const timeOf = (record: Uint8Array): number | undefined => ExpiringValue.timeAt(record, valueOffset(record))
 
 /** Whether a record has expired. */
@@ -34,7 +35,7 @@ export const isExpired = (record: Uint8Array, now: number): boolean => {
   return time !== undefined && time <= now
 }
 
-/** The entries of a record; those that damaged bytes do not give are left out. */
+/** Decodes the index entries of a record. Leaves out entries whose bytes are damaged. */
 export const entriesOf = (record: Uint8Array): ReadonlyArray<IndexEntry> => {
   const end = Math.min(valueOffset(record), record.length)
   const bytes = Buffer.from(record.buffer, record.byteOffset, end)
@@ -55,5 +56,5 @@ export const entriesOf = (record: Uint8Array): ReadonlyArray<IndexEntry> => {
   }
 }
 
-/** Where an index that is not unique has a record. A unique one has it under the key of the index alone. */
+/** The key of an entry in an index that is not unique. In a unique index, it is the index key alone. */
 export const plainEntry = (indexKey: ByteString, key: ByteString): ByteString => ByteString(indexKey + key)

@@ -1,9 +1,9 @@
 /**
- * Reads what has not expired: hides records that have, and their entries in indexes, until the sweeper deletes them.
+ * Hides expired records and their index entries from readers, until the sweeper deletes them.
  *
- * A record says itself when it expires, so a read that has the bytes of a record needs nothing more. For other reads
- * there are candidates: the records of which the database `expiry` says that they have expired, and their entries in
- * indexes. Each candidate that a read finds is checked against its record.
+ * The bytes of a record contain its expiry time, so a read that has these bytes needs nothing else. Other reads use
+ * candidates: the records that have expired according to the database `expiry`, and their index entries. Each candidate
+ * that a read finds is checked against its record.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -18,14 +18,14 @@ import * as ExpiryEntries from "./expiryEntries.ts"
 import * as RangeReader from "./rangeReader.ts"
 import * as RecordLayout from "./recordLayout.ts"
 
-/** What may have expired: by database and key, the key of the record that a record or an index entry is of. */
+/** What may have expired: by database and key of a record or index entry, the key of its record. */
 export type Candidates = ReadonlyMap<string, ReadonlyMap<ByteString, ByteString>>
 
-/** What of a reader has expired. */
+/** Finds what has expired in a reader. */
 export interface Due {
-  /** The moment as of which is read; `undefined` where nothing can have expired. Asked before each read. */
+  /** Returns the time of a read; `undefined` if nothing can have expired by then. Called before each read. */
   readonly moment: () => number | undefined
-  /** All that has expired at a moment, and maybe more. */
+  /** Reads the candidates of a time: everything that has expired by then, and possibly more. */
   readonly candidates: (moment: number) => Effect.Effect<Candidates, EngineFailure>
 }
 
@@ -57,7 +57,7 @@ const expiredKeys = (part: RangeReader.Part): ReadonlyMap<string, ReadonlyArray<
   return keys
 }
 
-/** Reads which records and index entries have expired. Ends at once where the reads do. */
+/** Reads which records and index entries have expired. Ends at once if every read does. */
 export const readCandidates = Effect.fnUntracedEager(function*(stored: Reader, moment: number) {
   const candidates = new Map<string, Map<ByteString, ByteString>>()
   const read = RangeReader.make(stored, expiryDatabase, {
@@ -80,7 +80,7 @@ export const readCandidates = Effect.fnUntracedEager(function*(stored: Reader, m
         addCandidate(candidates, database, key, key)
         for (const [place, indexKey] of entries) {
           const index = indexOfRecords(database, place)
-          // One of these is the entry: which of them depends on whether the index is unique.
+          // The entry has the first key in a unique index, and the second one in other indexes.
           addCandidate(candidates, index, indexKey, key)
           addCandidate(candidates, index, RecordLayout.plainEntry(indexKey, key), key)
         }
@@ -93,23 +93,23 @@ export const readCandidates = Effect.fnUntracedEager(function*(stored: Reader, m
 // what is hidden
 // ---------------------------------------------------------------------------
 
-/** A reader of all that is stored, and the moment as of which is read from it. */
-interface Moment {
+/** A reader of everything stored, and the time at which it is read. */
+interface ReaderAt {
   readonly stored: Reader
   readonly moment: number
 }
 
-/** Whether a record has expired; `undefined` where there is none. */
+/** Whether a record has expired; `undefined` if it does not exist. */
 const isExpired = (
-  { moment, stored }: Moment,
+  { moment, stored }: ReaderAt,
   database: string,
   key: ByteString
 ): Effect.Effect<boolean | undefined, EngineFailure> =>
   stored.get(database, key, (record) => RecordLayout.isExpired(record, moment))
 
-/** Whether the record of an index entry has expired. A unique index has the key of the record as its value. */
+/** Whether the record of an index entry has expired. The value of an entry of a unique index is the key of the record. */
 const isEntryExpired = (
-  self: Moment,
+  self: ReaderAt,
   index: string,
   entry: ByteString,
   key: ByteString
@@ -122,9 +122,9 @@ const isEntryExpired = (
         : isExpired(self, recordsOfIndex(index), holder === "" ? key : holder)
   )
 
-/** Which of some keys have expired, in their order. */
+/** Tells for each key whether it has expired, in the order of the keys. */
 const areExpired = (
-  self: Moment,
+  self: ReaderAt,
   candidates: Candidates,
   database: string,
   keys: ReadonlyArray<ByteString>
@@ -139,7 +139,7 @@ const areExpired = (
 
 /** Leaves out the records of a part that have expired. */
 const withoutExpired = (
-  self: Moment,
+  self: ReaderAt,
   candidates: Candidates,
   database: string,
   part: RangePart
@@ -157,11 +157,11 @@ const withoutExpired = (
 // reading
 // ---------------------------------------------------------------------------
 
-/** Whether a database has something that may expire. */
+/** Whether what a database contains can expire. */
 const mayExpire = (database: string): boolean => hasRecords(database) || hasEntries(database)
 
 const getUnexpired = <A>(
-  self: Moment,
+  self: ReaderAt,
   due: Due,
   database: string,
   key: ByteString,
@@ -182,7 +182,7 @@ const getUnexpired = <A>(
 }
 
 const getManyUnexpired = <A>(
-  self: Moment,
+  self: ReaderAt,
   due: Due,
   database: string,
   keys: ReadonlyArray<ByteString>,
@@ -208,7 +208,7 @@ const getManyUnexpired = <A>(
 }
 
 const readUnexpired = (
-  self: Moment,
+  self: ReaderAt,
   due: Due,
   database: string,
   request: RangeRequest
@@ -227,7 +227,7 @@ const readUnexpired = (
     ))
 }
 
-const countUnexpired = (self: Moment, due: Due, database: string): Effect.Effect<number, EngineFailure> =>
+const countUnexpired = (self: ReaderAt, due: Due, database: string): Effect.Effect<number, EngineFailure> =>
   Settled.flatMap(
     due.candidates(self.moment),
     (candidates) =>
@@ -238,10 +238,10 @@ const countUnexpired = (self: Moment, due: Due, database: string): Effect.Effect
         ))
   )
 
-/** Reads what has not expired of what a reader has. */
+/** Makes a reader that hides what has expired. */
 export const unexpired = (stored: Reader, due: Due): Reader => {
-  /** The moment, where something of a database may have expired. */
-  const momentOf = (database: string): Moment | undefined => {
+  /** The reader at the time of the read; `undefined` if nothing in the database can have expired. */
+  const momentOf = (database: string): ReaderAt | undefined => {
     const moment = due.moment()
     return moment === undefined || !mayExpire(database) ? undefined : { stored, moment }
   }

@@ -8,7 +8,7 @@ import * as Predicate from "effect/Predicate"
 import type { ChangeLogOptions as GivenOptions } from "../../Change.ts"
 import type { ChangeLogOptions, Retention } from "../commit/changeLog.ts"
 
-/** What the option must be. */
+/** Describes the valid values, for the error message. */
 export const expected =
   "{ retention } with a duration of more than zero, or with { age, commits, bytes } of which at " +
   "least one is given; commits is a whole number of at least 1, bytes a size of at least 1 byte; previous is true or false"
@@ -46,7 +46,7 @@ const retentionOf = (given: GivenOptions["retention"]): Option.Option<Retention>
 
 const optionNames: ReadonlySet<string> = new Set(["retention", "previous"])
 
-/** Checks the option and fills in the defaults; `none` if it makes no sense. */
+/** Checks the option and fills in the defaults. Returns `none` if the option is not valid. */
 export const resolve = (given: GivenOptions | undefined): Option.Option<ChangeLogOptions | undefined> => {
   if (given === undefined) return Option.some(undefined)
   const { previous = false, retention } = given

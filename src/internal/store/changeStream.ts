@@ -16,13 +16,13 @@ import { ChangesMissed, type Closed, type EngineFailure, type ValueDecoding } fr
 import { contains } from "../key/keyRange.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
-/** Enough for a hundred full batches. */
+/** The default maximum number of waiting changes. A hundred full batches have about as many. */
 export const defaultCapacity = 100_000
 
-/** Short for a person who waits, and little work: to look takes some hundredths of a millisecond. */
+/** The default of `pollInterval`. One poll takes some hundredths of a millisecond. */
 const defaultPollInterval = Duration.millis(50)
 
-/** The interval at which to look for commits of other processes. */
+/** How often to look for commits of other processes. */
 export const pollIntervalOf = ({ pollInterval }: { readonly pollInterval?: Duration.Input | undefined }) =>
   pollInterval === undefined
     ? defaultPollInterval
@@ -34,7 +34,7 @@ export interface RecordCodec<K, V, KE, VE, R> {
   readonly decodeValue: (key: ByteString, bytes: Uint8Array) => Effect.Effect<V, VE, R>
 }
 
-/** How the changes of a database are told. */
+/** Which changes a stream has, and how they are decoded. */
 export interface ChangeStreamOptions<K, V, KE, VE, R> extends RecordCodec<K, V, KE, VE, R>, FollowOptions {
   readonly database: string
   readonly range: KeyRange
@@ -51,7 +51,7 @@ const subscribe = Effect.fnUntraced(function*<K, V, KE, VE, R>(
   options: ChangeStreamOptions<K, V, KE, VE, R>,
   before: SubscriptionOptions["before"]
 ): Effect.fn.Return<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope> {
-  const { core: { backend, counts }, onReleased } = access.handle
+  const { backend, counts } = access.handle.core
   const { capacity, database, range, since } = options
   const countMissed = <A, E, S>(effect: Effect.Effect<A, E, S>) =>
     Effect.tapError(effect, (error) =>
@@ -61,16 +61,13 @@ const subscribe = Effect.fnUntraced(function*<K, V, KE, VE, R>(
   const wanted = { database, contains: (key: ByteString) => contains(range, key), before }
   const subscription = yield* since === undefined
     ? backend.subscribe({ ...wanted, capacity: capacity ?? defaultCapacity })
-    // The log may have lost what comes after `since`.
+    // Fails with `ChangesMissed` if the log no longer has all transactions after `since`.
     : countMissed(backend.subscribeToLog({ ...wanted, since, pollInterval: pollIntervalOf(options) }))
-  yield* Effect.acquireRelease(
-    Effect.sync(() => onReleased(subscription.end)),
-    (forget) => Effect.sync(forget)
-  )
+  yield* StoreAccess.whenReleased(access, subscription.end)
   return { ...subscription, take: countMissed(subscription.take) }
 })
 
-/** Makes a stream of what a subscription tells. */
+/** Makes a stream of the items that `toItems` makes of the changes of a subscription. */
 const fromSubscription = <A, E, R>(
   access: StoreAccess.StoreAccess,
   open: Effect.Effect<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope>,
@@ -92,7 +89,7 @@ const fromSubscription = <A, E, R>(
   )
 }
 
-/** What is told of one write. */
+/** Makes the change of one write. */
 const toChange = <K, V, VE, R>(
   key: K,
   [bytes, write, before]: CommittedWrite,
@@ -109,23 +106,23 @@ const toChange = <K, V, VE, R>(
       transactionId
     }
 
-/** Makes a stream of changes from when it starts, or from `since` on, until the store closes. */
+/** Makes a stream of the changes after its start, or after the transaction `since`, until the store closes. */
 export const make = <K, V, KE, VE, R>(
   access: StoreAccess.StoreAccess,
   options: ChangeStreamOptions<K, V, KE, VE, R>
 ): Stream.Stream<Change<K, V, VE, R>, KE | ChangesMissed | EngineFailure | Closed, R> => {
   const toChanges = Effect.fnUntraced(function*(committed: CommittedChanges) {
     const { isCleared, transactionId, writes } = committed
-    const told: Array<Change<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
+    const changes: Array<Change<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
     for (const write of writes) {
-      told.push(toChange(yield* options.decodeKey(write[0]), write, committed, options.decodeValue))
+      changes.push(toChange(yield* options.decodeKey(write[0]), write, committed, options.decodeValue))
     }
-    return told
+    return changes
   })
   return fromSubscription(access, subscribe(access, options, "existence"), toChanges)
 }
 
-/** Makes the same stream with the values before each transaction. */
+/** Makes a stream like `make`, with the value of each key before the transaction. */
 export const makeWithPrevious = <K, V, KE, VE, R>(
   access: StoreAccess.StoreAccess,
   options: ChangeStreamOptions<K, V, KE, VE, R>
@@ -133,7 +130,7 @@ export const makeWithPrevious = <K, V, KE, VE, R>(
   const { decodeKey, decodeValue } = options
   const toChanges = Effect.fnUntraced(function*(committed: CommittedChanges) {
     const { isCleared, transactionId, writes } = committed
-    const told: Array<ChangeWithPrevious<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
+    const changes: Array<ChangeWithPrevious<K, V, VE, R>> = isCleared ? [{ _tag: "Clear", transactionId }] : []
     for (const write of writes) {
       const [bytes, , before] = write
       const found: Previous<V, VE, R> = {
@@ -142,9 +139,9 @@ export const makeWithPrevious = <K, V, KE, VE, R>(
           : Effect.succeedNone
       }
       const change = toChange(yield* decodeKey(bytes), write, committed, decodeValue)
-      told.push({ ...change, ...found })
+      changes.push({ ...change, ...found })
     }
-    return told
+    return changes
   })
   return fromSubscription(access, subscribe(access, options, "value"), toChanges)
 }

@@ -12,7 +12,7 @@ import type { StoreInternals } from "./storeInternals.ts"
 export interface Call {
   readonly name: string
   readonly options: WriteOptions
-  /** What its options may be. Default: `WriteOptions`. */
+  /** The checks of its options. Default: those of `WriteOptions`. */
   readonly checks?: CallArguments.Checks
   readonly collection?: string
 }

@@ -1,9 +1,9 @@
 /**
- * The records of a store that expire: what hides them from readers when their time has come, and which entries of the
- * database `expiry` are written with them.
+ * Expiry of records: hides expired records from readers, and writes the entries of the database `expiry`, which say when
+ * records expire.
  *
- * An open store knows a time before which none of its records expires. Until then a read costs one comparison.
- * Where other processes may write too, there is no such time, and each read looks.
+ * An open store knows a time before which none of its records expires. Until then, expiry costs a read one comparison.
+ * If other processes may write to the store, no such time is known, and each read checks for expired records.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,39 +19,39 @@ import * as RecordLayout from "../reader/recordLayout.ts"
 import { type Candidates, type Due, readCandidates, unexpired } from "../reader/unexpired.ts"
 import * as Settled from "../settled.ts"
 
-/** What may have expired, as it was read last. */
-interface Loaded {
+/** The candidates that were read last, and the times for which they are complete. */
+interface CandidateCache {
   readonly candidates: Candidates
   readonly from: number
-  /** Until when there are no others. */
+  /** At this time further records may expire. */
   readonly until: number
 }
 
-/** The records of a store that expire. */
+/** What an open store knows about its expiring records. */
 export interface Expiry {
-  /** The backend, whose readers hide nothing. */
+  /** The backend. Its readers show expired records too. */
   readonly backend: Backend
   readonly now: () => number
   /** Whether other processes may write records that expire. */
   readonly isShared: boolean
-  /** Whether the file has the database of the entries. */
-  exists: boolean
-  /** When this process has looked last whether the file has it. */
-  lookedAt: number
-  /** No record expires before this time. It is of no use where other processes write. */
+  /** Whether the file has the database `expiry`. */
+  hasDatabase: boolean
+  /** When this process last checked whether the file has that database. */
+  lastLookup: number
+  /** No record expires before this time. Not used if other processes write. */
   earliest: number
-  loaded: Loaded | undefined
-  /** How many commits are under way whose entries no reader sees yet, and the earliest time of these. */
-  commits: number
+  cache: CandidateCache | undefined
+  /** The number of running commits with entries that no reader sees yet, and the earliest time of these entries. */
+  runningCommits: number
   earliestInCommits: number
-  /** Wakes the sweeper, for `earliest` is another time now. */
+  /** Called after `earliest` was lowered. Wakes the sweeper. */
   onEarlier: () => void
 }
 
-/** How often a process looks for a database that another process may have made, in milliseconds. */
-const lookInterval = 1000
+/** How often a process checks whether another process has created the database `expiry`, in milliseconds. */
+const lookupInterval = 1000
 
-/** Makes what knows the expiring records of an open backend. */
+/** Reads which records of an open backend expire next. */
 export const make: (
   backend: Backend,
   options: { readonly now: () => number; readonly isShared: boolean }
@@ -60,23 +60,23 @@ export const make: (
     backend,
     now,
     isShared,
-    exists: true,
-    lookedAt: now(),
-    // If it cannot be read now, each read looks, until the sweeper has read it.
+    hasDatabase: true,
+    lastLookup: now(),
+    // If reading it fails now, each read checks for expired records until the sweeper has read it.
     earliest: -Infinity,
-    loaded: undefined,
-    commits: 0,
+    cache: undefined,
+    runningCommits: 0,
     earliestInCommits: Infinity,
     onEarlier: () => undefined
   }
   yield* Effect.ignore(Effect.gen(function*() {
-    self.exists = (yield* backend.databases()).includes(expiryDatabase)
-    self.earliest = self.exists ? (yield* nextTime(backend.reader, -Infinity)) ?? Infinity : Infinity
+    self.hasDatabase = (yield* backend.databases()).includes(expiryDatabase)
+    self.earliest = self.hasDatabase ? (yield* nextTime(backend.reader, -Infinity)) ?? Infinity : Infinity
   }))
   return self
 })
 
-/** The first time after a moment at which an entry says that a record expires. */
+/** Finds the time of the first entry after a moment. */
 export const nextTime = (reader: Reader, moment: number): Effect.Effect<number | undefined, EngineFailure> =>
   firstTimeIn(reader, moment === -Infinity ? { from: undefined, to: undefined } : ExpiryEntries.after(moment), 1)
 
@@ -88,26 +88,26 @@ const firstTimeIn = (
   Settled.flatMap(
     reader.read(expiryDatabase, { ...range, reverse: false, values: false, maxRecords, maxBytes: Infinity }),
     ({ records: [first], rest }) =>
-      // Pending writes may delete the first entries that are stored.
+      // Pending writes may delete all entries of this part.
       first === undefined && rest?.from !== undefined
         ? firstTimeIn(reader, { from: { key: rest.from.key, inclusive: true }, to: undefined }, 256)
         : Exit.succeed(first === undefined ? undefined : ExpiryEntries.timeOf(first[0]))
   )
 
-/** Whether there may be records that expire. */
-const mayExist = ({ exists, isShared }: Expiry): boolean => exists || isShared
+/** Whether the store may have records that expire. */
+const mayExist = ({ hasDatabase, isShared }: Expiry): boolean => hasDatabase || isShared
 
-/** Creates the database of the entries. Call it before the first record that expires is written. */
+/** Creates the database `expiry`. Call it before writing the first record that expires. */
 export const ensureDatabase = (self: Expiry): Effect.Effect<void, EngineFailure> =>
-  self.exists ? Exit.void : Effect.map(self.backend.createDatabases([expiryDatabase]), () => {
-    self.exists = true
+  self.hasDatabase ? Exit.void : Effect.map(self.backend.createDatabases([expiryDatabase]), () => {
+    self.hasDatabase = true
   })
 
 // ---------------------------------------------------------------------------
 // what has expired
 // ---------------------------------------------------------------------------
 
-/** The moment as of which is read; `undefined` where nothing can have expired. */
+/** The time at which a read begins; `undefined` if no record can have expired by then. */
 const momentOf = (self: Expiry): number | undefined => {
   if (self.isShared) return self.now()
   if (self.earliest === Infinity) return undefined
@@ -117,32 +117,32 @@ const momentOf = (self: Expiry): number | undefined => {
 
 const noCandidates: Exit.Exit<Candidates> = Exit.succeed(new Map())
 
-/** Opens the database of the entries where another process has made it. */
-export const look = (self: Expiry, moment: number): Effect.Effect<void, EngineFailure> => {
-  if (self.exists || moment < self.lookedAt + lookInterval) return Exit.void
-  self.lookedAt = moment
+/** Opens the database `expiry` if another process has created it. */
+export const openDatabase = (self: Expiry, moment: number): Effect.Effect<void, EngineFailure> => {
+  if (self.hasDatabase || moment < self.lastLookup + lookupInterval) return Exit.void
+  self.lastLookup = moment
   return Settled.flatMap(
     self.backend.openDatabase(expiryDatabase),
     () =>
       Settled.map(self.backend.databases(), (names) => {
-        self.exists = names.includes(expiryDatabase)
+        self.hasDatabase = names.includes(expiryDatabase)
       })
   )
 }
 
-/** Reads all that has expired of what a reader has. */
+/** Reads all candidates of a reader. */
 const candidatesIn = (
   self: Expiry,
   reader: Reader,
   moment: number
 ): Effect.Effect<Candidates, EngineFailure> =>
-  Settled.flatMap(look(self, moment), () => self.exists ? readCandidates(reader, moment) : noCandidates)
+  Settled.flatMap(openDatabase(self, moment), () => self.hasDatabase ? readCandidates(reader, moment) : noCandidates)
 
-/** The same of what is stored at present; it is read again only when more may have expired. */
+/** Reads the candidates of the present state, or returns those of the last read if no further record can have expired. */
 const presentCandidates = (self: Expiry, moment: number): Effect.Effect<Candidates, EngineFailure> => {
-  const { loaded } = self
-  if (!self.isShared && loaded !== undefined && moment >= loaded.from && moment < loaded.until) {
-    return Exit.succeed(loaded.candidates)
+  const { cache } = self
+  if (!self.isShared && cache !== undefined && moment >= cache.from && moment < cache.until) {
+    return Exit.succeed(cache.candidates)
   }
   const { reader } = self.backend
   return Settled.flatMap(candidatesIn(self, reader, moment), (candidates) => {
@@ -151,13 +151,13 @@ const presentCandidates = (self: Expiry, moment: number): Effect.Effect<Candidat
       return Exit.succeed(candidates)
     }
     return Settled.map(nextTime(reader, moment), (next) => {
-      self.loaded = { candidates, from: moment, until: Math.min(next ?? Infinity, self.earliestInCommits) }
+      self.cache = { candidates, from: moment, until: Math.min(next ?? Infinity, self.earliestInCommits) }
       return candidates
     })
   })
 }
 
-/** What has expired of what a reader has that does not change, as of one moment. */
+/** The expired records of a reader whose state does not change, at one moment. They are read once, when they are needed. */
 const dueAt = (self: Expiry, reader: Reader, moment: number): Due => {
   let candidates: Effect.Effect<Candidates, EngineFailure> | undefined
   return {
@@ -172,7 +172,7 @@ const dueAt = (self: Expiry, reader: Reader, moment: number): Due => {
   }
 }
 
-/** Reads what has not expired, as of now and from then on, of what a reader has that does not change. */
+/** Makes a reader that hides what has expired by now. The state of the given reader must not change. */
 const view = (self: Expiry) => (reader: Reader): Reader => {
   const moment = momentOf(self)
   return moment === undefined ? reader : unexpired(reader, dueAt(self, reader, moment))
@@ -184,7 +184,7 @@ const view = (self: Expiry) => (reader: Reader): Reader => {
 
 /** Notes that a record expires at a time. */
 const note = (self: Expiry, time: number): void => {
-  if (self.loaded !== undefined && time < self.loaded.until) self.loaded = { ...self.loaded, until: time }
+  if (self.cache !== undefined && time < self.cache.until) self.cache = { ...self.cache, until: time }
   if (time >= self.earliest) return
   self.earliest = time
   self.onEarlier()
@@ -196,8 +196,8 @@ const noteAll = (self: Expiry, writes: Iterable<Write>): void => {
   }
 }
 
-/** Hides what has expired when a snapshot is opened. */
-const hiding = <S extends Snapshot>(
+/** Opens a snapshot that hides what had expired when it was opened. */
+const hidingExpired = <S extends Snapshot>(
   self: Expiry,
   open: () => Effect.Effect<S, EngineFailure>
 ): Effect.Effect<S, EngineFailure> => {
@@ -208,15 +208,15 @@ const hiding = <S extends Snapshot>(
     : Settled.map(opened, (stored): S => ({ ...stored, ...unexpired(stored, dueAt(self, stored, moment)) }))
 }
 
-/** Commits a request, whose entries no reader sees before it is committed. */
+/** Commits a request. No reader sees its entries of `expiry` before it is committed, so their times are noted now. */
 const commit = (self: Expiry, request: CommitRequest, admission: Parameters<Backend["commit"]>[1]) =>
   Effect.suspend(() => {
-    const entries = toWriteSet(request.writes).entriesOf(expiryDatabase)
-    const writes = self.exists ? [...request.writes].filter(([database]) => hasRecords(database)) : []
-    const deletions = writes.length === 0 ? undefined : (stored: Reader) => deletionsOf(self, stored, writes)
-    const committing = self.backend.commit({ ...request, view: view(self), deletions }, admission)
+    const writes = toWriteSet(request.writes)
+    const entries = writes.entriesOf(expiryDatabase)
+    const deletions = self.hasDatabase ? (stored: Reader) => deletionsOf(self, stored, writes) : undefined
+    const committing = self.backend.commit({ ...request, writes, view: view(self), deletions }, admission)
     if (entries.size === 0) return committing
-    self.commits++
+    self.runningCommits++
     for (const [entry, write] of entries) {
       if (write === null) continue
       const time = ExpiryEntries.timeOf(entry)
@@ -226,8 +226,8 @@ const commit = (self: Expiry, request: CommitRequest, admission: Parameters<Back
     return Effect.ensuring(
       committing,
       Effect.sync(() => {
-        self.commits--
-        if (self.commits === 0) self.earliestInCommits = Infinity
+        self.runningCommits--
+        if (self.runningCommits === 0) self.earliestInCommits = Infinity
       })
     )
   })
@@ -244,8 +244,8 @@ export const over = (self: Expiry): Backend => {
   return {
     ...backend,
     reader,
-    snapshot: () => hiding(self, backend.snapshot),
-    nextSnapshot: () => hiding(self, backend.nextSnapshot),
+    snapshot: () => hidingExpired(self, backend.snapshot),
+    nextSnapshot: () => hidingExpired(self, backend.nextSnapshot),
     committedSnapshot: () =>
       Effect.map(
         backend.committedSnapshot(),
@@ -276,18 +276,18 @@ export const over = (self: Expiry): Backend => {
 // writing
 // ---------------------------------------------------------------------------
 
-/** When the record expires that a write makes. */
+/** When the written record expires; `undefined` if it does not, and for a deletion. */
 const timeOf = ([database, , write]: Write): number | undefined =>
   write === null || !hasRecords(database) ? undefined : RecordLayout.timeOf(write)
 
-/** The write that says when a record expires. */
+/** The write of the entry that says when the record of a write expires. */
 const entryOf = ({ backend: { maxKeyBytes } }: Expiry, time: number, [database, key]: Write): Write =>
   ExpiryEntries.toWrite(time, database, key, maxKeyBytes)
 
-/** What a write replaces that expires. */
+/** A stored record with an expiry time that a write replaces. */
 interface Replaced {
   readonly time: number
-  /** Its entries in indexes, where it has expired: the writes did not see them. */
+  /** If it has expired: its index entries. The caller could not see the record, so it does not delete them. */
   readonly entries: ReadonlyArray<RecordLayout.IndexEntry>
 }
 
@@ -303,7 +303,7 @@ const replacedBy = (
       : { time, entries: time <= self.now() ? RecordLayout.entriesOf(record) : [] }
   })
 
-/** The writes that delete the entry of a record in an index, which is under one of two keys. */
+/** Makes the write that deletes an index entry. The entry is under one of two keys, because an index can be unique or not. */
 export const toDeleteEntry = (
   { backend: { maxKeyBytes } }: Expiry,
   stored: Reader,
@@ -319,8 +319,8 @@ export const toDeleteEntry = (
   })
 }
 
-/** The writes that delete the entries of the records that are replaced. Some may be for keys that are written. */
-const deletionsOf = Effect.fnUntracedEager(function*(self: Expiry, stored: Reader, writes: ReadonlyArray<Write>) {
+/** Makes the writes that delete the entries of replaced records. `writes` may also write some of the same keys. */
+const deletionsOf = Effect.fnUntracedEager(function*(self: Expiry, stored: Reader, writes: Iterable<Write>) {
   const deletions: Array<Write> = []
   for (const write of writes) {
     if (!hasRecords(write[0])) continue
@@ -338,8 +338,8 @@ const deletionsOf = Effect.fnUntracedEager(function*(self: Expiry, stored: Reade
 })
 
 /**
- * Adds the entries of the records that expire. A record that has expired as it is written is deleted instead, with
- * its entries in indexes, which are among the writes of the same call.
+ * Adds the entries of `expiry` for the writes of a call. If the record of the call has already expired, returns deletions
+ * of all keys instead: of the record and of its index entries.
  */
 export const completed = (self: Expiry, writes: ReadonlyArray<Write>): ReadonlyArray<Write> => {
   const entries: Array<Write> = []
@@ -358,8 +358,8 @@ const withEntries = <A>(self: Expiry, step: Step<A>): Step<A> => {
 }
 
 /**
- * Does the same with the writes of a step in a transaction. What belongs to the records that they replace is deleted when the
- * transaction is committed: only then it is known which records these are.
+ * Adds the entries of `expiry` to a step in a transaction. The entries of replaced records are deleted at the commit of the
+ * transaction, because only then it is known which records the writes replace.
  */
 export const completingInside = <A, E>(
   self: Expiry,
@@ -368,8 +368,8 @@ export const completingInside = <A, E>(
 (reader) => Settled.map(take(reader), (step) => withEntries(self, step))
 
 /**
- * Does the same with the writes of a step, and deletes what belongs to the records that these replace: their entries in
- * `expiry`, and in indexes where they have expired, for the step has not seen them.
+ * Adds the entries of `expiry` to a step outside transactions, and deletes the entries of the records that it replaces: the
+ * entries in `expiry`, and the index entries of expired records, which the step did not see.
  */
 export const completing = <A, E>(
   self: Expiry,

@@ -1,5 +1,5 @@
 /**
- * When a record expires, by what a program says.
+ * Computes when a record expires, from what the program gives.
  */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -7,19 +7,19 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { describeKind } from "../value/kindOf.ts"
 
-/** The latest time that a `Date` can have. What expires after it stays. */
+/** The latest time that a `Date` can have. A record with a later expiry never expires. */
 const latestTime = 8.64e15
 
-/** A time in milliseconds since 1970, not before it; `undefined` where the record stays. */
+/** Rounds a time up to whole milliseconds since 1970, at least 0. Returns `undefined` if the record never expires. */
 const timeOf = (time: number): number | undefined => time > latestTime ? undefined : Math.max(0, Math.ceil(time))
 
-/** When a record expires that is written now and stays for a while. */
+/** When a record expires that is written now and has this time to live. */
 export const afterDuration = (ttl: Duration.Duration, now: number): number | undefined =>
   timeOf(now + Duration.toMillis(ttl))
 
 const wanted = "a DateTime, a Date, a Duration, an Option of these, or undefined"
 
-/** When a record expires, by what the function of its collection gives; says what is wrong with anything else. */
+/** When a record expires, by the result of the option `expires` of its collection. Fails with what is wrong with it. */
 export const ofGiven = (given: unknown, now: number): Result.Result<number | undefined, string> => {
   if (given === undefined) return Result.succeed(undefined)
   if (Option.isOption(given)) return ofGiven(Option.getOrUndefined(given), now)

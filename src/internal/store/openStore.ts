@@ -1,5 +1,5 @@
 /**
- * An open store, which all of its handles share: a backend, and what encodes values and runs transactions on it.
+ * An open store, which all of its handles share: a backend, the codec of its values, and the state of its transactions.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -26,9 +26,9 @@ import * as Expiry from "./expiry.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 import * as Sweeper from "./sweeper.ts"
 
-/** A snapshot of what is committed, without pending writes. */
-export interface CommittedSnapshot extends OpenSnapshot {
-  /** A transaction that it shows; it shows no later one. */
+/** A snapshot of the committed records, without pending writes. */
+export interface OpenCommittedSnapshot extends OpenSnapshot {
+  /** The last transaction that it includes. */
   readonly transactionId: number
 }
 
@@ -40,34 +40,34 @@ export interface OpenStore {
   /** Encodes and decodes values by the record structures of the store. */
   readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics.Metrics
-  /** What is counted in plain numbers. */
+  /** The counters that are plain numbers, for fast reads. */
   readonly counts: Metrics.Counts
   readonly retryQueue: RetryQueue.RetryQueue
-  /** The records that expire. */
+  /** What is known about expiring records. */
   readonly expiry: Expiry.Expiry
-  /** Deletes the records that have expired; `undefined` in a read-only store. */
+  /** Deletes expired records; `undefined` in a read-only store. */
   readonly sweeper: Sweeper.Sweeper | undefined
-  /** The definition by which each collection was last opened. */
+  /** The definition with which each collection was last opened. */
   readonly definitions: OpenDefinitions.OpenDefinitions
-  /** Formats the keys of the records of a collection for messages, by the database of the records. */
+  /** By the database of a collection: formats the keys of its records for messages. */
   readonly shownKeys: Map<string, (key: ByteString) => string>
-  /** Whether the backend is open. It is `false` from when the close has waited for the last read. */
+  /** Whether the backend is open. A close makes this `false` after the last read has ended. */
   readonly isOpen: () => boolean
-  /** Opens a snapshot; it is released when the store closes. */
+  /** Opens a snapshot. The close of the store releases it. */
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
-  /** Opens a snapshot of what is committed; it is released when the store closes. */
-  readonly openCommittedSnapshot: () => Effect.Effect<CommittedSnapshot, EngineFailure>
-  /** Opens a snapshot of what the next commit is about to leave. */
+  /** Opens a snapshot of the committed records. The close of the store releases it. */
+  readonly openCommittedSnapshot: () => Effect.Effect<OpenCommittedSnapshot, EngineFailure>
+  /** Opens a snapshot of the state that the next commit is about to make. */
   readonly openNextSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
-  /** How many snapshots are open. */
+  /** Counts the open snapshots. */
   readonly openSnapshots: () => number
   /** Makes the last commit, waits for the fibers that read, and closes the backend. */
   readonly finish: Effect.Effect<void, CommitError>
 }
 
-/** Opens snapshots, and keeps a list of those that are open. */
+/** Makes functions that open snapshots, and keeps a list of the open ones. */
 const trackSnapshots = (backend: Backend, now: () => number) => {
-  /** When each was opened, the oldest first. */
+  /** The time at which each was opened, oldest first. */
   const open = new Map<OpenSnapshot, number>()
   const track = (reader: Snapshot, isTentative: boolean): OpenSnapshot => {
     const snapshot: OpenSnapshot = {
@@ -94,7 +94,7 @@ const trackSnapshots = (backend: Backend, now: () => number) => {
         backend.beforeSnapshot,
         Effect.map(
           backend.committedSnapshot(),
-          (reader): CommittedSnapshot => ({ ...track(reader, false), transactionId: reader.transactionId })
+          (reader): OpenCommittedSnapshot => ({ ...track(reader, false), transactionId: reader.transactionId })
         )
       ),
     releaseAll: () => {
@@ -157,7 +157,7 @@ export const fromBackend: (
   return store
 })
 
-/** Begins the change log of a file that has none. Where it has no room, the first commit begins it. */
+/** Begins the change log of a file without one. If the file has no room for it, the first commit begins the log. */
 const beginLog = (environment: Environment, { changeLog, readOnly }: ResolvedOptions) =>
   changeLog === undefined || readOnly ?
     Effect.void :
@@ -169,7 +169,7 @@ const beginLog = (environment: Environment, { changeLog, readOnly }: ResolvedOpt
       )
     ).pipe(Effect.catchTag("EngineFull", () => Effect.void))
 
-/** Whether commits have to look for a change log: their own, that of an earlier process, or that of one beside this one. */
+/** Whether the file may have a change log: of this process, of an earlier one, or of another one that has it open now. */
 const mayHaveLog = (environment: Environment, { changeLog, path, readOnly, shared }: ResolvedOptions) =>
   Effect.suspend((): Effect.Effect<boolean, OpenFailed> => {
     if (readOnly) return Effect.succeed(false)
@@ -190,7 +190,7 @@ export const openBackend: (
   const { fileBytes, mapSize, pageSize } = yield* environment.createDatabases([
     structuresDatabase,
     recordsDatabase,
-    // A process without a change log must find that of another process, to delete it when it commits.
+    // A process without a change log deletes the log of other processes when it commits, so it must have it open.
     ...(options.changeLog !== undefined || options.shared ? [changeLogDatabase] : [])
   ]).pipe(
     Effect.andThen(beginLog(environment, options)),

@@ -44,15 +44,15 @@ export type RecordStreamOptions =
     readonly values: boolean
   }
 
-/** What a stream reads from. */
+/** The state that a stream reads. */
 interface Source {
-  /** Reads a part, and the items of its records, of one moment. Call it while the store can be read. */
+  /** Runs reads of one part, all of the same moment. Call it while the store can be read. */
   readonly read: <A, E>(use: (reader: Reader) => Effect.Effect<A, E>) => Effect.Effect<A, E | EngineFailure>
-  /** Fails once nothing can be read from the source any more. */
+  /** Fails if the source can no longer be read, because the store has closed or the transaction has ended. */
   readonly check: Effect.Effect<void, Closed>
 }
 
-/** Cuts parts to `offset` and `limit`. */
+/** Applies `offset` and `limit` to the parts of a range. */
 const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
   let skipped = offset
   let left = limit
@@ -68,16 +68,16 @@ const makeCut = ({ limit = Infinity, offset = 0 }: RecordStreamOptions) => {
   }
 }
 
-/** Gives the records themselves. */
+/** Returns the records themselves. */
 export const itself: Resolve<StoredRecord> = Exit.succeed
 
-/** The converted items of a part, up to the first that fails. */
+/** The converted items of a part, before the first that failed, and its failure. */
 export interface Converted<B, E> {
   readonly items: ReadonlyArray<B>
   readonly failed?: Exit.Exit<never, E> | undefined
 }
 
-/** Converts the items of a stream, one part at a time. Gives the items before a failing item first, then fails. */
+/** Converts the items of a stream, one part at a time. If an item fails, gives the items before it and then fails. */
 export const converting = <A, B, E, R>(
   pull: RecordPull<A>,
   convert: (part: ReadonlyArray<A>) => Effect.Effect<Converted<B, E>, never, R>
@@ -119,14 +119,14 @@ const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFail
 const checkOpen = (access: Access): Effect.Effect<void, Closed> =>
   Effect.suspend(() => StoreAccess.refusal(access) ?? Effect.void)
 
-/** Reads each part from the present state of the store. */
+/** Makes a source that reads each part from the present state of the store. */
 const openLive = (access: Access): Effect.Effect<Source, Closed | EngineFailure> =>
   StoreAccess.readLive(
     access,
     () => Effect.succeed<Source>({ read: (use) => StoreAccess.readMoment(access, use), check: checkOpen(access) })
   )
 
-/** Reads what a transaction reads now. */
+/** Makes a source that reads what the transaction reads now: its later writes are not seen. */
 const openInside = (access: Access, transaction: Transaction.Transaction): Effect.Effect<Source> =>
   Effect.sync(() => {
     const reader = Transaction.freezeReader(transaction)
@@ -155,7 +155,7 @@ const pullFrom = <A>(
 ): RecordPull<A> => {
   const { database, from, reverse, to, values } = options
   const cut = makeCut(options)
-  /** What the present part is read from. */
+  /** The reader of the present part. */
   let present: Reader | undefined
   const read = RangeReader.make(
     { read: (name, request) => present?.read(name, request) ?? Effect.die("a part is read from a reader") },

@@ -1,13 +1,14 @@
 /**
- * Routes the calls of one handle, on a store or on its collections: to the transaction that the calling fiber
- * is in, or to the backend.
+ * Routes the calls of one handle, and of the collections on it: to the transaction that the calling fiber is in, or to
+ * the backend.
  *
  * A call is refused if its handle is closed, its transaction has ended, or it writes to a read-only store. It waits
- * while the file is being resized. Nothing else needs a lock: no other fiber runs between two suspensions of a fiber.
+ * while the file is being resized. No other lock is needed, because no other fiber runs until a fiber yields or waits.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
 import type { Admission, CommitRequest, Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
 import { Closed, type CommitError, type EngineFailure, ReadOnly } from "../../StoreError.ts"
@@ -87,6 +88,13 @@ export const make = (handle: StoreHandle): StoreAccess => {
 export const refusal = ({ closed, handle }: StoreAccess): Effect.Effect<never, Closed> | undefined =>
   handle.isClosed() ? closed : undefined
 
+/** Runs a function when the handle is released, unless the scope closes earlier. */
+export const whenReleased = (
+  { handle: { onReleased } }: StoreAccess,
+  listener: () => void
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(Effect.acquireRelease(Effect.sync(() => onReleased(listener)), (forget) => Effect.sync(forget)))
+
 /** Begins a call: passes on the transaction that its fiber is in, if any. */
 export const enter = <A, E, R>(
   { closed, ended, fixed, handle }: StoreAccess,
@@ -114,8 +122,7 @@ export const enterToWrite = <A, E, R>(
 
 /**
  * The reader of a call that can read at once: outside transactions, from an open handle and a readable file, without a
- * commit first. `undefined`: the call goes the longer way through `read`. This runs for each record, so it makes no
- * closure.
+ * flush first. If it returns `undefined`, use `read`. It runs for each record that is read, so it allocates no closure.
  */
 export const readerAtOnce = (
   { fixed, handle }: StoreAccess,
@@ -150,7 +157,7 @@ export const whenReadable = <A, E, R>(
 export interface ReadOptions {
   /** Whether the pending writes are committed first. Default: the option `autoFlushOnRead` of the handle. */
   readonly flush?: boolean | undefined
-  /** Whether the pending writes already answer the read. Nothing is committed then. */
+  /** Whether pending writes alone answer the read. Then they are not flushed. */
   readonly isPending?: () => boolean
   /** Whether all reads must be of one moment. On a backend whose reads wait, they then read a snapshot. */
   readonly isOneMoment?: boolean
@@ -216,7 +223,7 @@ export const read = <A, E, R>(
       : readInside(self, transaction, use, options?.isOneMoment)
   })
 
-/** Reads, and passes what was found to `use`. `use` may wait: it does not keep the file open. */
+/** Searches a reader, and passes the result to `use`. `use` may wait for a long time: a resize does not wait for it. */
 export const find = <F, E, A, E2, R>(
   self: StoreAccess,
   fiber: Fiber.Fiber<unknown, unknown>,

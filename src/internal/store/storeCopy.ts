@@ -1,19 +1,20 @@
 /**
  * Copies all databases of a store to another, which may be on another backend.
  *
- * Keys and values are copied as bytes, so that a copy needs no schema and no codec. A part of the records is read from
- * a snapshot and committed before the next is read.
+ * Keys and values are copied as bytes, so a copy needs no schema and no codec. The records are read from a snapshot in
+ * parts, and each part is committed before the next is read.
  */
 import * as Effect from "effect/Effect"
 import type { Read, Reader } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
-import type { Closed, CommitError, EngineFailure, ReadOnly } from "../../StoreError.ts"
+import type { Closed, CommitError, ReadOnly } from "../../StoreError.ts"
 import type { StoreService } from "../../StoreService.ts"
 import { StoreNotEmpty } from "../../StoreTransfer.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
 import { changeLogDatabase, structuresDatabase } from "../databases.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import * as Transaction from "../transaction/transaction.ts"
+import * as RecordStream from "./recordStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 import * as StoreInternals from "./storeInternals.ts"
 
@@ -26,8 +27,8 @@ const hasRecords = (target: StoreAccess.StoreAccess) =>
   notEmpty(target, "it has records, or has had some; copy into a store at a new path")
 
 /**
- * The names of the databases to copy; first the one whose records the values of the others refer to. The change log is
- * that of a file: its numbers mean nothing in another one.
+ * Lists the databases to copy. The record structures come first, because the values of other databases refer to them. The
+ * change log is left out: its transaction numbers mean nothing in another file.
  */
 const databasesOf = ({ handle: { core: { backend } } }: StoreAccess.StoreAccess) =>
   Effect.map(backend.databases(), (names) => [
@@ -35,7 +36,7 @@ const databasesOf = ({ handle: { core: { backend } } }: StoreAccess.StoreAccess)
     ...names.filter((name) => name !== structuresDatabase && name !== changeLogDatabase)
   ])
 
-/** Fails unless all databases of the target are empty; gives what must still be so when the first part is committed. */
+/** Fails unless the target is empty. Returns the reads that the commit of the first part must validate. */
 const checkEmpty = Effect.fnUntraced(function*(target: StoreAccess.StoreAccess) {
   const { backend } = target.handle.core
   const reads: Array<Read> = []
@@ -48,22 +49,22 @@ const checkEmpty = Effect.fnUntraced(function*(target: StoreAccess.StoreAccess) 
   return reads
 })
 
-/** A copy while it is made. */
+/** A running copy. */
 interface Copying {
   readonly reader: Reader
   readonly target: StoreAccess.StoreAccess
   readonly names: ReadonlyArray<string>
-  /** What must still be so when the first part is committed. */
-  readonly conditions: ReadonlyArray<Read>
-  /** Whether the first part is committed, so that the target has records of this copy and no others. */
+  /** The reads that show that the target is empty. The commit of the first part validates them. */
+  readonly emptyReads: ReadonlyArray<Read>
+  /** Whether the first part is committed. The target then has records of this copy only. */
   hasBegun: boolean
 }
 
 /** Commits a part. */
 const commitPart = Effect.fnUntraced(function*(self: Copying, writes: ReadonlyArray<Write>) {
-  const reads = self.hasBegun ? [] : self.conditions
-  const isMade = yield* StoreAccess.submit(self.target, { reads, writes: fromWrites(writes) })
-  if (!isMade) return yield* hasRecords(self.target)
+  const reads = self.hasBegun ? [] : self.emptyReads
+  const isCommitted = yield* StoreAccess.submit(self.target, { reads, writes: fromWrites(writes) })
+  if (!isCommitted) return yield* hasRecords(self.target)
   self.hasBegun = true
 })
 
@@ -77,13 +78,13 @@ const copyDatabase = Effect.fnUntraced(function*(self: Copying, database: string
   })
   for (let part = yield* next(); part !== undefined; part = yield* next()) {
     if (part.length > 0) {
-      // A commit that was begun is waited for: it is known then whether there is something to delete.
+      // Interruption waits for a running commit: `clearAll` has to know whether it wrote something.
       yield* Effect.uninterruptible(commitPart(self, part.map(([key, value]): Write => [database, key, value])))
     }
   }
 })
 
-/** Deletes what was copied, so that a copy that failed leaves no store that looks like a whole one. */
+/** Deletes what was copied, so that the target of a failed copy does not look like a complete store. */
 const clearAll = ({ hasBegun, names, target }: Copying) => {
   if (!hasBegun) return Effect.void
   const writes = new WriteSet()
@@ -97,32 +98,16 @@ const copyFrom = Effect.fnUntraced(function*(
   target: StoreAccess.StoreAccess
 ): Effect.fn.Return<void, CopyError> {
   const names = yield* databasesOf(source)
-  const conditions = yield* checkEmpty(target)
+  const emptyReads = yield* checkEmpty(target)
   yield* target.handle.core.backend.createDatabases(names)
-  const self: Copying = { reader, target, names, conditions, hasBegun: false }
+  const self: Copying = { reader, target, names, emptyReads, hasBegun: false }
   yield* Effect.onError(
     Effect.forEach(names, (name) => copyDatabase(self, name), { discard: true }),
     () => clearAll(self)
   )
 })
 
-/** A snapshot of the source, with what was pending when the copy began. */
-const withSnapshot = <A, E>(
-  source: StoreAccess.StoreAccess,
-  use: (reader: Reader) => Effect.Effect<A, E>
-): Effect.Effect<A, E | Closed | EngineFailure> => {
-  const { core } = source.handle
-  return Effect.andThen(
-    core.backend.beforeSnapshot,
-    Effect.acquireUseRelease(
-      StoreAccess.readLive(source, core.openSnapshot),
-      ({ reader }) => use(reader),
-      ({ release }) => Effect.sync(release)
-    )
-  )
-}
-
-const accessOf = (store: StoreService): StoreAccess.StoreAccess => store[StoreInternals.TypeId].access
+const accessOf = (store: StoreService): StoreAccess.StoreAccess => StoreInternals.of(store).access
 
 /** Copies all records of a store to another that is empty. */
 export const copy = (from: StoreService, to: StoreService): Effect.Effect<void, CopyError> =>
@@ -131,6 +116,10 @@ export const copy = (from: StoreService, to: StoreService): Effect.Effect<void, 
     const isSame = source.handle.core === target.handle.core
     if (isSame) return Effect.fail(notEmpty(target, "it is the store that is to be copied"))
     const copying = StoreAccess.enter(source, () =>
-      StoreAccess.enterToWrite(target, () => withSnapshot(source, (reader) => copyFrom(source, reader, target))))
+      StoreAccess.enterToWrite(target, () =>
+        Effect.scoped(Effect.flatMap(
+          RecordStream.acquireSnapshot(source),
+          ({ reader }) => copyFrom(source, reader, target)
+        ))))
     return Transaction.outside(source.handle.core, Transaction.outside(target.handle.core, copying))
   }).pipe(Effect.withSpan("Store.copy"))

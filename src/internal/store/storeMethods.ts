@@ -39,7 +39,7 @@ const backup = (self: Access, target: string, options?: { readonly compact?: boo
   }).pipe(Effect.withSpan("Store.backup", { attributes: { path } }))
 }
 
-/** How many commits may wait for a subscriber. */
+/** The maximum number of commits that wait for a subscriber of `commits`. */
 const commitsCapacity = 1024
 
 /** Makes a stream of the commits of all processes. */
@@ -49,10 +49,10 @@ const commitsOf = (
 ): Stream.Stream<Commit, Closed | EngineFailure> =>
   Stream.unwrap(StoreAccess.enter(access, () =>
     Effect.gen(function*() {
-      const { core: { backend }, onReleased } = access.handle
+      const { backend } = access.handle.core
       const pollInterval = ChangeStream.pollIntervalOf(options)
       const { end, take } = yield* backend.commits({ pollInterval, capacity: commitsCapacity })
-      yield* Effect.acquireRelease(Effect.sync(() => onReleased(end)), (forget) => Effect.sync(forget))
+      yield* StoreAccess.whenReleased(access, end)
       return Stream.fromPull(Effect.succeed(Effect.map(take, (commit) => [commit] as const)))
     })))
 

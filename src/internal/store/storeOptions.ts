@@ -113,7 +113,7 @@ const defaultTransactionRetry = Schedule.recurs(100)
 /** How many characters of a refused text a message shows. */
 const longestShown = 40
 
-/** Describes what was given in place of a size. Upper and lower case matter in units. */
+/** Describes a value that is not a valid size. Upper and lower case matter in units. */
 const describeNoSize = (given: ByteSize.Input | undefined): string => {
   if (!Predicate.isString(given)) return `, and is ${Predicate.isNumber(given) ? given : describeKind(given)}`
   const shown = JSON.stringify(given.length > longestShown ? `${given.slice(0, longestShown)}...` : given)
@@ -122,7 +122,7 @@ const describeNoSize = (given: ByteSize.Input | undefined): string => {
     : `, and ${shown} is not a size: write a number and a unit, as in "64 MiB", "1 GiB" or "500 kB", or a number of bytes`
 }
 
-/** Describes what was given in place of an encryption key. A key is secret: only its length is shown. */
+/** Describes a value that is not a valid encryption key. A key is secret, so only its length is shown. */
 const describeNoKey = (given: unknown): string => {
   if (!Redacted.isRedacted(given)) return `, and is ${describeKind(given)}; wrap a string with Redacted.make`
   const secret = Redacted.value(given)
@@ -293,7 +293,7 @@ const readEncryptionKey = (given: Given): Effect.Effect<StoreOptions["encryption
 // all options
 // ---------------------------------------------------------------------------
 
-/** Checks what must be right before any other option: that there are options, with known names, and a path. */
+/** Checks that the options are an object with known names and a path. */
 const checkGiven = Effect.fnUntraced(function*(options: StoreOptions): Effect.fn.Return<Given, OpenFailed> {
   const unchecked: unknown = options
   if (!Predicate.isObject(unchecked)) {

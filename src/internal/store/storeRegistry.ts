@@ -1,17 +1,14 @@
 /**
  * The stores that are open in this process, by their file.
  *
- * The engine must not open one file twice in a process. So every open of a path returns a handle on the
+ * A process must not open a file of LMDB twice. So if a store is open, opening it again returns another handle on the
  * same store. The store closes when its last handle is released.
  */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
@@ -19,6 +16,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { Backend } from "../../Backend.ts"
 import { Engine } from "../../Engine.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
+import * as FilePlatform from "../filePlatform.ts"
 import * as KeyCodec from "../key/keyCodec.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
@@ -128,7 +126,7 @@ const openNew = Effect.fnUntraced(function*(
   return { core, engine, scope, handles: 0 }
 }, (effect, options) => withOpenSpan(effect, options.path))
 
-/** Opens the store of a file, or joins the store that is open there. */
+/** Opens the store of a file, or adds a handle to the store that is already open. */
 const join = Effect.fnUntraced(function*(entry: FileEntry, options: ResolvedOptions, restore: Restore) {
   const engine = yield* Engine
   const shared = entry.shared ?? (yield* openNew(options, restore))
@@ -176,7 +174,7 @@ const closeStore = ({ core, scope }: SharedStore, entry: FileEntry): Effect.Effe
     )
   )
 
-/** Releases one handle: the last one closes the store, every other one commits the pending writes. */
+/** Releases one handle. Releasing the last handle closes the store. Releasing another one commits the pending writes. */
 const leave = (entry: FileEntry, parts: HandleParts, isStrict: boolean): Effect.Effect<void, CommitError> =>
   Effect.suspend(() => {
     const { shared } = entry
@@ -184,7 +182,7 @@ const leave = (entry: FileEntry, parts: HandleParts, isStrict: boolean): Effect.
     shared.handles--
     return shared.handles > 0
       ? Effect.withSpan(commitPending(parts, isStrict), "Store.close")
-      // The span ends before the error has keys in it.
+      // The keys are added to the error outside the span, so that a tracer does not record them.
       : Effect.mapError(Effect.withSpan(closeStore(shared, entry), "Store.close"), withLostWrites(parts))
   })
 
@@ -252,7 +250,7 @@ const openHandle = Effect.fnUntraced(
     const core = yield* withEntry(file, (entry) => join(entry, own, restore), restore)
     return makeHandle(core, own, (parts, isStrict) => withEntry(file, (entry) => leave(entry, parts, isStrict)))
   },
-  Effect.provide(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))
+  Effect.provide(FilePlatform.layer)
 )
 
 /** Whether the fiber is being interrupted. It can be asked in an uninterruptible region. */

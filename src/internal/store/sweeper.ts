@@ -1,14 +1,14 @@
 /**
- * Deletes the records of a store that have expired, in the background: with their entries in indexes and in `expiry`,
- * a batch at a time, each in one transaction.
+ * Deletes expired records of a store in the background, with their entries in indexes and in `expiry`. Each batch is one
+ * transaction.
  *
  * ```text
  * Idle ──wake──▶ Sleeping ──the first record expires──▶ Sweeping ──nothing has expired──▶ Idle or Sleeping
  *                   └───────────────────── stop ────────────┴──▶ Stopped
  * ```
  *
- * A batch is committed only if its records are still what they were. So of several processes that sweep one file, one
- * deletes a record, and a record that was written over is kept.
+ * A batch is committed only if its records are unchanged. So if several processes sweep one file, one of them deletes a
+ * record, and a record that was overwritten in the meantime is kept.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -31,48 +31,51 @@ type State =
   /** The store closes. */
   | { readonly _tag: "Stopped" }
 
-/** Deletes the records of a store that have expired. */
+/** The sweeper of an open store. */
 export interface Sweeper {
   readonly expiry: Expiry.Expiry
   readonly path: string
   readonly fork: Fork
   state: State
-  /** How many records it has deleted. */
+  /** The number of records that it has deleted. */
   deleted: number
 }
 
-/** How many records one transaction deletes. */
+/** The maximum number of entries of `expiry` that one transaction deletes. */
 const batchRecords = 1000
 
-/** The longest sleep, in milliseconds: a timer takes no more, the clock may be set, and other processes may write. */
+/** The longest sleep, in milliseconds. Timers have a maximum, and the clock may be set while the sweeper sleeps. */
 const longestSleep = 60 * 60 * 1000
 
-/** How long it waits after a failure, and in a shared store for the records of other processes, in milliseconds. */
-const pause = 60 * 1000
+/** How long the sweeper waits after a failure, in milliseconds. */
+const pauseAfterFailure = 60 * 1000
 
 /**
- * The longest sleep in a shared store, in milliseconds: another process may write records that expire, and end before
- * their time.
+ * The longest sleep in a shared store, in milliseconds. Another process may write expiring records and exit before they
+ * expire.
  */
 const sharedSleep = 1000
 
-/** How long it waits for a commit that writes records which have expired meanwhile, in milliseconds. */
+/** How long the sweeper waits for a running commit whose records have already expired, in milliseconds. */
 const pauseForCommit = 10
 
 // ---------------------------------------------------------------------------
 // one batch
 // ---------------------------------------------------------------------------
 
-/** What one batch deletes, and what that was computed from. */
-interface Sweep {
+/** The deletions of one batch, and the reads that they were computed from. */
+interface SweepBatch {
   readonly reads: ReadSet
   readonly writes: WriteSet
-  /** How many records it deletes. */
+  /** The number of records that it deletes. */
   readonly records: number
 }
 
-/** Finds the first records that have expired. An entry whose record says another time is deleted alone. */
-const find = Effect.fnUntraced(function*({ expiry }: Sweeper, stored: Reader): Effect.fn.Return<Sweep, EngineFailure> {
+/** Makes the batch of the first expired records. If a record has another time than its entry, only the entry is deleted. */
+const findExpired = Effect.fnUntraced(function*(
+  { expiry }: Sweeper,
+  stored: Reader
+): Effect.fn.Return<SweepBatch, EngineFailure> {
   const now = expiry.now()
   const reads = new ReadSet()
   const writes = new WriteSet()
@@ -99,21 +102,23 @@ const find = Effect.fnUntraced(function*({ expiry }: Sweeper, stored: Reader): E
       writes.expire(database, key)
       records++
     }
-    // All entries of the part may be deleted by pending writes.
+    // A part can be empty although the range has more entries, because pending writes delete the entries of the part.
     if (part.rest === undefined || writes.size > 0) return { reads, writes, records }
     range = part.rest
   }
 })
 
-/** Deletes a batch; gives whether there was one. */
+/** Deletes a batch. Returns `false` if no record has expired. */
 const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
   const { backend } = self.expiry
-  const { reads, records, writes } = yield* backend.whileReadable(Effect.suspend(() => find(self, backend.reader)))
+  const { reads, records, writes } = yield* backend.whileReadable(
+    Effect.suspend(() => findExpired(self, backend.reader))
+  )
   if (writes.isEmpty) return false
   const refusal = () =>
     self.state._tag === "Stopped" ? Effect.fail(new Closed({ path: self.path, what: "Store" })) : undefined
-  const isMade = yield* backend.commit({ reads, writes }, () => refusal)
-  if (isMade) self.deleted += records
+  const isCommitted = yield* backend.commit({ reads, writes }, () => refusal)
+  if (isCommitted) self.deleted += records
   return true
 })
 
@@ -121,7 +126,7 @@ const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
 // when it sweeps
 // ---------------------------------------------------------------------------
 
-/** Notes when the next record expires. */
+/** Reads when the next record expires. */
 const findNext = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
   Effect.map(
     expiry.backend.whileReadable(Effect.suspend(() => Expiry.nextTime(expiry.backend.reader, -Infinity))),
@@ -132,18 +137,18 @@ const findNext = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
 
 const sweep = (self: Sweeper): Effect.Effect<void> =>
   Effect.gen(function*() {
-    yield* Expiry.look(self.expiry, self.expiry.now())
+    yield* Expiry.openDatabase(self.expiry, self.expiry.now())
     while (yield* sweepOnce(self)) yield* Effect.yieldNow
     yield* findNext(self)
-    // A commit is under way with records that have expired meanwhile.
-    return self.expiry.commits > 0 ? pauseForCommit : 0
+    // Records of a running commit may have expired already.
+    return self.expiry.runningCommits > 0 ? pauseForCommit : 0
   }).pipe(
     Effect.catchCause((cause) =>
       Cause.hasInterrupts(cause) || self.state._tag === "Stopped"
-        ? Effect.succeed(pause)
+        ? Effect.succeed(pauseAfterFailure)
         : Effect.as(
           Effect.logWarning(`Records of the store at ${self.path} have expired and could not be deleted yet`, cause),
-          pause
+          pauseAfterFailure
         )
     ),
     Effect.flatMap((wait) =>
@@ -155,11 +160,11 @@ const sweep = (self: Sweeper): Effect.Effect<void> =>
     )
   )
 
-/** Starts to sleep until the first record expires, but at least for a while. */
+/** Sleeps until the first record expires, but at least for a number of milliseconds, and sweeps then. */
 const wake = (self: Sweeper, atLeast = 0): void => {
   const { expiry, fork, state } = self
   if (state._tag === "Sweeping" || state._tag === "Stopped") return
-  // Another process may write records that expire, and end before their time.
+  // In a shared store, another process may write expiring records and exit before they expire.
   if (expiry.earliest === Infinity && !expiry.isShared) return
   const now = expiry.now()
   const longest = expiry.isShared ? sharedSleep : longestSleep
@@ -172,7 +177,7 @@ const wake = (self: Sweeper, atLeast = 0): void => {
     self.state = { _tag: "Sweeping", fiber: self.state._tag === "Sleeping" ? self.state.fiber : undefined }
     return sweep(self)
   })
-  // It never begins in the turn in which it is forked, so that its state is known before.
+  // The fiber yields first, so that `state` is set before it runs.
   const fiber = fork(Effect.andThen(sleep > 0 ? Effect.sleep(sleep) : Effect.yieldNow, run))
   self.state = { _tag: "Sleeping", until: now + sleep, fiber }
 }
@@ -185,7 +190,7 @@ export const make = (expiry: Expiry.Expiry, options: Pick<Sweeper, "path" | "for
   return self
 }
 
-/** Stops it, for the store closes. A batch that a commit has taken is committed. */
+/** Stops the sweeper before the store closes. A batch that a commit has already taken is committed. */
 export const stop = (self: Sweeper): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { state } = self

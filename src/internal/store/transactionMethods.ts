@@ -1,14 +1,14 @@
 /**
  * Runs effects as transactions, for one handle.
  *
- * A transaction reads a snapshot, and only its own reads see its writes. When its effect has
- * succeeded, the writes are committed if everything that it has read is unchanged. Otherwise the
- * effect runs again. The result is the same as if the committed transactions had run one after the
- * other, in the order of their commits.
+ * A transaction reads a snapshot, and only its own reads see its writes. After its effect has
+ * succeeded, its writes are committed if everything that it has read is unchanged. Otherwise the
+ * effect runs again. Committed transactions are serializable, in the order of their commits.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import type { CommitRequest } from "../../Backend.ts"
@@ -35,8 +35,6 @@ class Conflict {
     this.keys = keys
   }
 }
-
-const ignore = (): void => undefined
 
 /** Runs one attempt of a transaction, and ends it. */
 const runAttempt = <A, E, R>(
@@ -76,14 +74,14 @@ const commit = (
   request: Omit<CommitRequest, "reads">
 ): Effect.Effect<void, CommitError | Closed | Conflict> => {
   const { reads } = transaction
-  const isMade = reads.isTorn ? Effect.succeed(false) : StoreAccess.submit(self, { ...request, reads })
+  const committed = reads.isTorn ? Effect.succeed(false) : StoreAccess.submit(self, { ...request, reads })
   const conflict = Effect.suspend(() =>
     Effect.andThen(
       Metric.update(self.handle.core.metrics.conflicts, 1),
       Effect.fail(new Conflict(Transaction.qualifiedKeys(transaction)))
     )
   )
-  return Effect.flatMap(isMade, (isValid) => isValid ? Effect.void : conflict)
+  return Effect.flatMap(committed, (isCommitted) => isCommitted ? Effect.void : conflict)
 }
 
 /** The first attempt. It reads what is committed or pending. */
@@ -103,9 +101,9 @@ const attemptFirst = <A, E, R>(
   })
 
 /**
- * An attempt after a conflict. It reads the state that the commits under way will leave, so that it can share the
- * next one. That state may be tentative. Then nothing counts before a commit has checked the reads of the attempt: neither
- * a failure nor the result of an attempt without writes.
+ * An attempt after a conflict. It reads the state that the running commits will leave, so that it can be part of the next
+ * commit. That state may be tentative. If it is, neither a failure nor the result of an attempt without writes counts
+ * until a commit has validated the reads of the attempt.
  */
 const attemptAgain = <A, E, R>(
   self: Access,
@@ -139,7 +137,7 @@ const runOutermost = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber.Fiber<unknown, unknown>,
   retry: Schedule.Schedule<unknown>,
-  onAttempt: (number: number) => void = ignore
+  onAttempt: (number: number) => void = constVoid
 ): Effect.Effect<A, E | TransactionError, R> => {
   const { core } = self.handle
   return Effect.suspend(() => {
@@ -177,7 +175,7 @@ const join = (
       : ended
   )
 
-/** Fails as a nested attempt did. Conflicts instead if what it read was changed meanwhile: it may have read two states. */
+/** Fails with the cause of a nested attempt, or with a conflict if what it read has changed: it may have read two states. */
 const failWith = <E>(
   transaction: Transaction.NestedTransaction,
   cause: Cause.Cause<E>
@@ -225,7 +223,7 @@ const run = <A, E, R>(
     })
   )
 
-/** Runs a write as a transaction of its own, as often as it takes; inside a transaction it is a part of that. */
+/** Runs a write as a separate transaction, and again after every conflict. Inside a transaction, it is a part of that. */
 const durably = <A, E, R>(self: Access, write: Effect.Effect<A, E, R>): Effect.Effect<A, E | CommitError | Closed, R> =>
   Effect.withFiber((fiber) =>
     StoreAccess.enter(self, (parent): Effect.Effect<A, E | CommitError | Closed, R> =>

@@ -12,7 +12,7 @@ import type { RecordCodec } from "./changeStream.ts"
 import type { StoreAccess } from "./storeAccess.ts"
 import * as Watch from "./watch.ts"
 
-/** Makes a stream of the value of a key: the present one, and then each other one. A slow consumer gets the last. */
+/** Makes a stream of the value of a key: the present value, then each new one. A slow consumer gets only the latest. */
 export const one = <V, VE, R>(
   access: StoreAccess,
   key: ByteString,
@@ -32,7 +32,7 @@ export const one = <V, VE, R>(
   )
 }
 
-/** Makes a stream of the entries of a range, and then of what each transaction changes of them. */
+/** Makes a stream of the entries of a range, and then of the changes that each transaction makes to them. */
 export const range = <K, V, KE, VE, R>(
   access: StoreAccess,
   options: Watch.WatchOptions,

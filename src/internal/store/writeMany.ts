@@ -1,5 +1,5 @@
 /**
- * One transaction of puts and deletions.
+ * The method `writeMany`: puts and deletions in one transaction.
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
@@ -18,7 +18,7 @@ import * as StoreAccess from "./storeAccess.ts"
 
 type Access = RecordAccess
 
-/** The error for a write that is not valid. A program in JavaScript can pass anything. */
+/** The error of a write that has the wrong form. A program in JavaScript can pass anything. */
 const notAWrite = (write: StoreWrite): KeyEncoding | undefined => {
   const isOne = Predicate.isObject(write) && Object.keys(write).length === 1 && ("put" in write || "delete" in write)
   return isOne ? undefined : new KeyEncoding({

@@ -1,10 +1,10 @@
 /**
- * Which definition of each collection may write at present.
+ * Tracks which definition of each collection may write.
  *
- * Opening a collection with other schemas or indexes takes it over. A write by an earlier definition would
- * be missing from the new indexes, or have the old version. A write that waits, for room or for its commit, may have
- * begun before the takeover. So each batch of writes remembers how many takeovers there had been when it began, and is
- * checked again when it is committed.
+ * Opening a collection with other schemas or indexes takes it over. A later write by the earlier definition would
+ * be missing from the new indexes, or have the old version. A write that waits for room or for its commit may have
+ * begun before the takeover. So each batch of writes keeps the number of takeovers at its beginning, and is checked again
+ * when it is committed.
  */
 import type { WriteSet } from "../buffer/writeSet.ts"
 import { collectionDatabase } from "../databases.ts"
@@ -15,7 +15,7 @@ export interface OpenDefinitions {
   readonly signatures: Map<string, string>
   /** The number of the last takeover of a collection, by the database of its records. */
   readonly lastTakeovers: Map<string, number>
-  /** How many takeovers of collections there have been. */
+  /** The number of takeovers of collections since the store was opened. */
   takeovers: number
 }
 

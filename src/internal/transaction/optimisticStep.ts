@@ -20,7 +20,7 @@ export type StepBackend = Pick<Backend, "reader" | "whileReadable" | "commit">
 /** The result of an attempt, or that the step has to run again. */
 type Outcome<A, E> = Exit.Exit<A, E> | "Again"
 
-/** Whether there was at most one read, so that all reads are of one moment. */
+/** Whether the step made at most one read, so that all reads are of one moment. */
 const isOneRead = (reads: ReadSet): boolean => {
   const [, second] = reads
   return !reads.isTorn && second === undefined

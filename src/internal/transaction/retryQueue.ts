@@ -3,9 +3,11 @@
  *
  * If a thousand transactions that update one key all ran again at once, one would be committed
  * and the others would conflict again. So each waits for the earlier ones that use one of its keys. The
- * turn of a transaction ends when its batch is accepted for the coming commit, or at its end. The wait is not a lock, and two transactions may wait for each other. So if no transaction has ended for 50 ms, the
- * queue releases the entry that has waited longest. If again none ends for 50 ms, it releases the next two, then four, and
- * so on.
+ * turn of a transaction ends when its batch is accepted for the coming commit, or when the transaction ends.
+ *
+ * The wait is not a lock, and two transactions may wait for each other. So if no transaction has ended for 50 ms, the
+ * queue releases the entry that has waited longest. If none ends for another 50 ms, it releases the next two, then four,
+ * and so on.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -19,7 +21,7 @@ interface Entry {
   readonly keys: ReadonlyArray<string>
   /** The entries that wait for this one. */
   readonly followers: Set<Entry>
-  /** How many entries it still waits for. */
+  /** The number of entries that it still waits for. */
   predecessors: number
   /** Whether its turn has ended. */
   hasLeft: boolean
@@ -33,7 +35,7 @@ export interface RetryQueue {
   readonly newest: Map<string, Entry>
   /** The waiting entries, oldest first. */
   readonly waiting: Set<Entry>
-  /** How many entries have ended. */
+  /** The number of entries that have ended. */
   ended: number
   /** Whether a fiber runs `watch`. */
   isWatched: boolean
@@ -115,7 +117,7 @@ export const inTurn = <A, E, R>(
     Effect.sync(() => enter(self, keys)),
     (entry) =>
       Deferred.await(entry.canRun).pipe(
-        // The fiber that ends its turn goes on first. Otherwise each turn would run inside the one before it.
+        // The fiber that ends its turn continues first. Otherwise each turn would run inside the call of the one before it.
         Effect.andThen(Effect.yieldNow),
         Effect.andThen(use(() => leave(self, entry)))
       ),

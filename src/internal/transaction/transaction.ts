@@ -1,8 +1,8 @@
 /**
  * A running transaction: the snapshot that it reads, what it has read, and what it has written.
  *
- * Its writes are in memory until it is committed, and only its own reads see them. The engine does not
- * know of it before that. It may wait for anything, and keeps no other fiber from writing.
+ * Its writes stay in memory until it is committed, and only its own reads see them. The engine sees nothing of it before
+ * its commit. It may wait for as long as it needs, and blocks no other writer.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -24,13 +24,13 @@ import * as OpenDefinitions from "./openDefinitions.ts"
 export interface Transaction {
   /** The transaction that this one is nested in. */
   readonly parent: Transaction | undefined
-  /** What it reads where it has not written. */
+  /** What it reads for keys that it has not written. */
   readonly base: Base
   /** What it has written. */
   readonly writes: WriteSet
   /** Reads what it has written, and otherwise its base. */
   readonly reader: Reader
-  /** The snapshot, which the transaction at the top level releases. A nested transaction has none of its own. */
+  /** The snapshot, which the transaction at the top level releases. `undefined` in a nested transaction. */
   readonly snapshot: LazySnapshot | undefined
   /** The fiber whose step or validation waits has the only permit. Made when one waits. */
   permit: Semaphore.Semaphore | undefined
@@ -49,9 +49,9 @@ export interface RootTransaction extends Transaction {
   /** What it has read. */
   readonly reads: ReadSet
   readonly store: TransactionStore
-  /** How many takeovers of collections there had been when it began. */
+  /** The number of takeovers of collections when it began. */
   readonly takeovers: number
-  /** Tells whether it has read a state that may never be committed. A commit then checks its result, or its failure. */
+  /** Whether it has read a state that may never be committed. If so, its result or failure counts only after a commit. */
   readonly isTentative: () => boolean
 }
 
@@ -61,7 +61,7 @@ export interface TransactionStore {
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
 }
 
-/** What a transaction reads where it has not written. */
+/** What a transaction reads for keys that it has not written. */
 interface Base {
   /** The present state. Records what is read. */
   readonly present: Reader
@@ -84,7 +84,7 @@ const lazily = (open: () => Effect.Effect<Reader, EngineFailure>): Reader => ({
   count: (database) => Settled.flatMap(open(), (reader) => reader.count(database))
 })
 
-/** How far the snapshot of a transaction is. */
+/** The states of the snapshot of a transaction. */
 type SnapshotState =
   | { readonly _tag: "Unopened" }
   /** The first read opens it. The others wait. */

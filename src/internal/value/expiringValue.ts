@@ -1,12 +1,12 @@
 /**
- * The bytes of a value that expires: a first byte of their own and the time, before the bytes of the value.
+ * The bytes of a value that expires: a first byte that marks it, the time, and then the bytes of the value.
  *
- * A value that stays has nothing of this. A program that does not know the first byte fails to decode the
- * value with `ValueDecoding`.
+ * Values that never expire are stored without these bytes. A version of this package that does not know the first byte
+ * fails to decode the value with `ValueDecoding`.
  */
 import { Buffer } from "node:buffer"
 
-/** The first byte. `valueCodec.ts` has those of the other formats. */
+/** The first byte. `valueCodec.ts` lists the first bytes of the other formats. */
 export const expiringFormat = 6
 
 /** One byte for the format and eight bytes for the time. */
@@ -27,7 +27,7 @@ export const join = (time: number, value: Uint8Array): Uint8Array => {
   return bytes
 }
 
-/** When the value expires whose bytes begin at an offset; `undefined` where it stays. */
+/** When the value at an offset expires, in milliseconds since 1970; `undefined` if it never expires. */
 export const timeAt = (bytes: Uint8Array, offset: number): number | undefined => {
   if (bytes[offset] !== expiringFormat || bytes.length < offset + headBytes) return undefined
   let time = 0

@@ -69,7 +69,7 @@ const fibers = 25
 
 const refused = new Closed({ path: "contract", what: "Store" })
 
-/** Makes an admission that refuses calls after it was told to. */
+/** Makes an admission that refuses calls while `isRefused` returns `true`. */
 const refusing = (isRefused: () => boolean): () => Refusal => () => () => isRefused() ? Effect.fail(refused) : undefined
 
 /** The cases. */

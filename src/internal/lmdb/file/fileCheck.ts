@@ -231,7 +231,7 @@ const checkContent = Effect.fnUntraced(function*(
 })
 
 /**
- * Checks that the engine can open a file that another program has written: its meta pages, and that it is as long as they
+ * Checks that the engine can open a file of another program: its meta pages, and that its length is at least what they
  * say.
  */
 export const checkForeign = Effect.fnUntraced(function*(
@@ -261,9 +261,13 @@ export const checkForeign = Effect.fnUntraced(function*(
 // Readers of such a file use no lock file, because no process writes. Root could write all the same, and is refused too.
 const notWritable = "its mode allows nobody to write to it; run chmod u+w on it, or open it with readOnly: true"
 
-/** The path of the lock file of a database. */
+/** The path of LMDB's lock file of a database. */
 export const lockFileOf = (path: Path.Path, file: string, subdirectory: boolean): string =>
   subdirectory ? path.join(path.dirname(file), "lock.mdb") : `${file}-lock`
+
+/** The path of the file that the processes of a store lock. */
+export const storeLockOf = (path: Path.Path, file: string, subdirectory: boolean): string =>
+  subdirectory ? path.join(path.dirname(file), "store.lock") : `${file}-store.lock`
 
 /**
  * Creates missing folders, and checks an existing file. Returns the header of the file, or `None`

@@ -30,7 +30,7 @@ export const checkAndLock = Effect.fnUntraced(function*(options: EngineOptions) 
   const file = options.subdirectory ? path.join(options.path, fileName) : options.path
   if (!isMainThread && !options.allowWorkerThread) return yield* inWorkerThread(options)
   const checked = yield* FileCheck.check(file, options)
-  const storeLock = options.subdirectory ? path.join(options.path, "store.lock") : `${file}-store.lock`
+  const storeLock = FileCheck.storeLockOf(path, file, options.subdirectory)
   const lock = yield* StoreLock.acquire({ ...options, file, lockFile: storeLock })
   /**
    * Prepares the files for LMDB, and returns how many pages the database file has. Checks the file again if another
