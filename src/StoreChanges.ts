@@ -1,5 +1,5 @@
 /**
- * The methods that tell of the changes of records.
+ * Defines the methods that follow the changes of untyped records.
  *
  * @since 0.1.0
  */

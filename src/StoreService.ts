@@ -76,7 +76,7 @@ export interface StoreService extends StoreRecords {
    *
    * **Gotchas**
    *
-   * A store has room for about 1,000 namespaces, collections and indexes together, and `clear` of a namespace does not
+   * A store has room for about 1,000 namespaces, collections and indexes together (a file has at most 1,024 databases), and `clear` of a namespace does not
    * give its place back. Beyond that the call fails with `NamespaceFailed`, reason `TooManyDatabases`. So use a
    * namespace for a kind of data. For each tenant or user, use a collection whose key is a tuple.
    *
@@ -100,6 +100,7 @@ export interface StoreService extends StoreRecords {
    * ```
    */
   readonly namespace: (name: string) => Effect.Effect<StoreNamespace, NamespaceFailed | Closed | EngineFailure>
+
   /** Commits the pending writes. When it returns, all earlier writes are durable. */
   readonly flush: Effect.Effect<void, ReadOnly | Closed | MapFull | EngineFailure>
 
