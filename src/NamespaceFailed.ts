@@ -16,7 +16,7 @@ const why = {
  * **Details**
  *
  * - `BadName`: the name is not text, is empty, has more than 255 bytes, or contains `/` or U+0000.
- * - `TooManyDatabases`: each namespace, each collection and each index needs a database, and a store has at most 1,000.
+ * - `TooManyDatabases`: each collection, each index and each namespace needs a database, and a store has about 1,000.
  *
  * @category errors
  * @since 0.1.0

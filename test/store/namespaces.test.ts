@@ -67,6 +67,23 @@ describe("a namespace", () => {
       })
     ))
 
+  it.effect("commits before a read with autoFlushOnRead, unless the key is pending in it", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({
+        path: yield* temporaryFolder,
+        flushInterval: "Infinity",
+        autoFlushOnRead: true
+      })
+      const sessions = yield* store.namespace("sessions")
+      const pending = Effect.map(store.stats, (stats) => stats.pending)
+      yield* sessions.put("a", 1)
+      yield* store.put("b", 1)
+      yield* Effect.all([sessions.get("a"), sessions.getMany(["a"])])
+      assert.strictEqual(yield* pending, 2)
+      assert.isFalse(yield* sessions.has("b"))
+      assert.strictEqual(yield* pending, 0)
+    }))
+
   it.effect("opens again as another handle on the same records, also after the store was closed", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
