@@ -133,8 +133,9 @@ interface Records {
   readonly get: (key: string) => Effect.Effect<Option.Option<unknown>, { readonly _tag: string }>
 }
 
+const ttlOf = (minutes: number | null) => minutes === null ? {} : { ttl: Duration.minutes(minutes) }
+
 const untyped = (records: StoreRecords): Records => {
-  const ttlOf = (minutes: number | null) => minutes === null ? {} : { ttl: Duration.minutes(minutes) }
   return {
     run: (work, value) => {
       const stored = { value, minutes: null }
