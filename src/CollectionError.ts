@@ -217,7 +217,7 @@ const why = {
  * - `Index`: an index could not be built, because a value does not decode, a key is not valid, or several records have
  *   the same key in a unique index. `duplicates` lists these. The previous indexes stay in use. Or the store is
  *   read-only and an index has to be built.
- * - `TooManyDatabases`: each collection and each index needs a database, and a store has at most 1,000.
+ * - `TooManyDatabases`: each collection, each index and each namespace needs a database, and a store has about 1,000.
  *
  * @category errors
  * @since 0.1.0

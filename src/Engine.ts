@@ -266,10 +266,17 @@ export interface Environment extends Reader {
   /** The maximum length of a value, in bytes. */
   readonly maxValueBytes: number
 
-  /** Lists the names of all databases. */
+  /** Lists the names of all databases that are open. */
   readonly databases: () => ReadonlyArray<string>
 
-  /** Opens a database if it exists. Does not wait for other processes. */
+  /**
+   * Opens a database if it exists. Does not wait for other processes.
+   *
+   * **Details**
+   *
+   * An environment that only reads or is `shared` also opens what other processes have created: when it is read, and when a
+   * snapshot is opened.
+   */
   readonly openDatabase: (name: string) => Exit.Exit<void, EngineFailure>
 
   /**

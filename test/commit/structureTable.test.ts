@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
 import { spawn, spawnSync } from "node:child_process"
 import { join } from "node:path"
 import * as process from "node:process"
@@ -20,6 +21,7 @@ import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
 import { ByteString } from "../../src/Key.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
 import { valueOf } from "../support/environment.ts"
+import { swept } from "../support/expiring.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { shapedRecord } from "../support/fixtures/shapes.ts"
 import { faultyStore, start, temporaryFolder, until, withStore } from "../support/harness.ts"
@@ -337,6 +339,19 @@ describe("putMany", () => {
       yield* store.close()
       assert.strictEqual(yield* definitionsIn(path), 2)
       yield* withStore({ path }, (again) => assertAll(again, many))
+    }))
+
+  it.effect("of a namespace is read right when another process defines others first", () =>
+    Effect.gen(function*() {
+      const { store } = yield* openBehind(defineFirst("other", "names"))
+      const records = yield* store.namespace("records")
+      yield* records.putMany(entries, { ttl: "1 hour" })
+      assert.deepStrictEqual(yield* Stream.runCollect(records.entries({ prefix: keyOf(0) })), [entries[0]])
+      assert.deepStrictEqual((yield* records.getMany(entries.map(([key]) => key))).found, new Map(entries))
+      assert.strictEqual(yield* store.size, 0)
+      yield* TestClock.adjust("1 hour")
+      yield* swept(store, many)
+      assert.strictEqual(yield* records.size, 0)
     }))
 
   it.effect("that fails leaves no writes and no definitions, and the next putMany defines them", () =>

@@ -378,3 +378,18 @@ describe("an index whose function returns keys of another type fails", () => {
       assert.nestedInclude(yield* errorOf(collection.put(1, "ada")), { _tag: "KeyEncoding", "reason._tag": "Schema" })
     }).pipe(Effect.provide(Store.layerTemp())))
 })
+
+describe("the name of a namespace is refused if it is not text", () => {
+  it.effect.each<readonly [given: unknown, shown: string]>([
+    [undefined, "undefined"],
+    [null, "null"],
+    [1, "a number"],
+    [["sessions"], "an array"]
+  ])("%o", ([given, shown]) =>
+    inStore((store) =>
+      Effect.gen(function*() {
+        const error = yield* errorOf(store.namespace(untyped(given)))
+        assert.nestedInclude(error, { _tag: "NamespaceFailed", "reason._tag": "BadName", namespace: shown })
+      })
+    ))
+})

@@ -20,7 +20,7 @@ import type { WritableFiles } from "./lmdbTransaction.ts"
 import { pageSize } from "./mapSize.ts"
 import { figure, pagesOf } from "./pageCount.ts"
 
-/** The most named databases of a file, which suffice for hundreds of collections. */
+/** The most named databases of a file, which suffice for hundreds of collections and namespaces. */
 const maxDatabases = 1024
 
 /** The library's option for the mode of new files, which its declaration lacks. */
