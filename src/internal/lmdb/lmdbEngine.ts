@@ -35,9 +35,8 @@ import { maxKeyBytes, maxValueBytes } from "./file/pageLayout.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { commit } from "./lmdbCommit.ts"
 import { createDatabases, hasOtherWriters, openExisting } from "./lmdbDatabases.ts"
-import { closeMapped, type LmdbEnvironment, type MappedFile, openedFiles, openMapped, run } from "./lmdbEnvironment.ts"
+import { closeMapped, filesOf, type LmdbEnvironment, type MappedFile, openedFiles, openMapped, run } from "./lmdbEnvironment.ts"
 import { refuse } from "./lmdbErrors.ts"
-import { noFiles } from "./lmdbFiles.ts"
 import { readPresent } from "./lmdbReader.ts"
 import { mustResize, resize } from "./lmdbResize.ts"
 import { lastTransactionOf, openSnapshot, visible, visibleWith } from "./lmdbSnapshots.ts"
@@ -109,7 +108,7 @@ const open = Effect.fnUntraced(function*(
     lock,
     identity: FileIdentity.make(file, FileCheck.lockFileOf(path, file, options.subdirectory), storeLock),
     mapped,
-    present: readPresent(() => mapped.files ?? noFiles, (operation, read) => run(self, operation, read)),
+    present: readPresent(() => filesOf(mapped), (operation, read) => run(self, operation, read)),
     countedNames: new Set(),
     openSnapshots: 0,
     beforeCommit: undefined,

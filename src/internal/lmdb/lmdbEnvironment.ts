@@ -64,6 +64,12 @@ export const closeMapped = (self: MappedFile): Effect.Effect<void> =>
     return Effect.ignore(Effect.tryPromise(() => root.close()))
   })
 
+/** The open files. Throws if the environment is closed. */
+export const filesOf = ({ files }: MappedFile): Files => {
+  if (files === undefined) throw new Error("the environment is closed")
+  return files
+}
+
 /** Calls the library. Turns every error into an `EngineFailure`. */
 export const run = <A>(
   { mapped }: LmdbEnvironment,
@@ -71,8 +77,7 @@ export const run = <A>(
   call: (files: Files) => A
 ): Exit.Exit<A, EngineFailure> => {
   try {
-    if (mapped.files === undefined) throw new Error("the environment is closed")
-    return Exit.succeed(call(mapped.files))
+    return Exit.succeed(call(filesOf(mapped)))
   } catch (cause) {
     return Exit.fail(failure(operation)(cause))
   }

@@ -54,9 +54,6 @@ export interface Files extends Omit<WritableFiles, "databases" | "meta"> {
   readonly dictionary: Uint8Array
 }
 
-/** What readers see while no file is open. */
-export const noFiles: Pick<Files, "databases" | "dictionary"> = { databases: new Map(), dictionary: new Uint8Array(0) }
-
 /** Whether a file can be written to. */
 export const isWritable = (files: Files): files is Files & { readonly meta: Records } => files.meta !== undefined
 

@@ -37,29 +37,39 @@ const getFrom = <T>(
   return value === undefined ? undefined : expand(value, dictionary)
 }
 
-/** Decodes a found value while its bytes are valid. */
-const decodeFound = <A>(
-  found: Exit.Exit<Uint8Array | undefined, EngineFailure>,
-  decode: (bytes: Uint8Array) => A
+/** Gives the open databases. Throws if the environment is closed. */
+type Opened<T> = () => Readables<T>
+
+/** Reads a value, and decodes it while its bytes are valid. An error of `decode` is not one of the library. */
+const getOne = <A, T>(
+  opened: Opened<T>,
+  name: string,
+  key: ByteString,
+  decode: (bytes: Uint8Array) => A,
+  options?: { readonly transaction: T }
 ): Exit.Exit<A | undefined, EngineFailure> => {
-  if (Exit.isFailure(found)) return Exit.failCause(found.cause)
-  return found.value === undefined ? Settled.nothing : Exit.succeed(decode(found.value))
+  let found: Uint8Array | undefined
+  try {
+    found = getFrom(opened(), name, key, options)
+  } catch (cause) {
+    return Exit.fail(failure("get")(cause))
+  }
+  return found === undefined ? Settled.nothing : Exit.succeed(decode(found))
 }
 
 /** Reads values one after the other. Decodes each before it reads the next, because the library reuses the memory. */
 const getEach = <A, T>(
-  readables: Exit.Exit<Readables<T>, EngineFailure>,
+  opened: Opened<T>,
   name: string,
   keys: ReadonlyArray<ByteString>,
   decode: (bytes: Uint8Array, at: number) => A,
   options?: { readonly transaction: T }
 ): Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure> => {
-  if (Exit.isFailure(readables)) return Exit.failCause(readables.cause)
   const values: Array<A | undefined> = []
   for (const key of keys) {
     let found: Uint8Array | undefined
     try {
-      found = getFrom(readables.value, name, key, options)
+      found = getFrom(opened(), name, key, options)
     } catch (cause) {
       return Exit.fail(failure("get")(cause))
     }
@@ -80,29 +90,28 @@ const readRangeFrom = <T>(
 ): RangePart => readRange(databases.get(name), request, { dictionary, transaction })
 
 /** Makes a reader of the present state. Inside a write transaction, it sees the writes of that transaction. */
-export const readPresent = <T>(files: () => Readables<T>, run: Run): Reader => ({
-  get: (name, key, decode) => decodeFound(run("get", () => getFrom(files(), name, key)), decode),
-  getMany: (name, keys, decode) => getEach(run("get", files), name, keys, decode),
-  has: (name, key) => run("has", () => files().databases.get(name)?.getBinaryFast(key) !== undefined),
-  read: (name, request) => run("read", () => readRangeFrom(files(), name, request)),
-  count: (name) => run("count", () => countPresent(files().databases.get(name)))
+export const readPresent = <T>(opened: Opened<T>, run: Run): Reader => ({
+  get: (name, key, decode) => getOne(opened, name, key, decode),
+  getMany: (name, keys, decode) => getEach(opened, name, keys, decode),
+  has: (name, key) => run("has", () => opened().databases.get(name)?.getBinaryFast(key) !== undefined),
+  read: (name, request) => run("read", () => readRangeFrom(opened(), name, request)),
+  count: (name) => run("count", () => countPresent(opened().databases.get(name)))
 })
 
 /**
  * Makes a reader of the state when a read transaction began. In a read transaction, the library counts records one by
  * one. So each count is kept in `counts`, which may already have some.
  */
-export const readIn = <T>(files: Readables<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
+export const readIn = <T>(opened: Opened<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
   const options = { transaction }
-  const { databases } = files
   return {
-    get: (name, key, decode) => decodeFound(run("get", () => getFrom(files, name, key, options)), decode),
-    getMany: (name, keys, decode) => getEach(run("get", () => files), name, keys, decode, options),
-    has: (name, key) => run("has", () => databases.get(name)?.getBinaryFast(key, options) !== undefined),
-    read: (name, request) => run("read", () => readRangeFrom(files, name, request, transaction)),
+    get: (name, key, decode) => getOne(opened, name, key, decode, options),
+    getMany: (name, keys, decode) => getEach(opened, name, keys, decode, options),
+    has: (name, key) => run("has", () => opened().databases.get(name)?.getBinaryFast(key, options) !== undefined),
+    read: (name, request) => run("read", () => readRangeFrom(opened(), name, request, transaction)),
     count: (name) =>
       run("count", () => {
-        const count = counts.get(name) ?? countRecords(databases.get(name), transaction)
+        const count = counts.get(name) ?? countRecords(opened().databases.get(name), transaction)
         counts.set(name, count)
         return count
       })

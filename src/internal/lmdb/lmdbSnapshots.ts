@@ -5,18 +5,22 @@ import type * as Exit from "effect/Exit"
 import type { Reader, Snapshot } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { findDatabases } from "./lmdbDatabases.ts"
-import { type LmdbEnvironment, run } from "./lmdbEnvironment.ts"
+import { filesOf, type LmdbEnvironment, run } from "./lmdbEnvironment.ts"
 import type { Files } from "./lmdbFiles.ts"
 import { countPresent, readIn, share, type SharedReader } from "./lmdbReader.ts"
 import { figure } from "./pageCount.ts"
 
 /** Opens a read transaction, for all databases that it shows. */
 export const openReader = (self: LmdbEnvironment, files: Files): SharedReader => {
-  const { databases, dictionary, root } = findDatabases(self, files)
-  const transaction = root.useReadTransaction()
-  const counts = new Map(Array.from(self.countedNames, (name) => [name, countPresent(databases.get(name))]))
+  const shown = findDatabases(self, files)
+  const transaction = shown.root.useReadTransaction()
+  const counts = new Map(Array.from(self.countedNames, (name) => [name, countPresent(shown.databases.get(name))]))
+  const opened = (): Files => {
+    filesOf(self.mapped)
+    return shown
+  }
   const call = <A>(operation: string, read: () => A) => run(self, operation, read)
-  return share(transaction, readIn({ databases, dictionary }, transaction, call, counts))
+  return share(transaction, readIn(opened, transaction, call, counts))
 }
 
 /** The state that callers outside a commit may see. */

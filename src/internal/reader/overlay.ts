@@ -72,10 +72,12 @@ const getManyOver = <A>(
   keys: ReadonlyArray<ByteString>,
   decode: (bytes: Uint8Array, at: number) => A
 ): Effect.Effect<ReadonlyArray<A | undefined>, EngineFailure> => {
+  const isCleared = writes.isCleared(database)
+  const isWritten = (key: ByteString): boolean => writes.get(database, key) !== undefined
+  if (!isCleared && !keys.some(isWritten)) return base.getMany(database, keys, decode)
   const values: Array<A | undefined> = []
   const missing: Array<number> = []
   const missingKeys: Array<ByteString> = []
-  const isCleared = writes.isCleared(database)
   for (const key of keys) {
     const write = writes.get(database, key)
     if (write === undefined && !isCleared) {
@@ -88,7 +90,6 @@ const getManyOver = <A>(
   return Settled.map(
     base.getMany(database, missingKeys, (bytes, number) => decode(bytes, missing[number] ?? number)),
     (found) => {
-      if (found.length === keys.length) return found
       let number = 0
       for (const at of missing) values[at] = found[number++]
       return values

@@ -88,34 +88,36 @@ const has = (self: Access, key: Key, options?: { readonly flush?: boolean | unde
 
 type GetManyError = KeyEncoding | ValueDecoding<Key> | Closed | EngineFailure
 
-/** A key as the result names it, and its bytes. */
-type Named<N> = readonly [name: N, key: ByteString]
+/** The keys of a call: as the result names them, and their bytes. */
+interface Wanted<N> {
+  readonly names: ReadonlyArray<N>
+  readonly keys: ReadonlyArray<ByteString>
+}
 
 const readAll = <N extends Key>(
   self: Access,
   reader: Reader,
-  named: ReadonlyArray<Named<N>>
+  { keys, names }: Wanted<N>
 ): Effect.Effect<Found<N>, ValueDecoding<Key> | EngineFailure> => {
-  const keys = named.map(([, key]) => key)
   const decodings = reader.getMany(self.database, keys, (bytes, at) => {
-    const [name, key] = named[at] ?? []
+    const key = keys[at]
     return key === undefined
       ? Exit.die("the backend gave a value for a key that was not in the list")
-      : RecordAccess.decode(self, key, bytes, name)
+      : RecordAccess.decode(self, key, bytes, names[at])
   })
   return Settled.flatMap(
     decodings,
     (read) =>
       Settled.map(
         Settled.all(read.filter((decoding) => decoding !== undefined)),
-        (values) => collect(named, read, values)
+        (values) => collect(names, read, values)
       )
   )
 }
 
 /** Separates the keys that were found, with their values, from those that are missing. */
 const collect = <N extends Key>(
-  named: ReadonlyArray<Named<N>>,
+  names: ReadonlyArray<N>,
   read: ReadonlyArray<unknown>,
   values: ReadonlyArray<unknown>
 ): Found<N> => {
@@ -123,7 +125,7 @@ const collect = <N extends Key>(
   const missing: Array<N> = []
   let at = 0
   let next = 0
-  for (const [name] of named) {
+  for (const name of names) {
     // A key that is in the list twice keeps its first place in the result.
     if (read[at++] === undefined) missing.push(name)
     else found.set(name, values[next++])
@@ -139,16 +141,18 @@ const getAll = <K extends Key, N extends Key>(
   StoreAccess.enter(self, (): Effect.Effect<Found<N>, GetManyError> => {
     const noList = CallArguments.notAList("keys", wanted)
     if (noList !== undefined) return Effect.fail(noList)
-    const named: Array<Named<N>> = []
+    const names: Array<N> = []
+    const keys: Array<ByteString> = []
     for (const given of wanted) {
       const key = self.handle.keys.encode(given)
       if (Result.isFailure(key)) return Effect.fail(key.failure)
       const name = nameOf(given, key.success)
       if (Result.isFailure(name)) return Effect.fail(name.failure)
-      named.push([name.success, key.success])
+      names.push(name.success)
+      keys.push(key.success)
     }
-    return StoreAccess.read(self, (reader) => readAll(self, reader, named), {
-      isPending: () => named.every(([, key]) => isPending(self, key))
+    return StoreAccess.read(self, (reader) => readAll(self, reader, { names, keys }), {
+      isPending: () => keys.every((key) => isPending(self, key))
     })
   })
 
