@@ -1,5 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
+import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -18,4 +19,11 @@ const faults = Effect.gen(function*() {
   yield* Console.log("with faults on demand:", services.fileName, typeof BackendContract.define)
 })
 
-Effect.andThen(program, faults).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+// The interfaces of Effect, each from a subpath of its own.
+const ports = Effect.gen(function*() {
+  const kv = yield* LmdbKeyValueStore.make()
+  yield* kv.set("answer", "42")
+  yield* Console.log("a key-value store:", yield* kv.get("answer"))
+})
+
+Effect.all([program, faults, ports]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
