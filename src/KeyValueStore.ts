@@ -79,7 +79,7 @@ const method = (name: string, key?: string) => <A, E extends Error, R>(effect: E
     Effect.mapError((cause) =>
       new KeyValueStore.KeyValueStoreError({
         method: name,
-        message: `The call of ${name} has failed: ${cause.message}`,
+        message: `${name} has failed: ${cause.message}`,
         cause,
         ...(key === undefined ? {} : { key })
       })
@@ -87,7 +87,7 @@ const method = (name: string, key?: string) => <A, E extends Error, R>(effect: E
   )
 
 /**
- * Makes a key-value store in the store of the context.
+ * Makes a key-value store in the store of the context. Fails if its collection cannot be opened.
  *
  * @category constructors
  * @since 0.2.0
@@ -98,7 +98,7 @@ export const make = Effect.fnUntraced(
   ): Effect.fn.Return<KeyValueStore.KeyValueStore, OpenError, Store> {
     const store = yield* Store
     const records = yield* KeyValueRecords.open
-    const self = KeyValueRecords.make(store, records, options.name ?? "default")
+    const self = KeyValueRecords.make(records, options.name ?? "default")
     const writeOptions = options.durable === undefined ? undefined : { durable: options.durable }
 
     const getAs = <A>(name: string, convert: (value: string | Uint8Array) => A) => (key: string) =>
@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(
 )
 
 /**
- * Provides `KeyValueStore` in the store of the context.
+ * Provides `KeyValueStore` in the store of the context. Building the layer fails if its collection cannot be opened.
  *
  * @category layers
  * @since 0.2.0

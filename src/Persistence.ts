@@ -111,7 +111,7 @@ const makeStore = (
 }
 
 /**
- * Makes `BackingPersistence` in the store of the context.
+ * Makes `BackingPersistence` in the store of the context. Fails if its collection cannot be opened.
  *
  * @category constructors
  * @since 0.2.0

@@ -1,14 +1,14 @@
 /**
  * The records of all key-value stores in a store: one collection, with the name of each in its keys.
  *
- * A key that no key of LMDB can hold is stored under its hash, apart from the others, and the record keeps the key itself.
- * So the keys that begin with some text are a range of the collection, and some of the few with a hash.
+ * A key that is too long, or that has half of a surrogate pair, is stored under its hash, apart from the others. The record
+ * keeps the key itself. So the keys that begin with some text are in two places: a range of the keys that are stored as they
+ * are, and some of the keys with a hash, which all have to be read.
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Collection from "../../Collection.ts"
-import type { StoreService } from "../../StoreService.ts"
 import { storageKey } from "./storageKey.ts"
 
 /** The name of the key-value store, whether the key is a hash, and the key. */
@@ -29,17 +29,15 @@ export const open = Collection.make("effect.KeyValueStore", { key: Key, value: R
 
 /** One of the key-value stores of a store. */
 export interface KeyValueRecords {
-  readonly store: StoreService
   readonly records: Effect.Success<typeof open>
   /** The name that its keys begin with. */
   readonly name: string
 }
 
-export const make = (
-  store: StoreService,
-  records: KeyValueRecords["records"],
-  name: string
-): KeyValueRecords => ({ store, records, name: storageKey(name) })
+export const make = (records: KeyValueRecords["records"], name: string): KeyValueRecords => ({
+  records,
+  name: storageKey(name)
+})
 
 /** Returns the key of a record. */
 export const keyOf = ({ name }: KeyValueRecords, key: string): Key => {
