@@ -193,10 +193,10 @@ describe("Chat.layerPersisted on a store", () => {
     )
 
   /** What the model says in a turn of a program of its own. */
-  const turn = (path: string, prompt: string, timeToLive?: Duration.Input) =>
+  const turn = (path: string, prompt: string, chatLives?: Duration.Input) =>
     Effect.gen(function*() {
       const chats = yield* Chat.Persistence
-      const chat = yield* chats.getOrCreate("1", { timeToLive })
+      const chat = yield* chats.getOrCreate("1", { timeToLive: chatLives })
       return (yield* chat.generateText({ prompt })).text
     }).pipe((effect) => Effect.provide(effect, layerAt(path), { local: true }))
 
