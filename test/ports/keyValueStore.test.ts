@@ -1,7 +1,7 @@
 /**
  * Effect's `KeyValueStore` in a store: what every implementation of it does, and what only this one does.
  *
- * The first part has the cases of Effect's own suite (`KeyValueStoreTest.ts`, `KeyValueStore.test.ts`) in other words, and
+ * The first part has the cases of Effect's own suite (of 4.0.0-rc.111: `KeyValueStoreTest.ts`, `KeyValueStore.test.ts`) in other words, and
  * runs them on Effect's memory layer too. The case `setMany` of that suite is about `Persistence.layerBackingKvs` and is
  * with the tests of `Persistence`. Cases about the file system and Web Storage are about those implementations.
  */
