@@ -2,8 +2,8 @@
  * What Effect builds on `Persistence` and `BackingPersistence`, on a store: `PersistedCache`, `RequestResolver.persisted`
  * and `Chat.layerPersisted`. Each is used by programs that end and start again.
  *
- * It has the cases of Effect's own suites (of 4.0.0-rc.111: `PersistedCacheTest.ts`, and the cases of persistence in `ai/Chat.test.ts`) in
- * other words. The other cases of `Chat.test.ts` do not use persistence.
+ * It has the cases of Effect's own suites (of 4.0.0-rc.111: `PersistedCacheTest.ts` and `ai/Chat.test.ts`) in other words.
+ * Left out is which message id a chat chooses: the store has no part in that.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Chat from "effect/ai/Chat"

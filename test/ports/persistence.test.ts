@@ -1,8 +1,8 @@
 /**
  * Effect's `BackingPersistence` in a store: what every implementation of it does, and what only this one does.
  *
- * The first part has the cases of Effect's own suites (of 4.0.0-rc.111: the `suite` of `sqlite-node/test/Persistence.test.ts`, the case
- * `setMany` of `KeyValueStore.test.ts`, and `BrowserPersistence.test.ts`) in other words, and runs them on Effect's
+ * The first part has the cases of Effect's own suites (of 4.0.0-rc.111: the `suite` of `sqlite-node/test/Persistence.test.ts`,
+ * the case `setMany` of `KeyValueStore.test.ts`, and `BrowserPersistence.test.ts`) in other words, and runs them on Effect's
  * memory layer too. The cleanup of `SqlCleanupTest.ts` is the last part. Left out is the option `database` of the browser,
  * which this implementation does not have: a store is a file of its own.
  */
