@@ -35,7 +35,15 @@ import { maxKeyBytes, maxValueBytes } from "./file/pageLayout.ts"
 import { copyTo, fileName } from "./lmdbBackup.ts"
 import { commit } from "./lmdbCommit.ts"
 import { createDatabases, hasOtherWriters, openExisting } from "./lmdbDatabases.ts"
-import { closeMapped, filesOf, type LmdbEnvironment, type MappedFile, openedFiles, openMapped, run } from "./lmdbEnvironment.ts"
+import {
+  closeMapped,
+  filesOf,
+  type LmdbEnvironment,
+  type MappedFile,
+  openedFiles,
+  openMapped,
+  run
+} from "./lmdbEnvironment.ts"
 import { refuse } from "./lmdbErrors.ts"
 import { readPresent } from "./lmdbReader.ts"
 import { mustResize, resize } from "./lmdbResize.ts"

@@ -1,5 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
+import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
+import * as LmdbPersistence from "effect-lmdb/Persistence"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -18,4 +20,13 @@ const faults = Effect.gen(function*() {
   yield* Console.log("with faults on demand:", services.fileName, typeof BackendContract.define)
 })
 
-Effect.andThen(program, faults).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+// The interfaces of Effect, each from a subpath of its own.
+const ports = Effect.scoped(Effect.gen(function*() {
+  const kv = yield* LmdbKeyValueStore.make()
+  yield* kv.set("answer", "42")
+  const cache = yield* Effect.flatMap(LmdbPersistence.makeBacking(), ({ make }) => make("answers"))
+  yield* cache.set("answer", { value: 42 }, undefined)
+  yield* Console.log("ports:", yield* kv.get("answer"), yield* cache.get("answer"))
+}))
+
+Effect.all([program, faults, ports]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
