@@ -1,0 +1,309 @@
+/**
+ * Gives elements to the fibers that wait for them.
+ *
+ * One fiber claims for all of them: it looks at the queues in which somebody waits, claims in one transaction as many
+ * elements as fibers wait, and hands them over. While nothing is due, it sleeps until the next element is, or until a
+ * commit may have changed that.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import { PersistedQueueError } from "effect/persistence/PersistedQueue"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { PollOptions } from "../../Change.ts"
+import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import { storageKey } from "./storageKey.ts"
+import type { Element } from "./queueElements.ts"
+import * as QueueElements from "./queueElements.ts"
+import type { Claim, QueueLeases } from "./queueLeases.ts"
+import * as Leases from "./queueLeases.ts"
+
+/** A fiber that waits for an element. */
+interface Waiter {
+  readonly handover: Deferred.Deferred<Claim, PersistedQueueError>
+  /** What it was given. It may have been interrupted meanwhile. */
+  claim: Claim | undefined
+}
+
+/** A queue in which fibers wait. */
+interface WaitingQueue {
+  readonly name: string
+  readonly key: string
+  /** Those that wait, the first one first. */
+  readonly waiters: Set<Waiter>
+  /** The most attempts, as the last of them said. */
+  maxAttempts: number
+}
+
+export interface QueueDispatcher {
+  readonly leases: QueueLeases
+  /** The queues in which fibers wait, by `storageKey` of their names. */
+  readonly queues: Map<string, WaitingQueue>
+  /** Opened when the queues are to be looked at again. */
+  readonly wake: Latch.Latch
+  /** The damaged elements that the log has been told of. */
+  readonly damaged: Set<string>
+  /** Why the dispatcher has ended; it gives nothing any more. */
+  ended: PersistedQueueError | undefined
+}
+
+export const make = (leases: QueueLeases): QueueDispatcher => ({
+  leases,
+  queues: new Map(),
+  wake: Latch.makeUnsafe(false),
+  damaged: new Set(),
+  ended: undefined
+})
+
+/** The most elements of a queue that a transaction claims. */
+const mostClaims = 1000
+
+/** The longest sleep in milliseconds: when the clock of the system is set, nothing is later than that. */
+const longestSleep = 60_000
+
+const takeFailed = (cause: unknown, queue?: string): PersistedQueueError =>
+  new PersistedQueueError({
+    message: queue === undefined
+      ? "Cannot take elements: the store of the queues has closed"
+      : `Failed to take an element from the queue "${queue}"`,
+    cause
+  })
+
+/** Lets fibers wait no more: all of these and all later ones fail. */
+const end = (self: QueueDispatcher, error: PersistedQueueError): void => {
+  self.ended = error
+  failAll(self, () => error)
+}
+
+const failAll = (self: QueueDispatcher, errorOf: (queue: string) => PersistedQueueError): void => {
+  for (const { name, waiters } of self.queues.values()) {
+    for (const { handover } of waiters) Deferred.doneUnsafe(handover, Effect.fail(errorOf(name)))
+  }
+  self.queues.clear()
+}
+
+const removeWaiter = (self: QueueDispatcher, queue: WaitingQueue, waiter: Waiter): void => {
+  queue.waiters.delete(waiter)
+  if (queue.waiters.size === 0 && self.queues.get(queue.key) === queue) self.queues.delete(queue.key)
+}
+
+/**
+ * Waits for an element of a queue. To be called uninterruptibly, so that no claim is lost: only the waiting is
+ * interruptible, by `restore`.
+ */
+export const take = Effect.fnUntraced(function*(
+  self: QueueDispatcher,
+  options: { readonly name: string; readonly maxAttempts: number },
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+) {
+  if (self.ended !== undefined) return yield* self.ended
+  const key = storageKey(options.name)
+  const queue = self.queues.get(key) ??
+    { name: options.name, key, waiters: new Set<Waiter>(), maxAttempts: options.maxAttempts }
+  const waiter: Waiter = { handover: Deferred.makeUnsafe(), claim: undefined }
+  queue.maxAttempts = options.maxAttempts
+  queue.waiters.add(waiter)
+  self.queues.set(key, queue)
+  self.wake.openUnsafe()
+  const exit = yield* Effect.exit(restore(Deferred.await(waiter.handover)))
+  if (Exit.isFailure(exit)) {
+    removeWaiter(self, queue, waiter)
+    if (waiter.claim !== undefined) yield* Leases.giveBack(self.leases, waiter.claim)
+  }
+  return yield* exit
+})
+
+/** Gives a claim to the fiber that has waited longest; false if none waits any more. */
+const handOver = (self: QueueDispatcher, claim: Claim): boolean => {
+  const queue = self.queues.get(claim.key[0])
+  const waiter = queue?.waiters.values().next().value
+  if (queue === undefined || waiter === undefined) return false
+  removeWaiter(self, queue, waiter)
+  waiter.claim = claim
+  Deferred.doneUnsafe(waiter.handover, Effect.succeed(claim))
+  return true
+}
+
+/** What a look at a queue has found. */
+interface Found {
+  readonly queue: WaitingQueue
+  /** What can be claimed, in order, at most one for each waiting fiber. */
+  readonly claimable: ReadonlyArray<Element>
+  /** When the next element can be claimed, if none can be now. */
+  readonly next: number
+}
+
+type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
+
+/** Tells the log, once, of an element that cannot be decoded. It is passed over: it must not stop its queue. */
+const reportDamage = (self: QueueDispatcher, queue: string, { message, shownKey }: ValueDecoding) =>
+  Effect.suspend(() => {
+    if (self.damaged.has(shownKey)) return Effect.void
+    self.damaged.add(shownKey)
+    return Effect.logError(`An element of the queue "${queue}" is damaged and will not be taken: ${message}`)
+  })
+
+/** Reads the first elements of an index that satisfy a condition. What is damaged does not count. */
+const firstOf = Effect.fnUntraced(function*<E>(
+  self: QueueDispatcher,
+  queue: string,
+  read: (limit: number) => Effect.Effect<Rows, E>,
+  wanted: number,
+  holds: (element: Element) => boolean
+) {
+  for (let limit = wanted;; limit *= 2) {
+    const rows = yield* read(limit)
+    const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(holds)
+    if (elements.length >= wanted || rows.length < limit) {
+      yield* Effect.forEach(
+        rows.filter(Result.isFailure),
+        ({ failure }) => reportDamage(self, queue, failure),
+        { discard: true }
+      )
+      return elements.slice(0, wanted)
+    }
+  }
+})
+
+/** Finds what can be claimed from a queue. It reads outside of transactions: an offer is no conflict for a claim. */
+const look = Effect.fnUntraced(function*(
+  self: QueueDispatcher,
+  queue: WaitingQueue,
+  now: number
+): Effect.fn.Return<Found, KeyEncoding | Closed | EngineFailure> {
+  const { due, leased } = self.leases.elements.indexes
+  const prefix = [queue.key] as const
+  const wanted = Math.min(queue.waiters.size, mostClaims)
+  const first = (index: typeof due, count: number, holds: (element: Element) => boolean) =>
+    firstOf(self, queue.name, (limit) => index.collect({ prefix, limit, undecodable: "result" }), count, holds)
+
+  // One more than can be claimed says when the next is due. Few leases have ended, mostly none.
+  const pending = yield* first(due, wanted + 1, ({ lease, state }) => state === "pending" && lease === undefined)
+  const isLeased = ({ lease, state }: Element) => state === "pending" && lease !== undefined
+  const [firstLeased] = yield* first(leased, 1, isLeased)
+  const isLapsed = firstLeased !== undefined && QueueElements.isClaimable(firstLeased, now)
+  const leasedElements = isLapsed ? yield* first(leased, mostClaims, isLeased) : [firstLeased ?? []].flat()
+
+  const found = [...pending, ...leasedElements]
+  const times = found.map(({ lease, visibleAt }) => Math.max(visibleAt, lease?.until ?? visibleAt))
+  return {
+    queue,
+    claimable: found.filter((element) => QueueElements.isClaimable(element, now))
+      .toSorted(QueueElements.inOrder).slice(0, wanted),
+    next: Math.min(...times)
+  }
+})
+
+const leaseEnded = "The lease has ended in the last attempt: its worker has stopped, or the store has."
+
+/** Claims what was found, in one transaction. Elements whose attempts are used up fail. Durable when it returns. */
+const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
+  self.leases.store.withTransaction(Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    const keys = all.flatMap(({ claimable, queue: { maxAttempts } }) =>
+      claimable.map((element) => ({ key: QueueElements.keyOf(element), maxAttempts }))
+    )
+    const { found } = yield* self.leases.elements.getMany(keys.map(({ key }) => key))
+    const claims: Array<Claim> = []
+    const writes: Array<readonly [QueueElements.Key, Element]> = []
+    for (const { key, maxAttempts } of keys) {
+      const element = found.get(key)
+      // Another process may have been faster.
+      if (element === undefined || !QueueElements.isClaimable(element, now)) continue
+      if (element.attempts >= maxAttempts) {
+        writes.push([key, QueueElements.fail(element, now, element.lastFailure ?? leaseEnded)])
+        continue
+      }
+      const [claim, claimed] = Leases.claim(self.leases, element, now)
+      claims.push(claim)
+      writes.push([key, claimed])
+    }
+    yield* self.leases.elements.putMany(writes)
+    return claims
+  }))
+
+/** Claims what was found and hands it over. Nothing can come between: a claim is handed over, or given back. */
+const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const claims = yield* claimAll(self, all)
+    for (const claim of claims) self.leases.held.set(claim.token, claim)
+    const left = claims.filter((claim) => !handOver(self, claim))
+    yield* Effect.forEach(left, (claim) => Leases.giveBack(self.leases, claim), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  }))
+
+/** Looks at all queues once. Returns how many milliseconds there is nothing to do. */
+const dispatch = Effect.fnUntraced(function*(self: QueueDispatcher) {
+  const now = yield* Clock.currentTimeMillis
+  const all = yield* Effect.forEach([...self.queues.values()], (queue) => look(self, queue, now))
+  if (all.some(({ claimable }) => claimable.length > 0)) {
+    yield* claimAndHandOver(self, all)
+    return 0
+  }
+  return Math.min(longestSleep, ...all.map(({ next }) => next - now))
+})
+
+/** Gives elements to those that wait, until the store closes. */
+export const run = (self: QueueDispatcher): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    while (true) {
+      // Closed before the look: what changes after it opens the latch again.
+      self.wake.closeUnsafe()
+      const sleep = yield* dispatch(self)
+      if (sleep > 0) yield* Effect.raceFirst(self.wake.await, Effect.sleep(sleep))
+      // Fibers that were waked up together wait together.
+      yield* Effect.yieldNow
+    }
+  }).pipe(
+    Effect.tapError((error) => onFailure(self, error)),
+    Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" }),
+    Effect.ignore,
+    Effect.withTracerEnabled(false)
+  )
+
+/** A closed or read-only store gives nothing to anybody. Anything else may pass: the fibers go on waiting. */
+const onFailure = (
+  self: QueueDispatcher,
+  error: Error & { readonly _tag: string }
+): Effect.Effect<void> => {
+  if (error._tag === "Closed") return Effect.sync(() => end(self, takeFailed(error)))
+  if (error._tag === "ReadOnly") return Effect.sync(() => failAll(self, (queue) => takeFailed(error, queue)))
+  return Effect.logWarning("Failed to claim elements of persisted queues", error)
+}
+
+/** Wakes the dispatcher after each commit that may give it something to do, until the store closes. */
+export const follow = (self: QueueDispatcher, options: PollOptions): Effect.Effect<void> => {
+  const { elements, store } = self.leases
+  const wake = Effect.sync(() => void self.wake.openUnsafe())
+
+  const ownCommits: Effect.Effect<void, KeyEncoding | Closed> = Stream.runForEachArray(elements.changes(), (changes) =>
+    changes.some((change) => change._tag === "Clear" || self.queues.has(change.key[0])) ? wake : Effect.void
+  ).pipe(
+    // Subscribes again first, so that no change is between the two.
+    Effect.catchTag("ChangesMissed", () =>
+      Effect.all([ownCommits, wake], { concurrency: "unbounded", discard: true }))
+  )
+
+  const otherCommits = store.commits(options).pipe(
+    Stream.runForEach(({ isOwn }) => isOwn ? Effect.void : wake),
+    Effect.tapError((error) =>
+      error._tag === "Closed" ? Effect.void : Effect.logWarning("Failed to follow the commits of other processes", error)
+    ),
+    Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" })
+  )
+
+  return Effect.all([ownCommits, otherCommits], { concurrency: "unbounded", discard: true }).pipe(
+    Effect.matchEager({ onFailure: (error) => end(self, takeFailed(error)), onSuccess: () => end(self, takeFailed(undefined)) }),
+    Effect.withTracerEnabled(false)
+  )
+}
+
+/** Ends the dispatcher with its layer. */
+export const close = (self: QueueDispatcher): Effect.Effect<void> =>
+  Effect.sync(() => end(self, takeFailed(undefined)))

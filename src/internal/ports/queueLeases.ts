@@ -1,0 +1,146 @@
+/**
+ * The claims that this process holds: their leases are renewed until they are settled.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Schedule from "effect/Schedule"
+import type { StoreService } from "../../StoreService.ts"
+import type { Element, Elements, Key } from "./queueElements.ts"
+import * as QueueElements from "./queueElements.ts"
+
+/** An element that this process has claimed. */
+export interface Claim {
+  readonly queue: string
+  readonly id: string
+  readonly key: Key
+  readonly token: string
+  readonly attempts: number
+  readonly element: unknown
+}
+
+export interface QueueLeases {
+  readonly store: StoreService
+  readonly elements: Elements
+  /** How long a lease lasts, in milliseconds. */
+  readonly expiration: number
+  /** Begins the tokens of this process. */
+  readonly holder: string
+  /** The claims that are not settled, by their tokens. */
+  readonly held: Map<string, Claim>
+  /** The number of claims that were made. */
+  claims: number
+}
+
+export const make = (
+  store: StoreService,
+  elements: Elements,
+  expiration: Duration.Input
+): QueueLeases => ({
+  store,
+  elements,
+  expiration: Math.max(1, Duration.toMillis(Duration.fromInputUnsafe(expiration))),
+  holder: SecureRandom.uuidV4Unsafe(),
+  held: new Map(),
+  claims: 0
+})
+
+/** Makes a claim of an element; gives it with the element that is to be stored. */
+export const claim = (self: QueueLeases, element: Element, now: number): readonly [Claim, Element] => {
+  const token = `${self.holder}/${self.claims++}`
+  const claimed = QueueElements.claim(element, { token, until: now + self.expiration })
+  const { attempts, id, queue } = claimed
+  return [{ queue, id, key: QueueElements.keyOf(claimed), token, attempts, element: element.element }, claimed]
+}
+
+/** As long as the store fails, settling is tried again until the lease has ended; then another worker has the element. */
+const settleRetry = (self: QueueLeases) =>
+  Schedule.min([Schedule.exponential(200, 1.5), Schedule.spaced(5000)]).pipe(
+    Schedule.upTo({ duration: self.expiration })
+  )
+
+/**
+ * Stores what becomes of a claimed element, on disk when it returns. Does nothing if another worker has claimed the
+ * element since the lease ended. A failure of the store is a defect: no caller could do anything about it.
+ */
+const settle = (
+  self: QueueLeases,
+  claim: Claim,
+  next: (element: Element, now: number) => Element
+): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    self.elements.modify(
+      claim.key,
+      (current) =>
+        Option.isSome(current) && current.value.lease?.token === claim.token
+          ? [true, Option.some(next(current.value, now))]
+          : [false, current],
+      { durable: true }
+    )).pipe(
+      Effect.withTracerEnabled(false),
+      Effect.retry({
+        schedule: settleRetry(self),
+        while: ({ _tag }) => _tag !== "Closed" && _tag !== "ReadOnly"
+      }),
+      Effect.orDie,
+      Effect.ensuring(Effect.sync(() => self.held.delete(claim.token))),
+      Effect.flatMap((isHolder) =>
+        isHolder
+          ? Effect.void
+          : Effect.logWarning(
+            `The lease of an element of the queue "${claim.queue}" ended before its worker did: another worker has it.`
+          )
+      )
+    )
+
+export const complete = (self: QueueLeases, claim: Claim): Effect.Effect<void> =>
+  settle(self, claim, QueueElements.complete)
+
+export const fail = (self: QueueLeases, claim: Claim, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  settle(self, claim, (element, now) => QueueElements.fail(element, now, Cause.pretty(cause)))
+
+export const retry = (
+  self: QueueLeases,
+  claim: Claim,
+  delay: Duration.Duration,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> =>
+  settle(self, claim, (element, now) => QueueElements.retry(element, now + Duration.toMillis(delay), Cause.pretty(cause)))
+
+/** Ends a claim without counting the attempt. */
+export const giveBack = (self: QueueLeases, claim: Claim): Effect.Effect<void> =>
+  settle(self, claim, QueueElements.giveBack)
+
+/** Renews the leases of all claims that are held, in one transaction. */
+const renew = (self: QueueLeases) =>
+  self.store.withTransaction(Effect.gen(function*() {
+    const held = new Map(Array.from(self.held.values(), ({ key, token }) => [key, token]))
+    if (held.size === 0) return
+    const { found } = yield* self.elements.getMany([...held.keys()])
+    const until = (yield* Clock.currentTimeMillis) + self.expiration
+    const renewed = Array.from(found).flatMap(([key, element]) => {
+      const token = held.get(key)
+      // A claim that is being settled, or was taken over, is no longer held.
+      return token === undefined || element.lease?.token !== token
+        ? []
+        : [[key, QueueElements.renew(element, { token, until })] as const]
+    })
+    yield* self.elements.putMany(renewed)
+  }))
+
+/** Renews the leases for ever, each four times before it ends. */
+export const keepRenewing = (self: QueueLeases): Effect.Effect<never> =>
+  Effect.sleep(self.expiration / 4).pipe(
+    Effect.andThen(
+      renew(self).pipe(
+        Effect.tapError((error) => Effect.logWarning("Failed to renew the leases of queue elements", error)),
+        Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" && _tag !== "ReadOnly" }),
+        Effect.ignore
+      )
+    ),
+    Effect.withTracerEnabled(false),
+    Effect.forever
+  )
