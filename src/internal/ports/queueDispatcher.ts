@@ -73,17 +73,19 @@ const takeFailed = (cause: unknown, queue?: string): PersistedQueueError =>
     cause
   })
 
-/** Lets fibers wait no more: all of these and all later ones fail. */
+/** Fails all fibers that wait. They may wait again at once, so they are no longer known before the first one goes on. */
+const failAll = (self: QueueDispatcher, errorOf: (queue: string) => PersistedQueueError): void => {
+  const queues = [...self.queues.values()]
+  self.queues.clear()
+  for (const { name, waiters } of queues) {
+    for (const { handover } of waiters) Deferred.doneUnsafe(handover, Effect.fail(errorOf(name)))
+  }
+}
+
+/** Fails all fibers that wait, and every later `take`. */
 const end = (self: QueueDispatcher, error: PersistedQueueError): void => {
   self.ended = error
   failAll(self, () => error)
-}
-
-const failAll = (self: QueueDispatcher, errorOf: (queue: string) => PersistedQueueError): void => {
-  for (const { name, waiters } of self.queues.values()) {
-    for (const { handover } of waiters) Deferred.doneUnsafe(handover, Effect.fail(errorOf(name)))
-  }
-  self.queues.clear()
 }
 
 const removeWaiter = (self: QueueDispatcher, queue: WaitingQueue, waiter: Waiter): void => {
