@@ -62,8 +62,11 @@ const change = (self: FailedElements, { ids, name }: Selection, next: Next) =>
 
 /** Makes failed elements pending again, as new ones. Returns their number. */
 export const requeue = (self: FailedElements, selection: Selection) =>
-  change(self, selection, (element, now) =>
-    QueueElements.requeue(element, now, QueueElements.nextSequence(self.sequence, now)))
+  change(
+    self,
+    selection,
+    (element, now) => QueueElements.requeue(element, now, QueueElements.nextSequence(self.sequence, now))
+  )
 
 /** Deletes failed elements. Returns their number. */
 export const purge = (self: FailedElements, selection: Selection) => change(self, selection, () => undefined)

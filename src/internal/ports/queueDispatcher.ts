@@ -16,11 +16,11 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { PollOptions } from "../../Change.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
-import { storageKey } from "./storageKey.ts"
 import type { Element } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 import type { Claim, QueueLeases } from "./queueLeases.ts"
 import * as Leases from "./queueLeases.ts"
+import { storageKey } from "./storageKey.ts"
 
 /** A fiber that waits for an element. */
 interface Waiter {
@@ -188,9 +188,8 @@ const look = Effect.fnUntraced(function*(
   const isLeased = ({ lease, state }: Element) => state === "pending" && lease !== undefined
   const [firstLeased] = yield* first(leased, 1, isLeased)
   const isLapsed = firstLeased !== undefined && QueueElements.isClaimable(firstLeased, now)
-  const leasedElements = isLapsed ? yield* first(leased, mostClaims, isLeased) : [firstLeased ?? []].flat()
-
-  const found = [...pending, ...leasedElements]
+  const all = isLapsed ? yield* first(leased, mostClaims, isLeased) : [firstLeased ?? []].flat()
+  const found = [...pending, ...all.filter((element) => !(isLapsed && isOwn(self, element)))]
   const times = found.map(({ lease, visibleAt }) => Math.max(visibleAt, lease?.until ?? visibleAt))
   return {
     queue,
@@ -199,6 +198,13 @@ const look = Effect.fnUntraced(function*(
     next: Math.min(...times)
   }
 })
+
+/**
+ * Tells whether a handler of this process has the element. If its lease has ended, the process was stopped for a while; it
+ * is renewed soon. Another process may claim the element, this one knows better.
+ */
+const isOwn = (self: QueueDispatcher, { lease }: Element): boolean =>
+  lease !== undefined && self.leases.held.has(lease.token)
 
 const leaseEnded = "The lease has ended in the last attempt: its worker has stopped, or the store has."
 
@@ -240,7 +246,7 @@ const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
     })
   }))
 
-/** Looks at all queues once. Returns how many milliseconds there is nothing to do. */
+/** Looks at all queues once. Returns when something is due next, in milliseconds; 0 if something may be due now. */
 const dispatch = Effect.fnUntraced(function*(self: QueueDispatcher) {
   const now = yield* Clock.currentTimeMillis
   const all = yield* Effect.forEach([...self.queues.values()], (queue) => look(self, queue, now))
@@ -248,8 +254,15 @@ const dispatch = Effect.fnUntraced(function*(self: QueueDispatcher) {
     yield* claimAndHandOver(self, all)
     return 0
   }
-  return Math.min(longestSleep, ...all.map(({ next }) => next - now))
+  return Math.min(...all.map(({ next }) => next))
 })
+
+/** Sleeps until a time, or until the dispatcher is waked. */
+const sleepUntil = (self: QueueDispatcher, time: number): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    time <= now
+      ? Effect.void
+      : Effect.raceFirst(self.wake.await, Effect.sleep(Math.min(longestSleep, time - now))))
 
 /** Gives elements to those that wait, until the store closes. */
 export const run = (self: QueueDispatcher): Effect.Effect<void> =>
@@ -257,8 +270,7 @@ export const run = (self: QueueDispatcher): Effect.Effect<void> =>
     while (true) {
       // Closed before the look: what changes after it opens the latch again.
       self.wake.closeUnsafe()
-      const sleep = yield* dispatch(self)
-      if (sleep > 0) yield* Effect.raceFirst(self.wake.await, Effect.sleep(sleep))
+      yield* sleepUntil(self, yield* dispatch(self))
       // Fibers that were waked up together wait together.
       yield* Effect.yieldNow
     }
@@ -284,28 +296,33 @@ export const follow = (self: QueueDispatcher, options: PollOptions): Effect.Effe
   const { elements, store } = self.leases
   const wake = Effect.sync(() => void self.wake.openUnsafe())
 
-  const ownCommits: Effect.Effect<void, KeyEncoding | Closed> = Stream.runForEachArray(elements.changes(), (changes) =>
-    changes.some((change) => change._tag === "Clear" || self.queues.has(change.key[0])) ? wake : Effect.void
+  const ownCommits: Effect.Effect<void, KeyEncoding | Closed> = Stream.runForEachArray(
+    elements.changes(),
+    (changes) =>
+      changes.some((change) => change._tag === "Clear" || self.queues.has(change.key[0])) ? wake : Effect.void
   ).pipe(
     // Subscribes again first, so that no change is between the two.
-    Effect.catchTag("ChangesMissed", () =>
-      Effect.all([ownCommits, wake], { concurrency: "unbounded", discard: true }))
+    Effect.catchTag("ChangesMissed", () => Effect.all([ownCommits, wake], { concurrency: "unbounded", discard: true }))
   )
 
   const otherCommits = store.commits(options).pipe(
     Stream.runForEach(({ isOwn }) => isOwn ? Effect.void : wake),
     Effect.tapError((error) =>
-      error._tag === "Closed" ? Effect.void : Effect.logWarning("Failed to follow the commits of other processes", error)
+      error._tag === "Closed"
+        ? Effect.void
+        : Effect.logWarning("Failed to follow the commits of other processes", error)
     ),
     Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" })
   )
 
   return Effect.all([ownCommits, otherCommits], { concurrency: "unbounded", discard: true }).pipe(
-    Effect.matchEager({ onFailure: (error) => end(self, takeFailed(error)), onSuccess: () => end(self, takeFailed(undefined)) }),
+    Effect.matchEager({
+      onFailure: (error) => end(self, takeFailed(error)),
+      onSuccess: () => end(self, takeFailed(undefined))
+    }),
     Effect.withTracerEnabled(false)
   )
 }
 
 /** Ends the dispatcher with its layer. */
-export const close = (self: QueueDispatcher): Effect.Effect<void> =>
-  Effect.sync(() => end(self, takeFailed(undefined)))
+export const close = (self: QueueDispatcher): Effect.Effect<void> => Effect.sync(() => end(self, takeFailed(undefined)))

@@ -68,8 +68,7 @@ export const open = Collection.make("effect.PersistedQueue", {
     /** The leased elements, by the end of the lease. */
     leased: {
       key: TimeKey,
-      of: ({ lease, queue, sequence }) =>
-        lease === undefined ? undefined : [storageKey(queue), lease.until, sequence]
+      of: ({ lease, queue, sequence }) => lease === undefined ? undefined : [storageKey(queue), lease.until, sequence]
     },
     /** The failed elements, the oldest failure first. */
     failed: {

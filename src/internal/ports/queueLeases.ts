@@ -3,10 +3,10 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Schedule from "effect/Schedule"
 import type { StoreService } from "../../StoreService.ts"
 import type { Element, Elements, Key } from "./queueElements.ts"
@@ -108,7 +108,11 @@ export const retry = (
   delay: Duration.Duration,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<void> =>
-  settle(self, claim, (element, now) => QueueElements.retry(element, now + Duration.toMillis(delay), Cause.pretty(cause)))
+  settle(
+    self,
+    claim,
+    (element, now) => QueueElements.retry(element, now + Duration.toMillis(delay), Cause.pretty(cause))
+  )
 
 /** Ends a claim without counting the attempt. */
 export const giveBack = (self: QueueLeases, claim: Claim): Effect.Effect<void> =>
