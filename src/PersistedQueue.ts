@@ -156,7 +156,6 @@ export const makeStore = Effect.fnUntraced(
     const elements = yield* QueueElements.open
     const leases = Leases.make(yield* Store, elements, options.lockExpiration ?? "2 minutes")
     const dispatcher = Dispatcher.make(leases)
-    const sequence: QueueElements.Sequence = { last: 0 }
     const pollOptions = options.pollInterval === undefined ? {} : { pollInterval: options.pollInterval }
     const start = <A>(effect: Effect.Effect<A>) => Effect.forkScoped(effect, { startImmediately: true })
     yield* start(Leases.keepRenewing(leases))
@@ -174,7 +173,7 @@ export const makeStore = Effect.fnUntraced(
             element,
             state: "pending",
             attempts: 0,
-            sequence: QueueElements.nextSequence(sequence, now),
+            sequence: QueueElements.nextSequence(now),
             visibleAt: now + (delay === undefined ? 0 : Duration.toMillis(delay)),
             changedAt: now
           },
@@ -311,8 +310,7 @@ export const makeFailedElements: Effect.Effect<FailedElements["Service"], OpenEr
   function*() {
     const self: Failed.FailedElements = {
       store: yield* Store,
-      elements: yield* QueueElements.open,
-      sequence: { last: 0 }
+      elements: yield* QueueElements.open
     }
     return FailedElements.of({
       peek: (options) =>

@@ -188,8 +188,6 @@ const agrees = (waits: boolean) =>
         case "Reopen":
           yield* endAll(() => "interrupt")
           yield* Scope.close(opened.scope, Exit.void)
-          // The order of offers within a millisecond is that of one process.
-          yield* TestClock.adjust(1)
           opened = yield* reopen
       }
     }

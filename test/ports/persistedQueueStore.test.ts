@@ -187,7 +187,7 @@ describe("durability", () => {
       }
     }))
 
-  it.effect("the file stays as it is while elements come and go", () =>
+  it.live("the file stays as it is while elements come and go", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync", flushInterval: "Infinity" })
       const queues = yield* openOn(store)

@@ -4,14 +4,13 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { StoreService } from "../../StoreService.ts"
-import type { Element, Elements, Key, Sequence } from "./queueElements.ts"
+import type { Element, Elements, Key } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 import { storageKey } from "./storageKey.ts"
 
 export interface FailedElements {
   readonly store: StoreService
   readonly elements: Elements
-  readonly sequence: Sequence
 }
 
 /** The most elements that a transaction changes. */
@@ -65,7 +64,7 @@ export const requeue = (self: FailedElements, selection: Selection) =>
   change(
     self,
     selection,
-    (element, now) => QueueElements.requeue(element, now, QueueElements.nextSequence(self.sequence, now))
+    (element, now) => QueueElements.requeue(element, now, QueueElements.nextSequence(now))
   )
 
 /** Deletes failed elements. Returns their number. */

@@ -89,21 +89,19 @@ export type Elements = Effect.Success<typeof open>
 /** Returns the key of an element. */
 export const keyOf = ({ id, queue }: Pick<Element, "queue" | "id">): Key => [storageKey(queue), storageKey(id)]
 
-/** Numbers elements in the order in which they are offered. */
-export interface Sequence {
-  last: number
-}
-
 /** The numbers for each millisecond. The numbers of a time in the year 2248 are still exact. */
 const perMillisecond = 1024
+
+/** One for the process, as several layers can have the queues of a store. */
+let lastSequence = 0
 
 /**
  * Returns the next number. It begins with the time, so that it is higher than those of an earlier process, without a
  * counter on disk for which all offers would be in conflict.
  */
-export const nextSequence = (self: Sequence, now: number): number => {
-  self.last = Math.max(self.last + 1, Math.floor(now) * perMillisecond)
-  return self.last
+export const nextSequence = (now: number): number => {
+  lastSequence = Math.max(lastSequence + 1, Math.floor(now) * perMillisecond)
+  return lastSequence
 }
 
 /** Orders elements as they are to be taken. */
