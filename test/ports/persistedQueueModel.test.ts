@@ -125,7 +125,7 @@ const agrees = (waits: boolean) =>
     )
     const reopen = Effect.gen(function*() {
       const scope = yield* Scope.make()
-      const store = yield* Scope.provide(openStore({ path }, waits), scope)
+      const store = yield* Scope.provide(openStore({ path, durability: "noSync" }, waits), scope)
       const queues = yield* LmdbPersistedQueue.makeStore().pipe(
         Effect.provideService(Store, store),
         Scope.provide(scope)
@@ -196,7 +196,7 @@ const agrees = (waits: boolean) =>
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 20, maxLength: 60 }) }
-const arbitrary = { runs: 30, size: 60, seed: "queues" }
+const arbitrary = { runs: 20, size: 60, seed: "queues" }
 
 describe("the queues of a store agree with those in memory after each step", () => {
   it.effect.prop("on LMDB", workload, agrees(false), { arbitrary })

@@ -1,8 +1,11 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
+import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as Schema from "effect/Schema"
 
 const program = Effect.gen(function*() {
   const store = yield* Store
@@ -18,4 +21,11 @@ const faults = Effect.gen(function*() {
   yield* Console.log("with faults on demand:", services.fileName, typeof BackendContract.define)
 })
 
-Effect.andThen(program, faults).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+// The interfaces of Effect, each from a subpath of its own.
+const queue = Effect.gen(function*() {
+  const numbers = yield* PersistedQueue.make({ name: "numbers", schema: Schema.Int })
+  yield* numbers.offer(42)
+  yield* numbers.take((number) => Console.log("taken from a queue:", number))
+}).pipe(Effect.provide(LmdbPersistedQueue.layer()))
+
+Effect.all([program, faults, queue]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
