@@ -77,8 +77,8 @@ import { Store } from "./Store.ts"
  */
 export interface PersistedQueueOptions {
   /**
-   * How long the lease of a claim lasts. It is renewed four times in this time as long as the handler runs. The element
-   * of a process that has died is taken again after this time. Default: 2 minutes.
+   * How long the lease of a claim lasts. It is renewed as long as the handler runs, when a quarter of the time has passed.
+   * The element of a process that has died is taken again after this time. Default: 2 minutes.
    */
   readonly lockExpiration?: Duration.Input | undefined
   /**
@@ -157,10 +157,11 @@ export const makeStore = Effect.fnUntraced(
     const leases = Leases.make(yield* Store, elements, options.lockExpiration ?? "2 minutes")
     const dispatcher = Dispatcher.make(leases)
     const pollOptions = options.pollInterval === undefined ? {} : { pollInterval: options.pollInterval }
-    const start = <A>(effect: Effect.Effect<A>) => Effect.forkScoped(effect, { startImmediately: true })
-    yield* start(Leases.keepRenewing(leases))
-    yield* start(Dispatcher.follow(dispatcher, pollOptions))
-    yield* start(Dispatcher.run(dispatcher))
+    yield* Effect.forEach(
+      [Leases.keepRenewing(leases), Dispatcher.follow(dispatcher, pollOptions), Dispatcher.run(dispatcher)],
+      (background) => Effect.forkScoped(background, { startImmediately: true }),
+      { discard: true }
+    )
     yield* Effect.addFinalizer(() => Dispatcher.close(dispatcher))
 
     const offer: StoreMethods["offer"] = ({ delay, element, id, name: queue }) =>

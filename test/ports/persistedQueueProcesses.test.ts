@@ -13,7 +13,8 @@ import { openOn, using } from "../support/fixtures/queues.ts"
 import { start, temporaryFolder } from "../support/harness.ts"
 import { hangLimit } from "../support/timeLimits.ts"
 
-const programOf = (name: string) => new URL(`../programs/${name}.ts`, import.meta.url).pathname
+const offerer = new URL("../programs/queueOfferer.ts", import.meta.url).pathname
+const worker = new URL("../programs/queueWorker.ts", import.meta.url).pathname
 
 /** A process that works on the queue, and the lines that it prints. */
 interface Worker {
@@ -27,7 +28,7 @@ interface Worker {
 const startProgram = (program: string, ...args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync((): Worker => {
-      const child = spawn(process.execPath, [programOf(program), ...args], { stdio: ["pipe", "pipe", "inherit"] })
+      const child = spawn(process.execPath, [program, ...args], { stdio: ["pipe", "pipe", "inherit"] })
       let printed = ""
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
         printed += text
@@ -74,7 +75,7 @@ describe("processes that work on the same queue", () => {
       yield* Effect.gen(function*() {
         const queue = yield* openWork
         const fibers = yield* Effect.replicateEffect(start(queue.take((number) => Effect.succeed(number))), 20)
-        const { exit } = yield* startProgram("queueOfferer", path, "20")
+        const { exit } = yield* startProgram(offerer, path, "20")
         const taken = yield* Effect.forEach(fibers, Fiber.join)
         assert.sameMembers(taken, Array.from({ length: 20 }, (_, number) => number))
         assert.strictEqual(yield* exit, 0)
@@ -88,7 +89,7 @@ describe("processes that work on the same queue", () => {
         const queue = yield* openWork
         const workers = yield* Effect.forEach(
           ["first", "second"],
-          (name) => startProgram("queueWorker", path, file, name, "8")
+          (name) => startProgram(worker, path, file, name, "8")
         )
         yield* Effect.forEach(workers, ({ line }) => line("ready"), { concurrency: "unbounded" })
         // Each of the two holds its first element until both have one. So both work.
@@ -127,7 +128,7 @@ describe("processes that work on the same queue", () => {
         yield* Effect.gen(function*() {
           const queue = yield* openWork
           yield* queue.offer(1, { id: "a" })
-          const { child, exit, line } = yield* startProgram("queueWorker", path, file, "killed", "1", "2")
+          const { child, exit, line } = yield* startProgram(worker, path, file, "killed", "1", "2")
           assert.strictEqual(yield* line("holds"), "holds a")
           const taker = yield* start(queue.take((number, { attempts, id }) => Effect.succeed([number, attempts, id])))
           child.kill("SIGKILL")

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -34,6 +35,9 @@ const idsOf = Effect.fnUntraced(function*(name: string) {
     yield* held.end(Exit.void)
   }
 })
+
+const offerTo = (queues: PersistedQueue.PersistedQueueStore["Service"], id: string) =>
+  queues.offer({ name: "q", id, element: 1, isCustomId: true })
 
 /** Counts the commits of a store from now on, until the scope closes. */
 const countCommits = Effect.fnUntraced(function*(store: StoreService) {
@@ -99,6 +103,30 @@ describe("a take inside a transaction", () => {
       assert.isTrue(yield* users.has(1))
       yield* TestClock.adjust("3 minutes")
       assert.deepStrictEqual(yield* idsOf("inside"), [])
+    }).pipe(Effect.provide(live())))
+
+  it.effect("is in no conflict with the renewal of its lease for a quarter of the time that it lasts", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const users = yield* openUsers
+      const queue = yield* openQueue("inside")
+      const isRunning = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      let runs = 0
+      yield* TestClock.adjust("10 seconds")
+      yield* queue.offer({ n: 1n })
+      const handler = Effect.gen(function*() {
+        runs++
+        yield* users.insert(1, "Ada")
+        yield* Deferred.succeed(isRunning, undefined)
+        yield* Deferred.await(release)
+      })
+      const transaction = yield* start(store.withTransaction(queue.take(() => handler)))
+      yield* Deferred.await(isRunning)
+      for (let seconds = 0; seconds < 29; seconds++) yield* Effect.andThen(TestClock.adjust("1 second"), allGiven)
+      yield* Deferred.succeed(release, undefined)
+      yield* Fiber.join(transaction)
+      assert.strictEqual(runs, 1)
     }).pipe(Effect.provide(live())))
 
   it.effect("does not complete it if the transaction fails later: it is given again when its lease has ended", () =>
@@ -259,10 +287,10 @@ describe("when the store fails", () => {
       const { faulty, store } = yield* faultyStore()
       const queues = yield* openOn(store)
       yield* faulty.fail("commit", faults.diskFull)
-      const offer = queues.offer({ name: "q", id: "a", element: 1, isCustomId: true })
+      const offer = offerTo(queues, "a")
       const error = yield* Effect.flip(offer)
       assert.strictEqual(error._tag, "PersistedQueueError")
-      assert.strictEqual((error.cause as { readonly _tag: string })._tag, "EngineFailure")
+      assert.isTrue(Predicate.isTagged(error.cause, "EngineFailure"))
       assert.include(error.message, "\"q\"")
       assert.deepStrictEqual(yield* using(queues)(idsOf("q")), [])
       yield* offer
@@ -274,7 +302,7 @@ describe("when the store fails", () => {
       Effect.gen(function*() {
         const { faulty, store } = yield* faultyStore()
         const queues = yield* openOn(store)
-        yield* queues.offer({ name: "q", id: "a", element: 1, isCustomId: true })
+        yield* offerTo(queues, "a")
         yield* faulty.failAlways("commit", faults.diskFull)
         const taker = yield* using(queues)(startHold("q"))
         yield* until(() => log.some(({ text }) => text.includes("Failed to claim")))
@@ -338,7 +366,7 @@ describe("when the store fails", () => {
       yield* store.close()
       assert.strictEqual((yield* Effect.flip(Fiber.join(taker)))._tag, "PersistedQueueError")
       assert.strictEqual((yield* Effect.flip(using(queues)(hold("q"))))._tag, "PersistedQueueError")
-      const offer = queues.offer({ name: "q", id: "a", element: 1, isCustomId: true })
+      const offer = offerTo(queues, "a")
       assert.strictEqual((yield* Effect.flip(offer))._tag, "PersistedQueueError")
     }).pipe(Effect.scoped))
 
@@ -356,13 +384,11 @@ describe("when the store fails", () => {
   it.effect("a read-only store can neither offer nor give elements", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const offer = (queues: PersistedQueue.PersistedQueueStore["Service"], id: string) =>
-        queues.offer({ name: "q", id, element: 1, isCustomId: true })
       yield* Effect.scoped(
-        Effect.flatMap(Store.make({ path }), (store) => Effect.flatMap(openOn(store), (queues) => offer(queues, "a")))
+        Effect.flatMap(Store.make({ path }), (store) => Effect.flatMap(openOn(store), (queues) => offerTo(queues, "a")))
       )
       const queues = yield* openOn(yield* Store.make({ path, readOnly: true }))
-      assert.include((yield* Effect.flip(offer(queues, "b"))).message, "read-only")
+      assert.include((yield* Effect.flip(offerTo(queues, "b"))).message, "read-only")
       assert.strictEqual((yield* Effect.flip(using(queues)(hold("q"))))._tag, "PersistedQueueError")
     }).pipe(Effect.scoped))
 

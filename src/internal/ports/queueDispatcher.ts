@@ -171,6 +171,13 @@ const firstOf = Effect.fnUntraced(function*<E>(
   }
 })
 
+const isUnleased = ({ lease, state }: Element): boolean => state === "pending" && lease === undefined
+
+const isLeased = ({ lease, state }: Element): boolean => state === "pending" && lease !== undefined
+
+/** Returns from when on an element can be claimed. */
+const claimableAt = ({ lease, visibleAt }: Element): number => Math.max(visibleAt, lease?.until ?? visibleAt)
+
 /** Finds what can be claimed from a queue. It reads outside of transactions: an offer is no conflict for a claim. */
 const look = Effect.fnUntraced(function*(
   self: QueueDispatcher,
@@ -179,32 +186,31 @@ const look = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Found, KeyEncoding | Closed | EngineFailure> {
   const { due, leased } = self.leases.elements.indexes
   const prefix = [queue.key] as const
-  const wanted = Math.min(queue.waiters.size, mostClaims)
   const first = (index: typeof due, count: number, holds: (element: Element) => boolean) =>
     firstOf(self, queue.name, (limit) => index.collect({ prefix, limit, undecodable: "result" }), count, holds)
 
   // One more than can be claimed says when the next is due. Few leases have ended, mostly none.
-  const pending = yield* first(due, wanted + 1, ({ lease, state }) => state === "pending" && lease === undefined)
-  const isLeased = ({ lease, state }: Element) => state === "pending" && lease !== undefined
+  const wanted = Math.min(queue.waiters.size, mostClaims)
+  const pending = yield* first(due, wanted + 1, isUnleased)
   const [firstLeased] = yield* first(leased, 1, isLeased)
-  const isLapsed = firstLeased !== undefined && QueueElements.isClaimable(firstLeased, now)
-  const all = isLapsed ? yield* first(leased, mostClaims, isLeased) : [firstLeased ?? []].flat()
-  const found = [...pending, ...all.filter((element) => !(isLapsed && isOwn(self, element)))]
-  const times = found.map(({ lease, visibleAt }) => Math.max(visibleAt, lease?.until ?? visibleAt))
+  const isLapsed = firstLeased !== undefined && claimableAt(firstLeased) <= now
+  const withLease = isLapsed
+    ? (yield* first(leased, mostClaims, isLeased)).filter((element) => !hasHandler(self, element))
+    : [firstLeased ?? []].flat()
+  const found = [...pending, ...withLease]
   return {
     queue,
-    claimable: found.filter((element) => QueueElements.isClaimable(element, now))
-      .toSorted(QueueElements.inOrder).slice(0, wanted),
-    next: Math.min(...times)
+    claimable: found.filter((element) => claimableAt(element) <= now).toSorted(QueueElements.inOrder).slice(0, wanted),
+    next: Math.min(...found.map(claimableAt))
   }
 })
 
 /**
- * Tells whether a handler of this process has the element. If its lease has ended, the process was stopped for a while; it
- * is renewed soon. Another process may claim the element, this one knows better.
+ * Tells whether a handler of this process has the element. If its lease has ended, the process was stopped for a while:
+ * the lease is renewed soon, unless another process claims the element first.
  */
-const isOwn = (self: QueueDispatcher, { lease }: Element): boolean =>
-  lease !== undefined && self.leases.held.has(lease.token)
+const hasHandler = ({ leases }: QueueDispatcher, { lease }: Element): boolean =>
+  lease !== undefined && leases.held.has(lease.token)
 
 const leaseEnded = "The lease has ended in the last attempt: its worker has stopped, or the store has."
 
@@ -226,7 +232,7 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
         writes.push([key, QueueElements.fail(element, now, element.lastFailure ?? leaseEnded)])
         continue
       }
-      const [claim, claimed] = Leases.claim(self.leases, element, now)
+      const [claim, claimed] = Leases.makeClaim(self.leases, element, now)
       claims.push(claim)
       writes.push([key, claimed])
     }

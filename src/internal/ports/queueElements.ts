@@ -13,6 +13,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import * as Collection from "../../Collection.ts"
 import { storageKey } from "./storageKey.ts"
 
@@ -111,7 +112,7 @@ export const inOrder = (a: Element, b: Element): number => a.visibleAt - b.visib
 export const isClaimable = ({ lease, state, visibleAt }: Element, now: number): boolean =>
   state === "pending" && visibleAt <= now && (lease === undefined || lease.until <= now)
 
-const withoutLease = ({ lease: _, ...element }: Element): Element => element
+const withoutLease = (element: Element): Element => Struct.omit(element, ["lease"])
 
 export const claim = (element: Element, lease: Lease): Element => ({
   ...element,
@@ -130,8 +131,8 @@ export const retry = (element: Element, visibleAt: number, lastFailure: string):
   lastFailure
 })
 
-export const complete = ({ element: _, ...rest }: Element, now: number): Element => ({
-  ...withoutLease(rest),
+export const complete = (element: Element, now: number): Element => ({
+  ...Struct.omit(element, ["lease", "element"]),
   state: "completed",
   changedAt: now
 })
