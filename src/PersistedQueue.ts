@@ -6,8 +6,8 @@
  *
  * **Details**
  *
- * - `offer` is on disk when it returns, and so is what becomes of an element when its handler ends. Fibers that offer or
- *   end at the same time share commits.
+ * - An offer is on disk when `offer` returns. When `take` returns, it is on disk whether its element was completed, failed
+ *   or comes again. Fibers that do this at the same time share commits.
  * - An `offer` inside `withTransaction` of the store belongs to the transaction: it is stored with the other writes, or
  *   not at all.
  * - Elements are taken in the order in which they become visible, and then in the order of the offers.
@@ -78,7 +78,7 @@ import { Store } from "./Store.ts"
 export interface PersistedQueueOptions {
   /**
    * How long the lease of a claim lasts. It is renewed as long as the handler runs, when a quarter of the time has passed.
-   * The element of a process that has died is taken again after this time. Default: 2 minutes.
+   * The element of a process that has died is taken again after this time. At least 1 second. Default: 2 minutes.
    */
   readonly lockExpiration?: Duration.Input | undefined
   /**
@@ -180,7 +180,7 @@ export const makeStore = Effect.fnUntraced(
           },
           { durable: true }
         )).pipe(
-          // The id was offered before. That offer is on disk, as every offer that others can see.
+          // The id was offered before. That offer is on disk: no fiber sees an offer before its commit.
           Effect.catchTag("KeyExists", () => Effect.void),
           orFail(`Failed to offer an element to the queue "${queue}"`)
         )

@@ -4,12 +4,13 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Schema from "effect/Schema"
-import { type ChildProcess, spawn } from "node:child_process"
+import * as TestClock from "effect/testing/TestClock"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
-import { openOn, using } from "../support/fixtures/queues.ts"
+import { allGiven, openOn, using } from "../support/fixtures/queues.ts"
 import { start, temporaryFolder } from "../support/harness.ts"
 import { hangLimit } from "../support/timeLimits.ts"
 
@@ -69,16 +70,18 @@ const openWork = PersistedQueue.make({ name: "work", schema: Schema.Int })
 const linesOf = (file: string) => readFileSync(file, "utf8").trim().split("\n")
 
 describe("processes that work on the same queue", () => {
-  it.live("are waked up by the offers of another process", () =>
+  it.effect("are woken by the offers of another process, when its commits are noticed", () =>
     Effect.gen(function*() {
       const { path, queues } = yield* shared
       yield* Effect.gen(function*() {
         const queue = yield* openWork
         const fibers = yield* Effect.replicateEffect(start(queue.take((number) => Effect.succeed(number))), 20)
-        const { exit } = yield* startProgram(offerer, path, "20")
+        yield* allGiven
+        const { status } = spawnSync(process.execPath, [offerer, path, "20"], { stdio: "inherit", timeout: hangLimit })
+        assert.strictEqual(status, 0)
+        yield* TestClock.adjust("50 millis")
         const taken = yield* Effect.forEach(fibers, Fiber.join)
         assert.sameMembers(taken, Array.from({ length: 20 }, (_, number) => number))
-        assert.strictEqual(yield* exit, 0)
       }).pipe(using(queues))
     }).pipe(Effect.scoped), hangLimit)
 

@@ -1,8 +1,8 @@
 /**
  * Gives elements to the fibers that wait for them.
  *
- * One fiber claims for all of them: it looks at the queues in which somebody waits, claims in one transaction as many
- * elements as fibers wait, and hands them over. While nothing is due, it sleeps until the next element is, or until a
+ * One fiber claims for all of them: it looks at the queues in which fibers wait, claims as many elements as fibers wait in
+ * one transaction, and hands them over. While nothing is due, it sleeps until the next element is, or until a
  * commit may have changed that.
  */
 import * as Clock from "effect/Clock"
@@ -25,7 +25,7 @@ import { storageKey } from "./storageKey.ts"
 /** A fiber that waits for an element. */
 interface Waiter {
   readonly handover: Deferred.Deferred<Claim, PersistedQueueError>
-  /** What it was given. It may have been interrupted meanwhile. */
+  /** The claim that it was given. The fiber may be interrupted before it goes on. */
   claim: Claim | undefined
 }
 
@@ -33,9 +33,9 @@ interface Waiter {
 interface WaitingQueue {
   readonly name: string
   readonly key: string
-  /** Those that wait, the first one first. */
+  /** The fibers, in the order in which they began to wait. */
   readonly waiters: Set<Waiter>
-  /** The most attempts, as the last of them said. */
+  /** The maximum number of attempts, as the last `take` gave it. */
   maxAttempts: number
 }
 
@@ -45,9 +45,9 @@ export interface QueueDispatcher {
   readonly queues: Map<string, WaitingQueue>
   /** Opened when the queues are to be looked at again. */
   readonly wake: Latch.Latch
-  /** The damaged elements that the log has been told of. */
+  /** The keys of the damaged elements that were logged. */
   readonly damaged: Set<string>
-  /** Why the dispatcher has ended; it gives nothing any more. */
+  /** The error of all later takes, when the dispatcher has ended. */
   ended: PersistedQueueError | undefined
 }
 
@@ -62,18 +62,18 @@ export const make = (leases: QueueLeases): QueueDispatcher => ({
 /** The most elements of a queue that a transaction claims. */
 const mostClaims = 1000
 
-/** The longest sleep in milliseconds: when the clock of the system is set, nothing is later than that. */
+/** The longest sleep in milliseconds. If the system clock is set, no element comes later than that. */
 const longestSleep = 60_000
 
 const takeFailed = (cause: unknown, queue?: string): PersistedQueueError =>
   new PersistedQueueError({
     message: queue === undefined
-      ? "Cannot take elements: the store of the queues has closed"
+      ? "Cannot take an element: the store has closed, or the layer of its queues has"
       : `Failed to take an element from the queue "${queue}"`,
     cause
   })
 
-/** Fails all fibers that wait. They may wait again at once, so they are no longer known before the first one goes on. */
+/** Fails all fibers that wait. A fiber may wait again at once, so all are removed before the first one goes on. */
 const failAll = (self: QueueDispatcher, errorOf: (queue: string) => PersistedQueueError): void => {
   const queues = [...self.queues.values()]
   self.queues.clear()
@@ -141,7 +141,7 @@ interface Found {
 
 type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
 
-/** Tells the log, once, of an element that cannot be decoded. It is passed over: it must not stop its queue. */
+/** Logs once that an element cannot be decoded. The element is skipped, so that it does not stop its queue. */
 const reportDamage = (self: QueueDispatcher, queue: string, { message, shownKey }: ValueDecoding) =>
   Effect.suspend(() => {
     if (self.damaged.has(shownKey)) return Effect.void
@@ -226,7 +226,7 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
     const writes: Array<readonly [QueueElements.Key, Element]> = []
     for (const { key, maxAttempts } of keys) {
       const element = found.get(key)
-      // Another process may have been faster.
+      // Another process may have claimed the element since the look.
       if (element === undefined || !QueueElements.isClaimable(element, now)) continue
       if (element.attempts >= maxAttempts) {
         writes.push([key, QueueElements.fail(element, now, element.lastFailure ?? leaseEnded)])
@@ -240,7 +240,7 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
     return claims
   }))
 
-/** Claims what was found and hands it over. Nothing can come between: a claim is handed over, or given back. */
+/** Claims what was found. Each claim is handed over; if no fiber waits for it any more, it is given back. */
 const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
   Effect.uninterruptible(Effect.gen(function*() {
     const claims = yield* claimAll(self, all)
@@ -252,7 +252,7 @@ const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
     })
   }))
 
-/** Looks at all queues once. Returns when something is due next, in milliseconds; 0 if something may be due now. */
+/** Looks at all queues once. Returns when the next element is due, in milliseconds; 0 if one may be due now. */
 const dispatch = Effect.fnUntraced(function*(self: QueueDispatcher) {
   const now = yield* Clock.currentTimeMillis
   const all = yield* Effect.forEach([...self.queues.values()], (queue) => look(self, queue, now))
@@ -263,7 +263,7 @@ const dispatch = Effect.fnUntraced(function*(self: QueueDispatcher) {
   return Math.min(...all.map(({ next }) => next))
 })
 
-/** Sleeps until a time, or until the dispatcher is waked. */
+/** Sleeps until a time, or until the dispatcher is woken. */
 const sleepUntil = (self: QueueDispatcher, time: number): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
     time <= now
@@ -274,10 +274,10 @@ const sleepUntil = (self: QueueDispatcher, time: number): Effect.Effect<void> =>
 export const run = (self: QueueDispatcher): Effect.Effect<void> =>
   Effect.gen(function*() {
     while (true) {
-      // Closed before the look: what changes after it opens the latch again.
+      // Closed before the look: a change after the look opens the latch again.
       self.wake.closeUnsafe()
       yield* sleepUntil(self, yield* dispatch(self))
-      // Fibers that were waked up together wait together.
+      // Fibers that go on at the same time can all begin to wait before the next look.
       yield* Effect.yieldNow
     }
   }).pipe(
@@ -287,7 +287,7 @@ export const run = (self: QueueDispatcher): Effect.Effect<void> =>
     Effect.withTracerEnabled(false)
   )
 
-/** A closed or read-only store gives nothing to anybody. Anything else may pass: the fibers go on waiting. */
+/** Fails the waiting fibers if the store is closed or read-only. After any other error they go on waiting. */
 const onFailure = (
   self: QueueDispatcher,
   error: Error & { readonly _tag: string }
@@ -297,7 +297,7 @@ const onFailure = (
   return Effect.logWarning("Failed to claim elements of persisted queues", error)
 }
 
-/** Wakes the dispatcher after each commit that may give it something to do, until the store closes. */
+/** Wakes the dispatcher after each commit that may make an element due, until the store closes. */
 export const follow = (self: QueueDispatcher, options: PollOptions): Effect.Effect<void> => {
   const { elements, store } = self.leases
   const wake = Effect.sync(() => void self.wake.openUnsafe())
@@ -307,7 +307,7 @@ export const follow = (self: QueueDispatcher, options: PollOptions): Effect.Effe
     (changes) =>
       changes.some((change) => change._tag === "Clear" || self.queues.has(change.key[0])) ? wake : Effect.void
   ).pipe(
-    // Subscribes again first, so that no change is between the two.
+    // It subscribes again before it wakes the dispatcher, so that the look after it finds all that was missed.
     Effect.catchTag("ChangesMissed", () => Effect.all([ownCommits, wake], { concurrency: "unbounded", discard: true }))
   )
 

@@ -37,6 +37,9 @@ export interface QueueLeases {
   claims: number
 }
 
+/** The shortest lease, in milliseconds. A shorter one would be renewed all the time. */
+const shortestExpiration = 1000
+
 export const make = (
   store: StoreService,
   elements: Elements,
@@ -44,7 +47,7 @@ export const make = (
 ): QueueLeases => ({
   store,
   elements,
-  expiration: Math.max(1, Duration.toMillis(Duration.fromInputUnsafe(expiration))),
+  expiration: Math.max(shortestExpiration, Duration.toMillis(Duration.fromInputUnsafe(expiration))),
   holder: SecureRandom.uuidV4Unsafe(),
   held: new Map(),
   claims: 0
@@ -59,7 +62,7 @@ export const makeClaim = (self: QueueLeases, element: Element, now: number): rea
   return [{ queue, id, key: QueueElements.keyOf(claimed), token, attempts, element: element.element, until }, claimed]
 }
 
-/** As long as the store fails, settling is tried again until the lease has ended; then another worker has the element. */
+/** While the store fails, settling is tried again until the lease has ended. Then another worker can have the element. */
 const settleRetry = (self: QueueLeases) =>
   Schedule.min([Schedule.exponential(200, 1.5), Schedule.spaced(5000)]).pipe(
     Schedule.upTo({ duration: self.expiration })
@@ -67,7 +70,7 @@ const settleRetry = (self: QueueLeases) =>
 
 /**
  * Stores what becomes of a claimed element, on disk when it returns. Does nothing if another worker has claimed the
- * element since the lease ended. A failure of the store is a defect: no caller could do anything about it.
+ * element since the lease ended. A failure of the store is a defect, as a finalizer cannot fail.
  */
 const settle = (
   self: QueueLeases,
@@ -145,8 +148,8 @@ const renew = Effect.fnUntraced(function*(self: QueueLeases) {
 })
 
 /**
- * Renews leases for ever, each when a quarter to three eighths of it has passed. A claim that is shorter is not renewed: it
- * costs no write, and no conflict for a transaction in which it is settled.
+ * Renews leases for ever, each when between a quarter and three eighths of it have passed. A claim of a shorter handler is
+ * not renewed: it needs no further write, and a transaction in which it is settled has no conflict with a renewal.
  */
 export const keepRenewing = (self: QueueLeases): Effect.Effect<never> =>
   Effect.sleep(self.expiration / 8).pipe(
