@@ -1,11 +1,12 @@
 /** Queues on which several processes work. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
@@ -72,13 +73,15 @@ const linesOf = (file: string) => readFileSync(file, "utf8").trim().split("\n")
 describe("processes that work on the same queue", () => {
   it.effect("are woken by the offers of another process, when its commits are noticed", () =>
     Effect.gen(function*() {
+      // After all offers: the clock of the other process is a real one.
+      yield* TestClock.setTime((yield* TestClock.withLive(Clock.currentTimeMillis)) + 3_600_000)
       const { path, queues } = yield* shared
       yield* Effect.gen(function*() {
         const queue = yield* openWork
         const fibers = yield* Effect.replicateEffect(start(queue.take((number) => Effect.succeed(number))), 20)
         yield* allGiven
-        const { status } = spawnSync(process.execPath, [offerer, path, "20"], { stdio: "inherit", timeout: hangLimit })
-        assert.strictEqual(status, 0)
+        const { exit } = yield* startProgram(offerer, path, "20")
+        assert.strictEqual(yield* exit, 0)
         yield* TestClock.adjust("50 millis")
         const taken = yield* Effect.forEach(fibers, Fiber.join)
         assert.sameMembers(taken, Array.from({ length: 20 }, (_, number) => number))
