@@ -1,10 +1,13 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
 import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
+import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
 import * as LmdbPersistence from "effect-lmdb/Persistence"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as Schema from "effect/Schema"
 
 const program = Effect.gen(function*() {
   const store = yield* Store
@@ -29,4 +32,10 @@ const ports = Effect.scoped(Effect.gen(function*() {
   yield* Console.log("ports:", yield* kv.get("answer"), yield* cache.get("answer"))
 }))
 
-Effect.all([program, faults, ports]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+const queue = Effect.gen(function*() {
+  const numbers = yield* PersistedQueue.make({ name: "numbers", schema: Schema.Int })
+  yield* numbers.offer(42)
+  yield* numbers.take((number) => Console.log("taken from a queue:", number))
+}).pipe(Effect.provide(LmdbPersistedQueue.layer()))
+
+Effect.all([program, faults, ports, queue]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)

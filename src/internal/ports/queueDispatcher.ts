@@ -1,0 +1,334 @@
+/**
+ * Gives elements to the fibers that wait for them.
+ *
+ * One fiber claims for all of them: it looks at the queues in which fibers wait, claims as many elements as fibers wait in
+ * one transaction, and hands them over. While nothing is due, it sleeps until the next element is, or until a
+ * commit may have changed that.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import { PersistedQueueError } from "effect/persistence/PersistedQueue"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import type { PollOptions } from "../../Change.ts"
+import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { Element } from "./queueElements.ts"
+import * as QueueElements from "./queueElements.ts"
+import type { Claim, QueueLeases } from "./queueLeases.ts"
+import * as Leases from "./queueLeases.ts"
+import { storageKey } from "./storageKey.ts"
+
+/** A fiber that waits for an element. */
+interface Waiter {
+  readonly handover: Deferred.Deferred<Claim, PersistedQueueError>
+  /** The claim that it was given. The fiber may be interrupted before it goes on. */
+  claim: Claim | undefined
+}
+
+/** A queue in which fibers wait. */
+interface WaitingQueue {
+  readonly name: string
+  readonly key: string
+  /** The fibers, in the order in which they began to wait. */
+  readonly waiters: Set<Waiter>
+  /** The maximum number of attempts, as the last `take` gave it. */
+  maxAttempts: number
+}
+
+export interface QueueDispatcher {
+  readonly leases: QueueLeases
+  /** The queues in which fibers wait, by `storageKey` of their names. */
+  readonly queues: Map<string, WaitingQueue>
+  /** Opened when the queues are to be looked at again. */
+  readonly wake: Latch.Latch
+  /** The keys of the damaged elements that were logged. */
+  readonly damaged: Set<string>
+  /** The error of all later takes, when the dispatcher has ended. */
+  ended: PersistedQueueError | undefined
+}
+
+export const make = (leases: QueueLeases): QueueDispatcher => ({
+  leases,
+  queues: new Map(),
+  wake: Latch.makeUnsafe(false),
+  damaged: new Set(),
+  ended: undefined
+})
+
+/** The most elements of a queue that a transaction claims. */
+const mostClaims = 1000
+
+/** The longest sleep in milliseconds. If the system clock is set, no element comes later than that. */
+const longestSleep = 60_000
+
+const takeFailed = (cause: unknown, queue?: string): PersistedQueueError =>
+  new PersistedQueueError({
+    message: queue === undefined
+      ? "Cannot take an element: the store has closed, or the layer of its queues has"
+      : `Failed to take an element from the queue "${queue}"`,
+    cause
+  })
+
+/** Fails all fibers that wait. A fiber may wait again at once, so all are removed before the first one goes on. */
+const failAll = (self: QueueDispatcher, errorOf: (queue: string) => PersistedQueueError): void => {
+  const queues = [...self.queues.values()]
+  self.queues.clear()
+  for (const { name, waiters } of queues) {
+    for (const { handover } of waiters) Deferred.doneUnsafe(handover, Effect.fail(errorOf(name)))
+  }
+}
+
+/** Fails all fibers that wait, and every later `take`. */
+const end = (self: QueueDispatcher, error: PersistedQueueError): void => {
+  self.ended = error
+  failAll(self, () => error)
+}
+
+const removeWaiter = (self: QueueDispatcher, queue: WaitingQueue, waiter: Waiter): void => {
+  queue.waiters.delete(waiter)
+  if (queue.waiters.size === 0 && self.queues.get(queue.key) === queue) self.queues.delete(queue.key)
+}
+
+/**
+ * Waits for an element of a queue. To be called uninterruptibly, so that no claim is lost: only the waiting is
+ * interruptible, by `restore`.
+ */
+export const take = Effect.fnUntraced(function*(
+  self: QueueDispatcher,
+  options: { readonly name: string; readonly maxAttempts: number },
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+) {
+  if (self.ended !== undefined) return yield* self.ended
+  const key = storageKey(options.name)
+  const queue = self.queues.get(key) ??
+    { name: options.name, key, waiters: new Set<Waiter>(), maxAttempts: options.maxAttempts }
+  const waiter: Waiter = { handover: Deferred.makeUnsafe(), claim: undefined }
+  queue.maxAttempts = options.maxAttempts
+  queue.waiters.add(waiter)
+  self.queues.set(key, queue)
+  self.wake.openUnsafe()
+  const exit = yield* Effect.exit(restore(Deferred.await(waiter.handover)))
+  if (Exit.isFailure(exit)) {
+    removeWaiter(self, queue, waiter)
+    if (waiter.claim !== undefined) yield* Leases.giveBack(self.leases, waiter.claim)
+  }
+  return yield* exit
+})
+
+/** Gives a claim to the fiber that has waited longest; false if none waits any more. */
+const handOver = (self: QueueDispatcher, claim: Claim): boolean => {
+  const queue = self.queues.get(claim.key[0])
+  const waiter = queue?.waiters.values().next().value
+  if (queue === undefined || waiter === undefined) return false
+  removeWaiter(self, queue, waiter)
+  waiter.claim = claim
+  Deferred.doneUnsafe(waiter.handover, Effect.succeed(claim))
+  return true
+}
+
+/** What a look at a queue has found. */
+interface Found {
+  readonly queue: WaitingQueue
+  /** What can be claimed, in order, at most one for each waiting fiber. */
+  readonly claimable: ReadonlyArray<Element>
+  /** When the next element can be claimed, if none can be now. */
+  readonly next: number
+}
+
+type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
+
+/** Logs once that an element cannot be decoded. The element is skipped, so that it does not stop its queue. */
+const reportDamage = (self: QueueDispatcher, queue: string, { message, shownKey }: ValueDecoding) =>
+  Effect.suspend(() => {
+    if (self.damaged.has(shownKey)) return Effect.void
+    self.damaged.add(shownKey)
+    return Effect.logError(`An element of the queue "${queue}" is damaged and will not be taken: ${message}`)
+  })
+
+/** Reads the first elements of an index that satisfy a condition. What is damaged does not count. */
+const firstOf = Effect.fnUntraced(function*<E>(
+  self: QueueDispatcher,
+  queue: string,
+  read: (limit: number) => Effect.Effect<Rows, E>,
+  wanted: number,
+  holds: (element: Element) => boolean
+) {
+  for (let limit = wanted;; limit *= 2) {
+    const rows = yield* read(limit)
+    const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(holds)
+    if (elements.length >= wanted || rows.length < limit) {
+      yield* Effect.forEach(
+        rows.filter(Result.isFailure),
+        ({ failure }) => reportDamage(self, queue, failure),
+        { discard: true }
+      )
+      return elements.slice(0, wanted)
+    }
+  }
+})
+
+const isUnleased = ({ lease, state }: Element): boolean => state === "pending" && lease === undefined
+
+const isLeased = ({ lease, state }: Element): boolean => state === "pending" && lease !== undefined
+
+/** Returns from when on an element can be claimed. */
+const claimableAt = ({ lease, visibleAt }: Element): number => Math.max(visibleAt, lease?.until ?? visibleAt)
+
+/** Finds what can be claimed from a queue. It reads outside of transactions: an offer is no conflict for a claim. */
+const look = Effect.fnUntraced(function*(
+  self: QueueDispatcher,
+  queue: WaitingQueue,
+  now: number
+): Effect.fn.Return<Found, KeyEncoding | Closed | EngineFailure> {
+  const { due, leased } = self.leases.elements.indexes
+  const prefix = [queue.key] as const
+  const first = (index: typeof due, count: number, holds: (element: Element) => boolean) =>
+    firstOf(self, queue.name, (limit) => index.collect({ prefix, limit, undecodable: "result" }), count, holds)
+
+  // One more than can be claimed says when the next is due. Few leases have ended, mostly none.
+  const wanted = Math.min(queue.waiters.size, mostClaims)
+  const pending = yield* first(due, wanted + 1, isUnleased)
+  const [firstLeased] = yield* first(leased, 1, isLeased)
+  const isLapsed = firstLeased !== undefined && claimableAt(firstLeased) <= now
+  const withLease = isLapsed
+    ? (yield* first(leased, mostClaims, isLeased)).filter((element) => !hasHandler(self, element))
+    : [firstLeased ?? []].flat()
+  const found = [...pending, ...withLease]
+  return {
+    queue,
+    claimable: found.filter((element) => claimableAt(element) <= now).toSorted(QueueElements.inOrder).slice(0, wanted),
+    next: Math.min(...found.map(claimableAt))
+  }
+})
+
+/**
+ * Tells whether a handler of this process has the element. If its lease has ended, the process was stopped for a while:
+ * the lease is renewed soon, unless another process claims the element first.
+ */
+const hasHandler = ({ leases }: QueueDispatcher, { lease }: Element): boolean =>
+  lease !== undefined && leases.held.has(lease.token)
+
+const leaseEnded = "The lease has ended in the last attempt: its worker has stopped, or the store has."
+
+/** Claims what was found, in one transaction. Elements whose attempts are used up fail. Durable when it returns. */
+const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
+  self.leases.store.withTransaction(Effect.gen(function*() {
+    const now = yield* Clock.currentTimeMillis
+    const keys = all.flatMap(({ claimable, queue: { maxAttempts } }) =>
+      claimable.map((element) => ({ key: QueueElements.keyOf(element), maxAttempts }))
+    )
+    const { found } = yield* self.leases.elements.getMany(keys.map(({ key }) => key))
+    const claims: Array<Claim> = []
+    const writes: Array<readonly [QueueElements.Key, Element]> = []
+    for (const { key, maxAttempts } of keys) {
+      const element = found.get(key)
+      // Another process may have claimed the element since the look.
+      if (element === undefined || !QueueElements.isClaimable(element, now)) continue
+      if (element.attempts >= maxAttempts) {
+        writes.push([key, QueueElements.fail(element, now, element.lastFailure ?? leaseEnded)])
+        continue
+      }
+      const [claim, claimed] = Leases.makeClaim(self.leases, element, now)
+      claims.push(claim)
+      writes.push([key, claimed])
+    }
+    yield* self.leases.elements.putMany(writes)
+    return claims
+  }))
+
+/** Claims what was found. Each claim is handed over; if no fiber waits for it any more, it is given back. */
+const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
+  Effect.uninterruptible(Effect.gen(function*() {
+    const claims = yield* claimAll(self, all)
+    for (const claim of claims) self.leases.held.set(claim.token, claim)
+    const left = claims.filter((claim) => !handOver(self, claim))
+    yield* Effect.forEach(left, (claim) => Leases.giveBack(self.leases, claim), {
+      concurrency: "unbounded",
+      discard: true
+    })
+  }))
+
+/** Looks at all queues once. Returns when the next element is due, in milliseconds; 0 if one may be due now. */
+const dispatch = Effect.fnUntraced(function*(self: QueueDispatcher) {
+  const now = yield* Clock.currentTimeMillis
+  const all = yield* Effect.forEach([...self.queues.values()], (queue) => look(self, queue, now))
+  if (all.some(({ claimable }) => claimable.length > 0)) {
+    yield* claimAndHandOver(self, all)
+    return 0
+  }
+  return Math.min(...all.map(({ next }) => next))
+})
+
+/** Sleeps until a time, or until the dispatcher is woken. */
+const sleepUntil = (self: QueueDispatcher, time: number): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    time <= now
+      ? Effect.void
+      : Effect.raceFirst(self.wake.await, Effect.sleep(Math.min(longestSleep, time - now))))
+
+/** Gives elements to those that wait, until the store closes. */
+export const run = (self: QueueDispatcher): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    while (true) {
+      // Closed before the look: a change after the look opens the latch again.
+      self.wake.closeUnsafe()
+      yield* sleepUntil(self, yield* dispatch(self))
+      // Fibers that go on at the same time can all begin to wait before the next look.
+      yield* Effect.yieldNow
+    }
+  }).pipe(
+    Effect.tapError((error) => onFailure(self, error)),
+    Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" }),
+    Effect.ignore,
+    Effect.withTracerEnabled(false)
+  )
+
+/** Fails the waiting fibers if the store is closed or read-only. After any other error they go on waiting. */
+const onFailure = (
+  self: QueueDispatcher,
+  error: Error & { readonly _tag: string }
+): Effect.Effect<void> => {
+  if (error._tag === "Closed") return Effect.sync(() => end(self, takeFailed(error)))
+  if (error._tag === "ReadOnly") return Effect.sync(() => failAll(self, (queue) => takeFailed(error, queue)))
+  return Effect.logWarning("Failed to claim elements of persisted queues", error)
+}
+
+/** Wakes the dispatcher after each commit that may make an element due, until the store closes. */
+export const follow = (self: QueueDispatcher, options: PollOptions): Effect.Effect<void> => {
+  const { elements, store } = self.leases
+  const wake = Effect.sync(() => void self.wake.openUnsafe())
+
+  const ownCommits: Effect.Effect<void, KeyEncoding | Closed> = Stream.runForEachArray(
+    elements.changes(),
+    (changes) =>
+      changes.some((change) => change._tag === "Clear" || self.queues.has(change.key[0])) ? wake : Effect.void
+  ).pipe(
+    // It subscribes again before it wakes the dispatcher, so that the look after it finds all that was missed.
+    Effect.catchTag("ChangesMissed", () => Effect.all([ownCommits, wake], { concurrency: "unbounded", discard: true }))
+  )
+
+  const otherCommits = store.commits(options).pipe(
+    Stream.runForEach(({ isOwn }) => isOwn ? Effect.void : wake),
+    Effect.tapError((error) =>
+      error._tag === "Closed"
+        ? Effect.void
+        : Effect.logWarning("Failed to follow the commits of other processes", error)
+    ),
+    Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" })
+  )
+
+  return Effect.all([ownCommits, otherCommits], { concurrency: "unbounded", discard: true }).pipe(
+    Effect.matchEager({
+      onFailure: (error) => end(self, takeFailed(error)),
+      onSuccess: () => end(self, takeFailed(undefined))
+    }),
+    Effect.withTracerEnabled(false)
+  )
+}
+
+/** Ends the dispatcher with its layer. */
+export const close = (self: QueueDispatcher): Effect.Effect<void> => Effect.sync(() => end(self, takeFailed(undefined)))

@@ -1,0 +1,134 @@
+/** The leases of claims, with two workers on a store: what one of them holds, and what it holds no more. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { Store } from "../../src/index.ts"
+import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
+import { allGiven, assertWaits, hold, openOn, startHold, using } from "../support/fixtures/queues.ts"
+import { start, temporaryFolder, withLog } from "../support/harness.ts"
+
+type Queues = PersistedQueue.PersistedQueueStore["Service"]
+
+const offer = (queues: Queues, id: string) => queues.offer({ name: "q", id, element: id, isCustomId: true })
+
+/** Two workers on a store. The first one can stop, as if its process had died: it renews no lease any more. */
+const twoWorkers = Effect.gen(function*() {
+  const store = yield* Store.make({ path: yield* temporaryFolder })
+  const scope = yield* Scope.make()
+  const first = yield* Scope.provide(openOn(store), scope)
+  const second = yield* openOn(store)
+  const failed = yield* Effect.provideService(LmdbPersistedQueue.makeFailedElements, Store, store)
+  return { first, second, failed, stopFirst: Scope.close(scope, Exit.void) }
+})
+
+/** Lets time pass in steps in which all leases can be renewed. */
+const pass = (queues: Queues, seconds: number) =>
+  Effect.repeat(Effect.andThen(TestClock.adjust("10 seconds"), using(queues)(allGiven)), { times: seconds / 10 - 1 })
+
+describe("a lease", () => {
+  it.effect("is renewed as long as the handler runs: no other worker gets the element", () =>
+    Effect.gen(function*() {
+      const { first, second } = yield* twoWorkers
+      yield* offer(first, "a")
+      const held = yield* using(first)(hold("q"))
+      const other = yield* using(second)(startHold("q"))
+      yield* pass(first, 600)
+      yield* using(second)(assertWaits(other))
+      yield* held.end(Exit.void)
+      yield* pass(first, 300)
+      yield* using(second)(assertWaits(other))
+    }).pipe(Effect.scoped))
+
+  it.effect("ends two minutes after its worker has stopped; another one gets the element, the attempt counted", () =>
+    Effect.gen(function*() {
+      const { first, second, stopFirst } = yield* twoWorkers
+      yield* offer(first, "a")
+      yield* using(first)(hold("q"))
+      yield* stopFirst
+      const other = yield* using(second)(startHold("q"))
+      yield* pass(second, 110)
+      yield* TestClock.adjust(9999)
+      yield* using(second)(assertWaits(other))
+      yield* TestClock.adjust(1)
+      const { attempts, id } = yield* Fiber.join(other)
+      assert.deepStrictEqual([id, attempts], ["a", 2])
+    }).pipe(Effect.scoped))
+
+  it.effect("that has ended gives its element before the ones that became visible later", () =>
+    Effect.gen(function*() {
+      const { first, second, stopFirst } = yield* twoWorkers
+      yield* offer(first, "a")
+      yield* using(first)(hold("q"))
+      yield* stopFirst
+      yield* TestClock.adjust("1 second")
+      yield* offer(second, "b")
+      yield* TestClock.adjust("2 minutes")
+      const taken = yield* Effect.replicateEffect(using(second)(hold("q")), 2)
+      assert.deepStrictEqual(taken.map(({ id }) => id), ["a", "b"])
+    }).pipe(Effect.scoped))
+
+  it.effect("that has ended can still be settled by its holder, if nobody has claimed the element", () =>
+    Effect.gen(function*() {
+      const { first, second, stopFirst } = yield* twoWorkers
+      yield* offer(first, "a")
+      const held = yield* using(first)(hold("q"))
+      yield* stopFirst
+      yield* TestClock.adjust("10 minutes")
+      yield* held.end(Exit.void)
+      const other = yield* using(second)(startHold("q"))
+      yield* using(second)(assertWaits(other))
+    }).pipe(Effect.scoped))
+
+  it.effect("that somebody else has taken over cannot be settled any more, and the log says so", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const { first, second, stopFirst } = yield* twoWorkers
+        yield* offer(first, "a")
+        const held = yield* using(first)(hold("q"))
+        yield* stopFirst
+        yield* TestClock.adjust("2 minutes")
+        const other = yield* using(second)(hold("q"))
+        yield* held.end(Exit.void)
+        assert.isTrue(log.some(({ level, text }) => level === "WARN" && text.includes("another worker has it")))
+        yield* other.end(Exit.fail("boom"))
+        assert.strictEqual((yield* using(second)(hold("q"))).attempts, 3)
+      }).pipe(Effect.scoped)
+    ))
+
+  it.effect("that ends in the last attempt makes the element fail", () =>
+    Effect.gen(function*() {
+      const { failed, first, second, stopFirst } = yield* twoWorkers
+      yield* offer(first, "a")
+      yield* using(first)(hold("q", { maxAttempts: 1 }))
+      yield* stopFirst
+      const other = yield* using(second)(start(hold("q", { maxAttempts: 1 })))
+      yield* using(second)(allGiven)
+      yield* TestClock.adjust("2 minutes")
+      yield* using(second)(assertWaits(other))
+      yield* using(second)(assertWaits(other))
+      const { items } = yield* failed.peek({ name: "q", limit: 10 })
+      assert.deepStrictEqual(items.map(({ attempts, id }) => [id, attempts]), [["a", 1]])
+      assert.include(items[0]?.failure, "lease has ended")
+    }).pipe(Effect.scoped))
+
+  it.effect("lasts as long as `lockExpiration` says", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* temporaryFolder })
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(openOn(store, { lockExpiration: "10 seconds" }), scope)
+      const second = yield* openOn(store)
+      yield* offer(first, "a")
+      yield* using(first)(hold("q"))
+      yield* Scope.close(scope, Exit.void)
+      const other = yield* using(second)(startHold("q"))
+      yield* using(second)(allGiven)
+      yield* TestClock.adjust(9999)
+      yield* using(second)(assertWaits(other))
+      yield* TestClock.adjust(1)
+      yield* Fiber.join(other)
+    }).pipe(Effect.scoped))
+})
