@@ -1,8 +1,10 @@
 /**
  * Keeps the errors of the caller's effect apart from those of the transaction in which it runs: both can have the same tag.
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
 import type { StoreService } from "../../../StoreService.ts"
 import type { Closed, EngineFailure, MapFull, TransactionConflict } from "../../../StoreError.ts"
 
@@ -14,10 +16,23 @@ class CallerFailure<E> {
 }
 
 /** Marks the errors of an effect as those of the caller. */
-export type Caller = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, CallerFailure<E>, R>
+type Caller = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, CallerFailure<E>, R>
 
 /** The errors of a transaction. */
-export type TransactionError = Closed | EngineFailure | MapFull | TransactionConflict
+type TransactionError = Closed | EngineFailure | MapFull | TransactionConflict
+
+/** Lets an effect begin the spans that it would begin in the given context. */
+const tracedAsIn = (outer: Context.Context<never>) => {
+  const parent = Context.getOption(outer, Tracer.ParentSpan)
+  const enabled = Context.get(outer, References.TracerEnabled)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.updateContext(effect, (inner: Context.Context<R>) =>
+      inner.pipe(
+        Context.add(References.TracerEnabled, enabled),
+        Context.addOrOmit(Tracer.ParentSpan, parent)
+        // It has the services of `R`: a parent span is left out only if the outer context has none.
+      ) as Context.Context<R>)
+}
 
 /**
  * Runs a transaction that has an effect of the caller in it. The transaction begins no spans; the effect of the caller
@@ -28,10 +43,12 @@ export const withTransaction = <A, E, E1, E2, R>(
   use: (caller: Caller) => Effect.Effect<A, E1 | CallerFailure<E>, R>,
   toError: (cause: E1 | TransactionError) => E2
 ): Effect.Effect<A, E | E2, R> =>
-  Effect.flatMap(References.TracerEnabled, (enabled) =>
-    store.withTransaction(use((effect) =>
-      effect.pipe(Effect.withTracerEnabled(enabled), Effect.mapError((error) => new CallerFailure(error)))
-    ))).pipe(
+  Effect.contextWith((outer: Context.Context<R>) => {
+    const traced = tracedAsIn(outer)
+    return store.withTransaction(
+      use((effect) => traced(effect).pipe(Effect.mapError((error) => new CallerFailure(error))))
+    ).pipe(
       Effect.withTracerEnabled(false),
       Effect.mapError((error) => error instanceof CallerFailure ? error.error : toError(error))
     )
+  })
