@@ -1,5 +1,5 @@
 /**
- * Keeps the journal and the identity of Effect's `EventLog` in a store.
+ * Keeps the journal and the identity of Effect's `EventLog`, and the storage of its servers, in a store.
  *
  * It is the subpath `effect-lmdb/EventLog`.
  *
@@ -57,26 +57,34 @@
  *
  * @since 0.2.0
  */
+import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as EventJournal from "effect/eventlog/EventJournal"
 import * as EventLog from "effect/eventlog/EventLog"
+import type { StoreId } from "effect/eventlog/EventLogMessage"
+import * as EventLogServerEncrypted from "effect/eventlog/EventLogServerEncrypted"
+import * as EventLogServerUnencrypted from "effect/eventlog/EventLogServerUnencrypted"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
+import * as EncryptedStorage from "./internal/ports/eventlog/encryptedStorage.ts"
 import * as Identity from "./internal/ports/eventlog/identity.ts"
 import * as Journal from "./internal/ports/eventlog/journal.ts"
 import type { KeptError } from "./internal/ports/eventlog/kept.ts"
+import * as Mappings from "./internal/ports/eventlog/storeMappings.ts"
+import * as UnencryptedStorage from "./internal/ports/eventlog/unencryptedStorage.ts"
 import type { Store } from "./Store.ts"
 
 /**
- * Options of a journal.
+ * Options of a journal, or of the storage of a server.
  *
  * @category options
  * @since 0.2.0
  */
-export interface JournalOptions {
-  /** Keeps several journals of one store apart. Default: `"default"`. */
+export interface EventLogOptions {
+  /** Keeps several journals, or several servers, of one store apart. Default: `"default"`. */
   readonly name?: string | undefined
   /**
    * The time between two checks for commits of other processes. It has an effect only if the store has the option
@@ -84,6 +92,8 @@ export interface JournalOptions {
    */
   readonly pollInterval?: Duration.Input | undefined
 }
+
+const named = ({ name = "default", pollInterval }: EventLogOptions) => [name, { pollInterval }] as const
 
 /**
  * Makes an event journal in the store of the context. Fails if its collections cannot be opened.
@@ -93,9 +103,9 @@ export interface JournalOptions {
  */
 export const makeJournal = Effect.fnUntraced(
   function*(
-    options: JournalOptions = {}
+    options: EventLogOptions = {}
   ): Effect.fn.Return<EventJournal.EventJournal["Service"], OpenError, Store | Scope.Scope> {
-    const self = yield* Journal.make(options.name ?? "default", { pollInterval: options.pollInterval })
+    const self = yield* Journal.make(...named(options))
     return EventJournal.EventJournal.of({
       entries: Journal.entries(self),
       entriesById: (ids) => Journal.entriesById(self, ids),
@@ -119,7 +129,7 @@ export const makeJournal = Effect.fnUntraced(
  * @since 0.2.0
  */
 export const layerJournal = (
-  options?: JournalOptions
+  options?: EventLogOptions
 ): Layer.Layer<EventJournal.EventJournal, OpenError, Store> =>
   Layer.effect(EventJournal.EventJournal, makeJournal(options))
 
@@ -162,3 +172,149 @@ export const layerIdentity = <R = never>(
   options?: IdentityOptions<R>
 ): Layer.Layer<EventLog.Identity, OpenError | KeptError, Store | R> =>
   Layer.effect(EventLog.Identity, makeIdentity(options))
+
+/**
+ * Makes the storage of an unencrypted server in the store of the context.
+ *
+ * **Details**
+ *
+ * Entries are on disk when `write` or `withTransaction` returns. What a handler writes to collections of the same store is
+ * committed with its entries. The sequences of each store id begin with 1. A stream of changes has the entries that other
+ * processes commit too, and ends when the store closes. The methods of a server storage have no error of their own: an
+ * error of the store is a defect, and a client tries again later.
+ *
+ * **Gotchas**
+ *
+ * `withTransaction` runs one effect at a time. If somebody else changes what the handlers have read, they run again.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const makeStorageUnencrypted = (
+  options: EventLogOptions = {}
+): Effect.Effect<EventLogServerUnencrypted.Storage["Service"], OpenError | KeptError, Store | Scope.Scope> =>
+  UnencryptedStorage.make(...named(options))
+
+/**
+ * Provides the storage of an unencrypted server in the store of the context.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerStorageUnencrypted = (
+  options?: EventLogOptions
+): Layer.Layer<EventLogServerUnencrypted.Storage, OpenError | KeptError, Store> =>
+  Layer.effect(EventLogServerUnencrypted.Storage, makeStorageUnencrypted(options))
+
+/**
+ * Makes the storage of an encrypted server in the store of the context.
+ *
+ * **Details**
+ *
+ * Batches are on disk when `write` returns. A batch whose entries are all stored already is passed over. The sequences of
+ * each public key and store id begin with 0. A stream of changes has what other processes commit too, and ends when the store
+ * closes. An error of the store is a defect, and a client tries again later.
+ *
+ * It has no `compaction`: a server answers requests for it with `NotFound`, and clients go on without.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const makeStorageEncrypted = (
+  options: EventLogOptions = {}
+): Effect.Effect<EventLogServerEncrypted.Storage["Service"], OpenError | KeptError, Store | Scope.Scope> =>
+  EncryptedStorage.make(...named(options))
+
+/**
+ * Provides the storage of an encrypted server in the store of the context.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerStorageEncrypted = (
+  options?: EventLogOptions
+): Layer.Layer<EventLogServerEncrypted.Storage, OpenError | KeptError, Store> =>
+  Layer.effect(EventLogServerEncrypted.Storage, makeStorageEncrypted(options))
+
+/**
+ * Says which store of a server the store ids of each identity mean. An identity without a mapping has no store.
+ *
+ * **Details**
+ *
+ * Changes are on disk when the call returns. All calls fail with `EventLogServerStoreError`, reason `PersistenceFailure`.
+ *
+ * **Example** (Two devices that share a store)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { Store } from "effect-lmdb"
+ * import * as LmdbEventLog from "effect-lmdb/EventLog"
+ * import { EventLogMessage, EventLogServerUnencrypted } from "effect/eventlog"
+ *
+ * const storeId = EventLogMessage.StoreId.make("default")
+ * const family = EventLogMessage.StoreId.make("family-1")
+ *
+ * const program = Effect.gen(function*() {
+ *   const mappings = yield* LmdbEventLog.StoreMappings
+ *   yield* mappings.assign({ publicKey: "ada", storeId, to: family })
+ *   yield* mappings.assign({ publicKey: "grace", storeId, to: family })
+ *   const mapping = yield* EventLogServerUnencrypted.StoreMapping
+ *   yield* Console.log(yield* mapping.resolve({ publicKey: "grace", storeId })) // => family-1
+ *   yield* Console.log(yield* mapping.hasStore({ publicKey: "eve", storeId })) // => false
+ * })
+ *
+ * const Live = LmdbEventLog.layerStoreMapping().pipe(Layer.provide(Store.layerTemp()))
+ *
+ * Effect.runPromise(Effect.provide(program, Live))
+ * ```
+ *
+ * @category services
+ * @since 0.2.0
+ */
+export class StoreMappings extends Context.Service<StoreMappings, {
+  /** Lets a store id of an identity mean a store of the server, in place of the one that it meant before. */
+  readonly assign: (options: {
+    readonly publicKey: string
+    readonly storeId: StoreId
+    readonly to: StoreId
+  }) => Effect.Effect<void, EventLogServerUnencrypted.EventLogServerStoreError>
+
+  /** Takes a store away from an identity. What is in the store stays. */
+  readonly unassign: (options: {
+    readonly publicKey: string
+    readonly storeId: StoreId
+  }) => Effect.Effect<void, EventLogServerUnencrypted.EventLogServerStoreError>
+
+  /** Lists the mappings of an identity. */
+  readonly list: (
+    publicKey: string
+  ) => Effect.Effect<
+    ReadonlyArray<{ readonly storeId: StoreId; readonly to: StoreId }>,
+    EventLogServerUnencrypted.EventLogServerStoreError
+  >
+}>()("effect-lmdb/EventLog/StoreMappings") {}
+
+const makeMappings = Effect.fnUntraced(function*({ name = "default" }: Pick<EventLogOptions, "name">) {
+  const self: Mappings.StoreMappings = { records: yield* Mappings.open, name }
+  const mapping = EventLogServerUnencrypted.StoreMapping.of({
+    resolve: (selection) => Mappings.resolve(self, selection),
+    hasStore: (selection) => Effect.map(Mappings.find(self, selection), Option.isSome)
+  })
+  const mappings = StoreMappings.of({
+    assign: (options) => Mappings.assign(self, options),
+    unassign: (selection) => Mappings.unassign(self, selection),
+    list: (publicKey) => Mappings.list(self, publicKey)
+  })
+  return Context.make(EventLogServerUnencrypted.StoreMapping, mapping).pipe(Context.add(StoreMappings, mappings))
+})
+
+/**
+ * Provides the mapping of store ids in the store of the context, and `StoreMappings`, which changes it.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerStoreMapping = (
+  options?: Pick<EventLogOptions, "name">
+): Layer.Layer<EventLogServerUnencrypted.StoreMapping | StoreMappings, OpenError, Store> =>
+  Layer.effectContext(makeMappings(options ?? {}))

@@ -23,7 +23,7 @@ import { withSpans } from "../support/spans.ts"
 const killedHandler = new URL("../programs/killedHandler.ts", import.meta.url).pathname
 
 /** A journal, what its handlers count, and how to look at both. */
-const openOn = Effect.fnUntraced(function*(store: StoreService, options?: LmdbEventLog.JournalOptions) {
+const openOn = Effect.fnUntraced(function*(store: StoreService, options?: LmdbEventLog.EventLogOptions) {
   const journal = yield* LmdbEventLog.makeJournal(options)
   const counts = yield* openCounts
   const add = counts.update("a", (count) => Option.some(Option.getOrElse(count, () => 0) + 1))
@@ -34,9 +34,9 @@ const openOn = Effect.fnUntraced(function*(store: StoreService, options?: LmdbEv
     Effect.map(counts.get("a"), Option.getOrElse(() => 0))
   ])
   return { store, journal, counts, add, write, state }
-}, (effect, store: StoreService, _?: LmdbEventLog.JournalOptions) => Effect.provideService(effect, Store, store))
+}, (effect, store: StoreService, _?: LmdbEventLog.EventLogOptions) => Effect.provideService(effect, Store, store))
 
-const open = (options: Partial<StoreOptions> = {}, journal?: LmdbEventLog.JournalOptions) =>
+const open = (options: Partial<StoreOptions> = {}, journal?: LmdbEventLog.EventLogOptions) =>
   Effect.gen(function*() {
     const store = yield* Store.make({ path: yield* temporaryFolder, ...options })
     return yield* openOn(store, journal)

@@ -36,12 +36,12 @@ const tracedAsIn = (outer: Context.Context<never>) => {
 
 /**
  * Runs a transaction that has an effect of the caller in it. The transaction begins no spans; the effect of the caller
- * begins those that it would without it. `toError` is given the errors that are not the caller's.
+ * begins those that it would without it. `onError` is given the errors that are not the caller's.
  */
 export const withTransaction = <A, E, E1, E2, R>(
   store: StoreService,
   use: (caller: Caller) => Effect.Effect<A, E1 | CallerFailure<E>, R>,
-  toError: (cause: E1 | TransactionError) => E2
+  onError: (cause: E1 | TransactionError) => Effect.Effect<never, E2>
 ): Effect.Effect<A, E | E2, R> =>
   Effect.contextWith((outer: Context.Context<R>) => {
     const traced = tracedAsIn(outer)
@@ -49,6 +49,8 @@ export const withTransaction = <A, E, E1, E2, R>(
       use((effect) => traced(effect).pipe(Effect.mapError((error) => new CallerFailure(error))))
     ).pipe(
       Effect.withTracerEnabled(false),
-      Effect.mapError((error) => error instanceof CallerFailure ? error.error : toError(error))
+      Effect.catch((error): Effect.Effect<never, E | E2> =>
+        error instanceof CallerFailure ? Effect.fail(error.error) : onError(error)
+      )
     )
   })

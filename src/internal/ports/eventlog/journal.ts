@@ -77,6 +77,8 @@ const latestOf = ({ latest }: Heads.Head) => latest as EventJournal.EntryId | un
 const toError = (method: string) => (cause: unknown) =>
   cause instanceof EventJournal.EventJournalError ? cause : new EventJournal.EventJournalError({ method, cause })
 
+const fail = (method: string) => (cause: unknown) => Effect.fail(toError(method)(cause))
+
 const orFail = (method: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(Effect.withTracerEnabled(false), Effect.mapError(toError(method)))
 
@@ -118,7 +120,7 @@ export const writeMany = <A, E, R>(
           yield* append(self, made)
           return result
         }),
-      toError("writeMany")
+      fail("writeMany")
     )
   })
 
@@ -177,7 +179,7 @@ export const writeFromRemote = (
         yield* setNextSequence(self, remoteId, () => next)
         return { imported, duplicateEntries: known }
       }),
-    toError("writeFromRemote")
+    fail("writeFromRemote")
   ).pipe(
     Effect.tap(({ imported }) => warnIfAhead(imported)),
     Effect.map(({ duplicateEntries }) => ({ duplicateEntries }))
