@@ -109,7 +109,8 @@ export const makeJournal = Effect.fnUntraced(
     return EventJournal.EventJournal.of({
       entries: Journal.entries(self),
       entriesById: (ids) => Journal.entriesById(self, ids),
-      write: ({ effect, ...entry }) => Journal.writeMany(self, { entries: [entry], effect: ([first]) => effect(first) }),
+      write: ({ effect, ...entry }) =>
+        Journal.writeMany(self, { entries: [entry], effect: ([first]) => effect(first) }),
       writeMany: (writeOptions) => Journal.writeMany(self, writeOptions),
       writeFromRemote: (importOptions) => Journal.writeFromRemote(self, importOptions),
       withRemoteUncommited: (remoteId, f) => Journal.withRemoteUncommited(self, remoteId, f),

@@ -1,4 +1,4 @@
-/** The package does not load what is for tests, and that loads no test runner. */
+/** The package loads neither what is for tests nor the interfaces of Effect; what is for tests loads no test runner. */
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, relative, resolve } from "node:path"
@@ -24,6 +24,14 @@ describe("the package", () => {
     const { files } = importsOf("index.ts")
     assert.isAbove(files.length, 50)
     assert.deepStrictEqual(files.filter((file) => file.startsWith("testing")), [])
+  })
+
+  it("loads none of the interfaces of Effect, each of which is a subpath", () => {
+    const { files } = importsOf("index.ts")
+    assert.deepStrictEqual(
+      files.filter((file) => /^internal\/ports\/|^EventLog\.ts$/.test(file)),
+      []
+    )
   })
 
   it("has tools for tests that import no test runner", () => {

@@ -40,6 +40,9 @@ const [server, device] = [EventJournal.makeRemoteIdUnsafe(), EventJournal.makeRe
 
 const hour = 3_600_000
 
+const at = (msecs: number, options?: { readonly event?: string; readonly primaryKey?: string }) =>
+  entryAt({ msecs, label: `${msecs}`, ...options })
+
 const labels = Arr.map(labelOf)
 
 /** Imports entries, and gives what the effect was called with. */
@@ -85,12 +88,15 @@ const published = Effect.fnUntraced(function*(subscription: PubSub.Subscription<
   return taken.slice(0, -1)
 })
 
+/** Runs tests on a layer that each builds for itself. */
+const testing =
+  (layer: Layer.Layer<EventJournal.EventJournal, unknown>) =>
+  (title: string, effect: Effect.Effect<void, unknown, EventJournal.EventJournal>) =>
+    it.effect(title, () => Effect.provide(effect, layer))
+
 for (const [name, layer] of Object.entries(layers)) {
   describe(`EventJournal in ${name}`, () => {
-    const test = (
-      title: string,
-      effect: Effect.Effect<void, unknown, EventJournal.EventJournal>
-    ) => it.effect(title, () => Effect.provide(effect, layer))
+    const test = testing(layer)
 
     test(
       "writes an entry after its effect, and returns the result of the effect",
@@ -132,7 +138,11 @@ for (const [name, layer] of Object.entries(layers)) {
       Effect.gen(function*() {
         const journal = yield* EventJournal.EventJournal
         const subscription = yield* journal.changes
-        const exits: ReadonlyArray<Exit.Exit<never, string>> = [Exit.fail("refused"), Exit.die("broken"), Exit.interrupt()]
+        const exits: ReadonlyArray<Exit.Exit<never, string>> = [
+          Exit.fail("refused"),
+          Exit.die("broken"),
+          Exit.interrupt()
+        ]
         for (const exit of exits) {
           const result = yield* Effect.exit(written("x", { effect: () => exit }))
           assert.deepStrictEqual(reasonOf(result), reasonOf(exit))
@@ -186,8 +196,6 @@ for (const [name, layer] of Object.entries(layers)) {
     test(
       "pairs an imported entry with the stored entries of its event and primary key that are newer",
       Effect.gen(function*() {
-        const at = (msecs: number, options?: { readonly event?: string; readonly primaryKey?: string }) =>
-          entryAt({ msecs, label: `${msecs}`, ...options })
         yield* imported([at(1000), at(3000), at(4000, { event: "Removed" }), at(5000, { primaryKey: "2" })])
         yield* written("local")
         const { calls } = yield* imported([at(2000), at(2500), at(3500), at(4500, { event: "Removed" })])
@@ -300,11 +308,13 @@ for (const [name, layer] of Object.entries(layers)) {
         const began = yield* Deferred.make<void>()
         const end = yield* Deferred.make<void>()
         yield* written("a")
-        const earlier = yield* start(journal.withRemoteUncommited(server, (entries) =>
-          Deferred.succeed(began, undefined).pipe(
-            Effect.andThen(Deferred.await(end)),
-            Effect.as(labels(entries))
-          )))
+        const earlier = yield* start(
+          journal.withRemoteUncommited(server, (entries) =>
+            Deferred.succeed(began, undefined).pipe(
+              Effect.andThen(Deferred.await(end)),
+              Effect.as(labels(entries))
+            ))
+        )
         yield* Deferred.await(began)
         yield* written("b")
         assert.deepStrictEqual(yield* uploaded(server), Option.some(["a", "b"]))
@@ -340,8 +350,8 @@ for (const [name, layer] of Object.entries(layers)) {
         const journal = yield* EventJournal.EventJournal
         const held = yield* Deferred.make<void>()
         const order: Array<string> = []
-        const step = (id: string, name: string, wait: Effect.Effect<void>) =>
-          start(journal.withLock(StoreId.make(id))(Effect.andThen(wait, Effect.sync(() => void order.push(name)))))
+        const step = (id: string, label: string, wait: Effect.Effect<void>) =>
+          start(journal.withLock(StoreId.make(id))(Effect.andThen(wait, Effect.sync(() => void order.push(label)))))
         const first = yield* step("a", "first", Deferred.await(held))
         const second = yield* step("a", "second", Effect.void)
         yield* Fiber.join(yield* step("b", "other", Effect.void))

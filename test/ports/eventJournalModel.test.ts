@@ -30,7 +30,12 @@ const imported = Arr.makeBy(16, (n) =>
 /** What a compaction writes in place of each: ids that both journals see. */
 const replacements = new Map(imported.map((entry) => [
   entry.idString,
-  entryAt({ ...entry, msecs: entry.createdAtMillis, label: `in place of ${labelOf(entry)}` })
+  entryAt({
+    event: entry.event,
+    primaryKey: entry.primaryKey,
+    msecs: entry.createdAtMillis,
+    label: `in place of ${labelOf(entry)}`
+  })
 ]))
 
 const Remote = Schema.Literals([0, 1])
@@ -131,7 +136,11 @@ const upload = (journal: Journal, { fails, remote, writes }: typeof Step.cases.U
         seen.push(entries.map(labelOf))
         // An entry that is written during the upload is in the next one.
         if (writes) {
-          yield* write(journal, Step.cases.Write.make({ count: 1, event: "Added", fails: false, primaryKey: "1" }), step)
+          yield* write(
+            journal,
+            Step.cases.Write.make({ count: 1, event: "Added", fails: false, primaryKey: "1" }),
+            step
+          )
         }
         return yield* failing(fails, "withRemoteUncommited", "uploaded")
       }))

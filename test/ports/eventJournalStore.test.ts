@@ -24,8 +24,9 @@ const killedHandler = new URL("../programs/killedHandler.ts", import.meta.url).p
 
 /** A journal, what its handlers count, and how to look at both. */
 const openOn = Effect.fnUntraced(function*(store: StoreService, options?: LmdbEventLog.EventLogOptions) {
-  const journal = yield* LmdbEventLog.makeJournal(options)
-  const counts = yield* openCounts
+  const using = Effect.provideService(Store, store)
+  const journal = yield* using(LmdbEventLog.makeJournal(options))
+  const counts = yield* using(openCounts)
   const add = counts.update("a", (count) => Option.some(Option.getOrElse(count, () => 0) + 1))
   const write = <E = never, R = never>(label: string, effect: Effect.Effect<unknown, E, R> = Effect.void) =>
     journal.write({ event: "Added", primaryKey: "1", payload: Buffer.from(label), effect: () => effect })
@@ -34,7 +35,7 @@ const openOn = Effect.fnUntraced(function*(store: StoreService, options?: LmdbEv
     Effect.map(counts.get("a"), Option.getOrElse(() => 0))
   ])
   return { store, journal, counts, add, write, state }
-}, (effect, store: StoreService, _?: LmdbEventLog.EventLogOptions) => Effect.provideService(effect, Store, store))
+})
 
 const open = (options: Partial<StoreOptions> = {}, journal?: LmdbEventLog.EventLogOptions) =>
   Effect.gen(function*() {
@@ -122,9 +123,11 @@ describe("an entry and what its effect stores", () => {
   it.effect("are computed again after a conflict, for the same entry", () =>
     Effect.gen(function*() {
       const { counts, journal, state } = yield* open()
-      const context = yield* Effect.context<never>()
+      const context = yield* Effect.context()
+      // Outside of the transaction.
       const outside = <A, E>(effect: Effect.Effect<A, E>) =>
-        Effect.updateContext(effect, (_: typeof context) => context)
+        Effect.updateContext<A, E, never, never>(effect, () => context)
+      const put = outside(counts.put("a", 10))
       const ids: Array<string> = []
       const write = journal.write({
         event: "Added",
@@ -134,7 +137,9 @@ describe("an entry and what its effect stores", () => {
           Effect.gen(function*() {
             const count = yield* counts.get("a")
             // Another fiber changes the count while the first attempt runs.
-            if (ids.push(entry.idString) === 1) yield* Fiber.join(yield* Effect.forkDetach(outside(counts.put("a", 10))))
+            if (ids.push(entry.idString) === 1) {
+              yield* Fiber.join(yield* Effect.forkDetach(put))
+            }
             yield* counts.put("a", Option.getOrElse(count, () => 0) + 1)
           })
       })
@@ -265,7 +270,11 @@ describe("a journal in a store", () => {
           effect: () => Effect.withSpan(Effect.void, "replay")
         })
         yield* Effect.all([journal.entries, journal.nextRemoteSequence(remoteId), journal.destroy])
-        assert.deepStrictEqual(spans.slice(before).map(({ name }) => name).filter((name) => name !== "Store.commit"), ["handler", "upload", "replay"])
+        assert.deepStrictEqual(spans.slice(before).map(({ name }) => name).filter((name) => name !== "Store.commit"), [
+          "handler",
+          "upload",
+          "replay"
+        ])
       })
     ))
 
@@ -294,7 +303,11 @@ describe("a journal in a store", () => {
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* Effect.scoped(Effect.flatMap(open({ path }), ({ write }) => write("a")))
-      const { journal, write } = yield* Effect.provideService(openReadOnly, Store, yield* Store.make({ path, readOnly: true }))
+      const { journal, write } = yield* Effect.provideService(
+        openReadOnly,
+        Store,
+        yield* Store.make({ path, readOnly: true })
+      )
       assert.deepStrictEqual((yield* journal.entries).map(labelOf), ["a"])
       assert.deepInclude((yield* Effect.flip(write)).cause, { _tag: "ReadOnly" })
     }))

@@ -1,5 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
+import * as LmdbEventLog from "effect-lmdb/EventLog"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -18,4 +19,11 @@ const faults = Effect.gen(function*() {
   yield* Console.log("with faults on demand:", services.fileName, typeof BackendContract.define)
 })
 
-Effect.andThen(program, faults).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+// The interfaces of Effect, each from a subpath of its own.
+const journal = Effect.scoped(Effect.gen(function*() {
+  const { entries, write } = yield* LmdbEventLog.makeJournal()
+  yield* write({ event: "Added", primaryKey: "1", payload: Uint8Array.of(42), effect: () => Effect.void })
+  yield* Console.log("entries of a journal:", (yield* entries).length)
+}))
+
+Effect.all([program, faults, journal]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)

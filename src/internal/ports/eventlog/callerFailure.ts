@@ -5,8 +5,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
-import type { StoreService } from "../../../StoreService.ts"
 import type { Closed, EngineFailure, MapFull, TransactionConflict } from "../../../StoreError.ts"
+import type { StoreService } from "../../../StoreService.ts"
 
 class CallerFailure<E> {
   readonly error: E
@@ -21,17 +21,19 @@ type Caller = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, Call
 /** The errors of a transaction. */
 type TransactionError = Closed | EngineFailure | MapFull | TransactionConflict
 
+/** Removes the parent span, where the context of the caller has none. */
+const withoutParent = <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.makeUnsafe<R>(new Map([...context.mapUnsafe].filter(([key]) => key !== Tracer.ParentSpan.key)))
+
 /** Lets an effect begin the spans that it would begin in the given context. */
 const tracedAsIn = (outer: Context.Context<never>) => {
-  const parent = Context.getOption(outer, Tracer.ParentSpan)
+  const parent = Context.getOrUndefined(outer, Tracer.ParentSpan)
   const enabled = Context.get(outer, References.TracerEnabled)
   return <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.updateContext(effect, (inner: Context.Context<R>) =>
-      inner.pipe(
-        Context.add(References.TracerEnabled, enabled),
-        Context.addOrOmit(Tracer.ParentSpan, parent)
-        // It has the services of `R`: a parent span is left out only if the outer context has none.
-      ) as Context.Context<R>)
+    Effect.updateContext(effect, (inner: Context.Context<R>) => {
+      const traced = Context.add(inner, References.TracerEnabled, enabled)
+      return parent === undefined ? withoutParent(traced) : Context.add(traced, Tracer.ParentSpan, parent)
+    })
 }
 
 /**

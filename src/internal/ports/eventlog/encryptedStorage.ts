@@ -5,8 +5,8 @@
  * begins with the batch that has it.
  */
 import * as Effect from "effect/Effect"
-import { EncryptedRemoteBatch } from "effect/eventlog/EventLogEncryption"
 import * as EventJournal from "effect/eventlog/EventJournal"
+import { EncryptedRemoteBatch } from "effect/eventlog/EventLogEncryption"
 import type * as EventLogServerEncrypted from "effect/eventlog/EventLogServerEncrypted"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -79,15 +79,23 @@ const entrySequences = (
 }
 
 const changes = ({ batches, server }: Storage, list: string, startSequence: number) =>
-  Server.follow(server, list, startSequence, (from) =>
-    Effect.map(batches.collect({ prefix: [list], gte: [list, from] }), (stored) => {
-      const last = stored.at(-1)
-      return [stored, last === undefined ? from : lastOf(last) + 1] as const
-    }))
+  Server.follow(
+    server,
+    list,
+    startSequence,
+    (from) =>
+      Effect.map(batches.collect({ prefix: [list], gte: [list, from] }), (stored) => {
+        const last = stored.at(-1)
+        return [stored, last === undefined ? from : lastOf(last) + 1] as const
+      })
+  )
 
 /** Opens the storage, and follows its commits until the scope closes. */
 export const make = Effect.fnUntraced(
-  function*(name: string, options: PollOptions): Effect.fn.Return<Methods, Collection.OpenError | KeptError, Store | Scope.Scope> {
+  function*(
+    name: string,
+    options: PollOptions
+  ): Effect.fn.Return<Methods, Collection.OpenError | KeptError, Store | Scope.Scope> {
     const server = yield* Server.make("encrypted", name, options)
     const self: Storage = { server, batches: yield* openBatches, ids: yield* openIds }
     return {

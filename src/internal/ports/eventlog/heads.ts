@@ -7,6 +7,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as EventJournal from "effect/eventlog/EventJournal"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -31,7 +32,7 @@ const Head = Schema.Struct({
   /** The number of the next entry. */
   next: Schema.Int,
   /** The highest id in a journal. */
-  latest: Schema.optionalKey(Schema.Uint8Array)
+  latest: Schema.optionalKey(EventJournal.EntryId)
 })
 
 /** The head of a list. */
@@ -63,8 +64,10 @@ const follow = (self: Heads, options: PollOptions): Effect.Effect<void> => {
     (change) => Effect.sync(() => wake(self, change._tag === "Clear" ? undefined : nameOf(change.key)))
   ).pipe(
     // It subscribes again before it wakes the followers, so that they find all that was missed.
-    Effect.catchTag("ChangesMissed", () =>
-      Effect.all([ownCommits, Effect.sync(() => wake(self))], { concurrency: "unbounded", discard: true }))
+    Effect.catchTag(
+      "ChangesMissed",
+      () => Effect.all([ownCommits, Effect.sync(() => wake(self))], { concurrency: "unbounded", discard: true })
+    )
   )
 
   const otherCommits = Stream.runForEach(
@@ -127,7 +130,7 @@ const subscribe = (self: Heads, key: HeadKey): Effect.Effect<Latch.Latch, never,
 export const tail = <A, E, R>(
   self: Heads,
   key: HeadKey,
-  from: number,
+  first: number,
   readFrom: (from: number) => Effect.Effect<readonly [items: ReadonlyArray<A>, next: number], E, R>
 ): Stream.Stream<A, E, R> =>
   subscribe(self, key).pipe(
@@ -144,7 +147,7 @@ export const tail = <A, E, R>(
               : Effect.andThen(latch.await, nextPart(next))
           )
         )
-      return Stream.flattenArray(Stream.unfold(from, nextPart))
+      return Stream.flattenArray(Stream.unfold(first, nextPart))
     }),
     Stream.unwrap
   )

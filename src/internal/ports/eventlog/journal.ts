@@ -71,8 +71,6 @@ const readHead = ({ headKey, heads }: Journal) => Heads.read(heads, headKey, emp
 const maxId = Order.max(EventJournal.EntryIdOrder)
 const minId = Order.min(EventJournal.EntryIdOrder)
 
-const latestOf = ({ latest }: Heads.Head) => latest as EventJournal.EntryId | undefined
-
 /** Gives the error of journals in place of others. */
 const toError = (method: string) => (cause: unknown) =>
   cause instanceof EventJournal.EventJournalError ? cause : new EventJournal.EventJournalError({ method, cause })
@@ -89,7 +87,7 @@ const append = Effect.fnUntraced(function*(
   source?: EventJournal.RemoteId
 ) {
   const head = yield* readHead(self)
-  const latest = latestOf(head)
+  const { latest } = head
   const ids = entries.map(({ id }) => id)
   yield* self.records.entries.putMany(Records.recordsOf(self.records, entries, head.next, source))
   yield* self.heads.records.put(self.headKey, {
@@ -112,7 +110,7 @@ export const writeMany = <A, E, R>(
       self.store,
       (caller) =>
         Effect.gen(function*() {
-          const latest = latestOf(yield* readHead(self))
+          const { latest } = yield* readHead(self)
           if (made === undefined || (latest !== undefined && EventJournal.EntryIdOrder(made[0].id, latest) <= 0)) {
             made = yield* MemoryJournal.localEntries(latest, entries)
           }
@@ -175,7 +173,7 @@ export const writeFromRemote = (
           yield* caller(effect(pairs))
         }
         if (imported.length > 0) yield* append(self, imported, remoteId)
-        const next = entries.reduce((next, { remoteSequence }) => Math.max(next, remoteSequence + 1), 0)
+        const next = entries.reduce((highest, { remoteSequence }) => Math.max(highest, remoteSequence + 1), 0)
         yield* setNextSequence(self, remoteId, () => next)
         return { imported, duplicateEntries: known }
       }),
@@ -280,7 +278,7 @@ export const entriesById = ({ records }: Journal, ids: ReadonlyArray<EventJourna
 export const withLock = ({ locks }: Journal, storeId: StoreId) => {
   const lock = locks.get(storeId) ?? Semaphore.makeUnsafe(1)
   locks.set(storeId, lock)
-  return lock.withPermit
+  return <A, E, R>(effect: Effect.Effect<A, E, R>) => lock.withPermit(effect)
 }
 
 /** Publishes the local entries from a number on, each after its commit, until the store closes. */
@@ -296,7 +294,7 @@ const publish = (self: Journal, pubsub: PubSub.PubSub<EventJournal.Entry>, first
             return [local, (yield* readHead(self)).next] as const
           }))
         }),
-        (entries) => PubSub.publishAll(pubsub, entries)
+        (committed) => PubSub.publishAll(pubsub, committed)
       )
     )
     return published.pipe(
@@ -310,7 +308,7 @@ const publish = (self: Journal, pubsub: PubSub.PubSub<EventJournal.Entry>, first
 
 /** Runs an effect outside of the transaction of the caller: a subscription may be made in one, and outlives it. */
 const outside = <A, E>({ context }: Journal, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.updateContext(effect, (_: Context.Context<never>) => context)
+  Effect.updateContext<A, E, never, never>(effect, () => context)
 
 /** Subscribes to the local entries that are committed from now on, by this process or by others. */
 export const changes = Effect.fnUntraced(

@@ -46,8 +46,7 @@ const remoteEntryOf = ({ event, id, payload, primaryKey, sequence }: StoredEntry
     entry: new EventJournal.Entry({ id, event, primaryKey, payload }, { disableChecks: true })
   }, { disableChecks: true })
 
-const collect = <E, R>(values: Stream.Stream<StoredEntry, E, R>) =>
-  Stream.runCollect(Stream.map(values, remoteEntryOf))
+const collect = <E, R>(values: Stream.Stream<StoredEntry, E, R>) => Stream.runCollect(Stream.map(values, remoteEntryOf))
 
 const bySequence = Order.mapInput(
   Order.Number,
@@ -81,7 +80,7 @@ export const numberedFrom = (entries: Entries, list: string, from: number) =>
 export const createdFrom = (entries: Entries, list: string, lowest: EventJournal.EntryId) =>
   Effect.map(
     collect(entries.indexes.byId.values({ prefix: [list], gte: [list, lowest] })),
-    Arr.sort(bySequence)
+    (found) => Arr.sort(found, bySequence)
   )
 
 /**
