@@ -7,6 +7,7 @@ import * as EventJournal from "effect/eventlog/EventJournal"
 import * as EventLog from "effect/eventlog/EventLog"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Schema from "effect/Schema"
@@ -19,6 +20,8 @@ import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { entryAt, labelOf, openCounts, remoteEntries } from "../support/fixtures/journals.ts"
 import { faultyStore, temporaryFolder } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
+
+const entryWriter = new URL("../programs/entryWriter.ts", import.meta.url).pathname
 
 const killedHandler = new URL("../programs/killedHandler.ts", import.meta.url).pathname
 
@@ -241,21 +244,27 @@ describe("a journal in a store", () => {
       assert.deepInclude((yield* journal.entries)[0], { event, primaryKey })
     }))
 
-  it.effect("publishes the entries of other handles on a shared store, and continues their ids", () =>
+  it.live("publishes the entries of other processes, and continues their ids", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const [one, two] = yield* Effect.all([open({ path, shared: true }), open({ path, shared: true })])
-      const subscription = yield* one.journal.changes
-      yield* two.journal.writeFromRemote({
+      const { journal, state, write } = yield* open({ path, shared: true })
+      const subscription = yield* journal.changes
+      yield* journal.writeFromRemote({
         remoteId,
         entries: remoteEntries([entryAt({ msecs: Date.UTC(2200, 0, 1), label: "ahead" })]),
         effect: () => Effect.void
       })
-      yield* one.write("a")
-      yield* two.write("b")
-      assert.deepStrictEqual((yield* takeN(subscription, 2)).map(labelOf), ["a", "b"])
-      assert.deepStrictEqual((yield* one.state)[0], ["ahead", "a", "b"])
-    }))
+      for (const label of ["a", "b"]) {
+        assert.strictEqual(spawnSync(process.execPath, [entryWriter, path, label], { stdio: "inherit" }).status, 0)
+        assert.strictEqual(labelOf(yield* PubSub.take(subscription)), label)
+      }
+      yield* write("c")
+      assert.strictEqual(labelOf(yield* PubSub.take(subscription)), "c")
+      assert.deepStrictEqual((yield* state)[0], ["ahead", "a", "b", "c"])
+    }).pipe(
+      // The id that is ahead is logged.
+      Effect.provide(Logger.layer([]))
+    ))
 
   it.effect("begins no spans of its own, and leaves those of the effects", () =>
     withSpans((spans) =>

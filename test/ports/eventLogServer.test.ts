@@ -21,6 +21,8 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { spawnSync } from "node:child_process"
+import * as process from "node:process"
 import * as LmdbEventLog from "../../src/EventLog.ts"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as DelayedBackend from "../../src/testing/DelayedBackend.ts"
@@ -29,6 +31,8 @@ import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { entryAt, labelOf, openCounts } from "../support/fixtures/journals.ts"
 import { faultyStore, start, temporaryFolder } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
+
+const entryWriter = new URL("../programs/entryWriter.ts", import.meta.url).pathname
 
 const delayed = Store.layerWithBackend(
   Effect.flatMap(LocalBackend.makeTemp(), (local) => DelayedBackend.make(local, { seed: 1 })),
@@ -350,20 +354,18 @@ describe("server storage in a store", () => {
       assert.strictEqual(yield* counts.getOrFail("a"), 2000)
     }))
 
-  it.effect("streams what another handle on a shared store writes, and numbers on", () =>
+  it.live("streams what other processes write, and numbers on", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const open = Effect.gen(function*() {
-        return yield* LmdbEventLog.makeStorageUnencrypted().pipe(using(yield* Store.make({ path, shared: true })))
-      })
-      const [one, two] = [yield* open, yield* open]
-      assert.deepStrictEqual(yield* one.getId, yield* two.getId)
-      const changes = one.changes({ storeId: a, startSequence: 0, compactors: noCompactors })
+      const storage = yield* using(yield* Store.make({ path, shared: true }))(LmdbEventLog.makeStorageUnencrypted())
+      const changes = storage.changes({ storeId: a, startSequence: 0, compactors: noCompactors })
       const queue = yield* Stream.toQueue(changes, { capacity: "unbounded" })
-      const writes = [one, two, one, two].map((storage, n) => storage.write(a, [at(n)]))
-      yield* Effect.all(writes, { concurrency: "unbounded" })
-      const taken = yield* Effect.replicateEffect(Queue.take(queue), 4)
-      assert.deepStrictEqual(taken.map(({ remoteSequence }) => remoteSequence), [1, 2, 3, 4])
+      for (const label of ["1", "2"]) {
+        assert.strictEqual(spawnSync(process.execPath, [entryWriter, path, label], { stdio: "inherit" }).status, 0)
+      }
+      yield* storage.write(a, [at(3)])
+      const taken = yield* Effect.replicateEffect(Queue.take(queue), 3)
+      assert.deepStrictEqual(numbered(taken), ["1 1", "2 2", "3 3"])
     }))
 
   it.effect("dies with the error of the store, and ends its streams when the store closes", () =>
