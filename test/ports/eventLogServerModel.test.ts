@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import { Entry, makeEntryIdUnsafe, type RemoteEntry } from "effect/eventlog/EventJournal"
+import { Entry, makeEntryIdUnsafe } from "effect/eventlog/EventJournal"
 import { StoreId } from "effect/eventlog/EventLogMessage"
 import * as Encrypted from "effect/eventlog/EventLogServerEncrypted"
 import * as Unencrypted from "effect/eventlog/EventLogServerUnencrypted"
@@ -14,7 +14,7 @@ import * as Stream from "effect/Stream"
 import * as LmdbEventLog from "../../src/EventLog.ts"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import * as Delayed from "../support/delayedStore.ts"
-import { entryAt, labelOf } from "../support/fixtures/journals.ts"
+import { entryAt, labelOf, numbered } from "../support/fixtures/journals.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
 const pool = Arr.makeBy(12, (n) =>
@@ -46,9 +46,6 @@ interface Storages {
   readonly plain: Unencrypted.Storage["Service"]
   readonly secret: Encrypted.Storage["Service"]
 }
-
-const numbered = (entries: ReadonlyArray<RemoteEntry>) =>
-  entries.map(({ entry, remoteSequence }) => `${remoteSequence} ${labelOf(entry)}`)
 
 const entriesOf = (picks: Arr.NonEmptyReadonlyArray<number>) =>
   Arr.map(Arr.dedupe(picks), (n) => pool[n] ?? assert.fail())

@@ -164,10 +164,9 @@ export const writeFromRemote = (
         const { added, known } = yield* splitByKnown(self, entries)
         const imported = added.map(({ entry }) => entry)
         const compacted = compact === undefined ? imported : yield* caller(compact(added))
-        const all = [...compacted, ...imported]
-        if (Arr.isReadonlyArrayNonEmpty(compacted) && Arr.isReadonlyArrayNonEmpty(all)) {
-          // A compacted entry takes the place of an imported one, which may be lower.
-          const lowest = all.map(({ id }) => id).reduce(minId)
+        if (compacted.length > 0) {
+          // A compacted entry takes the place of an imported one, whose id may be lower.
+          const lowest = [...compacted, ...imported].map(({ id }) => id).reduce(minId)
           const stored = yield* Records.inGroupsOf(self.records, compacted, lowest)
           const pairs = yield* MemoryJournal.pairsOf(stored, compacted)
           yield* caller(effect(pairs))
