@@ -29,7 +29,10 @@ describe("the package", () => {
   it("loads none of the interfaces of Effect, each of which is a subpath", () => {
     const { files } = importsOf("index.ts")
     assert.deepStrictEqual(
-      files.filter((file) => /^internal\/ports\/|^(?:KeyValueStore|Persistence)\.ts$/.test(file)),
+      files.filter((file) =>
+        /^internal\/ports\/|^(?:CircuitBreaker|Cluster|EventLog|KeyValueStore|PersistedQueue|Persistence|RateLimiter)\.ts$/
+          .test(file)
+      ),
       []
     )
   })

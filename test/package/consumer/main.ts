@@ -1,5 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
+import * as LmdbEventLog from "effect-lmdb/EventLog"
 import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
 import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
 import * as LmdbPersistence from "effect-lmdb/Persistence"
@@ -38,4 +39,10 @@ const queue = Effect.gen(function*() {
   yield* numbers.take((number) => Console.log("taken from a queue:", number))
 }).pipe(Effect.provide(LmdbPersistedQueue.layer()))
 
-Effect.all([program, faults, ports, queue]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+const journal = Effect.scoped(Effect.gen(function*() {
+  const { entries, write } = yield* LmdbEventLog.makeJournal()
+  yield* write({ event: "Added", primaryKey: "1", payload: Uint8Array.of(42), effect: () => Effect.void })
+  yield* Console.log("entries of a journal:", (yield* entries).length)
+}))
+
+Effect.all([program, faults, ports, queue, journal]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
