@@ -10,6 +10,8 @@
  *   or comes again. Fibers that do this at the same time share commits.
  * - An `offer` inside `withTransaction` of the store belongs to the transaction: it is stored with the other writes, or
  *   not at all.
+ * - A `take` inside `withTransaction` fails: its claim must be on disk before its handler runs. Use `withTransaction` in
+ *   the handler.
  * - Elements are taken in the order in which they become visible, and then in the order of the offers.
  * - Delivery is at least once. A claim has a lease, which is renewed as long as the handler runs. If the process dies, the
  *   element is taken again when its lease has ended. The attempt counts.
@@ -68,6 +70,7 @@ import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
 import * as Leases from "./internal/ports/queueLeases.ts"
 import { Store } from "./Store.ts"
+import type { StoreService } from "./StoreService.ts"
 
 /**
  * Options of the queues of a store.
@@ -114,6 +117,21 @@ const deadLetterOf = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> | undef
   return undefined
 }
 
+/**
+ * Offers an element again after the delay of its schedule. If the schedule itself fails, the element fails with both causes:
+ * its claim would never end.
+ */
+const retryOrFail = (
+  leases: Leases.QueueLeases,
+  claim: Leases.Claim,
+  retryDelay: TakeOptions["retryDelay"],
+  cause: Cause.Cause<unknown>
+): Effect.Effect<void> =>
+  Effect.matchCauseEffect(retryDelay(claim.attempts), {
+    onFailure: (broken) => Leases.fail(leases, claim, Cause.combine(cause, broken)),
+    onSuccess: (delay) => Leases.retry(leases, claim, delay, cause)
+  })
+
 /** Settles a claim by how its handler has ended. */
 const settle = (
   leases: Leases.QueueLeases,
@@ -126,8 +144,23 @@ const settle = (
   if (deadLetter !== undefined) return Leases.fail(leases, claim, deadLetter)
   if (Cause.hasInterruptsOnly(exit.cause)) return Leases.giveBack(leases, claim)
   if (claim.attempts >= maxAttempts) return Leases.fail(leases, claim, exit.cause)
-  return Effect.flatMap(retryDelay(claim.attempts), (delay) => Leases.retry(leases, claim, delay, exit.cause))
+  return retryOrFail(leases, claim, retryDelay, exit.cause)
 }
+
+/**
+ * Refuses a `take` inside a transaction. Its claim is a commit of its own, which a transaction that has read before does not
+ * see: it would conflict each time it runs, and use up the attempts of the elements.
+ */
+const refuseInTransaction = (store: StoreService, queue: string) =>
+  Effect.flatMap(store.inTransaction, (isInside) =>
+    isInside
+      ? Effect.fail(
+        new PersistedQueue.PersistedQueueError({
+          message: `Cannot take an element from the queue "${queue}" inside a transaction. ` +
+            "Take it outside, and use withTransaction in its handler."
+        })
+      )
+      : Effect.void)
 
 /** The most elements that a transaction of `cleanup` deletes. */
 const cleanupBatch = 1000
@@ -153,8 +186,9 @@ export const makeStore = Effect.fnUntraced(
   function*(
     options: PersistedQueueOptions = {}
   ): Effect.fn.Return<StoreMethods, OpenError, Store | Scope.Scope> {
+    const store = yield* Store
     const elements = yield* QueueElements.open
-    const leases = Leases.make(yield* Store, elements, options.lockExpiration ?? "2 minutes")
+    const leases = Leases.make(store, elements, options.lockExpiration ?? "2 minutes")
     const dispatcher = Dispatcher.make(leases)
     const pollOptions = options.pollInterval === undefined ? {} : { pollInterval: options.pollInterval }
     yield* Effect.forEach(
@@ -186,12 +220,15 @@ export const makeStore = Effect.fnUntraced(
         )
 
     const take: StoreMethods["take"] = (takeOptions) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Dispatcher.take(dispatcher, takeOptions, restore), (claim) =>
-          Effect.as(
-            Effect.addFinalizer((exit) => settle(leases, claim, takeOptions, exit)),
-            { id: claim.id, attempts: claim.attempts, element: claim.element }
-          ))
+      Effect.andThen(
+        refuseInTransaction(store, takeOptions.name),
+        Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(Dispatcher.take(dispatcher, takeOptions, restore), (claim) =>
+            Effect.as(
+              Effect.addFinalizer((exit) => settle(leases, claim, takeOptions, exit)),
+              { id: claim.id, attempts: claim.attempts, element: claim.element }
+            ))
+        )
       )
 
     const cleanup: StoreMethods["cleanup"] = ({ failedTimeToLive, timeToLive }) =>
@@ -360,7 +397,8 @@ export const layer = (
   OpenError,
   Store
 > =>
-  PersistedQueue.layer.pipe(
+  // Both are constants. Without `fresh`, a second store of the program would get the queues of the first.
+  Layer.fresh(PersistedQueue.layer).pipe(
     Layer.provideMerge(layerStore(options)),
-    Layer.merge(layerFailedElements)
+    Layer.merge(Layer.fresh(layerFailedElements))
   )

@@ -157,4 +157,5 @@ export const layerBacking = (
  * @since 0.2.0
  */
 export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.Persistence, OpenError, Store> =>
-  Layer.provide(Persistence.layer, layerBacking(options))
+  // Effect's layer is a constant. Without `fresh`, a second store of the program would get the results of the first.
+  Layer.provide(Layer.fresh(Persistence.layer), layerBacking(options))

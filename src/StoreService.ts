@@ -188,6 +188,12 @@ export interface StoreService extends StoreRecords {
   ) => Effect.Effect<A, E | TransactionConflict | MapFull | EngineFailure | Closed, R>
 
   /**
+   * Tells whether the fiber is in a transaction of this store. A library can refuse there what must not be undone or run
+   * again.
+   */
+  readonly inTransaction: Effect.Effect<boolean>
+
+  /**
    * The commits of all processes: those of this process at once, those of others when they are noticed, by default
    * within 50 milliseconds.
    *

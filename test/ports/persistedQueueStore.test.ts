@@ -7,12 +7,14 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Buffer } from "node:buffer"
 import { Collection, Store, type StoreService } from "../../src/index.ts"
+import { FailedElements } from "../../src/PersistedQueue.ts"
 import { faults } from "../../src/testing/FaultyEngine.ts"
 import { at, recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { allGiven, assertWaits, hold, live, openOn, openQueue, startHold, using } from "../support/fixtures/queues.ts"
@@ -93,56 +95,47 @@ describe("an offer inside a transaction", () => {
 })
 
 describe("a take inside a transaction", () => {
-  it.effect("completes the element in the transaction of what its handler writes", () =>
+  it.effect("fails without a claim, also if the transaction has read nothing yet", () =>
     Effect.gen(function*() {
       const store = yield* Store
       const users = yield* openUsers
       const queue = yield* openQueue("inside")
       yield* queue.offer({ n: 1n })
-      yield* store.withTransaction(queue.take(() => users.insert(1, "Ada")))
+      const take = queue.take(() => users.insert(1, "Ada"))
+      for (const effect of [take, Effect.andThen(users.get(1), take)]) {
+        const error = yield* Effect.flip(store.withTransaction(effect))
+        assert.include(error, { _tag: "PersistedQueueError" })
+        assert.include(String(error), "inside a transaction")
+      }
+      assert.strictEqual(yield* queue.take((_, { attempts }) => Effect.succeed(attempts)), 1)
+    }).pipe(Effect.provide(live())))
+
+  it.effect("is possible in the other direction: the handler uses a transaction", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const users = yield* openUsers
+      const queue = yield* openQueue("inside")
+      yield* queue.offer({ n: 1n })
+      yield* queue.take(() => store.withTransaction(Effect.andThen(users.get(1), users.insert(1, "Ada"))))
       assert.isTrue(yield* users.has(1))
-      yield* TestClock.adjust("3 minutes")
       assert.deepStrictEqual(yield* idsOf("inside"), [])
     }).pipe(Effect.provide(live())))
+})
 
-  it.effect("is in no conflict with the renewal of its lease for a quarter of the time that it lasts", () =>
+describe("a retry schedule that is broken", () => {
+  it.effect("fails the element with its error, and does not keep its claim", () =>
     Effect.gen(function*() {
-      const store = yield* Store
-      const users = yield* openUsers
-      const queue = yield* openQueue("inside")
-      const isRunning = yield* Deferred.make<void>()
-      const release = yield* Deferred.make<void>()
-      let runs = 0
-      yield* TestClock.adjust("10 seconds")
-      yield* queue.offer({ n: 1n })
-      const handler = Effect.gen(function*() {
-        runs++
-        yield* users.insert(1, "Ada")
-        yield* Deferred.succeed(isRunning, undefined)
-        yield* Deferred.await(release)
+      const queue = yield* PersistedQueue.make({
+        name: "broken",
+        schema: Schema.Struct({ n: Schema.BigInt }),
+        retrySchedule: Schedule.modifyDelay(Schedule.spaced(10), () => Effect.die(new Error("no delay")))
       })
-      const transaction = yield* start(store.withTransaction(queue.take(() => handler)))
-      yield* Deferred.await(isRunning)
-      for (let seconds = 0; seconds < 29; seconds++) yield* Effect.andThen(TestClock.adjust("1 second"), allGiven)
-      yield* Deferred.succeed(release, undefined)
-      yield* Fiber.join(transaction)
-      assert.strictEqual(runs, 1)
-    }).pipe(Effect.provide(live())))
-
-  it.effect("does not complete it if the transaction fails later: it is given again when its lease has ended", () =>
-    Effect.gen(function*() {
-      const store = yield* Store
-      const users = yield* openUsers
-      const queue = yield* openQueue("inside")
-      yield* queue.offer({ n: 1n })
-      const failing = Effect.andThen(queue.take(() => users.insert(1, "Ada")), Effect.fail("boom"))
-      assert.strictEqual(yield* Effect.flip(store.withTransaction(failing)), "boom")
-      assert.isFalse(yield* users.has(1))
-      const taker = yield* start(queue.take((_, { attempts }) => Effect.succeed(attempts)))
-      yield* TestClock.adjust("119 seconds")
-      yield* assertWaits(taker)
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* Fiber.join(taker), 2)
+      yield* queue.offer({ n: 1n }, { id: "a" })
+      yield* Effect.exit(queue.take(() => Effect.fail("the handler")))
+      const { items } = yield* FailedElements.use((failed) => failed.peek({ name: "broken", limit: 10 }))
+      assert.deepStrictEqual(items.map(({ id }) => id), ["a"])
+      assert.include(items[0]?.failure, "no delay")
+      assert.include(items[0]?.failure, "the handler")
     }).pipe(Effect.provide(live())))
 })
 

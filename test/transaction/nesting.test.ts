@@ -21,6 +21,22 @@ const writeAll = (store: StoreService, value: number) =>
     store.deleteRange({ prefix: "out" })
   ])
 
+describe("inTransaction", () => {
+  it.effect("is true inside a transaction of this store and in its fibers, and false everywhere else", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* temporaryFolder })
+      const other = yield* Store.make({ path: yield* temporaryFolder })
+      assert.isFalse(yield* store.inTransaction)
+      yield* store.withTransaction(Effect.gen(function*() {
+        assert.isTrue(yield* store.inTransaction)
+        assert.isTrue(yield* Fiber.join(yield* Effect.forkChild(store.inTransaction)))
+        assert.isTrue(yield* store.withTransaction(store.inTransaction))
+        assert.isFalse(yield* other.inTransaction)
+      }))
+      assert.isFalse(yield* store.inTransaction)
+    }))
+})
+
 describe("a nested transaction", () => {
   it.effect.each<{ readonly how: string; readonly end: Effect.Effect<unknown, string> }>([
     { how: "failure", end: Effect.fail("no") },

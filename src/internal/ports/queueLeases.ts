@@ -148,8 +148,8 @@ const renew = Effect.fnUntraced(function*(self: QueueLeases) {
 })
 
 /**
- * Renews leases for ever, each when between a quarter and three eighths of it have passed. A claim of a shorter handler is
- * not renewed: it needs no further write, and a transaction in which it is settled has no conflict with a renewal.
+ * Renews leases for ever, each when between a quarter and three eighths of it have passed. The claim of a shorter handler
+ * needs no further write.
  */
 export const keepRenewing = (self: QueueLeases): Effect.Effect<never> =>
   Effect.sleep(self.expiration / 8).pipe(

@@ -9,6 +9,7 @@ import type { PollOptions } from "../../Change.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
 import { recordsDatabase } from "../databases.ts"
 import * as CallArguments from "../key/callArguments.ts"
+import * as Transaction from "../transaction/transaction.ts"
 import * as ChangeStream from "./changeStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 
@@ -66,5 +67,8 @@ export const make = (self: Access) => ({
   flush: StoreAccess.enterToWrite(self, () => self.handle.core.backend.flush),
   stats: readStats(self),
   backup: (target: string, options?: { readonly compact?: boolean | undefined }) => backup(self, target, options),
+  inTransaction: Effect.withFiber((fiber) =>
+    Effect.succeed(Transaction.currentOf(fiber, self.handle.core) !== undefined)
+  ),
   commits: (options?: PollOptions) => commits(self, options)
 })
