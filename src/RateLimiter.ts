@@ -11,8 +11,8 @@
  *   step is on disk when it returns.
  * - A window, a bucket that is full again and what was learned from a server are deleted in the background when their
  *   time has passed.
- * - Every failure of the store is a `RateLimiterError` with the reason `RateLimitStoreError`. Its `cause` is the error of
- *   the store.
+ * - Every failure of the store is a `RateLimiterError` with the reason `RateLimitStoreError`. The `cause` of the reason is
+ *   the error of the store.
  *
  * **Gotchas**
  *
@@ -103,8 +103,12 @@ export const makeStore = Effect.fnUntraced(
       const refillMillis = Duration.toMillis(refillRate)
       return requireFinite(key, { tokens, refillRate: refillMillis }).pipe(
         Effect.andThen(
-          RateLimits.run(limits, "FixedWindow", key, (current, now) =>
-            FixedWindow.take(current, now, { key, tokens, refillMillis, limit })).pipe(orFail(key))
+          RateLimits.run(
+            limits,
+            "FixedWindow",
+            key,
+            (current, now) => FixedWindow.take(current, now, { key, tokens, refillMillis, limit })
+          ).pipe(orFail(key))
         )
       )
     }
@@ -113,8 +117,12 @@ export const makeStore = Effect.fnUntraced(
       const refillMillis = Duration.toMillis(refillRate)
       return requireFinite(key, { tokens, limit, refillRate: refillMillis }).pipe(
         Effect.andThen(
-          RateLimits.run(limits, "TokenBucket", key, (current, now) =>
-            TokenBucket.take(current, now, { key, tokens, limit, refillMillis, allowOverflow })).pipe(orFail(key))
+          RateLimits.run(
+            limits,
+            "TokenBucket",
+            key,
+            (current, now) => TokenBucket.take(current, now, { key, tokens, limit, refillMillis, allowOverflow })
+          ).pipe(orFail(key))
         )
       )
     }
@@ -123,8 +131,12 @@ export const makeStore = Effect.fnUntraced(
       const fallbackMillis = Duration.toMillis(fallbackWindow)
       return requireFinite(key, { tokens, fallbackWindow: fallbackMillis }).pipe(
         Effect.andThen(
-          RateLimits.run(limits, "AdaptiveLimit", key, (current, now) =>
-            AdaptiveLimit.consume(current, now, { tokens, fallbackMillis })).pipe(orFail(key))
+          RateLimits.run(
+            limits,
+            "AdaptiveLimit",
+            key,
+            (current, now) => AdaptiveLimit.consume(current, now, { tokens, fallbackMillis })
+          ).pipe(orFail(key))
         )
       )
     }
@@ -134,10 +146,15 @@ export const makeStore = Effect.fnUntraced(
       const retryAfterMillis = Duration.toMillis(retryAfter)
       return requireFinite(key, { tokens }).pipe(
         Effect.andThen(
-          RateLimits.run(limits, "AdaptiveLimit", key, (current, now) =>
-            [undefined, AdaptiveLimit.refused(current, now, { key, epoch, tokens, retryAfterMillis })] as const).pipe(
-              orFail(key)
-            )
+          RateLimits.run(
+            limits,
+            "AdaptiveLimit",
+            key,
+            (current, now) =>
+              [undefined, AdaptiveLimit.refused(current, now, { key, epoch, tokens, retryAfterMillis })] as const
+          ).pipe(
+            orFail(key)
+          )
         )
       )
     }

@@ -1,10 +1,12 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
 import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
+import * as LmdbRateLimiter from "effect-lmdb/RateLimiter"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 
 const program = Effect.gen(function*() {
@@ -28,4 +30,10 @@ const queue = Effect.gen(function*() {
   yield* numbers.take((number) => Console.log("taken from a queue:", number))
 }).pipe(Effect.provide(LmdbPersistedQueue.layer()))
 
-Effect.all([program, faults, queue]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+const limits = Effect.gen(function*() {
+  const limiter = yield* RateLimiter.RateLimiter
+  const { remaining } = yield* limiter.consume({ key: "a", limit: 43, window: "1 minute" })
+  yield* Console.log("left of a limit:", remaining)
+}).pipe(Effect.provide(LmdbRateLimiter.layer()))
+
+Effect.all([program, faults, queue, limits]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
