@@ -4,10 +4,12 @@ import * as LmdbEventLog from "effect-lmdb/EventLog"
 import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
 import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
 import * as LmdbPersistence from "effect-lmdb/Persistence"
+import * as LmdbRateLimiter from "effect-lmdb/RateLimiter"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
 
 const program = Effect.gen(function*() {
@@ -45,4 +47,13 @@ const journal = Effect.scoped(Effect.gen(function*() {
   yield* Console.log("entries of a journal:", (yield* entries).length)
 }))
 
-Effect.all([program, faults, ports, queue, journal]).pipe(Effect.provide(Store.layerTemp()), NodeRuntime.runMain)
+const limits = Effect.gen(function*() {
+  const limiter = yield* RateLimiter.RateLimiter
+  const { remaining } = yield* limiter.consume({ key: "a", limit: 43, window: "1 minute" })
+  yield* Console.log("left of a limit:", remaining)
+}).pipe(Effect.provide(LmdbRateLimiter.layer()))
+
+Effect.all([program, faults, ports, queue, journal, limits]).pipe(
+  Effect.provide(Store.layerTemp()),
+  NodeRuntime.runMain
+)

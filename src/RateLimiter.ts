@@ -1,0 +1,186 @@
+/**
+ * Keeps the state of Effect's `RateLimiter` in a store.
+ *
+ * It is the subpath `effect-lmdb/RateLimiter`. All that Effect builds on a `RateLimiter` works on it, such as
+ * `HttpClient.withRateLimiter`.
+ *
+ * **Details**
+ *
+ * - Each call is one step: fibers never share a token. With the option `shared` of the store, nor do processes.
+ * - Limits survive a restart. Their writes are buffered: a crash can lose those since the last commit. With `shared`, a
+ *   step is on disk when it returns.
+ * - A window, a bucket that is full again and what was learned from a server are deleted in the background when their
+ *   time has passed.
+ * - Every failure of the store is a `RateLimiterError` with the reason `RateLimitStoreError`. The `cause` of the reason is
+ *   the error of the store.
+ *
+ * **Gotchas**
+ *
+ * Inside `withTransaction` of the store, the tokens that are taken belong to the transaction: if it fails, they were not
+ * taken.
+ *
+ * **Example** (A limit that survives a restart)
+ *
+ * ```ts
+ * import { Console, Effect, Layer } from "effect"
+ * import { Store } from "effect-lmdb"
+ * import * as LmdbRateLimiter from "effect-lmdb/RateLimiter"
+ * import { RateLimiter } from "effect/persistence"
+ *
+ * const program = Effect.gen(function*() {
+ *   const limiter = yield* RateLimiter.RateLimiter
+ *   const login = limiter.consume({ key: "login/ada", limit: 2, window: "1 minute" })
+ *   yield* login
+ *   yield* login
+ *   const { reason } = yield* Effect.flip(login)
+ *   yield* Console.log(reason._tag) // => RateLimitExceeded
+ * })
+ *
+ * const Live = LmdbRateLimiter.layer().pipe(Layer.provide(Store.layerTemp()))
+ *
+ * Effect.runPromise(Effect.provide(program, Live))
+ * ```
+ *
+ * @since 0.2.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import type { OpenError } from "./Collection.ts"
+import * as AdaptiveLimit from "./internal/ports/adaptiveLimit.ts"
+import * as FixedWindow from "./internal/ports/fixedWindow.ts"
+import * as RateLimits from "./internal/ports/rateLimits.ts"
+import * as TokenBucket from "./internal/ports/tokenBucket.ts"
+import type { Store } from "./Store.ts"
+
+/**
+ * Options of the rate limits of a store.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface RateLimiterOptions {
+  /** The name of the limiter. Limiters with different names have nothing in common. Default: `"default"`. */
+  readonly name?: string | undefined
+}
+
+type StoreMethods = RateLimiter.RateLimiterStore["Service"]
+
+const storeError = (message: string, cause?: Error) =>
+  new RateLimiter.RateLimiterError({
+    reason: new RateLimiter.RateLimitStoreError({ message, ...(cause === undefined ? {} : { cause }) })
+  })
+
+/** Gives the error of rate limits in place of the errors of the store, and keeps its calls out of the traces. */
+const orFail = (key: string) => <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.withTracerEnabled(effect, false).pipe(
+    Effect.mapError((cause) => storeError(`Failed to update the rate limit "${key}": ${cause.message}`, cause))
+  )
+
+/** Refuses numbers with which a limit would stay in the store for ever. */
+const requireFinite = (key: string, numbers: Readonly<Record<string, number | undefined>>) => {
+  for (const [name, number] of Object.entries(numbers)) {
+    if (number === undefined || Number.isFinite(number)) continue
+    return Effect.fail(
+      storeError(`The rate limit "${key}" needs a finite number as \`${name}\`, not ${number}`)
+    )
+  }
+  return Effect.void
+}
+
+/**
+ * Makes the store of rate limits in the store of the context.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const makeStore = Effect.fnUntraced(
+  function*(options: RateLimiterOptions = {}): Effect.fn.Return<StoreMethods, OpenError, Store> {
+    const limits: RateLimits.RateLimits = { records: yield* RateLimits.open, name: options.name ?? "default" }
+
+    const fixedWindow: StoreMethods["fixedWindow"] = ({ key, limit, refillRate, tokens }) => {
+      const refillMillis = Duration.toMillis(refillRate)
+      return requireFinite(key, { tokens, refillRate: refillMillis }).pipe(
+        Effect.andThen(
+          RateLimits.run(
+            limits,
+            "FixedWindow",
+            key,
+            (current, now) => FixedWindow.take(current, now, { key, tokens, refillMillis, limit })
+          ).pipe(orFail(key))
+        )
+      )
+    }
+
+    const tokenBucket: StoreMethods["tokenBucket"] = ({ allowOverflow, key, limit, refillRate, tokens }) => {
+      const refillMillis = Duration.toMillis(refillRate)
+      return requireFinite(key, { tokens, limit, refillRate: refillMillis }).pipe(
+        Effect.andThen(
+          RateLimits.run(
+            limits,
+            "TokenBucket",
+            key,
+            (current, now) => TokenBucket.take(current, now, { key, tokens, limit, refillMillis, allowOverflow })
+          ).pipe(orFail(key))
+        )
+      )
+    }
+
+    const adaptiveConsume: StoreMethods["adaptiveConsume"] = ({ fallbackWindow, key, tokens }) => {
+      const fallbackMillis = Duration.toMillis(fallbackWindow)
+      return requireFinite(key, { tokens, fallbackWindow: fallbackMillis }).pipe(
+        Effect.andThen(
+          RateLimits.run(
+            limits,
+            "AdaptiveLimit",
+            key,
+            (current, now) => AdaptiveLimit.consume(current, now, { tokens, fallbackMillis })
+          ).pipe(orFail(key))
+        )
+      )
+    }
+
+    const adaptiveFeedback: StoreMethods["adaptiveFeedback"] = ({ epoch, key, retryAfter, status, tokens }) => {
+      if (status !== 429 || retryAfter === undefined) return Effect.void
+      const retryAfterMillis = Duration.toMillis(retryAfter)
+      return requireFinite(key, { tokens }).pipe(
+        Effect.andThen(
+          RateLimits.run(
+            limits,
+            "AdaptiveLimit",
+            key,
+            (current, now) =>
+              [undefined, AdaptiveLimit.refused(current, now, { key, epoch, tokens, retryAfterMillis })] as const
+          ).pipe(
+            orFail(key)
+          )
+        )
+      )
+    }
+
+    return RateLimiter.RateLimiterStore.of({ fixedWindow, tokenBucket, adaptiveConsume, adaptiveFeedback })
+  }
+)
+
+/**
+ * Provides `RateLimiterStore` in the store of the context.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerStore = (
+  options?: RateLimiterOptions
+): Layer.Layer<RateLimiter.RateLimiterStore, OpenError, Store> =>
+  Layer.effect(RateLimiter.RateLimiterStore, makeStore(options))
+
+/**
+ * Provides `RateLimiter` of Effect in the store of the context, with `RateLimiterStore`.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layer = (
+  options?: RateLimiterOptions
+): Layer.Layer<RateLimiter.RateLimiter | RateLimiter.RateLimiterStore, OpenError, Store> =>
+  Layer.provideMerge(RateLimiter.layer, layerStore(options))

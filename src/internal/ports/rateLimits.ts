@@ -1,0 +1,62 @@
+/** The records of all rate limits in a store: one collection. A record is deleted when it says nothing any more. */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Collection from "../../Collection.ts"
+import { AdaptiveLimit } from "./adaptiveLimit.ts"
+import { FixedWindow } from "./fixedWindow.ts"
+import { storageKey } from "./storageKey.ts"
+import { TokenBucket } from "./tokenBucket.ts"
+
+const Limit = Schema.Union([FixedWindow, TokenBucket, AdaptiveLimit])
+
+type Limit = typeof Limit.Type
+
+/** The last time of `Date`, in milliseconds. */
+const lastTime = 8.64e15
+
+/** The clock has whole milliseconds, and a record is there until its time has come in full. */
+const expirationOf = (millis: number) => {
+  const time = Math.ceil(millis)
+  return time > lastTime ? undefined : DateTime.makeUnsafe(time)
+}
+
+/** Opens the collection. The keys are the name of the limiter, the kind of the record, and the key of the limit. */
+export const open = Collection.make("effect.RateLimiter", {
+  key: Schema.Tuple([Schema.String, Schema.String, Schema.String]),
+  value: Limit,
+  expires: ({ expiresAt }) => expirationOf(expiresAt)
+})
+
+export interface RateLimits {
+  readonly records: Effect.Success<typeof open>
+  /** The name of the limiter. */
+  readonly name: string
+}
+
+type Kind<Tag extends Limit["_tag"]> = Extract<Limit, { readonly _tag: Tag }>
+
+const isKind = <Tag extends Limit["_tag"]>(tag: Tag) => (limit: Limit): limit is Kind<Tag> => limit._tag === tag
+
+/**
+ * Runs a step on the record of a kind: it gives the result and the next record, or none to delete it. The time is that of
+ * the last run of the step, so it never comes before the time of a step that was decided earlier.
+ */
+export const run = <Tag extends Limit["_tag"], A>(
+  { name, records }: RateLimits,
+  tag: Tag,
+  key: string,
+  step: (
+    current: Kind<Tag> | undefined,
+    now: number
+  ) => readonly [result: A, next: Limit | undefined]
+) =>
+  Clock.clockWith((clock) =>
+    records.modify([storageKey(name), tag, storageKey(key)], (stored) => {
+      const current = Option.getOrUndefined(Option.filter(stored, isKind(tag)))
+      const [result, next] = step(current, clock.currentTimeMillisUnsafe())
+      return [result, next === current ? stored : Option.fromUndefinedOr(next)]
+    })
+  )
