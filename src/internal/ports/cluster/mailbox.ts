@@ -5,6 +5,7 @@
  * small, so that a look for messages reads no payloads of messages that it does not deliver.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Collection from "../../../Collection.ts"
@@ -51,9 +52,9 @@ export const nextSequence = (now: number): number => {
 
 /** Goes on from the last message that waits, so that the order stays right after the clock was set back. */
 export const continueSequence = Effect.fnUntraced(function*(mailbox: Mailbox) {
-  const last = yield* mailbox.last({ prefix: [0] })
-  if (last._tag === "Some") lastSequence = Math.max(lastSequence, last.value[0][1])
-})
+  const last = yield* Stream.runHead(mailbox.keys({ prefix: [0], reverse: true, limit: 1 }))
+  if (Option.isSome(last)) lastSequence = Math.max(lastSequence, last.value[1])
+}, Effect.catchTag("KeyEncoding", Effect.die))
 
 const keyOf = ({ deliverAt = 0, id, sequence }: Message) => [Math.max(deliverAt, 0), sequence, id] as const
 
@@ -90,4 +91,11 @@ export const due = Effect.fnUntraced(function*(
     ? yield* Stream.runCollect(accepted(mailbox.entries({ gt: [0, Infinity, 0n], lte: [now, Infinity, 0n] })))
     : []
   return [...atOnce, ...delayed].toSorted((a, b) => a.sequence - b.sequence).slice(0, limit)
+})
+
+/** Gives the entries of messages that wait in the mailbox and are due, in the order in which they were stored. */
+export const waitingOf = Effect.fnUntraced(function*(mailbox: Mailbox, messages: ReadonlyArray<Message>, now: number) {
+  const { found } = yield* mailbox.getMany(messages.filter(({ deliverAt = 0 }) => deliverAt <= now).map(keyOf))
+  return Array.from(found, ([[, sequence, id], entry]): Waiting => ({ ...entry, sequence, id }))
+    .toSorted((a, b) => a.sequence - b.sequence)
 })

@@ -31,7 +31,7 @@ const Request = Schema.Struct({
   /** The whole primary key. Its index may have a hash of it. */
   primaryKey: Schema.optionalKey(Schema.String),
   tag: Schema.String,
-  payload: Schema.UnknownFromJsonString,
+  payload: Schema.fromJsonString(Schema.Unknown),
   headers: Schema.Record(Schema.String, Schema.String),
   traceId: Schema.optionalKey(Schema.String),
   spanId: Schema.optionalKey(Schema.String),
