@@ -6,5 +6,6 @@
  * @since 0.2.0
  */
 export * as MessageStorage from "./cluster/MessageStorage.ts"
+export * as RunnerStorage from "./cluster/RunnerStorage.ts"
 export * as SingleRunner from "./cluster/SingleRunner.ts"
 export * as Workflows from "./cluster/Workflows.ts"

@@ -11,7 +11,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import { PersistenceError } from "effect/cluster/ClusterError"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as Snowflake from "effect/cluster/Snowflake"
 import * as Effect from "effect/Effect"
@@ -24,6 +23,7 @@ import * as Mailbox from "../internal/ports/cluster/mailbox.ts"
 import * as MailboxReads from "../internal/ports/cluster/mailboxReads.ts"
 import * as Messages from "../internal/ports/cluster/messages.ts"
 import * as MessageStore from "../internal/ports/cluster/messageStore.ts"
+import { orFail } from "../internal/ports/cluster/persistenceError.ts"
 import * as Replies from "../internal/ports/cluster/replies.ts"
 import type { Store } from "../Store.ts"
 
@@ -34,10 +34,6 @@ class CallerFailure<E> {
     this.error = error
   }
 }
-
-/** Gives the error of the cluster in place of the errors of the store, and keeps its calls out of the traces. */
-const orFail = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, PersistenceError, R> =>
-  Effect.withTracerEnabled(effect, false).pipe(Effect.mapError((cause) => new PersistenceError({ cause })))
 
 const { Duplicate, Success } = MessageStorage.SaveResultEncoded
 

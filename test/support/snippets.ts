@@ -103,7 +103,10 @@ const programOf = ({ code, line }: Snippet, sources: string): string =>
   "\n".repeat(line - 1) +
   code
     .replaceAll("from \"effect-lmdb\"", `from ${JSON.stringify(sources)}`)
-    .replaceAll("from \"effect-lmdb/testing\"", `from ${JSON.stringify(sources.replace(/index\.ts$/, "testing.ts"))}`)
+    .replaceAll(
+      /from "effect-lmdb\/(\w+)"/g,
+      (_, subpath: string) => `from ${JSON.stringify(sources.replace(/index\.ts$/, `${subpath}.ts`))}`
+    )
 
 /**
  * A temporary folder with one folder for each snippet, where the package's name
