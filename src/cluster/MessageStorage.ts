@@ -16,6 +16,7 @@ import * as Snowflake from "effect/cluster/Snowflake"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import type { OpenError } from "../Collection.ts"
 import * as Claims from "../internal/ports/cluster/claims.ts"
@@ -105,12 +106,14 @@ const withTransaction = <A, E, R>(
   self: MessageStore.MessageStore,
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
+  References.TracerEnabled.use((isTraced) => {
     const finished: Array<bigint> = []
     return effect.pipe(
+      Effect.withTracerEnabled(isTraced),
       Effect.provideService(Claims.FinishedInTransaction, finished),
       Effect.mapError((error) => new CallerFailure(error)),
       self.store.withTransactionRetry(Schedule.recurs(0)),
+      Effect.withTracerEnabled(false),
       Effect.catch((error) => error instanceof CallerFailure ? Effect.fail(error.error) : Effect.die(error)),
       Effect.tap(() => MessageStore.finish(self, finished))
     )
