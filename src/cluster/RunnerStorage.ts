@@ -1,0 +1,93 @@
+/**
+ * Keeps the runners of a cluster and the locks of its shards in a store: Effect's `RunnerStorage`. It is for several
+ * processes on one machine that share a file: each opens the store with `shared: true`.
+ *
+ * **Details**
+ *
+ * - Each call is a transaction, on disk when it returns, and exact across the processes.
+ * - A runner has the same machine id as long as it has the same address, and no other runner has it.
+ * - A shard lock ends when it was not renewed for `shardLockExpiration`, by `Clock`. All processes have the same clock.
+ * - Every failure is a `PersistenceError`. Its `cause` is the error of the store.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import type { PersistenceError } from "effect/cluster/ClusterError"
+import * as RunnerStorage from "effect/cluster/RunnerStorage"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { OpenError } from "../Collection.ts"
+import { orFail } from "../internal/ports/cluster/persistenceError.ts"
+import * as Runners from "../internal/ports/cluster/runners.ts"
+import * as ShardLocks from "../internal/ports/cluster/shardLocks.ts"
+import { Store } from "../Store.ts"
+
+/**
+ * Makes the storage in its encoded form, for an adapter of your own.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const makeEncoded: Effect.Effect<RunnerStorage.Encoded, OpenError, Store | ShardingConfig.ShardingConfig> =
+  Effect.gen(function*() {
+    const store = yield* Store
+    const { shardLockExpiration } = yield* ShardingConfig.ShardingConfig
+    const runners = yield* Runners.open
+    const locks = yield* ShardLocks.open
+    const expiration = Duration.toMillis(shardLockExpiration)
+
+    const inTransaction = <A, E>(
+      use: (now: number) => Effect.Effect<A, E>
+    ): Effect.Effect<A, PersistenceError> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => store.withTransaction(use(now))).pipe(orFail)
+
+    return {
+      register: (address, runner, healthy) =>
+        inTransaction((now) =>
+          Runners.register(runners, { address, runner, healthy, now, aliveSince: now - expiration })
+        ),
+      unregister: (address) => orFail(Runners.unregister(runners, address)),
+      getRunners: Effect.flatMap(Clock.currentTimeMillis, (now) => Runners.alive(runners, now - expiration)).pipe(
+        Effect.map((alive) => alive.map(({ healthy, runner }) => [runner, healthy] as const)),
+        orFail
+      ),
+      setRunnerHealth: (address, healthy) => orFail(Runners.setHealth(runners, address, healthy)),
+      acquire: (address, shardIds) =>
+        inTransaction((now) => ShardLocks.acquire(locks, { address, shardIds, now, endedBefore: now - expiration })),
+      refresh: (address, shardIds) =>
+        inTransaction((now) =>
+          Effect.andThen(
+            Runners.beat(runners, address, now),
+            ShardLocks.renew(locks, { address, shardIds, now })
+          )
+        ),
+      release: (address, shardId) => inTransaction(() => ShardLocks.release(locks, address, shardId)),
+      releaseAll: (address) => orFail(ShardLocks.releaseAll(locks, address))
+    }
+  })
+
+/**
+ * Makes the storage in the store of the context.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make: Effect.Effect<
+  RunnerStorage.RunnerStorage["Service"],
+  OpenError,
+  Store | ShardingConfig.ShardingConfig
+> = Effect.map(makeEncoded, RunnerStorage.makeEncoded)
+
+/**
+ * Provides Effect's `RunnerStorage` in the store of the context.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layer: Layer.Layer<
+  RunnerStorage.RunnerStorage,
+  OpenError,
+  Store | ShardingConfig.ShardingConfig
+> = Layer.effect(RunnerStorage.RunnerStorage, make)

@@ -1,0 +1,155 @@
+/**
+ * The messages of a cluster, their replies and the mailbox, changed together.
+ *
+ *              saved                              exit saved
+ *     request ───────> waits in the mailbox ────────────────────> answered
+ *                          │         ^                                │
+ *              chunk saved │         │ chunk acknowledged             │ replies cleared
+ *                          v         │                                v
+ *                       waits for the acknowledgement         waits in the mailbox
+ *
+ * Acknowledgements and interrupts wait in the mailbox when their request does.
+ */
+import type * as Envelope from "effect/cluster/Envelope"
+import type * as Reply from "effect/cluster/Reply"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Store } from "../../../Store.ts"
+import type { StoreService } from "../../../StoreService.ts"
+import * as Claims from "./claims.ts"
+import * as Mailbox from "./mailbox.ts"
+import * as Messages from "./messages.ts"
+import * as Replies from "./replies.ts"
+
+export interface MessageStore {
+  readonly store: StoreService
+  readonly messages: Messages.Messages
+  readonly mailbox: Mailbox.Mailbox
+  readonly replies: Replies.Replies
+  readonly claims: Claims.Claims
+}
+
+/** Opens the collections. */
+export const open = Effect.gen(function*() {
+  const self: MessageStore = {
+    store: yield* Store,
+    messages: yield* Messages.open,
+    mailbox: yield* Mailbox.open,
+    replies: yield* Replies.open,
+    claims: Claims.make()
+  }
+  yield* Mailbox.continueSequence(self.mailbox)
+  return self
+})
+
+/** The request that was stored before with the same primary key or id, and its last reply. */
+export interface Known {
+  readonly id: bigint
+  readonly lastReply: Option.Option<Replies.Stored>
+}
+
+/** Stores a request, unless it is known. */
+export const saveRequest = Effect.fnUntraced(
+  function*(self: MessageStore, request: Messages.Request) {
+    const known = request.primaryKey === undefined
+      ? Option.none()
+      : yield* Messages.byPrimaryKey(self.messages, request.primaryKey)
+    const id = Option.isSome(known) ? known.value.id : request.id
+    if (Option.isSome(known) || (yield* self.messages.has(id))) {
+      return Option.some<Known>({ id, lastReply: yield* Replies.last(self.replies, id) })
+    }
+    yield* self.messages.insert(id, request)
+    yield* Mailbox.add(self.mailbox, [request])
+    return Option.none<Known>()
+  },
+  (effect, self) => self.store.withTransaction(effect)
+)
+
+/**
+ * Stores an acknowledgement or an interrupt. An acknowledgement replaces the earlier ones of its request, and the messages
+ * of the request wait again if it was the last one that was missing.
+ */
+export const saveControl = Effect.fnUntraced(
+  function*(self: MessageStore, message: Exclude<Messages.Message, Messages.Request>) {
+    if (message._tag === "AckChunk") {
+      yield* Replies.acknowledge(self.replies, message.requestId, message.replyId)
+      const earlier = yield* Messages.ofRequest(self.messages, message.requestId)
+      yield* forget(self, earlier.filter(({ _tag }) => _tag === "AckChunk"))
+    }
+    yield* self.messages.insert(message.id, message)
+    if (yield* Replies.hasPending(self.replies, message.requestId)) return
+    const last = Option.getOrUndefined(yield* Replies.last(self.replies, message.requestId))
+    yield* Mailbox.add(
+      self.mailbox,
+      yield* Messages.ofRequest(self.messages, message.requestId),
+      last?._tag === "Chunk" ? last.sequence : undefined
+    )
+  },
+  (effect, self) => self.store.withTransaction(effect)
+)
+
+/** Stores a reply. Fails with `KeyExists` if there is a second exit, or a second chunk with the same sequence. */
+export const saveReply = Effect.fnUntraced(function*(self: MessageStore, reply: Reply.Encoded) {
+  const messages = yield* self.store.withTransaction(Effect.gen(function*() {
+    yield* Replies.insert(self.replies, reply)
+    const all = yield* Messages.ofRequest(self.messages, BigInt(reply.requestId))
+    yield* Mailbox.remove(self.mailbox, all)
+    return all
+  }))
+  if (reply._tag === "WithExit") yield* finish(self, messages.map(({ id }) => id))
+})
+
+/** Notes that messages have left the mailbox for good, as soon as that is committed. */
+export const finish = (self: MessageStore, ids: ReadonlyArray<bigint>) =>
+  Claims.FinishedInTransaction.use((inTransaction) =>
+    Effect.sync(() => {
+      for (const id of ids) {
+        if (inTransaction === undefined) self.claims.finished.add(id)
+        else inTransaction.push(id)
+      }
+    })
+  )
+
+/**
+ * Deletes the replies to a request, so that it waits again. With `expectedReplyId`, only if that is its last reply.
+ * Interrupts are deleted too, unless there is an expected reply: they were sent to the run that it has ended.
+ */
+export const clearReplies = Effect.fnUntraced(function*(
+  self: MessageStore,
+  requestId: bigint,
+  expectedReplyId: bigint | undefined
+) {
+  const waiting = yield* self.store.withTransaction(Effect.gen(function*() {
+    if (expectedReplyId !== undefined) {
+      const last = yield* Replies.last(self.replies, requestId)
+      if (Option.isNone(last) || last.value.id !== expectedReplyId) return []
+    }
+    yield* Replies.clear(self.replies, requestId)
+    const all = yield* Messages.ofRequest(self.messages, requestId)
+    const ended = all.filter(({ _tag }) => _tag === "Interrupt" && expectedReplyId === undefined)
+    yield* forget(self, ended)
+    const rest = all.filter((message) => !ended.includes(message))
+    yield* Mailbox.add(self.mailbox, rest)
+    return rest
+  }))
+  Claims.releaseMessages(self.claims, waiting.map(({ id }) => id))
+})
+
+/** Deletes all messages to an entity, and the replies to them. */
+export const clearEntity = Effect.fnUntraced(function*(
+  self: MessageStore,
+  entity: Pick<Envelope.Encoded["address"], "entityType" | "entityId">
+) {
+  const messages = yield* self.store.withTransaction(Effect.gen(function*() {
+    const all = yield* self.messages.indexes.byEntity.collect({ equals: Messages.entityKey(entity) })
+    for (const { id } of all.filter(Messages.isRequest)) yield* Replies.clear(self.replies, id)
+    yield* forget(self, all)
+    return all
+  }))
+  Claims.releaseMessages(self.claims, messages.map(({ id }) => id))
+})
+
+const forget = Effect.fnUntraced(function*(self: MessageStore, messages: ReadonlyArray<Messages.Message>) {
+  yield* Mailbox.remove(self.mailbox, messages)
+  for (const { id } of messages) yield* self.messages.delete(id)
+})
