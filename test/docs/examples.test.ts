@@ -47,6 +47,19 @@ const runUntil = Effect.fnUntraced(function*(
   return Number(group)
 }, Effect.scoped)
 
+/** Runs an example until it prints a line, and ends it by a signal; gives the lines up to that one. */
+const endAt = Effect.fnUntraced(function*(
+  killSignal: "SIGINT" | "SIGKILL",
+  line: string,
+  example: string,
+  ...args: ReadonlyArray<string>
+) {
+  const program = yield* start(example, args, {})
+  const lines = yield* Stream.runCollect(Stream.takeUntil(linesOf(program), (printed) => printed === line))
+  yield* program.kill({ killSignal })
+  return lines
+}, Effect.scoped)
+
 const linesWith = (lines: ReadonlyArray<string>, label: string): ReadonlyArray<string> =>
   lines.filter((line) => line.startsWith(label)).map((line) => line.slice(label.length).trim())
 
@@ -89,6 +102,31 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       const found = yield* runUntil("readings", /^(\d+) readings on disk/, env)
       assert.strictEqual(put, 1000)
       assert.isAtLeast(found, put)
+    }))
+
+  it.effect("orderWorkflow: an order survives kill -9 and Ctrl-C, and no step that is done is done again", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const folder = path.join(yield* fs.makeTempDirectoryScoped(), "orders")
+      const args = ["orderWorkflow", "--path", folder, "--speed", "10"] as const
+
+      const killed = yield* endAt("SIGKILL", "Pay       ...", ...args)
+      assert.deepStrictEqual(linesWith(killed, "Order"), ["1, teapot: it is new"])
+      const interrupted = yield* endAt("SIGINT", "Pack      ...", ...args)
+      assert.deepStrictEqual(linesWith(interrupted, "Order"), ["1, teapot: it goes on"])
+      assert.deepStrictEqual(linesWith(interrupted, "Reserve"), [
+        "one teapot is on the packing table (by an earlier process)"
+      ])
+      const [, receipt = ""] = linesWith(interrupted, "Pay")
+      assert.match(receipt, /^24\.90 EUR, receipt \d{5}$/)
+      const last = yield* run(...args)
+      assert.deepStrictEqual(linesWith(last, "Pay"), [`${receipt} (by an earlier process)`])
+      assert.match(linesWith(last, "Ship").join(), /parcel \d{5}$/)
+      assert.match(linesWith(last, "Done").join(), /^order 1, after \d+ s in this process$/)
+
+      const next = yield* endAt("SIGKILL", "Order     2, teapot: it is new", ...args)
+      assert.isNotEmpty(next)
     }))
 
   it.effect("the first program is that of the README", () =>
