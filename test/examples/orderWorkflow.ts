@@ -113,7 +113,7 @@ const nextOrder = Effect.gen(function*() {
     yield* say("Order", `${order}, ${item}: it goes on`)
     return { order, item }
   }
-  const order = Option.match(last, { onNone: () => 1, onSome: ([order]) => order + 1 })
+  const order = Option.match(last, { onNone: () => 1, onSome: ([latest]) => latest + 1 })
   const item = "teapot"
   yield* orders.put(order, { item, isDone: false }, { durable: true })
   yield* say("Order", `${order}, ${item}: it is new`)

@@ -35,6 +35,15 @@ const onStorage = <A, E>(
     return yield* test(yield* openOn(store), store)
   }).pipe(Effect.provide(Store.layerTemp()))
 
+const runnerRecord = (machineId: number, heartbeat: number) =>
+  [`runner:${machineId}`, {
+    address: `runner:${machineId}`,
+    runner: "",
+    machineId,
+    healthy: true,
+    heartbeat
+  }] as const
+
 describe("a runner", () => {
   it.effect("is known until it leaves, with its health", () =>
     Effect.gen(function*() {
@@ -126,19 +135,11 @@ describe("machine ids", () => {
     onStorage((storage, store) =>
       Effect.gen(function*() {
         const runners = yield* Effect.provideService(Runners.open, Store, store)
-        const runner = (machineId: number, heartbeat: number) =>
-          [`runner:${machineId}`, {
-            address: `runner:${machineId}`,
-            runner: "",
-            machineId,
-            healthy: true,
-            heartbeat
-          }] as const
-        yield* runners.putMany(Array.map(Array.range(1, 1024), (id) => runner(id, 2000)))
+        yield* runners.putMany(Array.map(Array.range(1, 1024), (id) => runnerRecord(id, 2000)))
         yield* TestClock.adjust(expiration + 1500)
         const error = yield* Effect.flip(storage.register("new:1", "new", true))
         assert.deepInclude(error.cause, { _tag: "TooManyRunners", address: "new:1" })
-        yield* runners.putMany([runner(7, 1000), runner(8, 1400)])
+        yield* runners.putMany([runnerRecord(7, 1000), runnerRecord(8, 1400)])
         assert.strictEqual(yield* storage.register("new:1", "new", true), 7)
         assert.isFalse(yield* runners.has("runner:7"))
         yield* storage.unregister("new:1")
