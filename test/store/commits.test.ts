@@ -11,7 +11,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as process from "node:process"
 import { type Commit, Store, type StoreService } from "../../src/index.ts"
 import { below } from "../support/fixtures/transactions.ts"
-import { start, temporaryFolder, until } from "../support/harness.ts"
+import { start, temporaryFolder, turns, until } from "../support/harness.ts"
 
 const program = new URL("../programs/logWriter.ts", import.meta.url).pathname
 
@@ -55,6 +55,10 @@ const collect = Effect.fnUntraced(function*<A, E>(stream: Stream.Stream<A, E>) {
   yield* start(Stream.runForEach(stream, (item) => Effect.sync(() => told.push(item))))
   return told
 })
+
+/** Sets the clock until polls have found something. A poll that begins after the clock was set waits until it is set again. */
+const untilPolled = (holds: () => boolean) =>
+  Effect.repeat(Effect.andThen(TestClock.adjust("50 millis"), turns(100)), { until: holds })
 
 describe("commits", () => {
   it.effect("of this process are reported at once, with the numbers of their changes", () =>
@@ -121,8 +125,7 @@ describe("commits of other processes", () => {
           yield* until(() => values.length === 1 && events.length === 1)
           for (const n of below(3)) {
             yield* other.put("a", n)
-            yield* TestClock.adjust("50 millis")
-            yield* until(() => values.length === n + 2 && events.length >= n + 2)
+            yield* untilPolled(() => values.length === n + 2 && events.length >= n + 2)
           }
           yield* store.putMany({ own: 1 })
           yield* until(() => events.length >= 5)
@@ -159,8 +162,7 @@ describe("commits of other processes", () => {
         )
         for (const n of below(3)) {
           yield* other.put("a", n)
-          yield* TestClock.adjust("50 millis")
-          yield* until(() => values.length === n + 2 && told.length === n + 1)
+          yield* untilPolled(() => values.length === n + 2 && told.length === n + 1)
         }
         assert.deepStrictEqual(values.map(Option.getOrUndefined), [undefined, 0, 1, 2])
       }),
@@ -190,8 +192,7 @@ describe("commits of other processes", () => {
               { concurrent: true }
             )
           )
-        yield* TestClock.adjust("1 second")
-        yield* until(() =>
+        yield* untilPolled(() =>
           told.length === 60
         )
         const ids = told.map(([id]) => id)
