@@ -66,6 +66,7 @@ import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
 import * as Failed from "./internal/ports/failedElements.ts"
+import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
 import * as Leases from "./internal/ports/queueLeases.ts"
@@ -397,8 +398,7 @@ export const layer = (
   OpenError,
   Store
 > =>
-  // Both are constants. Without `fresh`, a second store of the program would get the queues of the first.
-  Layer.fresh(PersistedQueue.layer).pipe(
+  ownLayer(PersistedQueue.layer.pipe(
     Layer.provideMerge(layerStore(options)),
-    Layer.merge(Layer.fresh(layerFailedElements))
-  )
+    Layer.merge(layerFailedElements)
+  ))

@@ -51,6 +51,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Persistence from "effect/persistence/Persistence"
 import type { OpenError } from "./Collection.ts"
+import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as PersistedResults from "./internal/ports/persistedResults.ts"
 import type { Store } from "./Store.ts"
 
@@ -157,5 +158,4 @@ export const layerBacking = (
  * @since 0.2.0
  */
 export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.Persistence, OpenError, Store> =>
-  // Effect's layer is a constant. Without `fresh`, a second store of the program would get the results of the first.
-  Layer.provide(Layer.fresh(Persistence.layer), layerBacking(options))
+  ownLayer(Layer.provide(Persistence.layer, layerBacking(options)))

@@ -50,6 +50,7 @@ import * as RateLimiter from "effect/persistence/RateLimiter"
 import type { OpenError } from "./Collection.ts"
 import * as AdaptiveLimit from "./internal/ports/adaptiveLimit.ts"
 import * as FixedWindow from "./internal/ports/fixedWindow.ts"
+import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as RateLimits from "./internal/ports/rateLimits.ts"
 import * as TokenBucket from "./internal/ports/tokenBucket.ts"
 import type { Store } from "./Store.ts"
@@ -183,4 +184,4 @@ export const layerStore = (
 export const layer = (
   options?: RateLimiterOptions
 ): Layer.Layer<RateLimiter.RateLimiter | RateLimiter.RateLimiterStore, OpenError, Store> =>
-  Layer.provideMerge(RateLimiter.layer, layerStore(options))
+  ownLayer(Layer.provideMerge(RateLimiter.layer, layerStore(options)))

@@ -12,7 +12,7 @@ import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import type * as Config from "effect/Config"
 import * as Layer from "effect/Layer"
 import type { OpenError } from "../Collection.ts"
-import { ownLayer } from "../internal/ports/cluster/ownLayer.ts"
+import { ownLayer } from "../internal/ports/ownLayer.ts"
 import type { Store } from "../Store.ts"
 import * as MessageStorage from "./MessageStorage.ts"
 

@@ -11,7 +11,7 @@ import type * as Config from "effect/Config"
 import * as Layer from "effect/Layer"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import type { OpenError } from "../Collection.ts"
-import { ownLayer } from "../internal/ports/cluster/ownLayer.ts"
+import { ownLayer } from "../internal/ports/ownLayer.ts"
 import type { Store } from "../Store.ts"
 import * as SingleRunner from "./SingleRunner.ts"
 
