@@ -52,16 +52,13 @@
  *
  * @since 0.2.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
-import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
@@ -70,6 +67,7 @@ import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
 import * as Leases from "./internal/ports/queueLeases.ts"
+import * as Settlement from "./internal/ports/queueSettlement.ts"
 import { Store } from "./Store.ts"
 import type { StoreService } from "./StoreService.ts"
 
@@ -94,8 +92,6 @@ export interface PersistedQueueOptions {
 
 type StoreMethods = PersistedQueue.PersistedQueueStore["Service"]
 
-type TakeOptions = Parameters<StoreMethods["take"]>[0]
-
 /** Gives the error of queues in place of the errors of the store, and keeps its transactions out of the traces. */
 const orFail = (message: string) => <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.withTracerEnabled(effect, false).pipe(
@@ -103,50 +99,6 @@ const orFail = (message: string) => <A, E extends Error, R>(effect: Effect.Effec
       new PersistedQueue.PersistedQueueError({ message: `${message}: ${cause.message}`, cause })
     )
   )
-
-/**
- * Effect's factory fails the scope of a `take` with this when an element does not decode. The class is internal to Effect,
- * so it is recognized by its tag.
- */
-const deadLetterOf = (cause: Cause.Cause<unknown>): Cause.Cause<unknown> | undefined => {
-  for (const reason of cause.reasons) {
-    if (!Cause.isFailReason(reason)) continue
-    const { error } = reason
-    if (!Predicate.isTagged(error, "~effect/persistence/PersistedQueue/DeadLetter")) continue
-    return Predicate.hasProperty(error, "cause") && Cause.isCause(error.cause) ? error.cause : cause
-  }
-  return undefined
-}
-
-/**
- * Offers an element again after the delay of its schedule. If the schedule itself fails, the element fails with both causes:
- * its claim would never end.
- */
-const retryOrFail = (
-  leases: Leases.QueueLeases,
-  claim: Leases.Claim,
-  retryDelay: TakeOptions["retryDelay"],
-  cause: Cause.Cause<unknown>
-): Effect.Effect<void> =>
-  Effect.matchCauseEffect(retryDelay(claim.attempts), {
-    onFailure: (broken) => Leases.fail(leases, claim, Cause.combine(cause, broken)),
-    onSuccess: (delay) => Leases.retry(leases, claim, delay, cause)
-  })
-
-/** Settles a claim by how its handler has ended. */
-const settle = (
-  leases: Leases.QueueLeases,
-  claim: Leases.Claim,
-  { maxAttempts, retryDelay }: TakeOptions,
-  exit: Exit.Exit<unknown, unknown>
-): Effect.Effect<void> => {
-  if (exit._tag === "Success") return Leases.complete(leases, claim)
-  const deadLetter = deadLetterOf(exit.cause)
-  if (deadLetter !== undefined) return Leases.fail(leases, claim, deadLetter)
-  if (Cause.hasInterruptsOnly(exit.cause)) return Leases.giveBack(leases, claim)
-  if (claim.attempts >= maxAttempts) return Leases.fail(leases, claim, exit.cause)
-  return retryOrFail(leases, claim, retryDelay, exit.cause)
-}
 
 /**
  * Refuses a `take` inside a transaction. Its claim is a commit of its own, which a transaction that has read before does not
@@ -226,7 +178,7 @@ export const makeStore = Effect.fnUntraced(
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(Dispatcher.take(dispatcher, takeOptions, restore), (claim) =>
             Effect.as(
-              Effect.addFinalizer((exit) => settle(leases, claim, takeOptions, exit)),
+              Effect.addFinalizer((exit) => Settlement.settle(leases, claim, takeOptions, exit)),
               { id: claim.id, attempts: claim.attempts, element: claim.element }
             ))
         )

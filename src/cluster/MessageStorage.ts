@@ -19,6 +19,7 @@ import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import type { OpenError } from "../Collection.ts"
+import { CallerFailure } from "../internal/ports/callerFailure.ts"
 import * as Claims from "../internal/ports/cluster/claims.ts"
 import * as Mailbox from "../internal/ports/cluster/mailbox.ts"
 import * as MailboxReads from "../internal/ports/cluster/mailboxReads.ts"
@@ -27,14 +28,6 @@ import * as MessageStore from "../internal/ports/cluster/messageStore.ts"
 import { orFail } from "../internal/ports/cluster/persistenceError.ts"
 import * as Replies from "../internal/ports/cluster/replies.ts"
 import type { Store } from "../Store.ts"
-
-/** The failure of the effect of a caller, apart from the errors of the store around it. */
-class CallerFailure<E> {
-  readonly error: E
-  constructor(error: E) {
-    this.error = error
-  }
-}
 
 const { Duplicate, Success } = MessageStorage.SaveResultEncoded
 

@@ -16,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import * as Collection from "../../Collection.ts"
 import { storageKey } from "./storageKey.ts"
+import * as TimeSequence from "./timeSequence.ts"
 
 /** The name of the queue and the id of the element, both as `storageKey` gives them. */
 const Key = Schema.Tuple([Schema.String, Schema.String])
@@ -90,20 +91,10 @@ export type Elements = Effect.Success<typeof open>
 /** Returns the key of an element. */
 export const keyOf = ({ id, queue }: Pick<Element, "queue" | "id">): Key => [storageKey(queue), storageKey(id)]
 
-/** The numbers for each millisecond. The numbers of a time in the year 2248 are still exact. */
-const perMillisecond = 1024
+const issued = TimeSequence.make()
 
-/** One for the process, as several layers can have the queues of a store. */
-let lastSequence = 0
-
-/**
- * Returns the next number. It begins with the time, so that it is higher than those of an earlier process, without a
- * counter on disk for which all offers would be in conflict.
- */
-export const nextSequence = (now: number): number => {
-  lastSequence = Math.max(lastSequence + 1, Math.floor(now) * perMillisecond)
-  return lastSequence
-}
+/** Returns the next number of an offer. */
+export const nextSequence = (now: number): number => TimeSequence.next(issued, now)
 
 /** Orders elements as they are to be taken. */
 export const inOrder = (a: Element, b: Element): number => a.visibleAt - b.visibleAt || a.sequence - b.sequence

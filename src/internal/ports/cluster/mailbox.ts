@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Collection from "../../../Collection.ts"
+import * as TimeSequence from "../timeSequence.ts"
 import type { Message } from "./messages.ts"
 
 /** From when on the message can be delivered, 0 for at once; its sequence; its id. */
@@ -35,25 +36,15 @@ export const open = Collection.make("effect.Cluster.mailbox", { key: Key, value:
 
 export type Mailbox = Effect.Success<typeof open>
 
-/** The numbers for each millisecond. The numbers of a time in the year 2248 are still exact. */
-const perMillisecond = 1024
+const issued = TimeSequence.make()
 
-/** One for the process, as several layers can have the mailbox of a store. */
-let lastSequence = 0
+/** Returns the next number of a message. */
+export const nextSequence = (now: number): number => TimeSequence.next(issued, now)
 
-/**
- * Returns the next number of a message. It begins with the time, so that it is higher than those of an earlier process,
- * without a counter on disk for which all messages would be in conflict.
- */
-export const nextSequence = (now: number): number => {
-  lastSequence = Math.max(lastSequence + 1, Math.floor(now) * perMillisecond)
-  return lastSequence
-}
-
-/** Goes on from the last message that waits, so that the order stays right after the clock was set back. */
+/** Continues the numbers after that of the last message that waits. */
 export const continueSequence = Effect.fnUntraced(function*(mailbox: Mailbox) {
   const last = yield* Stream.runHead(mailbox.keys({ prefix: [0], reverse: true, limit: 1 }))
-  if (Option.isSome(last)) lastSequence = Math.max(lastSequence, last.value[1])
+  if (Option.isSome(last)) TimeSequence.continueAfter(issued, last.value[1])
 }, Effect.catchTag("KeyEncoding", Effect.die))
 
 const keyOf = ({ deliverAt = 0, id, sequence }: Message) => [Math.max(deliverAt, 0), sequence, id] as const

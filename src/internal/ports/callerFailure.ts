@@ -5,10 +5,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
-import type { Closed, EngineFailure, MapFull, TransactionConflict } from "../../../StoreError.ts"
-import type { StoreService } from "../../../StoreService.ts"
+import type { Closed, EngineFailure, MapFull, TransactionConflict } from "../../StoreError.ts"
+import type { StoreService } from "../../StoreService.ts"
 
-class CallerFailure<E> {
+/** The failure of the effect of a caller, apart from the errors of the store around it. */
+export class CallerFailure<E> {
   readonly error: E
   constructor(error: E) {
     this.error = error
