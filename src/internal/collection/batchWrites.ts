@@ -14,6 +14,7 @@ import * as CallArguments from "../key/callArguments.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type CollectionWriter, enterToWrite, type UntypedWriter } from "./collectionWriter.ts"
 import type { DeleteKeys } from "./indexReads.ts"
+import * as KeyLists from "./keyLists.ts"
 import type { EncodedRecord } from "./recordEncoding.ts"
 import { absent, deleteRecord, encodeRecord, type Precondition, putRecord, unconditional } from "./recordWrites.ts"
 
@@ -99,10 +100,7 @@ export const deleteMany = Effect.fnUntraced(function*<
   I extends Record<string, KeySchema>
 >(self: CollectionWriter<K, V, I>, keys: ListOf<K["Type"]>) {
   const { database, indexes, key: keyCodec, name } = self.definition
-  const noList = CallArguments.notAList("keys", keys, name)
-  if (noList !== undefined) return yield* noList
-  const encoded: Array<ByteString> = []
-  for (const key of keys) encoded.push(yield* keyCodec.encode(key))
+  const encoded = (yield* KeyLists.encodeKeys(keyCodec, keys, name)).map(([, bytes]) => bytes)
   return yield* indexes.size === 0
     ? writeAlone(self, encoded.map((key) => [database, key, null]))
     : self.transactions.withTransaction(deleteRecords(self, encoded))

@@ -23,12 +23,12 @@ import {
   type ValueDecoding
 } from "../../StoreError.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
-import * as CallArguments from "../key/callArguments.ts"
 import { afterPrefix } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
 import * as RecordStream from "../store/recordStream.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
+import * as KeyLists from "./keyLists.ts"
 import * as RangeReads from "./rangeReads.ts"
 import type { KeyCodec } from "./typedKeyCodec.ts"
 import * as TypedRanges from "./typedRanges.ts"
@@ -240,22 +240,12 @@ const getMany = Effect.fnUntraced(
     source: TypedRanges.Source<IK>,
     keys: ListOf<IK["Type"]>
   ) {
-    const noList = CallArguments.notAList("keys", keys, self.name)
-    if (noList !== undefined) return yield* noList
-    const named: Array<readonly [IK["Type"], ByteString]> = []
-    for (const key of keys) named.push([key, yield* self.index.key.encode(key)])
+    const named = yield* KeyLists.encodeKeys(self.index.key, keys, self.name)
     const records = yield* source.find(
       (reader) => Settled.allReads(named.map(([, indexKey]) => findRecordOf(self, reader, indexKey))),
       Effect.succeed
     )
-    const found = new Map<IK["Type"], V["Type"]>()
-    const missing: Array<IK["Type"]> = []
-    for (const [at, [key]] of named.entries()) {
-      const record = records[at]
-      if (record === undefined) missing.push(key)
-      else if (!found.has(key)) found.set(key, yield* decodeFound(self, record))
-    }
-    return { found, missing }
+    return yield* KeyLists.decodeFound(named, records, (record) => decodeFound(self, record))
   }
 )
 

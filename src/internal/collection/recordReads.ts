@@ -11,10 +11,10 @@ import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import type { Closed, EngineFailure, KeyEncoding, KeyNotFound, ValueDecoding } from "../../StoreError.ts"
 import { copyOf } from "../engineBytes.ts"
-import * as CallArguments from "../key/callArguments.ts"
 import * as Settled from "../settled.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type Definition, findRecord, type Found, keyNotFound, shown } from "./collectionDefinition.ts"
+import * as KeyLists from "./keyLists.ts"
 
 /** An open collection, for the methods that read. */
 export interface CollectionReader<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>> {
@@ -109,22 +109,16 @@ export const getMany = Effect.fnUntraced(function*<
   I extends Record<string, KeySchema>
 >({ access, definition }: CollectionReader<K, V, I>, keys: ListOf<K["Type"]>) {
   const { database, key: keyCodec, name, value: valueCodec } = definition
-  const noList = CallArguments.notAList("keys", keys, name)
-  if (noList !== undefined) return yield* noList
-  const encoded: Array<readonly [K["Type"], ByteString]> = []
-  for (const key of keys) encoded.push([key, yield* keyCodec.encode(key)])
+  const named = yield* KeyLists.encodeKeys(keyCodec, keys, name)
   const records = yield* StoreAccess.read(
     access,
-    (reader) => reader.getMany(database, encoded.map(([, bytes]) => bytes), (record) => copyOf(record))
+    (reader) => reader.getMany(database, named.map(([, bytes]) => bytes), (record) => copyOf(record))
   )
-  const found = new Map<K["Type"], V["Type"]>()
-  const missing: Array<K["Type"]> = []
-  for (const [at, [key, bytes]] of encoded.entries()) {
-    const record = records[at]
-    if (record === undefined) missing.push(key)
-    else if (!found.has(key)) found.set(key, yield* valueCodec.decode(record, () => shown(definition, key, bytes)))
-  }
-  return { found, missing }
+  return yield* KeyLists.decodeFound(
+    named,
+    records,
+    (record, key, bytes) => valueCodec.decode(record, () => shown(definition, key, bytes))
+  )
 })
 
 /** Counts the records, pending writes included. */
