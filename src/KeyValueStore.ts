@@ -52,6 +52,7 @@ import * as Option from "effect/Option"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type { OpenError } from "./Collection.ts"
 import * as KeyValueRecords from "./internal/ports/keyValueRecords.ts"
+import { replaceErrors } from "./internal/ports/portError.ts"
 import { Store } from "./Store.ts"
 
 /**
@@ -73,17 +74,14 @@ const textOf = (value: string | Uint8Array): string => typeof value === "string"
 
 const bytesOf = (value: string | Uint8Array): Uint8Array => typeof value === "string" ? encoder.encode(value) : value
 
-/** Gives the error of a method in place of the errors of the store, and keeps its transactions out of the traces. */
-const method = (name: string, key?: string) => <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.withTracerEnabled(effect, false).pipe(
-    Effect.mapError((cause) =>
-      new KeyValueStore.KeyValueStoreError({
-        method: name,
-        message: `${name} has failed: ${cause.message}`,
-        cause,
-        ...(key === undefined ? {} : { key })
-      })
-    )
+const method = (name: string, key?: string) =>
+  replaceErrors((cause: Error) =>
+    new KeyValueStore.KeyValueStoreError({
+      method: name,
+      message: `${name} has failed: ${cause.message}`,
+      cause,
+      ...(key === undefined ? {} : { key })
+    })
   )
 
 /**

@@ -64,6 +64,7 @@ import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
 import * as Failed from "./internal/ports/failedElements.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
+import { replaceErrors } from "./internal/ports/portError.ts"
 import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
 import * as Leases from "./internal/ports/queueLeases.ts"
@@ -92,12 +93,9 @@ export interface PersistedQueueOptions {
 
 type StoreMethods = PersistedQueue.PersistedQueueStore["Service"]
 
-/** Gives the error of queues in place of the errors of the store, and keeps its transactions out of the traces. */
-const orFail = (message: string) => <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.withTracerEnabled(effect, false).pipe(
-    Effect.mapError((cause) =>
-      new PersistedQueue.PersistedQueueError({ message: `${message}: ${cause.message}`, cause })
-    )
+const orFail = (message: string) =>
+  replaceErrors((cause: Error) =>
+    new PersistedQueue.PersistedQueueError({ message: `${message}: ${cause.message}`, cause })
   )
 
 /**

@@ -53,6 +53,7 @@ import * as Persistence from "effect/persistence/Persistence"
 import type { OpenError } from "./Collection.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as PersistedResults from "./internal/ports/persistedResults.ts"
+import { replaceErrors } from "./internal/ports/portError.ts"
 import type { Store } from "./Store.ts"
 
 /**
@@ -66,12 +67,9 @@ export interface PersistenceOptions {
   readonly durable?: boolean | undefined
 }
 
-/** Gives the error of the port in place of the errors of the store, and keeps its transactions out of the traces. */
-const call = (doing: string) => <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.withTracerEnabled(effect, false).pipe(
-    Effect.mapError((cause) =>
-      new Persistence.PersistenceError({ message: `Could not ${doing}: ${cause.message}`, cause })
-    )
+const call = (doing: string) =>
+  replaceErrors((cause: Error) =>
+    new Persistence.PersistenceError({ message: `Could not ${doing}: ${cause.message}`, cause })
   )
 
 const makeStore = (

@@ -51,6 +51,7 @@ import type { OpenError } from "./Collection.ts"
 import * as AdaptiveLimit from "./internal/ports/adaptiveLimit.ts"
 import * as FixedWindow from "./internal/ports/fixedWindow.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
+import { replaceErrors } from "./internal/ports/portError.ts"
 import * as RateLimits from "./internal/ports/rateLimits.ts"
 import * as TokenBucket from "./internal/ports/tokenBucket.ts"
 import type { Store } from "./Store.ts"
@@ -73,11 +74,8 @@ const storeError = (message: string, cause?: Error) =>
     reason: new RateLimiter.RateLimitStoreError({ message, ...(cause === undefined ? {} : { cause }) })
   })
 
-/** Gives the error of rate limits in place of the errors of the store, and keeps its calls out of the traces. */
-const orFail = (key: string) => <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.withTracerEnabled(effect, false).pipe(
-    Effect.mapError((cause) => storeError(`Failed to update the rate limit "${key}": ${cause.message}`, cause))
-  )
+const orFail = (key: string) =>
+  replaceErrors((cause: Error) => storeError(`Failed to update the rate limit "${key}": ${cause.message}`, cause))
 
 /** Refuses numbers with which a limit would stay in the store for ever. */
 const requireFinite = (key: string, numbers: Readonly<Record<string, number | undefined>>) => {

@@ -114,7 +114,10 @@ const takeOver = Effect.fnUntraced(function*<R>(
   return true
 })
 
-/** Runs a step in a transaction. If the catalog entry is no longer `stored`, writes nothing and returns `undefined`. */
+/**
+ * Runs a step in a transaction. If the catalog then has another entry than `stored`, it writes nothing and returns
+ * `undefined`.
+ */
 const runStep = <R>(
   collection: Maintained<R>,
   stored: Catalog.Descriptor | undefined,

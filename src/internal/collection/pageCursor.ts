@@ -4,7 +4,7 @@
  * A cursor is the position of the last item on a page: the bytes of its entry in the database. These bytes are unique,
  * even if records have equal keys in an index. So the next page begins exactly after that item, even if other fibers
  * write between the two calls. A cursor is valid only for the collection or index and the direction that it was made
- * for. Four bytes of it identify them. A cursor contains the key of the item, and anyone who has the cursor can read it.
+ * for. Four bytes of it identify them. The key of the item can be read from a cursor.
  *
  * ```text
  *   version (1 byte) | fingerprint of the database and the direction (4 bytes) | bytes of the entry

@@ -89,7 +89,7 @@ interface Refusal {
 
 const tooSparse = "its arrays with holes have more than 1,000,000 elements"
 
-/** Runs a schema on a value. Refuses a value with so many holes that the schema would need minutes. */
+/** Runs a schema on a value. Refuses arrays that consist mostly of holes: a schema would need minutes for them. */
 const run = <V extends ValueSchema, A, E, R>(
   self: TypedValues<V>,
   value: unknown,

@@ -178,7 +178,7 @@ const isLeased = ({ lease, state }: Element): boolean => state === "pending" && 
 /** Returns from when on an element can be claimed. */
 const claimableAt = ({ lease, visibleAt }: Element): number => Math.max(visibleAt, lease?.until ?? visibleAt)
 
-/** Finds what can be claimed from a queue. It reads outside of transactions: an offer is no conflict for a claim. */
+/** Finds what can be claimed from a queue. It reads outside of transactions, so an offer does not conflict with a claim. */
 const look = Effect.fnUntraced(function*(
   self: QueueDispatcher,
   queue: WaitingQueue,

@@ -134,7 +134,7 @@ const renew = Effect.fnUntraced(function*(self: QueueLeases) {
   const until = latest + 0.25 * self.expiration
   const renewed = yield* self.store.withTransaction(Effect.gen(function*() {
     const { found } = yield* self.elements.getMany([...old.keys()])
-    // A claim that was settled, or taken over, is no longer held.
+    // Other claims were settled, or their elements have been claimed again.
     const held = Array.from(old.values()).flatMap((claim) => {
       const element = found.get(claim.key)
       return element?.lease?.token === claim.token ? [{ claim, element }] : []

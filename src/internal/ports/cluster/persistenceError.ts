@@ -1,7 +1,6 @@
 /** The error of the storages of a cluster. */
 import { PersistenceError } from "effect/cluster/ClusterError"
-import * as Effect from "effect/Effect"
+import { replaceErrors } from "../portError.ts"
 
-/** Gives the error of the cluster in place of the errors of the store, and keeps its calls out of the traces. */
-export const orFail = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, PersistenceError, R> =>
-  Effect.withTracerEnabled(effect, false).pipe(Effect.mapError((cause) => new PersistenceError({ cause })))
+/** Gives the error of the cluster in place of the errors of the store. */
+export const orFail = replaceErrors((cause: unknown) => new PersistenceError({ cause }))

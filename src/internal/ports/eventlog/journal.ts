@@ -26,6 +26,7 @@ import type { OpenError } from "../../../Collection.ts"
 import { Store } from "../../../Store.ts"
 import type { StoreService } from "../../../StoreService.ts"
 import { withTransaction } from "../callerFailure.ts"
+import { replaceErrors } from "../portError.ts"
 import { storageKey } from "../storageKey.ts"
 import * as Heads from "./heads.ts"
 import * as Records from "./journalRecords.ts"
@@ -77,8 +78,7 @@ const toError = (method: string) => (cause: unknown) =>
 
 const fail = (method: string) => (cause: unknown) => Effect.fail(toError(method)(cause))
 
-const orFail = (method: string) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  effect.pipe(Effect.withTracerEnabled(false), Effect.mapError(toError(method)))
+const orFail = (method: string) => replaceErrors(toError(method))
 
 /** Stores new entries, inside a transaction. */
 const append = Effect.fnUntraced(function*(

@@ -5,6 +5,7 @@ import { EventLogServerStoreError } from "effect/eventlog/EventLogServerUnencryp
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Collection from "../../../Collection.ts"
+import { replaceErrors } from "../portError.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Mapping = Schema.Struct({ publicKey: Schema.String, storeId: StoreId, to: StoreId })
@@ -32,15 +33,10 @@ const ownerOf = ({ name }: StoreMappings, publicKey: string) => storageKey(JSON.
 const keyOf = (self: StoreMappings, { publicKey, storeId }: Selection) =>
   [ownerOf(self, publicKey), storageKey(storeId)] as const
 
-const orFail =
-  ({ publicKey, storeId }: { readonly publicKey: string; readonly storeId?: StoreId }) =>
-  <A, E extends Error, R>(effect: Effect.Effect<A, E, R>) =>
-    effect.pipe(
-      Effect.withTracerEnabled(false),
-      Effect.mapError(({ message }) =>
-        new EventLogServerStoreError({ reason: "PersistenceFailure", publicKey, storeId, message })
-      )
-    )
+const orFail = ({ publicKey, storeId }: { readonly publicKey: string; readonly storeId?: StoreId }) =>
+  replaceErrors(({ message }: Error) =>
+    new EventLogServerStoreError({ reason: "PersistenceFailure", publicKey, storeId, message })
+  )
 
 /** Finds the store that a store id means. */
 export const find = (self: StoreMappings, selection: Selection) =>
