@@ -157,7 +157,7 @@ export interface StepOptions {
   readonly isDeleting: boolean
   /**
    * Makes the step atomic across all processes, and durable when it returns. The function returns the write that the step
-   * is expected to make, from the present state. `undefined`: the step is atomic for the fibers of this process.
+   * is expected to make, from the current state. `undefined`: the step is atomic for the fibers of this process.
    */
   readonly exact?: ((reader: Reader) => Write) | undefined
 }
@@ -227,7 +227,7 @@ export interface Backend {
   /** The maximum length of a value, in bytes. */
   readonly maxValueBytes: number
 
-  /** Reads the present state, pending writes included. Use it while `isReadable` is true, or inside `whileReadable`. */
+  /** Reads the current state, pending writes included. Use it while `isReadable` is true, or inside `whileReadable`. */
   readonly reader: Reader
   /**
    * Tells whether `reader` can be used now and answers at once. The reader of LMDB cannot be used while the file is being

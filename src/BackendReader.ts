@@ -1,5 +1,5 @@
 /**
- * Defines what reads the records of a backend: readers of the present state, and snapshots.
+ * Defines what reads the records of a backend: readers of the current state, and snapshots.
  *
  * @since 0.1.0
  */

@@ -122,13 +122,13 @@ export interface PollOptions {
 export interface FollowOptions<Since extends number | undefined = number | undefined> extends PollOptions {
   /**
    * Streams the changes of all processes after this transaction, first the past ones and then the new ones, without a
-   * gap. They come from the change log, which a store with the option `changeLog` keeps. If the log does not have all
-   * of them, the stream fails with `ChangesMissed`. `0` is before the first transaction of the file.
+   * gap. They come from the change log, which a store with the option `changeLog` keeps. If the log lacks some of
+   * them, the stream fails with `ChangesMissed`. `0` is before the first transaction of the file.
    */
   readonly since?: Since
   /**
    * The number of changes that may wait for the subscriber, without those of the last transaction. If more wait, the
-   * subscriber fails with `ChangesMissed`. Default: 100,000. With `since` no changes wait: the log has them.
+   * subscriber fails with `ChangesMissed`. Default: 100,000. With `since`, the stream reads the changes from the log, and none wait.
    */
   readonly capacity?: number | undefined
 }

@@ -130,16 +130,16 @@ export const make = Effect.fnUntraced(
     const { access } = internals
     const { core } = access.handle
     const services = yield* Effect.context<MaintenanceServices<K, V, I>>()
-    const unplaced = yield* CollectionDefinition.make(name, options, access.handle)
+    const withoutSlots = yield* CollectionDefinition.make(name, options, access.handle)
     const maintain = (made: CollectionDefinition.Definition<K, V, I>) =>
       Maintenance.make(
         internals,
         made,
         options,
-        (indexes) => CollectionDefinition.withPlaces(made, indexes).signature
+        (indexes) => CollectionDefinition.withSlots(made, indexes).signature
       )
-    const places = yield* CollectionOpen.open(maintain(unplaced))
-    const definition = CollectionDefinition.withPlaces(unplaced, places)
+    const slots = yield* CollectionOpen.open(maintain(withoutSlots))
+    const definition = CollectionDefinition.withSlots(withoutSlots, slots)
     const maintainer = IndexMaintainer.make(definition)
     core.shownKeys.set(definition.database, (key) => `${name}: ${definition.key.show(key)}`)
     if (definition.indexes.size > 0) {

@@ -61,7 +61,7 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>("effect-lmd
 }) {
   /** Says what is wrong with the cursor. */
   override get message(): string {
-    return `Cannot go on with a page of "${this.collection}": ${this.detail}; give the \`next\` of the page before.`
+    return `The cursor in \`after\` does not continue a page of "${this.collection}": ${this.detail}. Pass the field \`next\` of the page before.`
   }
 }
 

@@ -289,7 +289,7 @@ export interface Environment extends Reader {
    */
   readonly createDatabases: (names: ReadonlyArray<string>) => Effect.Effect<void, EngineFailure>
 
-  /** Opens a snapshot of the present state. */
+  /** Opens a snapshot of the current state. */
   readonly snapshot: () => Exit.Exit<Snapshot, EngineFailure>
 
   /**

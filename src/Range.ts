@@ -61,7 +61,7 @@ export interface Range {
 export interface StreamRange extends Range {
   /**
    * Whether the stream reads the whole range from a snapshot that it takes when it starts. With `false`, it reads each
-   * part from the present state. Default: `true`.
+   * part from the current state. Default: `true`.
    */
   readonly snapshot?: boolean | undefined
 }

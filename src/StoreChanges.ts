@@ -27,15 +27,15 @@ export interface StoreChanges {
    *
    * **Details**
    *
-   * A commit gives one change for each key that was written. Transactions that share a commit are told as one: of a key
-   * that several of them have written, the last write. Keys are strings, decoded by the option `keyEncoding`, or bytes
+   * A commit gives one change for each key that was written. If several transactions share a commit and have
+   * written the same key, the stream gives only the last of these writes. Keys are strings, decoded by the option `keyEncoding`, or bytes
    * with `decodeKeys: false`. A commit never waits for a subscriber. If more than `capacity`
    * changes wait for a subscriber, it gets those and then fails with `ChangesMissed`.
    *
    * A `Put` says by its `kind` whether it inserted or updated. With `previous: true`, each change has the value before the
    * transaction.
    *
-   * With `since`, the changes after that transaction are told first, and those of other processes too. They come from
+   * With `since`, the stream first gives the changes after that transaction, also those of other processes. They come from
    * the change log (option `changeLog`); `ChangesMissed` says that it does not reach back so far.
    *
    * **Gotchas**

@@ -256,7 +256,7 @@ export interface StoreRecords extends StoreModify, StoreChanges {
    * **Gotchas**
    *
    * While a snapshot is open, LMDB cannot reuse the pages that commits free, so the file grows. A slow consumer can
-   * use `snapshot: false`. Each part is then read from the present state: keys are still in order, each at most once.
+   * use `snapshot: false`. Each part is then read from the current state: keys are still in order, each at most once.
    */
   readonly keys: {
     (

@@ -1,9 +1,9 @@
 /**
- * Combinators for effects that have usually ended when they are made, such as the reads of LMDB and
- * the results of most schemas. They continue at once, without a step of the fiber runtime.
+ * Combinators for effects that are usually settled, such as the reads of LMDB and the results of most
+ * schemas. They continue at once, without a step of the fiber runtime.
  *
- * An effect that has ended is an `Exit`. For an exit, these functions return an exit. Only for an effect
- * that still has to run, they return an effect that runs later.
+ * A settled effect is an `Exit`: its result is known before it runs. For an exit, these functions return an exit.
+ * For any other effect, they return an effect that runs later.
  *
  * **Gotchas**
  *
@@ -22,8 +22,8 @@ export const isSucceeded = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): effect is Effect.Effect<A, E, R> & Exit.Success<A> => Exit.isExit(effect) && Exit.isSuccess(effect)
 
-/** Whether an effect has ended already. */
-export const isEnded = <A, E, R>(
+/** Whether an effect is settled. */
+export const isSettled = <A, E, R>(
   effect: Effect.Effect<A, E, R>
 ): effect is Effect.Effect<A, E, R> & Exit.Exit<A, E> => Exit.isExit(effect)
 
@@ -32,7 +32,7 @@ export const isEnded = <A, E, R>(
  * effect that would wait is a bug of this package, and dies.
  */
 export const exitOf = <A, E>(effect: Effect.Effect<A, E>): Exit.Exit<A, E> =>
-  isEnded(effect) ? effect : Exit.die(new Error("an effect that has to end at once would wait"))
+  isSettled(effect) ? effect : Exit.die(new Error("an effect that has to be settled would wait"))
 
 /** Continues with the value of an effect. */
 export function flatMap<A, E, B, E2>(effect: Exit.Exit<A, E>, f: (value: A) => Exit.Exit<B, E2>): Exit.Exit<B, E | E2>
@@ -44,7 +44,7 @@ export function flatMap<A, E, R, B, E2, R2>(
   effect: Effect.Effect<A, E, R>,
   f: (value: A) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<B, E | E2, R | R2> {
-  if (!isEnded(effect)) return Effect.flatMap(effect, f)
+  if (!isSettled(effect)) return Effect.flatMap(effect, f)
   return Exit.isSuccess(effect) ? f(effect.value) : Exit.failCause(effect.cause)
 }
 
@@ -52,7 +52,7 @@ export function flatMap<A, E, R, B, E2, R2>(
 export function map<A, E, B>(effect: Exit.Exit<A, E>, f: (value: A) => B): Exit.Exit<B, E>
 export function map<A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) => B): Effect.Effect<B, E, R>
 export function map<A, E, R, B>(effect: Effect.Effect<A, E, R>, f: (value: A) => B): Effect.Effect<B, E, R> {
-  if (!isEnded(effect)) return Effect.map(effect, f)
+  if (!isSettled(effect)) return Effect.map(effect, f)
   return Exit.isSuccess(effect) ? Exit.succeed(f(effect.value)) : Exit.failCause(effect.cause)
 }
 
@@ -61,19 +61,19 @@ export const catchError = <A, E, R, B, E2, R2>(
   effect: Effect.Effect<A, E, R>,
   f: (error: E) => Effect.Effect<B, E2, R2>
 ): Effect.Effect<A | B, E2, R | R2> => {
-  if (!isEnded(effect)) return Effect.catch(effect, f)
+  if (!isSettled(effect)) return Effect.catch(effect, f)
   if (Exit.isSuccess(effect)) return Exit.succeed(effect.value)
   const error = Cause.findError(effect.cause)
   return Result.isSuccess(error) ? f(error.success) : Exit.failCause(error.failure)
 }
 
-/** Collects the values of effects in their order, or the first failure. Returns `undefined` if one has not ended. */
+/** Collects the values of effects in their order, or the first failure. Returns `undefined` if one is not settled. */
 const allEnded = <A, E, R>(
   effects: ReadonlyArray<Effect.Effect<A, E, R>>
 ): Exit.Exit<ReadonlyArray<A>, E> | undefined => {
   const values: Array<A> = []
   for (const effect of effects) {
-    if (!isEnded(effect)) return undefined
+    if (!isSettled(effect)) return undefined
     if (Exit.isFailure(effect)) return Exit.failCause(effect.cause)
     values.push(effect.value)
   }

@@ -172,7 +172,7 @@ describe("the buffer", () => {
   })
 })
 
-describe("a group of writes", () => {
+describe("an atomic unit of writes", () => {
   const [a, b, c] = ["a", "b", "c"].map((key) => ByteString(key))
   assert(a !== undefined && b !== undefined && c !== undefined)
 

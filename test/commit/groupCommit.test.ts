@@ -75,7 +75,7 @@ describe("a putMany with pending writes", () => {
       assert.strictEqual((yield* store.stats).pending, 0)
     }))
 
-  it.effect("is committed with the rest of a group of which it overwrites a part", () =>
+  it.effect("is committed with the rest of an atomic unit of which it overwrites a part", () =>
     Effect.gen(function*() {
       const { asked, faulty, store } = yield* withPending
       const { access } = StoreInternals.of(store)

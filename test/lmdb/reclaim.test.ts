@@ -174,7 +174,7 @@ describe("deletions that belong together", () => {
     assert.deepStrictEqual(aheadOf(buffer), [])
   })
 
-  it("are all committed first if there is nothing else, and those without a group one by one", () => {
+  it("are all committed first if there is nothing else, and those without an atomic unit one by one", () => {
     const buffer = makeBuffer()
     buffer.write(deleting("a", "b"), false)
     buffer.write(deleting("c"), false)
@@ -241,7 +241,7 @@ describe("deletions that belong together", () => {
         const expected = joined(groups.map((group) => new Set(group)))
           .filter((group) => group.size > 1 && touched.some((name) => group.has(name)))
           .flatMap((group) => [...group].filter((name) => !onDisk.some((other) => other === name)))
-        const taken = Memtable.groupsOf(memtable, fromWrites(deleting(...touched)))
+        const taken = Memtable.unitsOf(memtable, fromWrites(deleting(...touched)))
         assert.sameDeepMembers([...taken], putting(...expected))
       }),
     { arbitrary: { runs: 300, size: 10, seed: "taken along" } }

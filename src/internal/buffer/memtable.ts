@@ -3,13 +3,14 @@
  *
  * New writes go into the active memtable of a store. A commit seals it, so that it no longer
  * changes, and writes it to LMDB. The writes of one call, such as a record and its index
- * entries, are a group: a commit writes all of a group or none of it. Groups that write to
- * the same key become one group.
+ * entries, are an atomic unit: a commit writes all of a unit or none of it. Units that write
+ * to the same key become one unit.
  *
  * ```text
  *             request          seal            enterTransaction
  *   Active ────────────▶ Requested ─────▶ Flushing ─────────▶ InTransaction
- *      ▲                                     │                     │
+ *    │ ▲                                   ▲ │                     │
+ *    └─┼───────────────── seal ────────────┘ │                     │
  *      │ restore (its writes go under those  │                     │ applied: readers find
  *      │ of the active memtable)             │                     │ its writes in LMDB
  *      └──────────────── Failed ◀────────────┴─────────────────────┤
@@ -17,7 +18,8 @@
  *                                                              Committed
  * ```
  *
- * `request` and `end` are functions of `commitQueue.ts`, `seal` and `restore` of
+ * The commit of an atomic batch, and the last commit of a store, seal a memtable that nothing
+ * has requested. `request` and `end` are functions of `commitQueue.ts`, `seal` and `restore` of
  * `writeBuffer.ts`, and `enterTransaction` of this module.
  */
 import * as Deferred from "effect/Deferred"
@@ -31,8 +33,8 @@ import { hasOnlyDeletions, qualifiedKey, WriteSet } from "./writeSet.ts"
 /** A key and the database that it belongs to. */
 type DatabaseKey = readonly [database: string, key: ByteString]
 
-/** The keys of a group, by their qualified keys. */
-type KeyGroup = Map<string, DatabaseKey>
+/** The keys of a unit, by their qualified keys. */
+type AtomicUnit = Map<string, DatabaseKey>
 
 /** The states of a memtable. */
 type State =
@@ -56,8 +58,8 @@ export interface Memtable {
   writes: WriteSet
   /** All writes, as they were given to the commit. */
   flushed: ReadonlyArray<Write> | undefined
-  /** The group of each key that belongs to one, by its qualified key. */
-  readonly groups: Map<string, KeyGroup>
+  /** The unit of each key that belongs to one, by its qualified key. */
+  readonly units: Map<string, AtomicUnit>
   /** The qualified keys of deletions that came after a commit did not fit. A commit may write them first, to make room. */
   readonly freeing: Set<string>
   /** The number of foreign commits that were known when the first write was added. */
@@ -69,7 +71,7 @@ export interface Memtable {
   /** Completes when a commit seals the memtable: another one is active then. */
   readonly sealed: Deferred.Deferred<void>
   /** Completes with the result of the commit. */
-  readonly ended: Deferred.Deferred<void, CommitError>
+  readonly outcome: Deferred.Deferred<void, CommitError>
 }
 
 /** Makes an empty memtable. */
@@ -77,13 +79,13 @@ export const make = (seenForeign = 0): Memtable => ({
   state: { _tag: "Active" },
   writes: new WriteSet(),
   flushed: undefined,
-  groups: new Map(),
+  units: new Map(),
   freeing: new Set(),
   seenForeign,
   waiters: new Set(),
   spans: new Set(),
   sealed: Deferred.makeUnsafe(),
-  ended: Deferred.makeUnsafe()
+  outcome: Deferred.makeUnsafe()
 })
 
 /** Whether a commit has been asked for: it waits for its turn, runs, or has ended. */
@@ -94,15 +96,15 @@ export const enterTransaction = (self: Memtable): void => {
   self.state = { _tag: "InTransaction" }
 }
 
-/** Makes one group of some keys and of all groups that they belong to. */
-const join = ({ groups }: Memtable, keys: ReadonlyArray<DatabaseKey>): void => {
-  const joined: KeyGroup = new Map()
+/** Makes one unit of some keys and of all units that they belong to. */
+const join = ({ units }: Memtable, keys: ReadonlyArray<DatabaseKey>): void => {
+  const joined: AtomicUnit = new Map()
   for (const key of keys) {
     const qualified = qualifiedKey(...key)
     joined.set(qualified, key)
-    for (const [other, otherKey] of groups.get(qualified) ?? []) joined.set(other, otherKey)
+    for (const [other, otherKey] of units.get(qualified) ?? []) joined.set(other, otherKey)
   }
-  for (const qualified of joined.keys()) groups.set(qualified, joined)
+  for (const qualified of joined.keys()) units.set(qualified, joined)
 }
 
 /** Adds the writes of one call. With `isFreeing`, a commit may write the deletions among them before other writes. */
@@ -116,7 +118,7 @@ export const add = (self: Memtable, added: ReadonlyArray<Write>, isFreeing: bool
 }
 
 /** Returns all writes for a commit, and remembers them. */
-export const flush = (self: Memtable): ReadonlyArray<Write> => {
+export const takeForCommit = (self: Memtable): ReadonlyArray<Write> => {
   self.flushed = self.writes.toArray()
   return self.flushed
 }
@@ -134,15 +136,15 @@ export const addOlder = (self: Memtable, older: Memtable): void => {
     if (older.freeing.has(qualified) && self.writes.get(database, key) === undefined) self.freeing.add(qualified)
   }
   self.writes.addUnder(older.writes)
-  for (const group of new Set(older.groups.values())) join(self, [...group.values()])
+  for (const unit of new Set(older.units.values())) join(self, [...unit.values()])
 }
 
-/** Finds the writes of all groups that have a key in common with `touched`. */
-export const groupsOf = ({ groups, writes }: Memtable, touched: WriteSet): WriteSet => {
+/** Finds the writes of all units that have a key in common with `touched`. */
+export const unitsOf = ({ units, writes }: Memtable, touched: WriteSet): WriteSet => {
   const found = new WriteSet()
-  if (groups.size === 0) return found
+  if (units.size === 0) return found
   for (const [database, key] of touched) {
-    for (const member of groups.get(qualifiedKey(database, key))?.values() ?? []) {
+    for (const member of units.get(qualifiedKey(database, key))?.values() ?? []) {
       const write = writes.get(...member)
       if (write !== undefined) found.set(...member, write)
     }
@@ -151,22 +153,22 @@ export const groupsOf = ({ groups, writes }: Memtable, touched: WriteSet): Write
 }
 
 /**
- * Finds the deletions that a commit may write before other writes, in groups: the deletions
+ * Finds the deletions that a commit may write before other writes, in units: the deletions
  * that came after a commit did not fit, or all of them if there are no other writes.
  */
-export const deletionsAhead = ({ freeing, groups, writes }: Memtable): ReadonlyArray<ReadonlyArray<Write>> => {
+export const deletionsAhead = ({ freeing, units, writes }: Memtable): ReadonlyArray<ReadonlyArray<Write>> => {
   const isAllAhead = hasOnlyDeletions(writes)
   if (!isAllAhead && freeing.size === 0) return []
   const isAhead = (key: DatabaseKey): boolean => isAllAhead || freeing.has(qualifiedKey(...key))
-  const seen = new Set<KeyGroup>()
+  const seen = new Set<AtomicUnit>()
   const ahead: Array<ReadonlyArray<Write>> = []
   for (const [database, key] of writes) {
     const qualified = qualifiedKey(database, key)
-    const group: KeyGroup = groups.get(qualified) ?? new Map([[qualified, [database, key]]])
-    if (seen.has(group)) continue
-    seen.add(group)
-    // LMDB may have some writes of the group already.
-    const pending = [...group.values()].filter((member) => writes.get(...member) !== undefined)
+    const unit: AtomicUnit = units.get(qualified) ?? new Map([[qualified, [database, key]]])
+    if (seen.has(unit)) continue
+    seen.add(unit)
+    // LMDB may have some writes of the unit already.
+    const pending = [...unit.values()].filter((member) => writes.get(...member) !== undefined)
     if (pending.every(isAhead)) ahead.push(pending.map(([owner, pendingKey]): Write => [owner, pendingKey, null]))
   }
   return ahead

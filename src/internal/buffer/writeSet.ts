@@ -84,7 +84,7 @@ const isAfterList = ({ byKey, list }: DatabaseWrites, key: ByteString): boolean 
 export class WriteSet implements Writes, Iterable<Write> {
   readonly #databases = new Map<string, DatabaseWrites>()
   readonly #cleared = new Set<string>()
-  /** The keys whose writes delete expired records, by database; nearly no set has some. */
+  /** The keys whose writes delete expired records, by database. Nearly all sets have none, so the map is made late. */
   #expired: Map<string, Set<ByteString>> | undefined
   #size = 0
   #bytes = 0

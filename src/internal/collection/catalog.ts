@@ -27,8 +27,8 @@ import * as StoredShape from "./storedShape.ts"
 export const unknownFingerprint = ""
 
 /**
- * An index in the catalog: its name, its fingerprint, and its place if that differs from its name. The name of its
- * database ends with the place. Each index has two places, so that a new version of it can be built in one place while
+ * An index in the catalog: its name, its fingerprint, and its slot if that differs from its name. The name of its
+ * database ends with the slot. Each index has two slots, so that a new version of it can be built in one slot while
  * the old version is in use in the other.
  */
 const StoredIndex = Schema.Tuple([Schema.String, Schema.String, Schema.optionalKey(Schema.String)])
@@ -99,37 +99,37 @@ export interface Declaration {
 
 const keyOf = (name: string): ByteString => fromBytes(Buffer.from(name))
 
-/** Returns the place of an index in the catalog. */
-export const placeOf = ([name, , place]: StoredIndex): string => place ?? name
+/** Returns the slot of an index in the catalog. */
+export const slotOf = ([name, , slot]: StoredIndex): string => slot ?? name
 
-/** Tests whether two entries are the same index. The places may differ. */
+/** Tests whether two entries are the same index. The slots may differ. */
 const isSameIndex = ([a, fingerprint]: StoredIndex, [b, other]: StoredIndex): boolean =>
   a === b && fingerprint === other
 
-/** Tests whether `stored` has every index of `declared`. The places may differ. */
+/** Tests whether `stored` has every index of `declared`. The slots may differ. */
 export const hasAll = (stored: ReadonlyArray<StoredIndex>, declared: ReadonlyArray<StoredIndex>): boolean =>
   declared.every((index) => stored.some((other) => isSameIndex(index, other)))
 
-/** Tests whether two lists have the same indexes. The places may differ. */
+/** Tests whether two lists have the same indexes. The slots may differ. */
 export const hasSame = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
   a.length === b.length && hasAll(a, b)
 
-const hasSamePlaces = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
-  hasSame(a, b) && a.every((index) => b.some((other) => index[0] === other[0] && placeOf(index) === placeOf(other)))
+const hasSameSlots = (a: ReadonlyArray<StoredIndex>, b: ReadonlyArray<StoredIndex>): boolean =>
+  hasSame(a, b) && a.every((index) => b.some((other) => index[0] === other[0] && slotOf(index) === slotOf(other)))
 
 /** Returns the names of the databases of some indexes. */
 export const databasesOf = (collection: string, indexes: ReadonlyArray<StoredIndex>): ReadonlyArray<string> =>
-  indexes.map((index) => indexDatabase(collection, placeOf(index)))
+  indexes.map((index) => indexDatabase(collection, slotOf(index)))
 
-/** Returns the free place for an index that must be built. */
-const freePlaceOf = (name: string, built: ReadonlyArray<StoredIndex>): StoredIndex[2] =>
-  built.some((index) => placeOf(index) === name) ? `${name}/2` : undefined
+/** Returns the free slot for an index that must be built. */
+const freeSlotOf = (name: string, built: ReadonlyArray<StoredIndex>): StoredIndex[2] =>
+  built.some((index) => slotOf(index) === name) ? `${name}/2` : undefined
 
 /**
- * Returns the declared indexes with their places. An index that is built keeps its place. An index that is not built, or
- * that must be built again because it is in `stale`, gets its free place.
+ * Returns the declared indexes with their slots. An index that is built keeps its slot. An index that is not built, or
+ * that must be built again because it is in `stale`, gets its free slot.
  */
-export const withPlaces = (
+export const withSlots = (
   declared: ReadonlyArray<StoredIndex>,
   built: ReadonlyArray<StoredIndex>,
   stale: ReadonlySet<string>
@@ -137,8 +137,8 @@ export const withPlaces = (
   declared.map(([name, fingerprint]): StoredIndex => {
     const found = stale.has(name) ? undefined : built.find((index) => isSameIndex(index, [name, fingerprint]))
     if (found !== undefined) return found
-    const place = freePlaceOf(name, built)
-    return place === undefined ? [name, fingerprint] : [name, fingerprint, place]
+    const slot = freeSlotOf(name, built)
+    return slot === undefined ? [name, fingerprint] : [name, fingerprint, slot]
   })
 
 const unreadable = (collection: string) =>
@@ -305,7 +305,7 @@ export const makeGuard = (
   const isSame = (descriptor: Descriptor): boolean => {
     const { building, indexes, migratedTo, version } = descriptor
     return version === declared.version && migratedTo === undefined && building === undefined &&
-      permits(descriptor, declared) && hasSamePlaces(indexes, declared.indexes)
+      permits(descriptor, declared) && hasSameSlots(indexes, declared.indexes)
   }
   return (present) =>
     Settled.flatMap(present.get(catalogDatabase, keyOf(declared.name), copyOf), (own) => {

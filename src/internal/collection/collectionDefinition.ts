@@ -39,7 +39,7 @@ import { makeValueCodec, type ValueCodec } from "./typedValueCodec.ts"
 export interface Index<Value, K extends KeySchema> {
   readonly name: string
   /** The name by which records and the catalog refer to it. */
-  readonly place: string
+  readonly slot: string
   /** The name of its database. */
   readonly database: string
   readonly isUnique: boolean
@@ -82,7 +82,7 @@ const makeIndex = <Value, K extends KeySchema>(
   const { key: schema, unique, version = 1 } = definition
   return Result.map(makeKeyCodec(schema, handle, `${collection}.${name}`), (key) => ({
     name,
-    place: name,
+    slot: name,
     database: indexDatabase(collection, name),
     isUnique: unique === true,
     key,
@@ -265,19 +265,19 @@ const withSignature = <K extends KeySchema, V extends ValueSchema, I extends Rec
   signature: JSON.stringify([
     definition.version,
     definition.fingerprint,
-    ...Array.from(definition.indexes.values(), (index) => [index.name, index.fingerprint, index.place])
+    ...Array.from(definition.indexes.values(), (index) => [index.name, index.fingerprint, index.slot])
   ])
 })
 
-/** Returns the definition with its indexes in the places that the catalog entry says. */
-export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+/** Returns the definition with its indexes in the slots that the catalog entry says. */
+export const withSlots = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   definition: Definition<K, V, I>,
   stored: ReadonlyArray<Catalog.StoredIndex>
 ): Definition<K, V, I> => {
-  const places = new Map(stored.map((index) => [index[0], Catalog.placeOf(index)]))
+  const slots = new Map(stored.map((index) => [index[0], Catalog.slotOf(index)]))
   const indexes = Array.from(definition.indexes, ([name, index]) => {
-    const place = places.get(name) ?? name
-    return [name, { ...index, place, database: indexDatabase(definition.name, place) }] as const
+    const slot = slots.get(name) ?? name
+    return [name, { ...index, slot, database: indexDatabase(definition.name, slot) }] as const
   })
   return withSignature({ ...definition, indexes: new Map(indexes) })
 }
@@ -285,13 +285,13 @@ export const withPlaces = <K extends KeySchema, V extends ValueSchema, I extends
 /** Returns the indexes of a definition as the catalog stores them. */
 export const storedIndexesOf = (
   { indexes }: {
-    readonly indexes: ReadonlyMap<string, Pick<Index<unknown, KeySchema>, "name" | "place" | "fingerprint">>
+    readonly indexes: ReadonlyMap<string, Pick<Index<unknown, KeySchema>, "name" | "slot" | "fingerprint">>
   }
 ): ReadonlyArray<Catalog.StoredIndex> =>
   Array.from(
     indexes.values(),
-    ({ fingerprint, name, place }): Catalog.StoredIndex =>
-      place === name ? [name, fingerprint] : [name, fingerprint, place]
+    ({ fingerprint, name, slot }): Catalog.StoredIndex =>
+      slot === name ? [name, fingerprint] : [name, fingerprint, slot]
   )
 
 // ---------------------------------------------------------------------------

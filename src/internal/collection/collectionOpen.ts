@@ -56,7 +56,7 @@ const readCatalog = <R>({ declared: { name }, internals: { access } }: Maintaine
 const isSame = (a: Catalog.Descriptor | undefined, b: Catalog.Descriptor | undefined): boolean =>
   JSON.stringify(a) === JSON.stringify(b)
 
-/** Returns the places that the indexes will have after a step. */
+/** Returns the slots that the indexes will have after a step. */
 const placesAfter = ({ indexes }: Catalog.Declaration, step: Upgrade.Step): ReadonlyArray<Catalog.StoredIndex> => {
   switch (step._tag) {
     case "Done":
@@ -74,7 +74,7 @@ const placesAfter = ({ indexes }: Catalog.Declaration, step: Upgrade.Step): Read
 interface Opening {
   /** Whether a step has written to the store. */
   hasChanged: boolean
-  /** Whether this opening, and not an earlier one, has begun the present building of indexes. */
+  /** Whether this opening, and not an earlier one, has begun the current building of indexes. */
   hasBegun: boolean
   /** Whether a sample of the index entries has been checked. */
   isExamined: boolean
@@ -93,11 +93,11 @@ interface Opening {
 const takeOver = Effect.fnUntraced(function*<R>(
   { database, declared: { name }, internals: { access: { handle: { core } } }, signatureWith }: Maintained<R>,
   opening: Opening,
-  places: ReadonlyArray<Catalog.StoredIndex>
+  slots: ReadonlyArray<Catalog.StoredIndex>
 ) {
   const { backend, definitions } = core
   const { guards } = backend.checks
-  const signature = signatureWith(places)
+  const signature = signatureWith(slots)
   if (OpenDefinitions.isCurrent(definitions, name, signature)) return false
   const guard = guards.get(name)
   const restore = OpenDefinitions.take(definitions, name, signature)
@@ -126,8 +126,8 @@ const runStep = <R>(
   inTransaction(collection, (transaction) =>
     Effect.gen(function*() {
       const { structures } = collection.internals.access.handle.core
-      const present = yield* Catalog.read(transaction.reader, collection.declared.name, structures)
-      return isSame(present, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
+      const current = yield* Catalog.read(transaction.reader, collection.declared.name, structures)
+      return isSame(current, stored) ? yield* Upgrade.run(collection, transaction, step) : undefined
     }))
 
 /** Logs the progress of the work: at its first records, every 10,000 records, and at its end. */
@@ -249,7 +249,7 @@ const warnOfUndecodable = <R>({ declared }: Maintained<R>, stored: Catalog.Descr
   )
 }
 
-/** Runs steps until the collection matches the definition. Returns the places of its indexes. */
+/** Runs steps until the collection matches the definition. Returns the slots of its indexes. */
 const work = Effect.fnUntraced(function*<R>(collection: Maintained<R>, opening: Opening) {
   const log = makeProgressLog(collection.declared.name)
   for (;;) {
@@ -294,15 +294,15 @@ const check = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
   if (!Catalog.hasSame(stored.indexes, indexes)) {
     return yield* refuse("Index", "its indexes are not built, and the store is read-only: open it for writing once.")
   }
-  const places = Catalog.withPlaces(indexes, stored.indexes, none)
-  const { damaged, stale } = yield* examine(collection, places)
+  const slots = Catalog.withSlots(indexes, stored.indexes, none)
+  const { damaged, stale } = yield* examine(collection, slots)
   if (damaged.size > 0) {
     yield* Effect.logWarning(
       `The collection "${name}" has indexes with missing entries or with entries of no record: ` +
         `${quoted(damaged)}. They are repaired when it is opened for writing`
     )
   }
-  return stale.size === 0 ? places : yield* refuse(
+  return stale.size === 0 ? slots : yield* refuse(
     "Index",
     `the entries of its indexes ${quoted(stale)} differ from the keys that "of" gives, and the store is read-only: ` +
       "open it for writing once."
@@ -326,7 +326,7 @@ const openToWrite = Effect.fnUntraced(function*<R>(collection: Maintained<R>, op
   return indexes
 })
 
-/** Opens a collection and returns the places of its indexes. A transaction around the call does not undo it. */
+/** Opens a collection and returns the slots of its indexes. A transaction around the call does not undo it. */
 export const open = <R>(collection: Maintained<R>) =>
   Transaction.outside(
     collection.internals.access.handle.core,
@@ -340,7 +340,7 @@ export const open = <R>(collection: Maintained<R>) =>
         restorePrevious: () => undefined
       }
       return collection.internals.access.handle.core.options.readOnly
-        ? Effect.tap(check(collection), (places) => takeOver(collection, opening, places))
+        ? Effect.tap(check(collection), (slots) => takeOver(collection, opening, slots))
         : openToWrite(collection, opening)
     }).pipe(
       Effect.catchTags({

@@ -12,8 +12,8 @@ import * as ExpiringValue from "../value/expiringValue.ts"
 
 export { entriesOf, type IndexEntry, timeOf, valueOf } from "../reader/recordLayout.ts"
 
-/** Returns an entry as one string, by which entries are compared. The place of an index never contains U+0000. */
-export const nameOf = ([place, key]: IndexEntry): string => `${place}\0${key}`
+/** Returns an entry as one string, by which entries are compared. The slot of an index never contains U+0000. */
+export const nameOf = ([slot, key]: IndexEntry): string => `${slot}\0${key}`
 
 /** Tests whether two lists have the same entries, in any order. */
 export const hasSameEntries = (a: ReadonlyArray<IndexEntry>, b: ReadonlyArray<IndexEntry>): boolean => {

@@ -19,7 +19,13 @@ import * as StoreAccess from "../store/storeAccess.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import { shown } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { catchTaken, type CollectionWriter, enterToWrite, exactStep, withKey } from "./collectionWriter.ts"
+import {
+  catchTakenIndexKey,
+  type CollectionWriter,
+  enterToWrite,
+  stepOfCollection,
+  withKey
+} from "./collectionWriter.ts"
 import * as IndexMaintainer from "./indexMaintainer.ts"
 import * as RecordEncoding from "./recordEncoding.ts"
 import { deletion } from "./recordWrites.ts"
@@ -140,7 +146,7 @@ const writeComputed = <K extends KeySchema, V extends ValueSchema, I extends Rec
   reader: Reader,
   key: ByteString,
   { next, old }: Computed<K, V>
-): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.Taken | EngineFailure> => {
+): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.TakenIndexKey | EngineFailure> => {
   if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
   const { isUnchanged, record, value } = next.value
   const result = Exit.succeed(value)
@@ -169,20 +175,20 @@ const attempt = Effect.fnUntraced(function*<
   const { shared } = access.handle.core.options
   let computed = yield* computeFirst(self, update)
   return yield* enterToWrite(self, (transaction) => {
-    const step = (reader: Reader): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.Taken | EngineFailure> =>
+    const step = (reader: Reader): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.TakenIndexKey | EngineFailure> =>
       Settled.flatMap(readRecord(reader, database, bytes), (old) => {
         if (!isSameValue(old, computed.old)) {
           // Other processes may write as fast as this one reads. Inside LMDB's write transaction they cannot.
           const next = shared && transaction === undefined ? compute(self, update, old) : undefined
-          if (next === undefined || !Settled.isEnded(next)) return Exit.succeed({ result: overtaken, writes: [] })
+          if (next === undefined || !Settled.isSettled(next)) return Exit.succeed({ result: overtaken, writes: [] })
           computed = { old, next }
         }
         return writeComputed(self, reader, bytes, computed)
       })
-    const write = exactStep(self, transaction, step, {
+    const write = stepOfCollection(self, transaction, step, {
       exact: () => [database, bytes, Exit.isSuccess(computed.next) ? computed.next.value.record?.bytes ?? null : null]
     })
-    return catchTaken(self, key, bytes, write)
+    return catchTakenIndexKey(self, key, bytes, write)
   })
 })
 

@@ -96,7 +96,7 @@ const compareEntries = Effect.fnUntraced(
   ) {
     const shown = self.definition.key.show(key)
     const computed = new Set(indexKeys)
-    const stored = new Set(entries.flatMap(([place, indexKey]) => place === index.place ? [indexKey] : []))
+    const stored = new Set(entries.flatMap(([slot, indexKey]) => slot === index.slot ? [indexKey] : []))
     for (const indexKey of stored) {
       if (!computed.has(indexKey)) {
         self.problems.push({ _tag: "StrayEntry", key: shown, index: index.name, indexKey: index.key.show(indexKey) })
@@ -154,7 +154,7 @@ const verifyEntry = Effect.fnUntraced(
       ? undefined
       : yield* readFrom(self, (reader) => reader.get(database, key, CollectionRecord.entriesOf))
     const isNamed = key !== undefined && entries !== undefined &&
-      entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
+      entries.some(([slot, indexKey]) => slot === index.slot && entryKey(index, indexKey, key) === entry[0])
     if (isNamed) return
     self.problems.push({
       _tag: "StrayEntry",

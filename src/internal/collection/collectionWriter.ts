@@ -17,7 +17,7 @@ import * as StoreAccess from "../store/storeAccess.ts"
 import type { StoreInternals } from "../store/storeInternals.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import { type Definition, ifCurrent, refusalOf, shown } from "./collectionDefinition.ts"
-import type { IndexMaintainer, Taken } from "./indexMaintainer.ts"
+import type { IndexMaintainer, TakenIndexKey } from "./indexMaintainer.ts"
 import type { CollectionReader } from "./recordReads.ts"
 import * as UniqueViolations from "./uniqueViolation.ts"
 
@@ -88,7 +88,7 @@ export const withOptions = <A, E, R>(
  * Runs a step that the commit decides if the store is shared. The step may run long after the call, so it fails with
  * `Closed` if another definition has opened the collection in between.
  */
-export const exactStep = <A, E>(
+export const stepOfCollection = <A, E>(
   { access, definition }: UntypedWriter,
   transaction: Transaction | undefined,
   take: StoreAccess.TakeStep<A, E>,
@@ -105,13 +105,19 @@ export const exactStep = <A, E>(
   )
 
 /** Runs the write of a record. Fails with `UniqueViolation` if another record has its key in a unique index. */
-export const catchTaken = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, A, E>(
+export const catchTakenIndexKey = <
+  K extends KeySchema,
+  V extends ValueSchema,
+  I extends Record<string, KeySchema>,
+  A,
+  E
+>(
   { access, definition, services }: CollectionWriter<K, V, I>,
   key: K["Type"],
   bytes: ByteString,
-  write: Effect.Effect<A, E | Taken>
+  write: Effect.Effect<A, E | TakenIndexKey>
 ): Effect.Effect<A, E | UniqueViolationOf<K, I> | KeyEncoding> =>
-  UniqueViolations.catchTaken(write, (taken) => {
+  UniqueViolations.catchTakenIndexKey(write, (taken) => {
     access.handle.core.counts.uniqueViolations++
     return Effect.provideContext(UniqueViolations.fail(definition, taken, shown(definition, key, bytes)), services)
   })

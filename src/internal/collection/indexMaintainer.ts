@@ -15,7 +15,7 @@ import type { EncodedRecord } from "./recordEncoding.ts"
 /** An index, without the types of its keys. */
 interface WrittenIndex {
   readonly name: string
-  readonly place: string
+  readonly slot: string
   readonly database: string
   readonly isUnique: boolean
 }
@@ -23,13 +23,13 @@ interface WrittenIndex {
 /** The databases that a record of a collection and its index entries are written to. */
 export interface IndexMaintainer {
   readonly database: string
-  /** The indexes by their places, as records refer to them. */
+  /** The indexes by their slots, as records refer to them. */
   readonly indexes: ReadonlyMap<string, WrittenIndex>
 }
 
 /** Another record has the same key in a unique index. `uniqueViolation.ts` converts it into the error. */
-export interface Taken {
-  readonly _tag: "Taken"
+export interface TakenIndexKey {
+  readonly _tag: "TakenIndexKey"
   readonly index: string
   readonly indexKey: ByteString
   /** The key of the record that has the index key. */
@@ -41,7 +41,7 @@ type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
 /** Makes the index maintainer of a collection. */
 export const make = (
   { database, indexes }: { readonly database: string; readonly indexes: ReadonlyMap<string, WrittenIndex> }
-): IndexMaintainer => ({ database, indexes: new Map(Array.from(indexes.values(), (index) => [index.place, index])) })
+): IndexMaintainer => ({ database, indexes: new Map(Array.from(indexes.values(), (index) => [index.slot, index])) })
 
 /** Returns the key of an index entry: the index key in a unique index, otherwise the index key and the key of the record. */
 export const entryKey = (index: { readonly isUnique: boolean }, indexKey: ByteString, key: ByteString) =>
@@ -63,8 +63,8 @@ const withHolders = (
 ): Effect.Effect<HeldEntries, EngineFailure> => {
   const entries: Array<readonly [WrittenIndex, ByteString]> = []
   const reads: Array<Effect.Effect<ByteString | undefined, EngineFailure>> = []
-  for (const [place, indexKey] of named) {
-    const index = indexes.get(place)
+  for (const [slot, indexKey] of named) {
+    const index = indexes.get(slot)
     if (index === undefined) continue
     entries.push([index, indexKey])
     reads.push(index.isUnique ? reader.get(index.database, indexKey, keyOf) : noHolder)
@@ -102,15 +102,15 @@ const additionsOf = (
   self: IndexMaintainer,
   reader: Reader,
   { entries, key }: EncodedRecord
-): Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure> =>
+): Effect.Effect<ReadonlyArray<Write>, TakenIndexKey | EngineFailure> =>
   Settled.flatMap(
     withHolders(self, reader, entries),
-    (held): Exit.Exit<ReadonlyArray<Write>, Taken> => {
+    (held): Exit.Exit<ReadonlyArray<Write>, TakenIndexKey> => {
       const writes: Array<Write> = []
       for (const [at, [index, indexKey]] of held.entries.entries()) {
         const holder = held.holders[at]
         if (holder !== undefined && holder !== key) {
-          return Exit.fail({ _tag: "Taken", index: index.name, indexKey, existing: holder })
+          return Exit.fail({ _tag: "TakenIndexKey", index: index.name, indexKey, existing: holder })
         }
         writes.push([index.database, entryKey(index, indexKey, key), CollectionRecord.entryValueOf(index, key)])
       }
@@ -124,7 +124,7 @@ export const toPut = (
   reader: Reader,
   record: EncodedRecord,
   old: Entries | undefined
-): Effect.Effect<ReadonlyArray<Write>, Taken | EngineFailure> =>
+): Effect.Effect<ReadonlyArray<Write>, TakenIndexKey | EngineFailure> =>
   Settled.flatMap(
     deletionsOf(self, reader, record.key, old ?? [], record.entries),
     (deletions) =>

@@ -29,25 +29,25 @@ import {
   referencedKey
 } from "./maintenance.ts"
 
-/** An index with its place and its database. */
-interface PlacedIndex extends MaintainedIndex {
-  readonly place: string
+/** An index with its slot and its database. */
+interface IndexInSlot extends MaintainedIndex {
+  readonly slot: string
   readonly database: string
 }
 
-const placedIndexesOf = <R>({ declared, indexes }: Maintained<R>): ReadonlyMap<string, PlacedIndex> =>
-  new Map(declared.indexes.flatMap((stored): ReadonlyArray<readonly [string, PlacedIndex]> => {
+const indexesInSlots = <R>({ declared, indexes }: Maintained<R>): ReadonlyMap<string, IndexInSlot> =>
+  new Map(declared.indexes.flatMap((stored): ReadonlyArray<readonly [string, IndexInSlot]> => {
     const index = indexes.get(stored[0])
     if (index === undefined) return []
-    const place = Catalog.placeOf(stored)
-    return [[index.name, { ...index, place, database: indexDatabase(declared.name, place) }]]
+    const slot = Catalog.slotOf(stored)
+    return [[index.name, { ...index, slot, database: indexDatabase(declared.name, slot) }]]
   }))
 
 /** Tests whether the value of a record gives an index key. It ignores the entries that are stored in the record. */
 const hasKey = Effect.fnUntraced(function*<R>(
   { database, keysOf }: Maintained<R>,
   { reader }: Transaction.Transaction,
-  index: PlacedIndex,
+  index: IndexInSlot,
   indexKey: ByteString,
   key: ByteString
 ) {
@@ -61,14 +61,14 @@ const hasKey = Effect.fnUntraced(function*<R>(
 const repairEntry = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
-  index: PlacedIndex,
+  index: IndexInSlot,
   indexKey: ByteString,
   key: ByteString
 ): Effect.fn.Return<ByteString | undefined, IndexError | EngineFailure, R> {
   const entry = entryKey(index, indexKey, key)
-  const present = yield* transaction.reader.get(index.database, entry, keyOf)
-  if (present !== undefined) {
-    const holder = index.isUnique ? present : key
+  const existing = yield* transaction.reader.get(index.database, entry, keyOf)
+  if (existing !== undefined) {
+    const holder = index.isUnique ? existing : key
     if (holder === key) return undefined
     // A damaged entry may have no key.
     if (holder !== "" && (yield* hasKey(collection, transaction, index, indexKey, holder))) return holder
@@ -81,7 +81,7 @@ const repairEntry = Effect.fnUntraced(function*<R>(
 const repairRecord = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
-  indexes: ReadonlyMap<string, PlacedIndex>,
+  indexes: ReadonlyMap<string, IndexInSlot>,
   key: ByteString,
   record: Uint8Array
 ) {
@@ -92,7 +92,7 @@ const repairRecord = Effect.fnUntraced(function*<R>(
     if (index === undefined) continue
     const holder = yield* repairEntry(collection, transaction, index, indexKey, key)
     if (holder !== undefined) duplicates.push({ index: name, indexKey, key, holder })
-    entries.push([index.place, indexKey])
+    entries.push([index.slot, indexKey])
   }
   // Other entries that an index still has for this record are found when its entries are compared with their records.
   if (!CollectionRecord.hasSameEntries(CollectionRecord.entriesOf(record), entries)) {
@@ -106,7 +106,7 @@ const repairRecord = Effect.fnUntraced(function*<R>(
 const repairIndex = <R>(
   { database }: Maintained<R>,
   transaction: Transaction.Transaction,
-  index: PlacedIndex,
+  index: IndexInSlot,
   entry: RangePart["records"][number]
 ): Effect.Effect<void, EngineFailure> =>
   Effect.gen(function*() {
@@ -115,7 +115,7 @@ const repairIndex = <R>(
       ? undefined
       : yield* transaction.reader.get(database, key, CollectionRecord.entriesOf)
     const isValidEntry = key !== undefined && entries !== undefined &&
-      entries.some(([place, indexKey]) => place === index.place && entryKey(index, indexKey, key) === entry[0])
+      entries.some(([slot, indexKey]) => slot === index.slot && entryKey(index, indexKey, key) === entry[0])
     if (!isValidEntry) Transaction.write(transaction, [[index.database, entry[0], null]])
   })
 
@@ -145,7 +145,7 @@ const forEachPart = Effect.fnUntraced(function*<R, A, E, R2>(
 
 /** Repairs all indexes. Fails with `DuplicateKeys`, `ValueDecoding` or `KeyEncoding` if records cannot be in an index. */
 export const repair = Effect.fnUntraced(function*<R>(collection: Maintained<R>) {
-  const indexes = placedIndexesOf(collection)
+  const indexes = indexesInSlots(collection)
   if (indexes.size === 0) return
   const duplicates: Array<Catalog.StoredDuplicate> = []
   let duplicateCount = 0

@@ -118,16 +118,16 @@ const missingOf = Effect.fnUntracedEager(function*<R>(
   [key, record]: StoredRecord
 ): Effect.fn.Return<ReadonlySet<string>, EngineFailure> {
   const missing = new Set<string>()
-  for (const [place, indexKey] of CollectionRecord.entriesOf(record)) {
-    const index = indexes.get(names.get(place) ?? "")
+  for (const [slot, indexKey] of CollectionRecord.entriesOf(record)) {
+    const index = indexes.get(names.get(slot) ?? "")
     if (index === undefined) continue
-    const holder = yield* reader.get(indexDatabase(name, place), entryKey(index, indexKey, key), keyOf)
+    const holder = yield* reader.get(indexDatabase(name, slot), entryKey(index, indexKey, key), keyOf)
     if (holder === undefined) missing.add(index.name)
     else if (index.isUnique && holder !== key) {
       // If the other record has the same key, the index is not damaged: building it again would not help.
       const other = holder === "" ? undefined : yield* reader.get(database, holder, CollectionRecord.entriesOf)
       const others = (other ?? []).map(CollectionRecord.nameOf)
-      if (!others.includes(CollectionRecord.nameOf([place, indexKey]))) missing.add(index.name)
+      if (!others.includes(CollectionRecord.nameOf([slot, indexKey]))) missing.add(index.name)
     }
   }
   return missing
@@ -145,8 +145,8 @@ const isValidEntry = <R>(
   if (maintained === undefined || key === undefined) return Exit.succeed(false)
   return Settled.map(reader.get(database, key, CollectionRecord.entriesOf), (entries) =>
     entries !== undefined &&
-    entries.some(([place, indexKey]) =>
-      place === Catalog.placeOf(index) && entryKey(maintained, indexKey, key) === entry[0]
+    entries.some(([slot, indexKey]) =>
+      slot === Catalog.slotOf(index) && entryKey(maintained, indexKey, key) === entry[0]
     ))
 }
 
@@ -156,7 +156,7 @@ const readSample = Effect.fnUntracedEager(function*<R>(
   reader: Reader,
   stored: ReadonlyArray<Catalog.StoredIndex>
 ): Effect.fn.Return<Sample, EngineFailure> {
-  const names = new Map(stored.map((index) => [Catalog.placeOf(index), index[0]]))
+  const names = new Map(stored.map((index) => [Catalog.slotOf(index), index[0]]))
   const records: Array<SampledRecord> = []
   for (const found of yield* readSome(reader, collection.database, recordsBetween)) {
     const missing = yield* missingOf(collection, reader, names, found)
@@ -164,7 +164,7 @@ const readSample = Effect.fnUntracedEager(function*<R>(
   }
   const stray = new Set<string>()
   for (const index of stored) {
-    const database = indexDatabase(collection.declared.name, Catalog.placeOf(index))
+    const database = indexDatabase(collection.declared.name, Catalog.slotOf(index))
     for (const entry of yield* readSome(reader, database, 0)) {
       if (!(yield* isValidEntry(collection, reader, index, entry))) stray.add(index[0])
     }
@@ -198,9 +198,9 @@ const compare = Effect.fnUntraced(function*<R>(
       const [keys, again] = [first, second].map((all) =>
         all.filter(([name]) => name === index[0]).map(([, indexKey]) => indexKey)
       )
-      const present = entries.filter(([place]) => place === Catalog.placeOf(index)).map(([, indexKey]) => indexKey)
+      const indexed = entries.filter(([slot]) => slot === Catalog.slotOf(index)).map(([, indexKey]) => indexKey)
       if (!sameKeys(keys ?? [], again ?? [])) nondeterministic.add(index[0])
-      else if (!sameKeys(keys ?? [], present)) stale.add(index[0])
+      else if (!sameKeys(keys ?? [], indexed)) stale.add(index[0])
     }
   }
   for (const name of nondeterministic) stale.delete(name)

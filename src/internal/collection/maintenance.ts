@@ -58,7 +58,7 @@ export interface Maintained<R> {
   readonly decodeKey: (key: ByteString) => Effect.Effect<unknown, never, R>
   /** Decodes an index key. Returns the text of a key that does not decode. */
   readonly decodeIndexKey: (index: string, key: ByteString) => Effect.Effect<unknown, never, R>
-  /** Makes the signature of the definition with its indexes in these places. */
+  /** Makes the signature of the definition with its indexes in these slots. */
   readonly signatureWith: (stored: ReadonlyArray<Catalog.StoredIndex>) => string
 }
 

@@ -48,7 +48,7 @@ const entriesIn = <Value, K extends KeySchema>(
     (indexKeys) =>
       Settled.all(indexKeys.map((indexKey) =>
         Effect.fromResult(
-          Result.map(checkEntry(index, indexKey, key), (): CollectionRecord.IndexEntry => [index.place, indexKey])
+          Result.map(checkEntry(index, indexKey, key), (): CollectionRecord.IndexEntry => [index.slot, indexKey])
         )
       ))
   )

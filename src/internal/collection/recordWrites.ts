@@ -17,10 +17,10 @@ import type { Transaction } from "../transaction/transaction.ts"
 import { keyNotFound, shown } from "./collectionDefinition.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
 import {
-  catchTaken,
+  catchTakenIndexKey,
   type CollectionWriter,
   enterToWrite,
-  exactStep,
+  stepOfCollection,
   type UntypedWriter,
   withKey,
   withOptions
@@ -71,7 +71,7 @@ export const putRecord = <K extends KeySchema, V extends ValueSchema, I extends 
   isExact: boolean
 ): Effect.Effect<void, E | UniqueViolationOf<K, I> | KeyEncoding | CommitError | Closed> => {
   const { access, definition: { database }, maintainer } = self
-  const step = (reader: Reader): Effect.Effect<Step<void>, E | IndexMaintainer.Taken | EngineFailure> =>
+  const step = (reader: Reader): Effect.Effect<Step<void>, E | IndexMaintainer.TakenIndexKey | EngineFailure> =>
     Settled.flatMap(
       reader.get(database, record.key, CollectionRecord.entriesOf),
       (old) =>
@@ -81,12 +81,12 @@ export const putRecord = <K extends KeySchema, V extends ValueSchema, I extends 
             (writes) => ({ result: undefined, writes })
           ))
     )
-  return catchTaken(
+  return catchTakenIndexKey(
     self,
     key,
     record.key,
     isExact
-      ? exactStep(self, transaction, step, { exact: () => [database, record.key, record.bytes] })
+      ? stepOfCollection(self, transaction, step, { exact: () => [database, record.key, record.bytes] })
       : StoreAccess.step(access, transaction, step)
   )
 }
@@ -153,7 +153,7 @@ export const deleteRecord = (
 ): Effect.Effect<boolean, CommitError | Closed> => {
   const step = (reader: Reader) => deletion(self, reader, key)
   return isExact
-    ? exactStep(self, transaction, step, {
+    ? stepOfCollection(self, transaction, step, {
       isDeleting: true,
       exact: () => [self.maintainer.database, key, null]
     })

@@ -86,7 +86,7 @@ const decodeAll = Effect.fnUntraced(function*<B, E, R>(
   const items: Array<B> = []
   for (const record of part) {
     const effect = decode(record)
-    const exit = Settled.isEnded(effect) ? effect : yield* Effect.exit(effect)
+    const exit = Settled.isSettled(effect) ? effect : yield* Effect.exit(effect)
     if (Exit.isFailure(exit)) return { items, failed: Exit.failCause(exit.cause) }
     if (exit.value !== undefined) items.push(exit.value.item)
   }

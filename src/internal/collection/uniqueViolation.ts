@@ -9,19 +9,19 @@ import type { UniqueViolationOf } from "../../CollectionService.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import type { KeyEncoding, ShownKey } from "../../StoreError.ts"
 import type { Definition } from "./collectionDefinition.ts"
-import type { Taken } from "./indexMaintainer.ts"
+import type { TakenIndexKey } from "./indexMaintainer.ts"
 
 /** The services that decode the keys of a collection and of its indexes. */
 export type KeyServices<K extends KeySchema, I extends Record<string, KeySchema>> =
   | K["DecodingServices"]
   | I[keyof I]["DecodingServices"]
 
-const isTaken = (error: unknown): error is Taken => Predicate.isTagged(error, "Taken")
+const isTaken = (error: unknown): error is TakenIndexKey => Predicate.isTagged(error, "TakenIndexKey")
 
 /** Runs a write. If it fails because an index key is taken, runs `onTaken` instead. */
-export const catchTaken = <A, E, E2>(
-  write: Effect.Effect<A, E | Taken>,
-  onTaken: (taken: Taken) => Effect.Effect<never, E2>
+export const catchTakenIndexKey = <A, E, E2>(
+  write: Effect.Effect<A, E | TakenIndexKey>,
+  onTaken: (taken: TakenIndexKey) => Effect.Effect<never, E2>
 ): Effect.Effect<A, E | E2> =>
   Effect.catch(write, (error): Effect.Effect<never, E | E2> => isTaken(error) ? onTaken(error) : Effect.fail(error))
 
@@ -35,7 +35,7 @@ const isOfCollection = <K extends KeySchema, V extends ValueSchema, I extends Re
 export const fail = Effect.fnUntraced(
   function*<K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
     definition: Definition<K, V, I>,
-    { existing, index: indexName, indexKey }: Taken,
+    { existing, index: indexName, indexKey }: TakenIndexKey,
     shownKey: ShownKey<K["Type"]>
   ): Effect.fn.Return<never, UniqueViolationOf<K, I> | KeyEncoding, KeyServices<K, I>> {
     const { indexes, key: keyCodec, name } = definition

@@ -3,7 +3,7 @@
  * step from the catalog entry, and `run` runs it in a transaction.
  *
  * After the first part of a migration, programs of an earlier version can no longer open the collection. New indexes are
- * built in free places, while the old ones stay in use. The transaction of the last part replaces the old indexes. If a
+ * built in free slots, while the old ones stay in use. The transaction of the last part replaces the old indexes. If a
  * program with other indexes opens the collection before that, it cancels the building. If the building fails, the old
  * indexes stay in use.
  */
@@ -40,7 +40,7 @@ export interface Progress {
 
 /** The facts that decide about the next step and are not in the catalog. */
 export interface Circumstances {
-  /** Whether this program has begun the present building of indexes. */
+  /** Whether this program has begun the current building of indexes. */
   readonly hasBegun: boolean
   /** The indexes whose entries differ from what their functions give, so that they must be built again. */
   readonly stale: ReadonlySet<string>
@@ -97,7 +97,7 @@ const nextIndexStep = (
   if (building !== undefined && continuesBuilding(declared, descriptor, building, circumstances)) {
     return { _tag: "Build", descriptor, building }
   }
-  const indexes = Catalog.withPlaces(declared.indexes, others.indexes, stale)
+  const indexes = Catalog.withSlots(declared.indexes, others.indexes, stale)
   if (stale.size > 0 || !Catalog.hasAll(others.indexes, declared.indexes)) {
     return { _tag: "Store", descriptor: { ...others, building: { indexes } } }
   }
@@ -260,30 +260,30 @@ const migrate = Effect.fnUntraced(function*<R>(
   return { work: `Migrating from version ${version}`, records: part.records.length }
 })
 
-/** The places of the indexes of a collection during a building. */
+/** The slots of the indexes of a collection during a building. */
 interface Places {
-  /** The places of the indexes that are in use. */
+  /** The slots of the indexes that are in use. */
   readonly built: ReadonlySet<string>
-  /** The places of the indexes that are being built, by their names. */
+  /** The slots of the indexes that are being built, by their names. */
   readonly building: ReadonlyMap<string, string>
-  /** The names of the indexes that are in use and are being built again, by the places in which they are in use. */
+  /** The names of the indexes that are in use and are being built again, by the slots in which they are in use. */
   readonly rebuilt: ReadonlyMap<string, string>
 }
 
 const placesOf = ({ indexes }: Catalog.Descriptor, building: Catalog.Building): Places => {
-  const built = new Set(indexes.map(Catalog.placeOf))
-  const unbuilt = building.indexes.filter((index) => !built.has(Catalog.placeOf(index)))
+  const built = new Set(indexes.map(Catalog.slotOf))
+  const unbuilt = building.indexes.filter((index) => !built.has(Catalog.slotOf(index)))
   const rebuilt = indexes.filter((index) => Catalog.hasAll(unbuilt, [index]))
   return {
     built,
-    building: new Map(unbuilt.map((index) => [index[0], Catalog.placeOf(index)])),
-    rebuilt: new Map(rebuilt.map((index) => [Catalog.placeOf(index), index[0]]))
+    building: new Map(unbuilt.map((index) => [index[0], Catalog.slotOf(index)])),
+    rebuilt: new Map(rebuilt.map((index) => [Catalog.slotOf(index), index[0]]))
   }
 }
 
 /**
  * Computes the keys of a record in the indexes that are being built. If its value does not decode and all of these
- * indexes are in use already, the record keeps its present keys in them.
+ * indexes are in use already, the record keeps its current keys in them.
  */
 const keysToBuild = <R>(
   { keysOf }: Maintained<R>,
@@ -294,8 +294,8 @@ const keysToBuild = <R>(
   const keys = keysOf(key, record, new Set(building.keys()))
   return rebuilt.size < building.size ? keys : Effect.catchTag(keys, "ValueDecoding", () =>
     Effect.succeed(
-      CollectionRecord.entriesOf(record).flatMap(([place, indexKey]) => {
-        const name = rebuilt.get(place)
+      CollectionRecord.entriesOf(record).flatMap(([slot, indexKey]) => {
+        const name = rebuilt.get(slot)
         return name === undefined ? [] : [[name, indexKey] as const]
       })
     ))
@@ -305,26 +305,26 @@ const keysToBuild = <R>(
 const enter = Effect.fnUntraced(function*<R>(
   collection: Maintained<R>,
   transaction: Transaction.Transaction,
-  places: Places,
+  slots: Places,
   key: ByteString,
   record: Uint8Array
 ) {
   const { database, declared: { name }, indexes } = collection
-  const { building, built } = places
+  const { building, built } = slots
   const before = CollectionRecord.entriesOf(record)
-  const entries = before.filter(([place]) => built.has(place))
+  const entries = before.filter(([slot]) => built.has(slot))
   const duplicates: Array<Catalog.StoredDuplicate> = []
-  for (const [indexName, indexKey] of yield* keysToBuild(collection, places, key, record)) {
+  for (const [indexName, indexKey] of yield* keysToBuild(collection, slots, key, record)) {
     const index = indexes.get(indexName)
-    const place = building.get(indexName)
-    if (index === undefined || place === undefined) continue
-    const entryDatabase = indexDatabase(name, place)
+    const slot = building.get(indexName)
+    if (index === undefined || slot === undefined) continue
+    const entryDatabase = indexDatabase(name, slot)
     const holder = index.isUnique ? yield* transaction.reader.get(entryDatabase, indexKey, keyOf) : undefined
     if (holder !== undefined) {
       duplicates.push({ index: indexName, indexKey, key, holder })
       continue
     }
-    entries.push([place, indexKey])
+    entries.push([slot, indexKey])
     const value = CollectionRecord.entryValueOf(index, key)
     Transaction.write(transaction, [[entryDatabase, entryKey(index, indexKey, key), value]])
   }
@@ -345,13 +345,13 @@ const build = Effect.fnUntraced(function*<R>(
   building: Catalog.Building
 ) {
   const { building: _, ...others } = descriptor
-  const places = placesOf(descriptor, building)
+  const slots = placesOf(descriptor, building)
   const part = yield* readPart(transaction.reader, collection.database, building.to)
   const found: Array<Catalog.StoredDuplicate> = []
   for (const [number, [key, record]] of part.records.entries()) {
     // If another fiber writes one of these records, this transaction runs again. Yield, so that such a write comes early.
     if (number % recordsBetweenTurns === 0) yield* Effect.yieldNow
-    found.push(...(yield* enter(collection, transaction, places, key, record)))
+    found.push(...(yield* enter(collection, transaction, slots, key, record)))
   }
   const progress: Progress = { work: "Building indexes", records: part.records.length }
   const duplicateCount = (building.duplicateCount ?? 0) + found.length

@@ -42,10 +42,10 @@ import * as GroupCommit from "./groupCommit.ts"
 import type { Metrics } from "./metrics.ts"
 import * as NextState from "./nextState.ts"
 
-/** How long a commit waits for transactions that run again. Writers that have nothing to do with them wait too. */
+/** How long a commit waits for transactions that run again, in milliseconds. All other writers wait as long. */
 const longestGatherMillis = 20
 
-/** After how many turns in which no batch was accepted a commit waits no longer. */
+/** A commit stops waiting after this number of turns in which no batch was accepted. */
 const gatherIdleTurns = 4
 
 /** The options of a queue, and the parts of the store that it uses. */
@@ -58,7 +58,7 @@ export interface CommitQueueOptions {
   readonly buffer: WriteBuffer
   readonly committer: Committer.Committer
   readonly foreignCommits: ForeignCommits
-  /** Reads what there is at present, pending writes included. */
+  /** Reads the current state, pending writes included. */
   readonly live: EngineReader
   readonly metrics: Metrics
   /** The running commit holds the only permit. */
@@ -66,14 +66,14 @@ export interface CommitQueueOptions {
   readonly fork: Fork
 }
 
-/** The atomic batches of a commit that runs. No reader sees their writes yet. */
-interface Group {
+/** The atomic batches of the running commit. No reader sees their writes yet. */
+interface RunningCommit {
   readonly submissions: ReadonlyArray<GroupCommit.Submission>
-  readonly ended: Deferred.Deferred<void>
+  readonly done: Deferred.Deferred<void>
 }
 
-/** Whether a commit waits for the permit. */
-type Schedule =
+/** Whether a commit waits for the permit of the queue. */
+type NextCommit =
   | { readonly _tag: "Idle" }
   /** With `gathers`, the commit yields once before it begins, so that other fibers can still add to it. */
   | { readonly _tag: "Scheduled"; readonly gathers: boolean }
@@ -81,11 +81,11 @@ type Schedule =
 /** The commit queue of a store. */
 export interface CommitQueue {
   readonly options: CommitQueueOptions
-  schedule: Schedule
+  schedule: NextCommit
   /** The batches that no commit has taken yet. */
   readonly waiting: Array<GroupCommit.Submission>
-  /** The batches of the commit that runs. */
-  group: Group | undefined
+  /** The running commit, if any. */
+  running: RunningCommit | undefined
   /** What the commit that runs and the one after it will leave. */
   readonly next: NextState.NextState
   /** Starts a commit after `flushInterval`. */
@@ -101,7 +101,7 @@ export const make = (options: CommitQueueOptions): CommitQueue => ({
   options,
   schedule: { _tag: "Idle" },
   waiting: [],
-  group: undefined,
+  running: undefined,
   next: NextState.make(),
   timer: undefined,
   unreported: undefined,
@@ -114,7 +114,7 @@ export const make = (options: CommitQueueOptions): CommitQueue => ({
 // ---------------------------------------------------------------------------
 
 /**
- * Completes a deferred after the present turn of the event loop. Completing it resumes the waiting fibers at once, and a
+ * Completes a deferred after the current turn of the event loop. Completing it resumes the waiting fibers at once, and a
  * writer among them would fill the next batch before the commit of this one continues.
  */
 const completeLater = <A, E>(deferred: Deferred.Deferred<A, E>, exit: Exit.Exit<A, E>): void =>
@@ -141,7 +141,7 @@ const notifyWaiters = (
   Effect.andThen(
     updateGauges(self),
     Effect.sync(() => {
-      completeLater(memtable.ended, exit)
+      completeLater(memtable.outcome, exit)
       queueMicrotask(() => {
         for (const resume of memtable.waiters) resume(exit)
       })
@@ -238,7 +238,7 @@ const takeSubmissions = ({ next, options, waiting }: CommitQueue): ReadonlyArray
     if (batch.writes.entriesOf(structuresDatabase).size > 0) break
   }
   const taken = waiting.splice(0, number)
-  for (const submission of taken) submission.state = { _tag: "Taken", writes: submission.batch.writes }
+  for (const submission of taken) submission.state = { _tag: "Committing", writes: submission.batch.writes }
   NextState.begin(next, taken)
   return taken
 }
@@ -247,7 +247,7 @@ const takeSubmissions = ({ next, options, waiting }: CommitQueue): ReadonlyArray
 const now = (): number => Clock.Clock.defaultValue().currentTimeMillisUnsafe()
 
 /**
- * Lets the other fibers of the present turn run, so that they share the commit. While transactions that were in
+ * Lets the other fibers of the current turn run, so that they share the commit. While transactions that were in
  * conflict run again in turn, and one after the other is accepted for this commit, it waits for them too.
  */
 const gather = ({ next }: CommitQueue): Effect.Effect<void> =>
@@ -255,10 +255,10 @@ const gather = ({ next }: CommitQueue): Effect.Effect<void> =>
     const latest = now() + longestGatherMillis
     const goOn = (accepted: number, idleTurns: number): Effect.Effect<void> =>
       Effect.flatMap(Effect.yieldNow, () => {
-        const present = next.accepted.length
-        if (present === 0 || now() >= latest) return Effect.void
-        const idle = present === accepted ? idleTurns + 1 : 0
-        return idle === gatherIdleTurns ? Effect.void : goOn(present, idle)
+        const current = next.accepted.length
+        if (current === 0 || now() >= latest) return Effect.void
+        const idle = current === accepted ? idleTurns + 1 : 0
+        return idle === gatherIdleTurns ? Effect.void : goOn(current, idle)
       })
     return goOn(next.accepted.length, 0)
   })
@@ -266,13 +266,13 @@ const gather = ({ next }: CommitQueue): Effect.Effect<void> =>
 /** Commits the waiting batches and the pending writes before them. Without batches, commits the requested memtable. */
 const runNext = (self: CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const ended = Deferred.makeUnsafe<void>()
+    const done = Deferred.makeUnsafe<void>()
     // From now on, a write to a key of one of these batches waits for the batch and is applied after it.
-    self.group = { submissions: self.waiting, ended }
+    self.running = { submissions: self.waiting, done }
     const run = Effect.suspend(() => {
       self.schedule = { _tag: "Idle" }
       const submissions = takeSubmissions(self)
-      self.group = { submissions, ended }
+      self.running = { submissions, done }
       if (submissions.length > 0) return GroupCommit.commit(groupContextOf(self), submissions)
       return self.options.buffer.active.state._tag === "Requested"
         ? Effect.ignoreCause(flushMemtable(self, false))
@@ -282,9 +282,9 @@ const runNext = (self: CommitQueue): Effect.Effect<void> =>
     return Effect.ensuring(
       gathers ? Effect.andThen(gather(self), run) : run,
       Effect.sync(() => {
-        NextState.end(self.next, self.group?.submissions ?? [])
-        self.group = undefined
-        Deferred.doneUnsafe(ended, Exit.void)
+        NextState.end(self.next, self.running?.submissions ?? [])
+        self.running = undefined
+        Deferred.doneUnsafe(done, Exit.void)
         if (self.waiting.length > 0) schedule(self, true)
       })
     )
@@ -379,7 +379,7 @@ export const submit = <E>(
 /** Waits for all submitted batches, and makes the last commit. */
 export const close: (self: CommitQueue) => Effect.Effect<void, CommitError> = Effect.fnUntraced(
   function*(self) {
-    const submissions = [...self.group?.submissions ?? [], ...self.waiting]
+    const submissions = [...self.running?.submissions ?? [], ...self.waiting]
     for (const { outcome } of submissions) yield* Effect.exit(Deferred.await(outcome))
     self.isClosed = true
     stopTimer(self)

@@ -134,7 +134,7 @@ export const commit = (
 // ---------------------------------------------------------------------------
 
 /** Describes the commit of some writes of a memtable. */
-const workOf = (
+const memtableWork = (
   { options: { foreignCommits } }: Committer,
   memtable: Memtable.Memtable,
   writes: ReadonlyArray<Write>
@@ -150,27 +150,27 @@ const workOf = (
   isFreeing: () => hasOnlyDeletions(writes)
 })
 
-/** Orders groups by the database and the key of their first write. */
+/** Orders atomic units by the database and the key of their first write. */
 const byFirst: Order.Order<ReadonlyArray<Write>> = Order.mapInput(
   Order.String,
   ([first]) => first === undefined ? "" : qualifiedKey(first[0], first[1])
 )
 
-/** Commits groups of deletions with the emergency pages. Halves them until they fit: each half makes room for the next. */
+/** Commits units of deletions with the emergency pages. Halves them until they fit: each half makes room for the next. */
 const commitDeletions = (
   self: Committer,
   memtable: Memtable.Memtable,
-  groups: ReadonlyArray<ReadonlyArray<Write>>
+  units: ReadonlyArray<ReadonlyArray<Write>>
 ): Effect.Effect<void, CommitError> =>
   Effect.catchTag(
-    MapGrowth.commitWithEmergencyPages(self.map, workOf(self, memtable, groups.flat())),
+    MapGrowth.commitWithEmergencyPages(self.map, memtableWork(self, memtable, units.flat())),
     "MapFull",
     (full) => {
-      if (groups.length === 1) return Effect.fail(full)
-      const middle = groups.length >> 1
+      if (units.length === 1) return Effect.fail(full)
+      const middle = units.length >> 1
       return Effect.andThen(
-        commitDeletions(self, memtable, groups.slice(0, middle)),
-        commitDeletions(self, memtable, groups.slice(middle))
+        commitDeletions(self, memtable, units.slice(0, middle)),
+        commitDeletions(self, memtable, units.slice(middle))
       )
     }
   )
@@ -193,7 +193,7 @@ const commitDeletionsFirst = Effect.fnUntraced(function*(
   // The committed deletions are no longer among the writes.
   if (writes.size > 0) {
     yield* MapGrowth.reclaimFreedPages(self.map)
-    yield* MapGrowth.commit(self.map, workOf(self, memtable, writes.toArray()))
+    yield* MapGrowth.commit(self.map, memtableWork(self, memtable, writes.toArray()))
   }
 })
 
@@ -204,7 +204,9 @@ const commitDeletionsFirst = Effect.fnUntraced(function*(
 export const commitMemtable = (self: Committer, memtable: Memtable.Memtable): Effect.Effect<void, CommitError> =>
   Effect.suspend(() => {
     const size = memtable.writes.size
-    const whole = Effect.suspend(() => MapGrowth.commit(self.map, workOf(self, memtable, Memtable.flush(memtable))))
+    const whole = Effect.suspend(() =>
+      MapGrowth.commit(self.map, memtableWork(self, memtable, Memtable.takeForCommit(memtable)))
+    )
     const committed = Effect.catch(whole, (error) => {
       if (!MapGrowth.isOutOfRoom(error)) return Effect.fail(error)
       const ahead = Memtable.deletionsAhead(memtable)

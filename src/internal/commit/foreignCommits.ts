@@ -2,8 +2,8 @@
  * Repairs pending writes after other processes have committed.
  *
  * A put to a collection deletes the index entries that the stored record had when the put was
- * buffered. If another process has replaced that record since, the entries of its record have
- * to go instead, and only LMDB's write transaction shows which these are. If another process has
+ * buffered. If another process has replaced that record since, this commit must delete
+ * the entries of the replacement. Only a read inside LMDB's write transaction shows which these are. If another process has
  * begun to migrate a collection or to build other indexes for it, this process may no longer write to
  * it. LMDB numbers its transactions without gaps: if the number of a transaction follows that of the last
  * transaction of this process, no other process has committed, and nothing is repaired.

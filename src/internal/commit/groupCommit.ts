@@ -107,8 +107,8 @@ export interface Submission {
     /** No commit has taken it. */
     | { readonly _tag: "Waiting" }
     /** The running commit includes it. `writes` is what it decided to write in its last run, if anything. */
-    | { readonly _tag: "Taken"; readonly writes: WriteSet | undefined }
-    /** Its fiber was told, or is about to be told, whether it wrote. */
+    | { readonly _tag: "Committing"; readonly writes: WriteSet | undefined }
+    /** Its `outcome` is complete, or will be at the end of the current turn of the event loop. */
     | { readonly _tag: "Ended"; readonly isMade: boolean }
   /** Whether its fiber still waits. It does not after an interruption. */
   isAwaited: boolean
@@ -147,12 +147,12 @@ export interface GroupContext {
 const noWrites = new WriteSet()
 
 /**
- * Tells the fibers of the batches that write nothing, without waiting for the disk: their transactions run again
- * meanwhile. Completes after the present turn, for this runs inside LMDB's write transaction.
+ * Tells the fibers of the batches that write nothing, before the commit waits for the disk. Their transactions run again
+ * during that wait. Completes after the current turn, for this runs inside LMDB's write transaction.
  */
-const endLost = (submissions: ReadonlyArray<Submission>): void => {
+const endUnwritten = (submissions: ReadonlyArray<Submission>): void => {
   for (const submission of submissions) {
-    if (submission.state._tag !== "Taken" || submission.state.writes !== undefined) continue
+    if (submission.state._tag !== "Committing" || submission.state.writes !== undefined) continue
     submission.state = { _tag: "Ended", isMade: false }
     queueMicrotask(() => Deferred.doneUnsafe(submission.outcome, Exit.succeed(false)))
   }
@@ -179,7 +179,7 @@ const collectWrites = (
     const decided = submission.batch.decide(state)
     if (Exit.isFailure(decided)) return Exit.failCause(decided.cause)
     const writes = decided.value
-    submission.state = { _tag: "Taken", writes }
+    submission.state = { _tag: "Committing", writes }
     if (writes === undefined) continue
     if (isSingle) collected = writes
     else collected.addAll(writes)
@@ -191,16 +191,16 @@ const collectWrites = (
     ...toBatch(all),
     onFitted: () => {
       onFitted(collected)
-      endLost(submissions)
+      endUnwritten(submissions)
     }
   })
 }
 
 const writesOnlyDeletions = ({ state }: Submission): boolean =>
-  state._tag !== "Taken" || state.writes === undefined || hasOnlyDeletions(state.writes)
+  state._tag !== "Committing" || state.writes === undefined || hasOnlyDeletions(state.writes)
 
 /** Describes the commit of a group after a memtable. `included` are the writes of the memtable that it commits. */
-const workOf = (
+const groupWork = (
   context: GroupContext,
   submissions: ReadonlyArray<Submission>,
   memtable: Memtable.Memtable | undefined,
@@ -235,7 +235,7 @@ const commitBatches = (
       for (const { span } of submissions) if (span !== undefined) yield span
       yield* memtable?.spans ?? []
     }
-    return Committer.commit(context.committer, workOf(context, submissions, memtable, included), spans)
+    return Committer.commit(context.committer, groupWork(context, submissions, memtable, included), spans)
   })
 
 const isAwaited = (submissions: ReadonlyArray<Submission>): boolean =>
@@ -255,7 +255,7 @@ const commitBefore = Effect.fnUntraced(function*(
   memtable: Memtable.Memtable
 ): Effect.fn.Return<void, CommitError> {
   // A record and its index entries must be committed together. If the batch overwrites one of them, all are included.
-  const included = Memtable.groupsOf(memtable, submission.batch.writes)
+  const included = Memtable.unitsOf(memtable, submission.batch.writes)
   const alone = yield* Effect.exit(commitBatches(context, [submission], memtable, included))
   if (Exit.isFailure(alone)) {
     const exit = yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
@@ -311,7 +311,7 @@ export const commit: (
   for (const submission of submissions) {
     const { batch, outcome, state } = submission
     if (state._tag === "Ended") continue
-    const isMade = state._tag === "Taken" && state.writes !== undefined
+    const isMade = state._tag === "Committing" && state.writes !== undefined
     submission.state = { _tag: "Ended", isMade: isMade && Exit.isSuccess(exit) }
     Deferred.doneUnsafe(outcome, Exit.mapBoth(exit, { onFailure: failureOf(batch), onSuccess: () => isMade }))
   }

@@ -55,7 +55,7 @@ export interface LocalBackendOptions
 interface LocalBackend {
   readonly options: LocalBackendOptions
   readonly buffer: WriteBuffer
-  /** Reads the present state, pending writes included. */
+  /** Reads the current state, pending writes included. */
   readonly live: EngineReader
   readonly map: MapGrowth.MapGrowth
   readonly committer: Committer.Committer

@@ -89,7 +89,7 @@ export interface SnapshotFigures {
   readonly oldestAge: () => number
 }
 
-/** Lets the metrics read the plain numbers of an open store. The counters continue from their present values. */
+/** Lets the metrics read the plain numbers of an open store. The counters continue from their current values. */
 export const publish = (metrics: Metrics, counts: Counts, snapshots: SnapshotFigures): Effect.Effect<void> =>
   Effect.map(Effect.context(), (context) => {
     const showCount = (metric: Metrics["reads"], count: () => number): void => {

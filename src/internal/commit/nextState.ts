@@ -68,7 +68,7 @@ export const layersOf = ({ accepted, committing, writes }: NextState): ReadonlyA
   ...(accepted.length === 0 ? [] : [VersionedWrites.view(writes)])
 ]
 
-/** Accepts a batch for the coming commit if its reads are valid in the next state. `live` reads the present state. */
+/** Accepts a batch for the coming commit if its reads are valid in the next state. `live` reads the current state. */
 export const accept = (self: NextState, submission: Submission, live: EngineReader): boolean => {
   const decided = submission.batch.decide(layersOf(self).reduce((base, writes) => over(writes, base), live))
   if (Exit.isFailure(decided) || decided.value === undefined) return false

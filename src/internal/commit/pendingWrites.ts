@@ -33,7 +33,7 @@ const awaitCommit = (
       // If the store has closed and its last commit has failed, no later commit takes these writes.
       if (self.isClosed) return resume(closed(self))
       // The commit may have ended after the fiber was told to wait.
-      if (Deferred.isDoneUnsafe(memtable.ended)) return resume(Deferred.await(memtable.ended))
+      if (Deferred.isDoneUnsafe(memtable.outcome)) return resume(Deferred.await(memtable.outcome))
       // Registered before the request: the commit may fail at once, and a waiter must receive its error.
       memtable.waiters.add(resume)
       if (span !== undefined) memtable.spans.add(span)
@@ -49,7 +49,7 @@ const awaitCommitQuietly = (self: CommitQueue.CommitQueue, memtable: Memtable.Me
   Effect.suspend(() => {
     if (self.isClosed) return Effect.void
     CommitQueue.request(self, memtable)
-    return Effect.ignore(Deferred.await(memtable.ended))
+    return Effect.ignore(Deferred.await(memtable.outcome))
   })
 
 /** Waits until the buffer has room for a value. Fails with the error of the commit that should make the room. */
@@ -99,12 +99,12 @@ export const takeUnreported = (self: CommitQueue.CommitQueue): CommitError | und
 }
 
 /** Whether the running commit includes a batch that writes one of these keys. */
-const isInFlight = ({ group }: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>): boolean =>
-  group !== undefined && group.submissions.length > 0 &&
-  writes.some(([database, key]) => group.submissions.some(({ batch }) => batch.writes.touches(database, key)))
+const isInFlight = ({ running }: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>): boolean =>
+  running !== undefined && running.submissions.length > 0 &&
+  writes.some(([database, key]) => running.submissions.some(({ batch }) => batch.writes.touches(database, key)))
 
-const awaitGroup = (self: CommitQueue.CommitQueue): Effect.Effect<void> =>
-  Effect.suspend(() => self.group === undefined ? Effect.void : Deferred.await(self.group.ended))
+const awaitRunningCommit = (self: CommitQueue.CommitQueue): Effect.Effect<void> =>
+  Effect.suspend(() => self.running === undefined ? Effect.void : Deferred.await(self.running.done))
 
 const offerOr = <E>(
   self: CommitQueue.CommitQueue,
@@ -112,7 +112,7 @@ const offerOr = <E>(
   awaitSpace: (self: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, E>
 ): Effect.Effect<void, E> | undefined => {
   // Buffered now, this later write would be visible before the batch and committed after it.
-  if (isInFlight(self, writes)) return awaitGroup(self)
+  if (isInFlight(self, writes)) return awaitRunningCommit(self)
   const { buffer, committer } = self.options
   if (!buffer.accepts(writes)) return awaitSpace(self, writes)
   NextState.overtake(self.next, writes)

@@ -22,7 +22,7 @@ import * as PendingWrites from "./pendingWrites.ts"
 export interface StepContext {
   readonly queue: CommitQueue.CommitQueue
   readonly map: MapGrowth.MapGrowth
-  /** Reads the present state, pending writes included. */
+  /** Reads the current state, pending writes included. */
   readonly live: EngineReader
 }
 

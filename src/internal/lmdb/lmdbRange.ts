@@ -35,7 +35,7 @@ const restAfter = (key: ByteString, { from, reverse, to }: RangeRequest): KeyRan
 
 /** What a range is read with. */
 interface RangeOptions<T> {
-  /** The read transaction; `undefined` reads the present state. */
+  /** The read transaction; `undefined` reads the current state. */
   readonly transaction: T | undefined
   /** The dictionary of compressed values. */
   readonly dictionary: Uint8Array

@@ -1,5 +1,5 @@
 /**
- * Reads the databases of a file with the library: the present state, or the state of a read transaction.
+ * Reads the databases of a file with the library: the current state, or the state of a read transaction.
  */
 import * as Exit from "effect/Exit"
 import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
@@ -78,7 +78,7 @@ const getEach = <A, T>(
   return Exit.succeed(values)
 }
 
-/** Counts the records of a database in its present state. */
+/** Counts the records of a database in its current state. */
 export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
   database === undefined ? 0 : figure(database.getStats(), "entryCount")
 
@@ -89,7 +89,7 @@ const readRangeFrom = <T>(
   transaction?: T
 ): RangePart => readRange(databases.get(name), request, { dictionary, transaction })
 
-/** Makes a reader of the present state. Inside a write transaction, it sees the writes of that transaction. */
+/** Makes a reader of the current state. Inside a write transaction, it sees the writes of that transaction. */
 export const readPresent = <T>(opened: Opened<T>, run: Run): Reader => ({
   get: (name, key, decode) => getOne(opened, name, key, decode),
   getMany: (name, keys, decode) => getEach(opened, name, keys, decode),

@@ -85,7 +85,7 @@ const within = (
   write: (batch: Batch) => unknown
 ): Promise<Outcome> => {
   const { meta, nativeMapSize, wantedMapSize } = files
-  const isLimitSeen = !files.isPinned && !files.isShared
+  const lmdbEnforcesLimit = !files.isPinned && !files.isShared
   let outcome: Outcome
   const refuse = (needed: number) => {
     outcome = new EngineFull({ mapSize, needed })
@@ -93,23 +93,23 @@ const within = (
   }
   return meta.childTransaction(() => {
     const before = meta.getStats()
-    const present = figure(before, "mapSize")
-    if (isLimitSeen && present !== nativeMapSize) return refuse(mapSize)
+    const mapped = figure(before, "mapSize")
+    if (lmdbEnforcesLimit && mapped !== nativeMapSize) return refuse(mapSize)
     const transactionId = meta.getWriteTxnId()
     const batch = decide(transactionId)
     if (batch === undefined) return abort
     const refused = DiskSpace.refusal(file, files, batch)
     if (refused !== undefined) throw refused
     const end = unmappableEnd(files, batch, before)
-    // A resize would free the addresses of the present map, but not while snapshots or other threads use it.
-    if (end !== undefined && !isLimitSeen) throw AddressSpace.failure("commit", AddressSpace.noRoomFor(2 * end))
+    // A resize would free the addresses of the current map, but not while snapshots or other threads use it.
+    if (end !== undefined && !lmdbEnforcesLimit) throw AddressSpace.failure("commit", AddressSpace.noRoomFor(2 * end))
     if (end !== undefined) return refuse(Math.max(mapSize + 1, end))
-    const mustEstimate = !isLimitSeen && present > wantedMapSize
+    const mustEstimate = !lmdbEnforcesLimit && mapped > wantedMapSize
     if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
     const result = write(batch)
     const grown = figure(meta.getStats(), "mapSize")
     // LMDB enlarges its map to twice the size that it needs.
-    if (grown !== present && grown > wantedMapSize) return refuse(Math.max(mapSize + 1, Math.ceil(grown / 2)))
+    if (grown !== mapped && grown > wantedMapSize) return refuse(Math.max(mapSize + 1, Math.ceil(grown / 2)))
     outcome = transactionId
     if (result !== abort) batch.onFitted?.()
     return result

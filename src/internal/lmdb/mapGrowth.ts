@@ -140,7 +140,7 @@ const resizeTo = (self: MapGrowth, size: number, useEmergencyPages: boolean): Ef
     )
   )
 
-/** Resizes to the present size. After LMDB has enlarged its own map, this restores the limit. */
+/** Resizes to the current size. After LMDB has enlarged its own map, this restores the limit. */
 const restoreSize = (self: MapGrowth): Effect.Effect<void, EngineFailure> =>
   Effect.suspend(() => resizeTo(self, self.mapSize, false))
 
@@ -247,9 +247,9 @@ const retryGrowing = (self: MapGrowth, work: Work, first: EngineFull): Effect.Ef
     // The failed attempt counts as the first one of the schedule. The map grows only if the schedule allows another.
     let next: Effect.Effect<void, EngineFull | CommitError> = Effect.fail(full)
     const attempt = Effect.suspend(() => {
-      const present = next
+      const current = next
       next = growAndCommit
-      return present
+      return current
     })
     return attempt.pipe(
       Effect.retry({

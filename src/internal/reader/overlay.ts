@@ -116,7 +116,7 @@ export function over(writes: Writes, base: Reader): Reader {
     read: (database, request) => {
       const part = writes.isCleared(database) ? Exit.succeed(emptyPart) : base.read(database, request)
       // If the base answers later, a commit may end meanwhile and remove its writes from the buffer.
-      const upper = Settled.isEnded(part) ? writes : writes.freeze()
+      const upper = Settled.isSettled(part) ? writes : writes.freeze()
       return Settled.map(part, ({ records, rest }) => ({
         records: merge(records, upper.range(database, readOf(request, rest)), request),
         rest

@@ -138,7 +138,7 @@ const candidatesIn = (
 ): Effect.Effect<Candidates, EngineFailure> =>
   Settled.flatMap(openDatabase(self, moment), () => self.hasDatabase ? readCandidates(reader, moment) : noCandidates)
 
-/** Reads the candidates of the present state, or returns those of the last read if no further record can have expired. */
+/** Reads the candidates of the current state, or returns those of the last read if no further record can have expired. */
 const presentCandidates = (self: Expiry, moment: number): Effect.Effect<Candidates, EngineFailure> => {
   const { cache } = self
   if (!self.isShared && cache !== undefined && moment >= cache.from && moment < cache.until) {
@@ -358,8 +358,8 @@ const withEntries = <A>(self: Expiry, step: Step<A>): Step<A> => {
 }
 
 /**
- * Adds the entries of `expiry` to a step in a transaction. The entries of replaced records are deleted at the commit of the
- * transaction, because only then it is known which records the writes replace.
+ * Adds the entries of `expiry` to a step in a transaction. The commit of the transaction deletes the entries of replaced
+ * records, because it is the first to know which records the writes replace.
  */
 export const completingInside = <A, E>(
   self: Expiry,

@@ -45,7 +45,7 @@ const projectAll = <A, E>(
   const items: Array<A> = []
   for (const [key, bytes] of part) {
     const projected = project(key, bytes)
-    if (!Settled.isEnded(projected)) return projectRest(items, part, project)
+    if (!Settled.isSettled(projected)) return projectRest(items, part, project)
     if (Exit.isFailure(projected)) return Effect.succeed({ items, failed: Exit.failCause(projected.cause) })
     items.push(projected.value)
   }

@@ -1,7 +1,7 @@
 /**
  * The methods that read records by their keys.
  *
- * `get` and `has` are one effect each if they can read at once.
+ * If the file can be read, `get` and `has` end in the first step of their fiber, without a wait.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

@@ -34,16 +34,16 @@ export const ofNamespace = (access: StoreAccess, namespace: string): RecordAcces
 })
 
 /** A key in an error, and the namespace that it belongs to. */
-export interface PlacedKey extends ShownKey<Key> {
+export interface NamespacedKey extends ShownKey<Key> {
   readonly namespace?: string
 }
 
-const placed = ({ namespace }: RecordAccess, shownKey: ShownKey<Key>): PlacedKey =>
+const inNamespace = ({ namespace }: RecordAccess, shownKey: ShownKey<Key>): NamespacedKey =>
   namespace === undefined ? shownKey : { ...shownKey, namespace }
 
 /** Formats the key of a call for an error about it. */
-export const shown = (self: RecordAccess, key: Key): PlacedKey =>
-  placed(self, { key, shownKey: self.handle.keys.show(key) })
+export const shown = (self: RecordAccess, key: Key): NamespacedKey =>
+  inNamespace(self, { key, shownKey: self.handle.keys.show(key) })
 
 /** Decodes a stored key to text; to bytes if encoding the text would not give the same bytes again. */
 const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
@@ -65,7 +65,7 @@ export const decode = (
 ): Effect.Effect<unknown, ValueDecoding<Key> | EngineFailure> => {
   const { core, keys } = self.handle
   return StructureTable.decode(core.structures, bytes, () =>
-    placed(self, {
+    inNamespace(self, {
       key: given ?? storedKey(keys, key),
       shownKey: keys.show(toBytes(key))
     }))

@@ -119,7 +119,7 @@ const openSnapshot = (access: Access): Effect.Effect<Source, Closed | EngineFail
 const checkOpen = (access: Access): Effect.Effect<void, Closed> =>
   Effect.suspend(() => StoreAccess.refusal(access) ?? Effect.void)
 
-/** Makes a source that reads each part from the present state of the store. */
+/** Makes a source that reads each part from the current state of the store. */
 const openLive = (access: Access): Effect.Effect<Source, Closed | EngineFailure> =>
   StoreAccess.readLive(
     access,
@@ -134,7 +134,7 @@ const openInside = (access: Access, transaction: Transaction.Transaction): Effec
       read: (use) => use(reader),
       check: Effect.andThen(
         checkOpen(access),
-        Effect.suspend(() => Transaction.isOpen(transaction) ? Effect.void : access.ended)
+        Effect.suspend(() => Transaction.isOpen(transaction) ? Effect.void : access.transactionEnded)
       )
     }
   })
@@ -172,7 +172,7 @@ const pullFrom = <A>(
       )
     })
     // The transaction may have ended while the read waited.
-    return Settled.isEnded(part) ?
+    return Settled.isSettled(part) ?
       part :
       Effect.catchTag(part, "EngineFailure", (error) => Effect.andThen(source.check, Effect.fail(error)))
   }

@@ -45,9 +45,9 @@ export interface StoreAccess {
   /** Fails because the handle is closed. */
   readonly closed: Effect.Effect<never, Closed>
   /** Fails because the transaction has ended. */
-  readonly ended: Effect.Effect<never, Closed>
+  readonly transactionEnded: Effect.Effect<never, Closed>
   /** The transaction in which all calls run, whatever transaction their fiber is in. The handle of a snapshot has one. */
-  readonly fixed: Transaction.Transaction | undefined
+  readonly fixedTransaction: Transaction.Transaction | undefined
 }
 
 /** Fails because another definition has taken over a collection that the call writes to. */
@@ -79,8 +79,8 @@ export const make = (handle: StoreHandle): StoreAccess => {
     handle,
     admission: makeAdmission(handle, closed),
     closed,
-    ended: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" }))),
-    fixed: undefined
+    transactionEnded: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Transaction" }))),
+    fixedTransaction: undefined
   }
 }
 
@@ -97,13 +97,13 @@ export const whenReleased = (
 
 /** Begins a call: passes on the transaction that its fiber is in, if any. */
 export const enter = <A, E, R>(
-  { closed, ended, fixed, handle }: StoreAccess,
+  { closed, transactionEnded, fixedTransaction, handle }: StoreAccess,
   use: (transaction: Transaction.Transaction | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | Closed, R> =>
   Effect.withFiber((fiber): Effect.Effect<A, E | Closed, R> => {
     if (handle.isClosed()) return closed
-    const transaction = fixed ?? Transaction.currentOf(fiber, handle.core)
-    return transaction === undefined || Transaction.isOpen(transaction) ? use(transaction) : ended
+    const transaction = fixedTransaction ?? Transaction.currentOf(fiber, handle.core)
+    return transaction === undefined || Transaction.isOpen(transaction) ? use(transaction) : transactionEnded
   })
 
 /** Begins a call that writes. */
@@ -125,13 +125,13 @@ export const enterToWrite = <A, E, R>(
  * flush first. If it returns `undefined`, use `read`. It runs for each record that is read, so it allocates no closure.
  */
 export const readerAtOnce = (
-  { fixed, handle }: StoreAccess,
+  { fixedTransaction, handle }: StoreAccess,
   fiber: Fiber.Fiber<unknown, unknown>
 ): Reader | undefined => {
   const { core, options } = handle
   if (
     handle.isClosed() || (options.autoFlushOnRead && !options.readOnly) || !core.backend.isReadable() ||
-    fixed !== undefined || Transaction.currentOf(fiber, core) !== undefined
+    fixedTransaction !== undefined || Transaction.currentOf(fiber, core) !== undefined
   ) return undefined
   core.counts.reads++
   return core.backend.reader
@@ -175,7 +175,7 @@ export const readMoment = <A, E, R>(
     ({ release }) => Effect.sync(release)
   )
 
-/** Reads the present state outside transactions, pending writes included. */
+/** Reads the current state outside transactions, pending writes included. */
 export const readLive = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
@@ -199,18 +199,18 @@ const readInside = <A, E, R>(
   isOneMoment = false
 ): Effect.Effect<A, E | Closed, R> =>
   whenReadable(self, (): Effect.Effect<A, E | Closed, R> => {
-    if (!Transaction.isOpen(transaction)) return self.ended
+    if (!Transaction.isOpen(transaction)) return self.transactionEnded
     const isChanging = isOneMoment && !self.handle.core.backend.isReadable()
     const reading = use(isChanging ? Transaction.freezeReader(transaction) : transaction.reader)
     // A transaction that ends while a read waits releases its snapshot.
-    return Settled.isEnded(reading) ? reading : Effect.catchCause(
+    return Settled.isSettled(reading) ? reading : Effect.catchCause(
       reading,
       (cause): Effect.Effect<never, E | Closed> =>
-        Transaction.isOpen(transaction) || Cause.hasInterrupts(cause) ? Effect.failCause(cause) : self.ended
+        Transaction.isOpen(transaction) || Cause.hasInterrupts(cause) ? Effect.failCause(cause) : self.transactionEnded
     )
   })
 
-/** Reads in the transaction that the fiber is in, or the present state of the store. */
+/** Reads in the transaction that the fiber is in, or the current state of the store. */
 export const read = <A, E, R>(
   self: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>,
@@ -251,15 +251,15 @@ const writeInside = (
   use: () => void
 ): Effect.Effect<void, Closed> =>
   Effect.suspend(() => {
-    if (!Transaction.isOpen(transaction)) return self.ended
+    if (!Transaction.isOpen(transaction)) return self.transactionEnded
     use()
     defineStructures(self)
     return Effect.void
   })
 
 /**
- * Buffers values that stay, all of them in the same commit. Fails with the error of an earlier commit that no fiber has
- * received yet. Values that expire are written by a step, which writes their entries in `expiry` too.
+ * Buffers writes without an expiry time. One commit writes all of them. Fails with the error of an earlier commit that no
+ * fiber has received yet. Values with an expiry time are written by a step, which also writes their expiry entries.
  */
 export const write = (
   self: StoreAccess,
@@ -271,7 +271,7 @@ export const write = (
   return self.handle.core.backend.write(writes, self.admission)
 }
 
-/** Buffers deletions, all of them in the same commit. */
+/** Buffers deletions. One commit writes all of them. */
 export const remove = (
   self: StoreAccess,
   transaction: Transaction.Transaction | undefined,
@@ -286,11 +286,15 @@ const stepInside = <A, E>(
   transaction: Transaction.Transaction,
   take: TakeStep<A, E>
 ): Effect.Effect<A, E | Closed> =>
-  readInside(self, transaction, () =>
-    Settled.map(Transaction.takeStep(transaction, take, self.ended), (result) => {
-      defineStructures(self)
-      return result
-    }))
+  readInside(
+    self,
+    transaction,
+    () =>
+      Settled.map(Transaction.takeStep(transaction, take, self.transactionEnded), (result) => {
+        defineStructures(self)
+        return result
+      })
+  )
 
 /** How a step runs. */
 export interface StepOptions {
@@ -298,7 +302,7 @@ export interface StepOptions {
   readonly isDeleting?: boolean
   /**
    * Makes the step atomic across all processes, if the store is `shared`. The step is then durable when it returns.
-   * The function returns the write that the step is expected to make, from the present state.
+   * The function returns the write that the step is expected to make, from the current state.
    */
   readonly exact?: ((reader: Reader) => Write) | undefined
 }

@@ -30,11 +30,11 @@ export const open = (access: RecordAccess): Effect.Effect<StoreSnapshot, Closed 
         (transaction) => Effect.sync(() => Transaction.end(transaction))
       )
     ),
-    Effect.map((fixed) =>
+    Effect.map((fixedTransaction) =>
       serviceOf({
         ...access,
-        ended: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Snapshot" }))),
-        fixed
+        transactionEnded: Effect.suspend(() => Effect.fail(new Closed({ path, what: "Snapshot" }))),
+        fixedTransaction
       })
     )
   )

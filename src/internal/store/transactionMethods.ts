@@ -166,13 +166,13 @@ const nestedConflict = Effect.suspend(() => Effect.fail(new Conflict([])))
 
 /** Adds the writes of a nested attempt to its parent. */
 const join = (
-  { ended }: Access,
+  { transactionEnded }: Access,
   transaction: Transaction.NestedTransaction
 ): Effect.Effect<void, EngineFailure | Closed | Conflict> =>
   Effect.suspend((): Effect.Effect<void, EngineFailure | Closed | Conflict> =>
     Transaction.isOpen(transaction.parent)
       ? Effect.flatMap(Transaction.join(transaction), (joined) => joined ? Effect.void : nestedConflict)
-      : ended
+      : transactionEnded
   )
 
 /** Fails with the cause of a nested attempt, or with a conflict if what it read has changed: it may have read two states. */

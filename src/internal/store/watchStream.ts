@@ -12,7 +12,7 @@ import type { RecordCodec } from "./changeStream.ts"
 import type { StoreAccess } from "./storeAccess.ts"
 import * as Watch from "./watch.ts"
 
-/** Makes a stream of the value of a key: the present value, then each new one. A slow consumer gets only the latest. */
+/** Makes a stream of the value of a key: the current value, then each new one. A slow consumer gets only the latest. */
 export const one = <V, VE, R>(
   access: StoreAccess,
   key: ByteString,

@@ -1,7 +1,7 @@
 /**
  * The methods that write one record: put, delete and update.
  *
- * `put` and `delete` are one effect each if the buffer has room.
+ * If the buffer has room, `put` and `delete` end in the first step of their fiber, without a wait.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -41,7 +41,7 @@ const put = (self: Access, key: Key, value: unknown) =>
       : Effect.fail(encoded.failure)
   })
 
-/** Writes a value that expires. The call reads what it replaces, to delete the entry of that in `expiry`. */
+/** Writes a value that expires. The call reads the record that it replaces, and deletes the expiry entry of that record. */
 const putExpiring = (self: Access, key: Key, value: unknown, time: number) =>
   writeKey(self, key, (bytes, transaction): Effect.Effect<void, ValueEncoding<Key> | CommitError | Closed> => {
     const { expiry } = self.handle.core

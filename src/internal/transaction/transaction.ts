@@ -63,11 +63,11 @@ export interface TransactionStore {
 
 /** What a transaction reads for keys that it has not written. */
 interface Base {
-  /** The present state. Records what is read. */
+  /** The current state. Records what is read. */
   readonly present: Reader
-  /** Makes a reader of the present state, which later writes do not change. Records what is read. */
+  /** Makes a reader of the current state, which later writes do not change. Records what is read. */
   readonly freeze: () => Reader
-  /** The present state. Records nothing. */
+  /** The current state. Records nothing. */
   readonly unrecorded: Reader
 }
 
@@ -141,7 +141,7 @@ const snapshotReader = (self: LazySnapshot): Effect.Effect<Reader, EngineFailure
       return endedRead
     case "Unopened": {
       const opening = self.store.openSnapshot()
-      return Settled.isEnded(opening)
+      return Settled.isSettled(opening)
         ? Settled.map(opening, (snapshot) => keepSnapshot(self, snapshot))
         : openWaiting(self, opening)
     }
@@ -248,7 +248,7 @@ export const join = (self: NestedTransaction): Effect.Effect<boolean, EngineFail
     return joins
   }
   const checked = isValid(self)
-  if (Settled.isEnded(checked)) return Settled.map(checked, addIf)
+  if (Settled.isSettled(checked)) return Settled.map(checked, addIf)
   const validateAgain: Effect.Effect<boolean, EngineFailure> = Effect.suspend(() => {
     const { revision } = parent.writes
     return Effect.flatMap(
@@ -274,7 +274,7 @@ export const takeStep = <A, E, E2>(
     return result
   }
   const taken = step(self.reader)
-  if (Settled.isEnded(taken)) return Settled.map(taken, writeStep)
+  if (Settled.isSettled(taken)) return Settled.map(taken, writeStep)
   const takeAgain: Effect.Effect<A, E | E2> = Effect.suspend(() => {
     const { revision } = self.writes
     return Effect.flatMap(Effect.exit(step(self.reader)), (exit): Effect.Effect<A, E | E2> => {

@@ -37,15 +37,15 @@ export interface PlainWriter {
   chunk: Buffer
   /** The same memory, for numbers of several bytes. */
   numbers: DataView
-  /** Where the present value begins in the chunk, and where its next byte goes. */
+  /** Where the current value begins in the chunk, and where its next byte goes. */
   start: number
   position: number
   /** Whether known structures are used. Decided before the value, because it changes how numbers are written. */
   usesStructures: boolean
-  /** Whether a record of the present value was written by its structure. */
+  /** Whether a record of the current value was written by its structure. */
   hasStructure: boolean
   /**
-   * The objects of the present value. If an object occurs twice, the value is not plain: the reader would make two
+   * The objects of the current value. If an object occurs twice, the value is not plain: the reader would make two
    * objects. The first 32 are in a list, because searching a short list is faster than making a set.
    */
   readonly firstObjects: Array<object | undefined>
@@ -99,7 +99,7 @@ const isPolluted = (): boolean => {
   return false
 }
 
-/** Whether the present value has the object twice. */
+/** Whether the current value has the object twice. */
 const isRepeated = (self: PlainWriter, value: object): boolean => {
   const { allObjects, firstObjects, objectCount } = self
   if (allObjects !== undefined) {
@@ -125,7 +125,7 @@ const beginChunk = (self: PlainWriter, bytes: number): void => {
   self.start = 0
 }
 
-/** Copies the present value to a new chunk with room for `bytes` more. */
+/** Copies the current value to a new chunk with room for `bytes` more. */
 const grow = (self: PlainWriter, bytes: number): void => {
   const written = self.chunk.subarray(self.start, self.position)
   // Twice the written bytes, so that a long value is not copied for each of its parts.
@@ -370,7 +370,7 @@ const writeItem = (self: PlainWriter, value: unknown, depth: number): boolean =>
   }
 }
 
-/** Forgets the objects of the present value. Call it after `write` has thrown. */
+/** Forgets the objects of the current value. Call it after `write` has thrown. */
 export const reset = (self: PlainWriter): void => {
   while (self.objectCount > 0) self.firstObjects[--self.objectCount] = undefined
   self.allObjects = undefined

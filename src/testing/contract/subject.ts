@@ -76,7 +76,7 @@ export const put = (backend: Backend, database: string, name: string, value: str
 export const commit = (backend: Backend, ...writes: ReadonlyArray<Write>) =>
   backend.commit({ reads: [], writes: batch(writes) }, admitted)
 
-/** Reads the present state, as a store does. */
+/** Reads the current state, as a store does. */
 export const reading = <A, E>(
   backend: Backend,
   use: (reader: Reader) => Effect.Effect<A, E>
@@ -131,7 +131,7 @@ export const readRange = Effect.fnUntraced(function*(
 export const contentsOf = (reader: Reader, database: string) =>
   Effect.map(readRange(reader, database), (records) => Object.fromEntries(records))
 
-/** Reads all records of a database from the present state. */
+/** Reads all records of a database from the current state. */
 export const presentContents = (backend: Backend, database: string) =>
   reading(backend, (reader) => contentsOf(reader, database))
 

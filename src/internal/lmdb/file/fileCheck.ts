@@ -187,10 +187,10 @@ const checkUnchanged = (
   checkPages(file, header, options).pipe(
     Effect.as(header),
     Effect.catch((error) =>
-      Effect.flatMap(readStableHeader(file), (present) => {
-        if (present.transactionId === header.transactionId) return Effect.fail(error)
+      Effect.flatMap(readStableHeader(file), (current) => {
+        if (current.transactionId === header.transactionId) return Effect.fail(error)
         // The file changes too fast to check. The process that writes has it open, so it is usable.
-        return checks === mostChecks ? Effect.succeed(present) : checkUnchanged(file, present, options, checks + 1)
+        return checks === mostChecks ? Effect.succeed(current) : checkUnchanged(file, current, options, checks + 1)
       })
     )
   )

@@ -76,17 +76,17 @@ const refusalOf = (
   const found = readState(path)
   // A process that gave up its rights may not look at the path. It keeps using the open files.
   if (Result.isFailure(found)) return isDenied(found.failure) ? undefined : failure(operation)(found.failure)
-  const present = found.success
-  if (present === undefined) {
+  const current = found.success
+  if (current === undefined) {
     const detail = `the ${what} ${path} is gone: it, or its folder, was removed or renamed while the store was open`
     return makeFailure(operation, noEntry, `${detail}. ${consequences[what]}`)
   }
-  if (present.device !== opened.device || present.number !== opened.number) {
+  if (current.device !== opened.device || current.number !== opened.number) {
     const detail = `the ${what} ${path} was replaced by another file while the store was open`
     return makeFailure(operation, stale, `${detail}. ${consequences[what]}`)
   }
   // If the mode allows nobody to write, readers of other processes do not use the lock file.
-  if (what === "database" && opened.isWritable && !present.isWritable) {
+  if (what === "database" && opened.isWritable && !current.isWritable) {
     const detail = `nobody may write to ${path} any more: its mode was changed while the store was open`
     return makeFailure(operation, noAccess, `${detail}. Close the store, or run chmod u+w on the file`)
   }
