@@ -56,14 +56,14 @@ export interface Memtable {
   state: State
   /** The latest write of each key that LMDB does not have yet. */
   writes: WriteSet
-  /** All writes, as they were given to the commit. */
-  flushed: ReadonlyArray<Write> | undefined
+  /** The list of all writes that the commit has taken, if it takes them in one transaction. */
+  taken: ReadonlyArray<Write> | undefined
   /** The unit of each key that belongs to one, by its qualified key. */
   readonly units: Map<string, AtomicUnit>
   /** The qualified keys of deletions that came after a commit did not fit. A commit may write them first, to make room. */
   readonly freeing: Set<string>
-  /** The number of foreign commits that were known when the first write was added. */
-  seenForeign: number
+  /** The number of foreign commits that were known when the memtable became active, before its first write. */
+  foreignAtStart: number
   /** Callbacks of the fibers that wait for the commit and report its error. */
   readonly waiters: Set<(exit: Exit.Exit<void, CommitError>) => void>
   /** The spans of these fibers. */
@@ -75,13 +75,13 @@ export interface Memtable {
 }
 
 /** Makes an empty memtable. */
-export const make = (seenForeign = 0): Memtable => ({
+export const make = (foreignAtStart = 0): Memtable => ({
   state: { _tag: "Active" },
   writes: new WriteSet(),
-  flushed: undefined,
+  taken: undefined,
   units: new Map(),
   freeing: new Set(),
-  seenForeign,
+  foreignAtStart,
   waiters: new Set(),
   spans: new Set(),
   sealed: Deferred.makeUnsafe(),
@@ -117,10 +117,10 @@ export const add = (self: Memtable, added: ReadonlyArray<Write>, isFreeing: bool
   if (added.length > 1) join(self, added.map(([database, key]): DatabaseKey => [database, key]))
 }
 
-/** Returns all writes for a commit, and remembers them. */
+/** Returns all writes for a commit, and notes the list as `taken`. */
 export const takeForCommit = (self: Memtable): ReadonlyArray<Write> => {
-  self.flushed = self.writes.toArray()
-  return self.flushed
+  self.taken = self.writes.toArray()
+  return self.taken
 }
 
 /** Removes all writes, because LMDB has them. */
@@ -130,7 +130,7 @@ export const removeAll = (self: Memtable): void => {
 
 /** Adds the writes of an older memtable, except those of keys that this one has. */
 export const addOlder = (self: Memtable, older: Memtable): void => {
-  self.seenForeign = older.seenForeign
+  self.foreignAtStart = older.foreignAtStart
   for (const [database, key] of older.writes) {
     const qualified = qualifiedKey(database, key)
     if (older.freeing.has(qualified) && self.writes.get(database, key) === undefined) self.freeing.add(qualified)

@@ -184,14 +184,14 @@ export class WriteBuffer implements Writes {
    * Seals the active memtable for a commit and makes an empty one active. Returns `undefined`
    * if nothing is pending. The caller makes sure that no memtable is flushing.
    */
-  seal(seenForeign: number): Memtable.Memtable | undefined {
+  seal(foreignAtStart: number): Memtable.Memtable | undefined {
     const { active } = this.#current
     if (active.writes.size === 0) {
-      active.seenForeign = seenForeign
+      active.foreignAtStart = foreignAtStart
       return undefined
     }
     active.state = { _tag: "Flushing" }
-    this.#replace({ active: Memtable.make(seenForeign), flushing: active })
+    this.#replace({ active: Memtable.make(foreignAtStart), flushing: active })
     return active
   }
 
@@ -201,7 +201,7 @@ export class WriteBuffer implements Writes {
     if (flushing === undefined) return
     this.#frozen = undefined
     // The whole memtable was committed, which is the usual case.
-    if (writes === flushing.flushed) return Memtable.removeAll(flushing)
+    if (writes === flushing.taken) return Memtable.removeAll(flushing)
     for (const database of clear) flushing.writes.removeAll(database)
     for (const [database, key] of writes) flushing.writes.remove(database, key)
   }

@@ -2,7 +2,7 @@
  * Admits the writes of a call: puts them into the buffer at once, or after waiting for room.
  *
  * While a call waits, its store may be closed, or another definition may take over a collection
- * that it writes to. The refusal of the call is asked about both before the writes are offered again.
+ * that it writes to. The refusal of the call checks both before the writes are offered again.
  */
 import * as Effect from "effect/Effect"
 import type { Admission, Refusal } from "../../Backend.ts"

@@ -98,8 +98,8 @@ const empty = (start: number, { previous }: ChangeLogOptions): State => ({
 
 /**
  * Whether a transaction can be added to a log. It cannot if the log lacks the values before earlier transactions that the
- * options ask for. It cannot either if the file is a copy that was made record by record, because the transactions of a
- * copy are numbered from the start.
+ * options ask for. Nor can it if the file is a copy that was made record by record, because the
+ * transactions of a copy are numbered from the start.
  */
 const isUsable = (state: State | undefined, { previous }: ChangeLogOptions, transactionId: number): state is State =>
   state !== undefined && state.last < transactionId && (state.hasPrevious || !previous)
@@ -188,7 +188,7 @@ const toDatabases = (
   return [...databases.values()]
 }
 
-/** The maximum number of old transactions that one transaction deletes: more than the one that it adds, and little work. */
+/** How many old transactions one transaction deletes at most. It adds one, so the log shrinks, and the commit stays short. */
 const maxTrimmed = 16
 
 const isBeyond = ({ bytes, commits, oldest }: State, { retention }: ChangeLogOptions, now: number): boolean =>

@@ -66,27 +66,27 @@ export interface CommitQueueOptions {
   readonly fork: Fork
 }
 
-/** The atomic batches of the running commit. No reader sees their writes yet. */
+/** The atomic batches of the running commit. Until it ends, only `nextSnapshot` shows their expected writes. */
 interface RunningCommit {
   readonly submissions: ReadonlyArray<GroupCommit.Submission>
   readonly done: Deferred.Deferred<void>
 }
 
-/** Whether a commit waits for the permit of the queue. */
+/** Whether the next commit is scheduled already. */
 type NextCommit =
   | { readonly _tag: "Idle" }
-  /** With `gathers`, the commit yields once before it begins, so that other fibers can still add to it. */
+  /** With `gathers`, the commit first waits for other fibers that can still add to it (`gather`). */
   | { readonly _tag: "Scheduled"; readonly gathers: boolean }
 
 /** The commit queue of a store. */
 export interface CommitQueue {
   readonly options: CommitQueueOptions
-  schedule: NextCommit
+  nextCommit: NextCommit
   /** The batches that no commit has taken yet. */
   readonly waiting: Array<GroupCommit.Submission>
   /** The running commit, if any. */
   running: RunningCommit | undefined
-  /** What the commit that runs and the one after it will leave. */
+  /** The state that the running commit and the one after it will leave. */
   readonly next: NextState.NextState
   /** Starts a commit after `flushInterval`. */
   timer: Fiber.Fiber<void> | undefined
@@ -99,7 +99,7 @@ export interface CommitQueue {
 /** Makes an empty queue. */
 export const make = (options: CommitQueueOptions): CommitQueue => ({
   options,
-  schedule: { _tag: "Idle" },
+  nextCommit: { _tag: "Idle" },
   waiting: [],
   running: undefined,
   next: NextState.make(),
@@ -267,10 +267,10 @@ const gather = ({ next }: CommitQueue): Effect.Effect<void> =>
 const runNext = (self: CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
     const done = Deferred.makeUnsafe<void>()
-    // From now on, a write to a key of one of these batches waits for the batch and is applied after it.
+    // From now on, a write to a key of one of these batches waits for this commit and is applied after it.
     self.running = { submissions: self.waiting, done }
     const run = Effect.suspend(() => {
-      self.schedule = { _tag: "Idle" }
+      self.nextCommit = { _tag: "Idle" }
       const submissions = takeSubmissions(self)
       self.running = { submissions, done }
       if (submissions.length > 0) return GroupCommit.commit(groupContextOf(self), submissions)
@@ -278,7 +278,7 @@ const runNext = (self: CommitQueue): Effect.Effect<void> =>
         ? Effect.ignoreCause(flushMemtable(self, false))
         : Effect.void
     })
-    const gathers = self.schedule._tag === "Scheduled" && self.schedule.gathers
+    const gathers = self.nextCommit._tag === "Scheduled" && self.nextCommit.gathers
     return Effect.ensuring(
       gathers ? Effect.andThen(gather(self), run) : run,
       Effect.sync(() => {
@@ -294,7 +294,7 @@ const groupContextOf = (self: CommitQueue): GroupCommit.GroupContext => ({
   committer: self.options.committer,
   foreignCommits: self.options.foreignCommits,
   seal: () => seal(self),
-  onFitted: (writes) => NextState.fitted(self.next, writes),
+  onFitted: (writes) => NextState.setActualWrites(self.next, writes),
   end: (memtable, exit, isReported) => end(self, memtable, exit, isReported)
 })
 
@@ -304,11 +304,11 @@ const groupContextOf = (self: CommitQueue): GroupCommit.GroupContext => ({
 
 /** Starts a commit when no other runs. Requests that arrive before it begins share it. */
 const schedule = (self: CommitQueue, gathers: boolean): void => {
-  if (self.schedule._tag === "Scheduled") {
-    if (gathers) self.schedule = { _tag: "Scheduled", gathers }
+  if (self.nextCommit._tag === "Scheduled") {
+    if (gathers) self.nextCommit = { _tag: "Scheduled", gathers }
     return
   }
-  self.schedule = { _tag: "Scheduled", gathers }
+  self.nextCommit = { _tag: "Scheduled", gathers }
   const { fork, permit } = self.options
   fork(Effect.uninterruptible(permit.withPermit(runNext(self))))
 }
@@ -342,7 +342,7 @@ export const startTimer = (self: CommitQueue): void => {
 // submitting and closing
 // ---------------------------------------------------------------------------
 
-/** Accepts a batch for the coming commit, where it asks for that and the next state can be read. */
+/** Accepts a batch for the coming commit if the batch allows it and the file is readable. */
 const accept = ({ next, options: { committer, live } }: CommitQueue, submission: GroupCommit.Submission): void => {
   const { acceptance } = submission.batch
   if (acceptance === undefined || !MapGrowth.isReadable(committer.map)) return

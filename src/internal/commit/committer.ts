@@ -78,7 +78,7 @@ const linksTo = (spans: Iterable<Tracer.AnySpan>): ReadonlyArray<Tracer.SpanLink
   return [...links.values()]
 }
 
-/** The spans of the fibers that wait for a commit at its end. */
+/** Returns the spans of the fibers that wait for a commit. Called at its end. */
 type WaitingSpans = () => Iterable<Tracer.AnySpan>
 
 /** Measures the duration of a commit that runs in a span, links the span to others, and records whether the commit fitted. */
@@ -141,7 +141,7 @@ const memtableWork = (
 ): MapGrowth.Work => ({
   plan: (present, transactionId) => {
     Memtable.enterTransaction(memtable)
-    return Settled.map(foreignCommits.repair(writes, memtable.seenForeign, present, transactionId), (repaired) => ({
+    return Settled.map(foreignCommits.repair(writes, memtable.foreignAtStart, present, transactionId), (repaired) => ({
       clear: [],
       writes: repaired
     }))

@@ -24,7 +24,7 @@ export class ForeignCommits implements PendingChecks {
   #last: number | undefined
   #count = 0
 
-  /** How often other processes have committed, or may have, between two transactions of this process. */
+  /** The number of gaps between the transactions of this process. In each gap, other processes may have committed. */
   get count(): number {
     return this.#count
   }
@@ -45,7 +45,7 @@ export class ForeignCommits implements PendingChecks {
 
   /**
    * Repairs pending writes. Leaves out the writes to a collection that another process has taken over.
-   * Call it inside LMDB's write transaction. `seen` is the `count` when the first of the writes was buffered.
+   * Call it inside LMDB's write transaction. `seen` is the `count` before the first of the writes was buffered.
    */
   repair<W extends Iterable<Write>>(
     writes: W,

@@ -38,7 +38,7 @@ export interface AtomicBatch {
   readonly acceptance?: Acceptance | undefined
 }
 
-/** How a batch is accepted for the coming commit. */
+/** What predicts the result of a batch before its commit, and the callback for its acceptance. */
 export interface Acceptance {
   /** What the batch was computed from. */
   readonly reads: Iterable<Read>
@@ -147,8 +147,8 @@ export interface GroupContext {
 const noWrites = new WriteSet()
 
 /**
- * Tells the fibers of the batches that write nothing, before the commit waits for the disk. Their transactions run again
- * during that wait. Completes after the current turn, for this runs inside LMDB's write transaction.
+ * Ends the batches that write nothing, before the commit waits for the disk. Their transactions run again during that
+ * wait. It runs inside LMDB's write transaction, so it resumes their fibers after the current turn of the event loop.
  */
 const endUnwritten = (submissions: ReadonlyArray<Submission>): void => {
   for (const submission of submissions) {
@@ -199,7 +199,7 @@ const collectWrites = (
 const writesOnlyDeletions = ({ state }: Submission): boolean =>
   state._tag !== "Committing" || state.writes === undefined || hasOnlyDeletions(state.writes)
 
-/** Describes the commit of a group after a memtable. `included` are the writes of the memtable that it commits. */
+/** Describes the commit of a group. The batches read all writes of the memtable, but only `included` is committed with them. */
 const groupWork = (
   context: GroupContext,
   submissions: ReadonlyArray<Submission>,
@@ -207,7 +207,7 @@ const groupWork = (
   included: WriteSet
 ): Work => {
   const { foreignCommits } = context
-  const seen = memtable?.seenForeign ?? 0
+  const seen = memtable?.foreignAtStart ?? 0
   const pending = memtable?.writes ?? noWrites
   const plan: Plan = (present, id) => {
     if (memtable !== undefined) Memtable.enterTransaction(memtable)

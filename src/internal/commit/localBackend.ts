@@ -277,7 +277,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
     checks: foreignCommits,
     subscribe: (subscription) => ChangeFeed.subscribe(changes, subscription),
     subscribeToLog: (logOptions) =>
-      // A running commit may hide later ones of other processes.
+      // During a commit of this process, the engine shows the state before it. So the follower starts between two commits.
       Effect.andThen(
         environment.databases().includes(changeLogDatabase) ? Effect.void : environment.openDatabase(changeLogDatabase),
         permit.withPermit(LogFollower.make(self.commitEvents, options, logOptions))

@@ -26,7 +26,7 @@ import type { Submission } from "./groupCommit.ts"
 
 /** The writes of the running commit and of the batches accepted for the next one. */
 export interface NextState {
-  /** The writes of the running commit. */
+  /** The expected writes of the running commit; from `setActualWrites` on, the writes that it makes. */
   committing: Writes | undefined
   /** The batches that were accepted for the next commit, in the order of their acceptance. */
   accepted: Array<Submission>
@@ -78,7 +78,7 @@ export const accept = (self: NextState, submission: Submission, live: EngineRead
   return true
 }
 
-/** Records that a commit of some batches has begun. */
+/** Moves the batches that a commit has taken from `accepted` to `committing`. */
 export const begin = (self: NextState, taken: ReadonlyArray<Submission>): void => {
   const rest = self.accepted.filter(({ state }) => state._tag === "Waiting")
   if (rest.length > 0) keep(self, taken.filter(({ isAccepted }) => isAccepted))
@@ -97,7 +97,7 @@ const isConcerned = ({ addresses }: NextState, database: string, key: ByteString
   addresses.has(database) || addresses.has(qualifiedKey(database, key))
 
 /** Records what the running commit writes. Batches that were accepted earlier may have expected other writes. */
-export const fitted = (self: NextState, writes: WriteSet): void => {
+export const setActualWrites = (self: NextState, writes: WriteSet): void => {
   const { committing } = self
   const isUnexpected = ([database, key, write]: Write) =>
     committing?.get(database, key) !== write && isConcerned(self, database, key)
@@ -120,7 +120,7 @@ export const remove = (self: NextState, submission: Submission): void => {
 }
 
 /** Records writes that will be committed before the accepted batches. */
-export const overtake = (self: NextState, writes: ReadonlyArray<Write>): void => {
+export const noteEarlierWrites = (self: NextState, writes: ReadonlyArray<Write>): void => {
   if (self.accepted.length === 0) return
   if (writes.some(([database, key]) => isConcerned(self, database, key))) rejectAll(self)
 }

@@ -111,11 +111,11 @@ const offerOr = <E>(
   writes: ReadonlyArray<Write>,
   awaitSpace: (self: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>) => Effect.Effect<void, E>
 ): Effect.Effect<void, E> | undefined => {
-  // Buffered now, this later write would be visible before the batch and committed after it.
+  // A write that is buffered now would be visible before the batch, which is committed first.
   if (isInFlight(self, writes)) return awaitRunningCommit(self)
   const { buffer, committer } = self.options
   if (!buffer.accepts(writes)) return awaitSpace(self, writes)
-  NextState.overtake(self.next, writes)
+  NextState.noteEarlierWrites(self.next, writes)
   buffer.write(writes, committer.hasNoRoom)
   CommitQueue.startTimer(self)
   if (buffer.isFull) CommitQueue.request(self, buffer.active)

@@ -3,7 +3,7 @@
  */
 import type { Reader } from "../../Backend.ts"
 
-/** Reads the state of a store at one moment, pending writes included. */
+/** Reads the state of a store at one moment: the committed records, and usually the writes that were pending. */
 export interface OpenSnapshot {
   readonly reader: Reader
   /** Whether it has writes that are not committed yet, and may never be. */

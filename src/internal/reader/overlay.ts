@@ -15,7 +15,7 @@ type Records = RangePart["records"]
 
 const emptyPart: RangePart = { records: [], rest: undefined }
 
-/** Returns the part of a range that was read, from the `rest` that was not. */
+/** Returns the range that was read: the range of the request without the `rest`. */
 export const readOf = (request: RangeRequest, rest: KeyRange | undefined): KeyRange => {
   const { from, reverse, to } = request
   if (rest === undefined) return { from, to }
@@ -115,7 +115,7 @@ export function over(writes: Writes, base: Reader): Reader {
     },
     read: (database, request) => {
       const part = writes.isCleared(database) ? Exit.succeed(emptyPart) : base.read(database, request)
-      // If the base answers later, a commit may end meanwhile and remove its writes from the buffer.
+      // If the base answers later, a commit may have removed its writes from the buffer by then. So they are frozen now.
       const upper = Settled.isSettled(part) ? writes : writes.freeze()
       return Settled.map(part, ({ records, rest }) => ({
         records: merge(records, upper.range(database, readOf(request, rest)), request),

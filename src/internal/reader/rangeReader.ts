@@ -52,7 +52,8 @@ export const make = (reader: Pick<Reader, "read">, database: string, options: Re
       reader.read(database, { ...rest, reverse, values, maxRecords, maxBytes: partBytes }),
       (part) => {
         ;({ records, rest } = part)
-        // Pending deletions have hidden stored records. Requests for as few records again could all find only deleted ones.
+        // Pending deletions have hidden stored records. The next request is for a full part: another small one could again find
+        // only deleted records.
         isHidden = records.length < maxRecords
         given = 0
         return give()

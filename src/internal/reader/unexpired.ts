@@ -18,11 +18,11 @@ import * as ExpiryEntries from "./expiryEntries.ts"
 import * as RangeReader from "./rangeReader.ts"
 import * as RecordLayout from "./recordLayout.ts"
 
-/** What may have expired: by database and key of a record or index entry, the key of its record. */
+/** Maps a database and a key of a record or index entry to the key of its record, for everything that may have expired. */
 export type Candidates = ReadonlyMap<string, ReadonlyMap<ByteString, ByteString>>
 
-/** Finds what has expired in a reader. */
-export interface Due {
+/** Says what may have expired in a reader. */
+export interface ExpirySource {
   /** Returns the time of a read; `undefined` if nothing can have expired by then. Called before each read. */
   readonly moment: () => number | undefined
   /** Reads the candidates of a time: everything that has expired by then, and possibly more. */
@@ -162,7 +162,7 @@ const mayExpire = (database: string): boolean => hasRecords(database) || hasEntr
 
 const getUnexpired = <A>(
   self: ReaderAt,
-  due: Due,
+  due: ExpirySource,
   database: string,
   key: ByteString,
   decode: (bytes: Uint8Array) => A
@@ -183,7 +183,7 @@ const getUnexpired = <A>(
 
 const getManyUnexpired = <A>(
   self: ReaderAt,
-  due: Due,
+  due: ExpirySource,
   database: string,
   keys: ReadonlyArray<ByteString>,
   decode: (bytes: Uint8Array, at: number) => A
@@ -209,7 +209,7 @@ const getManyUnexpired = <A>(
 
 const readUnexpired = (
   self: ReaderAt,
-  due: Due,
+  due: ExpirySource,
   database: string,
   request: RangeRequest
 ): Effect.Effect<RangePart, EngineFailure> => {
@@ -227,7 +227,7 @@ const readUnexpired = (
     ))
 }
 
-const countUnexpired = (self: ReaderAt, due: Due, database: string): Effect.Effect<number, EngineFailure> =>
+const countUnexpired = (self: ReaderAt, due: ExpirySource, database: string): Effect.Effect<number, EngineFailure> =>
   Settled.flatMap(
     due.candidates(self.moment),
     (candidates) =>
@@ -239,7 +239,7 @@ const countUnexpired = (self: ReaderAt, due: Due, database: string): Effect.Effe
   )
 
 /** Makes a reader that hides what has expired. */
-export const unexpired = (stored: Reader, due: Due): Reader => {
+export const unexpired = (stored: Reader, due: ExpirySource): Reader => {
   /** The reader at the time of the read; `undefined` if nothing in the database can have expired. */
   const momentOf = (database: string): ReaderAt | undefined => {
     const moment = due.moment()

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 
 type Path = ConfigProvider.Path
 
-/** Whether the record at the path `around` has a name. */
+/** Whether the configuration at the path `around` has an entry with this name. */
 const isListed = (
   provider: ConfigProvider.ConfigProvider,
   around: Path,

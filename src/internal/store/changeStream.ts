@@ -40,7 +40,7 @@ export interface ChangeStreamOptions<K, V, KE, VE, R> extends RecordCodec<K, V, 
   readonly range: KeyRange
 }
 
-/** Decodes a value that this process has written. Its structures are known, so decoding does not read the store. */
+/** Decodes a value of the change feed. This process has written it and knows its structures, so decoding does not read the store. */
 export const decodingOwn = <V, Key, R>(
   decoded: Effect.Effect<V, ValueDecoding<Key> | EngineFailure, R>
 ): Effect.Effect<V, ValueDecoding<Key>, R> => Effect.catchTag(decoded, "EngineFailure", (error) => Effect.die(error))

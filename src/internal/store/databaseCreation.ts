@@ -8,7 +8,7 @@ import * as StoreAccess from "./storeAccess.ts"
 /** LMDB's code for a file that has as many databases as it can have: MDB_DBS_FULL. */
 const databasesFull = -30791
 
-/** What the errors about that say. */
+/** The message of the errors for too many databases. */
 export const tooManyDatabases =
   "the store has reached its maximum number of databases, about 1,000: each collection, each index and each namespace " +
   "needs one."

@@ -16,7 +16,7 @@ import { expiryDatabase, hasRecords, indexOfRecords } from "../databases.ts"
 import { keyOf } from "../engineBytes.ts"
 import * as ExpiryEntries from "../reader/expiryEntries.ts"
 import * as RecordLayout from "../reader/recordLayout.ts"
-import { type Candidates, type Due, readCandidates, unexpired } from "../reader/unexpired.ts"
+import { type Candidates, type ExpirySource, readCandidates, unexpired } from "../reader/unexpired.ts"
 import * as Settled from "../settled.ts"
 
 /** The candidates that were read last, and the times for which they are complete. */
@@ -158,7 +158,7 @@ const presentCandidates = (self: Expiry, moment: number): Effect.Effect<Candidat
 }
 
 /** The expired records of a reader whose state does not change, at one moment. They are read once, when they are needed. */
-const dueAt = (self: Expiry, reader: Reader, moment: number): Due => {
+const dueAt = (self: Expiry, reader: Reader, moment: number): ExpirySource => {
   let candidates: Effect.Effect<Candidates, EngineFailure> | undefined
   return {
     moment: () => moment,
@@ -287,7 +287,7 @@ const entryOf = ({ backend: { maxKeyBytes } }: Expiry, time: number, [database, 
 /** A stored record with an expiry time that a write replaces. */
 interface Replaced {
   readonly time: number
-  /** If it has expired: its index entries. The caller could not see the record, so it does not delete them. */
+  /** Its index entries if it has expired: the caller could not see the record, so it cannot delete them. */
   readonly entries: ReadonlyArray<RecordLayout.IndexEntry>
 }
 

@@ -13,7 +13,7 @@ const latestTime = 8.64e15
 /** Rounds a time up to whole milliseconds since 1970, at least 0. Returns `undefined` if the record never expires. */
 const timeOf = (time: number): number | undefined => time > latestTime ? undefined : Math.max(0, Math.ceil(time))
 
-/** When a record expires that is written now and has this time to live. */
+/** The time at which a record expires that is written now with this time to live. */
 export const afterDuration = (ttl: Duration.Duration, now: number): number | undefined =>
   timeOf(now + Duration.toMillis(ttl))
 

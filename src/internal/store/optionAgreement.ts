@@ -36,9 +36,9 @@ const size = (of: (options: ResolvedOptions) => number | undefined): Common => (
 const intervalOf = ({ flushInterval }: ResolvedOptions): Duration.Duration => flushInterval ?? Duration.infinity
 
 /**
- * All options, so that the compiler asks for a decision about a new one. `undefined`: each handle has its own
- * value, or the value of the first handle counts, because values cannot be compared (`resize`) or matter only when the
- * file is opened (`verify`).
+ * All options, so that the compiler asks for a decision about a new one. An option with `undefined` is not compared: each
+ * handle has its own value, or the value of the first handle counts, because values cannot be compared (`resize`) or matter
+ * only when the file is opened (`verify`).
  */
 const commonOptions: { readonly [Name in keyof StoreOptions]-?: Common | undefined } = {
   // The registry has found the store by its file.

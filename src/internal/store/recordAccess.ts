@@ -1,6 +1,6 @@
 /**
- * Where the untyped records of one handle are: those of the store itself, or those of a namespace. It names their
- * database, decodes them, and shows their keys in errors.
+ * Says which database the untyped records of a handle use: the one of the store, or the one of a namespace. Decodes these
+ * records, and shows their keys in errors.
  */
 import type * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -54,7 +54,7 @@ const storedKey = (keys: KeyCodec, bytes: ByteString): string | Uint8Array =>
   ).pipe(Result.getOrElse(() => toBytes(bytes)))
 
 /**
- * Decodes a value. `given` is the key as the caller has given it, if it has. The bytes need to be valid only during the
+ * Decodes a value. `given` is the key in the form of the caller, if there is one. The bytes need to be valid only during the
  * call. Call it inside an effect: it decodes at once.
  */
 export const decode = (

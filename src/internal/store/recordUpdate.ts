@@ -62,7 +62,7 @@ const findToUpdate = (
   { readonly current: Option.Option<unknown>; readonly time: number | undefined },
   ValueDecoding<Key> | EngineFailure
 > => {
-  // Of one read: between two, the time of the record could come.
+  // One read gives value and time: between two reads the record could expire.
   let time: number | undefined
   const decoding = reader.get(self.database, bytes, (stored) => {
     time = RecordLayout.timeOf(stored)
@@ -99,8 +99,8 @@ const updatingOnce = (self: Access, key: Key, bytes: ByteString, take: TakeNext)
 
 /**
  * Returns the write that an update is expected to make. Calls `f` before LMDB's write transaction, because other
- * processes wait while that is open. Inside the transaction `f` runs again only if the stored value has changed. An
- * update whose `f` has failed here fails only if the value inside the transaction is still the same, or it fails again.
+ * processes wait while that is open. Inside the transaction `f` runs again only if the stored value has changed. If
+ * `f` has failed here, the update still succeeds if the stored value has changed and `f` succeeds on the new one.
  * If reads wait, the write is not known before the transaction.
  */
 const expectedOf = (self: Access, step: UpdateStep, bytes: ByteString) => (reader: Reader): Write => {

@@ -62,7 +62,7 @@ export const expiring = (
     : Result.fail(new ValueEncoding({ ...RecordAccess.shown(self, key), detail: tooLong(bytes.length, maxValueBytes) }))
 }
 
-/** When the records of a call expire; `undefined` where they stay. */
+/** The time at which the records of a call expire; `undefined` if they never expire. */
 export const timeOf = (
   { handle: { core: { expiry } } }: Access,
   what: string,

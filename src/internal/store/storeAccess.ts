@@ -37,7 +37,7 @@ export interface StoreHandle {
 /** Reads, and returns the writes of a read-modify-write step. It may run again: only its last run counts. */
 export type TakeStep<A, E> = (reader: Reader) => Effect.Effect<Step<A>, E>
 
-/** What the methods of one handle share. */
+/** A handle, and what each of its calls checks: the admission, the errors, and a transaction for all calls. */
 export interface StoreAccess {
   readonly handle: StoreHandle
   /** Admits the writes of the calls. */
@@ -71,7 +71,7 @@ const makeAdmission = (
   }
 }
 
-/** Makes what the methods of one handle share. */
+/** Makes the access of a handle. */
 export const make = (handle: StoreHandle): StoreAccess => {
   const { path } = handle.options
   const closed = Effect.suspend(() => Effect.fail(new Closed({ path, what: "Store" })))
@@ -202,7 +202,7 @@ const readInside = <A, E, R>(
     if (!Transaction.isOpen(transaction)) return self.transactionEnded
     const isChanging = isOneMoment && !self.handle.core.backend.isReadable()
     const reading = use(isChanging ? Transaction.freezeReader(transaction) : transaction.reader)
-    // A transaction that ends while a read waits releases its snapshot.
+    // If the transaction ends while the read waits, its snapshot is released and the read fails. The error is then `Closed`.
     return Settled.isSettled(reading) ? reading : Effect.catchCause(
       reading,
       (cause): Effect.Effect<never, E | Closed> =>

@@ -54,7 +54,7 @@ interface Copying {
   readonly reader: Reader
   readonly target: StoreAccess.StoreAccess
   readonly names: ReadonlyArray<string>
-  /** The reads that show that the target is empty. The commit of the first part validates them. */
+  /** Reads that say "this database has 0 records". The commit of the first part validates them. */
   readonly emptyReads: ReadonlyArray<Read>
   /** Whether the first part is committed. The target then has records of this copy only. */
   hasBegun: boolean

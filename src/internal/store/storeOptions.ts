@@ -105,8 +105,8 @@ const unknownOption = (options: object): readonly [option: string, detail: strin
 const defaultResize = Schedule.recurs(10)
 
 /**
- * Without a delay: a transaction conflicts only with one that was committed, so each round commits one. A transaction
- * that has conflicted more often is decided first.
+ * Without a delay: each conflict means that another transaction was committed. A transaction that has conflicted more
+ * often is decided first.
  */
 const defaultTransactionRetry = Schedule.recurs(100)
 

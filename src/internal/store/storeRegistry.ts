@@ -147,7 +147,7 @@ const join = Effect.fnUntraced(function*(entry: FileEntry, options: ResolvedOpti
 // releasing
 // ---------------------------------------------------------------------------
 
-/** A handle on a store that is shared: all of it but its state. */
+/** The parts of a handle that never change. */
 type HandleParts = Pick<StoreHandle, "core" | "keys" | "options">
 
 /** Commits the pending writes before a handle is released that is not the last one. A failed commit leaves them pending. */

@@ -126,8 +126,8 @@ const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
 // when it sweeps
 // ---------------------------------------------------------------------------
 
-/** Reads when the next record expires. */
-const findNext = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
+/** Sets `earliest` of the expiry from the file. */
+const refreshEarliest = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
   Effect.map(
     expiry.backend.whileReadable(Effect.suspend(() => Expiry.nextTime(expiry.backend.reader, -Infinity))),
     (next) => {
@@ -139,7 +139,7 @@ const sweep = (self: Sweeper): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Expiry.openDatabase(self.expiry, self.expiry.now())
     while (yield* sweepOnce(self)) yield* Effect.yieldNow
-    yield* findNext(self)
+    yield* refreshEarliest(self)
     // Records of a running commit may have expired already.
     return self.expiry.runningCommits > 0 ? pauseForCommit : 0
   }).pipe(
@@ -160,7 +160,7 @@ const sweep = (self: Sweeper): Effect.Effect<void> =>
     )
   )
 
-/** Sleeps until the first record expires, but at least for a number of milliseconds, and sweeps then. */
+/** Schedules the next sweep: at the first expiry, but not before `atLeast` milliseconds have passed. */
 const wake = (self: Sweeper, atLeast = 0): void => {
   const { expiry, fork, state } = self
   if (state._tag === "Sweeping" || state._tag === "Stopped") return

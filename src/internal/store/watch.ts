@@ -1,9 +1,10 @@
 /**
  * Live queries: the records of a range, and then the changes that are committed to the range.
  *
- * A watch subscribes before it opens a snapshot, and skips changes that the snapshot includes, so it misses no change.
- * With a change log, it follows the log after the snapshot, which has the changes of all processes. Without a change log, the
- * changes of other processes are unknown: the watch reads the range again after each of their commits.
+ * With a change log, a watch reads a snapshot and then follows the log, which has the changes of all processes. Without a
+ * change log, it first subscribes and then reads a snapshot, and skips the changes that the snapshot includes. So it misses
+ * no change of this process. It does not know the changes of other processes: after each of their commits, it reads the
+ * range again.
  */
 import type * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"

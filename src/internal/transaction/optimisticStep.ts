@@ -3,8 +3,7 @@
  *
  * Other fibers can write while such a step reads. So the step runs on a reader that records all reads, and its
  * writes are committed only if these reads would have the same results. Otherwise the step runs again.
- * If several steps compete for the same records, one is committed in each round, so every step is
- * committed in the end.
+ * Each new attempt has a higher priority, so every step is committed in the end.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"

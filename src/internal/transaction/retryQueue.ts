@@ -5,8 +5,8 @@
  * and the others would conflict again. So each waits for the earlier ones that use one of its keys. The
  * turn of a transaction ends when its batch is accepted for the coming commit, or when the transaction ends.
  *
- * The wait is not a lock, and two transactions may wait for each other. So if no transaction has ended for 50 ms, the
- * queue releases the entry that has waited longest. If none ends for another 50 ms, it releases the next two, then four,
+ * The effect of a running transaction may itself wait for a transaction that waits in this queue. So if no transaction
+ * has ended for 50 ms, the queue releases the entry that has waited longest. If none ends for another 50 ms, it releases the next two, then four,
  * and so on.
  */
 import * as Clock from "effect/Clock"

@@ -2,7 +2,8 @@
  * A running transaction: the snapshot that it reads, what it has read, and what it has written.
  *
  * Its writes stay in memory until it is committed, and only its own reads see them. The engine sees nothing of it before
- * its commit. It may wait for as long as it needs, and blocks no other writer.
+ * its commit. It may run for a long time: it blocks no other writer, but LMDB cannot reuse
+ * the pages of its snapshot.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -32,7 +33,7 @@ export interface Transaction {
   readonly reader: Reader
   /** The snapshot, which the transaction at the top level releases. `undefined` in a nested transaction. */
   readonly snapshot: LazySnapshot | undefined
-  /** The fiber whose step or validation waits has the only permit. Made when one waits. */
+  /** Steps and validations that wait run one after the other, with this permit. Made when the first one waits. */
   permit: Semaphore.Semaphore | undefined
   state: { readonly _tag: "Open" } | { readonly _tag: "Ended" }
 }
@@ -63,11 +64,11 @@ export interface TransactionStore {
 
 /** What a transaction reads for keys that it has not written. */
 interface Base {
-  /** The current state. Records what is read. */
-  readonly present: Reader
-  /** Makes a reader of the current state, which later writes do not change. Records what is read. */
+  /** Reads the snapshot or, in a nested transaction, the state of its parent. Records what is read. */
+  readonly recorded: Reader
+  /** Makes a reader of the same state, which later writes do not change. Records what is read. */
   readonly freeze: () => Reader
-  /** The current state. Records nothing. */
+  /** Reads the same state, and records nothing. */
   readonly unrecorded: Reader
 }
 
@@ -159,7 +160,7 @@ const endSnapshot = (self: LazySnapshot): void => {
 
 const makeParts = (base: Base) => {
   const writes = new WriteSet()
-  return { base, writes, reader: over(writes, base.present) }
+  return { base, writes, reader: over(writes, base.recorded) }
 }
 
 /** Begins a transaction. */
@@ -167,9 +168,9 @@ export const begin = (store: TransactionStore): RootTransaction => {
   const reads = new ReadSet()
   const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" }, isTentative: false }
   const unrecorded = lazily(() => snapshotReader(snapshot))
-  const present = recorded(unrecorded, reads)
+  const recording = recorded(unrecorded, reads)
   return {
-    ...makeParts({ present, freeze: () => present, unrecorded }),
+    ...makeParts({ recorded: recording, freeze: () => recording, unrecorded }),
     parent: undefined,
     snapshot,
     permit: undefined,
@@ -185,7 +186,7 @@ export const begin = (store: TransactionStore): RootTransaction => {
 export const beginReading = (store: TransactionStore, opened: OpenSnapshot): Transaction => {
   const { reader } = opened
   return {
-    ...makeParts({ present: reader, freeze: () => reader, unrecorded: reader }),
+    ...makeParts({ recorded: reader, freeze: () => reader, unrecorded: reader }),
     parent: undefined,
     snapshot: { store, state: { _tag: "Open", snapshot: opened }, isTentative: opened.isTentative },
     permit: undefined,
@@ -198,7 +199,7 @@ export const nest = (parent: Transaction): NestedTransaction => {
   const reads = new ReadSet()
   return {
     ...makeParts({
-      present: recorded(parent.reader, reads),
+      recorded: recorded(parent.reader, reads),
       freeze: () => recorded(freezeReader(parent), reads),
       unrecorded: over(parent.writes, parent.base.unrecorded)
     }),
@@ -232,7 +233,7 @@ export const end = (self: Transaction): void => {
 export const isValid = ({ base, reads }: NestedTransaction): Effect.Effect<boolean, EngineFailure> =>
   reads.isTorn ? Exit.succeed(false) : validate(reads, base.unrecorded)
 
-/** Runs an effect while no other fiber of the transaction runs one with this function. */
+/** Runs the effects of a transaction one after the other. */
 const withPermit = <A, E, R>(self: Transaction, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
   self.permit ??= Semaphore.makeUnsafe(1)
   return self.permit.withPermit(effect)
