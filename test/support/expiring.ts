@@ -25,3 +25,6 @@ export const storedIn = (store: StoreService, database: string) => coreOf(store)
 
 /** How many records have an entry that says when they expire. */
 export const entriesOf = (store: StoreService) => storedIn(store, expiryDatabase)
+
+/** The reader of the present state, which hides what has expired. */
+export const presentReader = (store: StoreService) => coreOf(store).backend.reader

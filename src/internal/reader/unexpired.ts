@@ -148,7 +148,8 @@ const withoutExpired = (
   if (ofDatabase === undefined) return Exit.succeed(part)
   const found = part.records.flatMap(([key]) => ofDatabase.has(key) ? [key] : [])
   return Settled.map(areExpired(self, candidates, database, found), (expired) => {
-    const hidden = new Set(found.filter((_, at) => expired[at] === true))
+    // An entry that is gone by now was deleted while the read waited.
+    const hidden = new Set(found.filter((_, at) => expired[at] !== false))
     return { records: part.records.filter(([key]) => !hidden.has(key)), rest: part.rest }
   })
 }
@@ -227,6 +228,7 @@ const readUnexpired = (
     ))
 }
 
+/** Counts what has not expired. If the reader has no fixed state, what is deleted meanwhile may be counted. */
 const countUnexpired = (self: ReaderAt, due: ExpirySource, database: string): Effect.Effect<number, EngineFailure> =>
   Settled.flatMap(
     due.candidates(self.moment),

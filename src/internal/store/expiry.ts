@@ -1,23 +1,21 @@
 /**
- * Expiry of records: hides expired records from readers, and writes the entries of the database `expiry`, which say when
- * records expire.
+ * Expiry of records: hides expired records from readers. The database `expiry` says when records expire.
  *
  * An open store knows a time before which none of its records expires. Until then, expiry costs a read one comparison.
  * If other processes may write to the store, no such time is known, and each read checks for expired records.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { Backend, CommitRequest, CommittedSnapshot, Reader, Snapshot, Step } from "../../Backend.ts"
+import type { Backend, CommitRequest, CommittedSnapshot, Reader, Snapshot } from "../../Backend.ts"
 import type { KeyRange, Write } from "../../Engine.ts"
-import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { fromWrites, toWriteSet } from "../buffer/writeSet.ts"
-import { expiryDatabase, hasRecords, indexOfRecords } from "../databases.ts"
-import { keyOf } from "../engineBytes.ts"
+import { toWriteSet } from "../buffer/writeSet.ts"
+import { expiryDatabase } from "../databases.ts"
 import * as ExpiryEntries from "../reader/expiryEntries.ts"
-import * as RecordLayout from "../reader/recordLayout.ts"
 import { type Candidates, type ExpirySource, readCandidates, unexpired } from "../reader/unexpired.ts"
 import * as Settled from "../settled.ts"
+import { deletionsOf } from "./expiryWrites.ts"
+import * as UnseenTimes from "./unseenTimes.ts"
 
 /** The candidates that were read last, and the times for which they are complete. */
 interface CandidateCache {
@@ -41,9 +39,8 @@ export interface Expiry {
   /** No record expires before this time. Not used if other processes write. */
   earliest: number
   cache: CandidateCache | undefined
-  /** The number of running commits with entries that no reader sees yet, and the earliest time of these entries. */
-  runningCommits: number
-  earliestInCommits: number
+  /** The times of running writes that no reader sees yet. */
+  readonly unseen: UnseenTimes.UnseenTimes
   /** Called after `earliest` was lowered. Wakes the sweeper. */
   onEarlier: () => void
 }
@@ -65,8 +62,7 @@ export const make: (
     // If reading it fails now, each read checks for expired records until the sweeper has read it.
     earliest: -Infinity,
     cache: undefined,
-    runningCommits: 0,
-    earliestInCommits: Infinity,
+    unseen: UnseenTimes.make(),
     onEarlier: () => undefined
   }
   yield* Effect.ignore(Effect.gen(function*() {
@@ -77,7 +73,7 @@ export const make: (
 })
 
 /** Finds the time of the first entry after a moment. */
-export const nextTime = (reader: Reader, moment: number): Effect.Effect<number | undefined, EngineFailure> =>
+const nextTime = (reader: Reader, moment: number): Effect.Effect<number | undefined, EngineFailure> =>
   firstTimeIn(reader, moment === -Infinity ? { from: undefined, to: undefined } : ExpiryEntries.after(moment), 1)
 
 const firstTimeIn = (
@@ -94,8 +90,16 @@ const firstTimeIn = (
         : Exit.succeed(first === undefined ? undefined : ExpiryEntries.timeOf(first[0]))
   )
 
-/** Whether the store may have records that expire. */
-const mayExist = ({ hasDatabase, isShared }: Expiry): boolean => hasDatabase || isShared
+/** Reads when the next record expires. */
+export const readEarliest = (self: Expiry): Effect.Effect<void, EngineFailure> => {
+  const { backend, unseen } = self
+  const reading = Effect.suspend(() =>
+    UnseenTimes.reading(unseen, () => nextTime(backend.reader, -Infinity), (next, unseenTime) => {
+      self.earliest = Math.min(next ?? Infinity, unseenTime)
+    })
+  )
+  return backend.whileReadable(reading)
+}
 
 /** Creates the database `expiry`. Call it before writing the first record that expires. */
 export const ensureDatabase = (self: Expiry): Effect.Effect<void, EngineFailure> =>
@@ -145,15 +149,18 @@ const presentCandidates = (self: Expiry, moment: number): Effect.Effect<Candidat
     return Exit.succeed(cache.candidates)
   }
   const { reader } = self.backend
-  return Settled.flatMap(candidatesIn(self, reader, moment), (candidates) => {
-    if (self.isShared) {
+  if (self.isShared) {
+    return Settled.map(candidatesIn(self, reader, moment), (candidates) => {
       if (candidates.size > 0) note(self, moment)
-      return Exit.succeed(candidates)
-    }
-    return Settled.map(nextTime(reader, moment), (next) => {
-      self.cache = { candidates, from: moment, until: Math.min(next ?? Infinity, self.earliestInCommits) }
       return candidates
     })
+  }
+  const read = () =>
+    Settled.flatMap(candidatesIn(self, reader, moment), (candidates) =>
+      Settled.map(nextTime(reader, moment), (next) => ({ candidates, next })))
+  return UnseenTimes.reading(self.unseen, read, ({ candidates, next }, unseenTime) => {
+    self.cache = { candidates, from: moment, until: Math.min(next ?? Infinity, unseenTime) }
+    return candidates
   })
 }
 
@@ -190,11 +197,25 @@ const note = (self: Expiry, time: number): void => {
   self.onEarlier()
 }
 
-const noteAll = (self: Expiry, writes: Iterable<Write>): void => {
+/** Calls a function with the time of each entry in `expiry` that is written. */
+const forEachTime = (writes: Iterable<Write>, noteTime: (time: number) => void): void => {
   for (const [database, entry, write] of writes) {
-    if (database === expiryDatabase && write !== null) note(self, ExpiryEntries.timeOf(entry))
+    if (database === expiryDatabase && write !== null) noteTime(ExpiryEntries.timeOf(entry))
   }
 }
+
+/** Runs a write that notes when its records expire, before a reader sees them. */
+const noting = <A, E>(
+  self: Expiry,
+  write: (noteTime: (time: number) => void) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  self.isShared || !self.hasDatabase
+    ? write((time) => note(self, time))
+    : UnseenTimes.writing(self.unseen, (noteUnseen) =>
+      write((time) => {
+        noteUnseen(time)
+        note(self, time)
+      }))
 
 /** Opens a snapshot that hides what had expired when it was opened. */
 const hidingExpired = <S extends Snapshot>(
@@ -216,20 +237,10 @@ const commit = (self: Expiry, request: CommitRequest, admission: Parameters<Back
     const deletions = self.hasDatabase ? (stored: Reader) => deletionsOf(self, stored, writes) : undefined
     const committing = self.backend.commit({ ...request, writes, view: view(self), deletions }, admission)
     if (entries.size === 0) return committing
-    self.runningCommits++
-    for (const [entry, write] of entries) {
-      if (write === null) continue
-      const time = ExpiryEntries.timeOf(entry)
-      self.earliestInCommits = Math.min(self.earliestInCommits, time)
-      note(self, time)
-    }
-    return Effect.ensuring(
-      committing,
-      Effect.sync(() => {
-        self.runningCommits--
-        if (self.runningCommits === 0) self.earliestInCommits = Infinity
-      })
-    )
+    return noting(self, (noteTime) => {
+      for (const [entry, write] of entries) if (write !== null) noteTime(ExpiryEntries.timeOf(entry))
+      return committing
+    })
   })
 
 /** Makes a backend whose readers hide what has expired. */
@@ -253,142 +264,17 @@ export const over = (self: Expiry): Backend => {
       ),
     step: (step, options) => {
       const { exact } = options
-      return backend.step(
-        (stored) => {
-          const taken = step(readerOf(stored))
-          if (Settled.isSucceeded(taken)) {
-            noteAll(self, taken.value.writes)
-            return taken
-          }
-          return Settled.map(taken, (waited) => {
-            noteAll(self, waited.writes)
-            return waited
-          })
-        },
-        exact === undefined ? options : { ...options, exact: (stored) => exact(readerOf(stored)) }
-      )
+      const hiding = exact === undefined ? options : { ...options, exact: (stored: Reader) => exact(readerOf(stored)) }
+      return noting(self, (noteTime) =>
+        backend.step(
+          (stored) =>
+            Settled.map(step(readerOf(stored)), (taken) => {
+              forEachTime(taken.writes, noteTime)
+              return taken
+            }),
+          hiding
+        ))
     },
     commit: (request, admission) => commit(self, request, admission)
   }
-}
-
-// ---------------------------------------------------------------------------
-// writing
-// ---------------------------------------------------------------------------
-
-/** When the written record expires; `undefined` if it does not, and for a deletion. */
-const timeOf = ([database, , write]: Write): number | undefined =>
-  write === null || !hasRecords(database) ? undefined : RecordLayout.timeOf(write)
-
-/** The write of the entry that says when the record of a write expires. */
-const entryOf = ({ backend: { maxKeyBytes } }: Expiry, time: number, [database, key]: Write): Write =>
-  ExpiryEntries.toWrite(time, database, key, maxKeyBytes)
-
-/** A stored record with an expiry time that a write replaces. */
-interface Replaced {
-  readonly time: number
-  /** Its index entries if it has expired: the caller could not see the record, so it cannot delete them. */
-  readonly entries: ReadonlyArray<RecordLayout.IndexEntry>
-}
-
-const replacedBy = (
-  self: Expiry,
-  stored: Reader,
-  [database, key]: Write
-): Effect.Effect<Replaced | undefined, EngineFailure> =>
-  stored.get(database, key, (record): Replaced | undefined => {
-    const time = RecordLayout.timeOf(record)
-    return time === undefined
-      ? undefined
-      : { time, entries: time <= self.now() ? RecordLayout.entriesOf(record) : [] }
-  })
-
-/** Makes the write that deletes an index entry. The entry is under one of two keys, because an index can be unique or not. */
-export const toDeleteEntry = (
-  { backend: { maxKeyBytes } }: Expiry,
-  stored: Reader,
-  database: string,
-  key: ByteString,
-  [place, indexKey]: RecordLayout.IndexEntry
-): Effect.Effect<ReadonlyArray<Write>, EngineFailure> => {
-  const index = indexOfRecords(database, place)
-  return Settled.map(stored.get(index, indexKey, keyOf), (holder): ReadonlyArray<Write> => {
-    if (holder !== undefined) return holder === key ? [[index, indexKey, null]] : []
-    const entry = RecordLayout.plainEntry(indexKey, key)
-    return entry.length <= maxKeyBytes ? [[index, entry, null]] : []
-  })
-}
-
-/** Makes the writes that delete the entries of replaced records. `writes` may also write some of the same keys. */
-const deletionsOf = Effect.fnUntracedEager(function*(self: Expiry, stored: Reader, writes: Iterable<Write>) {
-  const deletions: Array<Write> = []
-  for (const write of writes) {
-    if (!hasRecords(write[0])) continue
-    const replaced = yield* replacedBy(self, stored, write)
-    if (replaced === undefined) continue
-    if (replaced.time !== timeOf(write)) {
-      const [database, key] = entryOf(self, replaced.time, write)
-      deletions.push([database, key, null])
-    }
-    for (const entry of replaced.entries) {
-      deletions.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
-    }
-  }
-  return deletions
-})
-
-/**
- * Adds the entries of `expiry` for the writes of a call. If the record of the call has already expired, returns deletions
- * of all keys instead: of the record and of its index entries.
- */
-export const completed = (self: Expiry, writes: ReadonlyArray<Write>): ReadonlyArray<Write> => {
-  const entries: Array<Write> = []
-  for (const write of writes) {
-    const time = timeOf(write)
-    if (time === undefined) continue
-    if (time <= self.now()) return writes.map(([database, key]) => [database, key, null])
-    entries.push(entryOf(self, time, write))
-  }
-  return entries.length === 0 ? writes : [...writes, ...entries]
-}
-
-const withEntries = <A>(self: Expiry, step: Step<A>): Step<A> => {
-  const writes = completed(self, step.writes)
-  return writes === step.writes ? step : { result: step.result, writes }
-}
-
-/**
- * Adds the entries of `expiry` to a step in a transaction. The commit of the transaction deletes the entries of replaced
- * records, because it is the first to know which records the writes replace.
- */
-export const completingInside = <A, E>(
-  self: Expiry,
-  take: (reader: Reader) => Effect.Effect<Step<A>, E>
-): (reader: Reader) => Effect.Effect<Step<A>, E> =>
-(reader) => Settled.map(take(reader), (step) => withEntries(self, step))
-
-/**
- * Adds the entries of `expiry` to a step outside transactions, and deletes the entries of the records that it replaces: the
- * entries in `expiry`, and the index entries of expired records, which the step did not see.
- */
-export const completing = <A, E>(
-  self: Expiry,
-  take: (reader: Reader) => Effect.Effect<Step<A>, E>
-): (reader: Reader) => Effect.Effect<Step<A>, E | EngineFailure> =>
-(reader) => {
-  const taken = take(reader)
-  if (!mayExist(self)) return Settled.map(taken, (step) => withEntries(self, step))
-  return Settled.flatMap(
-    taken,
-    (step) =>
-      Settled.map(deletionsOf(self, reader.stored ?? reader, step.writes), (deletions): Step<A> => {
-        const { result, writes } = withEntries(self, step)
-        if (deletions.length === 0) return { result, writes }
-        const written = fromWrites(step.writes)
-        return {
-          result,
-          writes: [...writes, ...deletions.filter(([database, key]) => !written.touches(database, key))]
-        }
-      })
-  )
 }

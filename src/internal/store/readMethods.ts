@@ -189,5 +189,5 @@ export const make = (self: Access) => ({
   getOrFail: (key: Key) => readKey(self, key, findOrFail),
   has: (key: Key, options?: { readonly flush?: boolean | undefined }) => has(self, key, options),
   getMany: makeGetMany(self),
-  size: StoreAccess.read(self, (reader) => reader.count(self.database))
+  size: StoreAccess.read(self, (reader) => reader.count(self.database), { isOneMoment: true })
 })

@@ -41,7 +41,7 @@ const checkEmpty = Effect.fnUntraced(function*(target: StoreAccess.StoreAccess) 
   const { backend } = target.handle.core
   const reads: Array<Read> = []
   for (const database of yield* databasesOf(target)) {
-    const count = yield* StoreAccess.readLive(target, (reader) => reader.count(database))
+    const count = yield* StoreAccess.readLive(target, (reader) => reader.count(database), { isOneMoment: true })
     if (count > 0) return yield* hasRecords(target)
     reads.push({ _tag: "Count", database, count })
   }

@@ -21,7 +21,7 @@ const readStats = (self: Access) =>
     StoreAccess.whenReadable(self, () => {
       const { core: { backend, openSnapshots, sweeper }, options: { maxMapSize } } = self.handle
       return Effect.flatMap(backend.stats, (stats) =>
-        Effect.map(backend.reader.count(recordsDatabase), (entries) => ({
+        Effect.map(StoreAccess.readMoment(self, (reader) => reader.count(recordsDatabase)), (entries) => ({
           ...stats,
           entries,
           maxMapSize: Option.fromUndefinedOr(maxMapSize),

@@ -22,6 +22,7 @@ import * as ExpiryEntries from "../reader/expiryEntries.ts"
 import { ReadSet, recorded } from "../reader/readSet.ts"
 import * as RecordLayout from "../reader/recordLayout.ts"
 import * as Expiry from "./expiry.ts"
+import * as ExpiryWrites from "./expiryWrites.ts"
 
 type State =
   /** No record expires. */
@@ -56,8 +57,8 @@ const pauseAfterFailure = 60 * 1000
  */
 const sharedSleep = 1000
 
-/** How long the sweeper waits for a running commit whose records have already expired, in milliseconds. */
-const pauseForCommit = 10
+/** How long the sweeper waits for a running write whose records have already expired, in milliseconds. */
+const pauseForWrite = 10
 
 // ---------------------------------------------------------------------------
 // one batch
@@ -97,7 +98,7 @@ const findExpired = Effect.fnUntraced(function*(
       )
       if (entries === undefined) continue
       for (const indexEntry of entries) {
-        for (const write of yield* Expiry.toDeleteEntry(expiry, reader, database, key, indexEntry)) writes.set(...write)
+        for (const write of yield* ExpiryWrites.toDeleteEntry(expiry, reader, database, key, indexEntry)) writes.set(...write)
       }
       writes.expire(database, key)
       records++
@@ -126,22 +127,13 @@ const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
 // when it sweeps
 // ---------------------------------------------------------------------------
 
-/** Sets `earliest` of the expiry from the file. */
-const refreshEarliest = ({ expiry }: Sweeper): Effect.Effect<void, EngineFailure> =>
-  Effect.map(
-    expiry.backend.whileReadable(Effect.suspend(() => Expiry.nextTime(expiry.backend.reader, -Infinity))),
-    (next) => {
-      expiry.earliest = Math.min(next ?? Infinity, expiry.earliestInCommits)
-    }
-  )
-
 const sweep = (self: Sweeper): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Expiry.openDatabase(self.expiry, self.expiry.now())
     while (yield* sweepOnce(self)) yield* Effect.yieldNow
-    yield* refreshEarliest(self)
-    // Records of a running commit may have expired already.
-    return self.expiry.runningCommits > 0 ? pauseForCommit : 0
+    yield* Expiry.readEarliest(self.expiry)
+    // Records of a running write may have expired already.
+    return self.expiry.unseen.writes.size > 0 ? pauseForWrite : 0
   }).pipe(
     Effect.catchCause((cause) =>
       Cause.hasInterrupts(cause) || self.state._tag === "Stopped"
