@@ -1,11 +1,11 @@
 /** The records of all rate limits in a store: one collection. A record is deleted when it says nothing any more. */
 import * as Clock from "effect/Clock"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Collection from "../../Collection.ts"
 import { AdaptiveLimit } from "./adaptiveLimit.ts"
+import { expirationOf } from "./expiration.ts"
 import { FixedWindow } from "./fixedWindow.ts"
 import { storageKey } from "./storageKey.ts"
 import { TokenBucket } from "./tokenBucket.ts"
@@ -13,15 +13,6 @@ import { TokenBucket } from "./tokenBucket.ts"
 const Limit = Schema.Union([FixedWindow, TokenBucket, AdaptiveLimit])
 
 type Limit = typeof Limit.Type
-
-/** The last time of `Date`, in milliseconds. */
-const lastTime = 8.64e15
-
-/** The clock has whole milliseconds, and a record is there until its time has come in full. */
-const expirationOf = (millis: number) => {
-  const time = Math.ceil(millis)
-  return time > lastTime ? undefined : DateTime.makeUnsafe(time)
-}
 
 /** Opens the collection. The keys are the name of the limiter, the kind of the record, and the key of the limit. */
 export const open = Collection.make("effect.RateLimiter", {

@@ -13,9 +13,12 @@ export interface TimeSequence {
 
 export const make = (): TimeSequence => ({ last: 0 })
 
-/** Returns the next number: higher than the last one, and than those of an earlier time. */
+/** Returns the number that follows another one at a time: higher than that one, and than those of an earlier time. */
+export const following = (last: number, now: number): number => Math.max(last + 1, Math.floor(now) * perMillisecond)
+
+/** Returns the next number of a sequence. */
 export const next = (self: TimeSequence, now: number): number => {
-  self.last = Math.max(self.last + 1, Math.floor(now) * perMillisecond)
+  self.last = following(self.last, now)
   return self.last
 }
 
