@@ -49,6 +49,7 @@
  *
  * @since 0.2.0
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -112,11 +113,13 @@ const timesOf = ({ idleTimeToLive = "1 hour", probeLease = "10 seconds" }: Circu
   lease: Math.max(shortestLease, Duration.toMillis(Duration.fromInputUnsafe(probeLease)))
 })
 
-/** Logs an error that no caller gets, as Effect's Redis store does. */
-const logUnhandled = (error: CircuitBreaker.CircuitBreakerError): Effect.Effect<void> =>
+/** Logs a failed renewal, which no caller gets, at the level for such errors. */
+const logFailedRenewal = (error: CircuitBreaker.CircuitBreakerError): Effect.Effect<void> =>
   Effect.withFiber((fiber) => {
     const level = fiber.getRef(References.UnhandledLogLevel)
-    return level === undefined ? Effect.void : Effect.logWithLevel(level)("The store will try again", error)
+    return level === undefined
+      ? Effect.void
+      : Effect.logWithLevel(level)("A circuit breaker will try again to renew the lease of a probe", Cause.fail(error))
   })
 
 /** Renews the lease of a probe until the call is the probe no more. After a failure it tries again. */
@@ -128,7 +131,7 @@ const keepLease = (
 ): Effect.Effect<void> =>
   Circuits.run(circuits, key, (current, now) => Circuit.renew(current, now, generation, times)).pipe(
     orFail(`renew the lease of the probe of the circuit "${key}"`),
-    Effect.catch((error) => Effect.as(logUnhandled(error), true)),
+    Effect.catch((error) => Effect.as(logFailedRenewal(error), true)),
     Effect.delay(times.lease / 3),
     Effect.repeat({ while: (isProbe) => isProbe }),
     Effect.asVoid

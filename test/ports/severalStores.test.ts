@@ -3,10 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Persistence from "effect/persistence/Persistence"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
+import * as LmdbCircuitBreaker from "../../src/CircuitBreaker.ts"
 import { Store } from "../../src/index.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import * as LmdbPersistence from "../../src/Persistence.ts"
@@ -17,7 +19,8 @@ const make = Effect.gen(function*() {
     queue: yield* PersistedQueue.make({ name: "q", schema: Schema.String }),
     failed: yield* LmdbPersistedQueue.FailedElements,
     persistence: yield* Persistence.Persistence,
-    limiter: yield* RateLimiter.RateLimiter
+    limiter: yield* RateLimiter.RateLimiter,
+    breaker: yield* CircuitBreaker.CircuitBreaker
   }
 })
 
@@ -26,9 +29,12 @@ class A extends Context.Service<A, Effect.Success<typeof make>>()("test/A") {}
 class B extends Context.Service<B, Effect.Success<typeof make>>()("test/B") {}
 
 const ports = () =>
-  Layer.mergeAll(LmdbPersistedQueue.layer(), LmdbPersistence.layer(), LmdbRateLimiter.layer()).pipe(
-    Layer.provide(Store.layerTemp())
-  )
+  Layer.mergeAll(
+    LmdbPersistedQueue.layer(),
+    LmdbPersistence.layer(),
+    LmdbRateLimiter.layer(),
+    LmdbCircuitBreaker.layer({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 minute" })
+  ).pipe(Layer.provide(Store.layerTemp()))
 
 const live = Layer.mergeAll(
   Layer.effect(A, make).pipe(Layer.provide(ports())),
@@ -36,7 +42,7 @@ const live = Layer.mergeAll(
 )
 
 describe("two stores in one program", () => {
-  it.effect("have queues, failed elements, cached results and rate limits of their own", () =>
+  it.effect("have queues, failed elements, cached results, rate limits and circuits of their own", () =>
     Effect.gen(function*() {
       const [a, b] = [yield* A, yield* B]
       assert.notStrictEqual(a.persistence, b.persistence)
@@ -44,6 +50,9 @@ describe("two stores in one program", () => {
       const limit = { key: "k", limit: 1, window: "1 minute" } as const
       assert.strictEqual((yield* a.limiter.consume(limit)).remaining, 0)
       assert.strictEqual((yield* b.limiter.consume(limit)).remaining, 0)
+      assert.strictEqual(yield* Effect.flip(a.breaker.execute(Effect.fail("boom"), { key: "k" })), "boom")
+      assert.strictEqual((yield* a.breaker.state("k"))._tag, "Open")
+      assert.strictEqual((yield* b.breaker.state("k"))._tag, "Closed")
       yield* b.queue.offer("of b", { id: "1" })
       yield* a.queue.offer("of a", { id: "1" })
       assert.strictEqual(yield* a.queue.take(Effect.succeed), "of a")
