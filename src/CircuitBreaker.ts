@@ -156,9 +156,10 @@ export const makeStore = Effect.fnUntraced(
       function*(
         key: string
       ): Effect.fn.Return<CircuitBreaker.Admission, CircuitBreaker.CircuitBreakerError, Scope.Scope> {
-        const result = yield* Circuits.run(circuits, key, (current, now) => Circuit.admit(current, now, key, times)).pipe(
-          orFail(`admit a call through the circuit "${key}"`)
-        )
+        const result = yield* Circuits.run(circuits, key, (current, now) => Circuit.admit(current, now, key, times))
+          .pipe(
+            orFail(`admit a call through the circuit "${key}"`)
+          )
         if ("_tag" in result) return yield* rejected(key, result)
         if (result.probe) {
           yield* keepLease(circuits, key, result.generation, times).pipe(Effect.interruptible, Effect.forkScoped)

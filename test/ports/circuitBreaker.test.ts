@@ -35,8 +35,10 @@ const database = "collection/effect.CircuitBreaker"
 /** Two failures open a circuit for a minute. */
 const policy = { tripPolicy: CircuitBreaker.consecutive(2), openDuration: "1 minute" } as const
 
-const live = (options: Partial<StoreOptions> = {}, breaker: Partial<LmdbCircuitBreaker.CircuitBreakerLayerOptions> = {}) =>
-  LmdbCircuitBreaker.layer({ ...policy, ...breaker }).pipe(Layer.provideMerge(Store.layerTemp(options)))
+const live = (
+  options: Partial<StoreOptions> = {},
+  breaker: Partial<LmdbCircuitBreaker.CircuitBreakerLayerOptions> = {}
+) => LmdbCircuitBreaker.layer({ ...policy, ...breaker }).pipe(Layer.provideMerge(Store.layerTemp(options)))
 
 const openOn = (store: StoreService, options?: LmdbCircuitBreaker.CircuitBreakerOptions) =>
   Effect.provideService(LmdbCircuitBreaker.makeStore(options), Store, store)
@@ -63,7 +65,7 @@ const record = (circuits: Circuits, generation: number, outcome: "Success" | "Fa
   circuits.record({ ...policy, key, generation, outcome, openFor: Duration.minutes(1) })
 
 /** Opens a circuit. */
-const openCircuit = Effect.fnUntraced(function*(circuits: Circuits, key = "a") {
+const openCircuit = Effect.fnUntraced(function*(circuits: Circuits, key: string = "a") {
   const { generation } = yield* Effect.scoped(circuits.admit(key))
   yield* record(circuits, generation, "Failure", key)
   yield* record(circuits, generation, "Failure", key)
@@ -430,23 +432,33 @@ const callInProcess = (path: string, calls: number, failures: number) =>
   })
 
 describe("processes on one store", () => {
-  it.live("share a circuit exactly: no failure is lost, and one call of them is the probe", () =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* inFolder({ path }, (circuits) =>
-        Effect.gen(function*() {
-          const { generation } = yield* Effect.scoped(circuits.admit("opened"))
-          const recorded = { ...policy, key: "opened", generation, outcome: "Failure", openFor: Duration.zero } as const
-          yield* circuits.record(recorded)
-          yield* circuits.record(recorded)
-        }))
-      // The last failure of both opens the circuit.
-      const processes = yield* Effect.all([callInProcess(path, 100, 200), callInProcess(path, 100, 200)], {
-        concurrency: 2
-      })
-      assert.deepStrictEqual(processes.map(([openings = NaN]) => openings).toSorted(), [0, 1])
-      assert.deepStrictEqual(processes.map(([, probes = NaN]) => probes).toSorted(), [0, 1])
-      const state = yield* inFolder({ path }, (circuits) => circuits.state("counted"))
-      assert.deepInclude(state, { _tag: "Open", consecutiveOpenings: 1 })
-    }), hangLimit)
+  it.live(
+    "share a circuit exactly: no failure is lost, and one call of them is the probe",
+    () =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* inFolder({ path }, (circuits) =>
+          Effect.gen(function*() {
+            const { generation } = yield* Effect.scoped(circuits.admit("opened"))
+            const recorded = {
+              ...policy,
+              key: "opened",
+              generation,
+              outcome: "Failure",
+              openFor: Duration.zero
+            } as const
+            yield* circuits.record(recorded)
+            yield* circuits.record(recorded)
+          }))
+        // The last failure of both opens the circuit.
+        const processes = yield* Effect.all([callInProcess(path, 100, 200), callInProcess(path, 100, 200)], {
+          concurrency: 2
+        })
+        assert.sameMembers(processes.map(([openings = NaN]) => openings), [0, 1])
+        assert.sameMembers(processes.map(([, probes = NaN]) => probes), [0, 1])
+        const state = yield* inFolder({ path }, (circuits) => circuits.state("counted"))
+        assert.deepInclude(state, { _tag: "Open", consecutiveOpenings: 1 })
+      }),
+    hangLimit
+  )
 })

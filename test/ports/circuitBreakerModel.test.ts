@@ -168,7 +168,9 @@ describe("the circuits of a store agree with those in memory after each call", (
   it.effect.prop("on LMDB", workload, agrees({}), { arbitrary })
 
   // Each step of a shared store is a commit.
-  it.effect.prop("when the store is shared", workload, agrees({ shared: true }), { arbitrary: { ...arbitrary, runs: 8 } })
+  it.effect.prop("when the store is shared", workload, agrees({ shared: true }), {
+    arbitrary: { ...arbitrary, runs: 8 }
+  })
 
   it.effect.prop("when reads wait", workload, agrees({}, DelayedStore.open), { arbitrary })
 })

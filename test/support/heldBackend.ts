@@ -28,7 +28,7 @@ export interface Held {
   readonly release: Effect.Effect<void>
 }
 
-export interface HeldStore {
+interface HeldStore {
   readonly store: Store["Service"]
   readonly hold: (isHeld: (operation: Operation) => boolean) => Effect.Effect<Held>
 }

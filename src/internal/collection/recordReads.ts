@@ -124,5 +124,4 @@ export const getMany = Effect.fnUntraced(function*<
 /** Counts the records, pending writes included. */
 export const size = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   { access, definition: { database } }: CollectionReader<K, V, I>
-): Collection<K, V, I>["size"] =>
-  StoreAccess.read(access, (reader) => reader.count(database), { isOneMoment: true })
+): Collection<K, V, I>["size"] => StoreAccess.read(access, (reader) => reader.count(database), { isOneMoment: true })

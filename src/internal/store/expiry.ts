@@ -90,8 +90,8 @@ const firstTimeIn = (
         : Exit.succeed(first === undefined ? undefined : ExpiryEntries.timeOf(first[0]))
   )
 
-/** Reads when the next record expires. */
-export const readEarliest = (self: Expiry): Effect.Effect<void, EngineFailure> => {
+/** Sets `earliest` from what is stored and what is being written. */
+export const refreshEarliest = (self: Expiry): Effect.Effect<void, EngineFailure> => {
   const { backend, unseen } = self
   const reading = Effect.suspend(() =>
     UnseenTimes.reading(unseen, () => nextTime(backend.reader, -Infinity), (next, unseenTime) => {
@@ -156,8 +156,10 @@ const presentCandidates = (self: Expiry, moment: number): Effect.Effect<Candidat
     })
   }
   const read = () =>
-    Settled.flatMap(candidatesIn(self, reader, moment), (candidates) =>
-      Settled.map(nextTime(reader, moment), (next) => ({ candidates, next })))
+    Settled.flatMap(
+      candidatesIn(self, reader, moment),
+      (candidates) => Settled.map(nextTime(reader, moment), (next) => ({ candidates, next }))
+    )
   return UnseenTimes.reading(self.unseen, read, ({ candidates, next }, unseenTime) => {
     self.cache = { candidates, from: moment, until: Math.min(next ?? Infinity, unseenTime) }
     return candidates

@@ -70,22 +70,24 @@ export const toDeleteEntry = (
 }
 
 /** Makes the writes that delete the entries of replaced records. `writes` may also write some of the same keys. */
-export const deletionsOf = Effect.fnUntracedEager(function*(self: ExpiringStore, stored: Reader, writes: Iterable<Write>) {
-  const deletions: Array<Write> = []
-  for (const write of writes) {
-    if (!hasRecords(write[0])) continue
-    const replaced = yield* replacedBy(self, stored, write)
-    if (replaced === undefined) continue
-    if (replaced.time !== timeOf(write)) {
-      const [database, key] = entryOf(self, replaced.time, write)
-      deletions.push([database, key, null])
+export const deletionsOf = Effect.fnUntracedEager(
+  function*(self: ExpiringStore, stored: Reader, writes: Iterable<Write>) {
+    const deletions: Array<Write> = []
+    for (const write of writes) {
+      if (!hasRecords(write[0])) continue
+      const replaced = yield* replacedBy(self, stored, write)
+      if (replaced === undefined) continue
+      if (replaced.time !== timeOf(write)) {
+        const [database, key] = entryOf(self, replaced.time, write)
+        deletions.push([database, key, null])
+      }
+      for (const entry of replaced.entries) {
+        deletions.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
+      }
     }
-    for (const entry of replaced.entries) {
-      deletions.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
-    }
+    return deletions
   }
-  return deletions
-})
+)
 
 /**
  * Adds the entries of `expiry` for the writes of a call. If the record of the call has already expired, returns deletions

@@ -98,7 +98,9 @@ const findExpired = Effect.fnUntraced(function*(
       )
       if (entries === undefined) continue
       for (const indexEntry of entries) {
-        for (const write of yield* ExpiryWrites.toDeleteEntry(expiry, reader, database, key, indexEntry)) writes.set(...write)
+        for (const write of yield* ExpiryWrites.toDeleteEntry(expiry, reader, database, key, indexEntry)) {
+          writes.set(...write)
+        }
       }
       writes.expire(database, key)
       records++
@@ -131,7 +133,7 @@ const sweep = (self: Sweeper): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Expiry.openDatabase(self.expiry, self.expiry.now())
     while (yield* sweepOnce(self)) yield* Effect.yieldNow
-    yield* Expiry.readEarliest(self.expiry)
+    yield* Expiry.refreshEarliest(self.expiry)
     // Records of a running write may have expired already.
     return self.expiry.unseen.writes.size > 0 ? pauseForWrite : 0
   }).pipe(

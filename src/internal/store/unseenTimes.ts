@@ -32,7 +32,7 @@ const earliestOf = (writes: ReadonlySet<Running>): number => {
 }
 
 /** Notes the time of a record that is being written. */
-export const note = ({ reads }: UnseenTimes, time: number): void => {
+const note = ({ reads }: UnseenTimes, time: number): void => {
   for (const read of reads) read.earliest = Math.min(read.earliest, time)
 }
 

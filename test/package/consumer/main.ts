@@ -1,5 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
+import * as LmdbCircuitBreaker from "effect-lmdb/CircuitBreaker"
 import * as LmdbEventLog from "effect-lmdb/EventLog"
 import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
 import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
@@ -8,6 +9,7 @@ import * as LmdbRateLimiter from "effect-lmdb/RateLimiter"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
@@ -53,7 +55,15 @@ const limits = Effect.gen(function*() {
   yield* Console.log("left of a limit:", remaining)
 }).pipe(Effect.provide(LmdbRateLimiter.layer()))
 
-Effect.all([program, faults, ports, queue, journal, limits]).pipe(
+const breakers = Effect.gen(function*() {
+  const breaker = yield* CircuitBreaker.CircuitBreaker
+  yield* Effect.ignore(breaker.execute(Effect.fail("unavailable"), { key: "a" }))
+  yield* Console.log("a circuit is", (yield* breaker.state("a"))._tag)
+}).pipe(
+  Effect.provide(LmdbCircuitBreaker.layer({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 minute" }))
+)
+
+Effect.all([program, faults, ports, queue, journal, limits, breakers]).pipe(
   Effect.provide(Store.layerTemp()),
   NodeRuntime.runMain
 )
