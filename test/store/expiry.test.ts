@@ -2,12 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Store, type StoreService } from "../../src/index.ts"
+import * as SpyEngine from "../support/engines/spyEngine.ts"
 import { entriesOf, stopSweeper, storedIn, swept } from "../support/expiring.ts"
-import { temporaryFolder, withStore } from "../support/harness.ts"
+import { start, temporaryFolder, turns, withStore } from "../support/harness.ts"
 import { show, subscribe } from "../support/subscribing.ts"
 
 const minute = TestClock.adjust("1 minute")
@@ -240,6 +242,29 @@ describe("the sweeper", () => {
           assert.deepStrictEqual(yield* seen(store, keys), expected({}, keys))
           yield* swept(store, 3)
         }))
+    }))
+
+  it.effect("deletes a record whose put waited for room while it looked for the next one", () =>
+    Effect.gen(function*() {
+      const { spy, store } = yield* SpyEngine.open({ batchSize: 1 })
+      // Wakes the sweeper after a minute, which finds nothing to delete then.
+      yield* store.put("a", 1, { ttl: "1 minute" })
+      yield* store.put("a", 1, { ttl: "1 hour" })
+      yield* store.flush
+      const committing = yield* spy.hold("commit")
+      yield* store.put("b", 2)
+      yield* committing.begun
+      yield* store.put("c", 3)
+      const waiting = yield* start(store.put("d", 4, { ttl: "2 minutes" }))
+      yield* minute
+      yield* turns(20)
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* committing.release
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(yield* seen(store, keys), expected({ a: 1, b: 2, c: 3, d: 4 }, keys))
+      yield* minute
+      assert.deepStrictEqual(yield* seen(store, keys), expected({ a: 1, b: 2, c: 3 }, keys))
+      yield* swept(store, 1)
     }))
 
   it.effect("keeps a record that was put again just before its deletion", () =>
