@@ -6,6 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import { expiryDatabase, recordsDatabase } from "../../src/internal/databases.ts"
+import * as Expiry from "../../src/internal/store/expiry.ts"
+import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { presentReader, storedIn, swept } from "../support/expiring.ts"
 import { open as openSessions, session } from "../support/fixtures/sessions.ts"
 import { start, temporaryFolder, turns } from "../support/harness.ts"
@@ -124,6 +126,22 @@ describe("a range of keys", () => {
       yield* swept(store, 1)
       yield* held.release
       assert.strictEqual((yield* Fiber.join(reading)).records.length, 1)
+    }))
+})
+
+describe("the database of expiry times", () => {
+  it.effect("that this process creates while it looks for the one of another process, is used", () =>
+    Effect.gen(function*() {
+      const local = yield* LocalBackend.make({ path: yield* temporaryFolder })
+      const { backend, hold } = yield* HeldBackend.make(local)
+      const expiry = yield* Expiry.make(backend, { now: () => 0, isShared: true })
+      const held = yield* hold(({ _tag }) => _tag === "Databases")
+      const looking = yield* start(Expiry.openDatabase(expiry, 1000))
+      yield* held.begun
+      yield* Expiry.ensureDatabase(expiry)
+      yield* held.release
+      yield* Fiber.join(looking)
+      assert.isTrue(expiry.hasDatabase)
     }))
 })
 

@@ -11,6 +11,7 @@ import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 export type Operation =
   | { readonly _tag: "Read"; readonly database: string; readonly request: RangeRequest }
   | { readonly _tag: "Count"; readonly database: string }
+  | { readonly _tag: "Databases" }
   | { readonly _tag: "Commit" }
 
 /** The next operation that is held back. */
@@ -28,11 +29,6 @@ export interface Held {
   readonly release: Effect.Effect<void>
 }
 
-interface HeldStore {
-  readonly store: Store["Service"]
-  readonly hold: (isHeld: (operation: Operation) => boolean) => Effect.Effect<Held>
-}
-
 const heldReader = (reader: Reader, pass: (operation: Operation) => Effect.Effect<void>): Reader => ({
   ...reader,
   read: (database, request) =>
@@ -40,8 +36,8 @@ const heldReader = (reader: Reader, pass: (operation: Operation) => Effect.Effec
   count: (database) => Effect.tap(Effect.suspend(() => reader.count(database)), () => pass({ _tag: "Count", database }))
 })
 
-/** Opens a store at a path on such a backend. */
-export const open = Effect.fnUntraced(function*(path: string) {
+/** Makes a backend of another one. Its reads wait, for no turn if nothing holds them back. */
+export const make = Effect.fnUntraced(function*(inner: Backend) {
   const holds = new Set<Hold>()
   const pass = (operation: Operation): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -52,23 +48,27 @@ export const open = Effect.fnUntraced(function*(path: string) {
       }
       return Effect.void
     })
-  const held = (inner: Backend): Backend => ({
+  const held: Backend = {
     ...inner,
     reader: heldReader(inner.reader, pass),
+    databases: () => Effect.tap(Effect.suspend(() => inner.databases()), () => pass({ _tag: "Databases" })),
     commit: (request, admission) =>
       Effect.andThen(pass({ _tag: "Commit" }), Effect.suspend(() => inner.commit(request, admission)))
-  })
-  const store = yield* Store.makeWithBackend(
-    Effect.flatMap(LocalBackend.make({ path }), (local) => DelayedBackend.make(held(local), { turns: 0 })),
-    { name: path }
-  )
+  }
   return {
-    store,
-    hold: (isHeld) =>
-      Effect.sync((): Held => {
+    backend: yield* DelayedBackend.make(held, { turns: 0 }),
+    /** Holds back the next operation for which the function returns true. */
+    hold: (isHeld: (operation: Operation) => boolean): Effect.Effect<Held> =>
+      Effect.sync(() => {
         const hold: Hold = { isHeld, begun: Deferred.makeUnsafe(), released: Deferred.makeUnsafe() }
         holds.add(hold)
         return { begun: Deferred.await(hold.begun), release: Effect.asVoid(Deferred.succeed(hold.released, undefined)) }
       })
-  } satisfies HeldStore
+  }
+})
+
+/** Opens a store at a path on such a backend. */
+export const open = Effect.fnUntraced(function*(path: string) {
+  const { backend, hold } = yield* Effect.flatMap(LocalBackend.make({ path }), make)
+  return { store: yield* Store.makeWithBackend(Effect.succeed(backend), { name: path }), hold }
 })

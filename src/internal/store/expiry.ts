@@ -129,7 +129,8 @@ export const openDatabase = (self: Expiry, moment: number): Effect.Effect<void, 
     self.backend.openDatabase(expiryDatabase),
     () =>
       Settled.map(self.backend.databases(), (names) => {
-        self.hasDatabase = names.includes(expiryDatabase)
+        // While this read waited, another fiber may have created it.
+        if (names.includes(expiryDatabase)) self.hasDatabase = true
       })
   )
 }
