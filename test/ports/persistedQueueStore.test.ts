@@ -103,7 +103,9 @@ describe("a queue without a name", () => {
       const name: string = given["queue"]
       const offering = yield* Effect.flip(queues.offer({ name, id: "a", element: 1, isCustomId: true }))
       assert.deepInclude(offering.cause, { _tag: "KeyEncoding" })
-      const taking = yield* Effect.flip(Effect.scoped(queues.take({ name, maxAttempts: 1 })))
+      const taking = yield* Effect.flip(
+        Effect.scoped(queues.take({ name, maxAttempts: 1, retryDelay: () => Effect.succeed(Duration.zero) }))
+      )
       assert.include(taking.message, "the name of the queue must be text")
       yield* offerTo(queues, "b")
       assert.deepStrictEqual(yield* idsOf("q"), ["b"])
