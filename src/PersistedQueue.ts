@@ -65,6 +65,7 @@ import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
 import * as Failed from "./internal/ports/failedElements.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
+import * as PollInterval from "./internal/ports/pollInterval.ts"
 import { replaceErrors } from "./internal/ports/portError.ts"
 import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
@@ -146,6 +147,7 @@ export const makeStore = Effect.fnUntraced(
   function*(
     options: PersistedQueueOptions = {}
   ): Effect.fn.Return<StoreMethods, OpenError, Store | Scope.Scope> {
+    yield* PollInterval.check(options)
     const store = yield* Store
     const elements = yield* QueueElements.open
     const leases = Leases.make(store, elements, options.lockExpiration ?? "2 minutes")
