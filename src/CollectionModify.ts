@@ -133,7 +133,7 @@ export interface ModifyMethods<K extends KeySchema, V extends ValueSchema, E, R>
    * **Gotchas**
    *
    * A patch replaces each of its fields as a whole, even if the field is a struct. It cannot remove an optional field: use
-   * `update` for that.
+   * `update` for that. A field that is `undefined`, or that the schema does not have, is `ValueEncoding`.
    */
   readonly patch: (
     key: K["Type"],

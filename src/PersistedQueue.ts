@@ -59,11 +59,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
 import * as Failed from "./internal/ports/failedElements.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
+import * as PollInterval from "./internal/ports/pollInterval.ts"
 import { replaceErrors } from "./internal/ports/portError.ts"
 import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
@@ -97,6 +99,14 @@ const orFail = (message: string) =>
   replaceErrors((cause: Error) =>
     new PersistedQueue.PersistedQueueError({ message: `${message}: ${cause.message}`, cause })
   )
+
+/** Refuses a `take` from a queue without a name: the look at it would fail again and again, and no other queue had its turn. */
+const refuseWithoutName = (queue: unknown) =>
+  Predicate.isString(queue)
+    ? Effect.void
+    : Effect.fail(
+      new PersistedQueue.PersistedQueueError({ message: "Cannot take an element: the name of the queue must be text" })
+    )
 
 /**
  * Refuses a `take` inside a transaction. Its claim is a commit of its own, which a transaction that has read before does not
@@ -137,6 +147,7 @@ export const makeStore = Effect.fnUntraced(
   function*(
     options: PersistedQueueOptions = {}
   ): Effect.fn.Return<StoreMethods, OpenError, Store | Scope.Scope> {
+    yield* PollInterval.check(options)
     const store = yield* Store
     const elements = yield* QueueElements.open
     const leases = Leases.make(store, elements, options.lockExpiration ?? "2 minutes")
@@ -172,7 +183,7 @@ export const makeStore = Effect.fnUntraced(
 
     const take: StoreMethods["take"] = (takeOptions) =>
       Effect.andThen(
-        refuseInTransaction(store, takeOptions.name),
+        Effect.andThen(refuseWithoutName(takeOptions.name), refuseInTransaction(store, takeOptions.name)),
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(Dispatcher.take(dispatcher, takeOptions, restore), (claim) =>
             Effect.as(
@@ -308,16 +319,30 @@ export const makeFailedElements: Effect.Effect<FailedElements["Service"], OpenEr
           orFail(`Failed to read the failed elements of the queue "${options.name}"`)
         ),
       requeue: (selection) =>
-        Failed.requeue(self, selection).pipe(
-          orFail(`Failed to requeue the failed elements of the queue "${selection.name}"`)
-        ),
+        Effect.flatMap(checkSelection("requeue", selection), () =>
+          Failed.requeue(self, selection).pipe(
+            orFail(`Failed to requeue the failed elements of the queue "${selection.name}"`)
+          )),
       purge: (selection) =>
-        Failed.purge(self, selection).pipe(
-          orFail(`Failed to delete the failed elements of the queue "${selection.name}"`)
-        )
+        Effect.flatMap(checkSelection("delete", selection), () =>
+          Failed.purge(self, selection).pipe(
+            orFail(`Failed to delete the failed elements of the queue "${selection.name}"`)
+          ))
     })
   }
 )
+
+/** Refuses what is not a selection: text is a list of its letters, and `undefined` an empty list. */
+const checkSelection = (doing: string, { ids, name }: FailedSelection) => {
+  const problem = !Predicate.isString(name)
+    ? "`name` must be the name of a queue"
+    : ids === "all" || (Array.isArray(ids) && ids.every(Predicate.isString))
+    ? undefined
+    : "`ids` must be a list of ids, or \"all\""
+  return problem === undefined
+    ? Effect.void
+    : Effect.fail(new PersistedQueue.PersistedQueueError({ message: `Cannot ${doing} failed elements: ${problem}` }))
+}
 
 const failedElementOf = (
   { attempts, changedAt, element, id, lastFailure }: QueueElements.Element

@@ -47,6 +47,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Predicate from "effect/Predicate"
 import type { OpenError } from "./Collection.ts"
 import * as AdaptiveLimit from "./internal/ports/adaptiveLimit.ts"
 import * as FixedWindow from "./internal/ports/fixedWindow.ts"
@@ -77,10 +78,21 @@ const storeError = (message: string, cause?: Error) =>
 const orFail = (key: string) =>
   replaceErrors((cause: Error) => storeError(`Failed to update the rate limit "${key}": ${cause.message}`, cause))
 
+/**
+ * Refuses a limit that is not a number, such as `Number` of a variable that is missing: it would admit everything. Effect
+ * gives no limit for `onExceeded: "delay"`, and a time of 0 for a limit that is not a number.
+ */
+const requireLimit = (key: string, limit: unknown, refillMillis: number) =>
+  (limit === undefined ? refillMillis > 0 : Predicate.isNumber(limit) && !Number.isNaN(limit))
+    ? Effect.void
+    : Effect.fail(
+      storeError(`The rate limit "${key}" needs a number as \`limit\`, and a finite one with \`onExceeded: "delay"\``)
+    )
+
 /** Refuses numbers with which a limit would stay in the store for ever. */
-const requireFinite = (key: string, numbers: Readonly<Record<string, number | undefined>>) => {
+const requireFinite = (key: string, numbers: Readonly<Record<string, number>>) => {
   for (const [name, number] of Object.entries(numbers)) {
-    if (number === undefined || Number.isFinite(number)) continue
+    if (Number.isFinite(number)) continue
     return Effect.fail(
       storeError(`The rate limit "${key}" needs a finite number as \`${name}\`, not ${number}`)
     )
@@ -101,6 +113,7 @@ export const makeStore = Effect.fnUntraced(
     const fixedWindow: StoreMethods["fixedWindow"] = ({ key, limit, refillRate, tokens }) => {
       const refillMillis = Duration.toMillis(refillRate)
       return requireFinite(key, { tokens, refillRate: refillMillis }).pipe(
+        Effect.andThen(requireLimit(key, limit, refillMillis)),
         Effect.andThen(
           RateLimits.run(
             limits,

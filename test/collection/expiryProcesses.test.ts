@@ -6,11 +6,9 @@ import * as process from "node:process"
 import { stopSweeper, storedIn } from "../support/expiring.ts"
 import { open, session } from "../support/fixtures/sessions.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const program = new URL("../programs/sweeper.ts", import.meta.url)
-
-/** Ends a hang. */
-const limit = 120_000
 
 const count = 3000
 
@@ -60,7 +58,7 @@ describe("expired records", () => {
         assert.strictEqual(deleted[0] + deleted[1] + deleted[2], count)
         yield* assertSwept(path)
       }),
-    limit
+    testLimit
   )
 
   it.effect(
@@ -81,6 +79,6 @@ describe("expired records", () => {
         yield* run([path])
         yield* assertSwept(path)
       }),
-    limit
+    testLimit
   )
 })

@@ -215,6 +215,15 @@ describe("modifyEffect", () => {
       // @ts-expect-error it returns no pair
       const error = yield* Effect.flip(numbers.modifyEffect("a", () => Effect.succeed(1)))
       assert.include(error.message, "the function of modifyEffect must return [result, next]")
+      const noEffects: ReadonlyArray<() => unknown> = [() => undefined, () => Promise.resolve(["a", Option.none()])]
+      for (const f of noEffects) {
+        // @ts-expect-error it returns no effect
+        const refused = yield* Effect.flip(numbers.modifyEffect<unknown, never, never>("a", f))
+        assert.include(refused.message, "the function of modifyEffect must return an Effect")
+      }
+      // @ts-expect-error it is no function
+      const noFunction = numbers.modifyEffect<unknown, never, never>("a", 1)
+      assert.include((yield* Effect.flip(noFunction)).message, "modifyEffect needs a function")
     })))
 })
 
@@ -269,11 +278,31 @@ describe("patch", () => {
       const wrongField = points.patch("a", { z: 1 })
       // @ts-expect-error the field is a number
       const wrongType = points.patch("a", { x: "1" })
-      for (
-        const error of [yield* Effect.flip(onNumber), yield* Effect.flip(wrongField), yield* Effect.flip(wrongType)]
-      ) {
-        assert.strictEqual(error._tag, "KeyNotFound")
+      assert.strictEqual((yield* Effect.flip(onNumber))._tag, "KeyNotFound")
+      assert.strictEqual((yield* Effect.flip(wrongType))._tag, "KeyNotFound")
+      assert.strictEqual((yield* Effect.flip(wrongField))._tag, "ValueEncoding")
+    })))
+
+  it.effect("is refused if it would change nothing or remove a field, whatever the compiler says", () =>
+    inStore(Effect.gen(function*() {
+      const users = yield* openUsers
+      yield* users.put(1, { name: "Ada", nick: "A" })
+      const refused: ReadonlyArray<readonly [fields: unknown, message: string]> = [
+        [{ nick: undefined }, "the field \"nick\" of patch is undefined"],
+        [{ name: "Bea", nick: undefined }, "the field \"nick\" of patch is undefined"],
+        [{ name: "Bea", nicks: "B" }, "the schema has no field \"nicks\""],
+        [Option.some({ name: "Bea" }), "the schema has no field \"value\""],
+        [Effect.succeed({ name: "Bea" }), "the schema has no field"],
+        [Promise.resolve({ name: "Bea" }), "has a promise"],
+        [new Map([["name", "Bea"]]), "has a map"]
+      ]
+      for (const [fields, message] of refused) {
+        // @ts-expect-error it may be anything
+        const error = yield* Effect.flip(users.patch(1, fields))
+        assert.deepInclude(error, { _tag: "ValueEncoding", key: 1, collection: "users" })
+        assert.include(error.message, message)
       }
+      assert.deepStrictEqual(yield* users.getOrFail(1), new User({ name: "Ada", nick: "A" }))
     })))
 })
 

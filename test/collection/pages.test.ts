@@ -154,6 +154,8 @@ describe("a page", () => {
         issues.page({ limit: 0 }),
         issues.page({ limit: Infinity }),
         issues.page({ limit: 2.5 }),
+        // @ts-expect-error it has no range
+        issues.page(),
         // @ts-expect-error JavaScript can leave it out.
         issues.page({})
       ]
@@ -163,6 +165,7 @@ describe("a page", () => {
         "InvalidCursor",
         "InvalidCursor",
         "InvalidCursor",
+        "KeyEncoding",
         "KeyEncoding",
         "KeyEncoding",
         "KeyEncoding",

@@ -111,6 +111,8 @@ describe("a range", () => {
         name.deleteRange({ prefix: "" }),
         name.deleteRange({ startsWith: "" }),
         joined.deleteRange({ prefix: [] }),
+        joined.deleteRange({ startsWith: [] }),
+        joined.deleteRange({ startsWith: [new Date(Date.UTC(2026, 1, 1)), ""] }),
         // @ts-expect-error A router types it as text.
         name.deleteRange({ equals: undefined })
       ]

@@ -12,6 +12,7 @@ import { faults } from "../support/engines/faultyEngine.ts"
 import { all, at, recordsOf, userOf, users } from "../support/fixtures/collections.ts"
 import { cents, centsUntil, euros, manyPrices } from "../support/fixtures/prices.ts"
 import { faultyStore, start, temporaryFolder, until, withLog } from "../support/harness.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const count = 2600
 
@@ -242,7 +243,7 @@ describe("a program that has the collection open when it is migrated", () => {
           assert.isTrue(log.some(({ level, text }) => level === "ERROR" && text.includes("\"prices\"")))
         })
       ),
-    120_000
+    testLimit
   )
 
   it.effect("in another process gets the error from the flush that waits", () =>
@@ -263,7 +264,7 @@ describe("a program that has the collection open when it is migrated", () => {
         )
         yield* areCents(path)
       })
-    ), 120_000)
+    ), testLimit)
 
   it.effect(
     "in another process may open it again, and its earlier pending writes are not made",
@@ -289,7 +290,7 @@ describe("a program that has the collection open when it is migrated", () => {
           yield* areCents(path)
         })
       ),
-    120_000
+    testLimit
   )
 })
 

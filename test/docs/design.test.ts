@@ -26,6 +26,7 @@ import type { KeySchema } from "../../src/KeySchema.ts"
 import * as DesignPage from "../support/designPage.ts"
 import { open, valueOf } from "../support/environment.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const repository = fileURLToPath(new URL("../..", import.meta.url))
 const docs = join(repository, "docs")
@@ -180,8 +181,6 @@ const kindsOfFile = new Set(["compressed", "database", "in-file", "meta-page"])
 
 const examples = blocks.filter(({ kind, language }) => language === "bytes" && !kindsOfFile.has(kind))
 
-const timeLimit = 60_000
-
 const everything: RangeRequest = {
   from: undefined,
   to: undefined,
@@ -264,7 +263,7 @@ describe("the bytes of docs/design.md", () => {
           assert.strictEqual(hexOf(file.subarray(start, start + bytes.length / 2)), bytes, source)
         }
       }
-    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), timeLimit)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)), testLimit)
 
   it.effect("are those of a compressed value in a file", () =>
     Effect.gen(function*() {

@@ -113,6 +113,25 @@ describe("an import of a file of lmdb-js", () => {
       assert.strictEqual(yield* Effect.flip(Store.importLmdb({ from: path, write: () => Effect.fail("full") })), "full")
     }))
 
+  it.effect("refuses options with which it would import nothing, or something else", () =>
+    Effect.gen(function*() {
+      const from = yield* foreignFile((root) => void root.put("a", 1))
+      const { entries, write } = collect()
+      const refused: ReadonlyArray<readonly [option: string, options: object]> = [
+        ["batchSize", { batchSize: NaN }],
+        ["batchSize", { batchSize: 0 }],
+        ["batchSize", { batchSize: "100" }],
+        ["databse", { databse: "texts" }],
+        ["write", { write: undefined }],
+        ["write", { write: () => Promise.resolve() }]
+      ]
+      for (const [option, options] of refused) {
+        const error = yield* Effect.flip(Store.importLmdb({ from, write, ...options }))
+        assert.nestedInclude(error, { _tag: "OpenFailed", "reason._tag": "BadOption", "reason.option": option })
+      }
+      assert.deepStrictEqual(entries, [])
+    }))
+
   it.effect("refuses other files, and a store of this package", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder

@@ -138,3 +138,28 @@ describe("more elements than a transaction changes", () => {
       assert.deepStrictEqual(yield* idsOf("q"), [])
     }).pipe(Effect.provide(live())))
 })
+
+describe("a selection", () => {
+  it.effect("is refused if it is neither a list of ids nor all: text is a list of its letters", () =>
+    Effect.gen(function*() {
+      const failed = yield* FailedElements
+      yield* fail("q", ["u", "s", "e", "r", "user"])
+      const selections: ReadonlyArray<unknown> = [
+        { name: "q", ids: "user" },
+        { name: "q", ids: "ALL" },
+        { name: "q", ids: undefined },
+        { name: "q", ids: 5 },
+        { name: "q", ids: ["u", undefined] },
+        { name: undefined, ids: "all" }
+      ]
+      for (const selection of selections) {
+        for (const change of [failed.purge, failed.requeue]) {
+          // @ts-expect-error it is no selection
+          const error = yield* Effect.flip(change(selection))
+          assert.strictEqual(error._tag, "PersistedQueueError")
+          assert.include(error.message, "failed elements: `")
+        }
+      }
+      assert.deepStrictEqual(yield* idsOf("q"), ["u", "s", "e", "r", "user"])
+    }).pipe(Effect.provide(live())))
+})

@@ -524,3 +524,29 @@ describe("the errors of a KeyValueStore in a store", () => {
       { maxMapSize: 1_048_576 }
     ))
 })
+
+describe("a key or a prefix that is not text", () => {
+  it.effect("is an error of the call, and clears nothing", () =>
+    Effect.gen(function*() {
+      const kv = yield* KeyValueStore.KeyValueStore
+      yield* kv.set("a", "1")
+      const given: { readonly [parameter: string]: string } = {}
+      // @ts-expect-error a router types it as text
+      const key: string = given["tenant"]
+      const calls = [
+        kv.get(key),
+        kv.set(key, "2"),
+        kv.remove(key),
+        kv.has(key),
+        kv.modify(key, (value) => value),
+        kv.clearPrefix(key),
+        KeyValueStore.prefix(kv, key).clear
+      ]
+      for (const call of calls) {
+        const error = yield* Effect.flip(call)
+        assert.strictEqual(error._tag, "KeyValueStoreError")
+        assert.deepInclude(error.cause, { _tag: "KeyEncoding" })
+      }
+      assert.deepStrictEqual(yield* kv.keys, ["a"])
+    }).pipe(Effect.provide(Layer.provide(LmdbKeyValueStore.layer(), Store.layerTemp()))))
+})

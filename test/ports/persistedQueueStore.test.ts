@@ -94,6 +94,24 @@ describe("an offer inside a transaction", () => {
     }).pipe(Effect.provide(live())))
 })
 
+describe("a queue without a name", () => {
+  it.effect("is refused by each call, and the other queues go on", () =>
+    Effect.gen(function*() {
+      const queues = yield* PersistedQueue.PersistedQueueStore
+      const given: { readonly [variable: string]: string } = {}
+      // @ts-expect-error a router types it as text
+      const name: string = given["queue"]
+      const offering = yield* Effect.flip(queues.offer({ name, id: "a", element: 1, isCustomId: true }))
+      assert.deepInclude(offering.cause, { _tag: "KeyEncoding" })
+      const taking = yield* Effect.flip(
+        Effect.scoped(queues.take({ name, maxAttempts: 1, retryDelay: () => Effect.succeed(Duration.zero) }))
+      )
+      assert.include(taking.message, "the name of the queue must be text")
+      yield* offerTo(queues, "b")
+      assert.deepStrictEqual(yield* idsOf("q"), ["b"])
+    }).pipe(Effect.provide(live())))
+})
+
 describe("a take inside a transaction", () => {
   it.effect("fails without a claim, also if the transaction has read nothing yet", () =>
     Effect.gen(function*() {

@@ -421,3 +421,21 @@ describe("entries that have expired", () => {
       assert.lengthOf(yield* recordsOf(path, database), 1)
     }))
 })
+
+describe("an id that is not text", () => {
+  it.effect("is an error of the call, and clears nothing", () =>
+    inStore(Effect.gen(function*() {
+      const given: { readonly [variable: string]: string } = {}
+      // @ts-expect-error a router types it as text
+      const id: string = given["tenant"]
+      const ids = yield* make()
+      yield* ids.set("a", { n: 1 }, undefined)
+      const backing = yield* LmdbPersistence.makeBacking()
+      const nameless = yield* backing.make(id)
+      const calls = [ids.get(id), ids.set(id, {}, undefined), ids.remove(id), nameless.get("a"), nameless.clear]
+      for (const call of calls) {
+        assert.deepInclude((yield* Effect.flip(Effect.asVoid(call))).cause, { _tag: "KeyEncoding" })
+      }
+      assert.deepStrictEqual(yield* ids.get("a"), { n: 1 })
+    })))
+})

@@ -273,6 +273,26 @@ describe("failures", () => {
     }).pipe(Effect.provide(live())))
 })
 
+describe("a limit that is not a number", () => {
+  it.effect.each(["fixed-window", "token-bucket"] as const)(
+    "is refused, and does not admit everything: %s",
+    (algorithm) =>
+      Effect.gen(function*() {
+        const limiter = yield* RateLimiter.RateLimiter
+        const limits: ReadonlyArray<unknown> = [NaN, undefined, "2"]
+        for (const limit of limits) {
+          for (const onExceeded of ["fail", "delay"] as const) {
+            // @ts-expect-error it is no number
+            const taking = limiter.consume({ key: "a", limit, window: "1 minute", algorithm, onExceeded })
+            assert.include((yield* storeErrorOf(taking)).message, "`limit`")
+          }
+        }
+        const unlimited = limiter.consume({ key: "a", limit: Infinity, window: "1 minute" })
+        assert.strictEqual((yield* unlimited).remaining, Infinity)
+      }).pipe(Effect.provide(live()))
+  )
+})
+
 describe("traces", () => {
   it.effect("have no spans of the limiter", () =>
     withSpans((spans) =>

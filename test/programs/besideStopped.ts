@@ -26,11 +26,14 @@ setInterval(() => {
 
 const say = (step: string, outcome: unknown) => Console.log(JSON.stringify({ step, outcome, longestPause }))
 
-/** Says whether an effect ends within half a second. */
-const attempt = <A, E, R>(step: string, effect: Effect.Effect<A, E, R>) =>
-  Effect.exit(Effect.timeout(effect, "500 millis")).pipe(
+/** Says what an effect comes to. It must end while the other process is stopped: the test ends a program that hangs. */
+const end = <A, E, R>(step: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.exit(effect).pipe(
     Effect.flatMap((exit) => say(step, exit._tag === "Success" ? exit.value ?? "done" : String(exit.cause)))
   )
+
+/** Says whether an effect ends within half a second. It must not. */
+const wait = <A, E, R>(step: string, effect: Effect.Effect<A, E, R>) => end(step, Effect.timeout(effect, "500 millis"))
 
 const stopped = Effect.acquireRelease(
   Effect.callback<ReturnType<typeof spawn>>((resume) => {
@@ -45,14 +48,14 @@ const things = Collection.make("things", { key: Schema.Int, value: Schema.String
 
 const program = Effect.gen(function*() {
   const child = yield* stopped
-  yield* attempt("read only", Effect.scoped(Effect.flatMap(Store.make({ ...options, readOnly: true }), (s) => s.size)))
-  yield* attempt("open and close", Effect.scoped(Effect.flatMap(Store.make(options), (store) => store.size)))
+  yield* end("read only", Effect.scoped(Effect.flatMap(Store.make({ ...options, readOnly: true }), (s) => s.size)))
+  yield* end("open and close", Effect.scoped(Effect.flatMap(Store.make(options), (store) => store.size)))
   const store = yield* Store.make(options)
-  yield* attempt("put and get", Effect.andThen(store.put("a", 2), store.getOrFail("a")))
-  yield* attempt("stats", Effect.asVoid(store.stats))
-  yield* attempt("flush", store.flush)
-  yield* attempt("transaction", store.withTransaction(store.put("b", 1)))
-  yield* attempt("collection", Effect.asVoid(Effect.provideService(things, Store, store)))
+  yield* end("put and get", Effect.andThen(store.put("a", 2), store.getOrFail("a")))
+  yield* end("stats", Effect.asVoid(store.stats))
+  yield* wait("flush", store.flush)
+  yield* wait("transaction", store.withTransaction(store.put("b", 1)))
+  yield* wait("collection", Effect.asVoid(Effect.provideService(things, Store, store)))
   const growing = yield* Effect.forkChild(store.putMany([["large", "x".repeat(2_000_000)]]))
   const copying = yield* Effect.forkChild(store.backup(join(path, "copy")))
   const closing = yield* Effect.forkChild(Effect.scoped(Effect.flatMap(Store.make(options), (other) => other.close())))

@@ -12,10 +12,9 @@ import * as process from "node:process"
 import { type Commit, Store, type StoreService } from "../../src/index.ts"
 import { below } from "../support/fixtures/transactions.ts"
 import { start, temporaryFolder, turns, until } from "../support/harness.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const program = new URL("../programs/logWriter.ts", import.meta.url).pathname
-
-const timeout = 120_000
 
 /** A process that writes to a store when it is told to. */
 interface Writer {
@@ -104,7 +103,7 @@ describe("commits", () => {
         yield* TestClock.adjust("10 minutes")
         assert.strictEqual(told.length, 3)
       }),
-    timeout
+    testLimit
   )
 })
 
@@ -142,7 +141,7 @@ describe("commits of other processes", () => {
           const tags = new Set(events.slice(1).map(({ _tag }) => _tag))
           if (changeLog !== undefined) assert.deepStrictEqual([...tags], ["Changes"])
         }),
-      timeout
+      testLimit
     )
   }
 
@@ -166,7 +165,7 @@ describe("commits of other processes", () => {
         }
         assert.deepStrictEqual(values.map(Option.getOrUndefined), [undefined, 0, 1, 2])
       }),
-    timeout
+    testLimit
   )
 
   it.effect(
@@ -201,7 +200,7 @@ describe("commits of other processes", () => {
           assert.deepStrictEqual(told.filter(([, name]) => name === key).map(([, , n]) => n), [...below(20)])
         }
       }),
-    timeout
+    testLimit
   )
 
   it.effect(
@@ -237,6 +236,6 @@ describe("commits of other processes", () => {
         assert.includeMembers([...counts], acknowledged)
         assert.isAbove(acknowledged.length, 20)
       }),
-    timeout
+    testLimit
   )
 })

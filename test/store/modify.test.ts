@@ -10,6 +10,11 @@ import * as SpyEngine from "../support/engines/spyEngine.ts"
 const inStore = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.provide(effect, Store.layerTemp({ flushInterval: "Infinity" }))
 
+/** The mistake of a program: it changes its copy, and returns nothing. */
+const changeCopy = (current: unknown): void => {
+  Object.assign(Object(current), { n: 2 })
+}
+
 const numberOf = (current: Option.Option<unknown>): number => Option.match(current, { onNone: () => 0, onSome: Number })
 
 describe("update", () => {
@@ -53,6 +58,22 @@ describe("updateOrFail", () => {
       assert.include(yield* Effect.flip(missing), { _tag: "KeyNotFound", key: "b" })
       expectTypeOf<KeyNotFound<Key>>().toExtend<Effect.Error<typeof missing>>()
       assert.isFalse(yield* store.has("b"))
+    })))
+
+  it.effect("refuses undefined as the next value, because the compiler accepts a function that returns nothing", () =>
+    inStore(Effect.gen(function*() {
+      const store = yield* Store
+      const counters = yield* store.namespace("counters")
+      for (const records of [store, counters]) {
+        yield* records.put("a", { n: 1 })
+        const error = yield* Effect.flip(records.updateOrFail("a", changeCopy))
+        assert.include(error.message, "the function of updateOrFail has returned undefined")
+        assert.strictEqual(error._tag, "ValueEncoding")
+        assert.deepStrictEqual(yield* records.getOrFail("a"), { n: 1 })
+        // A value that is undefined can stay so.
+        yield* records.put("b", undefined)
+        assert.isUndefined(yield* records.updateOrFail("b", (current) => current))
+      }
     })))
 })
 
@@ -117,6 +138,22 @@ describe("modifyEffect", () => {
       yield* Effect.flip(store.withTransaction(Effect.andThen(add, Effect.fail("no"))))
       assert.strictEqual(yield* store.getOrFail("count"), 1)
     }))
+
+  it.effect("refuses a function that returns no effect", () =>
+    inStore(Effect.gen(function*() {
+      const store = yield* Store
+      yield* store.put("a", 1)
+      const noEffects: ReadonlyArray<() => unknown> = [() => undefined, () => Promise.resolve(["a", Option.none()])]
+      for (const f of noEffects) {
+        // @ts-expect-error it returns no effect
+        const error = yield* Effect.flip(store.modifyEffect<unknown, never, never>("a", f))
+        assert.include(error.message, "the function of modifyEffect must return an Effect")
+      }
+      // @ts-expect-error it is no function
+      const noFunction = store.modifyEffect<unknown, never, never>("a", "b")
+      assert.include((yield* Effect.flip(noFunction)).message, "modifyEffect needs a function")
+      assert.strictEqual(yield* store.getOrFail("a"), 1)
+    })))
 })
 
 describe("putMany", () => {

@@ -180,6 +180,17 @@ describe("an object with its fields as own properties is read as a plain object"
     }
   }
 
+  it("also an instance without fields, unless its class has methods or getters", () => {
+    class Empty extends Data.Class {}
+    class Shown {
+      toString(): string {
+        return "shown"
+      }
+    }
+    const values = [new Empty(), new Shown(), Object.create(null)]
+    assert.deepStrictEqual(roundTrip(values), values.map(() => ({})))
+  })
+
   it("an instance of Data.Class, of Schema.Class, and of a class that implements Equal", () => {
     assert.deepStrictEqual(
       roundTrip([new Point({ x: 1 }), new User({ name: "Ada" }), new Version()]),
@@ -196,6 +207,22 @@ describe("an object with hidden state is refused", () => {
     }
   }
 
+  class Counter {
+    #count = 0
+    next(): number {
+      return ++this.#count
+    }
+  }
+  const names = new WeakMap<object, string>()
+  class Named {
+    constructor(name: string) {
+      names.set(this, name)
+    }
+    greet(): string {
+      return `Hello ${names.get(this)}`
+    }
+  }
+
   it.each<readonly [name: string, value: unknown]>([
     ["an AbortSignal", new AbortController().signal],
     ["a Headers", new Headers()],
@@ -205,7 +232,9 @@ describe("an object with hidden state is refused", () => {
     ["an Iterator Helper", runInThisContext("[1].values().map((n) => n)")],
     ["an instance of MIMEType", new MIMEType("a/b")],
     ["an instance of BlockList", new BlockList()],
-    ["an instance of Hidden", new Hidden()]
+    ["an instance of Hidden", new Hidden()],
+    ["an instance of Counter", new Counter()],
+    ["an instance of Named", new Named("Ada")]
   ])("%s", (name, value) => {
     assert.isTrue(detailOf({ a: [value] }).startsWith(`it has ${name} at a[0]`), detailOf({ a: [value] }))
   })
@@ -220,7 +249,8 @@ describe("an object with hidden state is refused", () => {
     ["an AsyncGenerator", "(async function*() {})()"],
     ["a Map Iterator", "new Map().keys()"],
     ["an Intl.NumberFormat", "new Intl.NumberFormat()"],
-    ["an instance of A", "class A { get x() { return 1 } }; new A()"]
+    ["an instance of A", "class A { get x() { return 1 } }; new A()"],
+    ["an instance of A", "class A { #x = 1; x() { return this.#x } }; new A()"]
   ])("of another realm: %s", (name, code) => {
     const value: unknown = runInNewContext(code)
     assert.isTrue(detailOf({ a: value }).startsWith(`it has ${name} at a`))

@@ -58,7 +58,7 @@ export const patch = <K extends KeySchema, V extends ValueSchema, I extends Reco
   options?: WriteOptions
 ): ReturnType<Collection<K, V, I>["patch"]> => {
   const patching = updateBy(self, key, (current) => {
-    const problem = ModifyArguments.fieldsProblem(fields)
+    const problem = ModifyArguments.fieldsProblem(fields, self.definition.value.fields)
     const merge = (value: V["Type"]): ValueInput<V> => Object.assign({}, value, fields)
     return problem === undefined ? Result.succeed(Option.map(current, merge)) : Result.fail(problem)
   })
@@ -92,7 +92,7 @@ export const modifyEffect = <
   const { definition, transactions } = self
   return transactions.withTransaction(Effect.gen(function*() {
     const current = yield* RecordReads.get(self, key)
-    const given = ModifyArguments.pairOf("modifyEffect", yield* f(current))
+    const given = yield* ModifyArguments.runModifyEffect(f, current)
     if (Result.isFailure(given)) {
       const shownKey = shown(definition, key, yield* definition.key.encode(key))
       return yield* new ValueEncoding<K["Type"]>({ ...shownKey, detail: given.failure, collection: definition.name })

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Reader } from "../../Backend.ts"
@@ -77,7 +78,9 @@ export const page = Effect.fnUntraced(function*<RK extends KeySchema, A, E, R>(
   decode: DecodeLocated<A, E, R>
 ): Effect.fn.Return<Page<A>, E | InvalidCursor | KeyEncoding | Closed | EngineFailure, R | RK["EncodingServices"]> {
   // A program that is not type-checked can leave out the limit.
-  const checked: unknown = "limit" in given ? given : { ...Object(given), limit: undefined }
+  const checked: unknown = !Predicate.isObject(given) || "limit" in given
+    ? given
+    : { ...Object(given), limit: undefined }
   yield* CallArguments.checked("the range", checked, CallArguments.pageChecks, source.name)
   const { after, limit, ...range } = given
   const keyRange = yield* checkedRange<RK>(source, range)

@@ -27,6 +27,8 @@ interface Encoded<out Value> {
 export interface ValueCodec<V extends ValueSchema> {
   /** The schema whose encoded side is stored. */
   readonly stored: Schema.Constraint
+  /** The names of the fields of the schema; `undefined` if it is not a struct or a class. */
+  readonly fields: ReadonlyArray<string> | undefined
   /** The most bytes of a record, its index entries included. */
   readonly maxBytes: number
   /** Encodes a value. Passes a plain object that is not a value of the schema through the `make` of the schema. */
@@ -64,6 +66,10 @@ export interface ValueCodec<V extends ValueSchema> {
  */
 export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCodecJson<S> =>
   isNative(schema.ast) ? schema : Schema.toCodecJson(schema)
+
+/** Returns the names of the fields of a struct or a class. */
+const fieldsOf = (schema: ValueSchema): ReadonlyArray<string> | undefined =>
+  Predicate.hasProperty(schema, "fields") && Predicate.isObject(schema.fields) ? Object.keys(schema.fields) : undefined
 
 /** Converts a value by a schema. */
 type Convert<A, R> = (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
@@ -228,6 +234,7 @@ export const makeValueCodec = <V extends ValueSchema>(
   }
   return {
     stored,
+    fields: fieldsOf(schema),
     maxBytes: backend.maxValueBytes,
     encode: (value, key) => encode(self, value, key),
     decode: (record, key) => decode(self, record, key),

@@ -150,7 +150,8 @@ const backupChecks = checksOf({ compact: flag })
 // Objects
 // -----------------------------------------------------------------------------
 
-const isPlain = (value: object): boolean => {
+/** Whether an object has no class. */
+export const isPlain = (value: object): boolean => {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
@@ -349,28 +350,26 @@ export const nextOf = <A>(
     : Result.fail(`the function of update gave ${describeKind(next)}; ${resultOfUpdate}`)
 }
 
+const isEmpty = (key: unknown): boolean => key === "" || (ArrayBuffer.isView(key) && key.byteLength === 0)
+
+/** Whether every key begins with the prefix of a range, or every key with the parts before its last one. */
+const restrictsNothing = (prefix: unknown, isStart: boolean): boolean =>
+  isEmpty(prefix) || (Array.isArray(prefix) && (prefix.length === 0 || (isStart && isEmpty(prefix.at(-1)))))
+
 /** The error for deleting with an empty prefix: every key has it, and it mostly comes from an empty variable. */
 export const emptyPrefix = (range: unknown): KeyEncoding | undefined => {
+  const isStart = Predicate.hasProperty(range, "startsWith")
   // The check of the range refuses a getter that throws.
   const prefix = Result.getOrUndefined(
-    Result.try(() =>
-      Predicate.hasProperty(range, "startsWith")
-        ? range.startsWith
-        : Predicate.hasProperty(range, "prefix")
-        ? range.prefix
-        : undefined
-    )
+    Result.try(() => isStart ? range.startsWith : Predicate.hasProperty(range, "prefix") ? range.prefix : undefined)
   )
-  const isEmpty = prefix === "" || (Array.isArray(prefix) && prefix.length === 0) ||
-    (ArrayBuffer.isView(prefix) && prefix.byteLength === 0)
-  return isEmpty
-    ? new KeyEncoding({
-      reason: {
-        _tag: "Empty",
-        detail: "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
-      },
-      key: prefix,
-      shownKey: "prefix"
-    })
-    : undefined
+  if (!restrictsNothing(prefix, isStart)) return undefined
+  const detail = Array.isArray(prefix) && prefix.length > 0
+    ? "its last part is empty, and every text begins with that. Leave the part out, with prefix in place of startsWith"
+    : "every key begins with an empty prefix. Use clear to delete all keys, or leave the prefix out"
+  return new KeyEncoding({
+    reason: { _tag: "Empty", detail },
+    key: prefix,
+    shownKey: isStart ? "startsWith" : "prefix"
+  })
 }

@@ -6,6 +6,7 @@
  * are, and some of the keys with a hash, which all have to be read.
  */
 import type * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Collection from "../../Collection.ts"
@@ -60,8 +61,8 @@ const hashed = ({ name, records }: KeyValueRecords) =>
 
 /** Streams the keys that are stored as they are and begin with some text. */
 const plain = ({ name, records }: KeyValueRecords, prefix: string) => {
-  // Such a key never ends in half of a surrogate pair, but the text that it begins with may.
-  const head = prefix.isWellFormed() ? prefix : prefix.slice(0, -1)
+  // The schema of the range refuses a prefix that is not text. Such a key never ends in half of a surrogate pair, but the text that it begins with may.
+  const head = !Predicate.isString(prefix) || prefix.isWellFormed() ? prefix : prefix.slice(0, -1)
   return storageKey(head) === head
     ? Stream.map(records.keys({ startsWith: [name, false, head] }), (stored): Found => ({ key: stored[2], stored }))
     : Stream.empty

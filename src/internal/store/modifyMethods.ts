@@ -19,9 +19,20 @@ type Access = RecordAccess.RecordAccess
 
 type Pair<A> = readonly [result: A, next: Option.Option<unknown>]
 
+/** Refuses `undefined` in place of a value: the compiler accepts a function that changes its argument and returns nothing. */
+const givesValue = (
+  current: Option.Option<unknown>,
+  next: Option.Option<unknown>
+): Result.Result<Option.Option<unknown>, string> =>
+  Option.isSome(next) && next.value === undefined && !Option.contains(current, undefined)
+    ? Result.fail("the function of updateOrFail has returned undefined; it must return the next value")
+    : Result.succeed(next)
+
 const updateOrFail = (self: Access, key: Key, f: (current: unknown) => unknown) =>
   Effect.flatMap(
-    updateBy(self, key, (current) => ModifyArguments.callUpdateOrFail(f, current)),
+    updateBy(self, key, (current) =>
+      Result.flatMap(ModifyArguments.callUpdateOrFail(f, current), (next) =>
+        givesValue(current, next))),
     (next) =>
       Option.isSome(next)
         ? Effect.succeed(next.value)
@@ -39,7 +50,7 @@ const modifyEffect = <A, E, R>(
 ) =>
   transactions.withTransaction(Effect.gen(function*() {
     const current = yield* ReadMethods.get(self, key)
-    const given = ModifyArguments.pairOf("modifyEffect", yield* f(current))
+    const given = yield* ModifyArguments.runModifyEffect(f, current)
     if (Result.isFailure(given)) {
       return yield* new ValueEncoding<Key>({ ...RecordAccess.shown(self, key), detail: given.failure })
     }

@@ -31,6 +31,8 @@ interface ClassTraits {
   readonly effectType: string | undefined
   /** Whether its class has getters, or defines a tag. */
   readonly hasGetters: boolean
+  /** Whether its class has methods. */
+  readonly hasMethods: boolean
 }
 
 // -----------------------------------------------------------------------------
@@ -90,7 +92,15 @@ const traits = new WeakMap<object, ClassTraits>()
 
 const isGetter = (descriptor: PropertyDescriptor): boolean => Object.hasOwn(descriptor, "get")
 
-const noTraits: ClassTraits = { effectType: undefined, hasGetters: false }
+/** Methods that do not show that an object has state. Effect gives `pipe` to the classes of `Data` and `Schema`. */
+const commonMethods: ReadonlySet<string> = new Set(["constructor", "toString", "toJSON", "pipe"])
+
+const hasMethod = (prototype: object): boolean =>
+  Object.entries(Object.getOwnPropertyDescriptors(prototype)).some(([name, { value }]) =>
+    typeof value === "function" && !commonMethods.has(name)
+  )
+
+const noTraits: ClassTraits = { effectType: undefined, hasGetters: false, hasMethods: false }
 
 /** Collects the traits of a prototype and of all that it inherits from, except `Object.prototype` of any realm. */
 const traitsOf = (prototype: object | null): ClassTraits => {
@@ -104,7 +114,8 @@ const traitsOf = (prototype: object | null): ClassTraits => {
   const found: ClassTraits = {
     effectType: typeOf(idsOf(prototype)) ?? inherited.effectType,
     hasGetters: inherited.hasGetters || Object.hasOwn(prototype, Symbol.toStringTag) ||
-      Object.values(Object.getOwnPropertyDescriptors(prototype)).some(isGetter)
+      Object.values(Object.getOwnPropertyDescriptors(prototype)).some(isGetter),
+    hasMethods: inherited.hasMethods || hasMethod(prototype)
   }
   traits.set(prototype, found)
   return found
@@ -139,15 +150,17 @@ const ownEffectType = (value: object): string | undefined =>
 
 /** Finds what an object would lose. Call it only for objects that no format of the codec covers. */
 export const lostOf = (value: object): Lost | undefined => {
-  const { effectType = ownEffectType(value), hasGetters } = traitsOf(prototypeOf(value))
+  const { effectType = ownEffectType(value), hasGetters, hasMethods } = traitsOf(prototypeOf(value))
   if (effectType !== undefined) return valueOfEffect(effectType)
   const tag = tagOf(value)
   if (tag !== "Object" && isOpaque(value, tag)) return ofPlatform(tag)
-  if (!hasGetters || Object.keys(value).length > 0) return undefined
+  if (!(hasGetters || hasMethods) || Object.keys(value).length > 0) return undefined
   return tag === "Object"
     ? {
       noun: `instance of ${nameOfClass(value) ?? "a class"}`,
-      remedy: "it has getters and no properties of its own; put their results in its place"
+      remedy: hasGetters
+        ? "it has getters and no properties of its own; put their results in its place"
+        : "it has methods and no properties of its own; put what they return in its place"
     }
     : ofPlatform(tag)
 }

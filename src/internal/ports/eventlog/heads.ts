@@ -19,6 +19,7 @@ import * as Collection from "../../../Collection.ts"
 import { Store } from "../../../Store.ts"
 import type { Closed, KeyEncoding } from "../../../StoreError.ts"
 import type { StoreService } from "../../../StoreService.ts"
+import * as PollInterval from "../pollInterval.ts"
 
 const Kind = Schema.Literals(["journal", "unencrypted", "encrypted"])
 
@@ -93,6 +94,7 @@ const follow = (self: Heads, options: PollOptions): Effect.Effect<void> => {
 /** Opens the heads, and follows their changes until the scope closes. */
 export const make = Effect.fnUntraced(
   function*(options: PollOptions): Effect.fn.Return<Heads, Collection.OpenError, Store | Scope.Scope> {
+    yield* PollInterval.check(options)
     const self: Heads = { store: yield* Store, records: yield* open, followers: new Map() }
     yield* Effect.forkScoped(follow(self, options), { startImmediately: true })
     return self
