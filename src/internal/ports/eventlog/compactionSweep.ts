@@ -5,8 +5,8 @@
  * the process dies in between, the next sweep goes on. Several processes can sweep one store.
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { type Compaction, deleteLimit, withoutStage } from "./compactionStage.ts"
 import * as Batches from "./encryptedBatches.ts"
@@ -58,16 +58,19 @@ const logged = <E extends { readonly _tag: string }, R>(effect: Effect.Effect<vo
   )
 
 /** Sweeps all lists of the store for which there is something to do. */
-const sweep = Effect.fnUntraced(function*(self: Compaction) {
-  const now = yield* Clock.currentTimeMillis
+const sweep = Effect.fnUntraced(function*(self: Compaction, now: number) {
   const due = yield* Stream.runCollect(self.generations.states.indexes.byDue.keys({ lte: now }))
   for (const list of due) yield* logged(sweepList(self, list, now))
 })
 
+/** Sweeps, and waits until an interval has passed since the sweep began. */
+const sweepAndWait = Effect.fnUntraced(function*(self: Compaction) {
+  const began = yield* Clock.currentTimeMillis
+  yield* logged(sweep(self, began))
+  const passed = (yield* Clock.currentTimeMillis) - began
+  yield* Effect.sleep(Math.max(0, Duration.toMillis(self.config.sweepInterval) - passed))
+})
+
 /** Sweeps at once, and then at each interval, until the store closes. */
 export const keepSweeping = (self: Compaction): Effect.Effect<void> =>
-  logged(sweep(self)).pipe(
-    Effect.repeat(Schedule.fixed(self.config.sweepInterval)),
-    Effect.ignore,
-    Effect.withTracerEnabled(false)
-  )
+  Effect.forever(sweepAndWait(self)).pipe(Effect.ignore, Effect.withTracerEnabled(false))
