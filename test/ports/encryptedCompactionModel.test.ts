@@ -6,7 +6,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { makeEntryIdUnsafe } from "effect/eventlog/EventJournal"
 import type { EncryptedRemoteBatch } from "effect/eventlog/EventLogEncryption"
-import { StoreId } from "effect/eventlog/EventLogMessage"
 import * as Encrypted from "effect/eventlog/EventLogServerEncrypted"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
@@ -18,17 +17,17 @@ import * as TestClock from "effect/testing/TestClock"
 import * as LmdbEventLog from "../../src/EventLog.ts"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import * as Delayed from "../support/delayedStore.ts"
-import { batchOf, lastOf, shown, snapshotOf } from "../support/fixtures/compactions.ts"
+import {
+  batchOf,
+  compactionOptions as compaction,
+  lastOf,
+  publicKey,
+  shown,
+  snapshotOf,
+  stored,
+  storeId
+} from "../support/fixtures/compactions.ts"
 import { temporaryFolder } from "../support/harness.ts"
-
-/** Steps are at full hours. A generation can be pruned 20 minutes earlier, so both have swept when the hour is full. */
-const compaction: Encrypted.CompactionOptions = {
-  grace: "340 minutes",
-  lag: "1 hour",
-  stageTtl: "3 hours",
-  sweepInterval: "10 minutes",
-  thresholdFloor: 0
-}
 
 const ids = Arr.makeBy(200, () => makeEntryIdUnsafe())
 
@@ -62,8 +61,6 @@ const Step = Schema.TaggedUnion({
 
 /** Half of all steps write or compact, so that there are many generations. */
 const AnyStep = Schema.Union([Step, Step, Step.cases.Write, Step.cases.Compact])
-
-const [publicKey, storeId] = ["ada", StoreId.make("a")] as const
 
 /** A stage, and the numbers with which it is committed. Each storage makes its own ids. */
 interface Staged {
@@ -114,15 +111,9 @@ const history = ({ compaction: { history: read } }: Tested) =>
 
 const status = (self: Tested) => self.compaction.status(publicKey, storeId)
 
-/** Everything that is stored from a number on. */
-const stored = Effect.fnUntraced(function*(self: Tested, from: number) {
+const readFrom = Effect.fnUntraced(function*(self: Tested, from: number) {
   const { head } = yield* status(self)
-  if (from > head) return []
-  return yield* self.storage.changes(publicKey, storeId, from).pipe(
-    Stream.takeUntil((batch) => lastOf(batch) === head),
-    Stream.map(shown),
-    Stream.runCollect
-  )
+  return from > head ? [] : yield* stored(self.storage, from)
 })
 
 const endStage = (
@@ -187,7 +178,7 @@ const apply = (self: Tested, step: typeof Step.Type): Effect.Effect<unknown> => 
         return result === active ? "rolled back" : result
       })
     case "Read":
-      return stored(self, step.from)
+      return readFrom(self, step.from)
     default:
       return Effect.void
   }
@@ -249,7 +240,7 @@ const agrees = (waits: boolean) =>
         head = now.head
       }
       for (const from of [0, Math.floor(head / 2), head]) {
-        assert.deepStrictEqual(yield* stored(ours, from), yield* stored(memory, from))
+        assert.deepStrictEqual(yield* readFrom(ours, from), yield* readFrom(memory, from))
       }
       const every = ids.map((id) => id)
       assert.deepStrictEqual(
