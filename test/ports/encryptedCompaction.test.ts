@@ -30,7 +30,7 @@ import {
   storeId,
   writeMany
 } from "../support/fixtures/compactions.ts"
-import { faultyStore, temporaryFolder, until, withLog } from "../support/harness.ts"
+import { faultyStore, temporaryFolder, turns, until, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
 import { readByHand } from "../support/streaming.ts"
 
@@ -321,7 +321,8 @@ describe("compaction of an encrypted server in a store", () => {
         yield* TestClock.adjust("6 hours")
         const storage = yield* openOn(yield* Store.make({ path, readOnly: true }))
         assert.deepStrictEqual(yield* stored(storage, 0), ["1-1 kept 0"])
-        yield* TestClock.adjust("1 hour")
+        // The sweep finds that it cannot delete the originals whose time has come.
+        yield* turns(100)
         assert.deepStrictEqual(log.filter(({ level }) => level !== "INFO"), [])
       })
     ))
