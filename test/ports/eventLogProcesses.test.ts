@@ -81,6 +81,9 @@ const compacted = Effect.gen(function*() {
   )
 })
 
+const write = (...notes: ReadonlyArray<readonly [id: string, text: string]>) =>
+  Effect.forEach(notes, ([id, text]) => setNote(id, text), { discard: true })
+
 const texts = ({ text }: { readonly text: string }): string => text
 
 describe("devices and an encrypted server in another process", () => {
@@ -102,8 +105,6 @@ describe("devices and an encrypted server in another process", () => {
       const firstServer = yield* startServer(server, socket, 0)
       const ada = yield* online(one, socket)
       const eve = yield* online(two, socket)
-      const write = (...notes: ReadonlyArray<readonly [id: string, text: string]>) =>
-        Effect.forEach(notes, ([id, text]) => setNote(id, text), { discard: true })
       yield* Effect.provideContext(write(["1", "a"], ["1", "b"], ["2", "a"]), ada.context)
       yield* Effect.provideContext(untilNotes({ "1": "b", "2": "a" }, texts), eve.context)
 

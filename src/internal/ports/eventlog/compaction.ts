@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type { EncryptedBatch } from "effect/eventlog/EventLogEncryption"
 import type { StoreId } from "effect/eventlog/EventLogMessage"
 import * as EventLogServerEncrypted from "effect/eventlog/EventLogServerEncrypted"
+import type { CallerFailure } from "../callerFailure.ts"
 import * as Input from "./compactionInput.ts"
 import { logCommit, logNoOp, logRollback, type Owner } from "./compactionLog.ts"
 import { type Compaction, dieOfArgument, openStage, refuse, transact, withoutStage } from "./compactionStage.ts"
@@ -160,10 +161,11 @@ const inputOf = Effect.fnUntraced(function*(
   return [...kept, ...yield* Batches.readAfter(self.batches, list, target.base, { through })]
 })
 
+const refused = (reason: EventLogServerEncrypted.CompactionRollbackError["reason"]) =>
+  refuse(new EventLogServerEncrypted.CompactionRollbackError({ reason }))
+
 const rollback = Effect.fnUntraced(function*(self: Compaction, list: string, expected: string, now: number) {
   const { generations } = self
-  const refused = (reason: EventLogServerEncrypted.CompactionRollbackError["reason"]) =>
-    refuse(new EventLogServerEncrypted.CompactionRollbackError({ reason }))
   const state = yield* Generations.read(generations, list)
   const withdrawn = yield* Generations.activation(generations, list, state.active)
   if (withdrawn.id !== expected) return yield* refused("NotActive")
@@ -195,44 +197,56 @@ const history = Effect.fnUntraced(function*(self: Compaction, list: string) {
   )
 })
 
+const listOf = (self: Compaction, publicKey: string, storeId: StoreId): string =>
+  Server.listOf(self.batches.server, publicKey, storeId)
+
+/** Runs a transaction on a list, with the time of the call. */
+const onList = <A, E1, E = never>(
+  self: Compaction,
+  { publicKey, storeId }: Owner,
+  body: (list: string, now: number) => Effect.Effect<A, E1 | CallerFailure<E>>
+): Effect.Effect<A, E> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => transact(self, body(listOf(self, publicKey, storeId), now)))
+
+/** Makes the methods that work on a stage. */
+const stageMethods = (
+  self: Compaction
+): Pick<Methods, "inputHeaders" | "fetch" | "stagePart" | "stagedHeaders" | "commit" | "recordNoOp" | "abort"> => ({
+  inputHeaders: (publicKey, storeId, stageId) => Input.inputHeaders(self, listOf(self, publicKey, storeId), stageId),
+  fetch: (publicKey, storeId, stageId, sequences) =>
+    Input.fetch(self, listOf(self, publicKey, storeId), stageId, sequences),
+  stagePart: (publicKey, storeId, stageId, segment, batches) =>
+    onList(self, { publicKey, storeId }, (list, now) => stagePart(self, list, stageId, { segment, batches, now })).pipe(
+      Effect.flatMap((result) =>
+        typeof result === "string"
+          ? Effect.succeed(result)
+          : Effect.fail(new EventLogServerEncrypted.CompactionInvalidRequest({ stageId, message: result.problem }))
+      )
+    ),
+  stagedHeaders: (publicKey, storeId, stageId) => Input.stagedHeaders(self, listOf(self, publicKey, storeId), stageId),
+  commit: (publicKey, storeId, stageId, sequences) =>
+    onList(self, { publicKey, storeId }, (list, now) => commit(self, list, stageId, { sequences, now })).pipe(
+      Effect.tap((outcome) => logCommit({ publicKey, storeId }, outcome)),
+      Effect.map(({ result }) => result)
+    ),
+  recordNoOp: (publicKey, storeId, stageId) =>
+    onList(self, { publicKey, storeId }, (list, now) => recordNoOp(self, list, stageId, now)).pipe(
+      Effect.flatMap((through) => logNoOp({ publicKey, storeId }, { stageId, through }))
+    ),
+  abort: (publicKey, storeId, stageId) => onList(self, { publicKey, storeId }, (list) => abort(self, list, stageId))
+})
+
 /** Makes the methods. Each of them is one transaction, except the streams. */
-export const methods = (self: Compaction): Methods => {
-  const listOf = (publicKey: string, storeId: StoreId) => Server.listOf(self.batches.server, publicKey, storeId)
-  const atNow = <A, E>(use: (now: number) => Effect.Effect<A, E>) => Effect.flatMap(Clock.currentTimeMillis, use)
-  const owner = (publicKey: string, storeId: StoreId): Owner => ({ publicKey, storeId })
-  return {
-    config: self.config,
-    status: (publicKey, storeId) => atNow((now) => transact(self, status(self, listOf(publicKey, storeId), now))),
-    begin: (publicKey, storeId, { through }) =>
-      atNow((now) => transact(self, begin(self, listOf(publicKey, storeId), through, now))),
-    inputHeaders: (publicKey, storeId, stageId) => Input.inputHeaders(self, listOf(publicKey, storeId), stageId),
-    fetch: (publicKey, storeId, stageId, sequences) =>
-      Input.fetch(self, listOf(publicKey, storeId), stageId, sequences),
-    stagePart: (publicKey, storeId, stageId, segment, batches) =>
-      atNow((now) => transact(self, stagePart(self, listOf(publicKey, storeId), stageId, { segment, batches, now })))
-        .pipe(
-          Effect.flatMap((result) =>
-            typeof result === "string"
-              ? Effect.succeed(result)
-              : Effect.fail(new EventLogServerEncrypted.CompactionInvalidRequest({ stageId, message: result.problem }))
-          )
-        ),
-    stagedHeaders: (publicKey, storeId, stageId) => Input.stagedHeaders(self, listOf(publicKey, storeId), stageId),
-    commit: (publicKey, storeId, stageId, sequences) =>
-      atNow((now) => transact(self, commit(self, listOf(publicKey, storeId), stageId, { sequences, now }))).pipe(
-        Effect.tap((outcome) => logCommit(owner(publicKey, storeId), outcome)),
-        Effect.map(({ result }) => result)
-      ),
-    recordNoOp: (publicKey, storeId, stageId) =>
-      atNow((now) => transact(self, recordNoOp(self, listOf(publicKey, storeId), stageId, now))).pipe(
-        Effect.flatMap((through) => logNoOp(owner(publicKey, storeId), { stageId, through }))
-      ),
-    abort: (publicKey, storeId, stageId) => transact(self, abort(self, listOf(publicKey, storeId), stageId)),
-    rollback: (publicKey, storeId, expected) =>
-      atNow((now) => transact(self, rollback(self, listOf(publicKey, storeId), expected, now))).pipe(
-        Effect.tap((outcome) => logRollback(owner(publicKey, storeId), outcome)),
-        Effect.map(({ activated }) => activated.id)
-      ),
-    history: (publicKey, storeId) => transact(self, history(self, listOf(publicKey, storeId)))
-  }
-}
+export const methods = (self: Compaction): Methods => ({
+  ...stageMethods(self),
+  config: self.config,
+  status: (publicKey, storeId) => onList(self, { publicKey, storeId }, (list, now) => status(self, list, now)),
+  begin: (publicKey, storeId, { through }) =>
+    onList(self, { publicKey, storeId }, (list, now) => begin(self, list, through, now)),
+  rollback: (publicKey, storeId, expected) =>
+    onList(self, { publicKey, storeId }, (list, now) => rollback(self, list, expected, now)).pipe(
+      Effect.tap((outcome) => logRollback({ publicKey, storeId }, outcome)),
+      Effect.map(({ activated }) => activated.id)
+    ),
+  history: (publicKey, storeId) => onList(self, { publicKey, storeId }, (list) => history(self, list))
+})

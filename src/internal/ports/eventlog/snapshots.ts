@@ -107,7 +107,12 @@ export const readAfter = Effect.fnUntraced(function*(self: Snapshots, set: strin
 export const readFrom = Effect.fnUntraced(function*(self: Snapshots, set: string, from: number, limit: number) {
   const places = yield* self.places.indexes.byLast.collect({ prefix: [set], gte: [set, from], limit })
   return (yield* readPlaces(self, places)).map(
-    ({ batch, sequence }): EncryptedRemoteBatch => ({ sequence, ...batch })
+    ({ batch: { encryptedBatch, entryIds, iv }, sequence }): EncryptedRemoteBatch => ({
+      sequence,
+      entryIds,
+      iv,
+      encryptedBatch
+    })
   )
 })
 
