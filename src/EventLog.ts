@@ -236,7 +236,8 @@ export interface EncryptedStorageOptions extends EventLogOptions {
  * **Gotchas**
  *
  * Options of `compaction` that cannot be right are a defect, as in Effect's other implementations. So is a `begin` through a
- * number with which no stored batch ends, and a `commit` whose numbers do not rise. The server of Effect makes no such calls.
+ * number with which no stored batch ends, and a `commit` whose numbers do not rise up to that number. The server of Effect
+ * makes no such calls.
  *
  * @category constructors
  * @since 0.2.0

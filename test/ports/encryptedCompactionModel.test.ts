@@ -47,7 +47,7 @@ const Step = Schema.TaggedUnion({
     keeps: between(0, 255),
     size: between(1, 3),
     segments: Schema.Literals([1, 2]),
-    end: Schema.Literals(["commit", "commit", "commit", "noOp", "abort", "leave", "leave"])
+    end: Schema.Literals(["commit", "commit", "commit", "overtaken", "noOp", "abort", "leave", "leave"])
   },
   /** Works on a stage that may have ended. */
   Continue: {
@@ -132,6 +132,14 @@ const endStage = (
   return outcome(end === "noOp" ? recordNoOp(publicKey, storeId, stageId) : abort(publicKey, storeId, stageId))
 }
 
+/** Withdraws the active generation, or tries to withdraw an earlier one. */
+const rollBack = Effect.fnUntraced(function*({ compaction: { history: read, rollback } }: Tested, place: number) {
+  const { activationId } = (yield* read(publicKey, storeId)).at(-1 - place) ?? { activationId: "unknown" }
+  const result = yield* outcome(rollback(publicKey, storeId, activationId))
+  const active = (yield* read(publicKey, storeId)).at(-1) ?? assert.fail()
+  return result === active.activationId ? "rolled back" : result
+})
+
 /** Compacts as a client does. */
 const compact = Effect.fnUntraced(
   function*(self: Tested, step: Extract<typeof Step.Type, { readonly _tag: "Compact" }>) {
@@ -154,7 +162,10 @@ const compact = Effect.fnUntraced(
       ([segment, batches]) => outcome(stagePart(publicKey, storeId, stageId, segment, batches))
     )
     const staged = yield* Stream.runCollect(stagedHeaders(publicKey, storeId, stageId))
-    const end = step.end === "leave" ? "left" : yield* endStage(self, stage, step.end)
+    if (step.end === "overtaken") yield* rollBack(self, 0)
+    const end = step.end === "leave"
+      ? "left"
+      : yield* endStage(self, stage, step.end === "overtaken" ? "commit" : step.end)
     return { input, fetched: fetched.map(shown), parts, staged, end }
   }
 )
@@ -177,13 +188,7 @@ const apply = (self: Tested, step: typeof Step.Type): Effect.Effect<unknown> => 
       return outcome(self.compaction.stagePart(publicKey, storeId, stage.stageId, step.does, [batch]))
     }
     case "Rollback":
-      return Effect.gen(function*() {
-        const all = yield* self.compaction.history(publicKey, storeId)
-        const { activationId } = all.at(-1 - step.place) ?? { activationId: "unknown" }
-        const result = yield* outcome(self.compaction.rollback(publicKey, storeId, activationId))
-        const { activationId: active } = (yield* self.compaction.history(publicKey, storeId)).at(-1) ?? assert.fail()
-        return result === active ? "rolled back" : result
-      })
+      return rollBack(self, step.place)
     case "Read":
       return readFrom(self, step.from)
     default:

@@ -91,9 +91,12 @@ const stagePart = Effect.fnUntraced(function*(
   return "Stored"
 })
 
-/** Gives each place its number. Returns `undefined` if the numbers are not those of batches one after the other. */
+/**
+ * Gives each place its number. Returns `undefined` if the numbers are not those of batches one after the other, of which the
+ * last one ends with `through`.
+ */
 const numbered = (places: ReadonlyArray<Snapshots.Place>, sequences: ReadonlyArray<number>, through: number) => {
-  if (places.length === 0 || places.length !== sequences.length) return undefined
+  if (places.length !== sequences.length) return undefined
   let next = Batches.firstSequence
   const placed: Array<Snapshots.Place & { readonly sequence: number }> = []
   for (const [index, place] of places.entries()) {
@@ -102,7 +105,7 @@ const numbered = (places: ReadonlyArray<Snapshots.Place>, sequences: ReadonlyArr
     placed.push({ ...place, sequence })
     next = sequence + place.count
   }
-  return next - 1 > through ? undefined : placed
+  return next - 1 === through ? placed : undefined
 }
 
 const commit = Effect.fnUntraced(function*(
@@ -121,7 +124,9 @@ const commit = Effect.fnUntraced(function*(
   }
   const placed = numbered(places, sequences, through)
   if (placed === undefined) {
-    return yield* dieOfArgument("A commit needs one rising number for each staged batch, and at least one batch")
+    return yield* dieOfArgument(
+      `A commit needs a number for each staged batch. They must rise, and the last batch must end with ${through}`
+    )
   }
   yield* Snapshots.number(self.snapshots, placed)
   const activationId = SecureRandom.uuidV4Unsafe()

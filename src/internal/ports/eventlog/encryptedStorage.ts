@@ -31,14 +31,16 @@ const write = ({ batches, lag }: Compaction, list: string, added: Parameters<Met
 const readFrom = ({ batches, generations, snapshots }: Compaction, list: string, from: number) =>
   batches.server.store.withTransaction(Effect.gen(function*() {
     const { base, set } = yield* Generations.read(generations, list)
-    const isReplaced = set !== undefined && from <= base
-    const kept = isReplaced ? yield* Snapshots.readFrom(snapshots, set, from, pageSize) : []
-    const first = isReplaced ? base + 1 : from
-    const stored = kept.length > 0
-      ? kept
-      : yield* Batches.readAfter(batches, list, first - 1, { limit: pageSize })
+    const snapshot = from <= base ? set : undefined
+    const stored = snapshot === undefined
+      ? yield* Batches.readAfter(batches, list, from - 1, { limit: pageSize })
+      : yield* Snapshots.readFrom(snapshots, snapshot, from, pageSize)
     const last = stored.at(-1)
-    return [stored, last === undefined ? first : Batches.lastOf(last) + 1] as const
+    // A snapshot ends with its base.
+    if (last === undefined && snapshot !== undefined) {
+      return yield* Effect.die(new Error("The end of the active compaction snapshot is missing: restore a backup"))
+    }
+    return [stored, last === undefined ? from : Batches.lastOf(last) + 1] as const
   }))
 
 /** Opens the storage, and follows its commits until the scope closes. */
