@@ -6,6 +6,7 @@ import { StoreId } from "effect/eventlog/EventLogMessage"
 import * as Encrypted from "effect/eventlog/EventLogServerEncrypted"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { spawnSync } from "node:child_process"
 import * as process from "node:process"
@@ -243,6 +244,38 @@ describe("compaction of an encrypted server in a store", () => {
         )
       }
     }).pipe(silent))
+
+  it.effect("ends a stage when its time has passed, also if no sweep has come by", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync" })
+      const options = { compaction: { ...compactionOptions, sweepInterval: "1 day" } } as const
+      const storage = yield* using(store)(LmdbEventLog.makeStorageEncrypted(options))
+      const { commit, inputHeaders, recordNoOp, stagePart, stagedHeaders } = methodsOf(storage)
+      yield* writeMany(storage, 2)
+      yield* TestClock.adjust("3 hours")
+      const { batches, sequences, stageId } = yield* stageSnapshot(storage)
+      yield* TestClock.adjust("2 hours")
+      assert.strictEqual(yield* stagePart(publicKey, storeId, stageId, 1, batches), "Stored")
+      // A part that was stored begins the time again.
+      yield* TestClock.adjust("2 hours")
+      assert.lengthOf(yield* Stream.runCollect(stagedHeaders(publicKey, storeId, stageId)), 4)
+      yield* TestClock.adjust("1 hour")
+      const calls = [
+        stagePart(publicKey, storeId, stageId, 2, batches),
+        commit(publicKey, storeId, stageId, sequences),
+        recordNoOp(publicKey, storeId, stageId),
+        Stream.runDrain(inputHeaders(publicKey, storeId, stageId)),
+        Stream.runDrain(stagedHeaders(publicKey, storeId, stageId))
+      ]
+      for (const call of calls) {
+        assert.deepStrictEqual(
+          yield* Effect.flip(
+            Effect.asVoid<unknown, Encrypted.CompactionNotFound | Encrypted.CompactionInvalidRequest, never>(call)
+          ),
+          new Encrypted.CompactionNotFound({ stageId })
+        )
+      }
+    }))
 
   it.effect("keeps lists and servers of other names apart", () =>
     Effect.gen(function*() {
