@@ -208,6 +208,20 @@ export const layerStorageUnencrypted = (
   Layer.effect(EventLogServerUnencrypted.Storage, makeStorageUnencrypted(options))
 
 /**
+ * Options of the storage of an encrypted server.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface EncryptedStorageOptions extends EventLogOptions {
+  /**
+   * How old batches must be before clients can compact them, and how long what a snapshot has replaced is kept. Defaults:
+   * those of `EventLogServerEncrypted.makeCompactionConfig`. All processes that share the store must have the same.
+   */
+  readonly compaction?: EventLogServerEncrypted.CompactionOptions | undefined
+}
+
+/**
  * Makes the storage of an encrypted server in the store of the context.
  *
  * **Details**
@@ -216,15 +230,22 @@ export const layerStorageUnencrypted = (
  * each public key and store id begin with 0. A stream of changes has what other processes commit too, and ends when the store
  * closes. An error of the store is a defect, and a client tries again later.
  *
- * It has no `compaction`: a server answers requests for it with `NotFound`, and clients go on without.
+ * Each method of `compaction`, except the streams, is one transaction, which is on disk when the method returns. What a
+ * snapshot has replaced is deleted in the background, `grace` after the commit of the snapshot.
+ *
+ * **Gotchas**
+ *
+ * Options of `compaction` that cannot be right are a defect, as in Effect's other implementations. So is a `begin` through a
+ * number with which no stored batch ends, and a `commit` whose numbers do not rise up to that number. The server of Effect
+ * makes no such calls.
  *
  * @category constructors
  * @since 0.2.0
  */
 export const makeStorageEncrypted = (
-  options: EventLogOptions = {}
+  options: EncryptedStorageOptions = {}
 ): Effect.Effect<EventLogServerEncrypted.Storage["Service"], OpenError | KeptError, Store | Scope.Scope> =>
-  EncryptedStorage.make(...named(options))
+  EncryptedStorage.make(...named(options), options.compaction)
 
 /**
  * Provides the storage of an encrypted server in the store of the context.
@@ -233,7 +254,7 @@ export const makeStorageEncrypted = (
  * @since 0.2.0
  */
 export const layerStorageEncrypted = (
-  options?: EventLogOptions
+  options?: EncryptedStorageOptions
 ): Layer.Layer<EventLogServerEncrypted.Storage, OpenError | KeptError, Store> =>
   Layer.effect(EventLogServerEncrypted.Storage, makeStorageEncrypted(options))
 

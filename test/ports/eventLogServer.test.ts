@@ -4,7 +4,7 @@
  * The first parts have the cases of Effect's own suites (of 4.0.0-rc.111: `SqlEventLogServerUnencryptedStorageTest.ts` and
  * those of `sqlite-node/test/SqlEventLogServerEncrypted.test.ts` that concern the storage) in other words, and run them on
  * Effect's memory storage too. Left out are the names of tables, and what the server does on any storage: authentication
- * and permissions. Compaction is left out because this storage has none.
+ * and permissions. Compaction has tests of its own: `encryptedCompactionModel.test.ts` and `encryptedCompaction.test.ts`.
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Arr from "effect/Array"

@@ -1,113 +1,73 @@
-/**
- * The storage of an encrypted server: the batches of each public key and store id.
- *
- * A batch has one number for each of its entries. Its key is the number of its last entry, so that a range from a number on
- * begins with the batch that has it.
- */
+/** The storage of an encrypted server. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as EventJournal from "effect/eventlog/EventJournal"
-import { EncryptedRemoteBatch } from "effect/eventlog/EventLogEncryption"
-import type * as EventLogServerEncrypted from "effect/eventlog/EventLogServerEncrypted"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import * as EventLogServerEncrypted from "effect/eventlog/EventLogServerEncrypted"
 import type * as Scope from "effect/Scope"
 import type { PollOptions } from "../../../Change.ts"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
+import * as Compactions from "./compaction.ts"
+import { pageSize } from "./compactionInput.ts"
+import type { Compaction } from "./compactionStage.ts"
+import * as Sweep from "./compactionSweep.ts"
+import * as Batches from "./encryptedBatches.ts"
+import * as Generations from "./generations.ts"
 import type { KeptError } from "./kept.ts"
 import * as Server from "./server.ts"
+import * as Snapshots from "./snapshots.ts"
 
 type Methods = EventLogServerEncrypted.Storage["Service"]
 
-const openBatches = Collection.make("effect.EventLogServerEncrypted.batches", {
-  key: Schema.Tuple([Schema.String, Schema.Int]),
-  value: EncryptedRemoteBatch
-})
+const write = ({ batches, lag }: Compaction, list: string, added: Parameters<Methods["write"]>[2]) =>
+  Effect.flatMap(
+    Clock.currentTimeMillis,
+    (now) => batches.server.store.withTransaction(Batches.appendAllNew(batches, list, added, { now, lag }))
+  ).pipe(Server.orDie)
 
-/** The number under which each entry was first stored. */
-const openIds = Collection.make("effect.EventLogServerEncrypted.ids", {
-  key: Schema.Tuple([Schema.String, EventJournal.EntryId]),
-  value: Schema.Int
-})
-
-interface Storage {
-  readonly server: Server.Server
-  readonly batches: Effect.Success<typeof openBatches>
-  readonly ids: Effect.Success<typeof openIds>
-}
-
-const lastOf = ({ entryIds, sequence }: EncryptedRemoteBatch): number => sequence + entryIds.length - 1
-
-/** Stores a batch, inside a transaction, unless all of its entries are there. */
-const writeBatch = Effect.fnUntraced(function*(
-  { batches, ids, server }: Storage,
-  list: string,
-  batch: Parameters<Methods["write"]>[2][number]
-) {
-  const keys = batch.entryIds.map((id) => [list, id] as const)
-  const { missing } = yield* ids.getMany(keys)
-  if (missing.length === 0) return undefined
-  const sequence = yield* Server.takeNumbers(server, list, 0, keys.length)
-  for (const [index, key] of keys.entries()) {
-    yield* ids.update(key, (first) => Option.isSome(first) ? first : Option.some(sequence + index))
-  }
-  const { encryptedBatch, entryIds, iv } = batch
-  const stored: EncryptedRemoteBatch = { sequence, entryIds, iv, encryptedBatch }
-  yield* batches.put([list, lastOf(stored)], stored)
-  return stored
-})
-
-const write = (self: Storage, list: string, batches: Parameters<Methods["write"]>[2]) =>
-  self.server.store.withTransaction(
-    Effect.forEach(batches, (batch) => writeBatch(self, list, batch))
-  ).pipe(
-    Effect.map((stored) => stored.filter((batch) => batch !== undefined)),
-    Server.orDie
-  )
-
-const entrySequences = (
-  { ids }: Storage,
-  list: string,
-  entryIds: ReadonlyArray<EventJournal.EntryId>
-): ReturnType<Methods["entrySequences"]> => {
-  const keys = entryIds.map((entryId) => [list, entryId] as const)
-  return Effect.map(ids.getMany(keys), ({ found }) =>
-    keys.flatMap((key) => {
-      const sequence = found.get(key)
-      return sequence === undefined ? [] : [{ entryId: key[1], sequence }]
-    })).pipe(Server.orDie)
-}
-
-const changes = ({ batches, server }: Storage, list: string, startSequence: number) =>
-  Server.follow(
-    server,
-    list,
-    startSequence,
-    (from) =>
-      Effect.map(batches.collect({ prefix: [list], gte: [list, from] }), (stored) => {
-        const last = stored.at(-1)
-        return [stored, last === undefined ? from : lastOf(last) + 1] as const
-      })
-  )
+/**
+ * Reads the next batches from a number on: those of the active snapshot, and the originals after its base. Each part is as
+ * if a client had connected again, so a compaction or a rollback between two parts loses nothing.
+ */
+const readFrom = ({ batches, generations, snapshots }: Compaction, list: string, from: number) =>
+  batches.server.store.withTransaction(Effect.gen(function*() {
+    const { base, set } = yield* Generations.read(generations, list)
+    const snapshot = from <= base ? set : undefined
+    const stored = snapshot === undefined
+      ? yield* Batches.readAfter(batches, list, from - 1, { limit: pageSize })
+      : yield* Snapshots.readFrom(snapshots, snapshot, from, pageSize)
+    const last = stored.at(-1)
+    // A snapshot ends with its base.
+    if (last === undefined && snapshot !== undefined) {
+      return yield* Effect.die(new Error("The end of the active compaction snapshot is missing: restore a backup"))
+    }
+    return [stored, last === undefined ? from : Batches.lastOf(last) + 1] as const
+  }))
 
 /** Opens the storage, and follows its commits until the scope closes. */
 export const make = Effect.fnUntraced(
   function*(
     name: string,
-    options: PollOptions
+    options: PollOptions,
+    compaction: EventLogServerEncrypted.CompactionOptions | undefined
   ): Effect.fn.Return<Methods, Collection.OpenError | KeptError, Store | Scope.Scope> {
+    const config = yield* EventLogServerEncrypted.makeCompactionConfig(compaction)
     const server = yield* Server.make("encrypted", name, options)
-    const self: Storage = { server, batches: yield* openBatches, ids: yield* openIds }
+    const batches = yield* Batches.open(server)
+    const self = yield* Compactions.open(batches, config)
+    yield* Effect.forkScoped(Sweep.keepSweeping(self))
     return {
       getId: Effect.succeed(server.remoteId),
       getOrCreateSessionAuthBinding: (publicKey, signingPublicKey) =>
         Server.sessionKey(server, publicKey, signingPublicKey),
-      write: (publicKey, storeId, batches) =>
-        batches.length === 0 ? Effect.succeed([]) : write(self, Server.listOf(server, publicKey, storeId), batches),
+      write: (publicKey, storeId, added) =>
+        added.length === 0 ? Effect.succeed([]) : write(self, Server.listOf(server, publicKey, storeId), added),
       entrySequences: (publicKey, storeId, entryIds) =>
-        entrySequences(self, Server.listOf(server, publicKey, storeId), entryIds),
-      changes: (publicKey, storeId, startSequence) =>
-        changes(self, Server.listOf(server, publicKey, storeId), startSequence)
+        Server.orDie(Batches.firstStored(batches, Server.listOf(server, publicKey, storeId), entryIds)),
+      changes: (publicKey, storeId, startSequence) => {
+        const list = Server.listOf(server, publicKey, storeId)
+        return Server.follow(server, list, startSequence, (from) => readFrom(self, list, from))
+      },
+      compaction: Compactions.methods(self)
     }
   }
 )
