@@ -12,6 +12,7 @@ import * as limit from "./limit.ts"
 import * as load from "./load.ts"
 import * as mixed from "./mixed.ts"
 import { empty, type Report, type RoundOptions, type Section } from "./section.ts"
+import * as workflows from "./workflows.ts"
 
 /** The sections, in the order in which they are run. */
 export const sections: ReadonlyMap<string, Section> = new Map([
@@ -21,7 +22,8 @@ export const sections: ReadonlyMap<string, Section> = new Map([
   ["files", files.section],
   ["input", input.section],
   ["load", load.section],
-  ["mixed", mixed.section]
+  ["mixed", mixed.section],
+  ["workflows", workflows.section]
 ])
 
 /** Runs a round; what it fails with or dies of is a loss. */
