@@ -11,6 +11,7 @@ import * as kill from "./kill.ts"
 import * as limit from "./limit.ts"
 import * as load from "./load.ts"
 import * as mixed from "./mixed.ts"
+import * as queueDay from "./queueDay.ts"
 import { empty, type Report, type RoundOptions, type Section } from "./section.ts"
 import * as workflows from "./workflows.ts"
 
@@ -23,7 +24,8 @@ export const sections: ReadonlyMap<string, Section> = new Map([
   ["input", input.section],
   ["load", load.section],
   ["mixed", mixed.section],
-  ["workflows", workflows.section]
+  ["workflows", workflows.section],
+  ["queue-day", queueDay.section]
 ])
 
 /** Runs a round; what it fails with or dies of is a loss. */
