@@ -127,7 +127,7 @@ const backupsOf = ({ acknowledged, found, life }: Lived, lane: number): Readonly
 /** When a process is killed: when it has said something so many times, and some milliseconds later. */
 interface Moment {
   readonly signal: NodeJS.Signals | undefined
-  readonly after: "start" | "work" | "ready" | "done"
+  readonly after: "start" | "work" | "ready" | "done" | "begin" | "settled"
   readonly times: number
   readonly delay: number
 }
@@ -139,6 +139,9 @@ const momentOf = (random: Random.Random, number: number, signal: NodeJS.Signals 
   // Collections are others in every second life
   if (random.oneIn(number % 2 === 0 ? 2 : 6)) {
     return { signal, after: "work", times: random.between(1, 24), delay: random.below(3) }
+  }
+  if (random.oneIn(4)) {
+    return { signal, after: random.pick(["begin", "settled"]), times: random.between(1, 6), delay: 0 }
   }
   if (random.oneIn(12)) return { signal, after: "ready", times: 1, delay: random.below(10) }
   return { signal, after: "done", times: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
@@ -253,7 +256,8 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
         path,
         backups: join(folder, "backups"),
         names: backups.map(({ name }) => name),
-        flushInterval: random.between(1, 30),
+        // What was acknowledged as on disk must not be there only because a commit came soon
+        flushInterval: random.oneIn(3) ? 1000 : random.between(1, 30),
         batchSize: random.between(1, 40),
         life
       }, killAt(momentOf(random, number, signal)))

@@ -170,7 +170,7 @@ export const operationsOf = (life: Life, lane: number): ReadonlyArray<Operation>
   const portOperation = choose({ lane, random, mark: choices.mark, key: () => choices.key("accounts") })
   const operation = (index: number): Operation => {
     const choice = random.below(100)
-    if (choice < 40) return singleOf(choices)
+    if (choice < 35) return singleOf(choices)
     if (choice < 60) return portOperation()
     if (choice < 73) return manyOf(choices)
     if (choice < 83) return transactionOf(choices)
