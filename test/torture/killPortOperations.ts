@@ -25,7 +25,7 @@ export type PortOperation =
 type Entry = readonly [key: string, mark: Mark]
 
 /** The most tokens of a lane that a rate limit lets through. */
-export const tokenLimit = 12
+export const tokenLimit = 3
 
 /** The key of the tokens of a lane. */
 export const tokensKey = (lane: number): string => `${lane}/tokens/0`
@@ -73,7 +73,7 @@ export const choose = ({ key, lane, mark, random }: Choices): () => PortOperatio
       if (answered === undefined) return request()
       return { _tag: "Reply", key: `${lane}/replies/${answered}`, mark: mark(), request: answered }
     }
-    return choice < 65 ? { _tag: "Consume", key: tokensKey(lane) } : offer()
+    return choice < 70 ? { _tag: "Consume", key: tokensKey(lane) } : offer()
   }
 }
 
