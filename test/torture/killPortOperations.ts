@@ -9,7 +9,7 @@
 import type { Mark, Model } from "./killOperations.ts"
 import type * as Random from "./random.ts"
 
-/** One thing that a lane does to them. */
+/** One of these calls. */
 export type PortOperation =
   | {
     readonly _tag: "Write"
@@ -53,10 +53,12 @@ export const choose = ({ key, lane, mark, random }: Choices): () => PortOperatio
     return { _tag: "Request", key: requestKey, mark: made }
   }
   const offer = (): PortOperation => {
+    const [first, ...others] = offered
     // An element that was offered before is not handled again
-    const [element] = random.oneIn(5) && offered.length > 0 ? [random.pick([0, ...offered])] : mark()
-    if (element > 0) offered.push(element)
-    return { _tag: "Offer", element: element > 0 ? element : offered[0] ?? 0 }
+    if (first !== undefined && random.oneIn(5)) return { _tag: "Offer", element: random.pick([first, ...others]) }
+    const [element] = mark()
+    offered.push(element)
+    return { _tag: "Offer", element }
   }
   return () => {
     const choice = random.below(100)

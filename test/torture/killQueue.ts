@@ -1,8 +1,8 @@
 /**
  * The queue of a store whose process is killed. Lanes offer elements to it, and workers handle them meanwhile.
  *
- * Each element that was offered is handled at least once, in this life or in a later one, and never again after that was on
- * disk. An element whose transaction has failed is never handled.
+ * Each element whose offer was acknowledged is handled at least once, in this life or in a later one. After `take` has
+ * returned, it is not handled again. An element whose transaction has failed is never handled.
  */
 import * as Effect from "effect/Effect"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
@@ -134,7 +134,7 @@ export const expectLife = (
   const strange = [...known.attempts.keys()].filter((one) => !known.offered.has(one) && !known.possible.has(one))
   recorder.expect(
     strange.length === 0,
-    `elements ${strange.slice(0, 5).join()} were handled, and nobody had offered them`
+    `elements ${strange.slice(0, 5).join()} were handled, and were not offered`
   )
 }
 

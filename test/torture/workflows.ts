@@ -1,8 +1,9 @@
 /**
  * Workflows: many durable workflows at the same time, each of which waits for a queue four times, on one store.
  *
- * The cluster looks for messages by itself only once an hour here. A message that is taken and not delivered, or that is
- * saved and not told of, holds its workflow up for good: the round finds no result for a while, and says which are missing.
+ * The cluster looks for messages by itself only once an hour here. So a message that is taken and not delivered, or saved
+ * without waking the cluster, stops its workflow. The round ends when all workflows have, or when no result has come for a
+ * while.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
