@@ -45,7 +45,7 @@ const SixteenTimesLive = SixteenTimes.toLayer(Effect.fnUntraced(function*({ numb
 }))
 
 /** How workflows are run. */
-export interface Load {
+interface Load {
   readonly executions: number
   /** How many of them run at the same time. */
   readonly concurrency: number
@@ -109,7 +109,7 @@ const expectNothingWaits = Effect.fnUntraced(function*(recorder: Recorder, eleme
 })
 
 /** Runs workflows on a store, and checks their results and what they leave. */
-export const runOn = Effect.fnUntraced(function*(
+const runOn = Effect.fnUntraced(function*(
   store: StoreService,
   { concurrency, executions, workers }: Load,
   random: Random.Random,
