@@ -13,8 +13,9 @@ import * as limit from "../torture/limit.ts"
 import { useFibers, useThreads } from "../torture/load.ts"
 import { useTransactingFibers, useTransactingProcesses } from "../torture/loadTransactions.ts"
 import { record, type Report } from "../torture/section.ts"
+import * as workflows from "../torture/workflows.ts"
 
-const options = { quick: true, minutes: 0 }
+const options = { quick: true, minutes: 0, elements: 0 }
 
 const assertNothingLost = <E, R>(round: Effect.Effect<Report, E, R>) =>
   Effect.tap(round, ({ losses }) => Effect.sync(() => assert.deepStrictEqual(losses, []))).pipe(
@@ -72,6 +73,11 @@ describe("torture", () => {
         const { figures } = yield* assertNothingLost(openDamaged(shape, 25, { onlyKnown }))
         assert.strictEqual(figures["files"], 25)
       }).pipe(Effect.scoped)
+  )
+
+  it.live.each([1, 2])(
+    "workflows that wait for a queue at the same time all end, each with its result, seed %i",
+    (seed) => assertNothingLost(workflows.section.round(seed, options))
   )
 
   it.live("input that is not valid, and every method in every state, give a result or a typed error", () =>

@@ -6,7 +6,8 @@
  * is being opened, `records` and what the store held when it was opened, `problems` and
  * what was wrong with its collections, `archive` and how much the archive holds,
  * `backup` and what a backup holds, `ready`, `done` with the lane and the number of an
- * operation that was acknowledged, `closed`. A line is written when what it tells has
+ * operation that was acknowledged, `through` with the lane that a rate limit let through, `begin` with an element of a
+ * queue and its attempt, `settled` with an element that was handled, `elements` and the states of all, `closed`. A line is written when what it tells has
  * happened, and not before.
  *
  * Argument: the path, the folder of the backups and the names of those to look at,
@@ -22,8 +23,12 @@ import { existsSync, writeSync } from "node:fs"
 import * as process from "node:process"
 import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
+import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import * as KillCollections from "../torture/killCollections.ts"
 import { lifeOfBackup, markOf, operationsOf, perform } from "../torture/killOperations.ts"
+import type { PortOperation } from "../torture/killPortOperations.ts"
+import * as KillPorts from "../torture/killPorts.ts"
+import * as KillQueue from "../torture/killQueue.ts"
 import * as Say from "../torture/say.ts"
 
 const Arguments = Schema.Struct({
@@ -36,7 +41,8 @@ const Arguments = Schema.Struct({
     seed: Schema.Int,
     number: Schema.Int,
     lanes: Schema.Int,
-    operations: Schema.Int
+    operations: Schema.Int,
+    shared: Schema.Boolean
   })
 })
 
@@ -68,16 +74,21 @@ const recordsOfStore = (store: StoreService) =>
 
 /** The same with those of the collections, and what is wrong with these. */
 const lookAt = Effect.fnUntraced(
-  function*(store: StoreService, collections: KillCollections.Collections, number: number) {
+  function*(store: StoreService, collections: KillCollections.Collections, ports: KillPorts.Ports, number: number) {
     const { accounts, journal } = collections
     const records = [
       ...(yield* recordsOfStore(store)),
       ...(yield* KillCollections.recordsOf(accounts, number)),
-      ...(yield* KillCollections.recordsOf(journal, number))
+      ...(yield* KillCollections.recordsOf(journal, number)),
+      ...(yield* KillPorts.recordsOf(ports))
     ]
     return {
       records,
-      problems: [...(yield* KillCollections.problemsOf(accounts)), ...(yield* KillCollections.problemsOf(journal))]
+      problems: [
+        ...(yield* KillCollections.problemsOf(accounts)),
+        ...(yield* KillCollections.problemsOf(journal)),
+        ...(yield* KillPorts.problemsOf(ports))
+      ]
     }
   }
 )
@@ -85,8 +96,9 @@ const lookAt = Effect.fnUntraced(
 const lookAtBackup = Effect.fnUntraced(function*(name: string) {
   const number = lifeOfBackup(name)
   const store = yield* Store.make({ path: `${backups}/${name}`, readOnly: true })
-  const open = KillCollections.openAll(number, () => undefined)
-  return yield* lookAt(store, yield* Effect.provideService(open, Store, store), number)
+  const open = Effect.all([KillCollections.openAll(number, () => undefined), KillPorts.open])
+  const [collections, ports] = yield* Effect.provideService(open, Store, store)
+  return yield* lookAt(store, collections, ports, number)
 }, Effect.scoped)
 
 const sayBackup = (name: string) =>
@@ -104,30 +116,50 @@ const sayArchive = Effect.fnUntraced(function*(archive: KillCollections.Opened) 
   yield* say("archive", yield* archive.size)
 })
 
-const live = (store: StoreService, collections: KillCollections.Collections, lane: number) => {
-  const places = KillCollections.placesOf(store, collections)
-  return Effect.forEach(operationsOf(life, lane), (operation, index) =>
-    Effect.andThen(
-      perform({ store, places, lane, lanes: life.lanes, backups }, operation),
-      say("done", [lane, index + 1])
-    ), { discard: true })
-}
+type Queue = Effect.Success<ReturnType<typeof KillQueue.make>>
+
+const letThrough = (lane: number) => say("through", lane)
+
+/** What the lanes of a life do. */
+const live = Effect.fnUntraced(function*(
+  store: StoreService,
+  collections: KillCollections.Collections,
+  ports: KillPorts.Ports,
+  { offer }: Queue
+) {
+  const places = { ...KillCollections.placesOf(store, collections), ...KillPorts.placesOf(store, ports) }
+  const performPort = (operation: PortOperation) => KillPorts.perform({ ports, places, offer, letThrough }, operation)
+  const lanes = Array.from(
+    { length: life.lanes },
+    (_, lane) =>
+      Effect.forEach(operationsOf(life, lane), (operation, index) =>
+        Effect.andThen(
+          perform({ store, places, lane, lanes: life.lanes, backups, offer, performPort }, operation),
+          say("done", [lane, index + 1])
+        ), { discard: true })
+  )
+  yield* Effect.all(lanes, { concurrency: "unbounded", discard: true })
+})
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, shared: true, mapSize: "256 KiB", batchSize, flushInterval })
-  const open = Effect.all([
-    KillCollections.open("archive", life.number, sayWork),
-    KillCollections.openAll(life.number, sayWork)
-  ])
-  const [archive, collections] = yield* Effect.provideService(open, Store, store)
-  const { problems, records } = yield* lookAt(store, collections, life.number)
-  yield* say("records", records)
-  yield* say("problems", problems)
-  yield* sayArchive(archive)
-  yield* Effect.forEach(names, sayBackup)
-  yield* say("ready")
-  const lanes = Array.from({ length: life.lanes }, (_, lane) => live(store, collections, lane))
-  yield* Effect.all(lanes, { concurrency: "unbounded" })
+  const store = yield* Store.make({ path, shared: life.shared, mapSize: "256 KiB", batchSize, flushInterval })
+  const use = Effect.gen(function*() {
+    const archive = yield* KillCollections.open("archive", life.number, sayWork)
+    const collections = yield* KillCollections.openAll(life.number, sayWork)
+    const ports = yield* KillPorts.open
+    const { problems, records } = yield* lookAt(store, collections, ports, life.number)
+    yield* say("records", records)
+    yield* say("problems", problems)
+    yield* sayArchive(archive)
+    yield* Effect.forEach(names, sayBackup)
+    const queue = yield* KillQueue.make(say)
+    yield* say("ready")
+    const lanes = Effect.andThen(live(store, collections, ports, queue), KillQueue.awaitHandled())
+    yield* Effect.raceFirst(lanes, queue.work)
+    yield* say("elements", yield* KillQueue.statesOf)
+  })
+  const queues = LmdbPersistedQueue.layer({ lockExpiration: "1 second" })
+  yield* Effect.scoped(use).pipe(Effect.provide(queues), Effect.provideService(Store, store))
   yield* store.close({ strict: true })
   yield* say("closed")
 }).pipe(

@@ -16,7 +16,7 @@ const Arguments = Schema.Struct({
   name: Schema.String,
   first: Schema.Int,
   last: Schema.Int,
-  options: Schema.Struct({ quick: Schema.Boolean, minutes: Schema.Number })
+  options: Schema.Struct({ quick: Schema.Boolean, minutes: Schema.Number, elements: Schema.Int })
 })
 
 const { first, last, name, options } = Schema.decodeUnknownSync(Schema.fromJsonString(Arguments))(process.argv[2])

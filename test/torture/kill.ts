@@ -16,7 +16,9 @@ import { isDeepStrictEqual } from "node:util"
 import { temporaryFolder } from "../support/harness.ts"
 import * as Children from "./children.ts"
 import { archived } from "./killCollections.ts"
-import { change, isDurable, laneOf, type Life, type Model, operationsOf } from "./killOperations.ts"
+import { change, isDurable, laneOf, type Life, type Model, mostLanes, operationsOf } from "./killOperations.ts"
+import { tokenLimit, tokensKey } from "./killPortOperations.ts"
+import * as KillQueue from "./killQueue.ts"
 import * as Observer from "./observer.ts"
 import * as Random from "./random.ts"
 import { record, type Recorder, type Section } from "./section.ts"
@@ -29,8 +31,6 @@ const signals: ReadonlyArray<NodeJS.Signals> = [
   "SIGTERM",
   "SIGINT"
 ]
-
-const mostLanes = 4
 
 const Records = Schema.Array(Schema.Tuple([Schema.String, Schema.Number, Schema.Number]))
 const readRecords = Schema.decodeUnknownSync(Schema.fromJsonString(Records))
@@ -86,7 +86,7 @@ const checkLane = ({ acknowledged, found, isClosed, life }: Lived, lane: number,
   let floor = isClosed ? done : 0
   const states = [model]
   for (const [index, operation] of operationsOf(life, lane).slice(0, done + 1).entries()) {
-    if (index < done && isDurable(model, operation)) floor = Math.max(floor, index + 1)
+    if (index < done && isDurable(model, operation, life.shared)) floor = Math.max(floor, index + 1)
     model = change(model, operation)
     states.push(model)
   }
@@ -127,7 +127,7 @@ const backupsOf = ({ acknowledged, found, life }: Lived, lane: number): Readonly
 /** When a process is killed: when it has said something so many times, and some milliseconds later. */
 interface Moment {
   readonly signal: NodeJS.Signals | undefined
-  readonly after: "start" | "work" | "ready" | "done"
+  readonly after: "start" | "work" | "ready" | "done" | "begin" | "settled"
   readonly times: number
   readonly delay: number
 }
@@ -139,6 +139,9 @@ const momentOf = (random: Random.Random, number: number, signal: NodeJS.Signals 
   // Collections are others in every second life
   if (random.oneIn(number % 2 === 0 ? 2 : 6)) {
     return { signal, after: "work", times: random.between(1, 24), delay: random.below(3) }
+  }
+  if (random.oneIn(4)) {
+    return { signal, after: random.pick(["begin", "settled"]), times: random.between(1, 6), delay: 0 }
   }
   if (random.oneIn(12)) return { signal, after: "ready", times: 1, delay: random.below(10) }
   return { signal, after: "done", times: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
@@ -209,6 +212,19 @@ const expectCollections = (
   return isArchived || sizes.includes(archived)
 }
 
+/** What a life let through a rate limit: no more than what its lanes had left when it began. */
+const expectTokens = (recorder: Recorder, { found, life }: Lived, lines: ReadonlyArray<string>): void => {
+  const taken = Map.groupBy(linesAbout("through", lines).map(Number), (lane) => lane)
+  for (const [lane, tokens] of taken) {
+    const before = modelOf(found, life, lane).get(tokensKey(lane))?.[0] ?? 0
+    recorder.count("tokens taken", tokens.length)
+    recorder.expect(
+      before + tokens.length <= tokenLimit,
+      `lane ${lane} of life ${life.number} had taken ${before} of ${tokenLimit} tokens, and took ${tokens.length} more`
+    )
+  }
+}
+
 /** How far the lanes of a process came, from what it said. */
 const acknowledgedIn = (lines: ReadonlyArray<string>): ReadonlyMap<number, number> =>
   new Map(linesAbout("done", lines).map((line) => readDone(line)))
@@ -225,19 +241,23 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
     let last: Lived | undefined
     let backups: ReadonlyArray<Backup> = []
     let isArchived = false
+    const elements = KillQueue.nothingKnown()
 
     for (const [number, signal] of [...endings, undefined].entries()) {
       const life: Life = {
         seed: Random.seedOf(seed, number),
         number,
         lanes: random.between(1, mostLanes),
-        operations: signal === undefined ? 0 : 200
+        operations: signal === undefined ? 0 : 200,
+        // A store that is not shared has its rate limits in the buffer
+        shared: observer !== undefined || seed % 4 !== 0
       }
       const ending = yield* Children.run(program, {
         path,
         backups: join(folder, "backups"),
         names: backups.map(({ name }) => name),
-        flushInterval: random.between(1, 30),
+        // What was acknowledged as on disk must not be there only because a commit came soon
+        flushInterval: random.oneIn(3) ? 1000 : random.between(1, 30),
         batchSize: random.between(1, 40),
         life
       }, killAt(momentOf(random, number, signal)))
@@ -258,6 +278,8 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
         backups = []
       }
       last = { life, found, acknowledged: acknowledgedIn(lines), isClosed: signal !== "SIGKILL" }
+      expectTokens(recorder, last, lines)
+      KillQueue.expectLife(recorder, elements, life, last.acknowledged, lines)
       for (const done of last.acknowledged.values()) recorder.count("operations acknowledged", done)
       for (let lane = 0; lane < life.lanes; lane++) backups = [...backups, ...backupsOf(last, lane)]
     }

@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { Collection, type StoreService } from "../../src/index.ts"
-import { inCollection, lifeOfNumber, type Mark, markOf, type Place, type PlaceName } from "./killOperations.ts"
+import { inCollection, lifeOfNumber, type Mark, markOf, type Place } from "./killOperations.ts"
 
 /** How many records the archive has, in several parts of a migration. */
 export const archived = 1900
@@ -96,7 +96,7 @@ export const open = (name: string, life: number, tell: (work: Work) => void) => 
 export type Opened = Effect.Success<ReturnType<typeof open>>
 
 /** The collections that lanes write to. */
-export type Collections = Readonly<Record<Exclude<PlaceName, "records">, Opened>>
+export type Collections = Readonly<Record<"accounts" | "journal", Opened>>
 
 /** Opens the collections that lanes write to. */
 export const openAll = (life: number, tell: (work: Work) => void) =>
@@ -128,7 +128,7 @@ const placeOf = (collection: Opened): Place => ({
 export const placesOf = (
   store: StoreService,
   { accounts, journal }: Collections
-): Readonly<Record<PlaceName, Place>> => ({
+): Readonly<Record<"records" | "accounts" | "journal", Place>> => ({
   records: {
     put: (key, mark) => store.put(key, markOf(mark)),
     update: (key, mark) => store.update(key, () => Option.some(markOf(mark))),

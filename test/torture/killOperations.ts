@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { StoreService } from "../../src/index.ts"
+import { changeByPort, choose, isPortDurable, type PortOperation } from "./killPortOperations.ts"
 import * as Random from "./random.ts"
 
 /** A value as the watching process knows it: what it was made of. */
@@ -26,6 +27,7 @@ export type Operation =
   | { readonly _tag: "Clear" }
   | { readonly _tag: "Backup"; readonly name: string }
   | Transaction
+  | PortOperation
 
 /** Writes in several places that are made as one, if they are. */
 interface Transaction {
@@ -34,6 +36,8 @@ interface Transaction {
   readonly writes: ReadonlyArray<readonly [string, Mark | undefined]>
   /** What a transaction inside of it writes, which fails. */
   readonly undone: ReadonlyArray<readonly [string, Mark | undefined]>
+  /** The elements that it offers to a queue. */
+  readonly offered: ReadonlyArray<number>
   /** How it ends: the last ways undo all of it. */
   readonly ending: "commit" | "fail" | "violate a unique index"
 }
@@ -46,25 +50,39 @@ export interface Life {
   readonly lanes: number
   /** How many operations each lane makes before the process ends by itself. */
   readonly operations: number
+  /** Whether other processes may have the store open. */
+  readonly shared: boolean
 }
+
+/** The most lanes of a life. */
+export const mostLanes = 4
 
 const keysOfLane = 40
 
-/** Where a lane has keys: among the records of the store, and in two collections. */
-export type PlaceName = "records" | "accounts" | "journal"
+/** Where a lane has keys: among the records of the store, in two collections, in a key-value store and in a cache. */
+const placeNames = ["records", "accounts", "journal", "keyValues", "results"] as const
+
+export type PlaceName = (typeof placeNames)[number]
 
 /** The key with a number in a lane; a lane's keys in a place are next to each other. */
 const keyOf = (lane: number, place: PlaceName, number: number): string =>
   `${lane}/${place === "records" ? "" : `${place}/`}${String(number).padStart(2, "0")}`
 
+/** The keys that a lane has in a place. */
+export const keysOfPlace = (lane: number, place: PlaceName): ReadonlyArray<string> =>
+  Array.from({ length: keysOfLane }, (_, number) => keyOf(lane, place, number))
+
 /** The lane that a key belongs to. */
 export const laneOf = (key: string): number => Number(key.slice(0, key.indexOf("/")))
 
-/** The place that a key belongs to. */
-const placeOf = (key: string): PlaceName => {
-  const [, place] = key.split("/")
-  return place === "accounts" || place === "journal" ? place : "records"
+/** The place that a key belongs to; nothing for keys of what cannot be overwritten, such as entries of a journal. */
+const placeOfAny = (key: string): PlaceName | undefined => {
+  const [, place = "", number] = key.split("/")
+  return number === undefined ? "records" : placeNames.find((name) => name === place)
 }
+
+/** The place to which a key is written. */
+const placeOf = (key: string): PlaceName => placeOfAny(key) ?? "records"
 
 /** The same key as collections have it. */
 export const inCollection = (key: string): readonly [lane: number, number: number] => [
@@ -99,7 +117,7 @@ interface Choices {
 
 const transactionOf = ({ key, mark, random }: Choices): Transaction => {
   const write = (): readonly [string, Mark | undefined] => [
-    key(random.pick(["records", "accounts", "journal"])),
+    key(random.pick(placeNames)),
     random.oneIn(4) ? undefined : mark()
   ]
   const ending = random.pick<Transaction["ending"]>(["commit", "commit", "commit", "fail", "violate a unique index"])
@@ -113,6 +131,7 @@ const transactionOf = ({ key, mark, random }: Choices): Transaction => {
       ...ending === "violate a unique index" ? distinct(key).map((each) => [each, same] as const) : []
     ],
     undone: random.many(random.below(3), write),
+    offered: random.many(random.below(3), () => mark()[0]),
     ending
   }
 }
@@ -124,14 +143,14 @@ const distinct = (key: Choices["key"]): ReadonlyArray<string> => {
 }
 
 const manyOf = ({ key, mark, random }: Choices): Operation => {
-  const place = random.pick<PlaceName>(["records", "records", "accounts", "journal"])
+  const place = random.pick<PlaceName>(["records", ...placeNames])
   return random.oneIn(3)
     ? { _tag: "DeleteMany", keys: random.many(random.between(1, 8), () => key(place)) }
     : { _tag: "PutMany", entries: random.many(random.between(1, 12), () => [key(place), mark()] as const) }
 }
 
 const singleOf = ({ key, mark, random }: Choices): Operation => {
-  const place = random.pick<PlaceName>(["records", "records", "accounts", "journal"])
+  const place = random.pick<PlaceName>(["records", ...placeNames])
   const choice = random.below(65)
   if (choice < 45) return { _tag: "Put", key: key(place), mark: mark() }
   return choice < 55
@@ -148,9 +167,11 @@ export const operationsOf = (life: Life, lane: number): ReadonlyArray<Operation>
     key: (place) => keyOf(lane, place, random.below(keysOfLane)),
     mark: () => [++count, sizeOf(random)]
   }
+  const portOperation = choose({ lane, random, mark: choices.mark, key: () => choices.key("accounts") })
   const operation = (index: number): Operation => {
     const choice = random.below(100)
-    if (choice < 60) return singleOf(choices)
+    if (choice < 35) return singleOf(choices)
+    if (choice < 60) return portOperation()
     if (choice < 73) return manyOf(choices)
     if (choice < 83) return transactionOf(choices)
     if (choice < 87) {
@@ -191,10 +212,10 @@ export const change = (model: Model, operation: Operation): Model => {
       return changed(model, (next) => operation.keys.forEach((key) => next.delete(key)))
     case "DeleteRange":
       return new Map(
-        [...model].filter(([key]) => placeOf(key) !== "records" || key < operation.from || key > operation.to)
+        [...model].filter(([key]) => placeOfAny(key) !== "records" || key < operation.from || key > operation.to)
       )
     case "Clear":
-      return new Map([...model].filter(([key]) => placeOf(key) !== "records"))
+      return new Map([...model].filter(([key]) => placeOfAny(key) !== "records"))
     case "Transaction":
       if (operation.ending !== "commit") return model
       return changed(model, (next) => {
@@ -206,11 +227,13 @@ export const change = (model: Model, operation: Operation): Model => {
     case "Flush":
     case "Backup":
       return model
+    default:
+      return changeByPort(model, operation)
   }
 }
 
 /** Whether all that a lane did is on disk when the operation is acknowledged. */
-export const isDurable = (before: Model, operation: Operation): boolean => {
+export const isDurable = (before: Model, operation: Operation, isShared: boolean): boolean => {
   const deletes = () => change(before, operation).size < before.size
   switch (operation._tag) {
     case "Put":
@@ -229,6 +252,8 @@ export const isDurable = (before: Model, operation: Operation): boolean => {
     case "Flush":
     case "Backup":
       return true
+    default:
+      return isPortDurable(before, operation, isShared)
   }
 }
 
@@ -253,13 +278,17 @@ export interface Subject {
   readonly lanes: number
   /** The folder of the backups. */
   readonly backups: string
+  /** Offers an element to a queue. */
+  readonly offer: (element: number) => Effect.Effect<unknown, Failure>
+  /** Does what is done to the implementations of Effect's interfaces. */
+  readonly performPort: (operation: PortOperation) => Effect.Effect<unknown, unknown>
 }
 
 const givenUp: Failure = { _tag: "GivenUp" }
 
 const performTransaction = (
-  { places, store }: Subject,
-  { ending, undone, writes }: Transaction
+  { offer, places, store }: Subject,
+  { ending, offered, undone, writes }: Transaction
 ): Effect.Effect<unknown, unknown> => {
   const write = ([key, mark]: readonly [string, Mark | undefined]) =>
     mark === undefined ? places[placeOf(key)].delete(key) : places[placeOf(key)].put(key, mark)
@@ -269,6 +298,7 @@ const performTransaction = (
     Effect.all([
       writeAll(writes.slice(0, 1)),
       undone.length === 0 ? Effect.void : inner,
+      Effect.forEach(offered, offer, { discard: true }),
       writeAll(writes.slice(1)),
       ending === "fail" ? Effect.fail(givenUp) : Effect.void
     ])
@@ -302,5 +332,7 @@ export const perform = (subject: Subject, operation: Operation): Effect.Effect<u
       return lanes === 1 ? store.clear : store.deleteRange({ prefix: `${lane}/` })
     case "Backup":
       return store.backup(`${backups}/${operation.name}`, { compact: lane % 2 === 0 })
+    default:
+      return subject.performPort(operation)
   }
 }

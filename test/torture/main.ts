@@ -5,6 +5,7 @@
  *     npm run torture -- --quick                  within two minutes
  *     npm run torture -- --only kill,limit        some sections
  *     npm run torture -- --only limit --seed 17 --rounds 1
+ *     npm run torture -- --only queue-day --elements 1000000
  *
  * Each round follows from its seed, which a loss is printed with; the times at which
  * processes are killed do not. Ends with an exit code of 1 where anything was lost.
@@ -46,6 +47,10 @@ const flags = {
   minutes: Flag.Finite("minutes").pipe(
     Flag.optional,
     Flag.withDescription("How long the section mixed goes on; default: 60, quick: 0.1")
+  ),
+  elements: Flag.Int("elements").pipe(
+    Flag.optional,
+    Flag.withDescription("How many elements the section queue-day has; default: 86400, quick: 4800")
   )
 }
 
@@ -85,7 +90,7 @@ const showFigures = ({ figures }: Report): string =>
 const showTable = (results: ReadonlyArray<Result>): string =>
   results.map(({ name, report, rounds, seconds }) =>
     [
-      name.padEnd(6),
+      name.padEnd(9),
       `${rounds}`.padStart(5),
       `${seconds.toFixed(0)} s`.padStart(7),
       `${report.losses.length}`.padStart(7),
@@ -113,23 +118,31 @@ const chosen = (only: Option.Option<string>): Effect.Effect<ReadonlyArray<readon
       })
   })
 
-const torture = Command.make("torture", flags, ({ minutes, only, quick, rounds, seed }) =>
-  Effect.gen(function*() {
-    const options: RoundOptions = { quick, minutes: Option.getOrElse(minutes, () => quick ? 0.1 : 60) }
-    const results: Array<Result> = []
-    for (const [name, section] of yield* chosen(only)) {
-      const count = Option.getOrElse(rounds, () => quick ? section.rounds.quick : section.rounds.long)
-      yield* Console.log(`${name}: ${count} rounds, seeds ${seed} to ${seed + count - 1}`)
-      const start = yield* Clock.currentTimeMillis
-      const report = yield* runRounds(name, seed, count, options)
-      const seconds = ((yield* Clock.currentTimeMillis) - start) / 1000
-      results.push({ name, rounds: count, seconds, report })
-      yield* Effect.forEach(showLosses(report.losses), (loss) => Console.error(loss))
-      yield* Effect.forEach(report.skipped, (reason) => Console.log(`skipped in ${name}: ${reason}`))
-    }
-    yield* Console.log(`\nsection rounds  time  losses  figures\n${showTable(results)}`)
-    const losses = results.reduce((sum, { report }) => sum + report.losses.length, 0)
-    if (losses > 0) return yield* new Lost({ message: `${losses} losses` })
-  })).pipe(Command.withDescription("Tries to break the store"))
+const torture = Command.make(
+  "torture",
+  flags,
+  ({ elements, minutes, only, quick, rounds, seed }) =>
+    Effect.gen(function*() {
+      const options: RoundOptions = {
+        quick,
+        minutes: Option.getOrElse(minutes, () => quick ? 0.1 : 60),
+        elements: Option.getOrElse(elements, () => quick ? 4800 : 86_400)
+      }
+      const results: Array<Result> = []
+      for (const [name, section] of yield* chosen(only)) {
+        const count = Option.getOrElse(rounds, () => quick ? section.rounds.quick : section.rounds.long)
+        yield* Console.log(`${name}: ${count} rounds, seeds ${seed} to ${seed + count - 1}`)
+        const start = yield* Clock.currentTimeMillis
+        const report = yield* runRounds(name, seed, count, options)
+        const seconds = ((yield* Clock.currentTimeMillis) - start) / 1000
+        results.push({ name, rounds: count, seconds, report })
+        yield* Effect.forEach(showLosses(report.losses), (loss) => Console.error(loss))
+        yield* Effect.forEach(report.skipped, (reason) => Console.log(`skipped in ${name}: ${reason}`))
+      }
+      yield* Console.log(`\nsection   rounds  time  losses  figures\n${showTable(results)}`)
+      const losses = results.reduce((sum, { report }) => sum + report.losses.length, 0)
+      if (losses > 0) return yield* new Lost({ message: `${losses} losses` })
+    })
+).pipe(Command.withDescription("Tries to break the store"))
 
 NodeRuntime.runMain(Effect.provide(Command.run(torture, { version: "0.1.0" }), NodeServices.layer))

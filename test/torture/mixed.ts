@@ -1,6 +1,7 @@
 /**
- * A long time: all kinds of calls by turns, with flat memory and a flat file, in a
- * process that has done nothing else.
+ * A long time: all kinds of calls by turns, of the store and of the implementations of
+ * Effect's storage interfaces, with flat memory and a flat file, in a process that has
+ * done nothing else.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,9 @@ import { rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreService } from "../../src/index.ts"
+import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { temporaryFolder } from "../support/harness.ts"
+import * as MixedPorts from "./mixedPorts.ts"
 import * as Random from "./random.ts"
 import { record, type RoundOptions, type Section } from "./section.ts"
 
@@ -67,20 +70,36 @@ const workUntil = Effect.fnUntraced(function*(end: number, doStep: () => Effect.
 /** A short run is still filling up: what a garbage collector leaves lying about is no leak. */
 const mostGrowth = (minutes: number): number => minutes < 10 ? 2 : 1.1
 
+/** One call in so many is one of the implementations of Effect's interfaces: most of them wait for the disk. */
+const callsPerPortCall = 20
+
+/** Works for a time, in two halves. */
+const work = Effect.fnUntraced(
+  function*(store: StoreService, folder: string, file: string, seed: number, half: number) {
+    const recorder = record()
+    const random = Random.make(seed)
+    const portStep = yield* MixedPorts.open(random, recorder)
+    const doStep = () => random.oneIn(callsPerPortCall) ? Effect.asVoid(portStep()) : step(store, random, folder)
+    const start = yield* Clock.currentTimeMillis
+    const first = yield* workUntil(start + half, doStep, file)
+    const second = yield* workUntil(start + 2 * half, doStep, file)
+    return { first, second, recorder }
+  }
+)
+
 /** The section. The second half of the work needs no more memory and no longer file than the first. */
 export const section: Section = {
   rounds: { quick: 1, long: 1 },
   round: Effect.fnUntraced(function*(seed, { minutes }: RoundOptions) {
-    const recorder = record()
     const folder = yield* temporaryFolder
     const path = join(folder, "store")
-    const random = Random.make(seed)
     const store = yield* Store.make({ path })
-    const half = minutes * 30_000
-    const start = yield* Clock.currentTimeMillis
-    const doStep = () => step(store, random, folder)
-    const first = yield* workUntil(start + half, doStep, join(path, "data.mdb"))
-    const second = yield* workUntil(start + 2 * half, doStep, join(path, "data.mdb"))
+    const { first, recorder, second } = yield* Effect.scoped(
+      work(store, folder, join(path, "data.mdb"), seed, minutes * 30_000)
+    ).pipe(
+      Effect.provide(LmdbPersistedQueue.layer()),
+      Effect.provideService(Store, store)
+    )
     recorder.count("minutes", minutes)
     recorder.count("steps", first.steps + second.steps)
     for (const what of ["memory", "file"] as const) {

@@ -31,6 +31,8 @@ export interface RoundOptions {
   readonly quick: boolean
   /** How long a section that runs for a time does so, in minutes. */
   readonly minutes: number
+  /** How many elements a queue has in a day. */
+  readonly elements: number
 }
 
 /** A part of the harness. */

@@ -11,7 +11,9 @@ import * as kill from "./kill.ts"
 import * as limit from "./limit.ts"
 import * as load from "./load.ts"
 import * as mixed from "./mixed.ts"
+import * as queueDay from "./queueDay.ts"
 import { empty, type Report, type RoundOptions, type Section } from "./section.ts"
+import * as workflows from "./workflows.ts"
 
 /** The sections, in the order in which they are run. */
 export const sections: ReadonlyMap<string, Section> = new Map([
@@ -21,7 +23,9 @@ export const sections: ReadonlyMap<string, Section> = new Map([
   ["files", files.section],
   ["input", input.section],
   ["load", load.section],
-  ["mixed", mixed.section]
+  ["mixed", mixed.section],
+  ["workflows", workflows.section],
+  ["queue-day", queueDay.section]
 ])
 
 /** Runs a round; what it fails with or dies of is a loss. */
