@@ -11,6 +11,7 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
+import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as Snowflake from "effect/cluster/Snowflake"
 import * as Effect from "effect/Effect"
@@ -27,6 +28,7 @@ import * as Messages from "../internal/ports/cluster/messages.ts"
 import * as MessageStore from "../internal/ports/cluster/messageStore.ts"
 import { orFail } from "../internal/ports/cluster/persistenceError.ts"
 import * as Replies from "../internal/ports/cluster/replies.ts"
+import * as ShardOwnership from "../internal/ports/cluster/shardOwnership.ts"
 import type { Store } from "../Store.ts"
 
 const { Duplicate, Success } = MessageStorage.SaveResultEncoded
@@ -67,8 +69,8 @@ export const makeEncoded: Effect.Effect<MessageStorage.Encoded, OpenError, Store
         orFail
       ),
     repliesFor: (requestIds) =>
-      Effect.forEach(requestIds, (id) => Replies.pending(self.replies, BigInt(id))).pipe(
-        Effect.map((replies) => replies.flat().map(Replies.toEncoded)),
+      Replies.pendingOf(self.replies, self.damage, requestIds.map(BigInt)).pipe(
+        Effect.map((replies) => replies.map(Replies.toEncoded)),
         orFail
       ),
     repliesForUnfiltered: (requestIds) =>
@@ -92,6 +94,16 @@ export const makeEncoded: Effect.Effect<MessageStorage.Encoded, OpenError, Store
 )
 
 /**
+ * Fails if another runner handles the messages of the entity that runs the effect. From then on, the transaction is in
+ * conflict with a runner that takes the shard of the entity.
+ */
+const checkShard = ({ holders }: MessageStore.MessageStore) =>
+  Effect.flatMap(Effect.serviceOption(Entity.CurrentAddress), (address) =>
+    Option.isNone(address)
+      ? Effect.void
+      : ShardOwnership.check(holders, Mailbox.shardName(address.value.shardId)))
+
+/**
  * Runs the effect of a caller, once, in a transaction. The entity manager has counted on the reply of the effect when it
  * ends, so a transaction that is in conflict is not run again: it is a defect, and Effect delivers the request again.
  */
@@ -105,6 +117,7 @@ const withTransaction = <A, E, R>(
       Effect.withTracerEnabled(isTraced),
       Effect.provideService(Claims.FinishedInTransaction, finished),
       Effect.mapError((error) => new CallerFailure(error)),
+      (handler) => Effect.andThen(checkShard(self), handler),
       self.store.withTransactionRetry(Schedule.recurs(0)),
       Effect.withTracerEnabled(false),
       Effect.catch((error) => error instanceof CallerFailure ? Effect.fail(error.error) : Effect.die(error)),
