@@ -76,9 +76,7 @@ const takeOnce = Effect.fnUntraced(function*(
   // A transaction that only reads: all parts of a delivery are of one moment.
   const found = yield* self.store.withTransaction(Effect.gen(function*() {
     const waiting = yield* withDamaged(self, yield* Mailbox.due(self.mailbox, accepts, { now, limit }), accepts)
-    const waitingShards = [...new Set(waiting.map(({ shardId }) => shardId))]
-    const held = new Set(yield* ShardOwnership.current(self.holders, waitingShards, now))
-    const taken = waiting.filter(({ shardId }) => held.has(shardId)).slice(0, limit)
+    const taken = (yield* ofHeldShards(self, waiting, now)).slice(0, limit)
     return { taken, ...(yield* read(self, taken)) }
   }))
   const claimed = Claims.claim(self.claims, found.taken, now)
@@ -90,16 +88,24 @@ const takeOnce = Effect.fnUntraced(function*(
 export const byIds = Effect.fnUntraced(function*(self: MessageStore, ids: ReadonlyArray<bigint>, now: number) {
   const found = yield* self.store.withTransaction(Effect.gen(function*() {
     const { damaged, found } = yield* Damage.getEach(self.messages, ids)
-    const waiting = yield* withDamaged(
-      self,
-      yield* Mailbox.waitingOf(self.mailbox, [...found.values()], now),
-      () => true
-    )
-    const all = yield* read(self, waiting)
+    const due = yield* Mailbox.waitingOf(self.mailbox, [...found.values()], now)
+    const waiting = yield* withDamaged(self, due, () => true)
+    const all = yield* read(self, yield* ofHeldShards(self, waiting, now))
     return { ...all, damaged: new Map([...damaged, ...all.damaged]) }
   }))
   yield* report(self, found.damaged)
   return [...found.deliveries.values()]
+})
+
+/** Selects the messages of shards that this process has not lost. */
+const ofHeldShards = Effect.fnUntraced(function*(
+  self: MessageStore,
+  waiting: ReadonlyArray<Mailbox.Waiting>,
+  now: number
+) {
+  const shardIds = [...new Set(waiting.map(({ shardId }) => shardId))]
+  const held = new Set(yield* ShardOwnership.current(self.holders, shardIds, now))
+  return waiting.filter(({ shardId }) => held.has(shardId))
 })
 
 /** Adds the entries that are damaged to those that are not: all that they have is in other records. */
