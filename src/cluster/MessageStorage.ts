@@ -14,6 +14,7 @@ import * as Clock from "effect/Clock"
 import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as Snowflake from "effect/cluster/Snowflake"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -24,6 +25,7 @@ import { CallerFailure } from "../internal/ports/callerFailure.ts"
 import * as Claims from "../internal/ports/cluster/claims.ts"
 import * as Mailbox from "../internal/ports/cluster/mailbox.ts"
 import * as MailboxReads from "../internal/ports/cluster/mailboxReads.ts"
+import * as Cleanup from "../internal/ports/cluster/messageCleanup.ts"
 import * as Messages from "../internal/ports/cluster/messages.ts"
 import * as MessageStore from "../internal/ports/cluster/messageStore.ts"
 import { orFail } from "../internal/ports/cluster/persistenceError.ts"
@@ -147,3 +149,45 @@ export const layer: Layer.Layer<MessageStorage.MessageStorage, OpenError, Store>
   MessageStorage.MessageStorage,
   make
 ).pipe(Layer.provide(Snowflake.layerGenerator))
+
+/**
+ * Options of the deletion of answered requests.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface CleanupOptions {
+  /** How long a request stays after it was answered. Default: 30 days. */
+  readonly timeToLive?: Duration.Input | undefined
+  /** How often the layer looks for such requests. Default: 1 hour. */
+  readonly interval?: Duration.Input | undefined
+}
+
+/**
+ * Deletes requests some time after they were answered, with their replies, as long as the layer is there. Without this
+ * layer they stay in the store until `clearAddress`, as in Effect's other storages.
+ *
+ * **Details**
+ *
+ * - What waits for a runner or for its answer stays, however old it is.
+ * - After its deletion, a request with the same primary key is a new request: it is handled again.
+ * - The messages of a workflow are deleted together, when the workflow and its parent have completed. After that, the same
+ *   payload starts the workflow anew.
+ * - A pass reads only requests that are older than `timeToLive`. Several processes can have the layer.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerCleanup = (options?: CleanupOptions): Layer.Layer<never, OpenError, Store> => {
+  const timeToLive = Duration.toMillis(options?.timeToLive ?? Duration.days(30))
+  return Layer.effectDiscard(Effect.gen(function*() {
+    const self = yield* MessageStore.open
+    const pass = Effect.flatMap(Clock.currentTimeMillis, (now) => Cleanup.deleteAnswered(self, now - timeToLive))
+    yield* pass.pipe(
+      Effect.withTracerEnabled(false),
+      Effect.catchCause((cause) => Effect.logWarning("Failed to delete answered requests of the cluster", cause)),
+      Effect.repeat(Schedule.spaced(options?.interval ?? Duration.hours(1))),
+      Effect.forkScoped
+    )
+  }))
+}

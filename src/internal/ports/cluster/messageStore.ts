@@ -148,22 +148,31 @@ export const clearReplies = Effect.fnUntraced(function*(
   Claims.releaseMessages(self.claims, waiting.map(({ id }) => id))
 })
 
+type EntityName = Pick<Envelope.Encoded["address"], "entityType" | "entityId">
+
 /** Deletes all messages to an entity, and the replies to them, damaged ones too. */
-export const clearEntity = Effect.fnUntraced(function*(
-  self: MessageStore,
-  entity: Pick<Envelope.Encoded["address"], "entityType" | "entityId">
-) {
-  const ids = yield* self.store.withTransaction(Effect.gen(function*() {
-    const keys = self.messages.indexes.byEntity.keys({ equals: Messages.entityKey(entity) })
-    const ids = yield* Stream.runCollect(keys)
-    const { damaged, found } = yield* Damage.getEach(self.messages, ids)
-    for (const id of ids) yield* Replies.clear(self.replies, id)
-    yield* Mailbox.removeIds(self.mailbox, new Set(damaged.keys()))
-    yield* forget(self, [...found.values()])
-    yield* self.messages.deleteMany([...damaged.keys()])
-    return ids
-  }))
-  Claims.releaseMessages(self.claims, ids)
+export const clearEntity = (self: MessageStore, entity: EntityName) =>
+  Effect.map(
+    self.store.withTransaction(deleteEntity(self, entity)),
+    (ids) => Claims.releaseMessages(self.claims, ids)
+  )
+
+/** Deletes what `clearEntity` deletes, in the transaction of the caller. Returns the ids of the messages. */
+export const deleteEntity = Effect.fnUntraced(function*(self: MessageStore, entity: EntityName) {
+  const keys = self.messages.indexes.byEntity.keys({ equals: Messages.entityKey(entity) })
+  const ids = yield* Stream.runCollect(keys)
+  const { damaged, found } = yield* Damage.getEach(self.messages, ids)
+  for (const id of ids) yield* Replies.clear(self.replies, id)
+  yield* Mailbox.removeIds(self.mailbox, new Set(damaged.keys()))
+  yield* forget(self, [...found.values()])
+  yield* self.messages.deleteMany([...damaged.keys()])
+  return ids
+})
+
+/** Deletes a request and all that belongs to it, in the transaction of the caller. */
+export const deleteRequest = Effect.fnUntraced(function*(self: MessageStore, requestId: bigint) {
+  yield* Replies.clear(self.replies, requestId)
+  yield* forget(self, yield* Messages.ofRequest(self.messages, requestId))
 })
 
 const forget = Effect.fnUntraced(function*(self: MessageStore, messages: ReadonlyArray<Messages.Message>) {

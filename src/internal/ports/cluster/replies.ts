@@ -42,6 +42,10 @@ const Stored = Schema.Union([Chunk, WithExit])
 
 export type Stored = typeof Stored.Type
 
+export type Exit = typeof WithExit.Type
+
+export const isExit = (reply: Stored): reply is Exit => reply._tag === "WithExit"
+
 /** Opens the collection. */
 export const open = Collection.make("effect.Cluster.replies", {
   key: Key,
