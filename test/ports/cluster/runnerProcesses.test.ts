@@ -223,7 +223,7 @@ describe("two runners on one file", () => {
         yield* cluster.letGo([store, act], second)
         const answers = yield* cluster.answers(sent)
         const before = cluster.lines().length
-        // One handler goes on at once. The other one waits until Effect interrupts it.
+        // One handler can go on at once. The other one waits until Effect interrupts it.
         yield* cluster.letGo([store], first)
         first.child.kill("SIGCONT")
         yield* until(Effect.sync(() => cluster.lines().length >= before + 2))
@@ -241,7 +241,8 @@ describe("two runners on one file", () => {
         assert.deepStrictEqual([...new Set(answers.values())], [second.name])
         const sentIds = new Set(sent.map(({ id }) => id))
         const thawed = lines.slice(before).filter(({ id, runner }) => runner === first.name && sentIds.has(id))
-        assert.deepStrictEqual(thawed.map(({ event, id }) => `${event} ${id}`), [`end ${store.id}`, `stop ${act.id}`])
+        assert.sameMembers(thawed.map(({ id }) => id), [store.id, act.id])
+        assert.isFalse(thawed.some(({ event }) => event === "begin"))
         // All others had one runner at a time.
         checkRuns(lines.filter(({ id }) => id !== store.id && id !== act.id), answers)
         for (const { id } of [store, ...after(store)]) {
