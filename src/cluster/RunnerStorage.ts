@@ -48,9 +48,12 @@ export const makeEncoded: Effect.Effect<
   const holders = ShardOwnership.holdersOf(store)
   yield* Effect.addFinalizer(() => Effect.sync(() => holders.delete(holder)))
 
-  // Effect renews a lock in the fiber of a handler too. The lock does not belong to the transaction of the handler.
+  const context = yield* Effect.context<never>()
+
+  // Effect renews a lock in the fiber of a handler too. The lock does not belong to the transaction of the handler, so the
+  // call has the context in which the storage was made.
   const call = <A, E>(use: (now: number) => Effect.Effect<A, E>): Effect.Effect<A, PersistenceError> =>
-    orFail(ShardOwnership.outside(store, Effect.flatMap(Clock.currentTimeMillis, use)))
+    Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.updateContext(orFail(use(now)), () => context))
   const inTransaction = <A, E>(use: (now: number) => Effect.Effect<A, E>): Effect.Effect<A, PersistenceError> =>
     call((now) => store.withTransaction(use(now)))
 

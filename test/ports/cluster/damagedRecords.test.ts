@@ -228,14 +228,15 @@ describe("a damaged runner", () => {
     }).pipe(Effect.scoped, Effect.provide(Store.layerTemp())))
 })
 
-describe("a damaged shard lock", () => {
-  const onLocks = <A, E>(test: (storage: EffectRunnerStorage.Encoded) => Effect.Effect<A, E, Store | Scope.Scope>) =>
-    Effect.gen(function*() {
-      const storage = yield* runnersOn(yield* Store)
-      assert.deepStrictEqual(yield* storage.acquire("a:1", shards), [...shards])
-      return yield* test(storage)
-    }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
+/** Runs a test on a runner that holds both shards. */
+const onLocks = <A, E>(test: (storage: EffectRunnerStorage.Encoded) => Effect.Effect<A, E, Store | Scope.Scope>) =>
+  Effect.gen(function*() {
+    const storage = yield* runnersOn(yield* Store)
+    assert.deepStrictEqual(yield* storage.acquire("a:1", shards), [...shards])
+    return yield* test(storage)
+  }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
 
+describe("a damaged shard lock", () => {
   it.effect("without its owner belongs to a runner until it ends, and stops no other lock", () =>
     onLocks((storage) =>
       Effect.gen(function*() {

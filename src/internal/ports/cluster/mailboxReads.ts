@@ -87,11 +87,11 @@ const takeOnce = Effect.fnUntraced(function*(
 /** Reads messages by their ids if they wait and are due, whether they are claimed or not. Claims nothing. */
 export const byIds = Effect.fnUntraced(function*(self: MessageStore, ids: ReadonlyArray<bigint>, now: number) {
   const found = yield* self.store.withTransaction(Effect.gen(function*() {
-    const { damaged, found } = yield* Damage.getEach(self.messages, ids)
-    const due = yield* Mailbox.waitingOf(self.mailbox, [...found.values()], now)
+    const messages = yield* Damage.getEach(self.messages, ids)
+    const due = yield* Mailbox.waitingOf(self.mailbox, [...messages.found.values()], now)
     const waiting = yield* withDamaged(self, due, () => true)
     const all = yield* read(self, yield* ofHeldShards(self, waiting, now))
-    return { ...all, damaged: new Map([...damaged, ...all.damaged]) }
+    return { ...all, damaged: new Map([...messages.damaged, ...all.damaged]) }
   }))
   yield* report(self, found.damaged)
   return [...found.deliveries.values()]

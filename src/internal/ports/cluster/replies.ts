@@ -125,7 +125,7 @@ export const last = (replies: Replies, requestId: bigint) =>
 export const lastChunkOf = (replies: Replies, requestId: bigint) =>
   Effect.map(
     Stream.runHead(replies.keys({ prefix: [requestId], reverse: true, limit: 1 })),
-    (last) => Option.isSome(last) && last.value[1] === "Chunk" ? last.value[2] : undefined
+    (key) => Option.isSome(key) && key.value[1] === "Chunk" ? key.value[2] : undefined
   )
 
 /** Reads the last chunks of requests, by the ids of the requests. Gives the errors of those that are damaged. */

@@ -5,14 +5,12 @@
  * its locks. Until then, the storage of messages refuses what only the runner that holds a shard may do. It checks the lock
  * in the transaction of the call itself.
  *
- * A process that has acquired no shard in the file of a store may do everything: it has no runners there, or keeps their
- * locks in memory.
+ * A process that has acquired no shard in a store may do everything: it has no runners there, or keeps their locks in
+ * memory.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { StoreService } from "../../../StoreService.ts"
-import * as StoreInternals from "../../store/storeInternals.ts"
-import * as Transaction from "../../transaction/transaction.ts"
 import * as ShardLocks from "./shardLocks.ts"
 
 /** A storage of runners of this process that has acquired shards. */
@@ -25,20 +23,14 @@ interface Holding {
 /** The storages of runners of a store, by the names of their holders. */
 type Holders = Map<string, Holding>
 
-/** By the open file, as a program can open it several times. */
-const byFile = new WeakMap<object, Holders>()
+const byStore = new WeakMap<StoreService, Holders>()
 
 /** Returns the holders of a store. */
 export const holdersOf = (store: StoreService): Holders => {
-  const { core } = StoreInternals.of(store).access.handle
-  const holders: Holders = byFile.get(core) ?? new Map()
-  byFile.set(core, holders)
+  const holders: Holders = byStore.get(store) ?? new Map()
+  byStore.set(store, holders)
   return holders
 }
-
-/** Runs an effect outside of the transaction of its fiber. */
-export const outside = <A, E, R>(store: StoreService, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Transaction.outside(StoreInternals.of(store).access.handle.core, effect)
 
 /** Another runner handles the messages of a shard now. */
 export class ShardNotHeld extends Data.TaggedError("ShardNotHeld")<{ readonly shardId: string }> {
