@@ -48,7 +48,7 @@ export const makeEncoded: Effect.Effect<
   const holders = ShardOwnership.holdersOf(store)
   yield* Effect.addFinalizer(() => Effect.sync(() => holders.delete(holder)))
 
-  const context = yield* Effect.context<never>()
+  const context = yield* Effect.context()
 
   // Effect renews a lock in the fiber of a handler too. The lock does not belong to the transaction of the handler, so the
   // call has the context in which the storage was made.

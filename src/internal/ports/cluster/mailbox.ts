@@ -85,7 +85,7 @@ export const removeIds = Effect.fnUntraced(function*(mailbox: Mailbox, ids: Read
 })
 
 /** An entry that does not decode, and the message that it stands for. */
-export interface DamagedEntry {
+interface DamagedEntry {
   readonly id: bigint
   readonly error: ValueDecoding
 }
