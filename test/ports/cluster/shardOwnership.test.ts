@@ -13,6 +13,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as Cluster from "../../../src/Cluster.ts"
 import { Collection, Store } from "../../../src/index.ts"
 import * as ShardLocks from "../../../src/internal/ports/cluster/shardLocks.ts"
+import { ShardNotHeld } from "../../../src/internal/ports/cluster/shardOwnership.ts"
 import {
   address,
   chunk,
@@ -77,7 +78,7 @@ describe("a runner whose shard another process has", () => {
         yield* other.take
         for (const reply of [chunk(11, 2, 0), exit(12, 2)]) {
           const error = yield* Effect.flip(messages.saveReply(reply))
-          assert.deepInclude(error.cause, { _tag: "ShardNotHeld", shardId: "default:1" })
+          assert.deepStrictEqual(error.cause, new ShardNotHeld({ shardId: "default:1" }))
         }
         assert.deepStrictEqual(yield* messages.repliesForUnfiltered(["2"]), [])
         yield* messages.resetShards(shard)

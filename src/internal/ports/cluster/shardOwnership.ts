@@ -33,7 +33,7 @@ export const holdersOf = (store: StoreService): Holders => {
 }
 
 /** Another runner handles the messages of a shard now. */
-class ShardNotHeld extends Data.TaggedError("ShardNotHeld")<{ readonly shardId: string }> {
+export class ShardNotHeld extends Data.TaggedError("ShardNotHeld")<{ readonly shardId: string }> {
   override readonly message =
     `This process no longer holds the shard ${this.shardId}. The runner that holds it handles its messages again`
 }
