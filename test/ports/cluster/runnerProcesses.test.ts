@@ -175,7 +175,7 @@ const checkRuns = (lines: ReadonlyArray<Line>, answers: ReadonlyMap<string, stri
   }
 }
 
-describe("two runners on one file", () => {
+describe.concurrent("two runners on one file", () => {
   it.live("of which one is killed: the other one handles what is left", () =>
     Effect.gen(function*() {
       const cluster = yield* setUp
