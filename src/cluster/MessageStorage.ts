@@ -6,6 +6,7 @@
  * - What is saved is on disk when the call returns. Fibers that save at the same time share commits.
  * - A look for messages writes nothing. The process remembers which messages its runner has taken. After a crash no message
  *   waits for a claim to end.
+ * - A message or a reply that the store cannot decode is left out. The others are given, and the log tells of it once.
  * - Every failure is a `PersistenceError`. Its `cause` is the error of the store.
  *
  * @since 0.2.0

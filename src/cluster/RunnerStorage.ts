@@ -7,6 +7,9 @@
  * - Each call is a transaction, on disk when it returns, and exact across the processes.
  * - A runner has the same machine id as long as it has the same address, and no other runner has it.
  * - A shard lock ends when it was not renewed for `shardLockExpiration`, by `Clock`. All processes have the same clock.
+ * - A process whose shard has passed to another runner can neither save replies to its messages nor commit their handlers,
+ *   before it has noticed the loss too. The storage of messages on the same store checks that.
+ * - The calls do not belong to the transaction of their fiber.
  * - Every failure is a `PersistenceError`. Its `cause` is the error of the store.
  *
  * @since 0.2.0
