@@ -6,13 +6,16 @@
  * - What is saved is on disk when the call returns. Fibers that save at the same time share commits.
  * - A look for messages writes nothing. The process remembers which messages its runner has taken. After a crash no message
  *   waits for a claim to end.
+ * - A message or a reply that the store cannot decode is left out. The others are given, and the log tells of it once.
  * - Every failure is a `PersistenceError`. Its `cause` is the error of the store.
  *
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
+import * as Entity from "effect/cluster/Entity"
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as Snowflake from "effect/cluster/Snowflake"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -23,10 +26,12 @@ import { CallerFailure } from "../internal/ports/callerFailure.ts"
 import * as Claims from "../internal/ports/cluster/claims.ts"
 import * as Mailbox from "../internal/ports/cluster/mailbox.ts"
 import * as MailboxReads from "../internal/ports/cluster/mailboxReads.ts"
+import * as Cleanup from "../internal/ports/cluster/messageCleanup.ts"
 import * as Messages from "../internal/ports/cluster/messages.ts"
 import * as MessageStore from "../internal/ports/cluster/messageStore.ts"
 import { orFail } from "../internal/ports/cluster/persistenceError.ts"
 import * as Replies from "../internal/ports/cluster/replies.ts"
+import * as ShardOwnership from "../internal/ports/cluster/shardOwnership.ts"
 import type { Store } from "../Store.ts"
 
 const { Duplicate, Success } = MessageStorage.SaveResultEncoded
@@ -67,8 +72,8 @@ export const makeEncoded: Effect.Effect<MessageStorage.Encoded, OpenError, Store
         orFail
       ),
     repliesFor: (requestIds) =>
-      Effect.forEach(requestIds, (id) => Replies.pending(self.replies, BigInt(id))).pipe(
-        Effect.map((replies) => replies.flat().map(Replies.toEncoded)),
+      Replies.pendingOf(self.replies, self.damage, requestIds.map(BigInt)).pipe(
+        Effect.map((replies) => replies.map(Replies.toEncoded)),
         orFail
       ),
     repliesForUnfiltered: (requestIds) =>
@@ -92,6 +97,16 @@ export const makeEncoded: Effect.Effect<MessageStorage.Encoded, OpenError, Store
 )
 
 /**
+ * Fails if another runner handles the messages of the entity that runs the effect. From then on, the transaction is in
+ * conflict with a runner that takes the shard of the entity.
+ */
+const checkShard = ({ holders }: MessageStore.MessageStore) =>
+  Effect.flatMap(Effect.serviceOption(Entity.CurrentAddress), (address) =>
+    Option.isNone(address)
+      ? Effect.void
+      : ShardOwnership.check(holders, Mailbox.shardName(address.value.shardId)))
+
+/**
  * Runs the effect of a caller, once, in a transaction. The entity manager has counted on the reply of the effect when it
  * ends, so a transaction that is in conflict is not run again: it is a defect, and Effect delivers the request again.
  */
@@ -105,6 +120,7 @@ const withTransaction = <A, E, R>(
       Effect.withTracerEnabled(isTraced),
       Effect.provideService(Claims.FinishedInTransaction, finished),
       Effect.mapError((error) => new CallerFailure(error)),
+      (handler) => Effect.andThen(checkShard(self), handler),
       self.store.withTransactionRetry(Schedule.recurs(0)),
       Effect.withTracerEnabled(false),
       Effect.catch((error) => error instanceof CallerFailure ? Effect.fail(error.error) : Effect.die(error)),
@@ -134,3 +150,45 @@ export const layer: Layer.Layer<MessageStorage.MessageStorage, OpenError, Store>
   MessageStorage.MessageStorage,
   make
 ).pipe(Layer.provide(Snowflake.layerGenerator))
+
+/**
+ * Options of the deletion of answered requests.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface CleanupOptions {
+  /** How long a request stays after it was answered. Default: 30 days. */
+  readonly timeToLive?: Duration.Input | undefined
+  /** How often the layer looks for such requests. Default: 1 hour. */
+  readonly interval?: Duration.Input | undefined
+}
+
+/**
+ * Deletes requests some time after they were answered, with their replies, as long as the layer is there. Without this
+ * layer they stay in the store until `clearAddress`, as in Effect's other storages.
+ *
+ * **Details**
+ *
+ * - What waits for a runner or for its answer stays, however old it is.
+ * - After its deletion, a request with the same primary key is a new request: it is handled again.
+ * - The messages of a workflow are deleted together, when the workflow and its parent have completed. After that, the same
+ *   payload starts the workflow anew.
+ * - A pass reads only requests that are older than `timeToLive`. Several processes can have the layer.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerCleanup = (options?: CleanupOptions): Layer.Layer<never, OpenError, Store> => {
+  const timeToLive = Duration.toMillis(options?.timeToLive ?? Duration.days(30))
+  return Layer.effectDiscard(Effect.gen(function*() {
+    const self = yield* MessageStore.open
+    const pass = Effect.flatMap(Clock.currentTimeMillis, (now) => Cleanup.deleteAnswered(self, now - timeToLive))
+    yield* pass.pipe(
+      Effect.withTracerEnabled(false),
+      Effect.catchCause((cause) => Effect.logWarning("Failed to delete answered requests of the cluster", cause)),
+      Effect.repeat(Schedule.spaced(options?.interval ?? Duration.hours(1))),
+      Effect.forkScoped
+    )
+  }))
+}

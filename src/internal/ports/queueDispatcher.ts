@@ -16,6 +16,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { PollOptions } from "../../Change.ts"
 import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import * as Damage from "./damage.ts"
 import type { Element } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 import type { Claim, QueueLeases } from "./queueLeases.ts"
@@ -45,8 +46,7 @@ export interface QueueDispatcher {
   readonly queues: Map<string, WaitingQueue>
   /** Opened when the queues are to be looked at again. */
   readonly wake: Latch.Latch
-  /** The keys of the damaged elements that were logged. */
-  readonly damaged: Set<string>
+  readonly damage: Damage.Damage
   /** The error of all later takes, when the dispatcher has ended. */
   ended: PersistedQueueError | undefined
 }
@@ -55,7 +55,7 @@ export const make = (leases: QueueLeases): QueueDispatcher => ({
   leases,
   queues: new Map(),
   wake: Latch.makeUnsafe(false),
-  damaged: new Set(),
+  damage: Damage.make(),
   ended: undefined
 })
 
@@ -142,12 +142,8 @@ interface Found {
 type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
 
 /** Logs once that an element cannot be decoded. The element is skipped, so that it does not stop its queue. */
-const reportDamage = (self: QueueDispatcher, queue: string, { message, shownKey }: ValueDecoding) =>
-  Effect.suspend(() => {
-    if (self.damaged.has(shownKey)) return Effect.void
-    self.damaged.add(shownKey)
-    return Effect.logError(`An element of the queue "${queue}" is damaged and will not be taken: ${message}`)
-  })
+const reportDamage = (self: QueueDispatcher, queue: string, error: ValueDecoding) =>
+  Damage.report(self.damage, error, `An element of the queue "${queue}" is damaged and will not be taken`)
 
 /** Reads the first elements of an index that satisfy a condition. What is damaged does not count. */
 const firstOf = Effect.fnUntraced(function*<E>(

@@ -1,18 +1,22 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Engine, Store } from "effect-lmdb"
 import * as LmdbCircuitBreaker from "effect-lmdb/CircuitBreaker"
+import * as LmdbCluster from "effect-lmdb/Cluster"
 import * as LmdbEventLog from "effect-lmdb/EventLog"
 import * as LmdbKeyValueStore from "effect-lmdb/KeyValueStore"
 import * as LmdbPersistedQueue from "effect-lmdb/PersistedQueue"
 import * as LmdbPersistence from "effect-lmdb/Persistence"
 import * as LmdbRateLimiter from "effect-lmdb/RateLimiter"
 import { BackendContract, FaultyEngine } from "effect-lmdb/testing"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
+import * as Workflow from "effect/workflow/Workflow"
 
 const program = Effect.gen(function*() {
   const store = yield* Store
@@ -63,7 +67,28 @@ const breakers = Effect.gen(function*() {
   Effect.provide(LmdbCircuitBreaker.layer({ tripPolicy: CircuitBreaker.consecutive(1), openDuration: "1 minute" }))
 )
 
-Effect.all([program, faults, ports, queue, journal, limits, breakers]).pipe(
+const Greeting = Workflow.make("Greeting", {
+  payload: { name: Schema.String },
+  idempotencyKey: ({ name }) => name,
+  success: Schema.String
+})
+
+const workflow = Effect.gen(function*() {
+  yield* Console.log("result of a workflow:", yield* Greeting.execute({ name: "Ada" }))
+}).pipe(Effect.provide(
+  Greeting.toLayer(({ name }) => Effect.succeed(`Hello ${name}`)).pipe(
+    Layer.provideMerge(LmdbCluster.Workflows.layer()),
+    Layer.provideMerge(LmdbCluster.MessageStorage.layerCleanup())
+  )
+))
+
+const runners = Effect.scoped(Effect.gen(function*() {
+  const storage = yield* LmdbCluster.RunnerStorage.makeEncoded
+  yield* storage.register("localhost:1", "a runner", true)
+  yield* Console.log("runners:", yield* storage.getRunners, "shards:", yield* storage.acquire("localhost:1", ["a:1"]))
+})).pipe(Effect.provide(ShardingConfig.layer()))
+
+Effect.all([program, faults, ports, queue, journal, limits, breakers, workflow, runners]).pipe(
   Effect.provide(Store.layerTemp()),
   NodeRuntime.runMain
 )

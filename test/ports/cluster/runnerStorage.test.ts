@@ -13,6 +13,7 @@ import * as ShardId from "effect/cluster/ShardId"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { RunnerStorage } from "../../../src/Cluster.ts"
 import { Store, type StoreService } from "../../../src/index.ts"
@@ -28,12 +29,12 @@ const openOn = (store: StoreService) =>
 
 /** Runs a test on the runners of a new store. */
 const onStorage = <A, E>(
-  test: (storage: EffectRunnerStorage.Encoded, store: StoreService) => Effect.Effect<A, E>
+  test: (storage: EffectRunnerStorage.Encoded, store: StoreService) => Effect.Effect<A, E, Scope.Scope>
 ) =>
   Effect.gen(function*() {
     const store = yield* Store
     return yield* test(yield* openOn(store), store)
-  }).pipe(Effect.provide(Store.layerTemp()))
+  }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
 
 const runnerRecord = (machineId: number, heartbeat: number) =>
   [`runner:${machineId}`, {
@@ -134,7 +135,7 @@ describe("machine ids", () => {
   it.effect("are taken from the runner that is away for the longest time when none is free", () =>
     onStorage((storage, store) =>
       Effect.gen(function*() {
-        const runners = yield* Effect.provideService(Runners.open, Store, store)
+        const { records: runners } = yield* Effect.provideService(Runners.open, Store, store)
         yield* runners.putMany(Array.map(Array.range(1, 1024), (id) => runnerRecord(id, 2000)))
         yield* TestClock.adjust(expiration + 1500)
         const error = yield* Effect.flip(storage.register("new:1", "new", true))

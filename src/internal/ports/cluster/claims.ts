@@ -10,7 +10,10 @@ import type { Waiting } from "./mailbox.ts"
 /** How long a claim lasts, in milliseconds: as long as in Effect's other storages. */
 const lifetime = 10 * 60 * 1000
 
-interface Claim extends Pick<Waiting, "shardId" | "entityType" | "entityId"> {
+/** What a claim is about. */
+type Claimed = Pick<Waiting, "id" | "shardId" | "entityType" | "entityId">
+
+interface Claim extends Omit<Claimed, "id"> {
   /** When the claim ends, in milliseconds. */
   readonly until: number
 }
@@ -29,7 +32,7 @@ export const isClaimed = ({ byMessage }: Claims, id: bigint, now: number): boole
 }
 
 /** Claims those of the messages that are not claimed, and returns them. */
-export const claim = (claims: Claims, messages: ReadonlyArray<Waiting>, now: number): ReadonlyArray<Waiting> =>
+export const claim = <M extends Claimed>(claims: Claims, messages: ReadonlyArray<M>, now: number): ReadonlyArray<M> =>
   messages.filter((message) => {
     if (isClaimed(claims, message.id, now)) return false
     const { entityId, entityType, id, shardId } = message

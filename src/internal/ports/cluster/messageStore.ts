@@ -14,12 +14,15 @@ import type * as Envelope from "effect/cluster/Envelope"
 import type * as Reply from "effect/cluster/Reply"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import { Store } from "../../../Store.ts"
 import type { StoreService } from "../../../StoreService.ts"
+import * as Damage from "../damage.ts"
 import * as Claims from "./claims.ts"
 import * as Mailbox from "./mailbox.ts"
 import * as Messages from "./messages.ts"
 import * as Replies from "./replies.ts"
+import * as ShardOwnership from "./shardOwnership.ts"
 
 export interface MessageStore {
   readonly store: StoreService
@@ -27,16 +30,21 @@ export interface MessageStore {
   readonly mailbox: Mailbox.Mailbox
   readonly replies: Replies.Replies
   readonly claims: Claims.Claims
+  readonly damage: Damage.Damage
+  readonly holders: ReturnType<typeof ShardOwnership.holdersOf>
 }
 
 /** Opens the collections. */
 export const open = Effect.gen(function*() {
+  const store = yield* Store
   const self: MessageStore = {
-    store: yield* Store,
+    store,
     messages: yield* Messages.open,
     mailbox: yield* Mailbox.open,
     replies: yield* Replies.open,
-    claims: Claims.make()
+    claims: Claims.make(),
+    damage: Damage.make(),
+    holders: ShardOwnership.holdersOf(store)
   }
   yield* Mailbox.continueSequence(self.mailbox)
   return self
@@ -88,11 +96,16 @@ export const saveControl = Effect.fnUntraced(
   (effect, self) => self.store.withTransaction(effect)
 )
 
-/** Stores a reply. Fails with `KeyExists` if there is a second exit, or a second chunk with the same sequence. */
+/**
+ * Stores a reply. Fails with `KeyExists` if there is a second exit, or a second chunk with the same sequence, and with
+ * `ShardNotHeld` if another runner handles the request now.
+ */
 export const saveReply = Effect.fnUntraced(function*(self: MessageStore, reply: Reply.Encoded) {
   const messages = yield* self.store.withTransaction(Effect.gen(function*() {
     yield* Replies.insert(self.replies, reply)
     const all = yield* Messages.ofRequest(self.messages, BigInt(reply.requestId))
+    const [first] = all
+    if (first !== undefined) yield* ShardOwnership.check(self.holders, Mailbox.shardName(first.address.shardId))
     yield* Mailbox.remove(self.mailbox, all)
     return all
   }))
@@ -135,18 +148,31 @@ export const clearReplies = Effect.fnUntraced(function*(
   Claims.releaseMessages(self.claims, waiting.map(({ id }) => id))
 })
 
-/** Deletes all messages to an entity, and the replies to them. */
-export const clearEntity = Effect.fnUntraced(function*(
-  self: MessageStore,
-  entity: Pick<Envelope.Encoded["address"], "entityType" | "entityId">
-) {
-  const messages = yield* self.store.withTransaction(Effect.gen(function*() {
-    const all = yield* self.messages.indexes.byEntity.collect({ equals: Messages.entityKey(entity) })
-    for (const { id } of all.filter(Messages.isRequest)) yield* Replies.clear(self.replies, id)
-    yield* forget(self, all)
-    return all
-  }))
-  Claims.releaseMessages(self.claims, messages.map(({ id }) => id))
+type EntityName = Pick<Envelope.Encoded["address"], "entityType" | "entityId">
+
+/** Deletes all messages to an entity, and the replies to them, damaged ones too. */
+export const clearEntity = (self: MessageStore, entity: EntityName) =>
+  Effect.map(
+    self.store.withTransaction(deleteEntity(self, entity)),
+    (ids) => Claims.releaseMessages(self.claims, ids)
+  )
+
+/** Deletes what `clearEntity` deletes, in the transaction of the caller. Returns the ids of the messages. */
+export const deleteEntity = Effect.fnUntraced(function*(self: MessageStore, entity: EntityName) {
+  const keys = self.messages.indexes.byEntity.keys({ equals: Messages.entityKey(entity) })
+  const ids = yield* Stream.runCollect(keys)
+  const { damaged, found } = yield* Damage.getEach(self.messages, ids)
+  for (const id of ids) yield* Replies.clear(self.replies, id)
+  yield* Mailbox.removeIds(self.mailbox, new Set(damaged.keys()))
+  yield* forget(self, [...found.values()])
+  yield* self.messages.deleteMany([...damaged.keys()])
+  return ids
+})
+
+/** Deletes a request and all that belongs to it, in the transaction of the caller. */
+export const deleteRequest = Effect.fnUntraced(function*(self: MessageStore, requestId: bigint) {
+  yield* Replies.clear(self.replies, requestId)
+  yield* forget(self, yield* Messages.ofRequest(self.messages, requestId))
 })
 
 const forget = Effect.fnUntraced(function*(self: MessageStore, messages: ReadonlyArray<Messages.Message>) {

@@ -8,8 +8,11 @@ import type * as Reply from "effect/cluster/Reply"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as Collection from "../../../Collection.ts"
+import * as Damage from "../damage.ts"
 
 /** The request, the kind of the reply, and the sequence of a chunk. */
 const Key = Schema.Tuple([Schema.BigInt, Schema.Literals(["Chunk", "WithExit"]), Schema.Number])
@@ -38,6 +41,10 @@ const WithExit = Schema.Struct({
 const Stored = Schema.Union([Chunk, WithExit])
 
 export type Stored = typeof Stored.Type
+
+export type Exit = typeof WithExit.Type
+
+export const isExit = (reply: Stored): reply is Exit => reply._tag === "WithExit"
 
 /** Opens the collection. */
 export const open = Collection.make("effect.Cluster.replies", {
@@ -81,7 +88,31 @@ export const insert = (replies: Replies, encoded: Reply.Encoded) => {
 export const all = (replies: Replies, requestId: bigint) => replies.collect({ prefix: [requestId] })
 
 /** Reads the exit of a request and the chunks that are not acknowledged, in order. */
-export const pending = (replies: Replies, requestId: bigint) => replies.indexes.pending.collect({ equals: requestId })
+const pending = (replies: Replies, requestId: bigint) => replies.indexes.pending.collect({ equals: requestId })
+
+/** Reads the exits of requests and the chunks that are not acknowledged, in order. Leaves out the damaged ones. */
+export const pendingOf = Effect.fnUntraced(function*(
+  replies: Replies,
+  damage: Damage.Damage,
+  requestIds: ReadonlyArray<bigint>
+) {
+  const found: Array<Stored> = []
+  for (const requestId of requestIds) {
+    for (const reply of yield* replies.indexes.pending.collect({ equals: requestId, undecodable: "result" })) {
+      if (Result.isSuccess(reply)) {
+        found.push(reply.success)
+      } else {
+        yield* Damage.report(
+          damage,
+          reply.failure,
+          `A reply to the request ${requestId} of the cluster is damaged. Its caller waits until \`clearReplies\` has ` +
+            "deleted the replies to the request and a runner has handled it again"
+        )
+      }
+    }
+  }
+  return found
+})
 
 /** Tells whether a request has an exit or a chunk that is not acknowledged. */
 export const hasPending = (replies: Replies, requestId: bigint) => replies.indexes.pending.has(requestId)
@@ -90,7 +121,14 @@ export const hasPending = (replies: Replies, requestId: bigint) => replies.index
 export const last = (replies: Replies, requestId: bigint) =>
   Effect.map(replies.last({ prefix: [requestId] }), Option.map(([, reply]) => reply))
 
-/** Reads the last chunks of requests, by the ids of the requests. */
+/** Returns the sequence of the last chunk of a request, if a chunk is its last reply. */
+export const lastChunkOf = (replies: Replies, requestId: bigint) =>
+  Effect.map(
+    Stream.runHead(replies.keys({ prefix: [requestId], reverse: true, limit: 1 })),
+    (key) => Option.isSome(key) && key.value[1] === "Chunk" ? key.value[2] : undefined
+  )
+
+/** Reads the last chunks of requests, by the ids of the requests. Gives the errors of those that are damaged. */
 export const lastChunks = Effect.fnUntraced(function*(
   replies: Replies,
   requests: ReadonlyArray<{ readonly id: bigint; readonly lastChunk?: number }>
@@ -98,8 +136,11 @@ export const lastChunks = Effect.fnUntraced(function*(
   const keys = requests.flatMap(({ id, lastChunk }) =>
     lastChunk === undefined ? [] : [[id, "Chunk", lastChunk] as const]
   )
-  const { found } = yield* replies.getMany(keys)
-  return new Map(Array.from(found.values(), (reply) => [reply.requestId, reply]))
+  const { damaged, found } = yield* Damage.getEach(replies, keys)
+  return {
+    found: new Map(Array.from(found.values(), (reply) => [reply.requestId, reply])),
+    damaged: new Map(Array.from(damaged, ([[requestId], error]) => [requestId, error]))
+  }
 })
 
 /** Marks a chunk as acknowledged. Does nothing if the request has no such chunk, or it was acknowledged before. */

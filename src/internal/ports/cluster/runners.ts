@@ -7,8 +7,10 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Collection from "../../../Collection.ts"
+import * as Damage from "../damage.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Runner = Schema.Struct({
@@ -32,21 +34,44 @@ class TooManyRunners extends Data.TaggedError("TooManyRunners")<{ readonly addre
     `Cannot register the runner ${this.address}: the cluster has ${machineIds} runners, and no machine id is free`
 }
 
-/** Opens the collection. */
-export const open = Collection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
+const openRunners = Collection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
 
-export type Runners = Effect.Success<typeof open>
+export interface Runners {
+  readonly records: Effect.Success<typeof openRunners>
+  readonly damage: Damage.Damage
+  /** What this process has registered, by address. It replaces a record that was damaged since then. */
+  readonly own: Map<string, Runner>
+}
+
+/** Opens the collection. */
+export const open = Effect.map(
+  openRunners,
+  (records): Runners => ({ records, damage: Damage.make(), own: new Map() })
+)
 
 const isAlive = ({ heartbeat }: Runner, aliveSince: number): boolean =>
   heartbeat !== undefined && heartbeat > aliveSince
 
+/** Reads all runners that are not damaged, and the number of those that are. */
+const readAll = Effect.fnUntraced(function*({ damage, records }: Runners) {
+  const all = yield* records.collect({ undecodable: "result" })
+  const damaged = all.filter(Result.isFailure)
+  yield* Effect.forEach(damaged, ({ failure }) =>
+    Damage.report(
+      damage,
+      failure,
+      "A runner of the cluster is damaged. The others do not find it until it is started again"
+    ), { discard: true })
+  return { runners: all.filter(Result.isSuccess).map(({ success }) => success), damaged: damaged.length }
+})
+
 /** Reads the runners that were heard of after a time. */
-export const alive = (runners: Runners, aliveSince: number) =>
-  Effect.map(runners.collect({}), (all) => all.filter((runner) => isAlive(runner, aliveSince)))
+export const alive = (self: Runners, aliveSince: number) =>
+  Effect.map(readAll(self), ({ runners }) => runners.filter((runner) => isAlive(runner, aliveSince)))
 
 /** Stores a runner and returns its machine id: the one that its address had before, or a free one. */
 export const register = Effect.fnUntraced(function*(
-  runners: Runners,
+  self: Runners,
   { address, aliveSince, healthy, now, runner }: {
     readonly address: string
     readonly runner: string
@@ -55,35 +80,51 @@ export const register = Effect.fnUntraced(function*(
     readonly aliveSince: number
   }
 ) {
-  const known = yield* runners.get(storageKey(address))
-  const machineId = Option.isSome(known) ? known.value.machineId : yield* freeMachineId(runners, address, aliveSince)
-  yield* runners.put(storageKey(address), { address, runner, healthy, machineId, heartbeat: now })
+  const key = storageKey(address)
+  const { found } = yield* Damage.getEach(self.records, [key])
+  const machineId = found.get(key)?.machineId ?? (yield* freeMachineId(self, address, aliveSince))
+  const registered = { address, runner, healthy, machineId, heartbeat: now }
+  yield* self.records.put(key, registered)
+  self.own.set(address, registered)
   return machineId
 })
 
-const freeMachineId = Effect.fnUntraced(function*(runners: Runners, address: string, aliveSince: number) {
-  const all = yield* runners.collect({})
-  const taken = new Set(all.map(({ machineId }) => machineId))
-  for (let machineId = 1; machineId <= machineIds; machineId++) if (!taken.has(machineId)) return machineId
-  const [oldest] = all
+const freeMachineId = Effect.fnUntraced(function*(self: Runners, address: string, aliveSince: number) {
+  const { damaged, runners } = yield* readAll(self)
+  const taken = new Set(runners.map(({ machineId }) => machineId))
+  const free = Array.from({ length: machineIds }, (_, index) => index + 1).filter((id) => !taken.has(id))
+  // Machine ids are given in order. So the damaged runners have had the first of those that seem to be free.
+  const machineId = free[damaged]
+  if (machineId !== undefined) return machineId
+  const [oldest] = runners
     .filter((runner) => !isAlive(runner, aliveSince))
     .toSorted((a, b) => (a.heartbeat ?? 0) - (b.heartbeat ?? 0))
   if (oldest === undefined) return yield* new TooManyRunners({ address })
-  yield* runners.delete(storageKey(oldest.address))
+  yield* self.records.delete(storageKey(oldest.address))
   return oldest.machineId
 })
 
-/** Changes a runner, if it is known. */
-const change = (runners: Runners, address: string, f: (runner: Runner) => Runner) =>
-  Effect.asVoid(runners.update(storageKey(address), Option.map(f), { durable: true }))
+/** Changes a runner, if it is known. If its record is damaged, what this process has registered replaces it. */
+const change = (self: Runners, address: string, f: (runner: Runner) => Runner) => {
+  const key = storageKey(address)
+  const own = Option.fromUndefinedOr(self.own.get(address))
+  return self.records.update(key, Option.map(f), { durable: true }).pipe(
+    Effect.catchTag("ValueDecoding", () =>
+      Option.match(own, {
+        onNone: () => Effect.void,
+        onSome: (runner) => self.records.put(key, f(runner), { durable: true })
+      })),
+    Effect.asVoid
+  )
+}
 
 /** Notes that a runner has left. */
-export const unregister = (runners: Runners, address: string) =>
-  change(runners, address, ({ healthy, machineId, runner }) => ({ address, runner, machineId, healthy }))
+export const unregister = (self: Runners, address: string) =>
+  change(self, address, ({ healthy, machineId, runner }) => ({ address, runner, machineId, healthy }))
 
 /** Notes that a runner was heard of. */
-export const beat = (runners: Runners, address: string, now: number) =>
-  change(runners, address, (runner) => ({ ...runner, heartbeat: now }))
+export const beat = (self: Runners, address: string, now: number) =>
+  change(self, address, (runner) => ({ ...runner, heartbeat: now }))
 
-export const setHealth = (runners: Runners, address: string, healthy: boolean) =>
-  change(runners, address, (runner) => ({ ...runner, healthy }))
+export const setHealth = (self: Runners, address: string, healthy: boolean) =>
+  change(self, address, (runner) => ({ ...runner, healthy }))

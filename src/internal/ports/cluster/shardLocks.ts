@@ -1,73 +1,129 @@
-/** The locks of shards: which runner owns a shard, and since when. A lock that is not renewed ends after a while. */
+/**
+ * The locks of shards: which runner holds a shard, and until when.
+ *
+ * The owner of a shard and the time of its last renewal are records of their own. A transaction that reads the owner is in
+ * conflict with a runner that takes the shard, and not with the renewals.
+ */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Collection from "../../../Collection.ts"
+import type { Store } from "../../../Store.ts"
+import * as Damage from "../damage.ts"
 import { storageKey } from "../storageKey.ts"
 
-const Lock = Schema.Struct({
+const Owner = Schema.Struct({
   shardId: Schema.String,
   address: Schema.String,
-  /** When it was last acquired or renewed, in milliseconds. */
-  acquiredAt: Schema.Number
+  /** The process of the runner. A runner that starts again has the same address. */
+  holder: Schema.String
 })
 
-/** Opens the collection. */
-export const open = Collection.make("effect.Cluster.shardLocks", {
+const openOwners = Collection.make("effect.Cluster.shardLocks", {
   key: Schema.String,
-  value: Lock,
-  indexes: { byAddress: { key: Schema.String, of: ({ address }) => storageKey(address) } }
+  value: Owner,
+  indexes: {
+    byHolder: {
+      key: Schema.Tuple([Schema.String, Schema.String]),
+      of: ({ address, holder }) => [holder, storageKey(address)] as const
+    }
+  }
 })
 
-export type ShardLocks = Effect.Success<typeof open>
+/** When the locks were last acquired or renewed, in milliseconds. */
+const openLeases = Collection.make("effect.Cluster.shardLeases", { key: Schema.String, value: Schema.Number })
 
-/** Gives a runner those of the shards that nobody holds, that it holds itself, or whose lock has ended. */
+export interface ShardLocks {
+  readonly owners: Effect.Success<typeof openOwners>
+  readonly leases: Effect.Success<typeof openLeases>
+}
+
+/** Opens the collections. */
+export const open = Effect.gen(function*(): Effect.fn.Return<ShardLocks, Collection.OpenError, Store> {
+  return { owners: yield* openOwners, leases: yield* openLeases }
+})
+
+/** A runner, and shards. */
+interface RunnerShards {
+  readonly address: string
+  readonly holder: string
+  readonly shardIds: ReadonlyArray<string>
+  readonly now: number
+}
+
+type Owner = typeof Owner.Type
+
+const isOwnedBy = (owner: Owner | undefined, { address, holder }: Pick<Owner, "address" | "holder">): boolean =>
+  owner?.address === address && owner.holder === holder
+
+/**
+ * Gives a runner those of the shards that no runner holds, that it holds itself, or whose lock has ended. A damaged owner
+ * keeps its lock until it ends. A damaged lease begins again.
+ */
 export const acquire = Effect.fnUntraced(function*(
   locks: ShardLocks,
-  { address, endedBefore, now, shardIds }: {
-    readonly address: string
-    readonly shardIds: ReadonlyArray<string>
-    readonly now: number
+  { endedBefore, ...runner }: RunnerShards & {
     /** Locks that were renewed before this time have ended. */
     readonly endedBefore: number
   }
 ) {
-  const { found } = yield* locks.getMany(shardIds.map(storageKey))
-  const acquired = shardIds.filter((shardId) => {
-    const lock = found.get(storageKey(shardId))
-    return lock === undefined || lock.address === address || lock.acquiredAt < endedBefore
+  const keys = runner.shardIds.map(storageKey)
+  const owners = yield* Damage.getEach(locks.owners, keys)
+  const leases = yield* Damage.getEach(locks.leases, keys)
+  const acquired = runner.shardIds.filter((shardId) => {
+    const key = storageKey(shardId)
+    const owner = owners.found.get(key)
+    return owner?.address === runner.address || (owner === undefined && !owners.damaged.has(key)) ||
+      (!leases.damaged.has(key) && (leases.found.get(key) ?? -Infinity) < endedBefore)
   })
-  yield* hold(locks, address, acquired, now)
+  // An owner that stays the same is not written: transactions that have read it are not in conflict.
+  const taken = acquired.filter((shardId) => !isOwnedBy(owners.found.get(storageKey(shardId)), runner))
+  const { address, holder, now } = runner
+  yield* locks.owners.putMany(taken.map((shardId) => [storageKey(shardId), { shardId, address, holder }]))
+  yield* locks.leases.putMany([...leases.damaged.keys(), ...acquired.map(storageKey)].map((key) => [key, now]))
   return acquired
 })
 
 /** Renews the locks that a runner holds, and returns them. */
-export const renew = Effect.fnUntraced(function*(
-  locks: ShardLocks,
-  { address, now, shardIds }: {
-    readonly address: string
-    readonly shardIds: ReadonlyArray<string>
-    readonly now: number
-  }
-) {
-  const { found } = yield* locks.getMany(shardIds.map(storageKey))
-  const held = shardIds.filter((shardId) => found.get(storageKey(shardId))?.address === address)
-  yield* hold(locks, address, held, now)
+export const renew = Effect.fnUntraced(function*(locks: ShardLocks, runner: RunnerShards) {
+  const owners = yield* Damage.getEach(locks.owners, runner.shardIds.map(storageKey))
+  const held = runner.shardIds.filter((shardId) => isOwnedBy(owners.found.get(storageKey(shardId)), runner))
+  yield* locks.leases.putMany(held.map((shardId) => [storageKey(shardId), runner.now]))
   return held
 })
 
-const hold = (locks: ShardLocks, address: string, shardIds: ReadonlyArray<string>, now: number) =>
-  Effect.forEach(
-    shardIds,
-    (shardId) => locks.put(storageKey(shardId), { shardId, address, acquiredAt: now }),
-    { discard: true }
-  )
-
 /** Releases a shard, if the runner holds it. */
-export const release = Effect.fnUntraced(function*(locks: ShardLocks, address: string, shardId: string) {
-  const { found } = yield* locks.getMany([storageKey(shardId)])
-  if (found.get(storageKey(shardId))?.address === address) yield* locks.delete(storageKey(shardId))
+export const release = Effect.fnUntraced(function*(
+  locks: ShardLocks,
+  { shardId, ...runner }: Pick<Owner, "address" | "holder" | "shardId">
+) {
+  const key = storageKey(shardId)
+  const { found } = yield* Damage.getEach(locks.owners, [key])
+  if (isOwnedBy(found.get(key), runner)) yield* locks.owners.delete(key)
 })
 
 /** Releases all shards of a runner. */
-export const releaseAll = (locks: ShardLocks, address: string) =>
-  Effect.asVoid(locks.indexes.byAddress.deleteRange({ equals: storageKey(address) }))
+export const releaseAll = (locks: ShardLocks, { address, holder }: Pick<Owner, "address" | "holder">) =>
+  Effect.asVoid(locks.owners.indexes.byHolder.deleteRange({ equals: [holder, storageKey(address)] }))
+
+/** Gives those of the shards that one of the holders has. */
+export const heldBy = Effect.fnUntraced(function*(
+  locks: ShardLocks,
+  holders: { readonly has: (holder: string) => boolean },
+  shardIds: ReadonlyArray<string>
+) {
+  const { found } = yield* Damage.getEach(locks.owners, shardIds.map(storageKey))
+  return shardIds.filter((shardId) => {
+    const owner = found.get(storageKey(shardId))
+    return owner !== undefined && holders.has(owner.holder)
+  })
+})
+
+/** Gives those of the shards whose locks have not ended. */
+export const notEnded = Effect.fnUntraced(function*(
+  locks: ShardLocks,
+  shardIds: ReadonlyArray<string>,
+  endedBefore: number
+) {
+  const { found } = yield* Damage.getEach(locks.leases, shardIds.map(storageKey))
+  return shardIds.filter((shardId) => (found.get(storageKey(shardId)) ?? -Infinity) >= endedBefore)
+})

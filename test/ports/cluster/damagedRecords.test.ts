@@ -1,0 +1,265 @@
+/** Records of a cluster that are damaged in the file: what is not damaged goes on. */
+import { assert, describe, it } from "@effect/vitest"
+import type { NonEmptyArray } from "effect/Array"
+import type * as EffectRunnerStorage from "effect/cluster/RunnerStorage"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as Snowflake from "effect/cluster/Snowflake"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
+import { RunnerStorage } from "../../../src/Cluster.ts"
+import { Store, type StoreService } from "../../../src/index.ts"
+import * as Mailbox from "../../../src/internal/ports/cluster/mailbox.ts"
+import { ByteString } from "../../../src/Key.ts"
+import {
+  ack,
+  address,
+  chunk,
+  type Encoded,
+  exit,
+  idsOf,
+  openOn,
+  request,
+  save,
+  shardOf,
+  take
+} from "../../support/fixtures/cluster.ts"
+import { damage, recordsOf, tamper } from "../../support/fixtures/collections.ts"
+import { type LogEntry, temporaryFolder, withLog, withStore } from "../../support/harness.ts"
+
+const database = (name: string) => `collection/effect.Cluster.${name}`
+
+/** Bytes that are no record of this package. */
+const garbage = Buffer.of(0xc1)
+
+/** The bytes of a key that is text. */
+const keyOf = (text: string) => ByteString(`\x60${text}\0`)
+
+/** Damages records of a closed store, by their places in the order of the keys. */
+const damageAt = Effect.fnUntraced(function*(path: string, name: string, places: ReadonlyArray<number>) {
+  const records = yield* recordsOf(path, database(name))
+  const keys = places.flatMap((place) => records.slice(place, place + 1).map(([key]) => key))
+  assert.strictEqual(keys.length, places.length)
+  yield* tamper(path, keys.map((key) => [database(name), key, garbage]))
+})
+
+const errorsOf = (log: ReadonlyArray<LogEntry>) => log.filter(({ level }) => level === "ERROR").map(({ text }) => text)
+
+/** Saves messages, damages records, and then tests the storage in the next process. */
+const afterDamage = <A, E>(
+  saves: (storage: Encoded) => Effect.Effect<unknown, E>,
+  [name, ...places]: readonly [string, ...ReadonlyArray<number>],
+  test: (storage: Encoded, log: ReadonlyArray<LogEntry>, store: StoreService) => Effect.Effect<A, E, Scope.Scope>
+) =>
+  withLog((log) =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) => Effect.flatMap(openOn(store), saves))
+      yield* damageAt(path, name, places)
+      yield* withStore({ path }, (store) => Effect.flatMap(openOn(store), (storage) => test(storage, log, store)))
+    })
+  ).pipe(Effect.scoped)
+
+const snowflakes = (
+  first: bigint,
+  ...rest: ReadonlyArray<bigint>
+): NonEmptyArray<Snowflake.Snowflake> => [Snowflake.Snowflake(first), ...rest.map((id) => Snowflake.Snowflake(id))]
+
+const saveRequests = (storage: Encoded) =>
+  Effect.forEach([1, 2, 3, 4], (id) => save(storage, request(id), { primaryKey: `key ${id}` }), { discard: true })
+
+describe("a damaged message", () => {
+  it.effect("is not delivered, and the others are; the log tells of it once", () =>
+    afterDamage(saveRequests, ["messages", 1], (storage, log) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "3", "4"])
+        yield* storage.resetShards([shardOf()])
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "3", "4"])
+        assert.deepStrictEqual(idsOf(yield* storage.unprocessedMessagesById(snowflakes(1n, 2n, 3n), 0)), ["1", "3"])
+        const told = errorsOf(log)
+        assert.strictEqual(told.length, 1)
+        assert.match(told[0] ?? "", /message 2 .* damaged .* `clearAddress`/)
+      })))
+
+  it.effect("takes no room from the others", () =>
+    afterDamage(saveRequests, ["messages", 0, 1], (storage) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(idsOf(yield* take(storage, 0, { limit: 1 })), ["3"])
+        assert.deepStrictEqual(idsOf(yield* take(storage, 0, { limit: 1 })), ["4"])
+        assert.deepStrictEqual(idsOf(yield* take(storage, 0, { limit: 1 })), [])
+      })))
+
+  it.effect("does not stop what is saved, and is deleted with its entity", () =>
+    afterDamage(saveRequests, ["messages", 1], (storage, log, store) =>
+      Effect.gen(function*() {
+        yield* storage.saveReply(exit(10, 1))
+        yield* save(storage, request(5))
+        yield* storage.clearAddress(address())
+        yield* save(storage, request(6))
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["6"])
+        const mailbox = yield* Effect.orDie(Effect.provideService(Mailbox.open, Store, store))
+        assert.strictEqual(yield* Effect.orDie(mailbox.count()), 1)
+        assert.deepStrictEqual(errorsOf(log), [])
+      })))
+})
+
+describe("a damaged place in the mailbox", () => {
+  it.effect("is made again from the message, for the shard of the message only", () =>
+    afterDamage(saveRequests, ["mailbox", 0, 2], (storage, log) =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* take(storage, 0, {}, [shardOf({ shard: 2 })]), [])
+        assert.deepStrictEqual(idsOf(yield* take(storage, 0, { limit: 3 })), ["1", "2", "3"])
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["4"])
+        yield* storage.resetShards([shardOf()])
+        yield* storage.saveReply(exit(10, 1))
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["2", "3", "4"])
+        assert.deepStrictEqual(idsOf(yield* storage.unprocessedMessagesById(snowflakes(3n), 0)), ["3"])
+        assert.deepStrictEqual(errorsOf(log), [])
+      })))
+
+  it.effect("knows the last chunk again", () =>
+    afterDamage(
+      (storage) =>
+        Effect.gen(function*() {
+          yield* save(storage, request(1))
+          yield* storage.saveReply(chunk(10, 1, 0))
+          yield* save(storage, ack(11, 1, 10))
+        }),
+      ["mailbox", 0, 1],
+      (storage) =>
+        Effect.gen(function*() {
+          const [first] = yield* take(storage)
+          assert.deepInclude(first?.lastSentReply, { _tag: "Some", value: chunk(10, 1, 0) })
+        })
+    ))
+})
+
+describe("a damaged reply", () => {
+  it.effect("is not given, and the others are, until the replies to its request are deleted", () =>
+    afterDamage(
+      (storage) =>
+        Effect.andThen(
+          saveRequests(storage),
+          Effect.forEach([1, 2, 3], (id) => storage.saveReply(exit(10 + id, id)), { discard: true })
+        ),
+      ["replies", 1],
+      (storage, log) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(yield* storage.repliesFor(["1", "2", "3"]), [exit(11, 1), exit(13, 3)])
+          assert.deepStrictEqual(yield* storage.repliesFor(["2"]), [])
+          const told = errorsOf(log)
+          assert.strictEqual(told.length, 1)
+          assert.match(told[0] ?? "", /request 2 .* damaged.* `clearReplies`/)
+          // Who asks for one request is not told that it has no answer.
+          const error = yield* Effect.flip(storage.repliesForUnfiltered(["2"]))
+          assert.deepInclude(error.cause, { _tag: "ValueDecoding" })
+          yield* storage.clearReplies(Snowflake.Snowflake("2"))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["2", "4"])
+        })
+    ))
+
+  it.effect("holds its request if it is the last chunk, and no other request", () =>
+    afterDamage(
+      (storage) =>
+        Effect.gen(function*() {
+          yield* save(storage, request(1))
+          yield* storage.saveReply(chunk(10, 1, 0))
+          yield* save(storage, ack(11, 1, 10))
+          yield* save(storage, request(2))
+        }),
+      ["replies", 0],
+      (storage, log) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["11", "2"])
+          assert.match(errorsOf(log).join(), /message 1 .* damaged/)
+        })
+    ))
+})
+
+const expiration = 35_000
+
+const runnersOn = (store: StoreService) =>
+  RunnerStorage.makeEncoded.pipe(
+    Effect.provideService(Store, store),
+    Effect.provide(ShardingConfig.layer({ shardLockExpiration: expiration })),
+    Effect.orDie
+  )
+
+const shards: NonEmptyArray<string> = ["default:1", "default:2"]
+
+describe("a damaged runner", () => {
+  it.effect("is not given, and the others are; its machine id stays its own", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* withStore({ path }, (store) =>
+          Effect.gen(function*() {
+            const storage = yield* runnersOn(store)
+            yield* Effect.forEach(["a:1", "b:1", "c:1"], (one) => storage.register(one, `runner ${one}`, true))
+          }))
+        yield* damageAt(path, "runners", [1])
+        yield* withStore({ path }, (store) =>
+          Effect.gen(function*() {
+            const storage = yield* runnersOn(store)
+            const known = [["runner a:1", true], ["runner c:1", true]] as const
+            assert.deepStrictEqual(yield* storage.getRunners, [...known])
+            assert.deepStrictEqual(yield* storage.getRunners, [...known])
+            yield* storage.refresh("b:1", [])
+            yield* storage.setRunnerHealth("b:1", false)
+            assert.strictEqual(yield* storage.register("d:1", "runner d:1", true), 4)
+            assert.strictEqual(errorsOf(log).length, 1)
+            // Started again, it has a new machine id: nobody knows the one that it had.
+            assert.strictEqual(yield* storage.register("b:1", "runner b:1", true), 5)
+            assert.strictEqual((yield* storage.getRunners).length, 4)
+          }))
+      })
+    ).pipe(Effect.scoped))
+
+  it.effect("is stored again by its process", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const storage = yield* runnersOn(store)
+      const machineId = yield* storage.register("a:1", "runner a", true)
+      yield* damage([[database("runners"), keyOf("a:1"), garbage]])
+      assert.deepStrictEqual(yield* storage.getRunners, [])
+      yield* storage.refresh("a:1", [])
+      assert.deepStrictEqual(yield* storage.getRunners, [["runner a", true]])
+      assert.strictEqual(yield* storage.register("a:1", "runner a", true), machineId)
+    }).pipe(Effect.scoped, Effect.provide(Store.layerTemp())))
+})
+
+/** Runs a test on a runner that holds both shards. */
+const onLocks = <A, E>(test: (storage: EffectRunnerStorage.Encoded) => Effect.Effect<A, E, Store | Scope.Scope>) =>
+  Effect.gen(function*() {
+    const storage = yield* runnersOn(yield* Store)
+    assert.deepStrictEqual(yield* storage.acquire("a:1", shards), [...shards])
+    return yield* test(storage)
+  }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
+
+describe("a damaged shard lock", () => {
+  it.effect("without its owner belongs to a runner until it ends, and stops no other lock", () =>
+    onLocks((storage) =>
+      Effect.gen(function*() {
+        yield* damage([[database("shardLocks"), keyOf("default:1"), garbage]])
+        assert.deepStrictEqual(yield* storage.refresh("a:1", [...shards]), ["default:2"])
+        yield* storage.release("a:1", "default:1")
+        assert.deepStrictEqual(yield* storage.acquire("b:1", [...shards, "default:3"]), ["default:3"])
+        yield* TestClock.adjust(expiration + 1)
+        assert.deepStrictEqual(yield* storage.acquire("b:1", ["default:1"]), ["default:1"])
+        assert.deepStrictEqual(yield* storage.refresh("b:1", ["default:1"]), ["default:1"])
+      })
+    ))
+
+  it.effect("without its time begins again", () =>
+    onLocks((storage) =>
+      Effect.gen(function*() {
+        yield* TestClock.adjust(expiration + 1)
+        yield* damage([[database("shardLeases"), keyOf("default:1"), garbage]])
+        assert.deepStrictEqual(yield* storage.acquire("b:1", shards), ["default:2"])
+        yield* TestClock.adjust(expiration)
+        assert.deepStrictEqual(yield* storage.acquire("b:1", ["default:1"]), [])
+        yield* TestClock.adjust(1)
+        assert.deepStrictEqual(yield* storage.acquire("b:1", ["default:1"]), ["default:1"])
+      })
+    ))
+})
