@@ -94,15 +94,26 @@ export const enterTransaction = (self: Memtable): void => {
   self.state = { _tag: "InTransaction" }
 }
 
-/** Makes one group of some keys and of all groups that they belong to. */
+/**
+ * Makes one group of some keys and of all groups that they belong to. The largest of these groups takes the other keys: a
+ * record that is written again and again has a group that grows with each call.
+ */
 const join = ({ groups }: Memtable, keys: ReadonlyArray<DatabaseKey>): void => {
-  const joined: KeyGroup = new Map()
+  let joined: KeyGroup | undefined
+  for (const key of keys) {
+    const group = groups.get(qualifiedKey(...key))
+    if (group !== undefined && group.size > (joined?.size ?? 0)) joined = group
+  }
+  joined ??= new Map()
   for (const key of keys) {
     const qualified = qualifiedKey(...key)
-    joined.set(qualified, key)
-    for (const [other, otherKey] of groups.get(qualified) ?? []) joined.set(other, otherKey)
+    const group = groups.get(qualified)
+    if (group === joined) continue
+    for (const [member, memberKey] of group ?? [[qualified, key]]) {
+      joined.set(member, memberKey)
+      groups.set(member, joined)
+    }
   }
-  for (const qualified of joined.keys()) groups.set(qualified, joined)
 }
 
 /** Adds the writes of one call. With `isFreeing`, a commit may write the deletions among them before other writes. */

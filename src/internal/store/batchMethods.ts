@@ -16,6 +16,7 @@ import * as RecordLayout from "../reader/recordLayout.ts"
 import type { Transaction } from "../transaction/transaction.ts"
 import * as ExpiringValue from "../value/expiringValue.ts"
 import * as Expiry from "./expiry.ts"
+import * as ExpiryWrites from "./expiryWrites.ts"
 import type { RecordAccess } from "./recordAccess.ts"
 import { encode, expiring, timeOf, writeOf } from "./recordWrite.ts"
 import * as StoreAccess from "./storeAccess.ts"
@@ -86,7 +87,7 @@ const encodeAll = (
     }
     const timed = expiring(self, key, encoded.success, time)
     if (Result.isFailure(timed)) return Result.fail(timed.failure)
-    for (const write of Expiry.completed(self.handle.core.expiry, writeOf(self, bytes.success, timed.success))) {
+    for (const write of ExpiryWrites.completed(self.handle.core.expiry, writeOf(self, bytes.success, timed.success))) {
       writes.set(...write)
     }
   }

@@ -18,7 +18,7 @@ import type { KeyCodec } from "../key/keyCodec.ts"
 import * as Settled from "../settled.ts"
 import * as OpenDefinitions from "../transaction/openDefinitions.ts"
 import * as Transaction from "../transaction/transaction.ts"
-import * as Expiry from "./expiry.ts"
+import * as ExpiryWrites from "./expiryWrites.ts"
 import type { OpenStore } from "./openStore.ts"
 import type { ResolvedOptions } from "./storeOptions.ts"
 
@@ -311,8 +311,8 @@ export const step = <A, E>(
   { exact, isDeleting = false }: StepOptions = {}
 ): Effect.Effect<A, E | CommitError | Closed> => {
   const { core: { backend, expiry }, options } = self.handle
-  if (transaction !== undefined) return stepInside(self, transaction, Expiry.completingInside(expiry, take))
-  const takeAll = Expiry.completing(expiry, take)
+  if (transaction !== undefined) return stepInside(self, transaction, ExpiryWrites.completingInside(expiry, take))
+  const takeAll = ExpiryWrites.completing(expiry, take)
   defineStructures(self)
   return backend.step(takeAll, { admission: self.admission, isDeleting, exact: options.shared ? exact : undefined })
 }
