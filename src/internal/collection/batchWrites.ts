@@ -80,7 +80,10 @@ export const putMany = Effect.fnUntraced(function*<
   const records = yield* encodeRecords(self, entries)
   if (indexes.size > 0) return yield* putRecords(self, records, () => unconditional)
   const writes = records.map(([, { bytes, key }]): Write => [database, key, bytes])
-  return yield* writeAlone(self, hasExpiry ? writes.flatMap((write) => ExpiryWrites.completed(expiry, [write])) : writes)
+  return yield* writeAlone(
+    self,
+    hasExpiry ? writes.flatMap((write) => ExpiryWrites.completed(expiry, [write])) : writes
+  )
 })
 
 // ---------------------------------------------------------------------------

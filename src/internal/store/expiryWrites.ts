@@ -138,8 +138,8 @@ export const completingInside = <A, E>(
 /**
  * Whether a write makes a record live longer whose entry is kept: the sweeper writes another one when its time has come.
  * So a record that is written again and again has one entry. The entries of a record with index entries are exact, because
- * readers find the index entries of what has expired by them. In a shared store, another process may delete the old record
- * with its entry before this write is committed.
+ * readers find the index entries of what has expired by them. The sweeper may be deleting the entry of a record that has
+ * expired. In a shared store, another process may delete the old record with its entry before this write is committed.
  */
 const isProlonged = (self: Expiry, write: Write, { hasIndexEntries, time }: Replaced): boolean => {
   const [, , record] = write
