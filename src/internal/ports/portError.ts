@@ -13,8 +13,8 @@ export const replaceErrors =
     Effect.withTracerEnabled(effect, false).pipe(Effect.mapError(toError))
 
 /**
- * The same for reads, and for writes of one record that are buffered: they begin no spans, so nothing has to be kept out of
- * the traces.
+ * The same for reads of records, and for writes of one record that are buffered: they begin no spans, so there is nothing to
+ * keep out of the traces.
  */
 export const replaceErrorsOfBuffered =
   <Cause, PortError>(toError: (cause: Cause) => PortError) =>
