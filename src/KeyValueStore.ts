@@ -99,7 +99,7 @@ export const make = Effect.fnUntraced(
     const store = yield* Store
     const records = yield* KeyValueRecords.open
     const self = KeyValueRecords.make(records, options.name ?? "default")
-    const writeOptions = (options.durable ?? false) === false ? undefined : { durable: options.durable }
+    const writeOptions = (options.durable ?? false) ? { durable: options.durable } : undefined
     const writeMethod = options.durable === true ? method : bufferedMethod
 
     const getAs = <A>(name: string, convert: (value: string | Uint8Array) => A) => (key: string) =>

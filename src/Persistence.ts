@@ -79,7 +79,7 @@ const makeStore = (
   storeId: string,
   options: PersistenceOptions
 ): Persistence.BackingPersistenceStore => {
-  const writeOptions = (options.durable ?? false) === false ? undefined : { durable: options.durable }
+  const writeOptions = (options.durable ?? false) ? { durable: options.durable } : undefined
   const writeCall = options.durable === true ? call : bufferedCall
   const keyOf = (key: string) => PersistedResults.keyOf(storeId, key)
 

@@ -26,7 +26,7 @@ const loadedFolder = ({ records, scenario, system }: TaskOf, { folder }: Workers
 const programOf = (what: Task["do"], task: TaskOf, options: Workers.RunOptions): Workers.WorkerProgram => {
   const { effort: { sampleMillis }, folder } = options
   const argument: Task = { do: what, ...task, folder: loadedFolder(task, options), scratch: folder, sampleMillis }
-  return { name: "worker.ts", argument: Schema.encodeSync(Task)(argument) }
+  return { url: new URL("worker.ts", import.meta.url), argument: Schema.encodeSync(Task)(argument) }
 }
 
 /** Fills the folder of a step where that has not been done. */

@@ -22,17 +22,17 @@ export interface RunOptions {
   readonly folder: string
 }
 
-/** The program of a process, by its name from here, and its argument. */
+/** The program of a process, and its argument. */
 export interface WorkerProgram {
-  readonly name: string
+  readonly url: URL
   readonly argument: string
 }
 
 /** The processes keep their compiled code in the folder of the run: each but the first of a system starts faster. */
-export const command = ({ argument, name }: WorkerProgram, folder: string, stdin: ChildProcess.CommandInput) =>
+export const command = ({ argument, url }: WorkerProgram, folder: string, stdin: ChildProcess.CommandInput) =>
   ChildProcess.make(
     process.execPath,
-    ["--expose-gc", "--disable-warning=ExperimentalWarning", fileURLToPath(new URL(name, import.meta.url)), argument],
+    ["--expose-gc", "--disable-warning=ExperimentalWarning", fileURLToPath(url), argument],
     { env: { NODE_COMPILE_CACHE: join(folder, "cache") }, extendEnv: true, stderr: "inherit", stdin }
   )
 

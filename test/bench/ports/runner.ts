@@ -19,7 +19,10 @@ export const run = Effect.fnUntraced(function*(scenario: PortScenarioId, options
     (system) =>
       Effect.flatMap(Effect.orDie(fs.makeTempDirectoryScoped({ directory })), (folder) => {
         const argument: PortTask = { system, scenario, folder, sampleMillis: effort.sampleMillis }
-        const program = { name: "ports/worker.ts", argument: Schema.encodeSync(PortTask)(argument) }
+        const program = {
+          url: new URL("worker.ts", import.meta.url),
+          argument: Schema.encodeSync(PortTask)(argument)
+        }
         return Workers.start({ system, scenario }, program, options)
       })
   )
