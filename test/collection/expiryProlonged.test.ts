@@ -16,11 +16,11 @@ import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { entriesOf, stopSweeper, swept } from "../support/expiring.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
-const Visits = Collection.make("visits", {
-  key: Schema.Int,
-  value: Schema.Struct({ number: Schema.Int, seconds: Schema.NullOr(Schema.Int) }),
-  expires: ({ seconds }) => seconds === null ? undefined : Duration.seconds(seconds)
-})
+const Visit = Schema.Struct({ number: Schema.Int, seconds: Schema.NullOr(Schema.Int) })
+
+const expires = ({ seconds }: typeof Visit.Type) => seconds === null ? undefined : Duration.seconds(seconds)
+
+const Visits = Collection.make("visits", { key: Schema.Int, value: Visit, expires })
 
 type Visits = Effect.Success<typeof Visits>
 
@@ -90,6 +90,27 @@ describe("a record that is written again and lives longer", () => {
       yield* TestClock.adjust("30 seconds")
       yield* swept(store, 1)
       assert.strictEqual(yield* entriesOf(store), 0)
+    }).pipe(Effect.provide(Store.layerTemp())))
+
+  it.effect("is hidden from an index that was built after reads have looked at its earlier entry", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const visits = yield* Visits
+      yield* stopSweeper(store)
+      yield* visits.put(1, { number: 1, seconds: 60 })
+      yield* TestClock.adjust("30 seconds")
+      yield* visits.put(1, { number: 1, seconds: 60 })
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(yield* visits.size, 1)
+      const indexed = yield* Collection.make("visits", {
+        key: Schema.Int,
+        value: Visit,
+        expires,
+        indexes: { byNumber: { key: Schema.Int, of: ({ number }) => number } }
+      })
+      assert.strictEqual(yield* indexed.indexes.byNumber.count({ equals: 1 }), 1)
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(yield* indexed.indexes.byNumber.count({ equals: 1 }), 0)
     }).pipe(Effect.provide(Store.layerTemp())))
 
   it.effect("may live shorter again, or for ever", () =>
