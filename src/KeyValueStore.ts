@@ -52,7 +52,7 @@ import * as Option from "effect/Option"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import type { OpenError } from "./Collection.ts"
 import * as KeyValueRecords from "./internal/ports/keyValueRecords.ts"
-import { replaceErrors } from "./internal/ports/portError.ts"
+import { replaceErrors, replaceErrorsOfBuffered } from "./internal/ports/portError.ts"
 import { Store } from "./Store.ts"
 
 /**
@@ -74,15 +74,17 @@ const textOf = (value: string | Uint8Array): string => typeof value === "string"
 
 const bytesOf = (value: string | Uint8Array): Uint8Array => typeof value === "string" ? encoder.encode(value) : value
 
-const method = (name: string, key?: string) =>
-  replaceErrors((cause: Error) =>
-    new KeyValueStore.KeyValueStoreError({
-      method: name,
-      message: `${name} has failed: ${cause.message}`,
-      cause,
-      ...(key === undefined ? {} : { key })
-    })
-  )
+const errorOf = (name: string, key?: string) => (cause: Error) =>
+  new KeyValueStore.KeyValueStoreError({
+    method: name,
+    message: `${name} has failed: ${cause.message}`,
+    cause,
+    ...(key === undefined ? {} : { key })
+  })
+
+const method = (name: string, key?: string) => replaceErrors(errorOf(name, key))
+
+const bufferedMethod = (name: string, key?: string) => replaceErrorsOfBuffered(errorOf(name, key))
 
 /**
  * Makes a key-value store in the store of the context. Fails if its collection cannot be opened.
@@ -97,13 +99,14 @@ export const make = Effect.fnUntraced(
     const store = yield* Store
     const records = yield* KeyValueRecords.open
     const self = KeyValueRecords.make(records, options.name ?? "default")
-    const writeOptions = options.durable === undefined ? undefined : { durable: options.durable }
+    const writeOptions = (options.durable ?? false) ? { durable: options.durable } : undefined
+    const writeMethod = options.durable === true ? method : bufferedMethod
 
     const getAs = <A>(name: string, convert: (value: string | Uint8Array) => A) => (key: string) =>
       Effect.map(
         records.get(KeyValueRecords.keyOf(self, key)),
         (record) => Option.getOrUndefined(Option.map(record, ({ value }) => convert(value)))
-      ).pipe(method(name, key))
+      ).pipe(bufferedMethod(name, key))
 
     const modifyAs =
       <A extends string | Uint8Array>(name: string, convert: (value: string | Uint8Array) => A) =>
@@ -116,7 +119,7 @@ export const make = Effect.fnUntraced(
             return [next, Option.some(KeyValueRecords.recordOf(key, next))]
           },
           writeOptions
-        ).pipe(method(name, key))
+        ).pipe(writeMethod(name, key))
 
     const clearPrefix = (prefix: string) =>
       store.withTransaction(Effect.flatMap(
@@ -129,9 +132,9 @@ export const make = Effect.fnUntraced(
       getUint8Array: getAs("getUint8Array", bytesOf),
       set: (key, value) =>
         records.put(KeyValueRecords.keyOf(self, key), KeyValueRecords.recordOf(key, value), writeOptions).pipe(
-          method("set", key)
+          writeMethod("set", key)
         ),
-      remove: (key) => records.delete(KeyValueRecords.keyOf(self, key), writeOptions).pipe(method("remove", key)),
+      remove: (key) => records.delete(KeyValueRecords.keyOf(self, key), writeOptions).pipe(writeMethod("remove", key)),
       clear: records.deleteRange({ prefix: [self.name] }).pipe(Effect.asVoid, method("clear")),
       clearPrefix: (prefix) => clearPrefix(prefix).pipe(method("clearPrefix", prefix)),
       size: records.count({ prefix: [self.name] }).pipe(method("size")),
@@ -139,7 +142,7 @@ export const make = Effect.fnUntraced(
         Effect.map((found) => found.map(({ key }) => key)),
         method("keys")
       ),
-      has: (key) => records.has(KeyValueRecords.keyOf(self, key)).pipe(method("has", key)),
+      has: (key) => records.has(KeyValueRecords.keyOf(self, key)).pipe(bufferedMethod("has", key)),
       isEmpty: records.isEmpty({ prefix: [self.name] }).pipe(method("isEmpty")),
       modify: modifyAs("modify", textOf),
       modifyUint8Array: modifyAs("modifyUint8Array", bytesOf)

@@ -53,7 +53,7 @@ import * as Persistence from "effect/persistence/Persistence"
 import type { OpenError } from "./Collection.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as PersistedResults from "./internal/ports/persistedResults.ts"
-import { replaceErrors } from "./internal/ports/portError.ts"
+import { replaceErrors, replaceErrorsOfBuffered } from "./internal/ports/portError.ts"
 import type { Store } from "./Store.ts"
 
 /**
@@ -67,17 +67,20 @@ export interface PersistenceOptions {
   readonly durable?: boolean | undefined
 }
 
-const call = (doing: string) =>
-  replaceErrors((cause: Error) =>
-    new Persistence.PersistenceError({ message: `Could not ${doing}: ${cause.message}`, cause })
-  )
+const errorOf = (doing: string) => (cause: Error) =>
+  new Persistence.PersistenceError({ message: `Could not ${doing}: ${cause.message}`, cause })
+
+const call = (doing: string) => replaceErrors(errorOf(doing))
+
+const bufferedCall = (doing: string) => replaceErrorsOfBuffered(errorOf(doing))
 
 const makeStore = (
   results: PersistedResults.PersistedResults,
   storeId: string,
   options: PersistenceOptions
 ): Persistence.BackingPersistenceStore => {
-  const writeOptions = options.durable === undefined ? undefined : { durable: options.durable }
+  const writeOptions = (options.durable ?? false) ? { durable: options.durable } : undefined
+  const writeCall = options.durable === true ? call : bufferedCall
   const keyOf = (key: string) => PersistedResults.keyOf(storeId, key)
 
   const get = (key: string) => Effect.map(results.get(keyOf(key)), (found) => Option.getOrUndefined(found)?.value)
@@ -94,17 +97,17 @@ const makeStore = (
   }
 
   return {
-    get: (key) => get(key).pipe(call("read a persisted value")),
-    getMany: (keys) => getMany(keys).pipe(call("read persisted values")),
+    get: (key) => get(key).pipe(bufferedCall("read a persisted value")),
+    getMany: (keys) => getMany(keys).pipe(bufferedCall("read persisted values")),
     set: (key, value, ttl) =>
       results.put(keyOf(key), PersistedResults.recordOf(storeId, key, value, ttl), writeOptions).pipe(
-        call("persist a value")
+        writeCall("persist a value")
       ),
     setMany: (entries) =>
       results.putMany(
         entries.map(([key, value, ttl]) => [keyOf(key), PersistedResults.recordOf(storeId, key, value, ttl)])
       ).pipe(call("persist values")),
-    remove: (key) => results.delete(keyOf(key), writeOptions).pipe(call("remove a persisted value")),
+    remove: (key) => results.delete(keyOf(key), writeOptions).pipe(writeCall("remove a persisted value")),
     clear: results.deleteRange({ prefix: [keyOf("")[0]] }).pipe(Effect.asVoid, call("clear persisted values"))
   }
 }

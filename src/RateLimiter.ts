@@ -52,7 +52,7 @@ import type { OpenError } from "./Collection.ts"
 import * as AdaptiveLimit from "./internal/ports/adaptiveLimit.ts"
 import * as FixedWindow from "./internal/ports/fixedWindow.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
-import { replaceErrors } from "./internal/ports/portError.ts"
+import { replaceErrorsOfBuffered } from "./internal/ports/portError.ts"
 import * as RateLimits from "./internal/ports/rateLimits.ts"
 import * as TokenBucket from "./internal/ports/tokenBucket.ts"
 import type { Store } from "./Store.ts"
@@ -76,28 +76,31 @@ const storeError = (message: string, cause?: Error) =>
   })
 
 const orFail = (key: string) =>
-  replaceErrors((cause: Error) => storeError(`Failed to update the rate limit "${key}": ${cause.message}`, cause))
+  replaceErrorsOfBuffered((cause: Error) =>
+    storeError(`Failed to update the rate limit "${key}": ${cause.message}`, cause)
+  )
 
 /**
- * Refuses a limit that is not a number, such as `Number` of a variable that is missing: it would admit everything. Effect
- * gives no limit for `onExceeded: "delay"`, and a time of 0 for a limit that is not a number.
+ * Says what is wrong with a limit that is not a number, such as `Number` of a variable that is missing: it would admit
+ * everything. Effect gives no limit for `onExceeded: "delay"`, and a time of 0 for a limit that is not a number.
  */
-const requireLimit = (key: string, limit: unknown, refillMillis: number) =>
+const limitProblem = (key: string, limit: unknown, refillMillis: number) =>
   (limit === undefined ? refillMillis > 0 : Predicate.isNumber(limit) && !Number.isNaN(limit))
-    ? Effect.void
-    : Effect.fail(
-      storeError(`The rate limit "${key}" needs a number as \`limit\`, and a finite one with \`onExceeded: "delay"\``)
-    )
+    ? undefined
+    : storeError(`The rate limit "${key}" needs a number as \`limit\`, and a finite one with \`onExceeded: "delay"\``)
 
-/** Refuses numbers with which a limit would stay in the store for ever. */
-const requireFinite = (key: string, numbers: Readonly<Record<string, number>>) => {
-  for (const [name, number] of Object.entries(numbers)) {
+/** Runs a step if no number is such that its limit would stay in the store for ever. */
+const withFinite = <A>(
+  key: string,
+  numbers: Readonly<Record<string, number>>,
+  step: Effect.Effect<A, RateLimiter.RateLimiterError>
+): Effect.Effect<A, RateLimiter.RateLimiterError> => {
+  for (const name in numbers) {
+    const number = numbers[name]
     if (Number.isFinite(number)) continue
-    return Effect.fail(
-      storeError(`The rate limit "${key}" needs a finite number as \`${name}\`, not ${number}`)
-    )
+    return Effect.fail(storeError(`The rate limit "${key}" needs a finite number as \`${name}\`, not ${number}`))
   }
-  return Effect.void
+  return step
 }
 
 /**
@@ -112,61 +115,62 @@ export const makeStore = Effect.fnUntraced(
 
     const fixedWindow: StoreMethods["fixedWindow"] = ({ key, limit, refillRate, tokens }) => {
       const refillMillis = Duration.toMillis(refillRate)
-      return requireFinite(key, { tokens, refillRate: refillMillis }).pipe(
-        Effect.andThen(requireLimit(key, limit, refillMillis)),
-        Effect.andThen(
-          RateLimits.run(
-            limits,
-            "FixedWindow",
-            key,
-            (current, now) => FixedWindow.take(current, now, { key, tokens, refillMillis, limit })
-          ).pipe(orFail(key))
-        )
+      const problem = limitProblem(key, limit, refillMillis)
+      if (problem !== undefined) return Effect.fail(problem)
+      return withFinite(
+        key,
+        { tokens, refillRate: refillMillis },
+        RateLimits.run(
+          limits,
+          "FixedWindow",
+          key,
+          (current, now) => FixedWindow.take(current, now, { key, tokens, refillMillis, limit })
+        ).pipe(orFail(key))
       )
     }
 
     const tokenBucket: StoreMethods["tokenBucket"] = ({ allowOverflow, key, limit, refillRate, tokens }) => {
       const refillMillis = Duration.toMillis(refillRate)
-      return requireFinite(key, { tokens, limit, refillRate: refillMillis }).pipe(
-        Effect.andThen(
-          RateLimits.run(
-            limits,
-            "TokenBucket",
-            key,
-            (current, now) => TokenBucket.take(current, now, { key, tokens, limit, refillMillis, allowOverflow })
-          ).pipe(orFail(key))
-        )
+      return withFinite(
+        key,
+        { tokens, limit, refillRate: refillMillis },
+        RateLimits.run(
+          limits,
+          "TokenBucket",
+          key,
+          (current, now) => TokenBucket.take(current, now, { key, tokens, limit, refillMillis, allowOverflow })
+        ).pipe(orFail(key))
       )
     }
 
     const adaptiveConsume: StoreMethods["adaptiveConsume"] = ({ fallbackWindow, key, tokens }) => {
       const fallbackMillis = Duration.toMillis(fallbackWindow)
-      return requireFinite(key, { tokens, fallbackWindow: fallbackMillis }).pipe(
-        Effect.andThen(
-          RateLimits.run(
-            limits,
-            "AdaptiveLimit",
-            key,
-            (current, now) => AdaptiveLimit.consume(current, now, { tokens, fallbackMillis })
-          ).pipe(orFail(key))
-        )
+      return withFinite(
+        key,
+        { tokens, fallbackWindow: fallbackMillis },
+        RateLimits.run(
+          limits,
+          "AdaptiveLimit",
+          key,
+          (current, now) => AdaptiveLimit.consume(current, now, { tokens, fallbackMillis })
+        ).pipe(orFail(key))
       )
     }
 
     const adaptiveFeedback: StoreMethods["adaptiveFeedback"] = ({ epoch, key, retryAfter, status, tokens }) => {
       if (status !== 429 || retryAfter === undefined) return Effect.void
       const retryAfterMillis = Duration.toMillis(retryAfter)
-      return requireFinite(key, { tokens }).pipe(
-        Effect.andThen(
-          RateLimits.run(
-            limits,
-            "AdaptiveLimit",
-            key,
-            (current, now) =>
-              [undefined, AdaptiveLimit.refused(current, now, { key, epoch, tokens, retryAfterMillis })] as const
-          ).pipe(
-            orFail(key)
-          )
+      return withFinite(
+        key,
+        { tokens },
+        RateLimits.run(
+          limits,
+          "AdaptiveLimit",
+          key,
+          (current, now) =>
+            [undefined, AdaptiveLimit.refused(current, now, { key, epoch, tokens, retryAfterMillis })] as const
+        ).pipe(
+          orFail(key)
         )
       )
     }

@@ -6,6 +6,7 @@
  *     npm run bench -- --scenario get,put --system effect-lmdb,node:sqlite
  *     npm run bench -- --largest 100000            all scenarios, up to a hundred thousand records
  *     npm run bench -- --json rows.json            for chart.ts
+ *     npm run bench -- ports                       Effect's storage interfaces: in memory, in this store, in SQL on SQLite
  *
  * All systems do the same work on the same records, on disk and as durable (see the
  * files in `systems`), and what they give is checked. Ratios of one run can be compared,
@@ -23,17 +24,30 @@ import * as Schema from "effect/Schema"
 import { availableParallelism } from "node:os"
 import { names } from "./names.ts"
 import { effortOf, scenarioIds, stepsOf } from "./plan.ts"
+import { portScenarioIds } from "./ports/plan.ts"
+import { PortScenario } from "./ports/protocol.ts"
+import * as PortResult from "./ports/result.ts"
+import * as PortRunner from "./ports/runner.ts"
 import { ScenarioId, SystemName } from "./protocol.ts"
 import { head, type Row, Rows, rowsOf, showRow } from "./result.ts"
 import * as Runner from "./runner.ts"
 import { systemOf, yardstick } from "./systems.ts"
+import type { RunOptions } from "./workers.ts"
 
-const flags = {
+const common = {
   quick: Flag.Boolean("quick").pipe(
     Flag.withDescription("Few records and few samples: two minutes"),
     Flag.withDefault(false)
   ),
   json: Flag.File("json").pipe(Flag.withDescription("Writes the rows to a file"), Flag.optional),
+  folder: Flag.Directory("folder").pipe(
+    Flag.withDescription("Where the stores are kept while it runs: a disk, not memory. Default: the temporary folder"),
+    Flag.optional
+  )
+}
+
+const flags = {
+  ...common,
   scenario: names("scenario", ScenarioId, "Only these scenarios, with commas between them").pipe(
     Flag.withDefault(scenarioIds)
   ),
@@ -47,12 +61,24 @@ const flags = {
   largest: Flag.Finite("largest").pipe(
     Flag.withDescription("Leaves out what is planned with more records than these"),
     Flag.withDefault(Infinity)
-  ),
-  folder: Flag.Directory("folder").pipe(
-    Flag.withDescription("Where the stores are kept while it runs: a disk, not memory. Default: the temporary folder"),
-    Flag.optional
   )
 }
+
+/** Says what machine this is, and makes the folder of a run. */
+const begin = Effect.fnUntraced(function*(quick: boolean, folder: Option.Option<string>) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Console.log(
+    `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores\n`
+  )
+  const options: RunOptions = {
+    effort: effortOf(quick),
+    folder: yield* fs.makeTempDirectoryScoped({
+      prefix: "effect-lmdb-bench-",
+      directory: Option.getOrUndefined(folder)
+    })
+  }
+  return options
+})
 
 /** The systems that can be used here, the yardstick first. */
 const usable = (wanted: ReadonlyArray<typeof SystemName.Type>) =>
@@ -65,19 +91,35 @@ const usable = (wanted: ReadonlyArray<typeof SystemName.Type>) =>
       )
   )
 
+const ports = Command.make(
+  "ports",
+  {
+    ...common,
+    scenario: names("scenario", PortScenario, "Only these scenarios, with commas between them").pipe(
+      Flag.withDefault(portScenarioIds)
+    )
+  },
+  Effect.fnUntraced(function*({ folder, json, quick, scenario }) {
+    const fs = yield* FileSystem.FileSystem
+    const options = yield* begin(quick, folder)
+    yield* Console.log(PortResult.head)
+    const rows = yield* Effect.forEach(scenario, (id) =>
+      PortRunner.run(id, options).pipe(
+        Effect.map((measured) => PortResult.rowOf(id, measured)),
+        Effect.tap((row) => Console.log(PortResult.showRow(row)))
+      ))
+    if (Option.isSome(json)) {
+      yield* fs.writeFileString(json.value, `${yield* Schema.encodeEffect(PortResult.PortRows)(rows)}\n`)
+    }
+  }, Effect.scoped)
+).pipe(Command.withDescription("Compares Effect's storage interfaces in memory, in this store and in SQL on SQLite."))
+
 const program = Command.make(
   "bench",
   flags,
   Effect.fnUntraced(function*({ folder, json, largest, quick, records, scenario, system }) {
     const fs = yield* FileSystem.FileSystem
-    const directory = Option.getOrUndefined(folder)
-    const options: Runner.RunOptions = {
-      effort: effortOf(quick),
-      folder: yield* fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-bench-", directory })
-    }
-    yield* Console.log(
-      `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores\n`
-    )
+    const options = yield* begin(quick, folder)
     const systems = yield* usable(system)
     yield* Console.log(head)
     const rows: Array<Row> = []
@@ -88,7 +130,7 @@ const program = Command.make(
     }
     if (Option.isSome(json)) yield* fs.writeFileString(json.value, `${yield* Schema.encodeEffect(Rows)(rows)}\n`)
   }, Effect.scoped)
-).pipe(Command.withDescription("Compares stores on disk."))
+).pipe(Command.withDescription("Compares stores on disk."), Command.withSubcommands([ports]))
 
 program.pipe(
   Command.run({ version: "0.1.0" }),

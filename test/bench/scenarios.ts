@@ -7,9 +7,9 @@ import type * as Scope from "effect/Scope"
 import { deepStrictEqual } from "node:assert/strict"
 import { WrongResult } from "./benchError.ts"
 import type { Driver, Open, OpenOptions } from "./driver.ts"
+import type { Run } from "./measuring.ts"
 import type { ScenarioId } from "./plan.ts"
 import * as Records from "./records.ts"
-import type { Stopwatch } from "./stopwatch.ts"
 
 /** Where a scenario takes place. */
 interface Stage {
@@ -21,9 +21,6 @@ interface Stage {
   /** A folder for stores that are written to. */
   readonly scratch: string
 }
-
-/** Runs the timed work once and gives the number of operations. Can be run again and again. */
-export type Run = (stopwatch: Stopwatch) => Effect.Effect<number, unknown, FileSystem.FileSystem>
 
 /** Prepares a scenario. */
 export type Scenario = (stage: Stage) => Effect.Effect<Run, unknown, FileSystem.FileSystem | Scope.Scope>

@@ -12,11 +12,17 @@ import * as Schema from "effect/Schema"
 import { fileURLToPath } from "node:url"
 import type { Open } from "../bench/driver.ts"
 import { type ScenarioId, scenarioIds, stepsOf } from "../bench/plan.ts"
+import { portScaleOf, type PortScenarioId, portScenarioIds, portSystemNames } from "../bench/ports/plan.ts"
+import { PortRows, rowOf, showRow } from "../bench/ports/result.ts"
+import { participantsOf } from "../bench/ports/runner.ts"
+import { portScenarios } from "../bench/ports/scenarios.ts"
+import { portSystems } from "../bench/ports/systems.ts"
 import { type Row, Rows, rowsOf } from "../bench/result.ts"
 import { fill, scenarios } from "../bench/scenarios.ts"
 import * as Stopwatch from "../bench/stopwatch.ts"
 import { draw } from "../bench/svg.ts"
 import { systemNames, systemOf } from "../bench/systems.ts"
+import { hangLimit } from "../support/timeLimits.ts"
 
 /** Fills a store, and runs a scenario on it twice, as a sample does. */
 const runTwice = Effect.fnUntraced(function*(open: Open, scenario: ScenarioId, records: number) {
@@ -146,4 +152,52 @@ describe("its plan", () => {
     const steps = stepsOf({ scenarios: ["get", "value-10MB"], quick: true, records: 50 })
     assert.deepStrictEqual(steps.map(({ records }) => records), [50, 2])
   })
+})
+
+/** Runs a scenario of the interfaces twice, as a sample does. */
+const runPortsTwice = Effect.fnUntraced(function*(system: (typeof portSystemNames)[number], scenario: PortScenarioId) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-test-" })
+  const ports = yield* portSystems[system](folder, portScaleOf(scenario).isDurable)
+  const run = yield* portScenarios[scenario](ports)
+  const stopwatch = Stopwatch.make()
+  const operations = [yield* run(stopwatch), yield* run(stopwatch)]
+  assert.isAbove(stopwatch.elapsed(), 0)
+  return operations
+}, Effect.scoped)
+
+layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of the interfaces", (it) => {
+  for (const system of portSystemNames) {
+    it.effect(`${system} gives right answers`, () =>
+      Effect.gen(function*() {
+        // With more fibers there is only more of the same
+        for (const scenario of portScenarioIds.filter((id) => !/-(?:16|200)$/u.test(id))) {
+          if (!participantsOf(scenario).includes(system)) continue
+          const [first = 0, second] = yield* runPortsTwice(system, scenario)
+          assert.isAbove(first, 0)
+          assert.strictEqual(second, first)
+        }
+      }), hangLimit)
+  }
+
+  it.effect("has a row for each scenario, with the ratios of times", () =>
+    Effect.gen(function*() {
+      const measured = rowOf("kv-get", [
+        { system: "memory", samples: [sample(10, 10, 1)], peakMemoryBytes: 1 },
+        { system: "effect-lmdb", samples: [sample(10, 20, 1)], peakMemoryBytes: 1 },
+        { system: "SQL on SQLite", samples: [sample(10, 80, 1)], peakMemoryBytes: 1 }
+      ])
+      assert.deepStrictEqual(measured.opsPerSecond, { "memory": 1000, "effect-lmdb": 500, "SQL on SQLite": 125 })
+      assert.match(showRow(measured), /\| +2 \| +0\.25 \| in all +\|$/u)
+      const [decoded] = yield* Schema.decodeEffect(PortRows)(yield* Schema.encodeEffect(PortRows)([measured]))
+      assert.deepStrictEqual(decoded, measured)
+      const { opsPerSecond } = rowOf("limit-window", [
+        { system: "memory", samples: [sample(1, 1, 1)], peakMemoryBytes: 1 },
+        { system: "effect-lmdb", samples: [sample(1, 1, 1)], peakMemoryBytes: 1 }
+      ])
+      assert.deepStrictEqual(
+        participantsOf("limit-window"),
+        portSystemNames.filter((system) => opsPerSecond[system] !== undefined)
+      )
+    }))
 })

@@ -96,15 +96,26 @@ export const enterTransaction = (self: Memtable): void => {
   self.state = { _tag: "InTransaction" }
 }
 
-/** Makes one unit of some keys and of all units that they belong to. */
+/**
+ * Makes one unit of some keys and of all units that they belong to. The largest of these units takes the other keys: a
+ * record that is written again and again has a unit that grows with each call.
+ */
 const join = ({ units }: Memtable, keys: ReadonlyArray<DatabaseKey>): void => {
-  const joined: AtomicUnit = new Map()
+  let joined: AtomicUnit | undefined
+  for (const key of keys) {
+    const unit = units.get(qualifiedKey(...key))
+    if (unit !== undefined && unit.size > (joined?.size ?? 0)) joined = unit
+  }
+  joined ??= new Map()
   for (const key of keys) {
     const qualified = qualifiedKey(...key)
-    joined.set(qualified, key)
-    for (const [other, otherKey] of units.get(qualified) ?? []) joined.set(other, otherKey)
+    const unit = units.get(qualified)
+    if (unit === joined) continue
+    for (const [member, memberKey] of unit ?? [[qualified, key]]) {
+      joined.set(member, memberKey)
+      units.set(member, joined)
+    }
   }
-  for (const qualified of joined.keys()) units.set(qualified, joined)
 }
 
 /** Adds the writes of one call. With `isFreeing`, a commit may write the deletions among them before other writes. */

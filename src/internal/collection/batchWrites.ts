@@ -11,6 +11,7 @@ import type { KeySchema } from "../../KeySchema.ts"
 import type { Closed, CommitError, ReadOnly } from "../../StoreError.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
 import * as CallArguments from "../key/callArguments.ts"
+import * as ExpiryWrites from "../store/expiryWrites.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { type CollectionWriter, enterToWrite, type UntypedWriter } from "./collectionWriter.ts"
 import type { DeleteKeys } from "./indexReads.ts"
@@ -75,11 +76,14 @@ export const putMany = Effect.fnUntraced(function*<
   V extends ValueSchema,
   I extends Record<string, KeySchema>
 >(self: CollectionWriter<K, V, I>, entries: Iterable<readonly [K["Type"], ValueInput<V>]>) {
-  const { database } = self.definition
+  const { access: { handle: { core: { expiry } } }, definition: { database, indexes }, hasExpiry } = self
   const records = yield* encodeRecords(self, entries)
-  return yield* self.isWrittenAlone
-    ? writeAlone(self, records.map(([, { bytes, key }]) => [database, key, bytes]))
-    : putRecords(self, records, () => unconditional)
+  if (indexes.size > 0) return yield* putRecords(self, records, () => unconditional)
+  const writes = records.map(([, { bytes, key }]): Write => [database, key, bytes])
+  return yield* writeAlone(
+    self,
+    hasExpiry ? writes.flatMap((write) => ExpiryWrites.completed(expiry, [write])) : writes
+  )
 })
 
 // ---------------------------------------------------------------------------

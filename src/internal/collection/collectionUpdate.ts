@@ -66,12 +66,22 @@ interface Computed<K extends KeySchema, V extends ValueSchema> {
   readonly next: Exit.Exit<Next<V>, ComputeError<K>>
 }
 
-/** The result of an attempt whose record was written by another fiber or process while the next value was computed. */
-const overtaken = Symbol("overtaken")
+/**
+ * The result of an attempt that has written nothing: another fiber or process wrote the record while the next value was
+ * computed, or the next value cannot be computed within a step, because a schema waits.
+ */
+const again = Symbol("again")
 
 type Outcome<K extends KeySchema, V extends ValueSchema> =
   | Exit.Exit<Option.Option<V["Type"]>, ComputeError<K>>
-  | typeof overtaken
+  | typeof again
+
+type AttemptStep<K extends KeySchema, V extends ValueSchema> = Effect.Effect<
+  Step<Outcome<K, V>>,
+  IndexMaintainer.TakenIndexKey | EngineFailure
+>
+
+const nothingWritten: Exit.Exit<Step<typeof again>> = Exit.succeed({ result: again, writes: [] })
 
 // ---------------------------------------------------------------------------
 // computing
@@ -146,7 +156,7 @@ const writeComputed = <K extends KeySchema, V extends ValueSchema, I extends Rec
   reader: Reader,
   key: ByteString,
   { next, old }: Computed<K, V>
-): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.TakenIndexKey | EngineFailure> => {
+): AttemptStep<K, V> => {
   if (Exit.isFailure(next)) return Exit.succeed({ result: Exit.failCause(next.cause), writes: [] })
   const { isUnchanged, record, value } = next.value
   const result = Exit.succeed(value)
@@ -164,6 +174,24 @@ const writeComputed = <K extends KeySchema, V extends ValueSchema, I extends Rec
     )
 }
 
+/** Reads, computes and writes in one step, if no schema waits. */
+const attemptAtOnce = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  update: Update<K, V>
+) => {
+  const { access, definition: { database } } = self
+  const { bytes, key } = update
+  const step = (reader: Reader): AttemptStep<K, V> =>
+    Settled.flatMap(readRecord(reader, database, bytes), (old) => {
+      const next = compute(self, update, old)
+      return Settled.isSettled(next) ? writeComputed(self, reader, bytes, { old, next }) : nothingWritten
+    })
+  return enterToWrite(
+    self,
+    (transaction) => catchTakenIndexKey(self, key, bytes, StoreAccess.step(access, transaction, step))
+  )
+}
+
 /** Computes the next value once, and writes it unless the record was written in between. */
 const attempt = Effect.fnUntraced(function*<
   K extends KeySchema,
@@ -175,12 +203,12 @@ const attempt = Effect.fnUntraced(function*<
   const { shared } = access.handle.core.options
   let computed = yield* computeFirst(self, update)
   return yield* enterToWrite(self, (transaction) => {
-    const step = (reader: Reader): Effect.Effect<Step<Outcome<K, V>>, IndexMaintainer.TakenIndexKey | EngineFailure> =>
+    const step = (reader: Reader): AttemptStep<K, V> =>
       Settled.flatMap(readRecord(reader, database, bytes), (old) => {
         if (!isSameValue(old, computed.old)) {
           // Other processes may write as fast as this one reads. Inside LMDB's write transaction they cannot.
           const next = shared && transaction === undefined ? compute(self, update, old) : undefined
-          if (next === undefined || !Settled.isSettled(next)) return Exit.succeed({ result: overtaken, writes: [] })
+          if (next === undefined || !Settled.isSettled(next)) return nothingWritten
           computed = { old, next }
         }
         return writeComputed(self, reader, bytes, computed)
@@ -198,18 +226,14 @@ const attemptUntilDone = <K extends KeySchema, V extends ValueSchema, I extends 
   update: Update<K, V>
 ) => {
   const { access: { handle: { core: { options: { shared }, retryQueue } } }, definition: { database } } = self
-  const first = attempt(self, update)
-  // In a shared store each attempt is a commit: fibers that overtake one another take turns.
-  const again = shared
-    ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, update.bytes)], () => first)
-    : first
-  const endOrRetry = (outcome: Outcome<K, V>) => outcome === overtaken ? retry : outcome
-  const retry: Effect.Effect<
-    Option.Option<V["Type"]>,
-    Effect.Error<typeof first> | ComputeError<K>,
-    Effect.Services<typeof first>
-  > = Effect.suspend(() => Effect.flatMap(again, endOrRetry))
-  return Effect.flatMap(first, endOrRetry)
+  const endOrRetry = (outcome: Outcome<K, V>) => outcome === again ? retry : outcome
+  const retry: ReturnType<Collection<K, V, I>["update"]> = Effect.suspend(() => {
+    const once = attempt(self, update)
+    // In a shared store each attempt is a commit: fibers that overtake one another take turns.
+    const inTurn = shared ? RetryQueue.inTurn(retryQueue, [qualifiedKey(database, update.bytes)], () => once) : once
+    return Effect.flatMap(inTurn, endOrRetry)
+  })
+  return Effect.flatMap(shared ? attempt(self, update) : attemptAtOnce(self, update), endOrRetry)
 }
 
 /** Updates a record, and returns its next value. If `computeNext` returns `current` itself, nothing is written. */

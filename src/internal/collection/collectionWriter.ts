@@ -25,8 +25,8 @@ import * as UniqueViolations from "./uniqueViolation.ts"
 export interface UntypedWriter extends StoreInternals {
   readonly definition: { readonly name: string; readonly signature: string }
   readonly maintainer: IndexMaintainer
-  /** Whether records have neither index entries nor a time, so that a put does not have to read the record it replaces. */
-  readonly isWrittenAlone: boolean
+  /** Whether records may expire. */
+  readonly hasExpiry: boolean
   /** Whether the commit decides every write of a record, so that unique indexes are exact across processes. */
   readonly isAlwaysExact: boolean
 }
@@ -53,7 +53,7 @@ export const make = <K extends KeySchema, V extends ValueSchema, I extends Recor
   definition,
   maintainer,
   services,
-  isWrittenAlone: definition.indexes.size === 0 && definition.expires === undefined,
+  hasExpiry: definition.expires !== undefined,
   isAlwaysExact: access.handle.core.options.shared &&
     [...definition.indexes.values()].some(({ isUnique }) => isUnique)
 })

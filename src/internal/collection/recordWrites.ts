@@ -7,6 +7,7 @@ import type { Reader, Step } from "../../Backend.ts"
 import { KeyExists } from "../../CollectionError.ts"
 import type { ValueInput, ValueSchema } from "../../CollectionOptions.ts"
 import type { Collection, UniqueViolationOf } from "../../CollectionService.ts"
+import type { Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { KeySchema } from "../../KeySchema.ts"
 import type { Closed, CommitError, EngineFailure, KeyEncoding } from "../../StoreError.ts"
@@ -103,11 +104,24 @@ export const put = <K extends KeySchema, V extends ValueSchema, I extends Record
       self,
       "put",
       options,
-      enterToWrite(self, (transaction) =>
-        self.isWrittenAlone
-          ? StoreAccess.write(self.access, transaction, [[self.definition.database, record.key, record.bytes]])
-          : putRecord(self, transaction, key, record, unconditional, self.isAlwaysExact))
+      enterToWrite(self, (transaction) => putAny(self, transaction, key, record))
     ))
+
+/** Stores a record whether or not its key has one. */
+const putAny = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionWriter<K, V, I>,
+  transaction: Transaction | undefined,
+  key: K["Type"],
+  record: RecordEncoding.EncodedRecord
+) => {
+  if (self.definition.indexes.size > 0) {
+    return putRecord(self, transaction, key, record, unconditional, self.isAlwaysExact)
+  }
+  const writes: ReadonlyArray<Write> = [[self.definition.database, record.key, record.bytes]]
+  if (!self.hasExpiry) return StoreAccess.write(self.access, transaction, writes)
+  const step: Exit.Exit<Step<void>> = Exit.succeed({ result: undefined, writes })
+  return StoreAccess.step(self.access, transaction, () => step)
+}
 
 /** Stores a value under a new key. Fails with `KeyExists` if the key has a record. */
 export const insert = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(

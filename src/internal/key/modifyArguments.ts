@@ -64,7 +64,10 @@ export const runModify = <A, B, C, D, E, R>(
         return next
       })
     )
-    return Effect.flatMap(updating, () => Effect.orDie(Effect.fromOption(last)))
+    return Effect.flatMap(updating, () =>
+      Option.isSome(last)
+        ? Effect.succeed(last.value)
+        : Effect.die(new Error("an update has ended without a call of its function")))
   })
 
 /** Calls the function of `updateOrFail` if the key has a value. */

@@ -1,8 +1,9 @@
 /**
- * The entries of the database `expiry`: which record expires when, in the order of the times.
+ * The entries of the database `expiry`: which records may have expired at which time, in the order of the times.
  *
- * An entry is valid only if its record has the same expiry time. So overwriting a record does not have to find the old
- * entry: the sweeper deletes it when its time has come.
+ * A record that expires has an entry whose time is not after its own. The time in the record decides: an entry may be too
+ * early, and its record may be gone. The sweeper deletes such an entry when its time has come, and writes another one if
+ * the record expires later.
  */
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
@@ -16,7 +17,7 @@ import { writeTime } from "../value/expiringValue.ts"
 export interface ExpiryEntry {
   /** The key of the entry. */
   readonly entry: ByteString
-  /** When the record expires, in milliseconds since 1970. */
+  /** When the record may expire, in milliseconds since 1970. */
   readonly time: number
   readonly database: string
   readonly key: ByteString

@@ -29,6 +29,9 @@ export const valueOf = (record: Uint8Array): Uint8Array => {
 /** When a record expires, in milliseconds since 1970; `undefined` if it never expires. */
 export const timeOf = (record: Uint8Array): number | undefined => ExpiringValue.timeAt(record, valueOffset(record))
 
+/** Whether a record has index entries. */
+export const hasEntries = (record: Uint8Array): boolean => valueOffset(record) > headBytes
+
 /** Whether a record has expired. */
 export const isExpired = (record: Uint8Array, now: number): boolean => {
   const time = timeOf(record)

@@ -2,8 +2,8 @@
  * Hides expired records and their index entries from readers, until the sweeper deletes them.
  *
  * The bytes of a record contain its expiry time, so a read that has these bytes needs nothing else. Other reads use
- * candidates: the records that have expired according to the database `expiry`, and their index entries. Each candidate
- * that a read finds is checked against its record.
+ * candidates: the records that may have expired according to the database `expiry`, and their index entries. Each
+ * candidate that a read finds is checked against its record.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -44,8 +44,8 @@ const addCandidate = (
   else keys.set(entry, key)
 }
 
-/** The keys of expired records, by their databases. */
-const expiredKeys = (part: RangeReader.Part): ReadonlyMap<string, ReadonlyArray<ByteString>> => {
+/** The keys of the records of due entries, by their databases. */
+const dueKeys = (part: RangeReader.Part): ReadonlyMap<string, ReadonlyArray<ByteString>> => {
   const keys = new Map<string, Array<ByteString>>()
   for (const record of part) {
     const entry = ExpiryEntries.parse(record)
@@ -57,7 +57,10 @@ const expiredKeys = (part: RangeReader.Part): ReadonlyMap<string, ReadonlyArray<
   return keys
 }
 
-/** Reads which records and index entries have expired. Ends at once if every read does. */
+/**
+ * Reads which records and index entries have expired, and which will have when another read uses the same candidates.
+ * Ends at once if every read does.
+ */
 export const readCandidates = Effect.fnUntracedEager(function*(stored: Reader, moment: number) {
   const candidates = new Map<string, Map<ByteString, ByteString>>()
   const read = RangeReader.make(stored, expiryDatabase, {
@@ -68,11 +71,12 @@ export const readCandidates = Effect.fnUntracedEager(function*(stored: Reader, m
   for (;;) {
     const part = yield* read()
     if (part === undefined) return candidates
-    for (const [database, keys] of expiredKeys(part)) {
+    for (const [database, keys] of dueKeys(part)) {
       const found = yield* stored.getMany(
         database,
         keys,
-        (record) => RecordLayout.isExpired(record, moment) ? RecordLayout.entriesOf(record) : undefined
+        // A record that lives longer than its entry says may expire before the candidates are read again.
+        (record) => RecordLayout.timeOf(record) === undefined ? undefined : RecordLayout.entriesOf(record)
       )
       for (const [at, key] of keys.entries()) {
         const entries = found[at]

@@ -1,7 +1,11 @@
 /**
- * Adds the entries of the database `expiry` to writes, and deletes the entries of the records that writes replace.
+ * The entries of the database `expiry`, which say when records expire: which of them a write adds and deletes.
+ *
+ * A record that expires always has an entry whose time is not after its own. An entry may be too early, because a later
+ * write has made the record live longer, or its record may be gone. The sweeper compares each entry with its record.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Backend, Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
@@ -13,13 +17,11 @@ import * as ExpiryEntries from "../reader/expiryEntries.ts"
 import * as RecordLayout from "../reader/recordLayout.ts"
 import * as Settled from "../settled.ts"
 
-/** What writes depend on, of an open store. */
+/** What an open store knows about its expiring records. */
 export interface ExpiringStore {
   readonly backend: Pick<Backend, "maxKeyBytes">
   readonly now: () => number
-  /** Whether other processes may write records that expire. */
   readonly isShared: boolean
-  /** Whether the file has the database `expiry`. */
   readonly hasDatabase: boolean
 }
 
@@ -37,21 +39,26 @@ const entryOf = ({ backend: { maxKeyBytes } }: ExpiringStore, time: number, [dat
 /** A stored record with an expiry time that a write replaces. */
 interface Replaced {
   readonly time: number
+  readonly hasIndexEntries: boolean
   /** Its index entries if it has expired: the caller could not see the record, so it cannot delete them. */
   readonly entries: ReadonlyArray<RecordLayout.IndexEntry>
 }
 
 const replacedBy = (
-  self: ExpiringStore,
+  { now }: ExpiringStore,
   stored: Reader,
   [database, key]: Write
 ): Effect.Effect<Replaced | undefined, EngineFailure> =>
-  stored.get(database, key, (record): Replaced | undefined => {
-    const time = RecordLayout.timeOf(record)
-    return time === undefined
-      ? undefined
-      : { time, entries: time <= self.now() ? RecordLayout.entriesOf(record) : [] }
-  })
+  hasRecords(database)
+    ? stored.get(database, key, (record): Replaced | undefined => {
+      const time = RecordLayout.timeOf(record)
+      return time === undefined ? undefined : {
+        time,
+        hasIndexEntries: RecordLayout.hasEntries(record),
+        entries: time <= now() ? RecordLayout.entriesOf(record) : []
+      }
+    })
+    : Settled.nothing
 
 /** Makes the write that deletes an index entry. The entry is under one of two keys, because an index can be unique or not. */
 export const toDeleteEntry = (
@@ -59,9 +66,9 @@ export const toDeleteEntry = (
   stored: Reader,
   database: string,
   key: ByteString,
-  [place, indexKey]: RecordLayout.IndexEntry
+  [slot, indexKey]: RecordLayout.IndexEntry
 ): Effect.Effect<ReadonlyArray<Write>, EngineFailure> => {
-  const index = indexOfRecords(database, place)
+  const index = indexOfRecords(database, slot)
   return Settled.map(stored.get(index, indexKey, keyOf), (holder): ReadonlyArray<Write> => {
     if (holder !== undefined) return holder === key ? [[index, indexKey, null]] : []
     const entry = RecordLayout.plainEntry(indexKey, key)
@@ -69,21 +76,32 @@ export const toDeleteEntry = (
   })
 }
 
+/** Makes the writes that delete the entries of a replaced record. */
+const deletionsFor = (
+  self: ExpiringStore,
+  stored: Reader,
+  write: Write,
+  { entries, time }: Replaced
+): Effect.Effect<ReadonlyArray<Write>, EngineFailure> => {
+  const deletions: Array<Write> = []
+  if (time !== timeOf(write)) {
+    const [database, key] = entryOf(self, time, write)
+    deletions.push([database, key, null])
+  }
+  if (entries.length === 0) return Exit.succeed(deletions)
+  return Settled.map(
+    Settled.allReads(entries.map((entry) => toDeleteEntry(self, stored, write[0], write[1], entry))),
+    (deleted) => [...deletions, ...deleted.flat()]
+  )
+}
+
 /** Makes the writes that delete the entries of replaced records. `writes` may also write some of the same keys. */
 export const deletionsOf = Effect.fnUntracedEager(
   function*(self: ExpiringStore, stored: Reader, writes: Iterable<Write>) {
     const deletions: Array<Write> = []
     for (const write of writes) {
-      if (!hasRecords(write[0])) continue
       const replaced = yield* replacedBy(self, stored, write)
-      if (replaced === undefined) continue
-      if (replaced.time !== timeOf(write)) {
-        const [database, key] = entryOf(self, replaced.time, write)
-        deletions.push([database, key, null])
-      }
-      for (const entry of replaced.entries) {
-        deletions.push(...(yield* toDeleteEntry(self, stored, write[0], write[1], entry)))
-      }
+      if (replaced !== undefined) deletions.push(...(yield* deletionsFor(self, stored, write, replaced)))
     }
     return deletions
   }
@@ -120,6 +138,53 @@ export const completingInside = <A, E>(
 (reader) => Settled.map(take(reader), (step) => withEntries(self, step))
 
 /**
+ * Whether a write makes a record live longer whose entry is kept: the sweeper writes another one when its time has come.
+ * So a record that is written again and again has one entry. The entries of a record with index entries are exact, because
+ * readers find the index entries of what has expired by them. The sweeper may be deleting the entry of a record that has
+ * expired. In a shared store, another process may delete the old record with its entry before this write is committed.
+ */
+const isProlonged = (self: ExpiringStore, write: Write, { hasIndexEntries, time }: Replaced): boolean => {
+  const [, , record] = write
+  const next = timeOf(write)
+  return !self.isShared && next !== undefined && next >= time && time > self.now() &&
+    !hasIndexEntries && record !== null && !RecordLayout.hasEntries(record)
+}
+
+/** Adds the entries of `expiry` to a step, and the deletions of those of the records that it replaces. */
+const withChangedEntries = <A>(
+  self: ExpiringStore,
+  stored: Reader,
+  step: Step<A>
+): Effect.Effect<Step<A>, EngineFailure> => {
+  const [write] = step.writes
+  if (write === undefined) return Exit.succeed(step)
+  if (step.writes.length > 1) {
+    return Settled.map(
+      deletionsOf(self, stored, step.writes),
+      (deletions) => withDeletions(withEntries(self, step), step, deletions)
+    )
+  }
+  return Settled.flatMap(replacedBy(self, stored, write), (replaced): Effect.Effect<Step<A>, EngineFailure> => {
+    if (replaced === undefined) return Exit.succeed(withEntries(self, step))
+    if (isProlonged(self, write, replaced)) return Exit.succeed(step)
+    return Settled.map(
+      deletionsFor(self, stored, write, replaced),
+      (deletions) => withDeletions(withEntries(self, step), step, deletions)
+    )
+  })
+}
+
+/** Adds deletions to a step, except of keys that the step wrote itself. */
+const withDeletions = <A>(completedStep: Step<A>, { writes }: Step<A>, deletions: ReadonlyArray<Write>): Step<A> => {
+  if (deletions.length === 0) return completedStep
+  const written = fromWrites(writes)
+  return {
+    result: completedStep.result,
+    writes: [...completedStep.writes, ...deletions.filter(([database, key]) => !written.touches(database, key))]
+  }
+}
+
+/**
  * Adds the entries of `expiry` to a step outside transactions, and deletes the entries of the records that it replaces: the
  * entries in `expiry`, and the index entries of expired records, which the step did not see.
  */
@@ -129,18 +194,7 @@ export const completing = <A, E>(
 ): (reader: Reader) => Effect.Effect<Step<A>, E | EngineFailure> =>
 (reader) => {
   const taken = take(reader)
-  if (!mayExist(self)) return Settled.map(taken, (step) => withEntries(self, step))
-  return Settled.flatMap(
-    taken,
-    (step) =>
-      Settled.map(deletionsOf(self, reader.stored ?? reader, step.writes), (deletions): Step<A> => {
-        const { result, writes } = withEntries(self, step)
-        if (deletions.length === 0) return { result, writes }
-        const written = fromWrites(step.writes)
-        return {
-          result,
-          writes: [...writes, ...deletions.filter(([database, key]) => !written.touches(database, key))]
-        }
-      })
-  )
+  return mayExist(self)
+    ? Settled.flatMap(taken, (step) => withChangedEntries(self, reader.stored ?? reader, step))
+    : Settled.map(taken, (step) => withEntries(self, step))
 }

@@ -72,11 +72,31 @@ interface SweepBatch {
   readonly records: number
 }
 
-/** Makes the batch of the first expired records. If a record has another time than its entry, only the entry is deleted. */
-const findExpired = Effect.fnUntraced(function*(
+/** Adds the deletion of an expired record with its index entries. */
+const deleteExpired = Effect.fnUntraced(function*(
   { expiry }: Sweeper,
+  reader: Reader,
+  writes: WriteSet,
+  { database, key }: ExpiryEntries.ExpiryEntry,
+  entries: ReadonlyArray<RecordLayout.IndexEntry>
+) {
+  for (const indexEntry of entries) {
+    for (const write of yield* ExpiryWrites.toDeleteEntry(expiry, reader, database, key, indexEntry)) {
+      writes.set(...write)
+    }
+  }
+  writes.expire(database, key)
+})
+
+/**
+ * Makes the batch of the first due entries. Deletes their records that have expired. For a record that now lives longer
+ * than its entry says, writes an entry at its time.
+ */
+const findExpired = Effect.fnUntraced(function*(
+  self: Sweeper,
   stored: Reader
 ): Effect.fn.Return<SweepBatch, EngineFailure> {
+  const { expiry } = self
   const now = expiry.now()
   const reads = new ReadSet()
   const writes = new WriteSet()
@@ -90,19 +110,19 @@ const findExpired = Effect.fnUntraced(function*(
       writes.set(expiryDatabase, found[0], null)
       const entry = ExpiryEntries.parse(found)
       if (entry === undefined) continue
-      const { database, key, time } = entry
-      const entries = yield* reader.get(
-        database,
-        key,
-        (record) => RecordLayout.timeOf(record) === time ? RecordLayout.entriesOf(record) : undefined
-      )
-      if (entries === undefined) continue
-      for (const indexEntry of entries) {
-        for (const write of yield* ExpiryWrites.toDeleteEntry(expiry, reader, database, key, indexEntry)) {
-          writes.set(...write)
-        }
+      const { database, key } = entry
+      // An earlier entry of this batch has the same record.
+      if (writes.get(database, key) !== undefined) continue
+      const record = yield* reader.get(database, key, (bytes) => ({
+        time: RecordLayout.timeOf(bytes),
+        entries: RecordLayout.entriesOf(bytes)
+      }))
+      if (record?.time === undefined) continue
+      if (record.time > now) {
+        writes.set(...ExpiryEntries.toWrite(record.time, database, key, expiry.backend.maxKeyBytes))
+        continue
       }
-      writes.expire(database, key)
+      yield* deleteExpired(self, reader, writes, entry, record.entries)
       records++
     }
     // A part can be empty although the range has more entries, because pending writes delete the entries of the part.
