@@ -1,13 +1,17 @@
 /** A copy of all that a store has in another store. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import { join } from "node:path"
 import { Collection, Store } from "../../src/index.ts"
 import * as DelayedStore from "../support/delayedStore.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
+import { stopSweeper, storedIn, swept } from "../support/expiring.ts"
 import { all, userOf, users } from "../support/fixtures/collections.ts"
 import { faultyStore, start, temporaryFolder } from "../support/harness.ts"
 
@@ -69,6 +73,60 @@ describe("a copy of a store", () => {
       assert.deepStrictEqual(yield* all(target.entries()), yield* all(source.entries()))
       assert.deepStrictEqual(yield* target.verify, [])
       assert.deepStrictEqual(yield* all(back.entries()), yield* all(from.entries()))
+    }))
+
+  it.effect.each([{ ttl: "1 minute" }, { ttl: "10 minutes" }])(
+    "has records that expire when those of the store do, although their first time has passed: $ttl",
+    ({ ttl }) =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const path = join(folder, "from")
+        const keys = Array.from({ length: 500 }, (_, at) => `k${at}`)
+        yield* Effect.scoped(Effect.gen(function*() {
+          const store = yield* Store.make({ path })
+          yield* store.put("gone", 0, { ttl: "1 minute" })
+          yield* Effect.forEach(keys, (key) => store.put(key, 0, { ttl: "1 minute" }))
+          // Records that live longer than their entries of expiry say
+          if (ttl !== "1 minute") yield* Effect.forEach(keys, (key) => store.put(key, 1, { ttl: "10 minutes" }))
+          yield* store.put("stays", 0)
+        }))
+        // A store that is read-only deletes nothing
+        const from = yield* Store.make({ path, readOnly: true })
+        const to = yield* Store.make({ path: join(folder, "to") })
+        if (ttl !== "1 minute") yield* TestClock.adjust("61 seconds")
+        yield* Store.copy(from, to)
+        assert.strictEqual(yield* to.size, ttl === "1 minute" ? 502 : 501)
+        yield* TestClock.adjust("10 minutes")
+        assert.strictEqual(yield* to.size, 1)
+        assert.deepStrictEqual(yield* to.get("k0"), Option.none())
+        yield* swept(to, ttl === "1 minute" ? 501 : 500)
+        assert.strictEqual(yield* storedIn(to, "records"), 1)
+      })
+  )
+
+  it.effect("knows that records may expire: a write over an expired one deletes its index entries", () =>
+    Effect.gen(function*() {
+      const { from, to } = yield* twoStores()
+      const value = Schema.Struct({ tag: Schema.String })
+      const byTag = { key: Schema.String, of: ({ tag }: { readonly tag: string }) => tag }
+      const sessions = Collection.make("sessions", {
+        key: Schema.Int,
+        value,
+        expires: () => Duration.minutes(1),
+        indexes: { byTag }
+      })
+      yield* (yield* Effect.provideService(sessions, Store, from)).put(1, { tag: "old" })
+      yield* Store.copy(from, to)
+      yield* stopSweeper(to)
+      const target = yield* Effect.provideService(
+        Collection.make("sessions", { key: Schema.Int, value, indexes: { byTag } }),
+        Store,
+        to
+      )
+      yield* TestClock.adjust("1 minute")
+      yield* target.put(1, { tag: "new" })
+      assert.deepStrictEqual(yield* target.indexes.byTag.collect({ equals: "old" }), [])
+      assert.deepStrictEqual(yield* target.verify, [])
     }))
 
   it.effect("does not have the change log, whose numbers belong to its file", () =>

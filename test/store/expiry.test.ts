@@ -205,6 +205,22 @@ describe("the sweeper", () => {
       assert.deepStrictEqual(changes, ["a=1", "b=2", "c=3", "-b", "c=4", "xa", "a=5"])
     }))
 
+  it.effect("deletes what has expired while another record is written again all the time", () =>
+    Effect.gen(function*() {
+      const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync" })
+      yield* store.putMany(Array.from({ length: 200 }, (_, at) => [`cold${at}`, at] as const), { ttl: "90 seconds" })
+      const putHot = Effect.andThen(store.put("hot", 0, { ttl: "1 hour" }), Effect.yieldNow)
+      yield* store.put("hot", 0, { ttl: "30 seconds" })
+      // From now on the entry of the record is earlier than its time
+      yield* putHot
+      const writer = yield* Effect.forkChild(Effect.forever(putHot))
+      yield* TestClock.adjust("90 seconds")
+      yield* swept(store, 200)
+      yield* Fiber.interrupt(writer)
+      assert.strictEqual(yield* store.size, 1)
+      assert.strictEqual(yield* storedIn(store, "records"), 1)
+    }))
+
   it.effect("deletes 10,000 records in batches", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder })

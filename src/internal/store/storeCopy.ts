@@ -11,9 +11,10 @@ import type { Closed, CommitError, ReadOnly } from "../../StoreError.ts"
 import type { StoreService } from "../../StoreService.ts"
 import { StoreNotEmpty } from "../../StoreTransfer.ts"
 import { fromWrites, WriteSet } from "../buffer/writeSet.ts"
-import { changeLogDatabase, structuresDatabase } from "../databases.ts"
+import { changeLogDatabase, expiryDatabase, structuresDatabase } from "../databases.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import * as Transaction from "../transaction/transaction.ts"
+import * as Expiry from "./expiry.ts"
 import * as RecordStream from "./recordStream.ts"
 import * as StoreAccess from "./storeAccess.ts"
 import * as StoreInternals from "./storeInternals.ts"
@@ -26,14 +27,19 @@ const notEmpty = ({ handle: { options: { path } } }: StoreAccess.StoreAccess, de
 const hasRecords = (target: StoreAccess.StoreAccess) =>
   notEmpty(target, "it has records, or has had some; copy into a store at a new path")
 
+/** The databases that are not copied in the order of their names, or not at all. */
+const special: ReadonlySet<string> = new Set([structuresDatabase, expiryDatabase, changeLogDatabase])
+
 /**
  * Lists the databases to copy. The record structures come first, because the values of other databases refer to them. The
- * change log is left out: its transaction numbers mean nothing in another file.
+ * expiry times come last, because the target deletes the times of records that it does not have. The change log is left
+ * out: its transaction numbers mean nothing in another file.
  */
 const databasesOf = ({ handle: { core: { backend } } }: StoreAccess.StoreAccess) =>
   Effect.map(backend.databases(), (names) => [
     structuresDatabase,
-    ...names.filter((name) => name !== structuresDatabase && name !== changeLogDatabase)
+    ...names.filter((name) => !special.has(name)),
+    ...names.filter((name) => name === expiryDatabase)
   ])
 
 /** Fails unless the target is empty. Returns the reads that the commit of the first part must validate. */
@@ -99,7 +105,9 @@ const copyFrom = Effect.fnUntraced(function*(
 ): Effect.fn.Return<void, CopyError> {
   const names = yield* databasesOf(source)
   const emptyReads = yield* checkEmpty(target)
-  yield* target.handle.core.backend.createDatabases(names)
+  const { backend, expiry } = target.handle.core
+  if (names.includes(expiryDatabase)) yield* Expiry.ensureDatabase(expiry)
+  yield* backend.createDatabases(names)
   const self: Copying = { reader, target, names, emptyReads, hasBegun: false }
   yield* Effect.onError(
     Effect.forEach(names, (name) => copyDatabase(self, name), { discard: true }),

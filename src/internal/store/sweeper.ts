@@ -14,6 +14,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Reader } from "../../Backend.ts"
+import type { Write } from "../../Engine.ts"
 import { Closed, type EngineFailure } from "../../StoreError.ts"
 import { WriteSet } from "../buffer/writeSet.ts"
 import { expiryDatabase } from "../databases.ts"
@@ -89,22 +90,26 @@ const deleteExpired = Effect.fnUntraced(function*(
 })
 
 /**
- * Makes the batch of the first due entries. Deletes their records that have expired. For a record that now lives longer
- * than its entry says, writes an entry at its time.
+ * Makes a batch of the first due entries. Deletes their records that have expired. For a record that now lives longer
+ * than its entry says, writes an entry at its time. The commit does not validate that time: if the record is written
+ * again before it, the entry is still not after the record. So a record that is written all the time stops no batch.
  */
 const findExpired = Effect.fnUntraced(function*(
   self: Sweeper,
-  stored: Reader
+  stored: Reader,
+  maxRecords: number
 ): Effect.fn.Return<SweepBatch, EngineFailure> {
-  const { expiry } = self
-  const now = expiry.now()
+  const { backend: { maxKeyBytes }, now: readTime } = self.expiry
+  const now = readTime()
+  const entryAt = (time: number, { database, key }: ExpiryEntries.ExpiryEntry): Write =>
+    ExpiryEntries.toWrite(time, database, key, maxKeyBytes)
   const reads = new ReadSet()
   const writes = new WriteSet()
   const reader = recorded(stored, reads)
   let records = 0
   let range = ExpiryEntries.until(now)
   for (;;) {
-    const request = { ...range, reverse: false, values: true, maxRecords: batchRecords, maxBytes: Infinity }
+    const request = { ...range, reverse: false, values: true, maxRecords, maxBytes: Infinity }
     const part = yield* stored.read(expiryDatabase, request)
     for (const found of part.records) {
       writes.set(expiryDatabase, found[0], null)
@@ -113,13 +118,19 @@ const findExpired = Effect.fnUntraced(function*(
       const { database, key } = entry
       // An earlier entry of this batch has the same record.
       if (writes.get(database, key) !== undefined) continue
+      const time = yield* stored.get(database, key, RecordLayout.timeOf)
+      if (time !== undefined && time > now) {
+        writes.set(...entryAt(time, entry))
+        continue
+      }
       const record = yield* reader.get(database, key, (bytes) => ({
         time: RecordLayout.timeOf(bytes),
         entries: RecordLayout.entriesOf(bytes)
       }))
       if (record?.time === undefined) continue
       if (record.time > now) {
-        writes.set(...ExpiryEntries.toWrite(record.time, database, key, expiry.backend.maxKeyBytes))
+        // The record was written again between the two reads.
+        writes.set(...entryAt(record.time, entry))
         continue
       }
       yield* deleteExpired(self, reader, writes, entry, record.entries)
@@ -131,18 +142,19 @@ const findExpired = Effect.fnUntraced(function*(
   }
 })
 
-/** Deletes a batch. Returns `false` if no record has expired. */
-const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
+/** Deletes a batch. Returns the most records of the next batch: fewer after a conflict, and 0 if no entry is due. */
+const sweepOnce = Effect.fnUntraced(function*(self: Sweeper, maxRecords: number) {
   const { backend } = self.expiry
   const { reads, records, writes } = yield* backend.whileReadable(
-    Effect.suspend(() => findExpired(self, backend.reader))
+    Effect.suspend(() => findExpired(self, backend.reader, maxRecords))
   )
-  if (writes.isEmpty) return false
+  if (writes.isEmpty) return 0
   const refusal = () =>
     self.state._tag === "Stopped" ? Effect.fail(new Closed({ path: self.path, what: "Store" })) : undefined
   const isCommitted = yield* backend.commit({ reads, writes }, () => refusal)
-  if (isCommitted) self.deleted += records
-  return true
+  if (!isCommitted) return Math.max(1, maxRecords >> 2)
+  self.deleted += records
+  return batchRecords
 })
 
 // ---------------------------------------------------------------------------
@@ -152,7 +164,10 @@ const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
 const sweep = (self: Sweeper): Effect.Effect<void> =>
   Effect.gen(function*() {
     yield* Expiry.openDatabase(self.expiry, self.expiry.now())
-    while (yield* sweepOnce(self)) yield* Effect.yieldNow
+    for (let next = batchRecords; next > 0;) {
+      next = yield* sweepOnce(self, next)
+      yield* Effect.yieldNow
+    }
     yield* Expiry.refreshEarliest(self.expiry)
     // Records of a running write may have expired already.
     return self.expiry.unseen.writes.size > 0 ? pauseForWrite : 0
