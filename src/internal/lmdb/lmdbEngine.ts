@@ -28,6 +28,7 @@ import { statSync } from "node:fs"
 import { Engine, type EngineOptions, type EngineStats, type Environment, type Reader } from "../../Engine.ts"
 import type { EngineFailure, OpenFailed } from "../../StoreError.ts"
 import * as FilePlatform from "../filePlatform.ts"
+import * as CloseRecord from "./file/closeRecord.ts"
 import * as FileCheck from "./file/fileCheck.ts"
 import * as FileIdentity from "./file/fileIdentity.ts"
 import { checkAndLock } from "./file/fileOpening.ts"
@@ -106,8 +107,16 @@ const open = Effect.fnUntraced(function*(
   const { file, lock, prepare, storeLock } = yield* checkAndLock(options)
   const path = yield* Path.Path
   const mapped: MappedFile = { mapSize: options.mapSize, files: undefined }
-  yield* Effect.addFinalizer(() => closeMapped(mapped))
-  yield* lock.opening(Effect.flatMap(prepare, (pages) => openMapped(mapped, options, pages))).pipe(
+  let opened: LmdbEnvironment | undefined
+  yield* Effect.addFinalizer(() =>
+    Effect.flatMap(closeMapped(mapped), (isClosed) =>
+      isClosed && opened !== undefined
+        ? CloseRecord.write(opened.closeRecord, opened.identity, lock.isLastWriter)
+        : Effect.void)
+  )
+  const { closeRecord } = yield* lock.opening(
+    Effect.tap(prepare, ({ pages }) => openMapped(mapped, options, pages))
+  ).pipe(
     Effect.mapError((error) => error._tag === "EngineFailure" ? refuse(options)(error) : error)
   )
   const self: LmdbEnvironment = {
@@ -115,6 +124,7 @@ const open = Effect.fnUntraced(function*(
     file,
     lock,
     identity: FileIdentity.make(file, FileCheck.lockFileOf(path, file, options.subdirectory), storeLock),
+    closeRecord,
     mapped,
     present: readPresent(() => filesOf(mapped), (operation, read) => run(self, operation, read)),
     countedNames: new Set(),
@@ -123,6 +133,7 @@ const open = Effect.fnUntraced(function*(
     lastTransaction: figure(mapped.files?.root.getStats() ?? {}, "lastTxnId"),
     isCommitting: false
   }
+  opened = self
   return environmentOf(
     self,
     hasOtherWriters(self) ? (database) => visibleWith(self, database) : () => visible(self)
