@@ -73,31 +73,39 @@ export const make = (
 // the text of a record
 // ---------------------------------------------------------------------------
 
-/** Computes the record of an open file as it is now. Throws if it cannot be read. */
-const describe = (descriptor: number): string => {
+/** A file as it is now: the text of its record, and its meta pages. */
+interface Description {
+  readonly text: string
+  readonly meta: Uint8Array
+}
+
+/** Describes an open file. Throws if it cannot be read. */
+const describe = (descriptor: number): Description => {
   const { ctimeNs, dev, ino, mtimeNs, size } = fstatSync(descriptor, { bigint: true })
-  const meta = Buffer.alloc(2 * pageSize)
-  const bytes = readSync(descriptor, meta, 0, meta.length, 0)
-  const digest = createHash("sha256").update(meta.subarray(0, bytes)).digest("hex")
-  return `effect-lmdb closed 1\ndevice ${dev}\ninode ${ino}\nbytes ${size}\nmodified ${mtimeNs}\nchanged ${ctimeNs}\n` +
-    `meta ${digest}\n`
+  const buffer = Buffer.alloc(2 * pageSize)
+  const meta = buffer.subarray(0, readSync(descriptor, buffer, 0, buffer.length, 0))
+  const text =
+    `effect-lmdb closed 1\ndevice ${dev}\ninode ${ino}\nbytes ${size}\nmodified ${mtimeNs}\nchanged ${ctimeNs}\n` +
+    `meta ${createHash("sha256").update(meta).digest("hex")}\n`
+  return { text, meta }
 }
 
-const describeFile = (file: string): string => {
+const describeFile = (file: string): Description => {
   const descriptor = openSync(file, "r")
-  const text = Result.try(() => describe(descriptor))
+  const described = Result.try(() => describe(descriptor))
   closeSync(descriptor)
-  return Result.getOrThrow(text)
+  return Result.getOrThrow(described)
 }
 
-/** Whether a file is exactly as it was when the store was closed cleanly. */
-export const matches = (file: string, record: string): boolean =>
-  Result.getOrElse(
+/** The meta pages of a file that is exactly as it was when the store was closed cleanly; `undefined` if it is not. */
+export const unchangedMeta = (file: string, record: string): Uint8Array | undefined =>
+  Result.getOrUndefined(
     Result.try(() => {
-      const text = readFileSync(record, "utf8")
-      return text !== "" && text === describeFile(file)
-    }),
-    () => false
+      const recorded = readFileSync(record, "utf8")
+      if (recorded === "") return undefined
+      const { meta, text } = describeFile(file)
+      return text === recorded ? meta : undefined
+    })
   )
 
 // ---------------------------------------------------------------------------
@@ -158,7 +166,7 @@ const writeRecord = Effect.fnUntraced(function*({ file, options, path }: CloseRe
       const isOpened = identity.refusal("close") === undefined
       if (size < smallestFile || !isOpened || !(yield* setTime(handle))) return undefined
       yield* Effect.tryPromise(() => handle.sync())
-      return yield* Effect.try(() => describe(handle.fd))
+      return (yield* Effect.try(() => describe(handle.fd))).text
     }))
   if (text === undefined) return
   yield* withFile(path, "w", options.fileMode, (handle) =>

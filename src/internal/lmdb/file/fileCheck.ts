@@ -67,28 +67,34 @@ const lengthOf = ({ handle, path }: OpenFile): Effect.Effect<number, OpenFailed>
     Effect.mapError(toOpenFailed(path))
   )
 
-/** Reads and checks the meta pages of a database file. */
-const readHeader = Effect.fnUntraced(function*(file: OpenFile): Effect.fn.Return<DatabaseHeader, OpenFailed> {
-  const bytes = yield* readAt(file, 0, largestPageSize + metaBytes)
+/** Checks the meta pages, which are at the start of the given bytes. */
+const headerIn = Effect.fnUntraced(function*(
+  path: string,
+  bytes: Uint8Array
+): Effect.fn.Return<DatabaseHeader, OpenFailed> {
   const head = viewOf(bytes)
   const first = readMeta(head, 0, 0n)
-  if (first === undefined) return yield* openFailed(file.path, "NotADatabase", describeForeign(head))
+  if (first === undefined) return yield* openFailed(path, "NotADatabase", describeForeign(head))
   const { encrypted, pageSize } = first
   const second = readMeta(head, pageSize, 1n)
   if (second === undefined || second.pageSize !== pageSize || second.encrypted !== encrypted) {
     return bytes.length < 2 * pageSize
-      ? yield* openFailed(file.path, "Truncated", `the file ends within its meta pages, after ${bytes.length} bytes`)
-      : yield* openFailed(file.path, "NotADatabase", "the second meta page is damaged")
+      ? yield* openFailed(path, "Truncated", `the file ends within its meta pages, after ${bytes.length} bytes`)
+      : yield* openFailed(path, "NotADatabase", "the second meta page is damaged")
   }
   if (pageSize !== supportedPageSize) {
     return yield* openFailed(
-      file.path,
+      path,
       "UnsupportedFormat",
       `its pages have ${pageSize} bytes, not ${supportedPageSize}`
     )
   }
   return second.transactionId > first.transactionId ? second : first
 })
+
+/** Reads and checks the meta pages of a database file. */
+const readHeader = (file: OpenFile): Effect.Effect<DatabaseHeader, OpenFailed> =>
+  Effect.flatMap(readAt(file, 0, largestPageSize + metaBytes), (bytes) => headerIn(file.path, bytes))
 
 /** Whether runs of pages include every page from `from` to `lastPage`. */
 const includesTail = (runs: ReadonlyArray<PageRun>, from: number, lastPage: number): boolean => {
@@ -101,10 +107,10 @@ const includesTail = (runs: ReadonlyArray<PageRun>, from: number, lastPage: numb
 }
 
 /**
- * Which pages are checked: none, the pages that a wrong encryption key makes unreadable, the pages whose number does not
- * depend on the size of the file, or all.
+ * Which pages are checked: those that a wrong encryption key makes unreadable, those whose number does not depend on the
+ * number of records, or all.
  */
-type Extent = "none" | "names" | "few" | "all"
+type Extent = "names" | "few" | "all"
 
 /** How a file is checked. */
 interface CheckOptions {
@@ -119,15 +125,14 @@ interface CheckOptions {
  */
 const smallFile = 64 * 1024 * 1024
 
-/** Decides which pages are checked. Only the option `verify` checks a file that was closed cleanly and did not change. */
+/** Decides which pages are checked. Only the option `verify` checks all pages of a file that is as its last close left it. */
 const extentOf = (
   file: OpenFile,
   verify: boolean | undefined,
-  isUnchanged: boolean,
-  secret: string | undefined
+  isUnchanged: boolean
 ): Effect.Effect<Extent, OpenFailed> => {
   if (verify === true) return Effect.succeed("all")
-  if (isUnchanged) return Effect.succeed(secret === undefined ? "none" : "names")
+  if (isUnchanged) return Effect.succeed("names")
   if (verify === false) return Effect.succeed("few")
   return Effect.map(lengthOf(file), (bytes) => bytes <= smallFile ? "all" : "few")
 }
@@ -138,7 +143,6 @@ const checkPages = Effect.fnUntraced(function*(
   { freeList, lastPage, names, pageSize, transactionId }: DatabaseHeader,
   { extent, secret }: CheckOptions
 ): Effect.fn.Return<void, OpenFailed> {
-  if (extent === "none") return
   const fileBytes = yield* lengthOf(file)
   const pageCount = Math.floor(fileBytes / pageSize)
   const isWhole = extent === "all"
@@ -248,28 +252,41 @@ export interface CheckedFile {
   readonly isUnchanged: boolean
 }
 
+/** Fails unless a key is given exactly if the file is encrypted. */
+const checkEncryption = (
+  path: string,
+  { encrypted }: DatabaseHeader,
+  encryptionKey: Redacted.Redacted | undefined
+): Effect.Effect<void, OpenFailed> => {
+  if (encrypted !== (encryptionKey === undefined)) return Effect.void
+  const detail = encrypted
+    ? "the file is encrypted and no encryptionKey was given"
+    : "an encryptionKey was given and the file is not encrypted"
+  return Effect.fail(openFailed(path, "Encrypted", detail))
+}
+
 /** Checks the content of a database file. */
 const checkContent = Effect.fnUntraced(function*(
   path: string,
   { encryptionKey, subdirectory, verify }: OpenOptions
 ): Effect.fn.Return<CheckedFile, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
-  const record = CloseRecord.pathOf(yield* Path.Path, path, subdirectory)
-  const isUnchanged = CloseRecord.matches(path, record)
+  const unchanged = CloseRecord.unchangedMeta(path, CloseRecord.pathOf(yield* Path.Path, path, subdirectory))
+  const isUnchanged = unchanged !== undefined
   yield* Effect.try({ try: () => openMany(path), catch: toOpenFailed(path) })
+  if (unchanged !== undefined && encryptionKey === undefined && verify !== true) {
+    const header = yield* headerIn(path, unchanged)
+    yield* checkEncryption(path, header, encryptionKey)
+    return { header: Option.some(header), isSound: true, isUnchanged }
+  }
   return yield* fs.open(path, { flag: "r" }).pipe(
     Effect.mapError(toOpenFailed(path)),
     Effect.flatMap(Effect.fnUntraced(function*(handle) {
       const file: OpenFile = { path, handle }
       const header = yield* readStableHeader(file)
-      if (header.encrypted === (encryptionKey === undefined)) {
-        const detail = header.encrypted
-          ? "the file is encrypted and no encryptionKey was given"
-          : "an encryptionKey was given and the file is not encrypted"
-        return yield* openFailed(path, "Encrypted", detail)
-      }
+      yield* checkEncryption(path, header, encryptionKey)
       const secret = encryptionKey === undefined ? undefined : Redacted.value(encryptionKey)
-      const extent = yield* extentOf(file, verify, isUnchanged, secret)
+      const extent = yield* extentOf(file, verify, isUnchanged)
       const checked = yield* checkStable(file, header, { secret, extent })
       const isSound = isUnchanged || (extent === "all" && checked.isChecked)
       return { header: Option.some(checked.header), isSound, isUnchanged }
