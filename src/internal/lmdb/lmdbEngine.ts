@@ -101,6 +101,17 @@ const environmentOf = (self: LmdbEnvironment, see: (database: string) => Reader)
   backup: (target, { compact }) => backup(self, target, compact)
 })
 
+/** Completes the close of a file that LMDB has closed. */
+const recordClose = ({ closeRecord, identity, lock, options }: LmdbEnvironment): Effect.Effect<void> => {
+  const write = CloseRecord.write(closeRecord, identity, lock.isLastWriter)
+  if (options.durability !== "relaxed" || options.readOnly) return write
+  return Effect.matchCauseEffect(CloseRecord.sync(closeRecord), {
+    onFailure: (cause) =>
+      Effect.logError(`The store at ${options.path} closed, and a crash of the machine may undo its last commit`, cause),
+    onSuccess: () => write
+  })
+}
+
 const open = Effect.fnUntraced(function*(
   options: EngineOptions
 ): Effect.fn.Return<Environment, OpenFailed, Scope.Scope | Path.Path | FileSystem.FileSystem> {
@@ -109,10 +120,7 @@ const open = Effect.fnUntraced(function*(
   const mapped: MappedFile = { mapSize: options.mapSize, files: undefined }
   let opened: LmdbEnvironment | undefined
   yield* Effect.addFinalizer(() =>
-    Effect.flatMap(closeMapped(mapped), (isClosed) =>
-      isClosed && opened !== undefined
-        ? CloseRecord.write(opened.closeRecord, opened.identity, lock.isLastWriter)
-        : Effect.void)
+    Effect.flatMap(closeMapped(mapped), (isClosed) => isClosed && opened !== undefined ? recordClose(opened) : Effect.void)
   )
   const { closeRecord } = yield* lock.opening(
     Effect.tap(prepare, ({ pages }) => openMapped(mapped, options, pages))

@@ -18,6 +18,7 @@
  * - Only a file whose pages are known to be valid gets a record: a new one, one that was checked completely, or one that had
  *   a matching record; in each case with all commits successful since.
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Path from "effect/Path"
 import * as Result from "effect/Result"
@@ -25,6 +26,7 @@ import { Buffer } from "node:buffer"
 import { createHash, randomInt } from "node:crypto"
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
+import type { EngineOptions } from "../../../Engine.ts"
 import type { EngineFailure } from "../../../StoreError.ts"
 import { failure } from "../lmdbErrors.ts"
 import { pageSize } from "../mapSize.ts"
@@ -49,7 +51,7 @@ export interface CloseRecord {
 export interface CloseRecordOptions {
   readonly subdirectory: boolean
   readonly readOnly: boolean
-  readonly durability: "sync" | "noSync"
+  readonly durability: EngineOptions["durability"]
   /** The permissions of a new record. */
   readonly fileMode: number
 }
@@ -148,6 +150,10 @@ export const beforeCommit = (self: CloseRecord): Effect.Effect<void, EngineFailu
 
 /** By how many nanoseconds a file system may change the time that it was given. */
 const timePrecision = 2_000n
+
+/** Waits until all commits are on disk. LMDB must have closed the file. */
+export const sync = ({ file, options }: CloseRecord): Effect.Effect<void, Cause.UnknownError> =>
+  withFile(file, "r+", options.fileMode, (handle) => Effect.tryPromise(() => handle.sync()))
 
 /** Sets the time of the last change to one that no later change can have. Returns whether the file system keeps it. */
 const setTime = Effect.fnUntraced(function*(handle: FileHandle) {
