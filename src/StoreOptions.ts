@@ -140,8 +140,10 @@ export interface StoreOptions {
   /**
    * Whether every page of the file is checked when it is opened. Opening then fails with `OpenFailed` if a page is
    * damaged. LMDB does not check pages, and a damaged page can end the process. The header, the list of
-   * free pages and the root pages are always checked. The full check takes one or two seconds for each gigabyte, and
-   * three times as long for an encrypted file. Default: `true` for files of at most 64 MiB.
+   * free pages and the root pages are checked with `false` too. The full check takes one or two seconds for each gigabyte,
+   * and three times as long for an encrypted file. Default: `true` for files of at most 64 MiB, except that no page is checked
+   * in a file that is exactly as it was when the store was last closed. Only `true` finds bits that the disk itself has
+   * changed since then.
    */
   readonly verify?: boolean | undefined
   /**

@@ -135,19 +135,23 @@ describe("a crash of the machine with durability: \"relaxed\"", () => {
       assert.deepStrictEqual(outcomes, { last: 76, previous: 76 })
     }), hangLimit)
 
-  it.effect("would damage the file if a meta page could reach the disk before the pages of its commit", () =>
-    Effect.gen(function*() {
-      const states = yield* makeStates(40, 1)
-      const path = yield* temporaryFolder
-      let damaged = 0
-      for (let n = 20; n < 39; n++) {
-        const [last, after] = [stateAt(states, n), stateAt(states, n + 1)]
-        const [, ...some] = pagesWritten(last.file, after.file)
-        const file = withPages(last.file, after.file, [...some, lastSlotOf(after.file)])
-        if ((yield* contentOf(path, file)) === "NotADatabase") damaged++
-      }
-      assert.isAbove(damaged, 10)
-    }), hangLimit)
+  it.effect(
+    "would damage the file if a meta page could reach the disk before the pages of its commit",
+    () =>
+      Effect.gen(function*() {
+        const states = yield* makeStates(40, 1)
+        const path = yield* temporaryFolder
+        let damaged = 0
+        for (let n = 20; n < 39; n++) {
+          const [last, after] = [stateAt(states, n), stateAt(states, n + 1)]
+          const [, ...some] = pagesWritten(last.file, after.file)
+          const file = withPages(last.file, after.file, [...some, lastSlotOf(after.file)])
+          if ((yield* contentOf(path, file)) === "NotADatabase") damaged++
+        }
+        assert.isAbove(damaged, 10)
+      }),
+    hangLimit
+  )
 })
 
 /** A call that changes the database file, or waits until its changes are on disk. */
@@ -170,24 +174,28 @@ const callsIn = (line: string): ReadonlyArray<Call> => {
 const canTrace = spawnSync("strace", ["-o", "/dev/null", "true"]).status === 0
 
 describe.skipIf(!canTrace)("the calls of the operating system with durability: \"relaxed\"", () => {
-  it.effect("wait for the pages of a commit, not for its meta page, and for everything at the close", () =>
-    Effect.gen(function*() {
-      const folder = yield* temporaryFolder
-      const log = join(folder, "trace")
-      const traced = "trace=pwrite64,pwritev,writev,write,fdatasync,fsync"
-      const command = ["-f", "-y", "-e", traced, "-o", log, process.execPath, program, join(folder, "store")]
-      const { status, stderr } = spawnSync("strace", command, { encoding: "utf8", timeout: hangLimit })
-      assert.strictEqual(status, 0, stderr)
-      const calls = readFileSync(log, "utf8").split("\n").filter((line) => line.includes("data.mdb")).flatMap(callsIn)
-      const kinds = calls.map(({ kind }) => kind)
-      // The first commits create the file and its databases. The last five are those of the program.
-      const order = kinds.filter((kind, index) => kind !== kinds[index - 1])
-      assert.deepStrictEqual(
-        order.slice(-16),
-        [...Array.from({ length: 5 }, () => ["pages", "wait", "meta"] as const).flat(), "wait"]
-      )
-      // The pages do not wait for the disk one by one, and the meta page is written through the same descriptor.
-      const descriptors = calls.filter(({ kind }) => kind !== "wait").slice(-8).map(({ descriptor }) => descriptor)
-      assert.strictEqual(new Set(descriptors).size, 1)
-    }), hangLimit)
+  it.effect(
+    "wait for the pages of a commit, not for its meta page, and for everything at the close",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const log = join(folder, "trace")
+        const traced = "trace=pwrite64,pwritev,writev,write,fdatasync,fsync"
+        const command = ["-f", "-y", "-e", traced, "-o", log, process.execPath, program, join(folder, "store")]
+        const { status, stderr } = spawnSync("strace", command, { encoding: "utf8", timeout: hangLimit })
+        assert.strictEqual(status, 0, stderr)
+        const calls = readFileSync(log, "utf8").split("\n").filter((line) => line.includes("data.mdb")).flatMap(callsIn)
+        const kinds = calls.map(({ kind }) => kind)
+        // The first commits create the file and its databases. The last five are those of the program.
+        const order = kinds.filter((kind, index) => kind !== kinds[index - 1])
+        assert.deepStrictEqual(
+          order.slice(-16),
+          [...Array.from({ length: 5 }, () => ["pages", "wait", "meta"] as const).flat(), "wait"]
+        )
+        // The pages do not wait for the disk one by one, and the meta page is written through the same descriptor.
+        const descriptors = calls.filter(({ kind }) => kind !== "wait").slice(-8).map(({ descriptor }) => descriptor)
+        assert.strictEqual(new Set(descriptors).size, 1)
+      }),
+    hangLimit
+  )
 })

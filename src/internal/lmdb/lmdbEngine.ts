@@ -107,7 +107,10 @@ const recordClose = ({ closeRecord, identity, lock, options }: LmdbEnvironment):
   if (options.durability !== "relaxed" || options.readOnly) return write
   return Effect.matchCauseEffect(CloseRecord.sync(closeRecord), {
     onFailure: (cause) =>
-      Effect.logError(`The store at ${options.path} closed, and a crash of the machine may undo its last commit`, cause),
+      Effect.logError(
+        `The store at ${options.path} closed, and a crash of the machine may undo its last commit`,
+        cause
+      ),
     onSuccess: () => write
   })
 }
@@ -120,7 +123,10 @@ const open = Effect.fnUntraced(function*(
   const mapped: MappedFile = { mapSize: options.mapSize, files: undefined }
   let opened: LmdbEnvironment | undefined
   yield* Effect.addFinalizer(() =>
-    Effect.flatMap(closeMapped(mapped), (isClosed) => isClosed && opened !== undefined ? recordClose(opened) : Effect.void)
+    Effect.flatMap(
+      closeMapped(mapped),
+      (isClosed) => isClosed && opened !== undefined ? recordClose(opened) : Effect.void
+    )
   )
   const { closeRecord } = yield* lock.opening(
     Effect.tap(prepare, ({ pages }) => openMapped(mapped, options, pages))

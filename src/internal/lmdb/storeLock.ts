@@ -186,8 +186,7 @@ export const acquire = Effect.fnUntraced(function*(
   const hasWaited = yield* enter(handle, request, opener)
   const others = () => handle === undefined ? [] : StoreLockFile.otherLines(handle)
   // A process that shares the store makes its lock exclusive, which succeeds only if no other process has a share.
-  const isLastWriter = () =>
-    handle !== undefined && !readOnly && (!shared || tryLock(handle, StoreLockFile.writers))
+  const isLastWriter = () => handle !== undefined && !readOnly && (!shared || tryLock(handle, StoreLockFile.writers))
   if (handle === undefined || !StoreLockFile.hasRanges) {
     return { hasWaited, others, isLastWriter, alone: (use) => use, opening: (use) => use, committing: (use) => use }
   }

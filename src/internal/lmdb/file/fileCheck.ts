@@ -16,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import type { OpenFailed } from "../../../StoreError.ts"
 import { metaDatabase } from "../../databases.ts"
 import { pageSize as supportedPageSize } from "../mapSize.ts"
+import * as CloseRecord from "./closeRecord.ts"
 import {
   checkAccess,
   isWritableByAnybody,
@@ -26,7 +27,6 @@ import {
   toOpenFailed,
   typeOf
 } from "./fileAccess.ts"
-import * as CloseRecord from "./closeRecord.ts"
 import * as FullCheck from "./fullCheck.ts"
 import * as LockFile from "./lockFile.ts"
 import {
