@@ -171,7 +171,10 @@ const callsIn = (line: string): ReadonlyArray<Call> => {
   return [{ kind: isMeta ? "meta" : "pages", descriptor }]
 }
 
-const canTrace = spawnSync("strace", ["-o", "/dev/null", "true"]).status === 0
+/** Not part of this package: without it, the calls of the operating system are not tested. */
+const tracer = "strace"
+
+const canTrace = spawnSync(tracer, ["-o", "/dev/null", "true"]).status === 0
 
 describe.skipIf(!canTrace)("the calls of the operating system with durability: \"relaxed\"", () => {
   it.effect(
@@ -182,7 +185,7 @@ describe.skipIf(!canTrace)("the calls of the operating system with durability: \
         const log = join(folder, "trace")
         const traced = "trace=pwrite64,pwritev,writev,write,fdatasync,fsync"
         const command = ["-f", "-y", "-e", traced, "-o", log, process.execPath, program, join(folder, "store")]
-        const { status, stderr } = spawnSync("strace", command, { encoding: "utf8", timeout: hangLimit })
+        const { status, stderr } = spawnSync(tracer, command, { encoding: "utf8", timeout: hangLimit })
         assert.strictEqual(status, 0, stderr)
         const calls = readFileSync(log, "utf8").split("\n").filter((line) => line.includes("data.mdb")).flatMap(callsIn)
         const kinds = calls.map(({ kind }) => kind)
