@@ -23,10 +23,13 @@ import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
+import { hangLimit } from "../support/timeLimits.ts"
+import * as Tracing from "../support/tracing.ts"
 
 const pageSize = 4096
 
 const openStore = new URL("../programs/openStore.ts", import.meta.url).pathname
+const writer = new URL("../programs/relaxedWriter.ts", import.meta.url).pathname
 
 const encryptionKey = Redacted.make("a key of 32 bytes, as it must be")
 
@@ -156,6 +159,22 @@ describe("the record of a clean close", () => {
       assert.strictEqual(textOf(record), recordOf(file))
     }))
 
+  it.effect.skipIf(!Tracing.canTrace)(
+    "is emptied on disk before the first write, and written after the last wait",
+    () =>
+      Effect.gen(function*() {
+        const { path } = yield* makeClosed({ durability: "relaxed" })
+        const calls = Tracing.callsOf(join(yield* temporaryFolder, "trace"), writer, path)
+        const shown = calls.filter(({ path: file }) => file.endsWith("data.mdb") || file.endsWith("store.closed")).map((
+          { name, path: file }
+        ) => `${/sync$/.test(name) ? "wait" : "write"} ${file.slice(path.length + 1)}`)
+        assert.deepStrictEqual(shown.slice(0, 3), ["write store.closed", "wait store.closed", "write data.mdb"])
+        assert.deepStrictEqual(shown.slice(-3), ["wait data.mdb", "write store.closed", "wait store.closed"])
+        assert.lengthOf(shown.filter((call) => call === "write store.closed"), 2)
+      }),
+    hangLimit
+  )
+
   it.effect("stays as it is if a process only reads", () =>
     Effect.gen(function*() {
       // A process that shares the store creates a database, which this one has.
@@ -199,6 +218,24 @@ describe("the record of a clean close", () => {
       const small = join(yield* temporaryFolder, "small")
       yield* withStore({ path: small }, (store) => store.putMany([["a", 1]]))
       assert.isFalse(existsSync(join(small, "store.closed")))
+    }))
+
+  it.effect("is not written after a commit that failed", () =>
+    Effect.gen(function*() {
+      const { file, path, record } = yield* makeClosed()
+      const lock = join(path, "lock.mdb")
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          renameSync(lock, `${lock}.away`)
+          yield* store.put("key 1", 1)
+          assert.strictEqual((yield* Effect.flip(store.flush))._tag, "EngineFailure")
+          renameSync(`${lock}.away`, lock)
+          yield* store.flush
+        }))
+      assert.strictEqual(textOf(record), "")
+      // The next opening checks the file.
+      assert.strictEqual(yield* outcomeOf({ path }), "opened")
+      assert.strictEqual(textOf(record), recordOf(file))
     }))
 
   it.effect("is not written about a file that has replaced the open one", () =>

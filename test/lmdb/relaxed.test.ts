@@ -8,13 +8,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Buffer } from "node:buffer"
-import { spawnSync } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as process from "node:process"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
 import { hangLimit } from "../support/timeLimits.ts"
+import * as Tracing from "../support/tracing.ts"
 
 const pageSize = 4096
 
@@ -154,41 +153,21 @@ describe("a crash of the machine with durability: \"relaxed\"", () => {
   )
 })
 
-/** A call that changes the database file, or waits until its changes are on disk. */
-interface Call {
-  readonly kind: "pages" | "meta" | "wait"
-  /** The descriptor. LMDB has one whose writes wait for the disk, and one whose writes do not. */
-  readonly descriptor: string
+/** What a call does with the database file. */
+const kindOf = ({ bytes = pageSize, name, offset = 0 }: Tracing.Call): "pages" | "meta" | "wait" => {
+  if (name === "fdatasync" || name === "fsync") return "wait"
+  return bytes < pageSize && offset < 2 * pageSize ? "meta" : "pages"
 }
 
-/** What a line of the trace does with the database file. */
-const callsIn = (line: string): ReadonlyArray<Call> => {
-  const [, name = "", descriptor = ""] = /\b(fdatasync|fsync|pwrite64|pwritev|writev|write)\((\d+)</.exec(line) ?? []
-  if (name === "") return []
-  if (name === "fdatasync" || name === "fsync") return [{ kind: "wait", descriptor }]
-  const [, bytes, offset] = /, (\d+), (\d+)\) += /.exec(line) ?? []
-  const isMeta = name === "pwrite64" && Number(bytes) < pageSize && Number(offset) < 2 * pageSize
-  return [{ kind: isMeta ? "meta" : "pages", descriptor }]
-}
-
-/** Not part of this package: without it, the calls of the operating system are not tested. */
-const tracer = "strace"
-
-const canTrace = spawnSync(tracer, ["-o", "/dev/null", "true"]).status === 0
-
-describe.skipIf(!canTrace)("the calls of the operating system with durability: \"relaxed\"", () => {
+describe.skipIf(!Tracing.canTrace)("the calls of the operating system with durability: \"relaxed\"", () => {
   it.effect(
     "wait for the pages of a commit, not for its meta page, and for everything at the close",
     () =>
       Effect.gen(function*() {
         const folder = yield* temporaryFolder
-        const log = join(folder, "trace")
-        const traced = "trace=pwrite64,pwritev,writev,write,fdatasync,fsync"
-        const command = ["-f", "-y", "-e", traced, "-o", log, process.execPath, program, join(folder, "store")]
-        const { status, stderr } = spawnSync(tracer, command, { encoding: "utf8", timeout: hangLimit })
-        assert.strictEqual(status, 0, stderr)
-        const calls = readFileSync(log, "utf8").split("\n").filter((line) => line.includes("data.mdb")).flatMap(callsIn)
-        const kinds = calls.map(({ kind }) => kind)
+        const all = Tracing.callsOf(join(folder, "trace"), program, join(folder, "store"))
+        const calls = all.filter(({ path }) => path.endsWith("data.mdb"))
+        const kinds = calls.map(kindOf)
         // The first commits create the file and its databases. The last five are those of the program.
         const order = kinds.filter((kind, index) => kind !== kinds[index - 1])
         assert.deepStrictEqual(
@@ -196,7 +175,9 @@ describe.skipIf(!canTrace)("the calls of the operating system with durability: \
           [...Array.from({ length: 5 }, () => ["pages", "wait", "meta"] as const).flat(), "wait"]
         )
         // The pages do not wait for the disk one by one, and the meta page is written through the same descriptor.
-        const descriptors = calls.filter(({ kind }) => kind !== "wait").slice(-8).map(({ descriptor }) => descriptor)
+        const descriptors = calls.filter((call) => kindOf(call) !== "wait").slice(-8).map(({ descriptor }) =>
+          descriptor
+        )
         assert.strictEqual(new Set(descriptors).size, 1)
       }),
     hangLimit

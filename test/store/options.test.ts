@@ -422,10 +422,10 @@ describe("each option has its effect", () => {
       yield* Fiber.join(writing)
     }))
 
-  it.effect("durability: noSync stores the same as sync", () =>
+  it.effect.each(["relaxed", "noSync"] as const)("durability: %s stores the same as sync", (durability) =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      yield* withStore({ path, durability: "noSync" }, (store) => store.putMany({ a: 1 }))
+      yield* withStore({ path, durability }, (store) => store.putMany({ a: 1 }))
       assert.strictEqual(yield* withStore({ path }, (store) => store.getOrFail("a")), 1)
     }))
 

@@ -32,7 +32,7 @@ export const openExisting = (self: LmdbEnvironment, name: string): Exit.Exit<voi
 
 /** Creates databases in one transaction. */
 const makeDatabases = (
-  { mapped }: LmdbEnvironment,
+  { closeRecord, mapped }: LmdbEnvironment,
   { databases, meta, root }: Files,
   names: ReadonlyArray<string>
 ): Effect.Effect<void, EngineFailure> =>
@@ -50,7 +50,10 @@ const makeDatabases = (
         mapped.files = { ...mapped.files, databases: new Map([...mapped.files.databases, ...all]) }
       }) ?? Promise.resolve()
     },
-    catch: failure("create a database")
+    catch: (cause) => {
+      closeRecord.isSound = false
+      return failure("create a database")(cause)
+    }
   })
 
 const createMissing = Effect.fnUntraced(function*(self: LmdbEnvironment, names: ReadonlyArray<string>) {
