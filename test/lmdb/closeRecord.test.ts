@@ -167,7 +167,7 @@ describe("the record of a clean close", () => {
         const calls = Tracing.callsOf(join(yield* temporaryFolder, "trace"), writer, path)
         const shown = calls.filter(({ path: file }) => file.endsWith("data.mdb") || file.endsWith("store.closed")).map((
           { name, path: file }
-        ) => `${/sync$/.test(name) ? "wait" : "write"} ${file.slice(path.length + 1)}`)
+        ) => `${name.endsWith("sync") ? "wait" : "write"} ${file.slice(path.length + 1)}`)
         assert.deepStrictEqual(shown.slice(0, 3), ["write store.closed", "wait store.closed", "write data.mdb"])
         assert.deepStrictEqual(shown.slice(-3), ["wait data.mdb", "write store.closed", "wait store.closed"])
         assert.lengthOf(shown.filter((call) => call === "write store.closed"), 2)
