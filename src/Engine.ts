@@ -60,8 +60,11 @@ export interface EngineOptions {
    * deletions need free pages.
    */
   readonly maxMapSize: number | undefined
-  /** `"sync"`: a commit is on disk when it returns. `"noSync"`: the operating system writes it later. */
-  readonly durability: "sync" | "noSync"
+  /**
+   * `"sync"`: a commit is on disk when it returns. `"relaxed"`: it is on disk when the next one returns, or the environment
+   * closes. `"noSync"`: the operating system writes it later.
+   */
+  readonly durability: "sync" | "relaxed" | "noSync"
   /** The permissions of new files. The `umask` of the process is applied. */
   readonly fileMode: number
   /** Whether values are compressed. */

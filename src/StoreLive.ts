@@ -93,7 +93,7 @@ export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = St
   keyNormalization: optional("STORE_KEY_NORMALIZATION", literals("NFC", "NFD", "NFKC", "NFKD")),
   mapSize: optional("STORE_MAP_SIZE", size),
   maxMapSize: optional("STORE_MAX_MAP_SIZE", size),
-  durability: optional("STORE_DURABILITY", literals("sync", "noSync")),
+  durability: optional("STORE_DURABILITY", literals("sync", "relaxed", "noSync")),
   closeFailure: optional("STORE_CLOSE_FAILURE", literals("die", "log")),
   compression: optional("STORE_COMPRESSION", Config.Boolean),
   checksums: optional("STORE_CHECKSUMS", Config.Boolean),

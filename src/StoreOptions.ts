@@ -107,10 +107,12 @@ export interface StoreOptions {
    */
   readonly transactionRetry?: Schedule.Schedule<unknown> | undefined
   /**
-   * When a commit is durable. `"sync"`: it is on disk when it returns. `"noSync"`: the operating
-   * system writes it later, and a crash of the machine can damage the file. Default: `"sync"`.
+   * When a commit is durable. `"sync"`: it is on disk when it returns. `"relaxed"`: a commit waits for the disk once and
+   * not twice. A crash of the machine can undo the last commit, and never damages the file. Every commit is on disk when
+   * the next one returns, or the store has closed. `"noSync"`: the operating system writes a commit later, and a crash of
+   * the machine can damage the file. Default: `"sync"`. A crash of the process alone loses no commit, with any of the three.
    */
-  readonly durability?: "sync" | "noSync" | undefined
+  readonly durability?: "sync" | "relaxed" | "noSync" | undefined
   /**
    * What happens if the last commit of a store fails when it closes, so that pending writes are lost.
    * `"die"`: the scope fails with a defect, the `MapFull` or `EngineFailure` whose `lost` names the
@@ -138,8 +140,10 @@ export interface StoreOptions {
   /**
    * Whether every page of the file is checked when it is opened. Opening then fails with `OpenFailed` if a page is
    * damaged. LMDB does not check pages, and a damaged page can end the process. The header, the list of
-   * free pages and the root pages are always checked. The full check takes one or two seconds for each gigabyte, and
-   * three times as long for an encrypted file. Default: `true` for files of at most 64 MiB.
+   * free pages and the root pages are checked with `false` too. The full check takes one or two seconds for each gigabyte,
+   * and three times as long for an encrypted file. Default: `true` for files of at most 64 MiB, except that no page is checked
+   * in a file that is exactly as it was when the store was last closed. Only `true` finds bits that the disk itself has
+   * changed since then.
    */
   readonly verify?: boolean | undefined
   /**

@@ -22,7 +22,8 @@ export interface WriteOptions {
    *
    * **Gotchas**
    *
-   * With `durability: "noSync"` the operating system decides when a commit is on disk.
+   * With `durability: "relaxed"` a crash of the machine can undo the last commit. With `"noSync"` the operating system
+   * decides when a commit is on disk.
    */
   readonly durable?: boolean | undefined
 }

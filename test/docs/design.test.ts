@@ -217,6 +217,16 @@ describe("the bytes of docs/design.md", () => {
     assert.strictEqual(StoreHolders.encode(StoreHolders.decode(content)), content)
   })
 
+  it("have a close record as a process writes it", () => {
+    const content = blocks.find(({ kind }) => kind === "close-record")?.content ?? ""
+    const [first, ...lines] = content.trimEnd().split("\n")
+    assert.strictEqual(first, "effect-lmdb closed 1")
+    assert.deepStrictEqual(
+      lines.map((line) => line.split(" ")[0]),
+      ["device", "inode", "bytes", "modified", "changed", "meta"]
+    )
+  })
+
   it("show the program that writes the example store", () => {
     const program = blocks.find(({ language }) => language === "ts")
     assert.include(read("test/examples/layout.ts"), program?.content ?? "no program")

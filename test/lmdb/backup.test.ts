@@ -35,7 +35,9 @@ describe("a backup", () => {
         }))
       // Neither is the other
       assert.isFalse(yield* store.has("more"))
-      assert.deepStrictEqual(readdirSync(copy).toSorted(), readdirSync(join(folder, "store")).toSorted())
+      // The copy was closed, and the store is open.
+      const names = readdirSync(copy).filter((name) => name !== "store.closed")
+      assert.deepStrictEqual(names.toSorted(), readdirSync(join(folder, "store")).toSorted())
     }))
 
   it.effect("is one state of the store while other fibers write and delete", () =>

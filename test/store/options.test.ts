@@ -422,12 +422,15 @@ describe("each option has its effect", () => {
       yield* Fiber.join(writing)
     }))
 
-  it.effect("durability: noSync stores the same as sync", () =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* withStore({ path, durability: "noSync" }, (store) => store.putMany({ a: 1 }))
-      assert.strictEqual(yield* withStore({ path }, (store) => store.getOrFail("a")), 1)
-    }))
+  it.effect.each(["relaxed", "noSync"] as const)(
+    "durability: %s stores the same as sync",
+    (durability) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* withStore({ path, durability }, (store) => store.putMany({ a: 1 }))
+        assert.strictEqual(yield* withStore({ path }, (store) => store.getOrFail("a")), 1)
+      })
+  )
 
   it.effect("compression: the file is much smaller, and the values come back", () =>
     Effect.gen(function*() {

@@ -6,6 +6,7 @@ import * as Exit from "effect/Exit"
 import { ABORT } from "lmdb"
 import { type Batch, EngineFull, type Plan } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import * as CloseRecord from "./file/closeRecord.ts"
 import { type LmdbEnvironment, openedFiles, run } from "./lmdbEnvironment.ts"
 import { failure } from "./lmdbErrors.ts"
 import { type Files, isWritable } from "./lmdbFiles.ts"
@@ -52,12 +53,15 @@ const commitPlan = (self: LmdbEnvironment, files: Files, plan: Plan): Effect.Eff
       },
       catch: (cause) => {
         endCommit(self)
+        // After an error of the disk, nobody knows what is in the file.
+        self.closeRecord.isSound = false
         return failure("commit")(cause)
       }
     })
   })
 
-export const commit = (
+/** Commits to a file whose close record is empty. */
+const commitChecked = (
   self: LmdbEnvironment,
   plan: Plan
 ): Effect.Effect<number | undefined, EngineFull | EngineFailure> =>
@@ -70,4 +74,18 @@ export const commit = (
     }),
     Effect.flatMap((outcome) => outcome instanceof EngineFull ? Effect.fail(outcome) : Effect.succeed(outcome)),
     Effect.uninterruptible
+  )
+
+export const commit = (
+  self: LmdbEnvironment,
+  plan: Plan
+): Effect.Effect<number | undefined, EngineFull | EngineFailure> =>
+  Effect.suspend(() =>
+    self.closeRecord.isEmptied
+      ? commitChecked(self, plan)
+      // A closed environment must not change the record that its close, or a later one, has written.
+      : Effect.uninterruptible(Effect.andThen(
+        openedFiles(self, "commit"),
+        Effect.andThen(CloseRecord.beforeCommit(self.closeRecord), commitChecked(self, plan))
+      ))
   )

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { EngineFailure } from "../../StoreError.ts"
+import * as CloseRecord from "./file/closeRecord.ts"
 import { type LmdbEnvironment, openedFiles, run } from "./lmdbEnvironment.ts"
 import { failure, revealCommitError } from "./lmdbErrors.ts"
 import { type Files, openDatabase, openFound } from "./lmdbFiles.ts"
@@ -31,7 +32,7 @@ export const openExisting = (self: LmdbEnvironment, name: string): Exit.Exit<voi
 
 /** Creates databases in one transaction. */
 const makeDatabases = (
-  { mapped }: LmdbEnvironment,
+  { closeRecord, mapped }: LmdbEnvironment,
   { databases, meta, root }: Files,
   names: ReadonlyArray<string>
 ): Effect.Effect<void, EngineFailure> =>
@@ -49,14 +50,20 @@ const makeDatabases = (
         mapped.files = { ...mapped.files, databases: new Map([...mapped.files.databases, ...all]) }
       }) ?? Promise.resolve()
     },
-    catch: failure("create a database")
+    catch: (cause) => {
+      closeRecord.isSound = false
+      return failure("create a database")(cause)
+    }
   })
 
 const createMissing = Effect.fnUntraced(function*(self: LmdbEnvironment, names: ReadonlyArray<string>) {
   for (const name of names) yield* openExisting(self, name)
   const files = yield* openedFiles(self, "create a database")
   const missing = names.filter((name) => !files.databases.has(name))
-  if (missing.length > 0 && !self.options.readOnly) yield* Effect.uninterruptible(makeDatabases(self, files, missing))
+  if (missing.length === 0 || self.options.readOnly) return
+  yield* Effect.uninterruptible(
+    Effect.andThen(CloseRecord.beforeCommit(self.closeRecord), makeDatabases(self, files, missing))
+  )
 })
 
 /** Opens databases, and creates those that are missing. */

@@ -28,6 +28,7 @@ import { statSync } from "node:fs"
 import { Engine, type EngineOptions, type EngineStats, type Environment, type Reader } from "../../Engine.ts"
 import type { EngineFailure, OpenFailed } from "../../StoreError.ts"
 import * as FilePlatform from "../filePlatform.ts"
+import * as CloseRecord from "./file/closeRecord.ts"
 import * as FileCheck from "./file/fileCheck.ts"
 import * as FileIdentity from "./file/fileIdentity.ts"
 import { checkAndLock } from "./file/fileOpening.ts"
@@ -100,14 +101,36 @@ const environmentOf = (self: LmdbEnvironment, see: (database: string) => Reader)
   backup: (target, { compact }) => backup(self, target, compact)
 })
 
+/** Completes the close of a file that LMDB has closed. */
+const recordClose = ({ closeRecord, identity, lock, options }: LmdbEnvironment): Effect.Effect<void> => {
+  const write = CloseRecord.write(closeRecord, identity, lock.isLastWriter)
+  if (options.durability !== "relaxed" || options.readOnly) return write
+  return Effect.matchCauseEffect(CloseRecord.sync(closeRecord), {
+    onFailure: (cause) =>
+      Effect.logError(
+        `The store at ${options.path} closed, and a crash of the machine may undo its last commit`,
+        cause
+      ),
+    onSuccess: () => write
+  })
+}
+
 const open = Effect.fnUntraced(function*(
   options: EngineOptions
 ): Effect.fn.Return<Environment, OpenFailed, Scope.Scope | Path.Path | FileSystem.FileSystem> {
   const { file, lock, prepare, storeLock } = yield* checkAndLock(options)
   const path = yield* Path.Path
   const mapped: MappedFile = { mapSize: options.mapSize, files: undefined }
-  yield* Effect.addFinalizer(() => closeMapped(mapped))
-  yield* lock.opening(Effect.flatMap(prepare, (pages) => openMapped(mapped, options, pages))).pipe(
+  let opened: LmdbEnvironment | undefined
+  yield* Effect.addFinalizer(() =>
+    Effect.flatMap(
+      closeMapped(mapped),
+      (isClosed) => isClosed && opened !== undefined ? recordClose(opened) : Effect.void
+    )
+  )
+  const { closeRecord } = yield* lock.opening(
+    Effect.tap(prepare, ({ pages }) => openMapped(mapped, options, pages))
+  ).pipe(
     Effect.mapError((error) => error._tag === "EngineFailure" ? refuse(options)(error) : error)
   )
   const self: LmdbEnvironment = {
@@ -115,6 +138,7 @@ const open = Effect.fnUntraced(function*(
     file,
     lock,
     identity: FileIdentity.make(file, FileCheck.lockFileOf(path, file, options.subdirectory), storeLock),
+    closeRecord,
     mapped,
     present: readPresent(() => filesOf(mapped), (operation, read) => run(self, operation, read)),
     countedNames: new Set(),
@@ -123,6 +147,7 @@ const open = Effect.fnUntraced(function*(
     lastTransaction: figure(mapped.files?.root.getStats() ?? {}, "lastTxnId"),
     isCommitting: false
   }
+  opened = self
   return environmentOf(
     self,
     hasOtherWriters(self) ? (database) => visibleWith(self, database) : () => visible(self)

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { EngineOptions, Reader } from "../../Engine.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import type { CloseRecord } from "./file/closeRecord.ts"
 import type * as FileIdentity from "./file/fileIdentity.ts"
 import { failure, refuse } from "./lmdbErrors.ts"
 import { checkMapSize, type Files, openFiles } from "./lmdbFiles.ts"
@@ -27,6 +28,7 @@ export interface LmdbEnvironment {
   readonly file: string
   readonly lock: StoreLock
   readonly identity: FileIdentity.FileIdentity
+  readonly closeRecord: CloseRecord
   readonly mapped: MappedFile
   /** Reads the latest committed state, or in a write transaction the state of that transaction. */
   readonly present: Reader
@@ -56,12 +58,13 @@ export const openMapped = Effect.fnUntraced(function*(self: MappedFile, options:
   })
 })
 
-export const closeMapped = (self: MappedFile): Effect.Effect<void> =>
+/** Closes the file of a store. Returns whether it was open, and LMDB has closed it without an error. */
+export const closeMapped = (self: MappedFile): Effect.Effect<boolean> =>
   Effect.suspend(() => {
-    if (self.files === undefined) return Effect.void
+    if (self.files === undefined) return Effect.succeed(false)
     const { root } = self.files
     self.files = undefined
-    return Effect.ignore(Effect.tryPromise(() => root.close()))
+    return Effect.isSuccess(Effect.tryPromise(() => root.close()))
   })
 
 /** The open files. Throws if the environment is closed. */

@@ -135,6 +135,9 @@ const settingsFor = (options: EngineOptions, mapSize: number) => ({
   maxReaders,
   ...permissions(options),
   noSync: options.durability === "noSync",
+  // The meta page of a commit reaches the disk with the pages of the next one. Only then may LMDB reuse the pages that
+  // the commit has freed, so the state before it stays complete.
+  noMetaSync: options.durability === "relaxed",
   overlappingSync: false,
   // With batching, the library makes a promise for each event turn, whose rejection no caller can handle.
   eventTurnBatching: false,

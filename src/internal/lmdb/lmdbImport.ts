@@ -23,7 +23,7 @@ type Settings = Omit<ImportOptions<never, never>, "from" | "write" | "batchSize"
 const fileOf = Effect.fnUntraced(function*(from: string) {
   const path = yield* Path.Path
   const info = yield* statOption(from)
-  return Option.exists(info, ({ type }) => type === "Directory")
+  return Option.exists(info, (stats) => stats.isDirectory())
     ? { file: path.join(from, fileName), isFolder: true }
     : { file: from, isFolder: false }
 })

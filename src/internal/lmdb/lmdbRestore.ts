@@ -11,6 +11,7 @@ import * as Path from "effect/Path"
 import { Engine, type EngineOptions } from "../../Engine.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import { StoreNotEmpty } from "../../StoreTransfer.ts"
+import * as CloseRecord from "./file/closeRecord.ts"
 import { makeFolder, openFailed, statOption, toOpenFailed } from "./file/fileAccess.ts"
 import { lockFileOf, storeLockOf } from "./file/fileCheck.ts"
 import { fileName } from "./lmdbBackup.ts"
@@ -21,9 +22,9 @@ import * as StoreLock from "./storeLock.ts"
 const backupFile = Effect.fnUntraced(function*(from: string) {
   const path = yield* Path.Path
   const info = yield* statOption(from)
-  const file = Option.exists(info, ({ type }) => type === "Directory") ? path.join(from, fileName) : from
+  const file = Option.exists(info, (stats) => stats.isDirectory()) ? path.join(from, fileName) : from
   const found = yield* statOption(file)
-  return Option.exists(found, ({ size }) => Number(size) > 0)
+  return Option.exists(found, ({ size }) => size > 0)
     ? file
     : yield* openFailed(from, "Missing", "there is no backup at this path")
 })
@@ -69,9 +70,13 @@ const replace = Effect.fnUntraced(function*(
   }
   yield* refuseToOverwrite(file, options, overwrite)
   yield* Effect.uninterruptible(
-    // LMDB's lock file describes the old file, so it is removed too.
+    // LMDB's lock file and the record of the last close describe the old file, so they are removed too.
     Effect.andThen(
-      fs.remove(lockFileOf(path, file, options.subdirectory), { force: true }),
+      Effect.forEach(
+        [lockFileOf(path, file, options.subdirectory), CloseRecord.pathOf(path, file, options.subdirectory)],
+        (old) => fs.remove(old, { force: true }),
+        { discard: true }
+      ),
       fs.rename(copy, file)
     )
   ).pipe(Effect.mapError(toOpenFailed(options.path)))

@@ -27,9 +27,12 @@ export type Line = typeof Line.Type
 const decodeLine = Schema.decodeOption(Line)
 const encodeLine = Schema.encodeSync(Line)
 
-/** Decodes the lines of a lock file. Skips an incomplete line, because a process may be writing it. */
+/**
+ * Decodes the lines of a lock file. Skips an incomplete line, because a process may be writing it. The file of a store
+ * that no process has open is an empty line, and trying to decode that one would take longer than all locks.
+ */
 export const decode = (text: string): ReadonlyArray<Line> =>
-  text.split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
+  text.split("\n").flatMap((line) => line === "" ? [] : Option.toArray(decodeLine(line)))
 
 /** Encodes the lines of a lock file. */
 export const encode = (lines: ReadonlyArray<Line>): string => lines.map((line) => `${encodeLine(line)}\n`).join("")

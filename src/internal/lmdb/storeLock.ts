@@ -46,6 +46,11 @@ export interface StoreLock {
   readonly hasWaited: boolean
   /** The other processes that have the store open, readers included, where the platform shows them. */
   readonly others: () => ReadonlyArray<StoreHolders.Line>
+  /**
+   * Whether no other process has the store open for writing. If so, no other process can open it for writing until this
+   * one has left it. `false` without a lock. Ask before leaving the store.
+   */
+  readonly isLastWriter: () => boolean
   /** Runs an effect while no other process opens the files of LMDB, creates databases or commits. */
   readonly alone: <A, E, R>(use: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EngineFailure, R>
   /** Like `alone`, for opening a store: fails if it has to wait for longer than `lockTimeout`. */
@@ -180,8 +185,10 @@ export const acquire = Effect.fnUntraced(function*(
   const handle = lock ? yield* StoreLockFile.open(request, line) : undefined
   const hasWaited = yield* enter(handle, request, opener)
   const others = () => handle === undefined ? [] : StoreLockFile.otherLines(handle)
+  // A process that shares the store makes its lock exclusive, which succeeds only if no other process has a share.
+  const isLastWriter = () => handle !== undefined && !readOnly && (!shared || tryLock(handle, StoreLockFile.writers))
   if (handle === undefined || !StoreLockFile.hasRanges) {
-    return { hasWaited, others, alone: (use) => use, opening: (use) => use, committing: (use) => use }
+    return { hasWaited, others, isLastWriter, alone: (use) => use, opening: (use) => use, committing: (use) => use }
   }
   const locks = LockWaiting.make(handle)
   const deadline: LockWaiting.Deadline<OpenFailed> = {
@@ -191,6 +198,7 @@ export const acquire = Effect.fnUntraced(function*(
   return {
     hasWaited,
     others,
+    isLastWriter,
     alone: (use) => LockWaiting.alone(locks, use),
     opening: (use) => LockWaiting.alone(locks, use, deadline),
     committing: (use) => LockWaiting.committing(locks, use)

@@ -362,7 +362,7 @@ export const resolve = Effect.fnUntraced(function*(
     ...mapSizes,
     resize: yield* readSchedule(given, "resize", defaultResize),
     transactionRetry: yield* readSchedule(given, "transactionRetry", defaultTransactionRetry),
-    durability: yield* readOneOf(given, "durability", ["sync", "noSync"], "sync"),
+    durability: yield* readOneOf(given, "durability", ["sync", "relaxed", "noSync"], "sync"),
     closeFailure: yield* readOneOf(given, "closeFailure", ["die", "log"], "die"),
     fileMode,
     compression: yield* readFlag(given, "compression", false),

@@ -8,15 +8,13 @@ import type * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { basename, dirname, join as joinPaths } from "node:path"
 import type { Backend } from "../../Backend.ts"
 import { Engine } from "../../Engine.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
-import * as FilePlatform from "../filePlatform.ts"
+import { canonicalPath } from "../canonicalPath.ts"
 import * as KeyCodec from "../key/keyCodec.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
@@ -68,31 +66,6 @@ const withEntry = <A, E, R>(
         if (entry.users === 0 && entry.shared === undefined) entries.delete(file)
       })
   )
-
-/** How many symbolic links are followed: Linux reports a loop after 40. */
-const mostLinks = 40
-
-/**
- * Returns the canonical name of a path that may not exist yet: resolves the part of it that exists, and links whose target
- * does not exist.
- */
-const canonicalPath: (
-  path: string,
-  links?: number
-) => Effect.Effect<string, never, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
-  function*(given: string, links = 0) {
-    const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const absolute = path.resolve(given)
-    const parent = path.dirname(absolute)
-    const real = yield* Effect.option(fs.realPath(absolute))
-    if (Option.isSome(real)) return real.value
-    const target = links < mostLinks ? yield* Effect.option(fs.readLink(absolute)) : Option.none()
-    if (Option.isSome(target)) return yield* canonicalPath(path.resolve(parent, target.value), links + 1)
-    if (parent === absolute) return absolute
-    return path.join(yield* canonicalPath(parent, links), path.basename(absolute))
-  }
-)
 
 /** Makes an effect interruptible inside an uninterruptible region. */
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -236,22 +209,18 @@ const makeHandle = (
 // handles
 // ---------------------------------------------------------------------------
 
-const openHandle = Effect.fnUntraced(
-  function*(
-    options: ResolvedOptions,
-    restore: Restore
-  ): Effect.fn.Return<OwnedHandle, OpenFailed, Engine | FileSystem.FileSystem | Path.Path> {
-    const { fileName } = yield* Engine
-    const { basename, dirname, join: joinPaths } = yield* Path.Path
-    const file = yield* canonicalPath(options.subdirectory ? joinPaths(options.path, fileName) : options.path)
-    // The lock files are named after the folder and the name of the file, so they are the same for every path to it.
-    const subdirectory = basename(file) === fileName
-    const own: ResolvedOptions = { ...options, path: subdirectory ? dirname(file) : file, subdirectory }
-    const core = yield* withEntry(file, (entry) => join(entry, own, restore), restore)
-    return makeHandle(core, own, (parts, isStrict) => withEntry(file, (entry) => leave(entry, parts, isStrict)))
-  },
-  Effect.provide(FilePlatform.layer)
-)
+const openHandle = Effect.fnUntraced(function*(
+  options: ResolvedOptions,
+  restore: Restore
+): Effect.fn.Return<OwnedHandle, OpenFailed, Engine> {
+  const { fileName } = yield* Engine
+  const file = canonicalPath(options.subdirectory ? joinPaths(options.path, fileName) : options.path)
+  // The lock files are named after the folder and the name of the file, so they are the same for every path to it.
+  const subdirectory = basename(file) === fileName
+  const own: ResolvedOptions = { ...options, path: subdirectory ? dirname(file) : file, subdirectory }
+  const core = yield* withEntry(file, (entry) => join(entry, own, restore), restore)
+  return makeHandle(core, own, (parts, isStrict) => withEntry(file, (entry) => leave(entry, parts, isStrict)))
+})
 
 /** Whether the fiber is being interrupted. It can be asked in an uninterruptible region. */
 const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)), Exit.isFailure)

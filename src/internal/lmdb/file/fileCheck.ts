@@ -5,7 +5,8 @@
  * shorter than its header says, that is damaged, or that was encrypted with another key
  * ends the process. So this module checks the folder, the meta pages, and the pages whose
  * number does not depend on the size of the file (`quickCheck.ts`). It checks all other
- * pages (`fullCheck.ts`) if the options ask for it, or if the file is small.
+ * pages (`fullCheck.ts`) if the options ask for it, or if the file is small. It skips both
+ * checks of pages if the file is exactly as it was when the store was closed (`closeRecord.ts`).
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,6 +16,7 @@ import * as Redacted from "effect/Redacted"
 import type { OpenFailed } from "../../../StoreError.ts"
 import { metaDatabase } from "../../databases.ts"
 import { pageSize as supportedPageSize } from "../mapSize.ts"
+import * as CloseRecord from "./closeRecord.ts"
 import {
   checkAccess,
   isWritableByAnybody,
@@ -22,7 +24,8 @@ import {
   openFailed,
   openMany,
   statOption,
-  toOpenFailed
+  toOpenFailed,
+  typeOf
 } from "./fileAccess.ts"
 import * as FullCheck from "./fullCheck.ts"
 import * as LockFile from "./lockFile.ts"
@@ -64,28 +67,34 @@ const lengthOf = ({ handle, path }: OpenFile): Effect.Effect<number, OpenFailed>
     Effect.mapError(toOpenFailed(path))
   )
 
-/** Reads and checks the meta pages of a database file. */
-const readHeader = Effect.fnUntraced(function*(file: OpenFile): Effect.fn.Return<DatabaseHeader, OpenFailed> {
-  const bytes = yield* readAt(file, 0, largestPageSize + metaBytes)
+/** Checks the meta pages, which are at the start of the given bytes. */
+const headerIn = Effect.fnUntraced(function*(
+  path: string,
+  bytes: Uint8Array
+): Effect.fn.Return<DatabaseHeader, OpenFailed> {
   const head = viewOf(bytes)
   const first = readMeta(head, 0, 0n)
-  if (first === undefined) return yield* openFailed(file.path, "NotADatabase", describeForeign(head))
+  if (first === undefined) return yield* openFailed(path, "NotADatabase", describeForeign(head))
   const { encrypted, pageSize } = first
   const second = readMeta(head, pageSize, 1n)
   if (second === undefined || second.pageSize !== pageSize || second.encrypted !== encrypted) {
     return bytes.length < 2 * pageSize
-      ? yield* openFailed(file.path, "Truncated", `the file ends within its meta pages, after ${bytes.length} bytes`)
-      : yield* openFailed(file.path, "NotADatabase", "the second meta page is damaged")
+      ? yield* openFailed(path, "Truncated", `the file ends within its meta pages, after ${bytes.length} bytes`)
+      : yield* openFailed(path, "NotADatabase", "the second meta page is damaged")
   }
   if (pageSize !== supportedPageSize) {
     return yield* openFailed(
-      file.path,
+      path,
       "UnsupportedFormat",
       `its pages have ${pageSize} bytes, not ${supportedPageSize}`
     )
   }
   return second.transactionId > first.transactionId ? second : first
 })
+
+/** Reads and checks the meta pages of a database file. */
+const readHeader = (file: OpenFile): Effect.Effect<DatabaseHeader, OpenFailed> =>
+  Effect.flatMap(readAt(file, 0, largestPageSize + metaBytes), (bytes) => headerIn(file.path, bytes))
 
 /** Whether runs of pages include every page from `from` to `lastPage`. */
 const includesTail = (runs: ReadonlyArray<PageRun>, from: number, lastPage: number): boolean => {
@@ -97,12 +106,17 @@ const includesTail = (runs: ReadonlyArray<PageRun>, from: number, lastPage: numb
   return end > lastPage
 }
 
+/**
+ * Which pages are checked: those that a wrong encryption key makes unreadable, those whose number does not depend on the
+ * number of records, or all.
+ */
+type Extent = "names" | "few" | "all"
+
 /** How a file is checked. */
 interface CheckOptions {
   /** The encryption key; `undefined` if the file is not encrypted. */
   readonly secret: string | undefined
-  /** Whether all pages are checked; `undefined` checks all pages of a small file. */
-  readonly verify: boolean | undefined
+  readonly extent: Extent
 }
 
 /**
@@ -111,15 +125,27 @@ interface CheckOptions {
  */
 const smallFile = 64 * 1024 * 1024
 
+/** Decides which pages are checked. Only the option `verify` checks all pages of a file that is as its last close left it. */
+const extentOf = (
+  file: OpenFile,
+  verify: boolean | undefined,
+  isUnchanged: boolean
+): Effect.Effect<Extent, OpenFailed> => {
+  if (verify === true) return Effect.succeed("all")
+  if (isUnchanged) return Effect.succeed("names")
+  if (verify === false) return Effect.succeed("few")
+  return Effect.map(lengthOf(file), (bytes) => bytes <= smallFile ? "all" : "few")
+}
+
 /** Fails if a page that the engine will follow is damaged. */
 const checkPages = Effect.fnUntraced(function*(
   file: OpenFile,
   { freeList, lastPage, names, pageSize, transactionId }: DatabaseHeader,
-  { secret, verify }: CheckOptions
+  { extent, secret }: CheckOptions
 ): Effect.fn.Return<void, OpenFailed> {
   const fileBytes = yield* lengthOf(file)
   const pageCount = Math.floor(fileBytes / pageSize)
-  const isWhole = verify ?? fileBytes <= smallFile
+  const isWhole = extent === "all"
   const pages: QuickCheck.Pages<OpenFailed> = {
     lastPage,
     transactionId,
@@ -140,9 +166,11 @@ const checkPages = Effect.fnUntraced(function*(
 
   const checkFew = Effect.gen(function*() {
     const from = isWhole ? 0 : pageCount
-    const free = freeList.root === undefined ? [] : yield* QuickCheck.checkFreeList(pages, freeList.root, from)
+    const free = freeList.root === undefined || extent === "names"
+      ? []
+      : yield* QuickCheck.checkFreeList(pages, freeList.root, from)
     // Pages at the end that a transaction allocated and freed are never written, so the file may end before them.
-    if (!includesTail(free, pageCount, lastPage)) return yield* truncated(lastPage)
+    if (extent !== "names" && !includesTail(free, pageCount, lastPage)) return yield* truncated(lastPage)
     const named = names.root === undefined ? [] : yield* QuickCheck.checkDatabases(pages, names.root)
     // A process that was killed while it created the file left no database, or only the first one.
     if (named.length > 0 && !named.some(({ name, tree }) => tree !== undefined && name === metaDatabase)) {
@@ -173,24 +201,33 @@ const mostChecks = 5
 const readStableHeader = (file: OpenFile): Effect.Effect<DatabaseHeader, OpenFailed> =>
   Effect.retry(readHeader(file), { times: mostChecks })
 
+/** The header of a file at the end of its check, and whether its pages were checked. */
+interface CheckedPages {
+  readonly header: DatabaseHeader
+  /** `false` if the file changed too fast to check. */
+  readonly isChecked: boolean
+}
+
 /**
  * Checks the pages of a file whose header was read before. Another process may have written
  * to the pages since then. So a damaged page is an error only if the header is still the
  * same afterwards; otherwise the check starts over with the new header.
  */
-const checkUnchanged = (
+const checkStable = (
   file: OpenFile,
   header: DatabaseHeader,
   options: CheckOptions,
   checks = 1
-): Effect.Effect<DatabaseHeader, OpenFailed> =>
+): Effect.Effect<CheckedPages, OpenFailed> =>
   checkPages(file, header, options).pipe(
-    Effect.as(header),
+    Effect.as({ header, isChecked: true }),
     Effect.catch((error) =>
-      Effect.flatMap(readStableHeader(file), (current) => {
+      Effect.flatMap(readStableHeader(file), (current): Effect.Effect<CheckedPages, OpenFailed> => {
         if (current.transactionId === header.transactionId) return Effect.fail(error)
-        // The file changes too fast to check. The process that writes has it open, so it is usable.
-        return checks === mostChecks ? Effect.succeed(current) : checkUnchanged(file, current, options, checks + 1)
+        // The process that writes has the file open, so it is usable.
+        return checks === mostChecks
+          ? Effect.succeed({ header: current, isChecked: false })
+          : checkStable(file, current, options, checks + 1)
       })
     )
   )
@@ -205,26 +242,54 @@ export interface OpenOptions {
   readonly fileMode: number
 }
 
-/** Checks the content of a database file, and returns its header. */
+/** What a check has found out about a database file. */
+export interface CheckedFile {
+  /** `None` if the file is missing or empty, so that the engine will create a database. */
+  readonly header: Option.Option<DatabaseHeader>
+  /** Whether all pages are known to be valid. */
+  readonly isSound: boolean
+  /** Whether the file is exactly as it was when the store was closed cleanly. */
+  readonly isUnchanged: boolean
+}
+
+/** Fails unless a key is given exactly if the file is encrypted. */
+const checkEncryption = (
+  path: string,
+  { encrypted }: DatabaseHeader,
+  encryptionKey: Redacted.Redacted | undefined
+): Effect.Effect<void, OpenFailed> => {
+  if (encrypted !== (encryptionKey === undefined)) return Effect.void
+  const detail = encrypted
+    ? "the file is encrypted and no encryptionKey was given"
+    : "an encryptionKey was given and the file is not encrypted"
+  return Effect.fail(openFailed(path, "Encrypted", detail))
+}
+
+/** Checks the content of a database file. */
 const checkContent = Effect.fnUntraced(function*(
   path: string,
-  { encryptionKey, verify }: OpenOptions
-): Effect.fn.Return<DatabaseHeader, OpenFailed, FileSystem.FileSystem> {
+  { encryptionKey, subdirectory, verify }: OpenOptions
+): Effect.fn.Return<CheckedFile, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const fs = yield* FileSystem.FileSystem
-  yield* Effect.mapError(openMany(path), toOpenFailed(path))
+  const unchanged = CloseRecord.unchangedMeta(path, CloseRecord.pathOf(yield* Path.Path, path, subdirectory))
+  const isUnchanged = unchanged !== undefined
+  yield* Effect.try({ try: () => openMany(path), catch: toOpenFailed(path) })
+  if (unchanged !== undefined && encryptionKey === undefined && verify !== true) {
+    const header = yield* headerIn(path, unchanged)
+    yield* checkEncryption(path, header, encryptionKey)
+    return { header: Option.some(header), isSound: true, isUnchanged }
+  }
   return yield* fs.open(path, { flag: "r" }).pipe(
     Effect.mapError(toOpenFailed(path)),
     Effect.flatMap(Effect.fnUntraced(function*(handle) {
       const file: OpenFile = { path, handle }
       const header = yield* readStableHeader(file)
-      if (header.encrypted === (encryptionKey === undefined)) {
-        const detail = header.encrypted
-          ? "the file is encrypted and no encryptionKey was given"
-          : "an encryptionKey was given and the file is not encrypted"
-        return yield* openFailed(path, "Encrypted", detail)
-      }
+      yield* checkEncryption(path, header, encryptionKey)
       const secret = encryptionKey === undefined ? undefined : Redacted.value(encryptionKey)
-      return yield* checkUnchanged(file, header, { secret, verify })
+      const extent = yield* extentOf(file, verify, isUnchanged)
+      const checked = yield* checkStable(file, header, { secret, extent })
+      const isSound = isUnchanged || (extent === "all" && checked.isChecked)
+      return { header: Option.some(checked.header), isSound, isUnchanged }
     })),
     Effect.scoped
   )
@@ -239,7 +304,7 @@ export const checkForeign = Effect.fnUntraced(function*(
 ): Effect.fn.Return<void, OpenFailed, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
   const info = yield* statOption(path)
-  if (!Option.exists(info, ({ size, type }) => type === "File" && Number(size) > 0)) {
+  if (!Option.exists(info, (stats) => stats.isFile() && stats.size > 0)) {
     return yield* openFailed(path, "Missing", "there is no database at this path")
   }
   yield* fs.open(path, { flag: "r" }).pipe(
@@ -269,14 +334,14 @@ export const lockFileOf = (path: Path.Path, file: string, subdirectory: boolean)
 export const storeLockOf = (path: Path.Path, file: string, subdirectory: boolean): string =>
   subdirectory ? path.join(path.dirname(file), "store.lock") : `${file}-store.lock`
 
-/**
- * Creates missing folders, and checks an existing file. Returns the header of the file, or `None`
- * if the file is missing or empty, so that the engine will create a database.
- */
+/** A file in which the engine will create a database. */
+const newFile: CheckedFile = { header: Option.none(), isSound: true, isUnchanged: false }
+
+/** Creates missing folders, and checks an existing file. */
 export const check = Effect.fnUntraced(function*(
   file: string,
   options: OpenOptions
-): Effect.fn.Return<Option.Option<DatabaseHeader>, OpenFailed, FileSystem.FileSystem | Path.Path> {
+): Effect.fn.Return<CheckedFile, OpenFailed, FileSystem.FileSystem | Path.Path> {
   const path = yield* Path.Path
   const { fileMode, readOnly } = options
   const folder = path.dirname(file)
@@ -284,17 +349,17 @@ export const check = Effect.fnUntraced(function*(
   if (!readOnly) yield* makeFolder(folder, fileMode)
   yield* checkAccess(folder, access)
   const info = yield* statOption(file)
-  if (Option.isSome(info) && info.value.type !== "File") {
-    return yield* openFailed(file, "NotADatabase", `it must be a file, and is a ${info.value.type.toLowerCase()}`)
+  if (Option.isSome(info) && !info.value.isFile()) {
+    return yield* openFailed(file, "NotADatabase", `it must be a file, and is a ${typeOf(info.value)}`)
   }
-  const isNew = Option.isNone(info) || Number(info.value.size) === 0
+  const isNew = Option.isNone(info) || info.value.size === 0
   if (isNew && readOnly) return yield* openFailed(file, "Missing", "there is no database at this path")
-  const header = isNew ? Option.none() : Option.some(yield* checkContent(file, options))
+  const checked = isNew ? newFile : yield* checkContent(file, options)
   if (Option.isSome(info)) {
     yield* checkAccess(file, access)
     if (!readOnly && !isWritableByAnybody(info.value.mode)) return yield* openFailed(file, "Permission", notWritable)
   }
-  return header
+  return checked
 })
 
 /** Makes sure that the engine can open its lock file. */

@@ -8,10 +8,10 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import { accessSync, type BigIntStats, closeSync, constants, openSync, statSync } from "node:fs"
+import { accessSync, type BigIntStats, constants, statSync } from "node:fs"
 import { EngineFailure } from "../../../StoreError.ts"
 import { failure } from "../lmdbErrors.ts"
-import { isWritableByAnybody, manyFiles } from "./fileAccess.ts"
+import { isWritableByAnybody, openMany } from "./fileAccess.ts"
 
 /** The identity of the files of an open store. */
 export interface FileIdentity {
@@ -96,12 +96,7 @@ const refusalOf = (
 /** Throws if the engine could not open its files, for which it needs several descriptors. */
 const tryToOpen = (file: string, lock: string): void => {
   for (const path of [file, lock]) accessSync(path, constants.R_OK | constants.W_OK)
-  const opened: Array<number> = []
-  const all = Result.try(() => {
-    while (opened.length < manyFiles) opened.push(openSync(file, "r"))
-  })
-  for (const descriptor of opened) closeSync(descriptor)
-  Result.getOrThrow(all)
+  openMany(file)
 }
 
 /** Remembers which files were opened for writing. */

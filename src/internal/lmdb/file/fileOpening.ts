@@ -10,6 +10,8 @@ import type { EngineOptions } from "../../../Engine.ts"
 import { OpenFailed } from "../../../StoreError.ts"
 import { fileName } from "../lmdbBackup.ts"
 import * as StoreLock from "../storeLock.ts"
+import * as CloseRecord from "./closeRecord.ts"
+import { checkAccess, statOption } from "./fileAccess.ts"
 import * as FileCheck from "./fileCheck.ts"
 
 /** The error of a store that is opened in a worker thread. */
@@ -24,6 +26,13 @@ const inWorkerThread = ({ path }: EngineOptions): OpenFailed =>
     path
   })
 
+/** A database file that is ready for LMDB. */
+interface PreparedFile {
+  /** How many pages the file has. */
+  readonly pages: number
+  readonly closeRecord: CloseRecord.CloseRecord
+}
+
 /** Checks the file, and takes the store lock until the scope closes. */
 export const checkAndLock = Effect.fnUntraced(function*(options: EngineOptions) {
   const path = yield* Path.Path
@@ -32,14 +41,22 @@ export const checkAndLock = Effect.fnUntraced(function*(options: EngineOptions) 
   const checked = yield* FileCheck.check(file, options)
   const storeLock = FileCheck.storeLockOf(path, file, options.subdirectory)
   const lock = yield* StoreLock.acquire({ ...options, file, lockFile: storeLock })
+  const record = CloseRecord.pathOf(path, file, options.subdirectory)
   /**
-   * Prepares the files for LMDB, and returns how many pages the database file has. Checks the file again if another
-   * process may have created or changed it since the first check.
+   * Prepares the files for LMDB. Checks the file again if another process may have created or changed it since the first
+   * check.
    */
   const prepare = Effect.gen(function*() {
-    const header = lock.hasWaited || Option.isNone(checked) ? yield* FileCheck.check(file, options) : checked
+    const isOld = lock.hasWaited || Option.isNone(checked.header)
+    const { header, isSound, isUnchanged } = isOld ? yield* FileCheck.check(file, options) : checked
     yield* FileCheck.prepareLock(file, options, Option.isNone(header))
-    return Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 })
+    // The first commit empties it.
+    if (!options.readOnly && Option.isSome(yield* statOption(record))) yield* checkAccess(record, { writable: true })
+    const prepared: PreparedFile = {
+      pages: Option.match(header, { onNone: () => 0, onSome: ({ lastPage }) => lastPage + 1 }),
+      closeRecord: CloseRecord.make(file, record, options, { isSound, isCurrent: isUnchanged })
+    }
+    return prepared
   })
   return { file, lock, prepare, storeLock }
 })

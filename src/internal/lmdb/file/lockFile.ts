@@ -11,7 +11,15 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { OpenFailed } from "../../../StoreError.ts"
 import { pageSize } from "../mapSize.ts"
-import { checkAccess, isWritableByAnybody, openFailed, openMany, statOption, toOpenFailed } from "./fileAccess.ts"
+import {
+  checkAccess,
+  isWritableByAnybody,
+  openFailed,
+  openMany,
+  statOption,
+  toOpenFailed,
+  typeOf
+} from "./fileAccess.ts"
 
 /** The size of LMDB's reader table. Every open read transaction takes a slot; snapshots can share one. */
 export const maxReaders = 2048
@@ -34,7 +42,7 @@ const create = Effect.fnUntraced(function*(
       const room = path.join(folder, "room")
       return writeNew(whole).pipe(
         Effect.andThen(fs.writeFile(room, new Uint8Array(2 * pageSize))),
-        Effect.andThen(openMany(room)),
+        Effect.andThen(Effect.try({ try: () => openMany(room), catch: toOpenFailed(lock) })),
         // The link makes the file appear complete. It is never opened at its final path, because closing a descriptor
         // of it would release all locks that this process has on it.
         Effect.andThen(Effect.catch(fs.link(whole, lock), () => writeNew(lock)))
@@ -42,7 +50,7 @@ const create = Effect.fnUntraced(function*(
     }),
     Effect.scoped,
     Effect.catchIf((error) => error.reason._tag === "AlreadyExists", () => Effect.void),
-    Effect.mapError(toOpenFailed(lock))
+    Effect.mapError((error) => error._tag === "OpenFailed" ? error : toOpenFailed(lock)(error))
   )
 })
 
@@ -91,8 +99,8 @@ export const prepare = Effect.fnUntraced(function*(
   if (Option.isNone(info)) {
     return yield* openFailed(lock, "Missing", "the lock file is a symbolic link to a file that does not exist")
   }
-  if (info.value.type !== "File") {
-    return yield* openFailed(lock, "Engine", `the lock file must be a file, and is a ${info.value.type.toLowerCase()}`)
+  if (!info.value.isFile()) {
+    return yield* openFailed(lock, "Engine", `the lock file must be a file, and is a ${typeOf(info.value)}`)
   }
   if (!readOnly) return yield* checkAccess(lock, { writable: true })
   if (!(yield* mayWrite(lock))) yield* checkUnlocked(lock, database, options)
