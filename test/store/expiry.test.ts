@@ -209,7 +209,8 @@ describe("the sweeper", () => {
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync" })
       yield* store.putMany(Array.from({ length: 200 }, (_, at) => [`cold${at}`, at] as const), { ttl: "90 seconds" })
-      const putHot = Effect.andThen(store.put("hot", 0, { ttl: "1 hour" }), Effect.yieldNow)
+      let puts = 0
+      const putHot = Effect.andThen(Effect.suspend(() => store.put("hot", puts++, { ttl: "1 hour" })), Effect.yieldNow)
       yield* store.put("hot", 0, { ttl: "30 seconds" })
       // From now on the entry of the record is earlier than its time
       yield* putHot
