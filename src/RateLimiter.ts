@@ -98,7 +98,12 @@ const withFinite = <A>(
   for (const name in numbers) {
     const number = numbers[name]
     if (Number.isFinite(number)) continue
-    return Effect.fail(storeError(`The rate limit "${key}" needs a finite number as \`${name}\`, not ${number}`))
+    const advice = name === "refillRate"
+      ? ": give a finite `window`, and a `limit` above 0 with `onExceeded: \"delay\"`"
+      : ""
+    return Effect.fail(
+      storeError(`The rate limit "${key}" needs a finite number as \`${name}\`, not ${number}${advice}`)
+    )
   }
   return step
 }

@@ -131,8 +131,8 @@ export class ChangesMissed extends Schema.TaggedError<ChangesMissed>("effect-lmd
   override get message(): string {
     if (this.since !== undefined) {
       return `The change log of the store at ${this.path} does not have all changes after transaction ${this.since}. Read ` +
-        "what is stored, for example with watchRange, and continue after the transaction of that snapshot. The option " +
-        "changeLog sets how long a store keeps its changes."
+        "what is stored, for example with watchRange, and continue after the transaction of that snapshot. A store keeps " +
+        "its changes only with the option changeLog, which sets for how long."
     }
     return `More than ${
       count(this.capacity, "change")

@@ -12,6 +12,7 @@ import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import type * as Config from "effect/Config"
 import * as Layer from "effect/Layer"
 import type { OpenError } from "../Collection.ts"
+import * as RunnerWakeUp from "../internal/ports/cluster/runnerWakeUp.ts"
 import { ownLayer } from "../internal/ports/ownLayer.ts"
 import type { Store } from "../Store.ts"
 import * as MessageStorage from "./MessageStorage.ts"
@@ -40,9 +41,11 @@ export const layer = (
   OpenError | Config.ConfigError,
   Store
 > =>
-  ownLayer(Sharding.layer.pipe(
+  ownLayer(RunnerWakeUp.layerRunner.pipe(
+    Layer.provideMerge(Sharding.layer),
     Layer.provideMerge(Runners.layerNoop),
-    Layer.provideMerge(MessageStorage.layer),
+    Layer.provideMerge(Layer.provide(RunnerWakeUp.layerStorage, MessageStorage.layer)),
+    Layer.provide(RunnerWakeUp.WakeUp.layer),
     Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
     Layer.provide(ShardingConfig.layerFromEnv(options?.shardingConfig))
   ))

@@ -114,6 +114,26 @@ describe("an entity", () => {
     }).pipe(Effect.provide(Store.layerTemp()), Effect.scoped), hangLimit)
 })
 
+describe("a runner that starts", () => {
+  it.live(
+    "handles a message that is saved while it acquires its shards, without waiting for a poll",
+    () =>
+      Effect.gen(function*() {
+        const Done = Workflow.make("Done", { payload: { id: Schema.String }, idempotencyKey: ({ id }) => id })
+        const start = Effect.gen(function*() {
+          const DoneLive = Done.toLayer(() => Effect.void).pipe(
+            Layer.provideMerge(Workflows.layer({ shardingConfig: { entityMessagePollInterval: "1 hour" } })),
+            Layer.provide(Store.layer({ path: yield* temporaryFolder }))
+          )
+          yield* Effect.provide(Done.execute({ id: "1" }), DoneLive, { local: true })
+        })
+        // Each start meets the race by chance
+        yield* Effect.replicateEffect(Effect.scoped(start), 15, { discard: true })
+      }),
+    hangLimit
+  )
+})
+
 describe("workflows", () => {
   const Approval = DurableDeferred.make("approval", { success: Schema.Int })
 
