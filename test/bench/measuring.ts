@@ -31,13 +31,14 @@ export type Run = (
 const say = (message: Message) => Effect.flatMap(Schema.encodeEffect(Message)(message), Console.log)
 
 /** Runs until enough time was measured; the first calls of a process are one run. */
-const takeSample = Effect.fnUntraced(function*(run: Run, sampleMillis: number, isFirst: boolean) {
+const takeSample = Effect.fnUntraced(function*(run: Run, kind: "first" | "sample", sampleMillis: number) {
   // The garbage of what came before is not to be collected in this one's time. Needs --expose-gc
   globalThis.gc?.()
   const stopwatch = Stopwatch.make()
   let operations = 0
-  do operations += yield* run(stopwatch, isFirst)
-  while (!isFirst && stopwatch.elapsed() < sampleMillis)
+  const leastMillis = kind === "first" ? 0 : sampleMillis
+  do operations += yield* run(stopwatch, kind === "first")
+  while (stopwatch.elapsed() < leastMillis)
   const sample: Sample = {
     _tag: "Sample",
     operations,
@@ -67,7 +68,9 @@ export const measure = Effect.fnUntraced(function*(run: Run, sampleMillis: numbe
   yield* stdin.pipe(
     Stream.decodeText(),
     Stream.splitLines,
-    Stream.runForEach((line) => Effect.flatMap(takeSample(run, sampleMillis, line === "first"), say))
+    Stream.runForEach((line) =>
+      Effect.flatMap(takeSample(run, line === "first" ? "first" : "sample", sampleMillis), say)
+    )
   )
   yield* say({ _tag: "Summary", peakMemoryBytes: yield* peakMemoryBytes })
 })

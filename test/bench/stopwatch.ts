@@ -24,6 +24,8 @@ const resolution = 1
 /** Long enough for the monitor to have looked at the event loop before and after a piece of work. */
 const settle = Effect.sleep(3 * resolution)
 
+const start = () => ({ wall: performance.now(), cpu: process.cpuUsage() })
+
 /** A stopwatch at zero. */
 export const make = (): Stopwatch => {
   let elapsed = 0
@@ -43,8 +45,6 @@ export const make = (): Stopwatch => {
           monitor.reset()
         })
     )
-
-  const start = () => ({ wall: performance.now(), cpu: process.cpuUsage() })
 
   const stop = (begin: ReturnType<typeof start>): number => {
     const time = performance.now() - begin.wall

@@ -27,16 +27,16 @@ const base = { records: 1e5, quantity: "time", own: "effect-lmdb", peer: "lmdb" 
 
 const collection = "effect-lmdb collection"
 
-/** The methods that read, whose first 1,000 calls are to be faster than those of SQLite. */
-const readers: ReadonlyArray<readonly [ScenarioId, SystemName]> = [
-  ["get", base.own],
-  ["get-pending", base.own],
-  ["has", base.own],
-  ["getMany", base.own],
-  ["scan", base.own],
-  ["range-100", base.own],
-  ["index-lookup", collection]
-]
+/** The first 1,000 calls of a method that reads are to be faster than those of SQLite. */
+const firstCalls = (scenario: ScenarioId, own: SystemName = base.own): RatioTarget => ({
+  ...base,
+  about: "first 1,000 calls",
+  scenario,
+  quantity: "first calls",
+  own,
+  peer: "node:sqlite",
+  atMost: 1
+})
 
 const ratioTargets: ReadonlyArray<RatioTarget> = [
   { ...base, about: "transactions of 10", scenario: "transaction-10", atMost: 1.3 },
@@ -69,15 +69,13 @@ const ratioTargets: ReadonlyArray<RatioTarget> = [
   { ...base, about: "`putMany` in random order", scenario: "putMany-random", atMost: 1.4 },
   { ...base, about: "open", scenario: "open", atMost: 3 },
   { ...base, about: "open", scenario: "open", records: 1e7, atMost: 3 },
-  ...readers.map(([scenario, own]): RatioTarget => ({
-    ...base,
-    about: "first 1,000 calls",
-    scenario,
-    quantity: "first calls",
-    own,
-    peer: "node:sqlite",
-    atMost: 1
-  })),
+  firstCalls("get"),
+  firstCalls("get-pending"),
+  firstCalls("has"),
+  firstCalls("getMany"),
+  firstCalls("scan"),
+  firstCalls("range-100"),
+  firstCalls("index-lookup", collection),
   { ...base, about: "typed `get` to untyped", scenario: "get", own: collection, peer: "effect-lmdb", atMost: 1.4 },
   { ...base, about: "typed `put` to untyped", scenario: "put", own: collection, peer: "effect-lmdb", atMost: 1.6 },
   { ...base, about: "lookup by an index", scenario: "index-lookup", own: collection, peer: "node:sqlite", atMost: 1 }
@@ -90,7 +88,7 @@ const pauseTarget = { scenario: "commit-1000", records: 1e5, own: base.own, atMo
 const importMillis = 60
 
 /** What is shown of a scenario though it has no target: the peers that a program could choose. */
-const alwaysShown: ReadonlyArray<SystemName> = [yardstick, base.own, "node:sqlite", "Effect SQL"]
+const alwaysShown: ReadonlySet<SystemName> = new Set([yardstick, base.own, "node:sqlite", "Effect SQL"])
 
 /** The steps that the targets need, none with more records than the largest. */
 export const stepsOf = (largest: number): ReadonlyArray<Step> => {
@@ -100,8 +98,11 @@ export const stepsOf = (largest: number): ReadonlyArray<Step> => {
     ),
     pauseTarget
   ].filter(({ records }) => records <= largest)
-  const unique = new Map(needed.map(({ records, scenario }) => [`${scenario} ${records}`, { scenario, records }]))
-  return [...unique.values()].map((step) => ({ ...step, slowOnly: false }))
+  const unique = new Map(needed.map(({ records, scenario }) => [
+    `${scenario} ${records}`,
+    { scenario, records, slowOnly: false }
+  ]))
+  return [...unique.values()]
 }
 
 /** Whether a system takes part in a step: millions of records are filled for the systems of the targets alone. */
@@ -112,7 +113,7 @@ export const needs = ({ records, scenario }: Step, system: SystemName): boolean 
     ((target.scenario === scenario && [target.own, target.peer].includes(system)) ||
       (target.peerScenario === scenario && target.peer === system))
   )
-  return isNamed || system === yardstick || (records <= 1e5 && alwaysShown.includes(system))
+  return isNamed || system === yardstick || (records <= 1e5 && alwaysShown.has(system))
 }
 
 /** A target and what was measured. */

@@ -208,18 +208,18 @@ describe("its results", () => {
   })
 })
 
-describe("its targets", () => {
-  const measured = (system: SystemName, opsPerSecond: number, firstPerSecond: number): Row => ({
-    ...row(system, 100_000, 1),
-    opsPerSecond,
-    first: { opsPerSecond: firstPerSecond, spread: 0, ratio: 1 }
-  })
+const rowOfGet = (system: SystemName, opsPerSecond: number, firstPerSecond: number): Row => ({
+  ...row(system, 100_000, 1),
+  opsPerSecond,
+  first: { opsPerSecond: firstPerSecond, spread: 0, ratio: 1 }
+})
 
+describe("its targets", () => {
   it("are compared with the peers in the same run, and are left out where nothing was measured", () => {
     const rows = [
-      measured("effect-lmdb", 100, 30),
-      measured("effect-lmdb collection", 50, 30),
-      measured("node:sqlite", 9, 40)
+      rowOfGet("effect-lmdb", 100, 30),
+      rowOfGet("effect-lmdb collection", 50, 30),
+      rowOfGet("node:sqlite", 9, 40)
     ]
     const outcomes = Targets.outcomesOf(rows, { wallMillis: 59, cpuMillis: 70 })
     assert.deepStrictEqual(outcomes.map(({ about, atMost, isMet, value }) => [about, value, atMost, isMet]), [
