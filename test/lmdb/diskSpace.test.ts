@@ -7,7 +7,7 @@ import { existsSync, statfsSync } from "node:fs"
 import { join } from "node:path"
 import type { Batch, Write } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
-import { mostPagesOf, refusal, refusalWith } from "../../src/internal/lmdb/diskSpace.ts"
+import { estimate, isHarmless, mostPagesOf, refusal, refusalWith } from "../../src/internal/lmdb/diskSpace.ts"
 import { type Target, writeAll } from "../../src/internal/lmdb/lmdbBatch.ts"
 import { pagesOf } from "../../src/internal/lmdb/pageCount.ts"
 import { ByteString } from "../../src/Key.ts"
@@ -65,6 +65,7 @@ describe("the estimated pages of a batch", () => {
           const batch: Batch = { clear: clears ? [recordsDatabase] : [], writes: [...writes.values()] }
           const most = mostPagesOf(target, batch)
           const before = pages()
+          assert.isAtMost(most, estimate(batch, before).mostPages)
           yield* commit(batch)
           assert.isAtMost(pages() - before, most)
         }
@@ -133,17 +134,25 @@ describe("a batch for which the disk has no room", () => {
 
   it.effect("is not detected if the disk does not report its free space", () =>
     Effect.gen(function*() {
-      const { target } = yield* openTarget
+      const { pages, target } = yield* openTarget
       const batch: Batch = { clear: [], writes: [[recordsDatabase, key("a"), large]] }
-      assert.isUndefined(refusal(join(yield* temporaryFolder, "missing"), target, batch))
+      const estimated = estimate(batch, pages())
+      assert.isFalse(isHarmless(target, estimated))
+      assert.isUndefined(refusal(join(yield* temporaryFolder, "missing"), target, estimated))
       // A file system of the kernel has no blocks.
-      if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, batch))
+      if (existsSync("/proc/self")) assert.isUndefined(refusal("/proc/self/status", target, estimated))
     }))
 
   it.effect("is refused only if LMDB could not report it: if its values, or the values that it frees, are large", () =>
     Effect.gen(function*() {
       const { commit, pages, target } = yield* openTarget
-      const isRefused = (batch: Batch) => refusalWith(0, target, batch) !== undefined
+      const isRefused = (batch: Batch) => {
+        const refused = refusalWith(0, target, batch)
+        // The free space is looked at before each batch that could be refused.
+        if (refused !== undefined) assert.isFalse(isHarmless(target, estimate(batch, pages())))
+        return refused !== undefined
+      }
+      assert.isTrue(isHarmless(target, estimate(batchOf(100), pages())))
       assert.isFalse(isRefused(batchOf(...Array.from({ length: 1000 }, () => 100))))
       assert.isFalse(isRefused(batchOf(10_000, 10, 10_000)))
       assert.isTrue(isRefused(batchOf(10, 1_000_000, 10)))

@@ -98,16 +98,20 @@ const within = (
     const transactionId = meta.getWriteTxnId()
     const batch = decide(transactionId)
     if (batch === undefined) return abort
-    const refused = DiskSpace.refusal(file, files, batch)
+    const filePages = pagesOf(before)
+    const estimated = DiskSpace.estimate(batch, filePages)
+    const refused = DiskSpace.refusal(file, files, estimated)
     if (refused !== undefined) throw refused
     const end = unmappableEnd(files, batch, before)
     // A resize would free the addresses of the current map, but not while snapshots or other threads use it.
     if (end !== undefined && !lmdbEnforcesLimit) throw AddressSpace.failure("commit", AddressSpace.noRoomFor(2 * end))
     if (end !== undefined) return refuse(Math.max(mapSize + 1, end))
     const mustEstimate = !lmdbEnforcesLimit && mapped > wantedMapSize
-    if (mustEstimate && (pagesOf(before) + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
+    if (mustEstimate && (filePages + takenBy(files, batch)) * pageSize > wantedMapSize) return refuse(mapSize + 1)
     const result = write(batch)
-    const grown = figure(meta.getStats(), "mapSize")
+    // A trial takes more pages than its batch.
+    const canGrow = nativeMapSize > wantedMapSize || (filePages + estimated.mostPages) * pageSize > mapped
+    const grown = canGrow ? figure(meta.getStats(), "mapSize") : mapped
     // LMDB enlarges its map to twice the size that it needs.
     if (grown !== mapped && grown > wantedMapSize) return refuse(Math.max(mapSize + 1, Math.ceil(grown / 2)))
     outcome = transactionId

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { KeyRange } from "../../Engine.ts"
 import { type ByteString, type Key, toBytes } from "../../Key.ts"
@@ -45,9 +46,9 @@ const projectAll = <A, E>(
   const items: Array<A> = []
   for (const [key, bytes] of part) {
     const projected = project(key, bytes)
-    if (!Settled.isSettled(projected)) return projectRest(items, part, project)
-    if (Exit.isFailure(projected)) return Effect.succeed({ items, failed: Exit.failCause(projected.cause) })
-    items.push(projected.value)
+    if (Settled.isSucceeded(projected)) items.push(projected.value)
+    else if (!Settled.isSettled(projected)) return projectRest(items, part, project)
+    else if (Exit.isFailure(projected)) return Effect.succeed({ items, failed: Exit.failCause(projected.cause) })
   }
   return Effect.succeed({ items })
 }
@@ -55,7 +56,7 @@ const projectAll = <A, E>(
 const decode = (self: Access): Project<unknown, ValueDecoding<Key> | EngineFailure> => (key, bytes) =>
   RecordAccess.decode(self, key, bytes)
 
-const keyBytes: Project<Uint8Array, never> = (key) => Exit.succeed(toBytes(key))
+const keyBytes = (key: ByteString): Result.Result<Uint8Array> => Result.succeed(toBytes(key))
 
 const storedKey: Project<ByteString, never> = (key) => Exit.succeed(key)
 
@@ -108,15 +109,24 @@ type BytesKeys = StreamRange & { readonly decodeKeys: false }
 type TextKeys = StreamRange & { readonly decodeKeys?: true | undefined }
 type AnyKeys = StreamRange & { readonly decodeKeys?: boolean | undefined }
 
-/** Projects a record to its key, as `decodeKeys` says. */
-const keyOf = ({ handle: { keys } }: Access, { decodeKeys }: AnyKeys): Project<string | Uint8Array, KeyEncoding> =>
-  decodeKeys === false ? keyBytes : (key) => Effect.fromResult(keys.decode(key))
+/** Converts the key of a record to an item of a stream. */
+type ProjectKey<K, E> = (key: ByteString) => Result.Result<K, E>
+
+/** Projects a key to text or bytes, as `decodeKeys` says. */
+const keyOf = ({ handle: { keys } }: Access, { decodeKeys }: AnyKeys): ProjectKey<string | Uint8Array, KeyEncoding> =>
+  decodeKeys === false ? keyBytes : keys.decode
 
 const makeKeys = (self: Access) => {
   function keys(range: BytesKeys): Stream.Stream<Uint8Array, ReadError>
   function keys(range?: TextKeys): Stream.Stream<string, ReadError>
   function keys(range: AnyKeys = {}): Stream.Stream<string | Uint8Array, ReadError> {
-    return stream(self, range, { values: false, project: () => keyOf(self, range) })
+    return stream(self, range, {
+      values: false,
+      project: () => {
+        const project = keyOf(self, range)
+        return (key) => Effect.fromResult(project(key))
+      }
+    })
   }
   return keys
 }
@@ -126,13 +136,14 @@ type EntriesError = ReadError | ValueDecoding<Key>
 /** Projects a record to its key and value. */
 const withValue = <K, E>(
   self: Access,
-  project: Project<K, E>
+  project: ProjectKey<K, E>
 ): Project<readonly [K, unknown], E | ValueDecoding<Key> | EngineFailure> =>
-(key, bytes) =>
-  Settled.flatMap(
-    project(key, bytes),
-    (given) => Settled.map(RecordAccess.decode(self, key, bytes), (value) => [given, value] as const)
-  )
+(key, bytes) => {
+  const given = project(key)
+  return Result.isFailure(given)
+    ? Exit.fail(given.failure)
+    : Settled.map(RecordAccess.decode(self, key, bytes), (value) => [given.success, value] as const)
+}
 
 const makeEntries = (self: Access) => {
   function entries(range: BytesKeys): Stream.Stream<readonly [Uint8Array, unknown], EntriesError>
