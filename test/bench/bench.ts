@@ -86,12 +86,15 @@ interface Common {
   readonly folder: Option.Option<string>
 }
 
+/** The processes that ran or waited for a processor, on average over the last 1, 5 and 15 minutes. */
+const loadOf = () => `load ${loadavg().map((load) => load.toFixed(1)).join(" ")}`
+
 /** Says what machine this is and how busy it has been in the last minute, and makes the folder of a run. */
 const begin = Effect.fnUntraced(function*({ folder, processes, quick }: Common) {
   const fs = yield* FileSystem.FileSystem
   yield* Console.log(
     `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores, ` +
-      `load ${loadavg().map((load) => load.toFixed(1)).join(" ")}\n`
+      `${loadOf()}\n`
   )
   const options: RunOptions = {
     effort: {
@@ -185,6 +188,7 @@ const program = Command.make(
           options
         )
     )
+    yield* Console.log(`\n${loadOf()}`)
     if (Option.isSome(json)) yield* fs.writeFileString(json.value, `${yield* Schema.encodeEffect(Rows)(rows)}\n`)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Compares stores on disk."), Command.withSubcommands([ports]))

@@ -39,7 +39,8 @@ export const Row = Schema.Struct({
   first: Schema.optionalKey(Schema.Struct({
     opsPerSecond: Schema.Finite,
     spread: Schema.Finite,
-    ratio: Schema.Finite
+    ratio: Schema.Finite,
+    cpuMicros: Schema.Finite
   })),
   /** The processor time of an operation in all threads. */
   cpuMicros: Schema.Finite,

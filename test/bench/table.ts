@@ -40,14 +40,18 @@ export const pausesOf = (processes: ReadonlyArray<ProcessResult>): ReadonlyArray
 export const percentile99 = (values: ReadonlyArray<number>): number =>
   Array.sort(values, Order.Number)[Math.ceil(values.length * 0.99) - 1] ?? Number.NaN
 
-/** The operations in a second of the first calls of a process, by the median of processes, and their spread. */
+/** The same of the first calls of a process. */
 export const firstOf = (
   processes: ReadonlyArray<ProcessResult>
-): { readonly opsPerSecond: number; readonly spread: number } | undefined => {
-  const times = processes.flatMap(({ first }: { readonly first: Sample | undefined }) =>
-    first === undefined ? [] : [first.milliseconds / first.operations]
-  )
-  return times.length === 0 ? undefined : { opsPerSecond: 1000 / median(times), spread: spreadOf(times) }
+): { readonly opsPerSecond: number; readonly spread: number; readonly cpuMicros: number } | undefined => {
+  const samples = processes.flatMap(({ first }): ReadonlyArray<Sample> => first === undefined ? [] : [first])
+  if (samples.length === 0) return undefined
+  const times = samples.map(({ milliseconds, operations }) => milliseconds / operations)
+  return {
+    opsPerSecond: 1000 / median(times),
+    spread: spreadOf(times),
+    cpuMicros: 1000 * median(samples.map(({ cpuMillis, operations }) => cpuMillis / operations))
+  }
 }
 
 const significant = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 })

@@ -178,7 +178,7 @@ describe("its results", () => {
         opsPerSecond: 500,
         spread: 0.75,
         ratio: 1,
-        first: { opsPerSecond: 250, spread: 0.75, ratio: 1 },
+        first: { opsPerSecond: 250, spread: 0.75, ratio: 1, cpuMicros: 2000 },
         cpuMicros: 1000,
         peakMemoryBytes: 3,
         pauseMillis: 2,
@@ -190,7 +190,7 @@ describe("its results", () => {
         opsPerSecond: 1000,
         spread: 0,
         ratio: 0.5,
-        first: { opsPerSecond: 500, spread: 0, ratio: 0.5 },
+        first: { opsPerSecond: 500, spread: 0, ratio: 0.5, cpuMicros: 1000 },
         cpuMicros: 500,
         peakMemoryBytes: 1,
         pauseMillis: 3,
@@ -211,7 +211,7 @@ describe("its results", () => {
 const rowOfGet = (system: SystemName, opsPerSecond: number, firstPerSecond: number): Row => ({
   ...row(system, 100_000, 1),
   opsPerSecond,
-  first: { opsPerSecond: firstPerSecond, spread: 0, ratio: 1 }
+  first: { opsPerSecond: firstPerSecond, spread: 0, ratio: 1, cpuMicros: 1 / firstPerSecond }
 })
 
 describe("its targets", () => {
