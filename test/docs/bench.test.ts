@@ -222,10 +222,10 @@ describe("its targets", () => {
       rowOfGet("node:sqlite", 9, 40)
     ]
     const outcomes = Targets.outcomesOf(rows, { wallMillis: 59, cpuMillis: 70 })
-    assert.deepStrictEqual(outcomes.map(({ about, atMost, isMet, value }) => [about, value, atMost, isMet]), [
-      ["first 1,000 calls", "1.33", "1", false],
-      ["typed `get` to untyped", "2", "1.4", false],
-      ["`import` after `effect`", "59 ms", "60 ms", true]
+    assert.deepStrictEqual(outcomes.map(({ about, atMost, cpu, isMet, value }) => [about, value, cpu, atMost, isMet]), [
+      ["first 1,000 calls", "1.33", "1.33", "1", false],
+      ["typed `get` to untyped", "2", "1", "1.4", false],
+      ["`import` after `effect`", "59 ms", "70 ms", "60 ms", true]
     ])
   })
 
