@@ -2,7 +2,7 @@
  * Compares this store with the bare engine and with what else keeps records on disk.
  *
  *     npm run bench                                all scenarios, up to ten million records
- *     npm run bench -- --quick                     all scenarios, ten thousand records, a quarter of an hour
+ *     npm run bench -- --quick                     most systems, ten thousand records, few samples
  *     npm run bench -- --targets                   what this store is to reach, and whether it does
  *     npm run bench -- --scenario get,put --system effect-lmdb,node:sqlite
  *     npm run bench -- --largest 100000            all scenarios, up to a hundred thousand records

@@ -89,7 +89,7 @@ const fullEffort: Effort = {
   slowRecords: 1e4
 }
 
-/** The compiler gets a tenth of its time: what a quick run calls steady is near the start of a program. */
+/** The compiler gets a tenth of the time of a full run: what is steady here is near the start of a program. */
 const quickEffort: Effort = {
   processes: 3,
   hasFirst: true,

@@ -64,8 +64,8 @@ export const showRatio = (ratio: number): string => significant.format(ratio)
 /** A whole number, with fractions if it is small. */
 export const showCount = (count: number): string => count < 100 ? significant.format(count) : whole.format(count)
 
-/** A spread in per cent. */
-export const showSpread = (spread: number): string => `±${whole.format(spread * 100)} %`
+/** A spread in per cent. One process has none. */
+export const showSpread = (spread: number): string => spread === 0 ? "" : `±${whole.format(spread * 100)} %`
 
 /** A column of a table. */
 export interface Column<Row> {
