@@ -126,23 +126,36 @@ export interface Outcome {
   readonly value: string
   /** The ratio of the processor times, which depends less on what else the machine does. */
   readonly cpu: string
-  readonly isMet: boolean
+  /** Whether the target is met. `unsure` if the spreads of the processes allow both. */
+  readonly met: "yes" | "no" | "unsure"
 }
 
 interface Times {
   readonly time: number
+  readonly spread: number
   readonly cpu: number
 }
 
 const timesOf = (row: Row, quantity: Quantity): Times | undefined => {
   switch (quantity) {
     case "time":
-      return { time: 1 / row.opsPerSecond, cpu: row.cpuMicros }
+      return { time: 1 / row.opsPerSecond, spread: row.spread, cpu: row.cpuMicros }
     case "CPU":
-      return { time: row.cpuMicros, cpu: row.cpuMicros }
+      return { time: row.cpuMicros, spread: 0, cpu: row.cpuMicros }
     case "first calls":
-      return row.first === undefined ? undefined : { time: 1 / row.first.opsPerSecond, cpu: row.first.cpuMicros }
+      return row.first === undefined
+        ? undefined
+        : { time: 1 / row.first.opsPerSecond, spread: row.first.spread, cpu: row.first.cpuMicros }
   }
+}
+
+/** The two medians can be wrong by the spreads of their processes, each in the other direction. */
+const verdictOf = (ours: Times, theirs: Times, atMost: number): Outcome["met"] => {
+  const ratio = ours.time / theirs.time
+  const least = ratio * Math.max(0, 1 - ours.spread) / (1 + theirs.spread)
+  const most = theirs.spread < 1 ? ratio * (1 + ours.spread) / (1 - theirs.spread) : Infinity
+  if (most <= atMost) return "yes"
+  return least > atMost ? "no" : "unsure"
 }
 
 const ratioOutcome = (rows: ReadonlyArray<Row>, target: RatioTarget): ReadonlyArray<Outcome> => {
@@ -153,16 +166,15 @@ const ratioOutcome = (rows: ReadonlyArray<Row>, target: RatioTarget): ReadonlyAr
   }
   const [ours, theirs] = [find(scenario, own), find(peerScenario, peer)]
   if (ours === undefined || theirs === undefined) return []
-  const ratio = ours.time / theirs.time
   return [{
     about,
     measured: `${scenario}, ${quantity}`,
     records,
     peer: peerScenario === scenario ? peer : `${peer}, ${peerScenario}`,
     atMost: showRatio(atMost),
-    value: showRatio(ratio),
+    value: showRatio(ours.time / theirs.time),
     cpu: showRatio(ours.cpu / theirs.cpu),
-    isMet: ratio <= atMost
+    met: verdictOf(ours, theirs, atMost)
   }]
 }
 
@@ -178,7 +190,7 @@ const pauseOutcome = (rows: ReadonlyArray<Row>): ReadonlyArray<Outcome> => {
       atMost: `${atMostMillis} ms`,
       value: `${showRatio(pause99Millis)} ms`,
       cpu: "",
-      isMet: pause99Millis <= atMostMillis
+      met: pause99Millis <= atMostMillis ? "yes" : "no"
     }))
 }
 
@@ -194,7 +206,7 @@ export const outcomesOf = (rows: ReadonlyArray<Row>, importing: ImportTime): Rea
     atMost: `${importMillis} ms`,
     value: `${showCount(importing.wallMillis)} ms`,
     cpu: `${showCount(importing.cpuMillis)} ms`,
-    isMet: importing.wallMillis <= importMillis
+    met: importing.wallMillis <= importMillis ? "yes" : "no"
   }
 ]
 
@@ -218,7 +230,7 @@ const columns: ReadonlyArray<Column<Outcome>> = [
   { title: "at most", width: 7, isNumber: true, show: ({ atMost }) => atMost },
   { title: "here", width: 8, isNumber: true, show: ({ value }) => value },
   { title: "CPU", width: 8, isNumber: true, show: ({ cpu }) => cpu },
-  text("met", 3, ({ isMet }) => isMet ? "yes" : "no")
+  text("met", 6, ({ met }) => met)
 ]
 
 /** The head of the table of targets, in Markdown. */
