@@ -214,6 +214,12 @@ const rowOfGet = (system: SystemName, opsPerSecond: number, firstPerSecond: numb
   first: { opsPerSecond: firstPerSecond, spread: 0, ratio: 1, cpuMicros: 1 / firstPerSecond }
 })
 
+const typedGetVerdict = (spread: number) =>
+  Targets.outcomesOf(
+    [{ ...rowOfGet("effect-lmdb", 100, 40), spread: 0 }, { ...rowOfGet("effect-lmdb collection", 80, 40), spread }],
+    { wallMillis: 1, cpuMillis: 1 }
+  )[0]?.met
+
 describe("its targets", () => {
   it("are compared with the peers in the same run, and are left out where nothing was measured", () => {
     const rows = [
@@ -230,12 +236,7 @@ describe("its targets", () => {
   })
 
   it("are unsure if the spreads of the processes allow both", () => {
-    const verdictOf = (spread: number) =>
-      Targets.outcomesOf(
-        [{ ...rowOfGet("effect-lmdb", 100, 40), spread: 0 }, { ...rowOfGet("effect-lmdb collection", 80, 40), spread }],
-        { wallMillis: 1, cpuMillis: 1 }
-      )[0]?.met
-    assert.deepStrictEqual([verdictOf(0.1), verdictOf(0.2)], ["yes", "unsure"])
+    assert.deepStrictEqual([typedGetVerdict(0.1), typedGetVerdict(0.2)], ["yes", "unsure"])
   })
 
   it("limit the pauses of 99 of 100 commits", () => {
