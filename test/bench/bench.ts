@@ -2,7 +2,8 @@
  * Compares this store with the bare engine and with what else keeps records on disk.
  *
  *     npm run bench                                all scenarios, up to ten million records
- *     npm run bench -- --quick                     all scenarios, ten thousand records, two minutes
+ *     npm run bench -- --quick                     most systems, ten thousand records, few samples
+ *     npm run bench -- --targets                   what this store is to reach, and whether it does
  *     npm run bench -- --scenario get,put --system effect-lmdb,node:sqlite
  *     npm run bench -- --largest 100000            all scenarios, up to a hundred thousand records
  *     npm run bench -- --json rows.json            for chart.ts
@@ -10,7 +11,9 @@
  *
  * All systems do the same work on the same records, on disk and as durable (see the
  * files in `systems`), and what they give is checked. Ratios of one run can be compared,
- * times of different runs and machines cannot.
+ * times of different runs and machines cannot. The first calls of a process and its steady
+ * state have columns of their own. A spread is half of the distance from the fastest process
+ * to the slowest, as a part of their median.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -21,9 +24,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { availableParallelism } from "node:os"
+import { availableParallelism, loadavg } from "node:os"
+import * as ImportTime from "./importTime.ts"
 import { names } from "./names.ts"
-import { effortOf, scenarioIds, stepsOf } from "./plan.ts"
+import { effortOf, scenarioIds, type Step, stepsOf } from "./plan.ts"
 import { portScenarioIds } from "./ports/plan.ts"
 import { PortScenario } from "./ports/protocol.ts"
 import * as PortResult from "./ports/result.ts"
@@ -32,12 +36,17 @@ import { ScenarioId, SystemName } from "./protocol.ts"
 import { head, type Row, Rows, rowsOf, showRow } from "./result.ts"
 import * as Runner from "./runner.ts"
 import { systemOf, yardstick } from "./systems.ts"
+import * as Targets from "./targets.ts"
 import type { RunOptions } from "./workers.ts"
 
 const common = {
   quick: Flag.Boolean("quick").pipe(
-    Flag.withDescription("Few records and few samples: two minutes"),
+    Flag.withDescription("Few records and few samples"),
     Flag.withDefault(false)
+  ),
+  processes: Flag.Int("processes").pipe(
+    Flag.withDescription("How many processes measure each system. Default: 3"),
+    Flag.optional
   ),
   json: Flag.File("json").pipe(Flag.withDescription("Writes the rows to a file"), Flag.optional),
   folder: Flag.Directory("folder").pipe(
@@ -46,13 +55,20 @@ const common = {
   )
 }
 
+/** A quick run leaves out the slow systems: they would take half of its time. */
+const quickSystems = SystemName.literals.filter((name) => systemOf(name).isSlow !== true)
+
 const flags = {
   ...common,
   scenario: names("scenario", ScenarioId, "Only these scenarios, with commas between them").pipe(
     Flag.withDefault(scenarioIds)
   ),
   system: names("system", SystemName, `Only these systems, with commas between them, and ${yardstick}`).pipe(
-    Flag.withDefault(SystemName.literals)
+    Flag.optional
+  ),
+  targets: Flag.Boolean("targets").pipe(
+    Flag.withDescription("Measures what the targets of this store need, and tells which of them are met"),
+    Flag.withDefault(false)
   ),
   records: Flag.Int("records").pipe(
     Flag.withDescription("So many records in each scenario in place of those planned"),
@@ -64,14 +80,27 @@ const flags = {
   )
 }
 
-/** Says what machine this is, and makes the folder of a run. */
-const begin = Effect.fnUntraced(function*(quick: boolean, folder: Option.Option<string>) {
+interface Common {
+  readonly quick: boolean
+  readonly processes: Option.Option<number>
+  readonly folder: Option.Option<string>
+}
+
+/** The processes that ran or waited for a processor, on average over the last 1, 5 and 15 minutes. */
+const loadOf = () => `load ${loadavg().map((load) => load.toFixed(1)).join(" ")}`
+
+/** Says what machine this is and how busy it has been in the last minute, and makes the folder of a run. */
+const begin = Effect.fnUntraced(function*({ folder, processes, quick }: Common) {
   const fs = yield* FileSystem.FileSystem
   yield* Console.log(
-    `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores\n`
+    `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores, ` +
+      `${loadOf()}\n`
   )
   const options: RunOptions = {
-    effort: effortOf(quick),
+    effort: {
+      ...effortOf(quick),
+      ...Option.match(processes, { onNone: () => ({}), onSome: (count) => ({ processes: count }) })
+    },
     folder: yield* fs.makeTempDirectoryScoped({
       prefix: "effect-lmdb-bench-",
       directory: Option.getOrUndefined(folder)
@@ -99,9 +128,9 @@ const ports = Command.make(
       Flag.withDefault(portScenarioIds)
     )
   },
-  Effect.fnUntraced(function*({ folder, json, quick, scenario }) {
+  Effect.fnUntraced(function*({ json, scenario, ...settings }) {
     const fs = yield* FileSystem.FileSystem
-    const options = yield* begin(quick, folder)
+    const options = yield* begin(settings)
     yield* Console.log(PortResult.head)
     const rows = yield* Effect.forEach(scenario, (id) =>
       PortRunner.run(id, options).pipe(
@@ -114,20 +143,52 @@ const ports = Command.make(
   }, Effect.scoped)
 ).pipe(Command.withDescription("Compares Effect's storage interfaces in memory, in this store and in SQL on SQLite."))
 
+/** Measures the steps, and prints their rows. */
+const measure = Effect.fnUntraced(function*(
+  steps: ReadonlyArray<Step>,
+  systemsOf: (step: Step) => ReadonlyArray<typeof SystemName.Type>,
+  options: RunOptions
+) {
+  yield* Console.log(head)
+  const rows: Array<Row> = []
+  for (const step of steps) {
+    const measured = rowsOf(step, yield* Runner.run(step, systemsOf(step), options))
+    yield* Effect.forEach(measured, (row) => Console.log(showRow(row)), { discard: true })
+    rows.push(...measured)
+  }
+  return rows
+})
+
+/** Measures what the targets need, and tells which are met. */
+const checkTargets = Effect.fnUntraced(function*(quick: boolean, largest: number, options: RunOptions) {
+  const wanted = Targets.stepsOf(quick ? Math.min(largest, 100_000) : largest)
+  const systems = yield* usable(SystemName.literals)
+  const rows = yield* measure(wanted, (step) => systems.filter((name) => Targets.needs(step, name)), options)
+  const importing = yield* ImportTime.measure(options)
+  yield* Console.log(`\n${Targets.head}`)
+  yield* Effect.forEach(Targets.outcomesOf(rows, importing), (outcome) => Console.log(Targets.showOutcome(outcome)), {
+    discard: true
+  })
+  return rows
+})
+
 const program = Command.make(
   "bench",
   flags,
-  Effect.fnUntraced(function*({ folder, json, largest, quick, records, scenario, system }) {
+  Effect.fnUntraced(function*({ json, largest, records, scenario, system, targets, ...settings }) {
     const fs = yield* FileSystem.FileSystem
-    const options = yield* begin(quick, folder)
-    const systems = yield* usable(system)
-    yield* Console.log(head)
-    const rows: Array<Row> = []
-    for (const step of stepsOf({ scenarios: scenario, quick, largest, records: Option.getOrUndefined(records) })) {
-      const measured = rowsOf(step, yield* Runner.run(step, systems, options))
-      yield* Effect.forEach(measured, (row) => Console.log(showRow(row)), { discard: true })
-      rows.push(...measured)
-    }
+    const options = yield* begin(settings)
+    const { quick } = settings
+    const rows = targets ? yield* checkTargets(quick, largest, options) : yield* Effect.flatMap(
+      usable(Option.getOrElse(system, () => quick ? quickSystems : SystemName.literals)),
+      (systems) =>
+        measure(
+          stepsOf({ scenarios: scenario, quick, largest, records: Option.getOrUndefined(records) }),
+          () => systems,
+          options
+        )
+    )
+    yield* Console.log(`\n${loadOf()}`)
     if (Option.isSome(json)) yield* fs.writeFileString(json.value, `${yield* Schema.encodeEffect(Rows)(rows)}\n`)
   }, Effect.scoped)
 ).pipe(Command.withDescription("Compares stores on disk."), Command.withSubcommands([ports]))

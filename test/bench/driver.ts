@@ -46,6 +46,10 @@ export interface Driver {
   readonly byScore?: (scores: ReadonlyArray<number>) => Work<number>
   /** One transaction after the other, each with all of its records and on disk before the next. */
   readonly transactions?: (groups: ReadonlyArray<ReadonlyArray<readonly [string, BenchRecord]>>) => Work
+  /** The same transactions from 100 fibers, or all at the same time where there are promises. Default: `transactions`. */
+  readonly transactionsAtOnce?: (groups: ReadonlyArray<ReadonlyArray<readonly [string, BenchRecord]>>) => Work
+  /** Increments the number of a record in as many transactions, all started at the same time and on disk at the end. */
+  readonly increment?: (key: string, times: number) => Work
 }
 
 /** How a scenario wants a system. */

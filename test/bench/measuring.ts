@@ -19,24 +19,32 @@ import * as Stream from "effect/Stream"
 import { Message, type Sample } from "./protocol.ts"
 import * as Stopwatch from "./stopwatch.ts"
 
-/** Runs the timed work once and gives the number of operations. Can be run again and again. */
-export type Run = (stopwatch: Stopwatch.Stopwatch) => Effect.Effect<number, unknown, FileSystem.FileSystem>
+/**
+ * Runs the timed work once and gives the number of operations. Can be run again and again. Where `isFirst` is set, a
+ * scenario that reads makes 1,000 calls and no more.
+ */
+export type Run = (
+  stopwatch: Stopwatch.Stopwatch,
+  isFirst?: boolean
+) => Effect.Effect<number, unknown, FileSystem.FileSystem>
 
 const say = (message: Message) => Effect.flatMap(Schema.encodeEffect(Message)(message), Console.log)
 
-/** Runs until enough time was measured. */
-const takeSample = Effect.fnUntraced(function*(run: Run, sampleMillis: number) {
+/** Runs until enough time was measured; the first calls of a process are one run. */
+const takeSample = Effect.fnUntraced(function*(run: Run, kind: "first" | "sample", sampleMillis: number) {
   // The garbage of what came before is not to be collected in this one's time. Needs --expose-gc
   globalThis.gc?.()
   const stopwatch = Stopwatch.make()
   let operations = 0
-  do operations += yield* run(stopwatch)
-  while (stopwatch.elapsed() < sampleMillis)
+  const leastMillis = kind === "first" ? 0 : sampleMillis
+  do operations += yield* run(stopwatch, kind === "first")
+  while (stopwatch.elapsed() < leastMillis)
   const sample: Sample = {
     _tag: "Sample",
     operations,
     milliseconds: stopwatch.elapsed(),
-    longestPauseMillis: stopwatch.longestPause()
+    cpuMillis: stopwatch.cpu(),
+    pausesMillis: stopwatch.pauses()
   }
   return sample
 })
@@ -60,7 +68,9 @@ export const measure = Effect.fnUntraced(function*(run: Run, sampleMillis: numbe
   yield* stdin.pipe(
     Stream.decodeText(),
     Stream.splitLines,
-    Stream.runForEach(() => Effect.flatMap(takeSample(run, sampleMillis), say))
+    Stream.runForEach((line) =>
+      Effect.flatMap(takeSample(run, line === "first" ? "first" : "sample", sampleMillis), say)
+    )
   )
   yield* say({ _tag: "Summary", peakMemoryBytes: yield* peakMemoryBytes })
 })

@@ -26,6 +26,7 @@ const scenarios = {
   "put": { about: "writes, one by one, until all are on disk", sizes: [1e4, 1e5, 1e6], isEmpty: true },
   "overwrite-hot": { about: "writes to 1,000 keys until all are on disk", sizes: [1e5] },
   "putMany": { about: "writes in one transaction", sizes: [1e5], isEmpty: true },
+  "putMany-random": { about: "the same, the keys in random order", sizes: [1e5], isEmpty: true },
   "commit-1000": { about: "transactions of 1,000 writes, each waits for the disk: their pauses", sizes: [1e5] },
   "getMany": { about: "1,000 reads at once", sizes: [1e4, 1e5, 1e6] },
   "put-durable": { about: "1,000 concurrent writers, each waits for the disk", sizes: [1e5] },
@@ -33,13 +34,15 @@ const scenarios = {
   "range-100": { about: "reads 100 records from a key on", sizes: [1e4, 1e5, 1e6, 1e7] },
   "index-lookup": { about: "reads by an index", sizes: [1e4, 1e5, 1e6] },
   "transaction-10": { about: "transactions of 10 writes, each waits for the disk", sizes: [1e5] },
+  "transaction-10-fibers": { about: "the same from 100 fibers, or all at once", sizes: [1e5] },
+  "counter": { about: "1,000 transactions at once that increment one record", sizes: [1e5] },
   "ycsb-a": { about: "half reads, half updates, Zipf keys", sizes: [1e4, 1e5, 1e6] },
   "ycsb-b": { about: "95 reads to 5 updates, Zipf keys", sizes: [1e4, 1e5, 1e6] },
   "value-100B": { about: "writes and reads back 100 B", sizes: [1e5], isEmpty: true },
   "value-1KB": { about: "writes and reads back 1 KB", sizes: [1e5], isEmpty: true },
   "value-100KB": { about: "writes and reads back 100 KB", sizes: [1e3], quick: [100], isEmpty: true, isHeavy: true },
   "value-10MB": { about: "writes and reads back 10 MB", sizes: [10], quick: [2], isEmpty: true, isHeavy: true },
-  "open": { about: "opens an existing store and reads one record", sizes: [1e5, 1e6] },
+  "open": { about: "opens a cleanly closed store and reads one record", sizes: [1e5, 1e6, 1e7], quick: [1e5] },
   "stream-memory": { about: "reads everything in order, once: its memory", sizes: [1e6], quick: [1e5], isOnce: true }
 } as const satisfies Record<string, Scale>
 
@@ -63,19 +66,39 @@ export interface Effort {
   readonly sampleMillis: number
   /** How long a system runs before it is measured, in milliseconds: one sample at least. */
   readonly warmUpMillis: number
-  /** How many samples of a system are taken at the most, after those to warm up. */
+  /** How many processes measure a system, one after the other. */
+  readonly processes: number
+  /** Whether the first calls of a process are measured by themselves. */
+  readonly hasFirst: boolean
+  /** How many samples of a process are taken at the most, after those to warm up. */
   readonly rounds: number
-  /** The time for the samples of one system in a scenario, in milliseconds: a slow one gets fewer. */
+  /** The time for the samples of one process in a scenario, in milliseconds: a slow system gets fewer. */
   readonly budgetMillis: number
   /** The most records for systems that take long to be filled. */
   readonly slowRecords: number
 }
 
 /** The compiler takes about a second for what runs a few hundred times in it, as transactions do. */
-const fullEffort: Effort = { sampleMillis: 200, warmUpMillis: 1500, rounds: 7, budgetMillis: 20_000, slowRecords: 1e4 }
+const fullEffort: Effort = {
+  processes: 3,
+  hasFirst: true,
+  sampleMillis: 200,
+  warmUpMillis: 1500,
+  rounds: 3,
+  budgetMillis: 7000,
+  slowRecords: 1e4
+}
 
-/** Two minutes in all on a small machine. */
-const quickEffort: Effort = { sampleMillis: 20, warmUpMillis: 0, rounds: 3, budgetMillis: 120, slowRecords: 500 }
+/** The compiler gets a tenth of the time of a full run: what is steady here is near the start of a program. */
+const quickEffort: Effort = {
+  processes: 3,
+  hasFirst: true,
+  sampleMillis: 30,
+  warmUpMillis: 150,
+  rounds: 3,
+  budgetMillis: 400,
+  slowRecords: 500
+}
 
 /** What is known of a scenario. */
 export const scaleOf = (scenario: ScenarioId): Scale => scenarios[scenario]

@@ -1,7 +1,7 @@
 /**
  * What the process that runs the benchmark and those that measure say to each other: a
- * task as the argument, then for each line on the standard input a sample on the
- * standard output, and at the end of the input a summary.
+ * task as the argument, then for each line on the standard input (`first` or `sample`)
+ * a sample on the standard output, and at the end of the input a summary.
  */
 import * as Schema from "effect/Schema"
 import { scenarioIds } from "./plan.ts"
@@ -33,7 +33,10 @@ export type Task = typeof Task.Type
 export const Sample = Schema.TaggedStruct("Sample", {
   operations: Schema.Int,
   milliseconds: Schema.Number,
-  longestPauseMillis: Schema.Number
+  /** The time of the processors in all threads of the process. */
+  cpuMillis: Schema.Number,
+  /** The longest time that the event loop stood still in each run. */
+  pausesMillis: Schema.Array(Schema.Number)
 })
 
 /** Work that was measured. */

@@ -48,6 +48,9 @@ export const recordOf = (index: number, version = 0): BenchRecord => ({
 export const idOf = (value: unknown): number =>
   typeof value === "object" && value !== null && "id" in value && typeof value.id === "number" ? value.id : Number.NaN
 
+/** The record that a transaction of a counter writes in place of the one that it read. */
+export const incremented = (value: unknown): BenchRecord => ({ ...recordOf(0), id: idOf(value) + 1 })
+
 /** The sum of what a function gives for the numbers. */
 export const sumOf = (indices: Iterable<number>, f: (index: number) => number = (index) => index): number => {
   let sum = 0
@@ -159,4 +162,4 @@ const zipf = (picks: number, count: number): Array<number> => {
 }
 
 /** Another number for each rank: multiplies with a prime that no size of a store divides by. */
-const scatter = (rank: number, count: number): number => (rank * 7919) % count
+export const scatter = (rank: number, count: number): number => (rank * 7919) % count

@@ -1,7 +1,7 @@
 /**
  * Runs the systems through the scenarios.
  *
- * Each system has a process of its own for each scenario and each number of records.
+ * Each system has processes of its own for each scenario and each number of records.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -36,7 +36,7 @@ const load = Effect.fnUntraced(function*(task: TaskOf, options: Workers.RunOptio
   if (scaleOf(task.scenario).isEmpty === true || (yield* Effect.orDie(fs.exists(path)))) return
   yield* Effect.orDie(fs.makeDirectory(path, { recursive: true }))
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
-  const filling = Workers.command(programOf("load", task, options), options.folder, "ignore")
+  const filling = Workers.command(programOf("load", task, options), "ignore")
   const exitCode = yield* Effect.orDie(spawner.exitCode(filling))
   if (exitCode !== 0) return yield* new WorkerFailed({ system: task.system, task: `filling for ${task.scenario}` })
 })
@@ -49,15 +49,12 @@ export const run = Effect.fnUntraced(
     const tasks = participantsOf(step, systems, effort).map((system) => ({ system, scenario, records }))
     const atOnce = { concurrency: availableParallelism() }
     yield* Effect.forEach(tasks, (task) => load(task, options), { ...atOnce, discard: true })
-    const workers = yield* Effect.forEach(
+    const startAll = Effect.forEach(
       tasks,
-      (task) => Workers.start(task, programOf("measure", task, options), options),
+      (task) => Workers.start(task, programOf("measure", task, options)),
       atOnce
     )
-    return yield* Workers.takeTurns(
-      workers,
-      scaleOf(step.scenario).isOnce === true ? { ...effort, budgetMillis: 0 } : effort
-    )
-  },
-  Effect.scoped
+    const isOnce = scaleOf(scenario).isOnce === true
+    return yield* Workers.measure(startAll, isOnce ? { ...effort, budgetMillis: 0, hasFirst: false } : effort)
+  }
 )

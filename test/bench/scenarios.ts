@@ -28,6 +28,9 @@ export type Scenario = (stage: Stage) => Effect.Effect<Run, unknown, FileSystem.
 /** More operations than these in one run would only take longer. */
 const mostOperations = 100_000
 
+/** How many calls of a method that reads are the first calls of a process. */
+const firstCalls = 1000
+
 // -----------------------------------------------------------------------------
 // what is right
 // -----------------------------------------------------------------------------
@@ -94,9 +97,9 @@ const openCopy = Effect.fnUntraced(function*(stage: Stage) {
 // reading
 // -----------------------------------------------------------------------------
 
-/** Reads from the same open store again and again: it is in memory then. */
+/** Reads from the same open store again and again: it is in memory then. A run makes no more calls than `most`. */
 const reading = (
-  prepare: (records: number) => {
+  prepare: (records: number, most: number) => {
     readonly what: string
     readonly operations: number
     readonly expected: number
@@ -106,18 +109,20 @@ const reading = (
 ): Scenario =>
   Effect.fnUntraced(function*(stage) {
     const driver = yield* stage.open(stage.loaded, options)
-    const { expected, operations, what, work } = prepare(stage.records)
-    return Effect.fnUntraced(function*(stopwatch) {
+    const first = prepare(stage.records, firstCalls)
+    const all = prepare(stage.records, mostOperations)
+    return Effect.fnUntraced(function*(stopwatch, isFirst = false) {
+      const { expected, operations, what, work } = isFirst ? first : all
       const seen = yield* stopwatch.time(work(driver))
       yield* expectNumber(what, seen, expected)
       return operations
     })
   })
 
-const picksOf = (records: number, most = mostOperations) => Records.uniform(Math.min(records, most), records)
+const picksOf = (records: number, most: number) => Records.uniform(Math.min(records, most), records)
 
-const get = reading((records) => {
-  const picks = picksOf(records)
+const get = reading((records, most) => {
+  const picks = picksOf(records, most)
   const keys = picks.map(Records.keyOf)
   return {
     what: "the sum of the records read",
@@ -130,8 +135,8 @@ const get = reading((records) => {
 /** Every tenth of the keys that are asked for has no value. */
 const isAbsent = (position: number): boolean => position % 10 === 9
 
-const has = reading((records) => {
-  const picks = picksOf(records)
+const has = reading((records, most) => {
+  const picks = picksOf(records, most)
   const keys = picks.map((pick, position) => isAbsent(position) ? Records.absentKeyOf(pick) : Records.keyOf(pick))
   return {
     what: "the number of keys found",
@@ -160,9 +165,9 @@ const scan = reading((records) => ({
   work: (driver) => driver.scan
 }))
 
-const range100 = reading((records) => {
+const range100 = reading((records, most) => {
   const length = Math.min(100, records)
-  const starts = Records.uniform(Math.min(records, 1000), records - length + 1)
+  const starts = Records.uniform(Math.min(records, most, 1000), records - length + 1)
   const keys = starts.map(Records.keyOf)
   return {
     what: "the sum of the records in the ranges",
@@ -172,8 +177,8 @@ const range100 = reading((records) => {
   }
 })
 
-const indexLookup = reading((records) => {
-  const picks = picksOf(records, 10_000)
+const indexLookup = reading((records, most) => {
+  const picks = picksOf(records, Math.min(most, 10_000))
   const scores = picks.map(Records.scoreOf)
   return {
     what: "the sum of the records found by their scores",
@@ -184,13 +189,15 @@ const indexLookup = reading((records) => {
 }, { indexed: true })
 
 const getPending: Scenario = (stage) => {
-  const picks = picksOf(stage.records)
-  const keys = picks.map(Records.keyOf)
+  const first = picksOf(stage.records, firstCalls)
+  const all = picksOf(stage.records, mostOperations)
   const entries = Records.entriesOf(Math.min(stage.records, mostOperations))
-  return Effect.succeed((stopwatch) =>
+  return Effect.succeed((stopwatch, isFirst = false) =>
     withEmpty(
       stage,
       Effect.fnUntraced(function*(driver) {
+        const picks = isFirst ? first : all
+        const keys = picks.map(Records.keyOf)
         const seen = yield* driver.getPending?.(entries, keys, stopwatch) ?? unsupported
         yield* expectNumber("the sum of the pending records", seen, Records.sumOf(picks))
         return keys.length
@@ -205,22 +212,29 @@ const getPending: Scenario = (stage) => {
 // -----------------------------------------------------------------------------
 
 /** Fills an empty store, another one in each run. */
-const filling =
-  (work: (driver: Driver, entries: Records.Entries) => Effect.Effect<void, unknown>): Scenario => (stage) => {
-    const entries = Records.entriesOf(stage.records)
-    const some = someOf(Records.range(0, stage.records)).map(Records.entryOf)
-    return Effect.succeed((stopwatch) =>
-      withEmpty(
-        stage,
-        Effect.fnUntraced(function*(driver) {
-          yield* stopwatch.time(work(driver, entries))
-          yield* expectNumber("the sum of all records", yield* driver.scan, sumOfAll(stage.records))
-          yield* expectWritten(driver, some)
-          return stage.records
-        })
-      )
+const filling = (
+  work: (driver: Driver, entries: Records.Entries) => Effect.Effect<void, unknown>,
+  entriesOf: (count: number) => Records.Entries = Records.entriesOf
+): Scenario =>
+(stage) => {
+  const entries = entriesOf(stage.records)
+  const some = someOf(Records.range(0, stage.records)).map(Records.entryOf)
+  return Effect.succeed((stopwatch) =>
+    withEmpty(
+      stage,
+      Effect.fnUntraced(function*(driver) {
+        yield* stopwatch.time(work(driver, entries))
+        yield* expectNumber("the sum of all records", yield* driver.scan, sumOfAll(stage.records))
+        yield* expectWritten(driver, some)
+        return stage.records
+      })
     )
-  }
+  )
+}
+
+/** Every record once, in an order far from that of the keys. */
+const shuffled = (count: number): Records.Entries =>
+  Records.range(0, count).map((rank) => Records.entryOf(Records.scatter(rank, count)))
 
 /** Changes a store that has all records; each run brings new versions of what it writes. */
 const changing = <A>(
@@ -271,13 +285,32 @@ const commit1000 = changing((records, version) => {
   return { changes, operations: 1, written: changes }
 }, (driver, changes) => driver.commit?.(changes) ?? driver.putMany(changes))
 
-const transaction10 = changing((records, version) => {
-  const written = versionsOf(1000, records, version)
-  const changes = Records.range(0, Math.ceil(written.length / 10)).map((group) =>
-    written.slice(group * 10, group * 10 + 10)
-  )
-  return { changes, operations: changes.length, written }
-}, (driver, changes) => driver.transactions?.(changes) ?? unsupported)
+type Groups = Parameters<NonNullable<Driver["transactions"]>>[0]
+
+/** Writes so many new versions, ten in each transaction. */
+const tens = (count: number, work: (driver: Driver, groups: Groups) => Effect.Effect<unknown, unknown>): Scenario =>
+  changing((records, version) => {
+    const written = versionsOf(count, records, version)
+    const changes = Records.range(0, Math.ceil(written.length / 10)).map((group) =>
+      written.slice(group * 10, group * 10 + 10)
+    )
+    return { changes, operations: changes.length, written }
+  }, work)
+
+const transaction10 = tens(1000, (driver, groups) => driver.transactions?.(groups) ?? unsupported)
+
+const transaction10Fibers = tens(
+  10_000,
+  (driver, groups) => driver.transactionsAtOnce?.(groups) ?? driver.transactions?.(groups) ?? unsupported
+)
+
+/** Many transactions change one record, the first of the store. */
+const counter = changing((records, version) => {
+  const times = Math.min(1000, records)
+  const key = Records.keyOf(0)
+  const record = { ...Records.recordOf(0), id: version * times }
+  return { changes: { key, times }, operations: times, written: [[key, record] as const] }
+}, (driver, { key, times }) => driver.increment?.(key, times) ?? unsupported)
 
 /** The mixed workloads of YCSB. Reads may see any version of a record, but no other record. */
 const ycsb = (updates: number) =>
@@ -334,6 +367,7 @@ export const scenarios: Record<ScenarioId, Scenario> = {
   "put": filling((driver, entries) => driver.put(entries)),
   "overwrite-hot": overwriteHot,
   "putMany": filling((driver, entries) => driver.putMany(entries)),
+  "putMany-random": filling((driver, entries) => driver.putMany(entries), shuffled),
   "commit-1000": commit1000,
   "getMany": getMany,
   "put-durable": putDurable,
@@ -341,6 +375,8 @@ export const scenarios: Record<ScenarioId, Scenario> = {
   "range-100": range100,
   "index-lookup": indexLookup,
   "transaction-10": transaction10,
+  "transaction-10-fibers": transaction10Fibers,
+  "counter": counter,
   "ycsb-a": ycsb(0.5),
   "ycsb-b": ycsb(0.05),
   "value-100B": values(100),

@@ -14,7 +14,17 @@ const groupGap = 16
 const headHeight = 96
 
 /** Colours that can be told apart on white and on black, also by those who see few colours (Okabe and Ito). */
-const colours = ["#009e73", "#56b4e9", "#d55e00", "#e69f00", "#cc79a7", "#0072b2", "#8f8f8f", "#b3a100"] as const
+const colours = [
+  "#009e73",
+  "#56b4e9",
+  "#d55e00",
+  "#e69f00",
+  "#cc79a7",
+  "#0072b2",
+  "#8f8f8f",
+  "#b3a100",
+  "#aa4499"
+] as const
 
 const style = `
     text { font: 12px system-ui, sans-serif; fill: #1f2328 }

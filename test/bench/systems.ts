@@ -25,6 +25,8 @@ const filesLack = [
   "range-100",
   "index-lookup",
   "transaction-10",
+  "transaction-10-fibers",
+  "counter",
   "commit-1000",
   "stream-memory"
 ] as const
@@ -51,6 +53,9 @@ const systems = {
   "node:sqlite": {
     open: loading(() => import("./systems/nodeSqlite.ts"), (module) => module.open)
   },
+  "Effect SQL": {
+    open: loading(() => import("./systems/effectSql.ts"), (module) => module.open)
+  },
   "better-sqlite3": {
     open: loading(() => import("./systems/betterSqlite3.ts"), (module) => module.open),
     probe: Effect.flatten(
@@ -59,7 +64,7 @@ const systems = {
   },
   "classic-level": {
     open: loading(() => import("./systems/classicLevel.ts"), (module) => module.open),
-    lacks: ["get-pending", "index-lookup"]
+    lacks: ["get-pending", "index-lookup", "counter"]
   },
   "KeyValueStore": {
     open: loading(() => import("./systems/keyValueStore.ts"), (module) => module.open),

@@ -4,6 +4,7 @@
 import * as Array from "effect/Array"
 import * as Order from "effect/Order"
 import type { Sample } from "./protocol.ts"
+import type { ProcessResult } from "./workers.ts"
 
 /** The median of some numbers. */
 export const median = (values: ReadonlyArray<number>): number => {
@@ -13,9 +14,45 @@ export const median = (values: ReadonlyArray<number>): number => {
   return (low + high) / 2
 }
 
-/** The operations in a second, by the median of samples. */
-export const opsPerSecondOf = (samples: ReadonlyArray<Sample>): number =>
-  1000 / median(samples.map(({ milliseconds, operations }) => milliseconds / operations))
+/** The milliseconds of an operation in each process: the median of its samples. */
+const millisOf = (processes: ReadonlyArray<ProcessResult>): ReadonlyArray<number> =>
+  processes.map(({ samples }) => median(samples.map(({ milliseconds, operations }) => milliseconds / operations)))
+
+/** The operations in a second, by the median of processes. */
+export const opsPerSecondOf = (processes: ReadonlyArray<ProcessResult>): number => 1000 / median(millisOf(processes))
+
+/** Half of the distance from the fastest to the slowest of some times, as a part of their median. */
+const spreadOf = (times: ReadonlyArray<number>): number => (Math.max(...times) - Math.min(...times)) / 2 / median(times)
+
+/** The spread of the processes. */
+export const steadySpreadOf = (processes: ReadonlyArray<ProcessResult>): number => spreadOf(millisOf(processes))
+
+/** The microseconds of processor time of an operation, by the median of processes. */
+export const cpuMicrosOf = (processes: ReadonlyArray<ProcessResult>): number =>
+  1000 *
+  median(processes.map(({ samples }) => median(samples.map(({ cpuMillis, operations }) => cpuMillis / operations))))
+
+/** The longest pauses of all runs, in milliseconds. */
+export const pausesOf = (processes: ReadonlyArray<ProcessResult>): ReadonlyArray<number> =>
+  processes.flatMap(({ samples }) => samples.flatMap(({ pausesMillis }) => pausesMillis))
+
+/** The number that 99 per cent of some numbers do not exceed. */
+export const percentile99 = (values: ReadonlyArray<number>): number =>
+  Array.sort(values, Order.Number)[Math.ceil(values.length * 0.99) - 1] ?? Number.NaN
+
+/** The same of the first calls of a process. */
+export const firstOf = (
+  processes: ReadonlyArray<ProcessResult>
+): { readonly opsPerSecond: number; readonly spread: number; readonly cpuMicros: number } | undefined => {
+  const samples = processes.flatMap(({ first }): ReadonlyArray<Sample> => first === undefined ? [] : [first])
+  if (samples.length === 0) return undefined
+  const times = samples.map(({ milliseconds, operations }) => milliseconds / operations)
+  return {
+    opsPerSecond: 1000 / median(times),
+    spread: spreadOf(times),
+    cpuMicros: 1000 * median(samples.map(({ cpuMillis, operations }) => cpuMillis / operations))
+  }
+}
 
 const significant = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 })
 
@@ -26,6 +63,9 @@ export const showRatio = (ratio: number): string => significant.format(ratio)
 
 /** A whole number, with fractions if it is small. */
 export const showCount = (count: number): string => count < 100 ? significant.format(count) : whole.format(count)
+
+/** A spread in per cent. One process has none. */
+export const showSpread = (spread: number): string => spread === 0 ? "" : `±${whole.format(spread * 100)} %`
 
 /** A column of a table. */
 export interface Column<Row> {

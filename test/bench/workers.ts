@@ -9,8 +9,8 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { WorkerFailed } from "./benchError.ts"
 import type { Effort } from "./plan.ts"
@@ -28,17 +28,19 @@ export interface WorkerProgram {
   readonly argument: string
 }
 
-/** The processes keep their compiled code in the folder of the run: each but the first of a system starts faster. */
-export const command = ({ argument, url }: WorkerProgram, folder: string, stdin: ChildProcess.CommandInput) =>
+/** A process compiles all of its code itself, as that of a program does: its first calls would otherwise look faster. */
+export const command = ({ argument, url }: WorkerProgram, stdin: ChildProcess.CommandInput) =>
   ChildProcess.make(
     process.execPath,
     ["--expose-gc", "--disable-warning=ExperimentalWarning", fileURLToPath(url), argument],
-    { env: { NODE_COMPILE_CACHE: join(folder, "cache") }, extendEnv: true, stderr: "inherit", stdin }
+    { env: { NODE_DISABLE_COMPILE_CACHE: "1" }, extendEnv: true, stderr: "inherit", stdin }
   )
 
 /** A process that measures. */
 export interface Worker<System extends string> {
   readonly system: System
+  /** The first calls of the process. */
+  readonly first: Effect.Effect<Sample, WorkerFailed>
   readonly sample: Effect.Effect<Sample, WorkerFailed>
   /** Ends the process: the most memory that it took. */
   readonly end: Effect.Effect<number, WorkerFailed>
@@ -47,14 +49,13 @@ export interface Worker<System extends string> {
 /** Starts a process, and waits until it is ready. */
 export const start = Effect.fnUntraced(function*<System extends string>(
   { scenario, system }: { readonly system: System; readonly scenario: string },
-  program: WorkerProgram,
-  { folder }: RunOptions
+  program: WorkerProgram
 ) {
   const failed = new WorkerFailed({ system, task: scenario })
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
   const requests = yield* Queue.unbounded<string, Cause.Done>()
   const stdin = Stream.encodeText(Stream.fromQueue(requests))
-  const { stdout } = yield* Effect.orDie(spawner.spawn(command(program, folder, stdin)))
+  const { stdout } = yield* Effect.orDie(spawner.spawn(command(program, stdin)))
   const lines = yield* Stream.toQueue(Stream.splitLines(Stream.decodeText(stdout)), { capacity: "unbounded" })
   const answer = <Tag extends Message["_tag"]>(tag: Tag) =>
     Queue.take(lines).pipe(
@@ -66,9 +67,11 @@ export const start = Effect.fnUntraced(function*<System extends string>(
       Effect.mapError(() => failed)
     )
   yield* answer("Ready")
+  const request = (kind: "first" | "sample") => Effect.andThen(Queue.offer(requests, `${kind}\n`), answer("Sample"))
   const worker: Worker<System> = {
     system,
-    sample: Effect.andThen(Queue.offer(requests, "sample\n"), answer("Sample")),
+    first: request("first"),
+    sample: request("sample"),
     end: Effect.andThen(Queue.end(requests), Effect.map(answer("Summary"), (summary) => summary.peakMemoryBytes))
   }
   return worker
@@ -77,14 +80,19 @@ export const start = Effect.fnUntraced(function*<System extends string>(
 /** A process that measures and what it has measured so far. */
 interface Course<System extends string> {
   readonly worker: Worker<System>
+  readonly first: Sample | undefined
   readonly samples: Array<Sample>
   /** What is left of the time for this system, in milliseconds. */
   budget: number
 }
 
-/** The first samples warm up; the last of them counts where there is no time for another. */
-const warmUp = ({ budgetMillis, warmUpMillis }: Effort) =>
+/**
+ * The first calls are a sample of their own. The samples after them warm up; the last of them counts where there is no
+ * time for another.
+ */
+const warmUp = ({ budgetMillis, hasFirst, warmUpMillis }: Effort) =>
   Effect.fnUntraced(function*<System extends string>(worker: Worker<System>) {
+    const first = hasFirst ? yield* worker.first : undefined
     let elapsed = 0
     let sample: Sample
     do {
@@ -93,7 +101,7 @@ const warmUp = ({ budgetMillis, warmUpMillis }: Effort) =>
       sample = taken
     } while (elapsed < Math.min(warmUpMillis, budgetMillis))
     const budget = budgetMillis - elapsed
-    const course: Course<System> = { worker, samples: budget > 0 ? [] : [sample], budget }
+    const course: Course<System> = { worker, first, samples: budget > 0 ? [] : [sample], budget }
     return course
   })
 
@@ -104,15 +112,22 @@ const takeSample = Effect.fnUntraced(function*<System extends string>(course: Co
   course.budget -= Duration.toMillis(duration)
 })
 
-/** What was measured of a system. */
-export interface Measured<System extends string> {
-  readonly system: System
+/** What one process has measured. */
+export interface ProcessResult {
+  /** Its first calls. */
+  readonly first: Sample | undefined
   readonly samples: ReadonlyArray<Sample>
   readonly peakMemoryBytes: number
 }
 
-/** Measures the systems of processes, and ends the processes. */
-export const takeTurns = Effect.fnUntraced(function*<System extends string>(
+/** What was measured of a system, in each of its processes. */
+export interface Measured<System extends string> {
+  readonly system: System
+  readonly processes: ReadonlyArray<ProcessResult>
+}
+
+/** Measures the systems with one process for each, and ends the processes. */
+const takeTurns = Effect.fnUntraced(function*<System extends string>(
   workers: ReadonlyArray<Worker<System>>,
   effort: Effort
 ) {
@@ -120,7 +135,20 @@ export const takeTurns = Effect.fnUntraced(function*<System extends string>(
   for (let round = 0; round < effort.rounds; round++) yield* Effect.forEach(courses, takeSample, { discard: true })
   return yield* Effect.forEach(
     courses,
-    ({ samples, worker: { end, system } }) =>
-      Effect.map(end, (peakMemoryBytes): Measured<System> => ({ system, samples, peakMemoryBytes }))
+    ({ first, samples, worker: { end, system } }) =>
+      Effect.map(end, (peakMemoryBytes) => ({ system, process: { first, samples, peakMemoryBytes } }))
   )
+})
+
+/** Measures systems in several processes for each, one set of processes after the other. */
+export const measure = Effect.fnUntraced(function*<System extends string, E, R>(
+  startAll: Effect.Effect<ReadonlyArray<Worker<System>>, E, R | Scope.Scope>,
+  effort: Effort
+) {
+  const once = Effect.scoped(Effect.flatMap(startAll, (workers) => takeTurns(workers, effort)))
+  const rounds = yield* Effect.replicateEffect(once, effort.processes)
+  return (rounds[0] ?? []).map(({ system }, index): Measured<System> => ({
+    system,
+    processes: rounds.flatMap((results) => results[index]?.process ?? [])
+  }))
 })

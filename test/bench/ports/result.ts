@@ -10,7 +10,7 @@ import { PortScenario, PortSystem as PortSystemSchema } from "./protocol.ts"
 /** What was measured in one scenario. */
 export const PortRow = Schema.Struct({
   scenario: PortScenario,
-  /** By the median of the samples. */
+  /** By the median of the processes. */
   opsPerSecond: Schema.Record(PortSystemSchema, Schema.optionalKey(Schema.Finite))
 })
 
@@ -23,7 +23,7 @@ export const PortRows = Schema.fromJsonString(Schema.Array(PortRow))
 /** The row of a scenario. */
 export const rowOf = (scenario: PortScenarioId, measured: ReadonlyArray<Measured<PortSystem>>): PortRow => ({
   scenario,
-  opsPerSecond: Object.fromEntries(measured.map(({ samples, system }) => [system, opsPerSecondOf(samples)]))
+  opsPerSecond: Object.fromEntries(measured.map(({ processes, system }) => [system, opsPerSecondOf(processes)]))
 })
 
 /** The time of an operation of this store over that of another system: below 1 is faster. */

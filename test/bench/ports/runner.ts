@@ -14,7 +14,7 @@ export const participantsOf = (scenario: PortScenarioId): ReadonlyArray<PortSyst
 export const run = Effect.fnUntraced(function*(scenario: PortScenarioId, options: Workers.RunOptions) {
   const fs = yield* FileSystem.FileSystem
   const { effort, folder: directory } = options
-  const workers = yield* Effect.forEach(
+  const startAll = Effect.forEach(
     participantsOf(scenario),
     (system) =>
       Effect.flatMap(Effect.orDie(fs.makeTempDirectoryScoped({ directory })), (folder) => {
@@ -23,8 +23,8 @@ export const run = Effect.fnUntraced(function*(scenario: PortScenarioId, options
           url: new URL("worker.ts", import.meta.url),
           argument: Schema.encodeSync(PortTask)(argument)
         }
-        return Workers.start({ system, scenario }, program, options)
+        return Workers.start({ system, scenario }, program)
       })
   )
-  return yield* Workers.takeTurns(workers, effort)
-}, Effect.scoped)
+  return yield* Workers.measure(startAll, effort)
+})

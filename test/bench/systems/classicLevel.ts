@@ -98,7 +98,9 @@ const driver = (level: Level): Driver => ({
   scan: Effect.promise(() => sum(level, {})),
   mix: (steps) => Effect.promise(() => mix(level, steps)),
   range: (starts, length) => Effect.promise(() => ranges(level, starts, length)),
-  transactions: (groups) => Effect.promise(() => transactions(level, groups))
+  transactions: (groups) => Effect.promise(() => transactions(level, groups)),
+  transactionsAtOnce: (groups) =>
+    Effect.promise(() => Promise.all(groups.map((entries) => level.batch(entries.map(write), { sync: true }))))
 })
 
 /** Opens a folder of LevelDB. */

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Store } from "../../../src/index.ts"
 import type { Driver, Open, OpenOptions, Work } from "../driver.ts"
-import { type BenchRecord, type Entries, idOf } from "../records.ts"
+import { type BenchRecord, type Entries, idOf, incremented, range } from "../records.ts"
 
 /** What the scenarios use of a store, and find in a typed collection as well. */
 export interface Records {
@@ -44,6 +44,9 @@ const get = Effect.fnUntraced(function*(records: Records, keys: ReadonlyArray<st
 const put = Effect.fnUntraced(function*(records: Records, entries: Entries) {
   for (const [key, record] of entries) yield* records.put(key, record)
 })
+
+const increment = (records: Records, key: string) =>
+  Effect.flatMap(records.get(key), (found) => records.put(key, incremented(Option.getOrUndefined(found))))
 
 const lookUp = Effect.fnUntraced(function*(byScore: NonNullable<Extras["byScore"]>, scores: ReadonlyArray<number>) {
   let total = 0
@@ -92,7 +95,14 @@ export const driver = (records: Records, { byScore, withTransaction }: Extras = 
   ...(byScore === undefined ? {} : { byScore: (scores) => lookUp(byScore, scores) }),
   ...(withTransaction === undefined ? {} : {
     transactions: (groups) =>
-      Effect.forEach(groups, (entries) => withTransaction(put(records, entries)), { discard: true })
+      Effect.forEach(groups, (entries) => withTransaction(put(records, entries)), { discard: true }),
+    transactionsAtOnce: (groups) =>
+      Effect.forEach(groups, (entries) => withTransaction(put(records, entries)), { concurrency: 100, discard: true }),
+    increment: (key, times) =>
+      Effect.forEach(range(0, times), () => withTransaction(increment(records, key)), {
+        concurrency: "unbounded",
+        discard: true
+      })
   })
 })
 

@@ -12,7 +12,7 @@
 import * as Effect from "effect/Effect"
 import { type Database, open as openLmdb, type RootDatabase } from "lmdb"
 import type { Driver, Open } from "../driver.ts"
-import { type BenchRecord, type Entries, idOf } from "../records.ts"
+import { type BenchRecord, type Entries, idOf, incremented } from "../records.ts"
 
 type Records = Database<unknown, string>
 
@@ -34,6 +34,14 @@ const commit = (records: Records, entries: Entries): void =>
   records.transactionSync(() => {
     for (const [key, record] of entries) void records.put(key, record)
   })
+
+const transact = (records: Records, entries: Entries) =>
+  records.transaction(() => {
+    for (const [key, record] of entries) void records.put(key, record)
+  })
+
+const increment = (records: Records, key: string) =>
+  records.transaction(() => void records.put(key, incremented(records.get(key))))
 
 const putDurably = (records: Records, [key, record]: readonly [string, BenchRecord]) =>
   records.put(key, record).then(() => records.flushed)
@@ -107,7 +115,13 @@ const driver = (records: Records, index: Database<string, number> | undefined): 
   transactions: (groups) =>
     Effect.sync(() => {
       for (const entries of groups) commit(records, entries)
-    })
+    }),
+  transactionsAtOnce: (groups) =>
+    Effect.promise(() => Promise.all(groups.map((entries) => transact(records, entries))).then(() => records.flushed)),
+  increment: (key, times) =>
+    Effect.promise(() =>
+      Promise.all(Array.from({ length: times }, () => increment(records, key))).then(() => records.flushed)
+    )
 })
 
 interface Encoding {

@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Driver } from "../driver.ts"
-import { type BenchRecord, type Entries, idOf, type Step } from "../records.ts"
+import { type BenchRecord, type Entries, idOf, incremented, type Step } from "../records.ts"
 
 /** What a binding has to have. */
 export interface Connection {
@@ -123,6 +123,12 @@ export const driver = (connection: Connection, indexed: boolean): Driver => {
     transactions: (groups) =>
       Effect.sync(() => {
         for (const entries of groups) inTransaction(() => putAll(entries))
+      }),
+    increment: (key, times) =>
+      Effect.sync(() => {
+        for (let time = 0; time < times; time++) {
+          inTransaction(() => put(key, incremented(decode(select.get(key)))))
+        }
       })
   }
 }
