@@ -16,8 +16,8 @@ import * as Semaphore from "effect/Semaphore"
 import type { Backend } from "../../Backend.ts"
 import { Engine } from "../../Engine.ts"
 import { type CommitError, OpenFailed } from "../../StoreError.ts"
-import * as FilePlatform from "../filePlatform.ts"
 import * as KeyCodec from "../key/keyCodec.ts"
+import { provideFiles } from "../lateModule.ts"
 import { withLostWrites } from "./lostWrites.ts"
 import * as OpenStore from "./openStore.ts"
 import { disagreement } from "./optionAgreement.ts"
@@ -250,7 +250,7 @@ const openHandle = Effect.fnUntraced(
     const core = yield* withEntry(file, (entry) => join(entry, own, restore), restore)
     return makeHandle(core, own, (parts, isStrict) => withEntry(file, (entry) => leave(entry, parts, isStrict)))
   },
-  Effect.provide(FilePlatform.layer)
+  (effect, { path }) => provideFiles(path)(effect)
 )
 
 /** Whether the fiber is being interrupted. It can be asked in an uninterruptible region. */
