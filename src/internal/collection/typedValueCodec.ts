@@ -13,7 +13,7 @@ import * as StructureTable from "../commit/structureTable.ts"
 import * as Settled from "../settled.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { runSchema } from "./runSchema.ts"
+import { compile, type Convert, runSchema } from "./runSchema.ts"
 import { isNative } from "./schemaShape.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
 
@@ -70,9 +70,6 @@ export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCod
 /** Returns the names of the fields of a struct or a class. */
 const fieldsOf = (schema: ValueSchema): ReadonlyArray<string> | undefined =>
   Predicate.hasProperty(schema, "fields") && Predicate.isObject(schema.fields) ? Object.keys(schema.fields) : undefined
-
-/** Converts a value by a schema. */
-type Convert<A, R> = (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
 
 /** A codec of values. */
 interface TypedValues<V extends ValueSchema> {
@@ -223,11 +220,12 @@ export const makeValueCodec = <V extends ValueSchema>(
   collection: string
 ): ValueCodec<V> => {
   const stored = storedSchema(schema)
+  const compiled = compile(stored)
   const self: TypedValues<V> = {
     structures,
     collection,
-    encodeBySchema: Schema.encodeUnknownEffect(stored),
-    decodeBySchema: Schema.decodeUnknownEffect(stored),
+    encodeBySchema: compiled.encode,
+    decodeBySchema: compiled.decode,
     makeBySchema: SchemaParser.makeEffect(schema),
     closeBySchema: Schema.decodeUnknownEffect(Schema.toEncoded(stored)),
     takesHoles: takesHoles(stored.ast)
