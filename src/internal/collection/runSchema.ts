@@ -30,14 +30,14 @@ export const compile = <S extends Schema.Constraint>(schema: S): {
  * such as a proxy may throw when a schema reads it. A transformation may throw too.
  */
 export const runSchema = <A, E, R>(
-  run: () => Effect.Effect<A, Schema.SchemaError, R>,
+  convert: Convert<A, R>,
+  value: unknown,
   refuse: (detail: string, cause: unknown) => E
 ): Effect.Effect<A, E, R> => {
+  const started = Result.try(() => convert(value))
+  if (Result.isSuccess(started) && Settled.isSucceeded(started.success)) return started.success
   const refuseAny = (cause: unknown): E => refuse(Predicate.isError(cause) ? cause.message : "it cannot be read", cause)
-  const started = Result.try(run)
-  if (Result.isFailure(started)) return Effect.fail(refuseAny(started.failure))
-  const effect = started.success
-  return Settled.isSucceeded(effect)
-    ? effect
-    : Effect.catchDefect(Effect.mapError(effect, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
+  return Result.isFailure(started)
+    ? Effect.fail(refuseAny(started.failure))
+    : Effect.catchDefect(Effect.mapError(started.success, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
 }

@@ -154,7 +154,7 @@ const encode = <K extends KeySchema>(
   self.isText && typeof key === "string"
     ? checked(self, key, self.ordered.encode(key))
     : Settled.flatMap(
-      runSchema(() => self.encodeBySchema(key), (detail) => refuse(self, key, detail)),
+      runSchema(self.encodeBySchema, key, (detail) => refuse(self, key, detail)),
       (encoded) => checked(self, key, self.ordered.encode(encoded))
     )
 
@@ -186,7 +186,7 @@ const encodeElements = <K extends KeySchema>(
     // The ordered codec refuses a prefix with too many elements.
     return encodeElement === undefined || isOpen(element, at)
       ? Effect.succeed(element)
-      : runSchema(() => encodeElement(element), (detail) => refuse(self, element, detail))
+      : runSchema(encodeElement, element, (detail) => refuse(self, element, detail))
   }))
 }
 
@@ -209,7 +209,7 @@ const encodeStart = <K extends KeySchema>(self: TypedKeys<K>, start: PrefixOf<K>
 const decode = <K extends KeySchema>(self: TypedKeys<K>, bytes: ByteString) =>
   Settled.flatMap(
     Effect.fromResult(Result.mapError(self.ordered.decode(bytes), (detail) => refuseStored(self, bytes, detail))),
-    (encoded) => runSchema(() => self.decodeBySchema(encoded), (detail) => refuseStored(self, bytes, detail))
+    (encoded) => runSchema(self.decodeBySchema, encoded, (detail) => refuseStored(self, bytes, detail))
   )
 
 const endOf = <K extends KeySchema>(self: TypedKeys<K>, bytes: ByteString): Result.Result<number, KeyEncoding> =>

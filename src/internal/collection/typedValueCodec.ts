@@ -96,12 +96,12 @@ const tooSparse = "its arrays with holes have more than 1,000,000 elements"
 const run = <V extends ValueSchema, A, E, R>(
   self: TypedValues<V>,
   value: unknown,
-  convert: () => Effect.Effect<A, Schema.SchemaError, R>,
+  convert: Convert<A, R>,
   refuse: (refusal: Refusal) => E
 ): Effect.Effect<A, E, R> =>
   self.takesHoles && isSparse(value)
     ? Effect.fail(refuse({ detail: tooSparse }))
-    : runSchema(convert, (detail, cause) => refuse({ detail, cause }))
+    : runSchema(convert, value, (detail, cause) => refuse({ detail, cause }))
 
 // ---------------------------------------------------------------------------
 // encoding
@@ -123,7 +123,7 @@ const encodeTyped = <V extends ValueSchema, Key>(
   key: () => ShownKey<Key>
 ): Effect.Effect<Typed<V["Type"]>, ValueEncoding<Key>, V["EncodingServices"]> =>
   Settled.map(
-    run(self, value, () => self.encodeBySchema(value), refuseValue(self, key)),
+    run(self, value, self.encodeBySchema, refuseValue(self, key)),
     (encoded) => ({ value, encoded })
   )
 
@@ -202,7 +202,7 @@ const decodeBy = <V extends ValueSchema, A, R, Key>(
   run(
     self,
     encoded,
-    () => convert(encoded),
+    convert,
     (refusal) => new ValueDecoding({ ...key(), collection: self.collection, ...refusal })
   )
 
