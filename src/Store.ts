@@ -37,7 +37,6 @@
  *
  * @since 0.1.0
  */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
@@ -50,6 +49,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Backend } from "./Backend.ts"
 import type { Engine } from "./Engine.ts"
+import { provideFiles } from "./internal/lateModule.ts"
 import * as BlankConfig from "./internal/store/blankConfig.ts"
 import * as Namespaces from "./internal/store/namespaces.ts"
 import * as RecordAccess from "./internal/store/recordAccess.ts"
@@ -315,5 +315,5 @@ const temporaryFolder: Effect.Effect<string, OpenFailed, Scope.Scope> = FileSyst
   Effect.mapError((cause) =>
     new OpenFailed({ reason: { _tag: "Engine", detail: "no temporary folder could be made" }, path: "", cause })
   ),
-  Effect.provide(NodeFileSystem.layer)
+  provideFiles("")
 )

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { optional } from "./internal/store/blankConfig.ts"
@@ -76,28 +76,31 @@ const literals = <const L extends ReadonlyArray<string>>(...all: L) => (name: st
  * @category layers
  * @since 0.1.0
  */
-export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = Store.layerConfig(Config.all({
-  path: Config.map(optional("STORE_PATH", Config.String), (path) => path ?? "./data"),
-  subdirectory: optional("STORE_SUBDIRECTORY", Config.Boolean),
-  readOnly: optional("STORE_READ_ONLY", Config.Boolean),
-  shared: optional("STORE_SHARED", Config.Boolean),
-  lockTimeout: optional("STORE_LOCK_TIMEOUT", interval),
-  lock: optional("STORE_LOCK", Config.Boolean),
-  allowWorkerThread: optional("STORE_ALLOW_WORKER_THREAD", Config.Boolean),
-  batchSize: optional("STORE_BATCH_SIZE", Config.Int),
-  batchBytes: optional("STORE_BATCH_BYTES", size),
-  flushInterval: optional("STORE_FLUSH_INTERVAL", interval),
-  autoFlushOnRead: optional("STORE_AUTO_FLUSH_ON_READ", Config.Boolean),
-  keyEncoding: optional("STORE_KEY_ENCODING", literals("utf8", "utf16le", "latin1", "ascii", "binary")),
-  keyErrors: optional("STORE_KEY_ERRORS", literals("strict", "replace", "ignore")),
-  keyNormalization: optional("STORE_KEY_NORMALIZATION", literals("NFC", "NFD", "NFKC", "NFKD")),
-  mapSize: optional("STORE_MAP_SIZE", size),
-  maxMapSize: optional("STORE_MAX_MAP_SIZE", size),
-  durability: optional("STORE_DURABILITY", literals("sync", "relaxed", "noSync")),
-  closeFailure: optional("STORE_CLOSE_FAILURE", literals("die", "log")),
-  compression: optional("STORE_COMPRESSION", Config.Boolean),
-  checksums: optional("STORE_CHECKSUMS", Config.Boolean),
-  verify: optional("STORE_VERIFY", Config.Boolean),
-  changeLog: Config.map(optional("STORE_CHANGE_LOG", interval), (retention) => retention && { retention }),
-  encryptionKey: optional("STORE_ENCRYPTION_KEY", Config.Redacted)
-}))
+// The configuration is made when the layer is built: it would take a tenth of the import of this package.
+export const StoreLive: Layer.Layer<Store, OpenFailed | Config.ConfigError> = Layer.suspend(() =>
+  Store.layerConfig(Config.all({
+    path: Config.map(optional("STORE_PATH", Config.String), (path) => path ?? "./data"),
+    subdirectory: optional("STORE_SUBDIRECTORY", Config.Boolean),
+    readOnly: optional("STORE_READ_ONLY", Config.Boolean),
+    shared: optional("STORE_SHARED", Config.Boolean),
+    lockTimeout: optional("STORE_LOCK_TIMEOUT", interval),
+    lock: optional("STORE_LOCK", Config.Boolean),
+    allowWorkerThread: optional("STORE_ALLOW_WORKER_THREAD", Config.Boolean),
+    batchSize: optional("STORE_BATCH_SIZE", Config.Int),
+    batchBytes: optional("STORE_BATCH_BYTES", size),
+    flushInterval: optional("STORE_FLUSH_INTERVAL", interval),
+    autoFlushOnRead: optional("STORE_AUTO_FLUSH_ON_READ", Config.Boolean),
+    keyEncoding: optional("STORE_KEY_ENCODING", literals("utf8", "utf16le", "latin1", "ascii", "binary")),
+    keyErrors: optional("STORE_KEY_ERRORS", literals("strict", "replace", "ignore")),
+    keyNormalization: optional("STORE_KEY_NORMALIZATION", literals("NFC", "NFD", "NFKC", "NFKD")),
+    mapSize: optional("STORE_MAP_SIZE", size),
+    maxMapSize: optional("STORE_MAX_MAP_SIZE", size),
+    durability: optional("STORE_DURABILITY", literals("sync", "relaxed", "noSync")),
+    closeFailure: optional("STORE_CLOSE_FAILURE", literals("die", "log")),
+    compression: optional("STORE_COMPRESSION", Config.Boolean),
+    checksums: optional("STORE_CHECKSUMS", Config.Boolean),
+    verify: optional("STORE_VERIFY", Config.Boolean),
+    changeLog: Config.map(optional("STORE_CHANGE_LOG", interval), (retention) => retention && { retention }),
+    encryptionKey: optional("STORE_ENCRYPTION_KEY", Config.Redacted)
+  }))
+)

@@ -88,6 +88,22 @@ layer(NodeServices.layer, { excludeTestServices: true })("a bundle", (it) => {
       }).pipe(Effect.scoped)
   )
 
+  it.effect("does not load the native library with an import, and tells if it cannot be loaded later", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const program = yield* path.fromFileUrl(new URL("../programs/importOnly.ts", import.meta.url))
+      const printed: unknown = JSON.parse(yield* runProgram(program, path.join(folder, "store")))
+      assert.deepStrictEqual(printed, {
+        imported: ["effect", "msgpackr"],
+        tag: "Engine",
+        detail: "the package lmdb could not be loaded",
+        size: 0,
+        opened: ["@effect/platform-node", "@noble/ciphers", "effect", "fs-native-extensions", "lmdb", "msgpackr"]
+      })
+    }).pipe(Effect.scoped))
+
   it.effect("needs only the external packages that the README names", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

@@ -27,7 +27,7 @@ import { afterPrefix } from "../key/keyRange.ts"
 import * as Settled from "../settled.ts"
 import * as RecordStream from "../store/recordStream.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
-import { type Definition, findRecord, type Found, ifCurrent, type Index } from "./collectionDefinition.ts"
+import { type Definition, findRecord, type Found, ifCurrent, type Index, refusalOf } from "./collectionDefinition.ts"
 import * as KeyLists from "./keyLists.ts"
 import * as RangeReads from "./rangeReads.ts"
 import type { KeyCodec } from "./typedKeyCodec.ts"
@@ -121,15 +121,23 @@ const findFirstEntry = (
         : Exit.succeed(first)
   )
 
-/** Finds the first entry of an index key. */
-const findEntry = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
+/**
+ * Finds the key of the record of the first entry of an index key. It is empty if the entry is damaged.
+ *
+ * The bytes of one key are never the beginning of those of another. So what follows the index key in an entry is the key of
+ * the record, and the entry need not be decoded.
+ */
+const findRecordKey = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
   { index: { database, isUnique } }: IndexReads<K, V, IK>,
   reader: Reader,
   indexKey: ByteString
-): Effect.Effect<StoredRecord | undefined, EngineFailure> =>
+): Effect.Effect<ByteString | undefined, EngineFailure> =>
   isUnique
-    ? reader.get(database, indexKey, (value) => [indexKey, copyOf(value)] as const)
-    : findFirstEntry(reader, database, indexKey, { key: indexKey, inclusive: true })
+    ? reader.get(database, indexKey, keyOf)
+    : Settled.map(
+      findFirstEntry(reader, database, indexKey, { key: indexKey, inclusive: true }),
+      (entry) => entry === undefined ? undefined : ByteString(entry[0].slice(indexKey.length))
+    )
 
 /** Tests whether an index key has an entry. */
 const hasEntry = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
@@ -137,7 +145,7 @@ const hasEntry = <K extends KeySchema, V extends ValueSchema, IK extends KeySche
   reader: Reader,
   indexKey: ByteString
 ): Effect.Effect<boolean, EngineFailure> =>
-  Settled.map(findEntry(self, reader, indexKey), (entry) => entry !== undefined)
+  Settled.map(findRecordKey(self, reader, indexKey), (key) => key !== undefined)
 
 /** Finds the record of the first entry of an index key. */
 const findRecordOf = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema>(
@@ -145,12 +153,10 @@ const findRecordOf = <K extends KeySchema, V extends ValueSchema, IK extends Key
   reader: Reader,
   indexKey: ByteString
 ): Effect.Effect<Found | undefined, ValueDecoding | EngineFailure> =>
-  Settled.flatMap(findEntry(self, reader, indexKey), (entry) => {
-    const key = entry === undefined ? undefined : Result.getOrUndefined(recordKeyOf(self.index, entry))
-    return key === undefined
-      ? Exit.succeed(undefined)
-      : findRecord(self.collection, reader, key, () => self.collection.key.stored(key))
-  })
+  Settled.flatMap(findRecordKey(self, reader, indexKey), (key) =>
+    key === undefined || key === noKey
+      ? Settled.nothing
+      : findRecord(self.collection, reader, key, () => self.collection.key.stored(key)))
 
 // ---------------------------------------------------------------------------
 // decoding
@@ -192,25 +198,28 @@ const decodeIndexKey = <K extends KeySchema, V extends ValueSchema, IK extends K
 /** An entry and its record must be read from the same state. */
 const oneMoment: StoreAccess.ReadOptions = { isOneMoment: true }
 
-/** Reads by an index key, and calls `use` with the result. */
+/** Reads by an index key: searches a reader, and calls `use` with the result. */
 const readKey = <K extends KeySchema, V extends ValueSchema, IK extends KeySchema, F, E, A, E2, R>(
   self: IndexReads<K, V, IK>,
   key: IK["Type"],
-  find: (self: IndexReads<K, V, IK>, reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
+  search: (self: IndexReads<K, V, IK>, reader: Reader, indexKey: ByteString) => Effect.Effect<F, E>,
   use: (self: IndexReads<K, V, IK>, found: F, key: IK["Type"], indexKey: ByteString) => Effect.Effect<A, E2, R>
 ): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | IK["EncodingServices"]> =>
   Effect.withFiber((fiber) =>
     Settled.flatMap(
       self.index.key.encode(key),
-      (indexKey) =>
-        ifCurrent(self.collection, self.access.handle.core, () =>
-          StoreAccess.find(
-            self.access,
-            fiber,
-            (reader) => find(self, reader, indexKey),
-            (found) => use(self, found, key, indexKey),
-            oneMoment
-          ))
+      (indexKey): Effect.Effect<A, E | E2 | Closed | EngineFailure, R> => {
+        const { access, collection } = self
+        const refused = refusalOf(collection, access.handle.core)
+        if (refused !== undefined) return Effect.fail(refused)
+        const reader = StoreAccess.readerAtOnce(access, fiber)
+        return reader === undefined
+          ? Effect.flatMap(
+            StoreAccess.read(access, (other) => search(self, other, indexKey), oneMoment),
+            (found) => use(self, found, key, indexKey)
+          )
+          : Settled.flatMap(search(self, reader, indexKey), (found) => use(self, found, key, indexKey))
+      }
     )
   )
 

@@ -2,6 +2,7 @@
  * Reads the records of a collection by their keys.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { Reader } from "../../Backend.ts"
 import type { ValueSchema } from "../../CollectionOptions.ts"
@@ -22,7 +23,10 @@ export interface CollectionReader<K extends KeySchema, V extends ValueSchema, I 
   readonly definition: Definition<K, V, I>
 }
 
-/** Reads by a key, and calls `use` with the result. */
+/**
+ * Reads by a key: searches a reader, and calls `use` with the result. Both are top-level functions, because it runs for
+ * each record that is read, and closures would be made for each.
+ */
 const readKey = <
   K extends KeySchema,
   V extends ValueSchema,
@@ -33,34 +37,42 @@ const readKey = <
   E2,
   R
 >(
-  { access, definition: { database, key: keyCodec } }: CollectionReader<K, V, I>,
-  key: K["Type"],
-  find: (reader: Reader, bytes: ByteString) => Effect.Effect<F, E>,
-  use: (found: F, bytes: ByteString) => Effect.Effect<A, E2, R>
-): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> =>
-  Effect.withFiber((fiber) =>
-    Settled.flatMap(keyCodec.encode(key), (bytes) =>
-      StoreAccess.find(
-        access,
-        fiber,
-        (reader) => find(reader, bytes),
-        (found) => use(found, bytes),
-        { isPending: () => access.handle.core.backend.isPending(database, bytes) }
-      ))
-  )
-
-/** Reads a record, and calls `use` with its value in the encoded form. */
-const readRecord = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, A, E, R>(
   self: CollectionReader<K, V, I>,
   key: K["Type"],
-  use: (found: Found | undefined, bytes: ByteString) => Effect.Effect<A, E, R>
-) =>
-  readKey(
-    self,
-    key,
-    (reader, bytes) => findRecord(self.definition, reader, bytes, () => shown(self.definition, key, bytes)),
-    use
+  search: (self: CollectionReader<K, V, I>, reader: Reader, key: K["Type"], bytes: ByteString) => Effect.Effect<F, E>,
+  use: (self: CollectionReader<K, V, I>, found: F, key: K["Type"], bytes: ByteString) => Effect.Effect<A, E2, R>
+): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> =>
+  Effect.withFiber(
+    (fiber): Effect.Effect<A, E | E2 | KeyEncoding | Closed | EngineFailure, R | K["EncodingServices"]> => {
+      const { access, definition: { database, key: keyCodec } } = self
+      const encoded = keyCodec.encode(key)
+      if (Settled.isSucceeded(encoded)) {
+        const reader = StoreAccess.readerAtOnce(access, fiber)
+        if (reader !== undefined) {
+          const found = search(self, reader, key, encoded.value)
+          return Settled.isSucceeded(found)
+            ? use(self, found.value, key, encoded.value)
+            : Effect.flatMap(found, (value) => use(self, value, key, encoded.value))
+        }
+      }
+      return Effect.flatMap(encoded, (bytes) =>
+        Effect.flatMap(
+          StoreAccess.read(access, (reader) => search(self, reader, key, bytes), {
+            isPending: () => access.handle.core.backend.isPending(database, bytes)
+          }),
+          (found) => use(self, found, key, bytes)
+        ))
+    }
   )
+
+/** Reads the encoded form of a value. */
+const find = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { definition }: CollectionReader<K, V, I>,
+  reader: Reader,
+  key: K["Type"],
+  bytes: ByteString
+): Effect.Effect<Found | undefined, ValueDecoding<K["Type"]> | EngineFailure> =>
+  findRecord(definition, reader, bytes, () => shown(definition, key, bytes))
 
 /** Decodes the encoded form of a value that was read by its key. */
 const decodeFound = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
@@ -69,38 +81,47 @@ const decodeFound = <K extends KeySchema, V extends ValueSchema, I extends Recor
   { encoded, key: bytes }: Found
 ) => definition.value.decodeEncoded(encoded, () => shown(definition, key, bytes))
 
+const decodeOption = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionReader<K, V, I>,
+  found: Found | undefined,
+  key: K["Type"]
+): Effect.Effect<Option.Option<V["Type"]>, ValueDecoding<K["Type"]>, V["DecodingServices"]> =>
+  found === undefined ? Effect.succeedNone : Settled.map(decodeFound(self, key, found), Option.some)
+
+const decodeOrFail = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  self: CollectionReader<K, V, I>,
+  found: Found | undefined,
+  key: K["Type"],
+  bytes: ByteString
+): Effect.Effect<V["Type"], ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>, V["DecodingServices"]> =>
+  found === undefined ? Effect.fail(keyNotFound(self.definition, key, bytes)) : decodeFound(self, key, found)
+
+const hasRecord = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
+  { definition: { database } }: CollectionReader<K, V, I>,
+  reader: Reader,
+  _key: K["Type"],
+  bytes: ByteString
+): Effect.Effect<boolean, EngineFailure> => reader.has(database, bytes)
+
+const isFound = (_self: unknown, found: boolean): Effect.Effect<boolean> => Exit.succeed(found)
+
 /** Reads a value, or `none` if the key has no record. */
 export const get = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   self: CollectionReader<K, V, I>,
   key: K["Type"]
-): ReturnType<Collection<K, V, I>["get"]> =>
-  readRecord(
-    self,
-    key,
-    (found) => found === undefined ? Effect.succeedNone : Settled.map(decodeFound(self, key, found), Option.some)
-  )
+): ReturnType<Collection<K, V, I>["get"]> => readKey(self, key, find, decodeOption)
 
 /** Reads a value. Fails with `KeyNotFound` if the key has no record. */
 export const getOrFail = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   self: CollectionReader<K, V, I>,
   key: K["Type"]
-): ReturnType<Collection<K, V, I>["getOrFail"]> =>
-  readRecord(
-    self,
-    key,
-    (
-      found,
-      bytes
-    ): Effect.Effect<V["Type"], ValueDecoding<K["Type"]> | KeyNotFound<K["Type"]>, V["DecodingServices"]> =>
-      found === undefined ? Effect.fail(keyNotFound(self.definition, key, bytes)) : decodeFound(self, key, found)
-  )
+): ReturnType<Collection<K, V, I>["getOrFail"]> => readKey(self, key, find, decodeOrFail)
 
 /** Tests whether a key has a record. */
 export const has = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>>(
   self: CollectionReader<K, V, I>,
   key: K["Type"]
-): ReturnType<Collection<K, V, I>["has"]> =>
-  readKey(self, key, (reader, bytes) => reader.has(self.definition.database, bytes), Effect.succeed)
+): ReturnType<Collection<K, V, I>["has"]> => readKey(self, key, hasRecord, isFound)
 
 /** Reads many values of one moment. */
 export const getMany = Effect.fnUntraced(function*<

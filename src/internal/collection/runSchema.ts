@@ -7,19 +7,22 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Settled from "../settled.ts"
 
+/** Converts a value by a schema. */
+export type Convert<A, R> = (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
+
 /**
  * Runs a schema, and converts everything that it throws into an error. In a program that is not type-checked, a value
  * such as a proxy may throw when a schema reads it. A transformation may throw too.
  */
 export const runSchema = <A, E, R>(
-  run: () => Effect.Effect<A, Schema.SchemaError, R>,
+  convert: Convert<A, R>,
+  value: unknown,
   refuse: (detail: string, cause: unknown) => E
 ): Effect.Effect<A, E, R> => {
+  const started = Result.try(() => convert(value))
+  if (Result.isSuccess(started) && Settled.isSucceeded(started.success)) return started.success
   const refuseAny = (cause: unknown): E => refuse(Predicate.isError(cause) ? cause.message : "it cannot be read", cause)
-  const started = Result.try(run)
-  if (Result.isFailure(started)) return Effect.fail(refuseAny(started.failure))
-  const effect = started.success
-  return Settled.isSucceeded(effect)
-    ? effect
-    : Effect.catchDefect(Effect.mapError(effect, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
+  return Result.isFailure(started)
+    ? Effect.fail(refuseAny(started.failure))
+    : Effect.catchDefect(Effect.mapError(started.success, refuseAny), (defect) => Effect.fail(refuseAny(defect)))
 }

@@ -3,6 +3,7 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Formatter from "effect/Formatter"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -16,7 +17,7 @@ import { count } from "../quantity.ts"
 import * as Settled from "../settled.ts"
 import type { StoreHandle } from "../store/storeAccess.ts"
 import * as KeyLength from "./keyLength.ts"
-import { runSchema } from "./runSchema.ts"
+import { type Convert, runSchema } from "./runSchema.ts"
 
 /** Converts keys to bytes and back. */
 export interface KeyCodec<K extends KeySchema> {
@@ -69,7 +70,7 @@ const format = ({ keys }: StoreHandle, key: unknown): string => {
 }
 
 /** Encodes an element of a key that is a tuple or an array. */
-type EncodeElement<R> = (element: unknown) => Effect.Effect<unknown, Schema.SchemaError, R>
+type EncodeElement<R> = Convert<unknown, R>
 
 /** The encoders of the elements of keys that are tuples or arrays. */
 interface ElementEncoders<R> {
@@ -84,8 +85,10 @@ interface TypedKeys<K extends KeySchema> {
   /** The name of the collection, or of the index as `collection.index`, for errors. */
   readonly collection: string
   readonly ordered: OrderedKeyCodec.OrderedCodec<K["Encoded"]>
-  readonly encodeBySchema: (key: unknown) => Effect.Effect<K["Encoded"], Schema.SchemaError, K["EncodingServices"]>
-  readonly decodeBySchema: (encoded: unknown) => Effect.Effect<K["Type"], Schema.SchemaError, K["DecodingServices"]>
+  readonly encodeBySchema: Convert<K["Encoded"], K["EncodingServices"]>
+  readonly decodeBySchema: Convert<K["Type"], K["DecodingServices"]>
+  /** Whether the schema encodes every text as itself, as `Schema.String` and brands of it do. */
+  readonly isText: boolean
   /** `undefined` if the keys are not tuples or arrays, or the schema transforms each of them as a whole. */
   readonly elements: ElementEncoders<K["EncodingServices"]> | undefined
 }
@@ -137,20 +140,23 @@ const checkLength = <K extends KeySchema>(
 // encoding
 // ---------------------------------------------------------------------------
 
-/** Checks the result of the ordered codec, and the length of the bytes. */
-const checked = <K extends KeySchema>(self: TypedKeys<K>, key: unknown, bytes: Result.Result<ByteString, string>) =>
-  Effect.fromResult(
-    Result.flatMap(
-      Result.mapError(bytes, (detail) => refuse(self, key, `${detail}.`)),
-      (encoded) => checkLength(self, encoded)
-    )
-  )
+/** Checks the result of the ordered codec, and the length of the bytes. It runs for each key, so it allocates no closure. */
+const checked = <K extends KeySchema>(self: TypedKeys<K>, key: unknown, bytes: Result.Result<ByteString, string>) => {
+  if (Result.isFailure(bytes)) return Exit.fail(refuse(self, key, `${bytes.failure}.`))
+  const length = checkLength(self, bytes.success)
+  return Result.isSuccess(length) ? Exit.succeed(length.success) : Exit.fail(length.failure)
+}
 
-const encode = <K extends KeySchema>(self: TypedKeys<K>, key: K["Type"]) =>
-  Settled.flatMap(
-    runSchema(() => self.encodeBySchema(key), (detail) => refuse(self, key, detail)),
-    (encoded) => checked(self, key, self.ordered.encode(encoded))
-  )
+const encode = <K extends KeySchema>(
+  self: TypedKeys<K>,
+  key: K["Type"]
+): Effect.Effect<ByteString, KeyEncoding, K["EncodingServices"]> =>
+  self.isText && typeof key === "string"
+    ? checked(self, key, self.ordered.encode(key))
+    : Settled.flatMap(
+      runSchema(self.encodeBySchema, key, (detail) => refuse(self, key, detail)),
+      (encoded) => checked(self, key, self.ordered.encode(encoded))
+    )
 
 const makeElementEncoders = <K extends KeySchema>(
   { ast }: K
@@ -180,7 +186,7 @@ const encodeElements = <K extends KeySchema>(
     // The ordered codec refuses a prefix with too many elements.
     return encodeElement === undefined || isOpen(element, at)
       ? Effect.succeed(element)
-      : runSchema(() => encodeElement(element), (detail) => refuse(self, element, detail))
+      : runSchema(encodeElement, element, (detail) => refuse(self, element, detail))
   }))
 }
 
@@ -203,7 +209,7 @@ const encodeStart = <K extends KeySchema>(self: TypedKeys<K>, start: PrefixOf<K>
 const decode = <K extends KeySchema>(self: TypedKeys<K>, bytes: ByteString) =>
   Settled.flatMap(
     Effect.fromResult(Result.mapError(self.ordered.decode(bytes), (detail) => refuseStored(self, bytes, detail))),
-    (encoded) => runSchema(() => self.decodeBySchema(encoded), (detail) => refuseStored(self, bytes, detail))
+    (encoded) => runSchema(self.decodeBySchema, encoded, (detail) => refuseStored(self, bytes, detail))
   )
 
 const endOf = <K extends KeySchema>(self: TypedKeys<K>, bytes: ByteString): Result.Result<number, KeyEncoding> =>
@@ -219,12 +225,14 @@ export const makeKeyCodec = <K extends KeySchema>(
   collection: string
 ): Result.Result<KeyCodec<K>, string> =>
   Result.map(OrderedKeyCodec.make(schema), (ordered) => {
+    const { ast } = schema
     const self: TypedKeys<K> = {
       handle,
       collection,
       ordered,
       encodeBySchema: Schema.encodeUnknownEffect(schema),
       decodeBySchema: Schema.decodeUnknownEffect(schema),
+      isText: ast._tag === "String" && ast.checks === undefined && ast.encoding === undefined,
       elements: makeElementEncoders(schema)
     }
     return {

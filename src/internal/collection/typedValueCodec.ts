@@ -13,7 +13,7 @@ import * as StructureTable from "../commit/structureTable.ts"
 import * as Settled from "../settled.ts"
 import type { OpenStore } from "../store/openStore.ts"
 import * as CollectionRecord from "./collectionRecord.ts"
-import { runSchema } from "./runSchema.ts"
+import { type Convert, runSchema } from "./runSchema.ts"
 import { isNative } from "./schemaShape.ts"
 import { isSparse, takesHoles } from "./sparseArrays.ts"
 
@@ -71,9 +71,6 @@ export const storedSchema = <S extends ValueSchema>(schema: S): S | Schema.toCod
 const fieldsOf = (schema: ValueSchema): ReadonlyArray<string> | undefined =>
   Predicate.hasProperty(schema, "fields") && Predicate.isObject(schema.fields) ? Object.keys(schema.fields) : undefined
 
-/** Converts a value by a schema. */
-type Convert<A, R> = (value: unknown) => Effect.Effect<A, Schema.SchemaError, R>
-
 /** A codec of values. */
 interface TypedValues<V extends ValueSchema> {
   readonly structures: OpenStore["structures"]
@@ -99,12 +96,12 @@ const tooSparse = "its arrays with holes have more than 1,000,000 elements"
 const run = <V extends ValueSchema, A, E, R>(
   self: TypedValues<V>,
   value: unknown,
-  convert: () => Effect.Effect<A, Schema.SchemaError, R>,
+  convert: Convert<A, R>,
   refuse: (refusal: Refusal) => E
 ): Effect.Effect<A, E, R> =>
   self.takesHoles && isSparse(value)
     ? Effect.fail(refuse({ detail: tooSparse }))
-    : runSchema(convert, (detail, cause) => refuse({ detail, cause }))
+    : runSchema(convert, value, (detail, cause) => refuse({ detail, cause }))
 
 // ---------------------------------------------------------------------------
 // encoding
@@ -126,7 +123,7 @@ const encodeTyped = <V extends ValueSchema, Key>(
   key: () => ShownKey<Key>
 ): Effect.Effect<Typed<V["Type"]>, ValueEncoding<Key>, V["EncodingServices"]> =>
   Settled.map(
-    run(self, value, () => self.encodeBySchema(value), refuseValue(self, key)),
+    run(self, value, self.encodeBySchema, refuseValue(self, key)),
     (encoded) => ({ value, encoded })
   )
 
@@ -205,7 +202,7 @@ const decodeBy = <V extends ValueSchema, A, R, Key>(
   run(
     self,
     encoded,
-    () => convert(encoded),
+    convert,
     (refusal) => new ValueDecoding({ ...key(), collection: self.collection, ...refusal })
   )
 

@@ -15,10 +15,11 @@ import type { KeyCodec } from "./keyCodec.ts"
  * 0xFF, with that byte raised by one. Returns `undefined` if every byte of the prefix is 0xFF.
  */
 export const afterPrefix = (prefix: ByteString): Bound | undefined => {
-  const stem = prefix.replace(/\u00ff+$/, "")
-  if (stem === "") return undefined
-  const raised = String.fromCharCode(stem.charCodeAt(stem.length - 1) + 1)
-  return { key: ByteString(stem.slice(0, -1) + raised), inclusive: false }
+  let last = prefix.length - 1
+  while (last >= 0 && prefix.charCodeAt(last) === 0xFF) last--
+  if (last < 0) return undefined
+  const raised = String.fromCharCode(prefix.charCodeAt(last) + 1)
+  return { key: ByteString(prefix.slice(0, last) + raised), inclusive: false }
 }
 
 // Any other value is left to the key codec, which refuses it if it is not a key.

@@ -138,14 +138,15 @@ const kindOf = (ast: SchemaAST.AST): Result.Result<Kind, string> =>
     return Result.succeed(others.length === 0 ? first : union([first, ...others]))
   })
 
-// Reading a value may throw: a proxy, a getter, a buffer that was transferred.
-const guarded = (encode: (value: unknown) => Result.Result<string, string>) =>
-(
-  value: unknown
-): Result.Result<ByteString, string> => {
-  const encoded = Result.getOrElse(Result.try(() => encode(value)), () => Result.fail("the value cannot be read"))
-  return Result.map(encoded, ByteString)
-}
+/** Encodes a value. Reading an object may throw: a proxy, a getter, a buffer that was transferred. */
+const guarded =
+  (encode: (value: unknown) => Result.Result<string, string>) => (value: unknown): Result.Result<ByteString, string> =>
+    Result.map(
+      Predicate.isObjectKeyword(value)
+        ? Result.getOrElse(Result.try(() => encode(value)), () => Result.fail("the value cannot be read"))
+        : encode(value),
+      ByteString
+    )
 
 const decodePart = (kind: Kind, bytes: ByteString, offset: number): Result.Result<DecodedPart, string> => {
   const cursor: ByteCursor = { bytes, offset }

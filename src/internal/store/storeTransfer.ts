@@ -6,10 +6,8 @@ import * as Predicate from "effect/Predicate"
 import type { Engine } from "../../Engine.ts"
 import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
 import type { ImportOptions, RestoreOptions, StoreNotEmpty } from "../../StoreTransfer.ts"
-import * as FilePlatform from "../filePlatform.ts"
 import { pathProblem } from "../key/pathProblem.ts"
-import * as LmdbImport from "../lmdb/lmdbImport.ts"
-import * as LmdbRestore from "../lmdb/lmdbRestore.ts"
+import { load, provideFiles } from "../lateModule.ts"
 import { similarTo } from "../similarNames.ts"
 import { describeKind } from "../value/kindOf.ts"
 import { resolve } from "./storeOptions.ts"
@@ -31,8 +29,13 @@ export const restore = (
   { from, overwrite, ...options }: RestoreOptions
 ): Effect.Effect<void, OpenFailed | StoreNotEmpty, Engine> =>
   Effect.andThen(checkFrom(from), resolve(options)).pipe(
-    Effect.flatMap((resolved) => LmdbRestore.restore(from, resolved, overwrite === true)),
-    Effect.provide(FilePlatform.layer),
+    Effect.flatMap((resolved) =>
+      Effect.flatMap(
+        load(from, "lmdb", () => import("../lmdb/lmdbRestore.ts")),
+        (module) => module.restore(from, resolved, overwrite === true)
+      )
+    ),
+    provideFiles(from),
     Effect.withSpan("Store.restore")
   )
 
@@ -74,7 +77,8 @@ export const importLmdb = <E, R>(
   Effect.gen(function*() {
     yield* checkImport(options)
     const { batchSize = defaultBatchSize, from, write, ...settings } = options
-    const next = yield* Effect.provide(LmdbImport.read(from, settings), FilePlatform.layer)
+    const { read } = yield* load(from, "lmdb", () => import("../lmdb/lmdbImport.ts"))
+    const next = yield* provideFiles(from)(read(from, settings))
     let count = 0
     for (let part = yield* next(batchSize); part.length > 0; part = yield* next(batchSize)) {
       const writing = write(part)
