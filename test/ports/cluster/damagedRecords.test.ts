@@ -334,12 +334,46 @@ describe("a damaged runner", () => {
             yield* storage.setRunnerHealth("b:1", false)
             assert.strictEqual(yield* storage.register("d:1", "runner d:1", true), 4)
             assert.strictEqual(errorsOf(log).length, 1)
-            // Started again, it has a new machine id: nobody knows the one that it had.
-            assert.strictEqual(yield* storage.register("b:1", "runner b:1", true), 5)
+            // Started again, it has the machine id that it had.
+            assert.strictEqual(yield* storage.register("b:1", "runner b:1", true), 2)
             assert.strictEqual((yield* storage.getRunners).length, 4)
           }))
       })
     ).pipe(Effect.scoped))
+
+  it.effect("keeps its machine id, in whatever order the damaged runners and new ones register", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const [a, b, c, d] = yield* Effect.all([runnersOn(store), runnersOn(store), runnersOn(store), runnersOn(store)])
+      yield* a.register("a:1", "runner a", true)
+      yield* b.register("b:1", "runner b", true)
+      yield* c.register("c:1", "runner c", true)
+      yield* damage(["a:1", "b:1"].map((one) => [database("runners"), keyOf(one), garbage]))
+      const again = yield* runnersOn(store)
+      const ids = [
+        yield* again.register("a:1", "runner a", true),
+        yield* d.register("d:1", "runner d", true),
+        // The second runner lives on, and stores itself again.
+        yield* Effect.andThen(b.refresh("b:1", []), b.register("b:1", "runner b", true)),
+        yield* c.register("c:1", "runner c", true)
+      ]
+      assert.deepStrictEqual(ids, [1, 4, 2, 3])
+      assert.strictEqual((yield* a.getRunners).length, 4)
+    }).pipe(Effect.scoped, Effect.provide(Store.layerTemp())))
+
+  it.effect("keeps its machine id from new runners also if the record of the machine id is damaged", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const register = (address: string) =>
+        withStore(
+          { path },
+          (store) => Effect.flatMap(runnersOn(store), (storage) => storage.register(address, address, true))
+        )
+      assert.deepStrictEqual(yield* Effect.forEach(["a:1", "b:1"], register), [1, 2])
+      yield* damageAt(path, "runners", [0])
+      yield* damageAt(path, "machineIds", [0])
+      assert.deepStrictEqual(yield* Effect.forEach(["c:1", "b:1"], register), [3, 2])
+    }).pipe(Effect.scoped))
 
   it.effect("is stored again by its process", () =>
     Effect.gen(function*() {
