@@ -195,6 +195,14 @@ const waiting = (store: StoreService) =>
     Effect.orDie
   )
 
+/** Deletes all that can be deleted, and returns the number of messages that are left. */
+const leftByCleanup = (store: StoreService) =>
+  Effect.gen(function*() {
+    const self = yield* Effect.provideService(MessageStore.open, Store, store)
+    yield* Cleanup.deleteAnswered(self, Number.MAX_SAFE_INTEGER)
+    return yield* self.messages.size
+  }).pipe(Effect.orDie)
+
 describe("a damaged message of a workflow", () => {
   const to = "Workflow/Order"
   const of = <A extends Envelope.Encoded>(envelope: A): A => ({
@@ -209,23 +217,17 @@ describe("a damaged message of a workflow", () => {
       yield* storage.saveReply(exit(10, 1))
       yield* storage.saveReply(exit(11, 2))
     })
-  const left = (store: StoreService) =>
-    Effect.gen(function*() {
-      const self = yield* Effect.provideService(MessageStore.open, Store, store)
-      yield* Cleanup.deleteAnswered(self, Number.MAX_SAFE_INTEGER)
-      return yield* self.messages.size
-    }).pipe(Effect.orDie)
 
   it.effect("does not keep the workflow if it is an interrupt of an answered request", () =>
     afterDamage(saves, ["messages", 2], (_storage, _log, store) =>
       Effect.gen(function*() {
-        assert.strictEqual(yield* left(store), 0)
+        assert.strictEqual(yield* leftByCleanup(store), 0)
       })))
 
   it.effect("keeps the workflow if it is a request: it may have no answer", () =>
     afterDamage(saves, ["messages", 1], (_storage, _log, store) =>
       Effect.gen(function*() {
-        assert.strictEqual(yield* left(store), 3)
+        assert.strictEqual(yield* leftByCleanup(store), 3)
       })))
 })
 
@@ -364,10 +366,10 @@ describe("a damaged runner", () => {
   it.effect("keeps its machine id from new runners also if the record of the machine id is damaged", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
-      const register = (address: string) =>
+      const register = (one: string) =>
         withStore(
           { path },
-          (store) => Effect.flatMap(runnersOn(store), (storage) => storage.register(address, address, true))
+          (store) => Effect.flatMap(runnersOn(store), (storage) => storage.register(one, one, true))
         )
       assert.deepStrictEqual(yield* Effect.forEach(["a:1", "b:1"], register), [1, 2])
       yield* damageAt(path, "runners", [0])
