@@ -63,7 +63,9 @@ import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
+import * as Damage from "./internal/ports/damage.ts"
 import * as Failed from "./internal/ports/failedElements.ts"
+import * as FailedSelections from "./internal/ports/failedSelections.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as PollInterval from "./internal/ports/pollInterval.ts"
 import { replaceErrors } from "./internal/ports/portError.ts"
@@ -280,7 +282,10 @@ export interface FailedSelection {
  * @since 0.2.0
  */
 export class FailedElements extends Context.Service<FailedElements, {
-  /** Reads a page of the failed elements, the oldest failure first. `after` is the `next` of the page before. */
+  /**
+   * Reads a page of the failed elements, the oldest failure first. `after` is the `next` of the page before. An element that
+   * the store cannot decode is left out, and the log tells of it once.
+   */
   readonly peek: (options: {
     readonly name: string
     readonly limit: number
@@ -289,13 +294,14 @@ export class FailedElements extends Context.Service<FailedElements, {
 
   /**
    * Puts failed elements back into their queue, as the last ones, with all attempts. Returns their number. On disk when it
-   * returns. With `"all"`, they are those that have failed by now, in transactions of 1,000.
+   * returns. With `"all"`, they are those that have failed by now, in transactions of 1,000. Elements that the store cannot
+   * decode stay.
    */
   readonly requeue: (selection: FailedSelection) => Effect.Effect<number, PersistedQueue.PersistedQueueError>
 
   /**
    * Deletes failed elements. Their ids can be offered again. Returns their number. On disk when it returns. With `"all"`,
-   * they are those that have failed by now, in transactions of 1,000.
+   * they are those that have failed by now, in transactions of 1,000. Elements that the store cannot decode are deleted too.
    */
   readonly purge: (selection: FailedSelection) => Effect.Effect<number, PersistedQueue.PersistedQueueError>
 }>()("effect-lmdb/PersistedQueue/FailedElements") {}
@@ -310,39 +316,29 @@ export const makeFailedElements: Effect.Effect<FailedElements["Service"], OpenEr
   function*() {
     const self: Failed.FailedElements = {
       store: yield* Store,
-      elements: yield* QueueElements.open
+      elements: yield* QueueElements.open,
+      damage: Damage.make()
     }
     return FailedElements.of({
       peek: (options) =>
-        Failed.page(self, options).pipe(
-          Effect.map(({ items, next }) => ({ items: items.map(({ value }) => failedElementOf(value)), next })),
-          orFail(`Failed to read the failed elements of the queue "${options.name}"`)
-        ),
+        Effect.flatMap(FailedSelections.checkPage(options), () =>
+          Failed.page(self, options).pipe(
+            Effect.map(({ items, next }) => ({ items: items.map(failedElementOf), next })),
+            orFail(`Failed to read the failed elements of the queue "${options.name}"`)
+          )),
       requeue: (selection) =>
-        Effect.flatMap(checkSelection("requeue", selection), () =>
+        Effect.flatMap(FailedSelections.check("requeue", selection), () =>
           Failed.requeue(self, selection).pipe(
             orFail(`Failed to requeue the failed elements of the queue "${selection.name}"`)
           )),
       purge: (selection) =>
-        Effect.flatMap(checkSelection("delete", selection), () =>
+        Effect.flatMap(FailedSelections.check("delete", selection), () =>
           Failed.purge(self, selection).pipe(
             orFail(`Failed to delete the failed elements of the queue "${selection.name}"`)
           ))
     })
   }
 )
-
-/** Refuses what is not a selection: text is a list of its letters, and `undefined` an empty list. */
-const checkSelection = (doing: string, { ids, name }: FailedSelection) => {
-  const problem = !Predicate.isString(name)
-    ? "`name` must be the name of a queue"
-    : ids === "all" || (Array.isArray(ids) && ids.every(Predicate.isString))
-    ? undefined
-    : "`ids` must be a list of ids, or \"all\""
-  return problem === undefined
-    ? Effect.void
-    : Effect.fail(new PersistedQueue.PersistedQueueError({ message: `Cannot ${doing} failed elements: ${problem}` }))
-}
 
 const failedElementOf = (
   { attempts, changedAt, element, id, lastFailure }: QueueElements.Element

@@ -4,12 +4,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as TestClock from "effect/testing/TestClock"
-import { Store } from "../../src/index.ts"
+import { type Engine, Store } from "../../src/index.ts"
+import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { FailedElements } from "../../src/PersistedQueue.ts"
+import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { assertWaits, hold, live, openQueue, startHold } from "../support/fixtures/queues.ts"
-import { start } from "../support/harness.ts"
+import { type LogEntry, start, temporaryFolder, withLog } from "../support/harness.ts"
 
 /** Offers elements to a queue and lets each fail for good, one a second. */
 const fail = Effect.fnUntraced(function*(name: string, ids: ReadonlyArray<string>) {
@@ -59,11 +62,50 @@ describe("peek", () => {
       assert.include(item?.failure, "Expected")
     }).pipe(Effect.provide(live())))
 
-  it.effect("fails for a cursor that it has not given", () =>
+  it.effect("goes on after a page whose last element was deleted or has failed again", () =>
     Effect.gen(function*() {
       const failed = yield* FailedElements
-      const error = yield* Effect.flip(failed.peek({ name: "q", limit: 1, after: "nonsense" }))
-      assert.strictEqual(error._tag, "PersistedQueueError")
+      yield* fail("q", ["a", "b", "c", "d", "e"])
+      const first = yield* failed.peek({ name: "q", limit: 2 })
+      yield* failed.purge({ name: "q", ids: ["a", "b"] })
+      const second = yield* failed.peek({ name: "q", limit: 1, after: first.next })
+      assert.deepStrictEqual(second.items.map(({ id }) => id), ["c"])
+      yield* failed.requeue({ name: "q", ids: ["c"] })
+      const { end } = yield* hold("q", { maxAttempts: 1 })
+      yield* end(Exit.fail("again"))
+      const third = yield* failed.peek({ name: "q", limit: Number.MAX_SAFE_INTEGER, after: second.next })
+      assert.deepStrictEqual(third.items.map(({ id }) => id), ["d", "e", "c"])
+      assert.isUndefined(third.next)
+    }).pipe(Effect.provide(live())))
+
+  it.effect("fails for a cursor that it has not given, or has given for another queue", () =>
+    Effect.gen(function*() {
+      const failed = yield* FailedElements
+      yield* fail("other", ["a", "b"])
+      const { next = "" } = yield* failed.peek({ name: "other", limit: 1 })
+      for (const after of ["nonsense", "", next]) {
+        const error = yield* Effect.flip(failed.peek({ name: "q", limit: 1, after }))
+        assert.strictEqual(error._tag, "PersistedQueueError")
+        assert.deepInclude(error.cause, { _tag: "InvalidCursor" })
+      }
+    }).pipe(Effect.provide(live())))
+
+  it.effect("refuses what does not select a page", () =>
+    Effect.gen(function*() {
+      const failed = yield* FailedElements
+      const pages: ReadonlyArray<unknown> = [
+        { name: "q" },
+        { name: "q", limit: 0 },
+        { name: "q", limit: 1.5 },
+        { name: undefined, limit: 1 },
+        { name: "q", limit: 1, after: 5 }
+      ]
+      for (const page of pages) {
+        // @ts-expect-error it selects no page
+        const error = yield* Effect.flip(failed.peek(page))
+        assert.strictEqual(error._tag, "PersistedQueueError")
+        assert.include(error.message, "failed elements: `")
+      }
     }).pipe(Effect.provide(live())))
 })
 
@@ -118,6 +160,102 @@ describe("purge", () => {
     }).pipe(Effect.provide(live())))
 })
 
+const database = "collection/effect.PersistedQueue"
+
+/** The queues of the store in a folder. */
+const queuesAt = (path: string) =>
+  LmdbPersistedQueue.layer().pipe(Layer.provideMerge(Store.layer({ path })), Layer.fresh)
+
+/** Damages the values of elements of a closed store, by their places in the order of the keys, or all their bytes. */
+const damageValues = Effect.fnUntraced(function*(path: string, places: ReadonlyArray<number>, isWhole = false) {
+  const records = yield* recordsOf(path, database)
+  const damaged = places.flatMap((place) => records.slice(place, place + 1)).map(([key, record]): Engine.Write => {
+    // The index entries come before the value.
+    const kept = isWhole ? 0 : 5 + record.readUInt32LE(1)
+    return [database, key, Buffer.concat([record.subarray(0, kept), Buffer.of(0xc1)])]
+  })
+  assert.strictEqual(damaged.length, places.length)
+  yield* tamper(path, damaged)
+})
+
+describe.each([["its value", false], ["all of it", true]])("a failed element that is damaged: %s", (_, isWhole) => {
+  /** Lets five elements fail, damages the second and the third, and runs a test in the next process. */
+  const afterDamage = <A, E>(
+    test: (
+      failed: FailedElements["Service"],
+      log: ReadonlyArray<LogEntry>
+    ) => Effect.Effect<A, E, FailedElements | PersistedQueue.PersistedQueueStore>
+  ) =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* Effect.provide(fail("q", ["a", "b", "c", "d", "e"]), queuesAt(path))
+        yield* damageValues(path, [1, 2], isWhole)
+        yield* Effect.provide(Effect.flatMap(FailedElements, (failed) => test(failed, log)), queuesAt(path))
+      })
+    ).pipe(Effect.scoped)
+
+  it.effect("is left out of all pages; the log tells of it once", () =>
+    afterDamage((failed, log) =>
+      Effect.gen(function*() {
+        const first = yield* failed.peek({ name: "q", limit: 2 })
+        assert.deepStrictEqual(first.items.map(({ id }) => id), ["a", "d"])
+        const second = yield* failed.peek({ name: "q", limit: 2, after: first.next })
+        assert.deepStrictEqual(second.items.map(({ id }) => id), ["e"])
+        assert.isUndefined(second.next)
+        assert.deepStrictEqual(yield* idsOf("q"), ["a", "d", "e"])
+        const told = log.filter(({ level, text }) => level === "ERROR" && text.includes("is left out"))
+        assert.strictEqual(told.length, 2)
+      })
+    ))
+
+  it.effect("stays when all are requeued, and is deleted with all", () =>
+    afterDamage((failed) =>
+      Effect.gen(function*() {
+        const all = { name: "q", ids: "all" } as const
+        assert.strictEqual(yield* failed.requeue(all), 3)
+        assert.deepStrictEqual(yield* idsOf("q"), [])
+        const held = yield* Effect.replicateEffect(hold("q", { maxAttempts: 1 }), 3)
+        yield* Effect.forEach(held, ({ end }) => end(Exit.fail("boom")))
+        assert.strictEqual(yield* failed.purge(all), 5)
+        assert.strictEqual(yield* failed.purge(all), 0)
+        // Their ids can be offered again.
+        const queues = yield* PersistedQueue.PersistedQueueStore
+        yield* queues.offer({ name: "q", id: "b", element: 2, isCustomId: true })
+        assert.strictEqual((yield* hold("q")).element, 2)
+      })
+    ))
+
+  it.effect("is deleted by its id", () =>
+    afterDamage((failed) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* failed.requeue({ name: "q", ids: ["b"] }), 0)
+        assert.strictEqual(yield* failed.purge({ name: "q", ids: ["a", "b", "c", "missing"] }), 3)
+        assert.deepStrictEqual(yield* idsOf("q"), ["d", "e"])
+        const queues = yield* PersistedQueue.PersistedQueueStore
+        yield* queues.offer({ name: "q", id: "b", element: 2, isCustomId: true })
+        assert.deepStrictEqual(yield* idsOf("q"), ["d", "e"])
+        assert.strictEqual((yield* hold("q")).element, 2)
+      })
+    ))
+})
+
+describe("an element that is damaged and has not failed", () => {
+  it.effect("is not purged", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const offers = Effect.flatMap(
+        PersistedQueue.PersistedQueueStore,
+        (queues) => queues.offer({ name: "q", id: "a", element: 1, isCustomId: true })
+      )
+      yield* Effect.provide(offers, queuesAt(path))
+      yield* damageValues(path, [0])
+      const purge = Effect.flatMap(FailedElements, (failed) => failed.purge({ name: "q", ids: ["a"] }))
+      assert.strictEqual(yield* Effect.provide(purge, queuesAt(path)), 0)
+      assert.strictEqual((yield* recordsOf(path, database)).length, 1)
+    }).pipe(Effect.scoped))
+})
+
 describe("more elements than a transaction changes", () => {
   it.live("are all requeued, purged and cleaned up", () =>
     Effect.gen(function*() {
@@ -131,7 +269,8 @@ describe("more elements than a transaction changes", () => {
       yield* failAll
       assert.strictEqual(yield* failed.requeue({ name: "q", ids: "all" }), ids.length)
       yield* failAll
-      assert.strictEqual(yield* failed.purge({ name: "q", ids: "all" }), ids.length)
+      const store = yield* Store
+      assert.strictEqual(yield* store.withTransaction(failed.purge({ name: "q", ids: "all" })), ids.length)
       yield* each((id) => queues.offer({ name: "q", id, element: id, isCustomId: true }))
       yield* failAll
       yield* queues.cleanup({ timeToLive: Duration.zero, failedTimeToLive: Duration.zero })

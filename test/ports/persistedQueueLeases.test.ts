@@ -7,7 +7,9 @@ import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { Store } from "../../src/index.ts"
+import { ByteString } from "../../src/Key.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
+import { damage } from "../support/fixtures/collections.ts"
 import { allGiven, assertWaits, hold, openOn, startHold, using } from "../support/fixtures/queues.ts"
 import { start, temporaryFolder, withLog } from "../support/harness.ts"
 
@@ -22,7 +24,7 @@ const twoWorkers = Effect.gen(function*() {
   const first = yield* Scope.provide(openOn(store), scope)
   const second = yield* openOn(store)
   const failed = yield* Effect.provideService(LmdbPersistedQueue.makeFailedElements, Store, store)
-  return { first, second, failed, stopFirst: Scope.close(scope, Exit.void) }
+  return { store, first, second, failed, stopFirst: Scope.close(scope, Exit.void) }
 })
 
 /** Lets time pass in steps in which all leases can be renewed. */
@@ -42,6 +44,30 @@ describe("a lease", () => {
       yield* pass(first, 300)
       yield* using(second)(assertWaits(other))
     }).pipe(Effect.scoped))
+
+  it.effect("is renewed also if another element of its worker is damaged, and the log tells of that once", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const { first, second, store } = yield* twoWorkers
+        yield* offer(first, "a")
+        yield* offer(first, "b")
+        const held = yield* Effect.replicateEffect(using(first)(hold("q")), 2)
+        const key = ByteString("\x80\x60q\0\x60a\0\0")
+        yield* damage([["collection/effect.PersistedQueue", key, Buffer.of(0xc1)]]).pipe(
+          Effect.provideService(Store, store)
+        )
+        const other = yield* using(second)(startHold("q"))
+        yield* pass(first, 600)
+        yield* using(second)(assertWaits(other))
+        const told = log.filter(({ text }) => text.includes("was damaged while its handler ran"))
+        assert.deepStrictEqual(told.map(({ level }) => level), ["ERROR"])
+        // No later attempt can store what became of the damaged element, so there is none.
+        const [damaged, sound] = held
+        assert.isTrue(Exit.hasDies(yield* Effect.exit(damaged?.end(Exit.void) ?? Effect.void)))
+        yield* sound?.end(Exit.void) ?? Effect.void
+        yield* using(second)(assertWaits(other))
+      }).pipe(Effect.scoped)
+    ))
 
   it.effect("ends two minutes after its worker has stopped; another one gets the element, the attempt counted", () =>
     Effect.gen(function*() {

@@ -3,7 +3,12 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import type { ReadError } from "../../CollectionRange.ts"
 import type { StoreService } from "../../StoreService.ts"
+import * as Damage from "./damage.ts"
+import * as FailedCursor from "./failedCursor.ts"
 import type { Element, Elements, Key } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 import { storageKey } from "./storageKey.ts"
@@ -11,67 +16,116 @@ import { storageKey } from "./storageKey.ts"
 export interface FailedElements {
   readonly store: StoreService
   readonly elements: Elements
+  readonly damage: Damage.Damage
 }
 
 /** The most elements that a transaction changes. */
 const batchSize = 1000
 
-/** What `change` does with an element that has failed: the record to store, or `undefined` to delete it. */
-type Next = (element: Element, now: number) => Element | undefined
+/** What becomes of elements that have failed. */
+interface Change {
+  /** The record to store, or `undefined` to delete it. */
+  readonly next: (element: Element, now: number) => Element | undefined
+  readonly deletesDamaged: boolean
+}
 
-/** Changes those of some elements that have failed, in one transaction. Returns their number. */
-const changeSome = (self: FailedElements, keys: ReadonlyArray<Key>, next: Next) =>
-  self.store.withTransaction(Effect.gen(function*() {
+const isFailed = ({ state }: Element): boolean => state === "failed"
+
+/** Selects the keys of elements that have failed, by the index: it also has those that do not decode. */
+const failedOf = Effect.fnUntraced(function*({ indexes }: Elements, queue: string, keys: Iterable<Key>) {
+  const failed = yield* Stream.runCollect(indexes.failed.keys({ prefix: [storageKey(queue)] }))
+  const ids = new Set(failed.map(([, id]) => id))
+  return Array.from(keys).filter(([, id]) => ids.has(id))
+})
+
+/** Changes those of some elements of a queue that have failed, in one transaction. Returns their number. */
+const changeSome = (
+  { elements, store }: FailedElements,
+  queue: string,
+  keys: ReadonlyArray<Key>,
+  { deletesDamaged, next }: Change
+) =>
+  store.withTransaction(Effect.gen(function*() {
     const now = yield* Clock.currentTimeMillis
-    const { found } = yield* self.elements.getMany(keys)
-    const failed = [...found].filter(([, { state }]) => state === "failed")
+    const { damaged, found } = yield* Damage.getEach(elements, keys)
+    const failed = [...found].filter(([, element]) => isFailed(element))
     for (const [key, element] of failed) {
       const changed = next(element, now)
-      yield* changed === undefined ? self.elements.delete(key) : self.elements.put(key, changed)
+      yield* changed === undefined ? elements.delete(key) : elements.put(key, changed)
     }
-    return failed.length
+    if (!deletesDamaged || damaged.size === 0) return failed.length
+    const damagedKeys = yield* failedOf(elements, queue, damaged.keys())
+    yield* elements.deleteMany(damagedKeys)
+    return failed.length + damagedKeys.length
   }))
 
 /** Changes all elements that have failed by now, batch by batch. Returns their number. */
-const changeAll = Effect.fnUntraced(function*(self: FailedElements, queue: string, next: Next) {
+const changeAll = Effect.fnUntraced(function*(self: FailedElements, queue: string, change: Change) {
   const key = storageKey(queue)
   const until = yield* Clock.currentTimeMillis
-  let changed = 0
-  while (true) {
-    const failed = yield* self.elements.indexes.failed.collect({
-      prefix: [key],
-      lte: [key, until, Infinity],
-      limit: batchSize
-    })
-    if (failed.length === 0) return changed
-    changed += yield* changeSome(self, failed.map(QueueElements.keyOf), next)
-  }
+  // Damaged elements can stay in the index, so each batch begins after the one before. A snapshot would be open for long.
+  return yield* self.elements.indexes.failed.keys({ prefix: [key], lte: [key, until, Infinity], snapshot: false }).pipe(
+    Stream.grouped(batchSize),
+    Stream.mapEffect((keys) => changeSome(self, queue, keys, change)),
+    Stream.runFold(() => 0, (sum, changed) => sum + changed)
+  )
 })
 
 /** The elements that a call is about: those with the ids, or all. */
-interface Selection {
+export interface Selection {
   readonly name: string
   readonly ids: ReadonlyArray<string> | "all"
 }
 
-const change = (self: FailedElements, { ids, name }: Selection, next: Next) =>
+const changeSelected = (self: FailedElements, { ids, name }: Selection, change: Change) =>
   ids === "all"
-    ? changeAll(self, name, next)
-    : changeSome(self, Array.from(new Set(ids), (id) => QueueElements.keyOf({ queue: name, id })), next)
+    ? changeAll(self, name, change)
+    : changeSome(self, name, Array.from(new Set(ids), (id) => QueueElements.keyOf({ queue: name, id })), change)
 
-/** Makes failed elements pending again, as new ones. Returns their number. */
+/** Makes failed elements pending again, as new ones. Damaged ones stay. Returns their number. */
 export const requeue = (self: FailedElements, selection: Selection) =>
-  change(
-    self,
-    selection,
-    (element, now) => QueueElements.requeue(element, now, QueueElements.nextSequence(now))
-  )
+  changeSelected(self, selection, {
+    next: (element, now) => QueueElements.requeue(element, now, QueueElements.nextSequence(now)),
+    deletesDamaged: false
+  })
 
-/** Deletes failed elements. Returns their number. */
-export const purge = (self: FailedElements, selection: Selection) => change(self, selection, () => undefined)
+/** Deletes failed elements, damaged ones too. Returns their number. */
+export const purge = (self: FailedElements, selection: Selection) =>
+  changeSelected(self, selection, { next: () => undefined, deletesDamaged: true })
 
-/** Reads a page of the failed elements of a queue, the oldest failure first. */
-export const page = (
+/** Reads the first failed elements of a queue after a position. Damaged ones are left out and do not count. */
+const firstAfter = Effect.fnUntraced(function*(
+  self: FailedElements,
+  queue: string,
+  wanted: number,
+  position: FailedCursor.Position | undefined
+): Effect.fn.Return<ReadonlyArray<Element>, ReadError> {
+  const range = { prefix: [storageKey(queue)], ...FailedCursor.rangeFrom(position) } as const
+  for (let limit = wanted + 1;; limit *= 2) {
+    const read = yield* self.elements.indexes.failed.collect({ ...range, limit, undecodable: "result" })
+    const start = read.findIndex((row) => Result.isSuccess(row) && FailedCursor.isAt(position, row.success))
+    const rows = read.slice(start + 1)
+    // An entry of the index can be left from an element that was damaged, deleted and offered again.
+    const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(isFailed)
+    if (elements.length < wanted && read.length === limit) continue
+    yield* Effect.forEach(rows.filter(Result.isFailure), ({ failure }) =>
+      Damage.report(
+        self.damage,
+        failure,
+        `A failed element of the queue "${queue}" is damaged and is left out. \`purge\` of all failed elements deletes it`
+      ), { discard: true })
+    return elements.slice(0, wanted)
+  }
+})
+
+/** Reads a page of the failed elements of a queue, the oldest failure first. Leaves out the damaged ones. */
+export const page = Effect.fnUntraced(function*(
   self: FailedElements,
   { after, limit, name }: { readonly name: string; readonly limit: number; readonly after?: string | undefined }
-) => self.elements.indexes.failed.page({ prefix: [storageKey(name)], limit, after })
+) {
+  const position = after === undefined ? undefined : yield* FailedCursor.decode(name, after)
+  const elements = yield* firstAfter(self, name, limit + 1, position)
+  const items = elements.slice(0, limit)
+  const last = elements.length > limit ? items.at(-1) : undefined
+  return { items, next: last === undefined ? undefined : FailedCursor.encode(last) }
+})

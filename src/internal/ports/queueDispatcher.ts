@@ -46,7 +46,6 @@ export interface QueueDispatcher {
   readonly queues: Map<string, WaitingQueue>
   /** Opened when the queues are to be looked at again. */
   readonly wake: Latch.Latch
-  readonly damage: Damage.Damage
   /** The error of all later takes, when the dispatcher has ended. */
   ended: PersistedQueueError | undefined
 }
@@ -55,7 +54,6 @@ export const make = (leases: QueueLeases): QueueDispatcher => ({
   leases,
   queues: new Map(),
   wake: Latch.makeUnsafe(false),
-  damage: Damage.make(),
   ended: undefined
 })
 
@@ -143,7 +141,7 @@ type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
 
 /** Logs once that an element cannot be decoded. The element is skipped, so that it does not stop its queue. */
 const reportDamage = (self: QueueDispatcher, queue: string, error: ValueDecoding) =>
-  Damage.report(self.damage, error, `An element of the queue "${queue}" is damaged and will not be taken`)
+  Damage.report(self.leases.damage, error, `An element of the queue "${queue}" is damaged and will not be taken`)
 
 /** Reads the first elements of an index that satisfy a condition. What is damaged does not count. */
 const firstOf = Effect.fnUntraced(function*<E>(

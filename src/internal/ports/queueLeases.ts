@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { StoreService } from "../../StoreService.ts"
+import * as Damage from "./damage.ts"
 import type { Element, Elements, Key } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 
@@ -33,6 +34,7 @@ export interface QueueLeases {
   readonly holder: string
   /** The claims that are not settled, by their tokens. */
   readonly held: Map<string, Claim>
+  readonly damage: Damage.Damage
   /** The number of claims that were made. */
   claims: number
 }
@@ -50,6 +52,7 @@ export const make = (
   expiration: Math.max(shortestExpiration, Duration.toMillis(Duration.fromInputUnsafe(expiration))),
   holder: SecureRandom.uuidV4Unsafe(),
   held: new Map(),
+  damage: Damage.make(),
   claims: 0
 })
 
@@ -62,7 +65,10 @@ export const makeClaim = (self: QueueLeases, element: Element, now: number): rea
   return [{ queue, id, key: QueueElements.keyOf(claimed), token, attempts, element: element.element, until }, claimed]
 }
 
-/** While the store fails, settling is tried again until the lease has ended. Then another worker can have the element. */
+/**
+ * While the store fails, settling is tried again until the lease has ended. Then another worker can have the element. It is
+ * not tried again for an element that is damaged: that would fail each time.
+ */
 const settleRetry = (self: QueueLeases) =>
   Schedule.min([Schedule.exponential(200, 1.5), Schedule.spaced(5000)]).pipe(
     Schedule.upTo({ duration: self.expiration })
@@ -89,7 +95,7 @@ const settle = (
       Effect.withTracerEnabled(false),
       Effect.retry({
         schedule: settleRetry(self),
-        while: ({ _tag }) => _tag !== "Closed" && _tag !== "ReadOnly"
+        while: ({ _tag }) => _tag !== "Closed" && _tag !== "ReadOnly" && _tag !== "ValueDecoding"
       }),
       Effect.orDie,
       Effect.ensuring(Effect.sync(() => self.held.delete(claim.token))),
@@ -133,7 +139,7 @@ const renew = Effect.fnUntraced(function*(self: QueueLeases) {
   if (old.size === 0) return
   const until = latest + 0.25 * self.expiration
   const renewed = yield* self.store.withTransaction(Effect.gen(function*() {
-    const { found } = yield* self.elements.getMany([...old.keys()])
+    const { damaged, found } = yield* Damage.getEach(self.elements, [...old.keys()])
     // Other claims were settled, or their elements have been claimed again.
     const held = Array.from(old.values()).flatMap((claim) => {
       const element = found.get(claim.key)
@@ -142,9 +148,15 @@ const renew = Effect.fnUntraced(function*(self: QueueLeases) {
     yield* self.elements.putMany(
       held.map(({ claim: { key, token }, element }) => [key, QueueElements.renew(element, { token, until })])
     )
-    return held
+    return { held, damaged }
   }))
-  for (const { claim } of renewed) claim.until = until
+  for (const { claim } of renewed.held) claim.until = until
+  yield* Effect.forEach(renewed.damaged, ([key, error]) =>
+    Damage.report(
+      self.damage,
+      error,
+      `An element of the queue "${old.get(key)?.queue}" was damaged while its handler ran: its end cannot be stored`
+    ), { discard: true })
 })
 
 /**

@@ -1,6 +1,7 @@
 /** Records of a cluster that are damaged in the file: what is not damaged goes on. */
 import { assert, describe, it } from "@effect/vitest"
 import type { NonEmptyArray } from "effect/Array"
+import type * as Envelope from "effect/cluster/Envelope"
 import type * as EffectRunnerStorage from "effect/cluster/RunnerStorage"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Snowflake from "effect/cluster/Snowflake"
@@ -10,6 +11,8 @@ import * as TestClock from "effect/testing/TestClock"
 import { RunnerStorage } from "../../../src/Cluster.ts"
 import { Store, type StoreService } from "../../../src/index.ts"
 import * as Mailbox from "../../../src/internal/ports/cluster/mailbox.ts"
+import * as Cleanup from "../../../src/internal/ports/cluster/messageCleanup.ts"
+import * as MessageStore from "../../../src/internal/ports/cluster/messageStore.ts"
 import { ByteString } from "../../../src/Key.ts"
 import {
   ack,
@@ -18,6 +21,7 @@ import {
   type Encoded,
   exit,
   idsOf,
+  interrupt,
   openOn,
   request,
   save,
@@ -100,6 +104,130 @@ describe("a damaged message", () => {
         const mailbox = yield* Effect.orDie(Effect.provideService(Mailbox.open, Store, store))
         assert.strictEqual(yield* Effect.orDie(mailbox.count()), 1)
         assert.deepStrictEqual(errorsOf(log), [])
+      })))
+})
+
+/** Damages the values of messages of a closed store, or all their bytes: then their index entries are lost too. */
+const damageMessages = Effect.fnUntraced(function*(path: string, places: ReadonlyArray<number>, isWhole: boolean) {
+  const records = yield* recordsOf(path, database("messages"))
+  const chosen = places.flatMap((place) => records.slice(place, place + 1))
+  assert.strictEqual(chosen.length, places.length)
+  yield* tamper(
+    path,
+    chosen.map(([key, bytes]) => [database("messages"), key, isWhole ? garbage : withValueOf(bytes, garbage)])
+  )
+})
+
+/** A record of a collection with another value: its index entries, which come before the value, stay. */
+const withValueOf = (record: Buffer, value: Uint8Array) =>
+  Buffer.concat([record.subarray(0, 5 + record.readUInt32LE(1)), value])
+
+describe.each([["its value", false], ["all of it", true]])(
+  "a damaged interrupt or acknowledgement: %s",
+  (_, isWhole) => {
+    /** A request with a chunk, its acknowledgement and an interrupt, both of them damaged, and a request without. */
+    const after = <A, E>(
+      test: (storage: Encoded, log: ReadonlyArray<LogEntry>, store: StoreService) => Effect.Effect<A, E, Scope.Scope>
+    ) =>
+      withLog((log) =>
+        Effect.gen(function*() {
+          const path = yield* temporaryFolder
+          yield* withStore({ path }, (store) =>
+            Effect.gen(function*() {
+              const storage = yield* openOn(store)
+              yield* Effect.forEach([1, 2], (id) => save(storage, request(id)))
+              yield* storage.saveReply(chunk(10, 1, 0))
+              yield* save(storage, ack(11, 1, 10))
+              yield* save(storage, interrupt(12, 1))
+            }))
+          yield* damageMessages(path, [2, 3], isWhole)
+          yield* withStore({ path }, (store) => Effect.flatMap(openOn(store), (storage) => test(storage, log, store)))
+        })
+      ).pipe(Effect.scoped)
+
+    it.effect("is left out: its request is delivered and answered", () =>
+      after((storage, log, store) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2"])
+          yield* storage.saveReply(chunk(13, 1, 1))
+          yield* save(storage, ack(14, 1, 13))
+          yield* save(storage, interrupt(15, 1))
+          yield* storage.resetShards([shardOf()])
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2", "14", "15"])
+          yield* storage.saveReply(exit(16, 1))
+          yield* storage.saveReply(exit(17, 2))
+          assert.deepInclude(yield* storage.repliesFor(["1", "2"]), exit(16, 1))
+          assert.strictEqual(yield* waiting(store), 0)
+          const told = errorsOf(log).flatMap((text) => /message (\d+) .* is not delivered/.exec(text)?.[1] ?? [])
+          assert.deepStrictEqual(told, ["11", "12"])
+        })
+      ))
+
+    it.effect("does not keep its request from waiting again", () =>
+      after((storage) =>
+        Effect.gen(function*() {
+          yield* storage.saveReply(exit(13, 1))
+          yield* storage.clearReplies(Snowflake.Snowflake("1"))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2"])
+          assert.deepStrictEqual(yield* storage.repliesForUnfiltered(["1"]), [])
+        })
+      ))
+
+    it.effect("is deleted with its request", () =>
+      after((storage, _log, store) =>
+        Effect.gen(function*() {
+          yield* storage.saveReply(exit(13, 1))
+          yield* storage.saveReply(exit(14, 2))
+          const self = yield* Effect.orDie(Effect.provideService(MessageStore.open, Store, store))
+          yield* Effect.orDie(Cleanup.deleteAnswered(self, Number.MAX_SAFE_INTEGER))
+          assert.strictEqual(yield* Effect.orDie(self.messages.size), 0)
+          assert.strictEqual(yield* Effect.orDie(self.replies.size), 0)
+          assert.strictEqual(yield* waiting(store), 0)
+        })
+      ))
+  }
+)
+
+/** The number of messages in the mailbox. */
+const waiting = (store: StoreService) =>
+  Effect.provideService(Mailbox.open, Store, store).pipe(
+    Effect.flatMap((mailbox) => mailbox.count()),
+    Effect.orDie
+  )
+
+/** Deletes all that can be deleted, and returns the number of messages that are left. */
+const leftByCleanup = (store: StoreService) =>
+  Effect.gen(function*() {
+    const self = yield* Effect.provideService(MessageStore.open, Store, store)
+    yield* Cleanup.deleteAnswered(self, Number.MAX_SAFE_INTEGER)
+    return yield* self.messages.size
+  }).pipe(Effect.orDie)
+
+describe("a damaged message of a workflow", () => {
+  const to = "Workflow/Order"
+  const of = <A extends Envelope.Encoded>(envelope: A): A => ({
+    ...envelope,
+    address: { ...envelope.address, entityType: to }
+  })
+  const saves = (storage: Encoded) =>
+    Effect.gen(function*() {
+      yield* save(storage, { ...of(request(1)), tag: "run" })
+      yield* save(storage, of(request(2)))
+      yield* save(storage, of(interrupt(3, 1)))
+      yield* storage.saveReply(exit(10, 1))
+      yield* storage.saveReply(exit(11, 2))
+    })
+
+  it.effect("does not keep the workflow if it is an interrupt of an answered request", () =>
+    afterDamage(saves, ["messages", 2], (_storage, _log, store) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* leftByCleanup(store), 0)
+      })))
+
+  it.effect("keeps the workflow if it is a request: it may have no answer", () =>
+    afterDamage(saves, ["messages", 1], (_storage, _log, store) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* leftByCleanup(store), 3)
       })))
 })
 
@@ -208,12 +336,46 @@ describe("a damaged runner", () => {
             yield* storage.setRunnerHealth("b:1", false)
             assert.strictEqual(yield* storage.register("d:1", "runner d:1", true), 4)
             assert.strictEqual(errorsOf(log).length, 1)
-            // Started again, it has a new machine id: nobody knows the one that it had.
-            assert.strictEqual(yield* storage.register("b:1", "runner b:1", true), 5)
+            // Started again, it has the machine id that it had.
+            assert.strictEqual(yield* storage.register("b:1", "runner b:1", true), 2)
             assert.strictEqual((yield* storage.getRunners).length, 4)
           }))
       })
     ).pipe(Effect.scoped))
+
+  it.effect("keeps its machine id, in whatever order the damaged runners and new ones register", () =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      const [a, b, c, d] = yield* Effect.all([runnersOn(store), runnersOn(store), runnersOn(store), runnersOn(store)])
+      yield* a.register("a:1", "runner a", true)
+      yield* b.register("b:1", "runner b", true)
+      yield* c.register("c:1", "runner c", true)
+      yield* damage(["a:1", "b:1"].map((one) => [database("runners"), keyOf(one), garbage]))
+      const again = yield* runnersOn(store)
+      const ids = [
+        yield* again.register("a:1", "runner a", true),
+        yield* d.register("d:1", "runner d", true),
+        // The second runner lives on, and stores itself again.
+        yield* Effect.andThen(b.refresh("b:1", []), b.register("b:1", "runner b", true)),
+        yield* c.register("c:1", "runner c", true)
+      ]
+      assert.deepStrictEqual(ids, [1, 4, 2, 3])
+      assert.strictEqual((yield* a.getRunners).length, 4)
+    }).pipe(Effect.scoped, Effect.provide(Store.layerTemp())))
+
+  it.effect("keeps its machine id from new runners also if the record of the machine id is damaged", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const register = (one: string) =>
+        withStore(
+          { path },
+          (store) => Effect.flatMap(runnersOn(store), (storage) => storage.register(one, one, true))
+        )
+      assert.deepStrictEqual(yield* Effect.forEach(["a:1", "b:1"], register), [1, 2])
+      yield* damageAt(path, "runners", [0])
+      yield* damageAt(path, "machineIds", [0])
+      assert.deepStrictEqual(yield* Effect.forEach(["c:1", "b:1"], register), [3, 2])
+    }).pipe(Effect.scoped))
 
   it.effect("is stored again by its process", () =>
     Effect.gen(function*() {

@@ -9,7 +9,7 @@ import * as Damage from "../damage.ts"
 import * as Claims from "./claims.ts"
 import * as Mailbox from "./mailbox.ts"
 import * as Messages from "./messages.ts"
-import type { MessageStore } from "./messageStore.ts"
+import { type MessageStore, reportDamaged } from "./messageStore.ts"
 import * as Replies from "./replies.ts"
 import * as ShardOwnership from "./shardOwnership.ts"
 
@@ -80,7 +80,7 @@ const takeOnce = Effect.fnUntraced(function*(
     return { taken, ...(yield* read(self, taken)) }
   }))
   const claimed = Claims.claim(self.claims, found.taken, now)
-  yield* report(self, found.damaged)
+  yield* reportDamaged(self, found.damaged)
   return { deliveries: claimed.flatMap(({ id }) => found.deliveries.get(id) ?? []), damaged: found.damaged }
 })
 
@@ -93,7 +93,7 @@ export const byIds = Effect.fnUntraced(function*(self: MessageStore, ids: Readon
     const all = yield* read(self, yield* ofHeldShards(self, waiting, now))
     return { ...all, damaged: new Map([...messages.damaged, ...all.damaged]) }
   }))
-  yield* report(self, found.damaged)
+  yield* reportDamaged(self, found.damaged)
   return [...found.deliveries.values()]
 })
 
@@ -116,22 +116,13 @@ const withDamaged = Effect.fnUntraced(function*(
 ) {
   if (damaged.length === 0) return waiting
   const messages = yield* Damage.getEach(self.messages, damaged.map(({ id }) => id))
-  yield* report(self, messages.damaged)
+  yield* reportDamaged(self, messages.damaged)
   const made: Array<Mailbox.Waiting> = []
   for (const message of messages.found.values()) {
     made.push(Mailbox.waitingFor(message, yield* Replies.lastChunkOf(self.replies, message.requestId)))
   }
   return Mailbox.inOrder([...waiting, ...made.filter(accepts)])
 })
-
-const report = (self: MessageStore, damaged: ReadonlyMap<bigint, ValueDecoding>) =>
-  Effect.forEach(damaged, ([id, error]) =>
-    Damage.report(
-      self.damage,
-      error,
-      `The message ${id} of the cluster is damaged and is not delivered. The other messages are. Restore a backup, or ` +
-        "delete all messages to its entity with `clearAddress`"
-    ), { discard: true })
 
 /** Reads the messages of entries of the mailbox, in the order of the entries. */
 const read = Effect.fnUntraced(function*(

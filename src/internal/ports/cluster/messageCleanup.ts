@@ -11,7 +11,6 @@ import * as Snowflake from "effect/cluster/Snowflake"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Damage from "../damage.ts"
 import * as Messages from "./messages.ts"
@@ -85,11 +84,17 @@ const hasCompleted = Effect.fnUntraced(function*(
 ) {
   if (run.tag !== "run" || Option.exists(yield* exitOf(self, run.id), isSuspension)) return false
   const { byEntity } = self.messages.indexes
-  const all = yield* byEntity.collect({ equals: Messages.entityKey(run.address), undecodable: "result" })
-  for (const message of all) {
-    if (Result.isFailure(message)) return false
-    if (Messages.isRequest(message.success) && !(yield* isAnswered(self, message.success.id, before))) return false
+  const ids = yield* Stream.runCollect(byEntity.keys({ equals: Messages.entityKey(run.address) }))
+  const { damaged, found } = yield* Damage.getEach(self.messages, ids)
+  // A damaged message may be a request without an answer, unless an answered request has it.
+  const unknown = new Set(damaged.keys())
+  for (const message of found.values()) {
+    if (!Messages.isRequest(message)) continue
+    if (!(yield* isAnswered(self, message.id, before))) return false
+    if (unknown.size === 0) continue
+    for (const id of yield* Messages.controlIds(self.messages, message.id)) unknown.delete(id)
   }
+  if (unknown.size > 0) return false
   const parent = parentOf(run)
   return parent === undefined || (yield* byEntity.isEmpty({ equals: Messages.entityKey(parent) }))
 })

@@ -16,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Store } from "../../../Store.ts"
+import type { ValueDecoding } from "../../../StoreError.ts"
 import type { StoreService } from "../../../StoreService.ts"
 import * as Damage from "../damage.ts"
 import * as Claims from "./claims.ts"
@@ -56,6 +57,28 @@ export interface Known {
   readonly lastReply: Option.Option<Replies.Stored>
 }
 
+/**
+ * Reads a request and its acknowledgements and interrupts, in the order in which they were stored. Leaves out the damaged
+ * acknowledgements and interrupts, and gives their ids. Fails if the request is damaged.
+ */
+const readOfRequest = Effect.fnUntraced(function*(self: MessageStore, requestId: bigint) {
+  const { damaged, messages } = yield* Messages.ofRequest(self.messages, requestId)
+  const error = damaged.get(requestId)
+  if (error !== undefined) return yield* Effect.fail(error)
+  yield* reportDamaged(self, damaged)
+  return { messages, damagedIds: new Set(damaged.keys()) }
+})
+
+/** Logs that messages are damaged and are not delivered, once for each. */
+export const reportDamaged = (self: MessageStore, damaged: ReadonlyMap<bigint, ValueDecoding>) =>
+  Effect.forEach(damaged, ([id, error]) =>
+    Damage.report(
+      self.damage,
+      error,
+      `The message ${id} of the cluster is damaged and is not delivered. The other messages are. Restore a backup, or ` +
+        "delete all messages to its entity with `clearAddress`"
+    ), { discard: true })
+
 /** Stores a request, unless it is known. */
 export const saveRequest = Effect.fnUntraced(
   function*(self: MessageStore, request: Messages.Request) {
@@ -81,17 +104,14 @@ export const saveControl = Effect.fnUntraced(
   function*(self: MessageStore, message: Exclude<Messages.Message, Messages.Request>) {
     if (message._tag === "AckChunk") {
       yield* Replies.acknowledge(self.replies, message.requestId, message.replyId)
-      const earlier = yield* Messages.ofRequest(self.messages, message.requestId)
+      const { messages: earlier } = yield* readOfRequest(self, message.requestId)
       yield* forget(self, earlier.filter(({ _tag }) => _tag === "AckChunk"))
     }
     yield* self.messages.insert(message.id, message)
     if (yield* Replies.hasPending(self.replies, message.requestId)) return
     const last = Option.getOrUndefined(yield* Replies.last(self.replies, message.requestId))
-    yield* Mailbox.add(
-      self.mailbox,
-      yield* Messages.ofRequest(self.messages, message.requestId),
-      last?._tag === "Chunk" ? last.sequence : undefined
-    )
+    const { messages } = yield* readOfRequest(self, message.requestId)
+    yield* Mailbox.add(self.mailbox, messages, last?._tag === "Chunk" ? last.sequence : undefined)
   },
   (effect, self) => self.store.withTransaction(effect)
 )
@@ -101,15 +121,17 @@ export const saveControl = Effect.fnUntraced(
  * `ShardNotHeld` if another runner handles the request now.
  */
 export const saveReply = Effect.fnUntraced(function*(self: MessageStore, reply: Reply.Encoded) {
-  const messages = yield* self.store.withTransaction(Effect.gen(function*() {
+  const isExit = reply._tag === "WithExit"
+  const ids = yield* self.store.withTransaction(Effect.gen(function*() {
     yield* Replies.insert(self.replies, reply)
-    const all = yield* Messages.ofRequest(self.messages, BigInt(reply.requestId))
-    const [first] = all
+    const { damagedIds, messages } = yield* readOfRequest(self, BigInt(reply.requestId))
+    const [first] = messages
     if (first !== undefined) yield* ShardOwnership.check(self.holders, Mailbox.shardName(first.address.shardId))
-    yield* Mailbox.remove(self.mailbox, all)
-    return all
+    yield* Mailbox.remove(self.mailbox, messages)
+    if (isExit) yield* Mailbox.removeIds(self.mailbox, damagedIds)
+    return [...messages.map(({ id }) => id), ...damagedIds]
   }))
-  if (reply._tag === "WithExit") yield* finish(self, messages.map(({ id }) => id))
+  if (isExit) yield* finish(self, ids)
 })
 
 /** Notes that messages have left the mailbox for good, as soon as that is committed. */
@@ -138,7 +160,7 @@ export const clearReplies = Effect.fnUntraced(function*(
       if (Option.isNone(last) || last.value.id !== expectedReplyId) return []
     }
     yield* Replies.clear(self.replies, requestId)
-    const all = yield* Messages.ofRequest(self.messages, requestId)
+    const { messages: all } = yield* readOfRequest(self, requestId)
     const ended = all.filter(({ _tag }) => _tag === "Interrupt" && expectedReplyId === undefined)
     yield* forget(self, ended)
     const rest = all.filter((message) => !ended.includes(message))
@@ -161,18 +183,23 @@ export const clearEntity = (self: MessageStore, entity: EntityName) =>
 export const deleteEntity = Effect.fnUntraced(function*(self: MessageStore, entity: EntityName) {
   const keys = self.messages.indexes.byEntity.keys({ equals: Messages.entityKey(entity) })
   const ids = yield* Stream.runCollect(keys)
-  const { damaged, found } = yield* Damage.getEach(self.messages, ids)
   for (const id of ids) yield* Replies.clear(self.replies, id)
-  yield* Mailbox.removeIds(self.mailbox, new Set(damaged.keys()))
-  yield* forget(self, [...found.values()])
-  yield* self.messages.deleteMany([...damaged.keys()])
+  yield* forgetIds(self, ids)
   return ids
 })
 
-/** Deletes a request and all that belongs to it, in the transaction of the caller. */
+/** Deletes a request and all that belongs to it, damaged or not, in the transaction of the caller. */
 export const deleteRequest = Effect.fnUntraced(function*(self: MessageStore, requestId: bigint) {
   yield* Replies.clear(self.replies, requestId)
-  yield* forget(self, yield* Messages.ofRequest(self.messages, requestId))
+  yield* forgetIds(self, [requestId, ...(yield* Messages.controlIds(self.messages, requestId))])
+})
+
+/** Deletes messages by their ids, damaged ones too. */
+const forgetIds = Effect.fnUntraced(function*(self: MessageStore, ids: ReadonlyArray<bigint>) {
+  const { damaged, found } = yield* Damage.getEach(self.messages, ids)
+  yield* forget(self, [...found.values()])
+  yield* Mailbox.removeIds(self.mailbox, new Set(damaged.keys()))
+  yield* self.messages.deleteMany([...damaged.keys()])
 })
 
 const forget = Effect.fnUntraced(function*(self: MessageStore, messages: ReadonlyArray<Messages.Message>) {

@@ -7,7 +7,11 @@ import type * as Envelope from "effect/cluster/Envelope"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as Collection from "../../../Collection.ts"
+import type { ReadError } from "../../../CollectionRange.ts"
+import type { ValueDecoding } from "../../../StoreError.ts"
+import * as Damage from "../damage.ts"
 import { storageKey } from "../storageKey.ts"
 
 /** What all kinds of messages have. Ids are snowflakes of 63 bits. */
@@ -141,11 +145,25 @@ export const toEnvelope = (message: Message): Envelope.Encoded => {
 export const byPrimaryKey = (messages: Messages, primaryKey: string) =>
   Effect.map(messages.indexes.byPrimaryKey.get(storageKey(primaryKey)), Option.filter(isRequest))
 
-/** Reads all messages that belong to a request, in the order in which they were stored: the request is the first one. */
-export const ofRequest = Effect.fnUntraced(function*(messages: Messages, requestId: bigint) {
-  const request = yield* messages.get(requestId)
-  const control = yield* messages.indexes.control.collect({ equals: requestId })
-  return [...Option.toArray(request), ...control].toSorted((a, b) => a.sequence - b.sequence)
+/** The messages that belong to a request: those that decode, and the errors of those that do not, by their ids. */
+export interface OfRequest {
+  /** In the order in which they were stored: the request is the first one. */
+  readonly messages: ReadonlyArray<Message>
+  readonly damaged: ReadonlyMap<bigint, ValueDecoding>
+}
+
+/** Returns the ids of the acknowledgements and interrupts of a request, damaged ones too. */
+export const controlIds = ({ indexes }: Messages, requestId: bigint) =>
+  Stream.runCollect(indexes.control.keys({ equals: requestId }))
+
+/** Reads all messages that belong to a request. */
+export const ofRequest = Effect.fnUntraced(function*(
+  messages: Messages,
+  requestId: bigint
+): Effect.fn.Return<OfRequest, ReadError> {
+  const ids = [requestId, ...(yield* controlIds(messages, requestId))]
+  const { damaged, found } = yield* Damage.getEach(messages, ids)
+  return { messages: [...found.values()].toSorted((a, b) => a.sequence - b.sequence), damaged }
 })
 
 export const isRequest = (message: Message): message is Request => message._tag === "Request"

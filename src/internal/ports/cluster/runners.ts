@@ -3,13 +3,18 @@
  *
  * A runner that has left keeps its record, and so its machine id: it gets the same one when it comes back. The record of
  * the runner that has been away for the longest time makes room when all machine ids are taken.
+ *
+ * The runner that has a machine id is also a record of its own, by the machine id. So the machine id of a runner whose record is
+ * damaged is known, and no other runner gets it.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as Collection from "../../../Collection.ts"
+import type { Store } from "../../../Store.ts"
 import * as Damage from "../damage.ts"
 import { storageKey } from "../storageKey.ts"
 
@@ -36,23 +41,26 @@ class TooManyRunners extends Data.TaggedError("TooManyRunners")<{ readonly addre
 
 const openRunners = Collection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
 
+/** The keys of the runners, by their machine ids. */
+const openMachineIds = Collection.make("effect.Cluster.machineIds", { key: Schema.Int, value: Schema.String })
+
 export interface Runners {
   readonly records: Effect.Success<typeof openRunners>
+  readonly machineIds: Effect.Success<typeof openMachineIds>
   readonly damage: Damage.Damage
   /** What this process has registered, by address. It replaces a record that was damaged since then. */
   readonly own: Map<string, Runner>
 }
 
-/** Opens the collection. */
-export const open = Effect.map(
-  openRunners,
-  (records): Runners => ({ records, damage: Damage.make(), own: new Map() })
-)
+/** Opens the collections. */
+export const open = Effect.gen(function*(): Effect.fn.Return<Runners, Collection.OpenError, Store> {
+  return { records: yield* openRunners, machineIds: yield* openMachineIds, damage: Damage.make(), own: new Map() }
+})
 
 const isAlive = ({ heartbeat }: Runner, aliveSince: number): boolean =>
   heartbeat !== undefined && heartbeat > aliveSince
 
-/** Reads all runners that are not damaged, and the number of those that are. */
+/** Reads all runners that are not damaged. */
 const readAll = Effect.fnUntraced(function*({ damage, records }: Runners) {
   const all = yield* records.collect({ undecodable: "result" })
   const damaged = all.filter(Result.isFailure)
@@ -62,12 +70,12 @@ const readAll = Effect.fnUntraced(function*({ damage, records }: Runners) {
       failure,
       "A runner of the cluster is damaged. The others do not find it until it is started again"
     ), { discard: true })
-  return { runners: all.filter(Result.isSuccess).map(({ success }) => success), damaged: damaged.length }
+  return all.filter(Result.isSuccess).map(({ success }) => success)
 })
 
 /** Reads the runners that were heard of after a time. */
 export const alive = (self: Runners, aliveSince: number) =>
-  Effect.map(readAll(self), ({ runners }) => runners.filter((runner) => isAlive(runner, aliveSince)))
+  Effect.map(readAll(self), (runners) => runners.filter((runner) => isAlive(runner, aliveSince)))
 
 /** Stores a runner and returns its machine id: the one that its address had before, or a free one. */
 export const register = Effect.fnUntraced(function*(
@@ -82,20 +90,28 @@ export const register = Effect.fnUntraced(function*(
 ) {
   const key = storageKey(address)
   const { found } = yield* Damage.getEach(self.records, [key])
-  const machineId = found.get(key)?.machineId ?? (yield* freeMachineId(self, address, aliveSince))
+  const machineId = found.get(key)?.machineId ?? (yield* machineIdFor(self, key, { address, aliveSince }))
   const registered = { address, runner, healthy, machineId, heartbeat: now }
+  yield* self.machineIds.put(machineId, key)
   yield* self.records.put(key, registered)
   self.own.set(address, registered)
   return machineId
 })
 
-const freeMachineId = Effect.fnUntraced(function*(self: Runners, address: string, aliveSince: number) {
-  const { damaged, runners } = yield* readAll(self)
-  const taken = new Set(runners.map(({ machineId }) => machineId))
-  const free = Array.from({ length: machineIds }, (_, index) => index + 1).filter((id) => !taken.has(id))
-  // Machine ids are given in order. So the damaged runners have had the first of those that seem to be free.
-  const machineId = free[damaged]
-  if (machineId !== undefined) return machineId
+/** Returns a machine id for a runner without a record that decodes: the one that it had before, or a free one. */
+const machineIdFor = Effect.fnUntraced(function*(
+  self: Runners,
+  key: string,
+  { address, aliveSince }: { readonly address: string; readonly aliveSince: number }
+) {
+  const runners = yield* readAll(self)
+  const given = new Map(yield* Stream.runCollect(self.machineIds.entries({ undecodable: "result" })))
+  for (const [machineId, holder] of given) {
+    if (Result.isSuccess(holder) && holder.success === key) return machineId
+  }
+  const taken = new Set([...given.keys(), ...runners.map(({ machineId }) => machineId)])
+  const free = Array.from({ length: machineIds }, (_, index) => index + 1).find((id) => !taken.has(id))
+  if (free !== undefined) return free
   const [oldest] = runners
     .filter((runner) => !isAlive(runner, aliveSince))
     .toSorted((a, b) => (a.heartbeat ?? 0) - (b.heartbeat ?? 0))
