@@ -83,7 +83,7 @@ describe("an update whose function writes the same record", () => {
       const store = yield* Store
       yield* store.put("a", 1)
       yield* store.withTransaction(Effect.gen(function*() {
-        const context = yield* Effect.context<never>()
+        const context = yield* Effect.context()
         const inner = runningAtFirst(Effect.provideContext(store.update("a", plus(100)), context))
         yield* store.update("a", (n) => {
           inner.run()

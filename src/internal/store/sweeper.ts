@@ -90,11 +90,12 @@ const deleteExpired = Effect.fnUntraced(function*(
 
 /**
  * Makes the batch of the first due entries. Deletes their records that have expired. For a record that now lives longer
- * than its entry says, writes an entry at its time.
+ * than its entry says, writes an entry at its time. With `skipsPending`, leaves out the records with a pending write.
  */
 const findExpired = Effect.fnUntraced(function*(
   self: Sweeper,
-  stored: Reader
+  stored: Reader,
+  skipsPending: boolean
 ): Effect.fn.Return<SweepBatch, EngineFailure> {
   const { expiry } = self
   const now = expiry.now()
@@ -107,8 +108,9 @@ const findExpired = Effect.fnUntraced(function*(
     const request = { ...range, reverse: false, values: true, maxRecords: batchRecords, maxBytes: Infinity }
     const part = yield* stored.read(expiryDatabase, request)
     for (const found of part.records) {
-      writes.set(expiryDatabase, found[0], null)
       const entry = ExpiryEntries.parse(found)
+      if (skipsPending && entry !== undefined && expiry.backend.isPending(entry.database, entry.key)) continue
+      writes.set(expiryDatabase, found[0], null)
       if (entry === undefined) continue
       const { database, key } = entry
       // An earlier entry of this batch has the same record.
@@ -131,12 +133,20 @@ const findExpired = Effect.fnUntraced(function*(
   }
 })
 
+/**
+ * Makes the next batch. Records with a pending write come last: in a full file that write may not fit, and the deletions
+ * that depend on it cannot be committed without it.
+ */
+const nextBatch = Effect.fnUntraced(function*(self: Sweeper): Effect.fn.Return<SweepBatch, EngineFailure> {
+  const { reader } = self.expiry.backend
+  const batch = yield* findExpired(self, reader, true)
+  return batch.writes.isEmpty ? yield* findExpired(self, reader, false) : batch
+})
+
 /** Deletes a batch. Returns `false` if no record has expired. */
 const sweepOnce = Effect.fnUntraced(function*(self: Sweeper) {
   const { backend } = self.expiry
-  const { reads, records, writes } = yield* backend.whileReadable(
-    Effect.suspend(() => findExpired(self, backend.reader))
-  )
+  const { reads, records, writes } = yield* backend.whileReadable(nextBatch(self))
   if (writes.isEmpty) return false
   const refusal = () =>
     self.state._tag === "Stopped" ? Effect.fail(new Closed({ path: self.path, what: "Store" })) : undefined
