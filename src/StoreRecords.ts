@@ -169,6 +169,9 @@ export interface StoreRecords extends StoreModify, StoreChanges {
    * `f` can be called more than once: if the update waits for room in the buffer, or another fiber or
    * process writes the value before the update is complete. With `shared`, other processes cannot commit while it runs
    * again. Only the last result counts.
+   *
+   * `f` may write the same record, for example with `Effect.runSync`: it then runs again on the new value. If it does so
+   * each of 100 times, the update fails with `ValueEncoding`.
    */
   readonly update: (
     key: Key,

@@ -5,16 +5,19 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { cpSync } from "node:fs"
 import { EngineFull, type Write } from "../../src/Engine.ts"
+import { Store, type StoreService } from "../../src/index.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
 import * as StoreAccess from "../../src/internal/store/storeAccess.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
-import type { EngineFailure } from "../../src/StoreError.ts"
+import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../src/StoreError.ts"
 import { faults } from "../support/engines/faultyEngine.ts"
 import * as SpyEngine from "../support/engines/spyEngine.ts"
 import { increment, leaving, openSeeded } from "../support/fixtures/transactions.ts"
-import { faultyStore, start, turns, withLog } from "../support/harness.ts"
+import { faultyStore, start, temporaryFolder, turns, withLog, withStore } from "../support/harness.ts"
 import { openWith } from "../support/streaming.ts"
 
 /** No room in a map that may not grow. */
@@ -141,6 +144,64 @@ describe("a putMany with pending writes", () => {
       yield* Fiber.join(interrupting)
       assert.strictEqual(yield* Effect.flip(store.put("more", 1)), faults.diskFull)
       assert.strictEqual((yield* store.stats).pending, 2)
+    }))
+})
+
+describe("a transaction that does not fit together with pending writes", () => {
+  const reads: ReadonlyArray<{
+    readonly what: string
+    readonly read: (store: StoreService) => Effect.Effect<unknown, EngineFailure | Closed | KeyEncoding | ValueDecoding>
+    readonly commits: ReadonlyArray<ReadonlyArray<string>>
+  }> = [
+    { what: "a record", read: (store) => store.get("pending"), commits: [["pending", "own"], ["other"]] },
+    { what: "whether it exists", read: (store) => store.has("pending"), commits: [["pending", "own"], ["other"]] },
+    { what: "records", read: (store) => store.getMany(["pending", "x"]), commits: [["pending", "own"], ["other"]] },
+    {
+      what: "a range",
+      read: (store) => Stream.runCollect(store.keys({ prefix: "p" })),
+      commits: [["pending", "own"], ["other"]]
+    },
+    { what: "the number of records", read: (store) => store.size, commits: [["pending", "other", "own"]] },
+    { what: "nothing pending", read: (store) => store.get("x"), commits: [["own"], ["pending", "other"]] }
+  ]
+
+  it.effect.each(reads)(
+    "is committed with the pending writes that it has read, before the others: $what",
+    ({ commits, read }) =>
+      Effect.gen(function*() {
+        const { asked, faulty, store } = yield* withPending
+        yield* faulty.fail("commit", full)
+        yield* store.withTransaction(Effect.andThen(read(store), store.put("own", "new")))
+        assert.deepStrictEqual<unknown>(asked().slice(1), commits)
+        assert.strictEqual((yield* store.stats).pending, 0)
+      })
+  )
+
+  it.effect("is committed with the whole atomic unit of which it has read a part", () =>
+    Effect.gen(function*() {
+      const { asked, faulty, store } = yield* withPending
+      const { access } = StoreInternals.of(store)
+      const unit = ["record", "index"].map((key): Write => [recordsDatabase, ByteString(key), Uint8Array.of(1)])
+      yield* StoreAccess.enterToWrite(access, (transaction) => StoreAccess.write(access, transaction, unit))
+      yield* faulty.fail("commit", full)
+      yield* store.withTransaction(Effect.andThen(store.has("record"), store.put("own", "new")))
+      assert.deepStrictEqual(asked().slice(1), [["record", "index", "own"], ["pending", "other"]])
+    }))
+
+  it.effect("fails in a full file if what it has read does not fit, and otherwise goes ahead", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const copy = yield* temporaryFolder
+      const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity", closeFailure: "log" })
+      yield* store.putMany({ large: "x".repeat(600_000), balance: 0 })
+      yield* store.put("order", "y".repeat(500_000))
+      const after = (key: string) =>
+        store.withTransaction(Effect.andThen(store.has(key), store.put(`after ${key}`, true)))
+      assert.strictEqual((yield* Effect.flip(after("order")))._tag, "MapFull")
+      yield* after("balance")
+      cpSync(path, copy, { recursive: true })
+      const { found } = yield* withStore({ path: copy }, (other) => other.getMany(["after order", "after balance"]))
+      assert.deepStrictEqual<unknown>([...found], [["after balance", true]])
     }))
 })
 

@@ -2,17 +2,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as TestClock from "effect/testing/TestClock"
 import { cpSync } from "node:fs"
 import { join } from "node:path"
 import { EngineFull, type Write } from "../../src/Engine.ts"
-import { Store } from "../../src/index.ts"
+import { type PutOptions, Store } from "../../src/index.ts"
 import * as Memtable from "../../src/internal/buffer/memtable.ts"
 import * as WriteBuffer from "../../src/internal/buffer/writeBuffer.ts"
 import { fromWrites, qualifiedKey } from "../../src/internal/buffer/writeSet.ts"
 import * as StoreAccess from "../../src/internal/store/storeAccess.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../src/Key.ts"
-import { faultyStore, temporaryFolder, withStore } from "../support/harness.ts"
+import { swept } from "../support/expiring.ts"
+import { faultyStore, temporaryFolder, until, withLog, withStore } from "../support/harness.ts"
 
 const text = (length: number): string => "x".repeat(length)
 
@@ -51,6 +53,41 @@ describe("making room", () => {
       yield* store.delete("large")
       yield* store.flush
       assert.deepStrictEqual(yield* afterCrash(path, ["large", "waiting"]), ["large"])
+    }))
+})
+
+describe("the sweeper of a full file", () => {
+  const openFull = Effect.fnUntraced(function*(large?: PutOptions) {
+    const path = yield* temporaryFolder
+    const store = yield* Store.make({ path, maxMapSize: "1 MiB", flushInterval: "Infinity", closeFailure: "log" })
+    yield* store.put("overwritten", "old", { ttl: "1 minute" })
+    yield* store.put("large", text(600_000), large)
+    yield* store.flush
+    // From now on it does not expire, and the entry that says when it expires is still there.
+    yield* store.put("overwritten", text(500_000))
+    assert.strictEqual((yield* Effect.flip(store.flush))._tag, "MapFull")
+    return { path, store }
+  })
+
+  it.effect("keeps the expiry entry of a record until its overwrite is on disk", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const { path, store } = yield* openFull()
+        yield* TestClock.adjust("61 seconds")
+        yield* until(() => log.length > 0)
+        yield* swept(store, 0)
+        assert.isTrue(yield* store.has("overwritten"))
+        assert.deepStrictEqual(yield* afterCrash(path, ["overwritten"]), ["overwritten"])
+      })
+    ))
+
+  it.effect("deletes other expired records, after which the overwrite fits", () =>
+    Effect.gen(function*() {
+      const { path, store } = yield* openFull({ ttl: "1 minute" })
+      yield* TestClock.adjust("61 seconds")
+      yield* swept(store, 1)
+      yield* store.flush
+      assert.deepStrictEqual(yield* afterCrash(path, ["overwritten", "large"]), ["large"])
     }))
 })
 
@@ -227,21 +264,26 @@ describe("deletions that belong together", () => {
   )
 
   it.effect.prop(
-    "are all committed with a write that overwrites one of them, if they are not on disk yet",
+    "are all committed with a batch that overwrites or reads one of them, if they are not on disk yet",
     {
       groups: Schema.Array(Schema.Array(Name).check(Schema.isBetweenLength(1, 3))),
       onDisk: Schema.Array(Name),
-      touched: Schema.Array(Name)
+      written: Schema.Array(Name),
+      read: Schema.Array(Name)
     },
-    ({ groups, onDisk, touched }) =>
+    ({ groups, onDisk, read, written }) =>
       Effect.sync(() => {
         const memtable = Memtable.make()
         for (const group of groups) Memtable.add(memtable, putting(...new Set(group)), false)
         for (const name of onDisk) memtable.writes.remove("records", ByteString(name))
+        const isOverwritten = (group: ReadonlySet<string>) => group.size > 1 && written.some((name) => group.has(name))
+        // What the batch overwrites hides what it has read.
+        const isRead = (group: ReadonlySet<string>) =>
+          read.some((name) => group.has(name) && !written.some((other) => other === name))
         const expected = joined(groups.map((group) => new Set(group)))
-          .filter((group) => group.size > 1 && touched.some((name) => group.has(name)))
+          .filter((group) => isOverwritten(group) || isRead(group))
           .flatMap((group) => [...group].filter((name) => !onDisk.some((other) => other === name)))
-        const taken = Memtable.unitsOf(memtable, fromWrites(deleting(...touched)))
+        const taken = Memtable.neededBy(memtable, fromWrites(deleting(...written)), fromWrites(deleting(...read)))
         assert.sameDeepMembers([...taken], putting(...expected))
       }),
     { arbitrary: { runs: 300, size: 10, seed: "taken along" } }

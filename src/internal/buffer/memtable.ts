@@ -150,15 +150,22 @@ export const addOlder = (self: Memtable, older: Memtable): void => {
   for (const unit of new Set(older.units.values())) join(self, [...unit.values()])
 }
 
-/** Finds the writes of all units that have a key in common with `touched`. */
-export const unitsOf = ({ units, writes }: Memtable, touched: WriteSet): WriteSet => {
+/**
+ * Finds what has to be committed with an atomic batch that goes ahead of the other writes: the units of which the batch
+ * overwrites a part, and what it has read, in units. A write that belongs to no unit is one by itself.
+ */
+export const neededBy = ({ units, writes }: Memtable, written: WriteSet, read: WriteSet): WriteSet => {
   const found = new WriteSet()
-  if (units.size === 0) return found
-  for (const [database, key] of touched) {
-    for (const member of units.get(qualifiedKey(database, key))?.values() ?? []) {
-      const write = writes.get(...member)
-      if (write !== undefined) found.set(...member, write)
+  const addAll = (keys: Iterable<DatabaseKey>): void => {
+    for (const key of keys) {
+      const write = writes.get(...key)
+      if (write !== undefined) found.set(...key, write)
     }
+  }
+  for (const [database, key] of written) addAll(units.get(qualifiedKey(database, key))?.values() ?? [])
+  for (const [database, key] of read) {
+    if (written.touches(database, key)) continue
+    addAll(units.get(qualifiedKey(database, key))?.values() ?? [[database, key]])
   }
   return found
 }

@@ -15,6 +15,7 @@ import { type EngineFailure, type KeyEncoding, type ValueDecoding, ValueEncoding
 import { qualifiedKey } from "../buffer/writeSet.ts"
 import { copyOf, isSameValue } from "../engineBytes.ts"
 import * as Settled from "../settled.ts"
+import { readAndCompute } from "../store/readAndCompute.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import * as RetryQueue from "../transaction/retryQueue.ts"
 import { shown } from "./collectionDefinition.ts"
@@ -179,13 +180,23 @@ const attemptAtOnce = <K extends KeySchema, V extends ValueSchema, I extends Rec
   self: CollectionWriter<K, V, I>,
   update: Update<K, V>
 ) => {
-  const { access, definition: { database } } = self
+  const { access, definition } = self
   const { bytes, key } = update
+  const computeNow = (old: Uint8Array | undefined) => {
+    const next = compute(self, update, old)
+    return Exit.succeed(Settled.isSettled(next) ? { old, next } : undefined)
+  }
+  const refuse = (detail: string) => {
+    const next = Exit.fail(
+      new ValueEncoding<K["Type"]>({ ...shown(definition, key, bytes), detail, collection: definition.name })
+    )
+    return Exit.succeed({ old: undefined, next })
+  }
   const step = (reader: Reader): AttemptStep<K, V> =>
-    Settled.flatMap(readRecord(reader, database, bytes), (old) => {
-      const next = compute(self, update, old)
-      return Settled.isSettled(next) ? writeComputed(self, reader, bytes, { old, next }) : nothingWritten
-    })
+    Settled.flatMap(
+      readAndCompute(reader, definition.database, bytes, computeNow, refuse),
+      (computed) => computed === undefined ? nothingWritten : writeComputed(self, reader, bytes, computed)
+    )
   return enterToWrite(
     self,
     (transaction) => catchTakenIndexKey(self, key, bytes, StoreAccess.step(access, transaction, step))

@@ -13,10 +13,11 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type * as Tracer from "effect/Tracer"
 import type { Read, Reader, Step } from "../../Backend.ts"
-import type { Batch, Plan, Reader as EngineReader, Write } from "../../Engine.ts"
+import type { Batch, Reader as EngineReader, Write } from "../../Engine.ts"
 import { type CommitError, type EngineFailure, MapFull } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
-import { fromWrites, hasOnlyDeletions, toBatch, WriteSet } from "../buffer/writeSet.ts"
+import { observed } from "../buffer/observedWrites.ts"
+import { fromWrites, hasOnlyDeletions, toBatch, type Writes, WriteSet } from "../buffer/writeSet.ts"
 import type { Work } from "../lmdb/mapGrowth.ts"
 import { over } from "../reader/overlay.ts"
 import * as Settled from "../settled.ts"
@@ -158,20 +159,14 @@ const endUnwritten = (submissions: ReadonlyArray<Submission>): void => {
   }
 }
 
-/**
- * Lets each batch decide from the state after the pending writes, and collects the writes of all batches.
- * `included` are the pending writes that the same transaction commits.
- */
+/** Lets each batch decide from the state after the pending writes, and collects the writes of all batches. */
 const collectWrites = (
-  { onFitted }: GroupContext,
   submissions: ReadonlyArray<Submission>,
-  pending: WriteSet,
-  included: WriteSet,
+  pending: Writes,
   present: EngineReader
-): Exit.Exit<Batch | undefined, EngineFailure> => {
-  const [first, ...others] = submissions
+): Exit.Exit<WriteSet, EngineFailure> => {
   // The writes of a single batch need not be copied.
-  const isSingle = first !== undefined && others.length === 0 && included.size === 0
+  const isSingle = submissions.length === 1
   let collected = new WriteSet()
   const state = over(collected, over(pending, present))
   for (const submission of submissions) {
@@ -184,59 +179,104 @@ const collectWrites = (
     if (isSingle) collected = writes
     else collected.addAll(writes)
   }
-  if (included.size === 0 && collected.isEmpty) return Exit.succeed(undefined)
+  return Exit.succeed(collected)
+}
+
+/** Makes what the transaction writes: the pending writes in `included`, and then the writes of the batches. */
+const batchOf = (
+  { onFitted }: GroupContext,
+  submissions: ReadonlyArray<Submission>,
+  collected: WriteSet,
+  included: WriteSet
+): Batch | undefined => {
+  if (included.size === 0 && collected.isEmpty) return undefined
   const all = included.size === 0 ? collected : fromWrites(included)
   if (all !== collected) all.addAll(collected)
-  return Exit.succeed({
+  return {
     ...toBatch(all),
     onFitted: () => {
       onFitted(collected)
       endUnwritten(submissions)
     }
-  })
+  }
 }
 
 const writesOnlyDeletions = ({ state }: Submission): boolean =>
   state._tag !== "Committing" || state.writes === undefined || hasOnlyDeletions(state.writes)
 
-/** Describes the commit of a group. The batches read all writes of the memtable, but only `included` is committed with them. */
+/** Describes the commit of a group together with all writes of a memtable. */
 const groupWork = (
   context: GroupContext,
   submissions: ReadonlyArray<Submission>,
-  memtable: Memtable.Memtable | undefined,
-  included: WriteSet
+  memtable: Memtable.Memtable | undefined
 ): Work => {
-  const { foreignCommits } = context
-  const seen = memtable?.foreignAtStart ?? 0
   const pending = memtable?.writes ?? noWrites
-  const plan: Plan = (present, id) => {
-    if (memtable !== undefined) Memtable.enterTransaction(memtable)
-    return Settled.flatMap(foreignCommits.repair(pending, seen, present, id), (before) =>
-      Settled.flatMap(
-        included === pending ? Exit.succeed(before) : foreignCommits.repair(included, seen, present, id),
-        (repaired) => collectWrites(context, submissions, before, repaired, present)
-      ))
-  }
   return {
-    plan,
-    size: submissions.reduce((size, { batch }) => size + batch.writes.size, included.size),
-    isFreeing: () => hasOnlyDeletions(included) && submissions.every(writesOnlyDeletions)
+    plan: (present, id) => {
+      if (memtable !== undefined) Memtable.enterTransaction(memtable)
+      return Settled.flatMap(
+        context.foreignCommits.repair(pending, memtable?.foreignAtStart ?? 0, present, id),
+        (repaired) =>
+          Settled.map(
+            collectWrites(submissions, repaired, present),
+            (collected) => batchOf(context, submissions, collected, repaired)
+          )
+      )
+    },
+    size: submissions.reduce((size, { batch }) => size + batch.writes.size, pending.size),
+    isFreeing: () => hasOnlyDeletions(pending) && submissions.every(writesOnlyDeletions)
   }
+}
+
+/**
+ * Describes the commit of one batch ahead of the writes of a memtable, which the batch reads. Other fibers have seen the
+ * batch after the writes that it has read, so these are committed with it. After a crash, the file would otherwise
+ * have the batch without them.
+ */
+const aheadWork = (context: GroupContext, submission: Submission, memtable: Memtable.Memtable): Work => {
+  const { foreignCommits } = context
+  const { batch: { writes } } = submission
+  const seen = memtable.foreignAtStart
+  let included = Memtable.neededBy(memtable, writes, noWrites)
+  return {
+    plan: (present, id) => {
+      Memtable.enterTransaction(memtable)
+      const read = new WriteSet()
+      return Settled.flatMap(foreignCommits.repair(memtable.writes, seen, present, id), (repaired) => {
+        const pending = observed(repaired, (database, key, write) => read.set(database, key, write))
+        return Settled.flatMap(collectWrites([submission], pending, present), (collected) => {
+          included = Memtable.neededBy(memtable, writes, collected.isEmpty ? noWrites : read)
+          return Settled.map(
+            foreignCommits.repair(included, seen, present, id),
+            (needed) => batchOf(context, [submission], collected, needed)
+          )
+        })
+      })
+    },
+    size: writes.size + included.size,
+    isFreeing: () => hasOnlyDeletions(included) && writesOnlyDeletions(submission)
+  }
+}
+
+const commitWork = (
+  { committer }: GroupContext,
+  work: Work,
+  submissions: ReadonlyArray<Submission>,
+  memtable: Memtable.Memtable | undefined
+): Effect.Effect<void, CommitError> => {
+  const spans = function*() {
+    for (const { span } of submissions) if (span !== undefined) yield span
+    yield* memtable?.spans ?? []
+  }
+  return Committer.commit(committer, work, spans)
 }
 
 const commitBatches = (
   context: GroupContext,
   submissions: ReadonlyArray<Submission>,
-  memtable: Memtable.Memtable | undefined,
-  included: WriteSet
+  memtable: Memtable.Memtable | undefined
 ): Effect.Effect<void, CommitError> =>
-  Effect.suspend(() => {
-    const spans = function*() {
-      for (const { span } of submissions) if (span !== undefined) yield span
-      yield* memtable?.spans ?? []
-    }
-    return Committer.commit(context.committer, groupWork(context, submissions, memtable, included), spans)
-  })
+  Effect.suspend(() => commitWork(context, groupWork(context, submissions, memtable), submissions, memtable))
 
 const isAwaited = (submissions: ReadonlyArray<Submission>): boolean =>
   submissions.some((submission) => submission.isAwaited && submission.state._tag !== "Ended")
@@ -254,14 +294,15 @@ const commitBefore = Effect.fnUntraced(function*(
   submission: Submission,
   memtable: Memtable.Memtable
 ): Effect.fn.Return<void, CommitError> {
-  // A record and its index entries must be committed together. If the batch overwrites one of them, all are included.
-  const included = Memtable.unitsOf(memtable, submission.batch.writes)
-  const alone = yield* Effect.exit(commitBatches(context, [submission], memtable, included))
+  const ahead = Effect.suspend(() =>
+    commitWork(context, aheadWork(context, submission, memtable), [submission], memtable)
+  )
+  const alone = yield* Effect.exit(ahead)
   if (Exit.isFailure(alone)) {
     const exit = yield* Effect.exit(Committer.commitMemtable(context.committer, memtable))
     yield* context.end(memtable, exit, submission.isAwaited)
     yield* exit
-    return yield* commitBatches(context, [submission], undefined, noWrites)
+    return yield* commitBatches(context, [submission], undefined)
   }
   if (memtable.writes.size === 0) return yield* context.end(memtable, alone, submission.isAwaited)
   // The batch is committed, so its fiber must not receive an error of the older writes.
@@ -275,7 +316,7 @@ const commitAfter = Effect.fnUntraced(function*(
   submissions: ReadonlyArray<Submission>,
   memtable: Memtable.Memtable
 ): Effect.fn.Return<void, CommitError> {
-  const together = yield* Effect.exit(commitBatches(context, submissions, memtable, memtable.writes))
+  const together = yield* Effect.exit(commitBatches(context, submissions, memtable))
   const [submission, ...others] = submissions
   if (
     submission !== undefined && others.length === 0 &&
@@ -298,7 +339,7 @@ export const commit: (
   const memtable = context.seal()
   const exit = yield* Effect.exit(
     memtable === undefined
-      ? commitBatches(context, submissions, undefined, noWrites)
+      ? commitBatches(context, submissions, undefined)
       : commitAfter(context, submissions, memtable)
   )
   // Tries each batch alone, so that a batch that does not fit does not fail the others.

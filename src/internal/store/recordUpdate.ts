@@ -1,7 +1,6 @@
 /**
  * The update of a record: reads it, computes the next value and writes that, in one step.
  */
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -9,9 +8,10 @@ import type { Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
 import type { ByteString, Key } from "../../Key.ts"
 import { type EngineFailure, type ValueDecoding, ValueEncoding } from "../../StoreError.ts"
-import { copyOf, isSameValue } from "../engineBytes.ts"
+import { isSameValue } from "../engineBytes.ts"
 import * as RecordLayout from "../reader/recordLayout.ts"
 import * as Settled from "../settled.ts"
+import { readAndCompute } from "./readAndCompute.ts"
 import * as RecordAccess from "./recordAccess.ts"
 import { encode, expiring, writeKey, writeOf } from "./recordWrite.ts"
 import * as StoreAccess from "./storeAccess.ts"
@@ -52,49 +52,21 @@ const nextStep = (
     : Exit.succeed({ result: next, writes: writeOf(self, bytes, encoded.success) })
 }
 
-/** What an update finds: the value, being decoded, and the time at which it expires, which the update keeps. */
-const findToUpdate = (
-  self: Access,
-  reader: Reader,
-  bytes: ByteString,
-  key: Key
-): Effect.Effect<
-  { readonly current: Option.Option<unknown>; readonly time: number | undefined },
-  ValueDecoding<Key> | EngineFailure
-> => {
-  // One read gives value and time: between two reads the record could expire.
-  let time: number | undefined
-  const decoding = reader.get(self.database, bytes, (stored) => {
-    time = RecordLayout.timeOf(stored)
-    return RecordAccess.decode(self, bytes, stored, key)
-  })
-  return Settled.flatMap(
-    decoding,
-    (found) =>
-      Settled.map(found === undefined ? none : Settled.map(found, Option.some), (current) => ({ current, time }))
-  )
-}
-
-const updating = (self: Access, key: Key, bytes: ByteString, take: TakeNext): UpdateStep => (reader) =>
-  Settled.flatMap(
-    findToUpdate(self, reader, bytes, key),
-    ({ current, time }) => nextStep(self, key, bytes, take, current, time)
-  )
-
-/** The same, but calls `take` only once for the same stored bytes. */
-const updatingOnce = (self: Access, key: Key, bytes: ByteString, take: TakeNext): UpdateStep => {
+/** Makes the step of an update. With `isOnce`, it calls `take` only once for the same stored bytes. */
+const updating = (self: Access, key: Key, bytes: ByteString, take: TakeNext, isOnce: boolean): UpdateStep => {
   let last: { readonly from: Uint8Array | undefined; readonly taken: ReturnType<UpdateStep> } | undefined
-  // Computes from the bytes that were compared. On a backend whose reads wait, another read could find other bytes.
+  // One read gives value and time: between two reads the record could expire. The update keeps the time.
   const compute = (from: Uint8Array | undefined): ReturnType<UpdateStep> =>
     Settled.flatMap(
-      from === undefined ? none : Settled.map(RecordAccess.decode(self, bytes, from), Option.some),
+      from === undefined ? none : Settled.map(RecordAccess.decode(self, bytes, from, key), Option.some),
       (current) => nextStep(self, key, bytes, take, current, from === undefined ? undefined : RecordLayout.timeOf(from))
     )
-  return (reader) =>
-    Settled.flatMap(reader.get(self.database, bytes, copyOf), (from) => {
-      if (last === undefined || !isSameValue(last.from, from)) last = { from, taken: compute(from) }
-      return last.taken
-    })
+  const computeOnce = (from: Uint8Array | undefined): ReturnType<UpdateStep> => {
+    if (last === undefined || !isSameValue(last.from, from)) last = { from, taken: compute(from) }
+    return last.taken
+  }
+  const refuse = (detail: string) => Exit.fail(new ValueEncoding({ ...RecordAccess.shown(self, key), detail }))
+  return (reader) => readAndCompute(reader, self.database, bytes, isOnce ? computeOnce : compute, refuse)
 }
 
 /**
@@ -112,6 +84,6 @@ const expectedOf = (self: Access, step: UpdateStep, bytes: ByteString) => (reade
 /** Updates a record, and gives its next value. If that is `current` itself, nothing is written. */
 export const updateBy = (self: Access, key: Key, take: TakeNext) =>
   writeKey(self, key, (bytes, transaction) => {
-    const step = (self.handle.options.shared ? updatingOnce : updating)(self, key, bytes, take)
+    const step = updating(self, key, bytes, take, self.handle.options.shared)
     return StoreAccess.step(self, transaction, step, { exact: expectedOf(self, step, bytes) })
   })

@@ -73,6 +73,12 @@ interface SweepBatch {
   readonly records: number
 }
 
+/** Which due entries a batch has. */
+interface BatchOptions {
+  readonly maxRecords: number
+  readonly skipsPending: boolean
+}
+
 /** Adds the deletion of an expired record with its index entries. */
 const deleteExpired = Effect.fnUntraced(function*(
   { expiry }: Sweeper,
@@ -91,15 +97,16 @@ const deleteExpired = Effect.fnUntraced(function*(
 
 /**
  * Makes a batch of the first due entries. Deletes their records that have expired. For a record that now lives longer
- * than its entry says, writes an entry at its time. The commit does not validate that time: if the record is written
- * again before it, the entry is still not after the record. So a record that is written all the time stops no batch.
+ * than its entry says, writes an entry at its time. The commit validates only that such a record exists: if it is written
+ * again before the commit, the entry is still not after the record. So a record that is written all the time stops no
+ * batch. With `skipsPending`, leaves out the records with a pending write.
  */
 const findExpired = Effect.fnUntraced(function*(
   self: Sweeper,
   stored: Reader,
-  maxRecords: number
+  { maxRecords, skipsPending }: BatchOptions
 ): Effect.fn.Return<SweepBatch, EngineFailure> {
-  const { backend: { maxKeyBytes }, now: readTime } = self.expiry
+  const { backend: { isPending, maxKeyBytes }, now: readTime } = self.expiry
   const now = readTime()
   const entryAt = (time: number, { database, key }: ExpiryEntries.ExpiryEntry): Write =>
     ExpiryEntries.toWrite(time, database, key, maxKeyBytes)
@@ -112,14 +119,15 @@ const findExpired = Effect.fnUntraced(function*(
     const request = { ...range, reverse: false, values: true, maxRecords, maxBytes: Infinity }
     const part = yield* stored.read(expiryDatabase, request)
     for (const found of part.records) {
-      writes.set(expiryDatabase, found[0], null)
       const entry = ExpiryEntries.parse(found)
+      if (skipsPending && entry !== undefined && isPending(entry.database, entry.key)) continue
+      writes.set(expiryDatabase, found[0], null)
       if (entry === undefined) continue
       const { database, key } = entry
       // An earlier entry of this batch has the same record.
       if (writes.get(database, key) !== undefined) continue
       const time = yield* stored.get(database, key, RecordLayout.timeOf)
-      if (time !== undefined && time > now) {
+      if (time !== undefined && time > now && (yield* reader.has(database, key))) {
         writes.set(...entryAt(time, entry))
         continue
       }
@@ -142,12 +150,23 @@ const findExpired = Effect.fnUntraced(function*(
   }
 })
 
+/**
+ * Makes the next batch. Records with a pending write come last: in a full file that write may not fit, and the deletions
+ * that depend on it cannot be committed without it.
+ */
+const nextBatch = Effect.fnUntraced(function*(
+  self: Sweeper,
+  maxRecords: number
+): Effect.fn.Return<SweepBatch, EngineFailure> {
+  const { reader } = self.expiry.backend
+  const batch = yield* findExpired(self, reader, { maxRecords, skipsPending: true })
+  return batch.writes.isEmpty ? yield* findExpired(self, reader, { maxRecords, skipsPending: false }) : batch
+})
+
 /** Deletes a batch. Returns the most records of the next batch: fewer after a conflict, and 0 if no entry is due. */
 const sweepOnce = Effect.fnUntraced(function*(self: Sweeper, maxRecords: number) {
   const { backend } = self.expiry
-  const { reads, records, writes } = yield* backend.whileReadable(
-    Effect.suspend(() => findExpired(self, backend.reader, maxRecords))
-  )
+  const { reads, records, writes } = yield* backend.whileReadable(nextBatch(self, maxRecords))
   if (writes.isEmpty) return 0
   const refusal = () =>
     self.state._tag === "Stopped" ? Effect.fail(new Closed({ path: self.path, what: "Store" })) : undefined
