@@ -48,7 +48,7 @@ describe("README.md", () => {
 
   it("lists every environment variable next to its option", () => {
     const variables = Array.from(
-      read("src/StoreLive.ts").matchAll(/^ {2}(\w+): .*?"(STORE_\w+)"/gm),
+      read("src/StoreLive.ts").matchAll(/^ +(\w+): .*?"(STORE_\w+)"/gm),
       ([, option = "", variable = ""]) => `${option} ${variable}`
     )
     const rows = rowsUnder("Options").filter((row) => row[3] !== "")
