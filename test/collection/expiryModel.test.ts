@@ -144,7 +144,7 @@ const valuesOf = (model: Model): ReadonlyMap<number, Session> =>
   new Map(Array.from(model, ([key, { value }]) => [key, value]))
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 12, maxLength: 25 }) }
-const arbitrary = { runs: 12, size: 30, seed: "expiry" }
+const arbitrary = { runs: 8, size: 30, seed: "expiry" }
 
 describe("a collection whose records expire agrees with a Map with times after each step", () => {
   it.effect.prop("when the sweeper runs", workload, agrees({ flushInterval: "Infinity" }, true), { arbitrary })

@@ -230,7 +230,7 @@ const agrees = (options: Omit<StoreOptions, "path">, sweeps: boolean, waits = fa
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 15, maxLength: 30 }) }
-const arbitrary = { runs: 15, size: 30, seed: "prolonged" }
+const arbitrary = { runs: 8, size: 30, seed: "prolonged" }
 
 describe("records without index entries agree with a Map with times after each step", () => {
   it.effect.prop("when the sweeper runs", workload, agrees({ flushInterval: "Infinity" }, true), { arbitrary })

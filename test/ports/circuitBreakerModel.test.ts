@@ -162,14 +162,14 @@ const agrees = (
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 30, maxLength: 120 }) }
-const arbitrary = { runs: 30, size: 120, seed: "circuits" }
+const arbitrary = { runs: 12, size: 80, seed: "circuits" }
 
 describe("the circuits of a store agree with those in memory after each call", () => {
   it.effect.prop("on LMDB", workload, agrees({}), { arbitrary })
 
   // Each step of a shared store is a commit.
   it.effect.prop("when the store is shared", workload, agrees({ shared: true }), {
-    arbitrary: { ...arbitrary, runs: 8 }
+    arbitrary: { ...arbitrary, runs: 4 }
   })
 
   it.effect.prop("when reads wait", workload, agrees({}, DelayedStore.open), { arbitrary })

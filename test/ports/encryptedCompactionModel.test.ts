@@ -267,7 +267,7 @@ const agrees = (waits: boolean) =>
 const workload = { steps: Arbitrary.array(Arbitrary.schema(AnyStep), { minLength: 25, maxLength: 50 }) }
 
 describe("compaction in a store agrees with the one in memory after each step", () => {
-  it.effect.prop("on LMDB", workload, agrees(false), { arbitrary: { runs: 15, size: 50, seed: "compactions" } })
+  it.effect.prop("on LMDB", workload, agrees(false), { arbitrary: { runs: 8, size: 50, seed: "compactions" } })
 
-  it.effect.prop("when reads wait", workload, agrees(true), { arbitrary: { runs: 5, size: 50, seed: "compactions" } })
+  it.effect.prop("when reads wait", workload, agrees(true), { arbitrary: { runs: 3, size: 50, seed: "compactions" } })
 })

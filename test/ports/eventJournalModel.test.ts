@@ -205,7 +205,7 @@ const agrees = (waits: boolean) =>
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 15, maxLength: 40 }) }
-const arbitrary = { runs: 25, size: 40, seed: "journals" }
+const arbitrary = { runs: 12, size: 40, seed: "journals" }
 
 describe("the event journal of a store agrees with the one in memory after each step", () => {
   it.effect.prop("on LMDB", workload, agrees(false), { arbitrary })

@@ -150,7 +150,7 @@ const workload = {
   steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 15, maxLength: 40 }),
   from: Arbitrary.schema(Schema.Literals([0, 1, 2, 3, 5, 8]))
 }
-const arbitrary = { runs: 20, size: 40, seed: "servers" }
+const arbitrary = { runs: 10, size: 40, seed: "servers" }
 
 describe("the storage of servers in a store agrees with the one in memory after each step", () => {
   it.effect.prop("on LMDB", workload, agrees(false), { arbitrary })

@@ -196,7 +196,7 @@ const agrees = (waits: boolean) =>
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 20, maxLength: 60 }) }
-const arbitrary = { runs: 20, size: 60, seed: "queues" }
+const arbitrary = { runs: 10, size: 60, seed: "queues" }
 
 describe("the queues of a store agree with those in memory after each step", () => {
   it.effect.prop("on LMDB", workload, agrees(false), { arbitrary })

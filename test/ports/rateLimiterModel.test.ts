@@ -114,7 +114,7 @@ const agrees = (
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 30, maxLength: 120 }) }
-const arbitrary = { runs: 30, size: 120, seed: "rate limits" }
+const arbitrary = { runs: 12, size: 120, seed: "rate limits" }
 
 describe("the rate limits of a store agree with those in memory after each call", () => {
   it.effect.prop("on LMDB", workload, agrees({}), { arbitrary })

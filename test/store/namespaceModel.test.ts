@@ -300,7 +300,7 @@ const agrees = (
   })
 
 const workload = { steps: Arbitrary.array(Arbitrary.schema(Step), { minLength: 10, maxLength: 25 }) }
-const arbitrary = { runs: 12, size: 30, seed: "namespaces" }
+const arbitrary = { runs: 8, size: 30, seed: "namespaces" }
 
 describe("two namespaces, a store and a collection each agree with a Map of their own", () => {
   it.effect.prop("with the options' defaults", workload, agrees({}), { arbitrary })

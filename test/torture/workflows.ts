@@ -145,7 +145,7 @@ export const section: Section = {
     const random = Random.make(seed)
     const path = yield* temporaryFolder
     const store = yield* seed % 2 === 0 ? DelayedStore.open({ path }, { seed }) : Store.make({ path })
-    yield* runOn(store, { executions: quick ? 40 : 300, concurrency: 20, workers: 10 }, random, recorder)
+    yield* runOn(store, { executions: quick ? 16 : 300, concurrency: 20, workers: 10 }, random, recorder)
     return recorder.report()
   })
 }
