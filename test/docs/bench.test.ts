@@ -104,7 +104,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark", (it) =
       const folder = yield* fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-test-" })
       const json = `${folder}/rows.json`
       const program = fileURLToPath(new URL("../bench/bench.ts", import.meta.url))
-      const options = ["--quick", "--processes", "2", "--records", "50", "--folder", folder, "--json", json]
+      const options = ["--quick", "--processes", "1", "--records", "50", "--folder", folder, "--json", json]
       const choice = ["--scenario", "get,index-lookup", "--system", "effect-lmdb"]
       const table = yield* spawner.string(
         ChildProcess.make(process.execPath, [program, ...options, ...choice], { stderr: "inherit" })

@@ -18,7 +18,7 @@ const agrees =
       yield* Workload.run(steps, open({ ...options, path, durability: "noSync" }))
     }).pipe(Effect.scoped)
 
-const arbitrary = { runs: 12, size: 40, seed: "model" }
+const arbitrary = { runs: 8, size: 40, seed: "model" }
 
 describe("a store agrees with a Map after each step and after reopening", () => {
   it.effect.prop("with the options' defaults", workload, agrees({}), { arbitrary })
