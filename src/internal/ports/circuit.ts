@@ -32,7 +32,7 @@ export const Circuit = Schema.Struct({
   lastOpenFor: Schema.Number,
   /** When a closed circuit forgets its openings, in milliseconds. */
   resetAt: Schema.Number,
-  /** When the lease of the probe ends, in milliseconds; 0 if there is no probe. */
+  /** When the lease of the probe ends, in milliseconds. It is 0 while no call is the probe. */
   leaseUntil: Schema.Number,
   /** When the circuit is dropped, in milliseconds. */
   expiresAt: Schema.Number

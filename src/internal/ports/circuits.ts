@@ -8,6 +8,7 @@ import { Circuit, stateOf } from "./circuit.ts"
 import { expirationOf } from "./expiration.ts"
 import type { Outside } from "./outsideTransactions.ts"
 import { storageKey } from "./storageKey.ts"
+import { type TimedStep, timedStep } from "./timedStep.ts"
 
 /** Opens the collection. The keys are the name of the breakers and the key of the circuit. */
 export const open = Collection.make("effect.CircuitBreaker", {
@@ -25,22 +26,9 @@ export interface Circuits {
 
 const keyOf = ({ name }: Circuits, key: string) => [storageKey(name), storageKey(key)] as const
 
-/**
- * Runs a step on a circuit: it gives the result and the next record. The time is that of the last run of the step, so it
- * never comes before the time of a step that was decided earlier.
- */
-export const run = <A>(
-  self: Circuits,
-  key: string,
-  step: (current: Circuit | undefined, now: number) => readonly [result: A, next: Circuit | undefined]
-) =>
-  Clock.clockWith((clock) =>
-    self.outside(self.records.modify(keyOf(self, key), (stored) => {
-      const current = Option.getOrUndefined(stored)
-      const [result, next] = step(current, clock.currentTimeMillisUnsafe())
-      return [result, next === current ? stored : Option.fromUndefinedOr(next)]
-    }))
-  )
+/** Runs a step on a circuit. */
+export const run = <A>(self: Circuits, key: string, step: TimedStep<Circuit, A>) =>
+  Clock.clockWith((clock) => self.outside(self.records.modify(keyOf(self, key), timedStep(clock, step))))
 
 /** Reads the state of a circuit. */
 export const state = (self: Circuits, key: string) =>

@@ -61,7 +61,8 @@ const hashed = ({ name, records }: KeyValueRecords) =>
 
 /** Streams the keys that are stored as they are and begin with some text. */
 const plain = ({ name, records }: KeyValueRecords, prefix: string) => {
-  // The schema of the range refuses a prefix that is not text. Such a key never ends in half of a surrogate pair, but the text that it begins with may.
+  // The schema of the range refuses a prefix that is not text. A key that is stored as it is never ends in half of a
+  // surrogate pair, but a prefix of it may.
   const head = !Predicate.isString(prefix) || prefix.isWellFormed() ? prefix : prefix.slice(0, -1)
   return storageKey(head) === head
     ? Stream.map(records.keys({ startsWith: [name, false, head] }), (stored): Found => ({ key: stored[2], stored }))

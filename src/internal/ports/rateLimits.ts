@@ -1,13 +1,13 @@
 /** The records of all rate limits in a store: one collection. A record is deleted when it says nothing any more. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Collection from "../../Collection.ts"
 import { AdaptiveLimit } from "./adaptiveLimit.ts"
 import { expirationOf } from "./expiration.ts"
 import { FixedWindow } from "./fixedWindow.ts"
 import { storageKey } from "./storageKey.ts"
+import { timedStep } from "./timedStep.ts"
 import { TokenBucket } from "./tokenBucket.ts"
 
 const Limit = Schema.Union([FixedWindow, TokenBucket, AdaptiveLimit])
@@ -31,10 +31,7 @@ type Kind<Tag extends Limit["_tag"]> = Extract<Limit, { readonly _tag: Tag }>
 
 const isKind = <Tag extends Limit["_tag"]>(tag: Tag) => (limit: Limit): limit is Kind<Tag> => limit._tag === tag
 
-/**
- * Runs a step on the record of a kind: it gives the result and the next record, or none to delete it. The time is that of
- * the last run of the step, so it never comes before the time of a step that was decided earlier.
- */
+/** Runs a step on the record of a kind. */
 export const run = <Tag extends Limit["_tag"], A>(
   { name, records }: RateLimits,
   tag: Tag,
@@ -45,9 +42,11 @@ export const run = <Tag extends Limit["_tag"], A>(
   ) => readonly [result: A, next: Limit | undefined]
 ) =>
   Clock.clockWith((clock) =>
-    records.modify([storageKey(name), tag, storageKey(key)], (stored) => {
-      const current = Option.getOrUndefined(Option.filter(stored, isKind(tag)))
-      const [result, next] = step(current, clock.currentTimeMillisUnsafe())
-      return [result, next === current ? stored : Option.fromUndefinedOr(next)]
-    })
+    records.modify(
+      [storageKey(name), tag, storageKey(key)],
+      timedStep(
+        clock,
+        (stored: Limit | undefined, now) => step(stored !== undefined && isKind(tag)(stored) ? stored : undefined, now)
+      )
+    )
   )
