@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type { ReadError } from "../../CollectionRange.ts"
 import type { ValueDecoding } from "../../StoreError.ts"
 
@@ -25,6 +26,14 @@ export const report = (
     reported.add(name)
     return Effect.logError(`${consequence}: ${message}`)
   })
+
+/** Logs the damaged ones of some rows, each once. */
+export const reportRows = (
+  self: Damage,
+  rows: ReadonlyArray<Result.Result<unknown, ValueDecoding>>,
+  consequence: string
+): Effect.Effect<void> =>
+  Effect.forEach(rows.filter(Result.isFailure), ({ failure }) => report(self, failure, consequence), { discard: true })
 
 /** A collection, for reads by key. */
 interface Records<K, V> {

@@ -108,12 +108,11 @@ const firstAfter = Effect.fnUntraced(function*(
     // An entry of the index can be left from an element that was damaged, deleted and offered again.
     const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(isFailed)
     if (elements.length < wanted && read.length === limit) continue
-    yield* Effect.forEach(rows.filter(Result.isFailure), ({ failure }) =>
-      Damage.report(
-        self.damage,
-        failure,
-        `A failed element of the queue "${queue}" is damaged and is left out. \`purge\` of all failed elements deletes it`
-      ), { discard: true })
+    yield* Damage.reportRows(
+      self.damage,
+      rows,
+      `A failed element of the queue "${queue}" is damaged and is left out. \`purge\` of all failed elements deletes it`
+    )
     return elements.slice(0, wanted)
   }
 })

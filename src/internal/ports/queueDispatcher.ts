@@ -139,10 +139,6 @@ interface Found {
 
 type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
 
-/** Logs once that an element cannot be decoded. The element is skipped, so that it does not stop its queue. */
-const reportDamage = (self: QueueDispatcher, queue: string, error: ValueDecoding) =>
-  Damage.report(self.leases.damage, error, `An element of the queue "${queue}" is damaged and will not be taken`)
-
 /** Reads the first elements of an index that satisfy a condition. What is damaged does not count. */
 const firstOf = Effect.fnUntraced(function*<E>(
   self: QueueDispatcher,
@@ -155,10 +151,11 @@ const firstOf = Effect.fnUntraced(function*<E>(
     const rows = yield* read(limit)
     const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(holds)
     if (elements.length >= wanted || rows.length < limit) {
-      yield* Effect.forEach(
-        rows.filter(Result.isFailure),
-        ({ failure }) => reportDamage(self, queue, failure),
-        { discard: true }
+      // A damaged element is skipped, so that it does not stop its queue.
+      yield* Damage.reportRows(
+        self.leases.damage,
+        rows,
+        `An element of the queue "${queue}" is damaged and will not be taken`
       )
       return elements.slice(0, wanted)
     }

@@ -63,13 +63,11 @@ const isAlive = ({ heartbeat }: Runner, aliveSince: number): boolean =>
 /** Reads all runners that are not damaged. */
 const readAll = Effect.fnUntraced(function*({ damage, records }: Runners) {
   const all = yield* records.collect({ undecodable: "result" })
-  const damaged = all.filter(Result.isFailure)
-  yield* Effect.forEach(damaged, ({ failure }) =>
-    Damage.report(
-      damage,
-      failure,
-      "A runner of the cluster is damaged. The others do not find it until it is started again"
-    ), { discard: true })
+  yield* Damage.reportRows(
+    damage,
+    all,
+    "A runner of the cluster is damaged. The others do not find it until it is started again"
+  )
   return all.filter(Result.isSuccess).map(({ success }) => success)
 })
 
