@@ -151,6 +151,7 @@ const program = Command.make(
       Flag.withDefault("./data/orders")
     ),
     speed: Flag.Finite("speed").pipe(
+      Flag.filter((speed) => speed > 0, (speed) => `Expected a positive number, got ${speed}`),
       Flag.withDescription("How much faster than usual the steps are"),
       Flag.withDefault(1)
     )
