@@ -56,6 +56,8 @@ export type Element = typeof Element.Type
 
 export type Lease = typeof Lease.Type
 
+export const isKey = Schema.is(Key)
+
 /** Opens the collection. */
 export const open = Collection.make("effect.PersistedQueue", {
   key: Key,
