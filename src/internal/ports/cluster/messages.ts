@@ -141,13 +141,16 @@ export const toEnvelope = (message: Message): Envelope.Encoded => {
   }
 }
 
-/** Finds the request that was stored under a primary key. */
-export const byPrimaryKey = (messages: Messages, primaryKey: string) =>
-  Effect.map(messages.indexes.byPrimaryKey.get(storageKey(primaryKey)), Option.filter(isRequest))
+/**
+ * Finds the id of the request that was stored under a primary key, also of a damaged one. It can be the id of a damaged request
+ * that was deleted: its place in the index stays.
+ */
+export const idOfPrimaryKey = (messages: Messages, primaryKey: string): Effect.Effect<Option.Option<bigint>, ReadError> =>
+  Stream.runHead(messages.indexes.byPrimaryKey.keys({ equals: storageKey(primaryKey) }))
 
 /** The messages that belong to a request: those that decode, and the errors of those that do not, by their ids. */
 export interface OfRequest {
-  /** In the order in which they were stored: the request is the first one. */
+  /** In the order in which they were stored: the request is the first one, unless it is damaged. */
   readonly messages: ReadonlyArray<Message>
   readonly damaged: ReadonlyMap<bigint, ValueDecoding>
 }
