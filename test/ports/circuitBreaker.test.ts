@@ -340,7 +340,9 @@ describe("failures", () => {
         const path = yield* temporaryFolder
         const admission = yield* inFolder({ path }, (circuits) =>
           Effect.tap(Effect.scoped(circuits.admit("a")), openCircuit(circuits)))
-        for (const [key] of yield* recordsOf(path, database)) yield* tamper(path, [[database, key, Buffer.of(0xc1)]])
+        for (const [key] of yield* recordsOf(path, database)) {
+          yield* tamper(path, [[database, key, Buffer.of(0xc1)]])
+        }
         yield* Effect.gen(function*() {
           const circuits = yield* CircuitBreaker.CircuitBreakerStore
           assert.strictEqual((yield* circuits.state("a"))._tag, "Closed")
@@ -356,7 +358,9 @@ describe("failures", () => {
           yield* openCircuit(circuits)
           assert.strictEqual((yield* circuits.state("a"))._tag, "Open")
         }).pipe(Effect.provide(Layer.provide(LmdbCircuitBreaker.layer(policy), Store.layer({ path }))))
-        const told = log.filter(({ text }) => text.includes("A circuit is damaged and begins again as closed"))
+        const told = log.filter(({ text }) =>
+          text.includes("A circuit is damaged and begins again as closed")
+        )
         assert.strictEqual(told.length, 1)
       })
     ))

@@ -501,11 +501,13 @@ describe("the errors of a KeyValueStore in a store", () => {
       Effect.gen(function*() {
         const path = yield* temporaryFolder
         const database = "collection/effect.KeyValueStore"
-        const long = "a".repeat(300)
+        const longer = "a".repeat(300)
         yield* at(
           path,
-          Effect.flatMap(LmdbKeyValueStore.make(), (kv) =>
-            Effect.forEach(["a", "b", long], (key) => kv.set(key, "1")))
+          Effect.flatMap(
+            LmdbKeyValueStore.make(),
+            (kv) => Effect.forEach(["a", "b", longer], (key) => kv.set(key, "1"))
+          )
         )
         const stored = (yield* recordsOf(path, database)).find(([key]) => key.includes("sha256:"))
         yield* tamper(path, [[database, stored?.[0] ?? assert.fail("no record"), Uint8Array.of(0xc1)]])
@@ -519,8 +521,8 @@ describe("the errors of a KeyValueStore in a store", () => {
             assert.strictEqual(yield* kv.size, 2)
             const told = log.filter(({ text }) => text.includes("A long key of a key-value store is damaged"))
             assert.strictEqual(told.length, 1)
-            yield* kv.set(long, "2")
-            assert.deepStrictEqual(yield* kv.keys, ["b", long])
+            yield* kv.set(longer, "2")
+            assert.deepStrictEqual(yield* kv.keys, ["b", longer])
           })
         )
       })

@@ -51,6 +51,10 @@ const countCommits = Effect.fnUntraced(function*(store: StoreService) {
   return () => commits
 })
 
+/** The number of errors in the log that contain a text. */
+const toldOf = (log: ReadonlyArray<LogEntry>, text: string) =>
+  log.filter((entry) => entry.level === "ERROR" && entry.text.includes(text)).length
+
 describe("an offer inside a transaction", () => {
   it.effect("is stored with the other writes of the transaction, and taken when it is committed", () =>
     Effect.gen(function*() {
@@ -448,15 +452,16 @@ describe("when the store fails", () => {
     yield* tamper(path, writes)
   })
 
-  const toldOf = (log: ReadonlyArray<LogEntry>, text: string) =>
-    log.filter((entry) => entry.level === "ERROR" && entry.text.includes(text)).length
-
   it.effect("an element whose key is damaged is passed over, and the log tells of it once", () =>
     withLog((log) =>
       Effect.gen(function*() {
         const path = yield* temporaryFolder
-        yield* at(path, Effect.flatMap(Store, (store) =>
-          Effect.flatMap(openOn(store), (queues) => Effect.forEach(["a", "b", "c"], (id) => offerTo(queues, id)))))
+        yield* at(
+          path,
+          Effect.flatMap(Store, (store) =>
+            Effect.flatMap(openOn(store), (queues) =>
+              Effect.forEach(["a", "b", "c"], (id) => offerTo(queues, id))))
+        )
         yield* damageKey(path)
         yield* at(
           path,

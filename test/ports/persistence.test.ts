@@ -365,7 +365,7 @@ describe("the errors of BackingPersistence in a store", () => {
         const path = yield* temporaryFolder
         let lookups = 0
         const look = Effect.gen(function*() {
-          const cache = yield* PersistedCache.make((_: Lookup) => Effect.sync(() => ++lookups), {
+          const cache = yield* PersistedCache.make<Lookup>(() => Effect.sync(() => ++lookups), {
             storeId: "numbers",
             timeToLive: () => "1 hour"
           })

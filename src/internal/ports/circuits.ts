@@ -3,13 +3,14 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../Collection.ts"
+import type * as Collection from "../../Collection.ts"
 import { Store } from "../../Store.ts"
 import { Circuit, stateOf } from "./circuit.ts"
 import * as Damage from "./damage.ts"
 import { expirationOf } from "./expiration.ts"
 import * as OutsideTransactions from "./outsideTransactions.ts"
 import type { Outside } from "./outsideTransactions.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 import * as TimedStep from "./timedStep.ts"
 
@@ -18,7 +19,7 @@ const Key = Schema.Tuple([Schema.String, Schema.String])
 
 type Key = typeof Key.Type
 
-const open = Collection.make("effect.CircuitBreaker", {
+const open = PortCollection.make("effect.CircuitBreaker", {
   key: Key,
   value: Circuit,
   expires: ({ expiresAt }) => expirationOf(expiresAt)

@@ -10,8 +10,8 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../Collection.ts"
 import * as Damage from "./damage.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 
 /** The name of the key-value store, whether the key is a hash, and the key. */
@@ -28,7 +28,7 @@ const Record = Schema.Struct({
 type Record = typeof Record.Type
 
 /** Opens the collection. */
-export const open = Collection.make("effect.KeyValueStore", { key: Key, value: Record })
+export const open = PortCollection.make("effect.KeyValueStore", { key: Key, value: Record })
 
 /** One of the key-value stores of a store. */
 export interface KeyValueRecords {

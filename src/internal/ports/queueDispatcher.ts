@@ -203,7 +203,9 @@ const reportMisplaced = Effect.fnUntraced(function*(self: QueueDispatcher, eleme
   if (!isThere || self.misplaced.has(placeOf(element))) return
   self.misplaced.add(placeOf(element))
   yield* Effect.logError(
-    `The element ${JSON.stringify(element.id)} of the queue "${element.queue}" has a damaged key and will not be taken. ` +
+    `The element ${
+      JSON.stringify(element.id)
+    } of the queue "${element.queue}" has a damaged key and will not be taken. ` +
       "Offer it again: its id is free"
   )
 })

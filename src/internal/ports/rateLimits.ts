@@ -1,12 +1,13 @@
 /** The records of all rate limits in a store: one collection. A record is deleted when it says nothing any more. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../Collection.ts"
+import type * as Collection from "../../Collection.ts"
 import { Store } from "../../Store.ts"
 import { AdaptiveLimit } from "./adaptiveLimit.ts"
 import * as Damage from "./damage.ts"
 import { expirationOf } from "./expiration.ts"
 import { FixedWindow } from "./fixedWindow.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 import * as TimedStep from "./timedStep.ts"
 import { TokenBucket } from "./tokenBucket.ts"
@@ -21,7 +22,7 @@ const Key = Schema.Tuple([Schema.String, Schema.String, Schema.String])
 type Key = typeof Key.Type
 
 /** Opens the collection. */
-export const open = Collection.make("effect.RateLimiter", {
+export const open = PortCollection.make("effect.RateLimiter", {
   key: Key,
   value: Limit,
   expires: ({ expiresAt }) => expirationOf(expiresAt)

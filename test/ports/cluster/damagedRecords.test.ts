@@ -278,19 +278,22 @@ describe.each([["its value", false], ["all of it", true]])("a damaged request: %
       yield* test(storage)
     }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
 
-  it.effect.each([["its primary key", 5], ["its id", 1]] as const)("is delivered when it is sent again with %s", ([, id]) =>
-    afterStart((storage) =>
-      Effect.gen(function*() {
-        yield* save(storage, interrupt(3, 1))
-        assert.deepStrictEqual(idsOf(yield* take(storage)), ["3"])
-        yield* storage.resetShards([shardOf()])
-        yield* save(storage, request(id), { primaryKey: "key 1" })
-        // Before its interrupt, although it was stored again after it.
-        assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2", "3"])
-        yield* storage.saveReply(exit(10, 1))
-        assert.deepStrictEqual(idsOf(yield* take(storage)), [])
-      })
-    ))
+  it.effect.each([["its primary key", 5], ["its id", 1]] as const)(
+    "is delivered when it is sent again with %s",
+    ([, id]) =>
+      afterStart((storage) =>
+        Effect.gen(function*() {
+          yield* save(storage, interrupt(3, 1))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["3"])
+          yield* storage.resetShards([shardOf()])
+          yield* save(storage, request(id), { primaryKey: "key 1" })
+          // Before its interrupt, although it was stored again after it.
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2", "3"])
+          yield* storage.saveReply(exit(10, 1))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), [])
+        })
+      )
+  )
 
   it.effect("waits for nothing after it was sent again", () =>
     afterStart((storage) =>

@@ -11,9 +11,9 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
 import type { ValueDecoding } from "../../../StoreError.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 
 /** The request, the kind of the reply, and the sequence of a chunk. */
 const Key = Schema.Tuple([Schema.BigInt, Schema.Literals(["Chunk", "WithExit"]), Schema.Number])
@@ -48,7 +48,7 @@ export type Exit = typeof WithExit.Type
 export const isExit = (reply: Stored): reply is Exit => reply._tag === "WithExit"
 
 /** Opens the collection. */
-export const open = Collection.make("effect.Cluster.replies", {
+export const open = PortCollection.make("effect.Cluster.replies", {
   key: Key,
   value: Stored,
   indexes: {

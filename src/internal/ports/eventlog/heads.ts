@@ -14,12 +14,13 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { PollOptions } from "../../../Change.ts"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import { Store } from "../../../Store.ts"
 import type { StoreService } from "../../../StoreService.ts"
 import * as Damage from "../damage.ts"
 import { followCommits } from "../followCommits.ts"
 import * as PollInterval from "../pollInterval.ts"
+import * as PortCollection from "../portCollection.ts"
 
 const Kind = Schema.Literals(["journal", "unencrypted", "encrypted"])
 
@@ -39,7 +40,7 @@ const Head = Schema.Struct({
 /** The head of a list. */
 export type Head = typeof Head.Type
 
-const open = Collection.make("effect.EventLog.heads", { key: Key, value: Head })
+const open = PortCollection.make("effect.EventLog.heads", { key: Key, value: Head })
 
 /** The heads of a store, and the fibers of this process that follow them. */
 export interface Heads {
