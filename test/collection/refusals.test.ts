@@ -259,14 +259,14 @@ describe("a name of a collection of the package", () => {
   it.effect("is refused from a program, before and after a port has opened it", () =>
     inStore(Effect.gen(function*() {
       const open = Collection.make("effect.KeyValueStore", { key: Schema.String, value: Schema.Number })
-      const refused = Effect.map(Effect.flip(open), (error) => {
+      const refusal = Effect.map(Effect.flip(open), (error) => {
         assert.nestedInclude(error, { _tag: "CollectionFailed", "reason._tag": "BadDefinition" })
         assert.match(error.message, /"effect\."/)
       })
-      yield* refused
+      yield* refusal
       const kv = yield* LmdbKeyValueStore.make()
       yield* kv.set("a", "1")
-      yield* refused
+      yield* refusal
       assert.strictEqual(yield* kv.get("a"), "1")
       yield* Collection.make("effects", { key: Schema.String, value: Schema.Number })
     })))
