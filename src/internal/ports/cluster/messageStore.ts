@@ -60,7 +60,7 @@ export interface Known {
 }
 
 /** The request is damaged, so that no runner can handle it again. */
-export class RequestDamaged extends Data.TaggedError("RequestDamaged")<{
+class RequestDamaged extends Data.TaggedError("RequestDamaged")<{
   readonly requestId: bigint
   readonly cause: ValueDecoding
 }> {
