@@ -14,7 +14,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import * as Collection from "../../Collection.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 import * as TimeSequence from "./timeSequence.ts"
 
@@ -56,8 +56,10 @@ export type Element = typeof Element.Type
 
 export type Lease = typeof Lease.Type
 
+export const isKey = Schema.is(Key)
+
 /** Opens the collection. */
-export const open = Collection.make("effect.PersistedQueue", {
+export const open = PortCollection.make("effect.PersistedQueue", {
   key: Key,
   value: Element,
   indexes: {

@@ -14,6 +14,7 @@ import * as Cluster from "../../../src/Cluster.ts"
 import { Collection, Store } from "../../../src/index.ts"
 import * as ShardLocks from "../../../src/internal/ports/cluster/shardLocks.ts"
 import { ShardNotHeld } from "../../../src/internal/ports/cluster/shardOwnership.ts"
+import * as StoreInternals from "../../../src/internal/store/storeInternals.ts"
 import {
   address,
   chunk,
@@ -26,6 +27,7 @@ import {
   shardOf,
   take
 } from "../../support/fixtures/cluster.ts"
+import { damage } from "../../support/fixtures/collections.ts"
 
 const expiration = 35_000
 
@@ -66,6 +68,15 @@ const onRunner = <A, E>(test: (parts: Parts) => Effect.Effect<A, E, Store | Scop
 
 const Handled = Collection.make("handled", { key: Schema.Int, value: Schema.String })
 
+/** Damages all messages of the store. */
+const damageMessages = Effect.gen(function*() {
+  const { backend } = StoreInternals.of(yield* Store).access.handle.core
+  const all = { from: undefined, to: undefined, reverse: false, values: false, maxRecords: 100, maxBytes: Infinity }
+  const name = "collection/effect.Cluster.messages"
+  const { records } = yield* backend.reader.read(name, all)
+  yield* damage(records.map(([key]) => [name, key, Uint8Array.of(0xc1)]))
+}).pipe(Effect.orDie)
+
 /** Runs a handler with a transaction, as Effect does. */
 const handle = <A, E, R>(messages: Encoded, handler: Effect.Effect<A, E, R>) =>
   Effect.provideService(messages.withTransaction(handler), Entity.CurrentAddress, address())
@@ -95,6 +106,17 @@ describe("a runner whose shard another process has", () => {
         yield* runners.acquire("a:1", shard)
         assert.deepStrictEqual(idsOf(yield* take(messages)), ["2"])
         yield* messages.saveReply(exit(14, 2))
+      })
+    ))
+
+  it.effect("cannot answer a request whose record is damaged: it took the request from the shard", () =>
+    onRunner(({ messages, other }) =>
+      Effect.gen(function*() {
+        yield* damageMessages
+        yield* other.take
+        const error = yield* Effect.flip(messages.saveReply(exit(10, 1)))
+        assert.deepStrictEqual(error.cause, new ShardNotHeld({ shardId: "default:1" }))
+        yield* other.release
       })
     ))
 

@@ -13,9 +13,10 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Runner = Schema.Struct({
@@ -39,10 +40,10 @@ class TooManyRunners extends Data.TaggedError("TooManyRunners")<{ readonly addre
     `Cannot register the runner ${this.address}: the cluster has ${machineIds} runners, and no machine id is free`
 }
 
-const openRunners = Collection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
+const openRunners = PortCollection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
 
 /** The keys of the runners, by their machine ids. */
-const openMachineIds = Collection.make("effect.Cluster.machineIds", { key: Schema.Int, value: Schema.String })
+const openMachineIds = PortCollection.make("effect.Cluster.machineIds", { key: Schema.Int, value: Schema.String })
 
 export interface Runners {
   readonly records: Effect.Success<typeof openRunners>

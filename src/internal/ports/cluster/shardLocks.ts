@@ -6,9 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Owner = Schema.Struct({
@@ -18,7 +19,7 @@ const Owner = Schema.Struct({
   holder: Schema.String
 })
 
-const openOwners = Collection.make("effect.Cluster.shardLocks", {
+const openOwners = PortCollection.make("effect.Cluster.shardLocks", {
   key: Schema.String,
   value: Owner,
   indexes: {
@@ -30,7 +31,7 @@ const openOwners = Collection.make("effect.Cluster.shardLocks", {
 })
 
 /** When the locks were last acquired or renewed, in milliseconds. */
-const openLeases = Collection.make("effect.Cluster.shardLeases", { key: Schema.String, value: Schema.Number })
+const openLeases = PortCollection.make("effect.Cluster.shardLeases", { key: Schema.String, value: Schema.Number })
 
 export interface ShardLocks {
   readonly owners: Effect.Success<typeof openOwners>
