@@ -15,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import type { PollOptions } from "../../Change.ts"
 import type { Closed, EngineFailure, KeyEncoding } from "../../StoreError.ts"
 import * as Damage from "./damage.ts"
+import * as EndedClaims from "./endedClaims.ts"
 import { followCommits } from "./followCommits.ts"
 import type { Element } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
@@ -187,7 +188,7 @@ const look = Effect.fnUntraced(function*(
  * the lease is renewed soon, unless another process claims the element first.
  */
 const hasHandler = ({ leases }: QueueDispatcher, { lease }: Element): boolean =>
-  lease !== undefined && leases.held.has(lease.token)
+  lease !== undefined && Leases.isHeld(leases, lease.token)
 
 /**
  * Leaves out an element from now on that is not stored under its own key, unless it was deleted since the look: then the
@@ -215,11 +216,12 @@ const leaseEnded = "The lease has ended in the last attempt: its worker has stop
 /** Claims what was found, in one transaction. Elements whose attempts are used up fail. Durable when it returns. */
 const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
   self.leases.store.withTransaction(Effect.gen(function*() {
+    const { leases } = self
     const now = yield* Clock.currentTimeMillis
     const keys = all.flatMap(({ claimable, queue: { maxAttempts } }) =>
       claimable.map((seen) => ({ key: QueueElements.keyOf(seen), maxAttempts, seen }))
     )
-    const { found } = yield* self.leases.elements.getMany(keys.map(({ key }) => key))
+    const { found } = yield* leases.elements.getMany(keys.map(({ key }) => key))
     const claims: Array<Claim> = []
     const writes: Array<readonly [QueueElements.Key, Element]> = []
     for (const { key, maxAttempts, seen } of keys) {
@@ -234,11 +236,12 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
         writes.push([key, QueueElements.fail(element, now, element.lastFailure ?? leaseEnded)])
         continue
       }
-      const [claim, claimed] = Leases.makeClaim(self.leases, element, now)
+      const [claim, claimed] = Leases.makeClaim(leases, element, now)
       claims.push(claim)
       writes.push([key, claimed])
     }
-    yield* self.leases.elements.putMany(writes)
+    yield* leases.elements.putMany(writes)
+    if (!leases.isNoted) yield* leases.openings.put(leases.store.opening.id, now)
     return claims
   }))
 
@@ -246,6 +249,7 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
 const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
   Effect.uninterruptible(Effect.gen(function*() {
     const claims = yield* claimAll(self, all)
+    self.leases.isNoted = true
     for (const claim of claims) self.leases.held.set(claim.token, claim)
     const left = claims.filter((claim) => !handOver(self, claim))
     yield* Effect.forEach(left, (claim) => Leases.giveBack(self.leases, claim), {
@@ -272,9 +276,10 @@ const sleepUntil = (self: QueueDispatcher, time: number): Effect.Effect<void> =>
       ? Effect.void
       : Effect.raceFirst(self.wake.await, Effect.sleep(Math.min(longestSleep, time - now))))
 
-/** Gives elements to those that wait, until the store closes. */
+/** Frees the claims of processes that have ended, and then gives elements to those that wait, until the store closes. */
 export const run = (self: QueueDispatcher): Effect.Effect<void> =>
   Effect.gen(function*() {
+    yield* EndedClaims.free(self.leases)
     while (true) {
       // Closed before the look: a change after the look opens the latch again.
       self.wake.closeUnsafe()

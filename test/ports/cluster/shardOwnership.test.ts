@@ -28,6 +28,7 @@ import {
   take
 } from "../../support/fixtures/cluster.ts"
 import { damage } from "../../support/fixtures/collections.ts"
+import { temporaryFolder } from "../../support/harness.ts"
 
 const expiration = 35_000
 
@@ -39,10 +40,12 @@ const openRunners = Effect.provide(
 )
 
 /** Takes the shard for a runner of another process, as if the lock had ended, or releases it. */
-const otherProcess = Effect.map(ShardLocks.open, (locks) => {
+const otherProcess = Effect.gen(function*() {
+  const { opening } = yield* Store
+  const locks = yield* ShardLocks.open
   const runner = { address: "b:1", holder: "another process" }
   return {
-    take: ShardLocks.acquire(locks, { ...runner, shardIds: shard, now: 0, endedBefore: Infinity }),
+    take: ShardLocks.acquire(locks, { ...runner, opening, shardIds: shard, now: 0, endedBefore: Infinity }),
     release: ShardLocks.releaseAll(locks, runner)
   }
 })
@@ -237,4 +240,25 @@ describe("a process without runners of its own in the file", () => {
       yield* save(messages, request(2))
       assert.deepStrictEqual(idsOf(yield* take(messages)), ["2"])
     }).pipe(Effect.provide(Store.layerTemp())))
+})
+
+describe("two layers of a store for one path in one process", () => {
+  it.effect("are one owner: the messages of one of them know the shards of the runner of the other one", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const [one, two] = [yield* Store.make({ path }), yield* Store.make({ path })]
+      const messages = yield* openOn(one)
+      yield* save(messages, request(1))
+      yield* Effect.gen(function*() {
+        const runners = yield* openRunners
+        const other = yield* otherProcess
+        yield* runners.acquire("a:1", shard)
+        assert.deepStrictEqual(idsOf(yield* take(messages)), ["1"])
+        yield* other.take
+      }).pipe(Effect.provideService(Store, two))
+      const error = yield* Effect.flip(messages.saveReply(exit(10, 1)))
+      assert.deepStrictEqual(error.cause, new ShardNotHeld({ shardId: "default:1" }))
+      yield* messages.resetShards(shard)
+      assert.deepStrictEqual(yield* take(messages), [])
+    }).pipe(Effect.scoped))
 })
