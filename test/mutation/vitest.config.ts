@@ -5,7 +5,7 @@ import config from "../../vitest.config.ts"
 export default defineConfig({
   test: {
     ...config.test,
-    // With one process at a time Vitest would give it all files at once
+    // Stryker runs one process at a time. It would get all files at once, and a mutant that hangs would stop them all
     isolate: true,
     experimental: { viteModuleRunner: true },
     include: env["MUTATION_TESTS"]?.split(",") ?? [],
