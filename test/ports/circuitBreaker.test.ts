@@ -26,7 +26,7 @@ import { storedIn, swept } from "../support/expiring.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { start, temporaryFolder, turns, until, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 type Circuits = CircuitBreaker.CircuitBreakerStore["Service"]
 
@@ -477,6 +477,6 @@ describe("processes on one store", () => {
         const state = yield* inFolder({ path }, (circuits) => circuits.state("counted"))
         assert.deepInclude(state, { _tag: "Open", consecutiveOpenings: 1 })
       }),
-    hangLimit
+    testLimit
   )
 })

@@ -12,7 +12,7 @@ import { Store } from "../../src/index.ts"
 import { allGiven, openOn, using } from "../support/fixtures/queues.ts"
 import { start, temporaryFolder } from "../support/harness.ts"
 import { startProgram } from "../support/startProgram.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const offerer = new URL("../programs/queueOfferer.ts", import.meta.url).pathname
 const worker = new URL("../programs/queueWorker.ts", import.meta.url).pathname
@@ -47,7 +47,7 @@ describe("processes that work on the same queue", () => {
         const taken = yield* Effect.forEach(fibers, Fiber.join)
         assert.sameMembers(taken, Array.from({ length: 20 }, (_, number) => number))
       }).pipe(using(queues))
-    }).pipe(Effect.scoped), hangLimit)
+    }).pipe(Effect.scoped), testLimit)
 
   it.live("handle each element once, never two of them at the same time", () =>
     Effect.gen(function*() {
@@ -85,7 +85,7 @@ describe("processes that work on the same queue", () => {
         assert.sameMembers([...done], ids)
         assert.strictEqual(new Set(linesOf(file).map((line) => line.split(" ")[3])).size, 2)
       }).pipe(using(queues))
-    }).pipe(Effect.scoped), hangLimit)
+    }).pipe(Effect.scoped), testLimit)
 
   it.live(
     "get the element of one that was killed when its lease has ended, with the next attempt",
@@ -104,6 +104,6 @@ describe("processes that work on the same queue", () => {
           assert.deepStrictEqual(linesOf(file), ["begin a 1 killed"])
         }).pipe(using(queues))
       }).pipe(Effect.scoped),
-    hangLimit
+    testLimit
   )
 })

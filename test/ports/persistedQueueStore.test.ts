@@ -233,13 +233,14 @@ describe("durability", () => {
       }
     }))
 
+  // With more elements all sizes are larger, and what may be left of each is the same. `npm run torture` has a day's traffic
   it.live("the file stays as it is while elements come and go", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync", flushInterval: "Infinity" })
       const queues = yield* openOn(store)
       const round = Effect.gen(function*() {
         const queue = yield* openQueue("traffic")
-        const numbers = Array.from({ length: 1000 }, (_, n) => BigInt(n))
+        const numbers = Array.from({ length: 250 }, (_, n) => BigInt(n))
         yield* Effect.forEach(numbers, (n) => queue.offer({ n }), { concurrency: 200, discard: true })
         yield* Effect.forEach(numbers, () => queue.take(() => Effect.void), { concurrency: 200, discard: true })
         yield* queues.cleanup({ timeToLive: Duration.zero, failedTimeToLive: undefined })

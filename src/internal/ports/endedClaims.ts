@@ -9,14 +9,14 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../Collection.ts"
 import type { StoreService } from "../../StoreService.ts"
 import * as Damage from "./damage.ts"
+import * as PortCollection from "./portCollection.ts"
 import type { Element, Elements } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 
 /** Opens the collection of the openings: when each began to claim, in milliseconds, by its id. */
-export const open = Collection.make("effect.PersistedQueue.openings", { key: Schema.String, value: Schema.Number })
+export const open = PortCollection.make("effect.PersistedQueue.openings", { key: Schema.String, value: Schema.Number })
 
 export interface EndedClaims {
   readonly store: StoreService

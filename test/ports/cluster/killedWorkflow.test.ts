@@ -12,6 +12,7 @@ import * as Messages from "../../../src/internal/ports/cluster/messages.ts"
 import * as Replies from "../../../src/internal/ports/cluster/replies.ts"
 import { Order, ordersOn } from "../../support/fixtures/orders.ts"
 import { temporaryFolder, withStore } from "../../support/harness.ts"
+import { testLimit } from "../../support/timeLimits.ts"
 
 const program = new URL("../../programs/orderWorkflow.ts", import.meta.url).pathname
 
@@ -93,6 +94,6 @@ describe("an order whose process is killed", () => {
           assert.include(acts, kind)
         }
       }).pipe(Effect.scoped),
-    120_000
+    testLimit
   )
 })
