@@ -130,8 +130,8 @@ export interface Batch {
   /** Which writes delete a record because it has expired, by database and key. An engine can ignore it. */
   readonly expired?: ReadonlyMap<string, ReadonlySet<ByteString>> | undefined
   /**
-   * Called when it is certain that the batch fits. The wait for the disk comes after it, and the commit may still fail. An
-   * engine that cannot tell this moment does not call it.
+   * Called inside the transaction when the batch is written and fits. The wait for the disk comes after it, and
+   * the commit may still fail. An engine that cannot tell this moment does not call it.
    */
   readonly onFitted?: () => void
   /** Called when reads begin to see the batch. Not called if the transaction fails. */
@@ -139,13 +139,12 @@ export interface Batch {
 }
 
 /**
- * Decides what a transaction writes. `undefined`: nothing, and there is no transaction.
+ * Decides inside a write transaction what it writes. `undefined` aborts the transaction.
  *
  * **Details**
  *
- * `present` reads the state before the transaction. Nothing is committed between the plan and its transaction.
- * `transactionId` is the number of the transaction, which `commit` returns. A plan is synchronous. It can run more than
- * once, inside the transaction or before it: only its last run counts.
+ * `present` reads the state before the transaction. `transactionId` is the number of the transaction, which `commit`
+ * returns. A plan is synchronous. It runs again if the transaction is tried again: only its last run counts.
  *
  * @category models
  * @since 0.1.0

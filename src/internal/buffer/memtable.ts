@@ -44,7 +44,7 @@ type State =
   | { readonly _tag: "Requested" }
   /** A commit has sealed it. */
   | { readonly _tag: "Flushing" }
-  /** The commit has decided what it writes. After this turn of the event loop, it does not need the main thread. */
+  /** LMDB's write transaction has begun, and with it the part of the commit that needs the main thread. */
   | { readonly _tag: "InTransaction" }
   /** Its writes are on disk. */
   | { readonly _tag: "Committed" }

@@ -146,8 +146,8 @@ export const offerDeletions = (
 ): Effect.Effect<void> | undefined => offerOr(self, writes, awaitRoomForDeletions)
 
 /**
- * Returns a yield after every eighth write while a commit waits for the main thread to decide what it
- * writes. Without the yield, a loop of puts would first fill the next batch and then wait for the disk.
+ * Returns a yield after every eighth write while a commit waits for the main thread to write its
+ * batch. Without the yield, a loop of puts would first fill the next batch and then wait for the disk.
  */
 export const yieldToCommit = (self: CommitQueue.CommitQueue): Effect.Effect<void> | undefined => {
   const { flushing } = self.options.buffer

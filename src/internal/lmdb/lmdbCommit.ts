@@ -24,7 +24,7 @@ const endCommit = (self: LmdbEnvironment): void => {
 /** Runs a plan in a write transaction, and commits the batch that it returns. */
 const commitPlan = (self: LmdbEnvironment, files: Files, plan: Plan): Effect.Effect<Outcome, EngineFailure> =>
   Effect.suspend(() => {
-    const { file, identity, mapped: { mapSize }, options: { compression, lock, shared }, present } = self
+    const { file, identity, mapped: { mapSize }, present } = self
     let batch: Batch | undefined
     const decide: Decide = (transactionId) => {
       const refused = identity.refusal("commit")
@@ -49,8 +49,7 @@ const commitPlan = (self: LmdbEnvironment, files: Files, plan: Plan): Effect.Eff
         self.isCommitting = true
         self.beforeCommit = Exit.isSuccess(reader) ? reader.value : undefined
         if (!isWritable(files)) throw new Error("the database is read-only")
-        const canHandOver = lock && !shared && !compression
-        return transact(files, { mapSize, file, abort: ABORT, canHandOver }, decide).then(end)
+        return transact(files, { mapSize, file, abort: ABORT }, decide).then(end)
       },
       catch: (cause) => {
         endCommit(self)

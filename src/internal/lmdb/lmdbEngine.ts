@@ -4,7 +4,7 @@
  * Only this folder uses the native library. The library has some properties that its manual does
  * not mention, and that this folder works around:
  *
- * - The library grows its map by itself, so it never reports `MDB_MAP_FULL`. A batch that may not fit is written in a
+ * - The library grows its map by itself, so it never reports `MDB_MAP_FULL`. A batch is written in a
  *   child transaction, which is aborted if the map grew meanwhile. The map is opened smaller than the
  *   limit, because a commit allocates pages for the list of free pages after the batch is written.
  * - After the map grew, the library does not show when the file reaches the limit. Only closing and

@@ -1,10 +1,8 @@
 /**
- * Runs write transactions of the library, in one of two ways.
+ * Runs write transactions of the library that read records, check the limit of the map, and can be aborted.
  *
- * - A batch that certainly fits into the map is decided on the main thread, and then handed over to LMDB's thread, which
- *   makes the writes and waits for the disk. Nothing can abort such a transaction.
- * - Any other batch is decided and written on the main thread, in a child transaction. That transaction can be aborted,
- *   after it has checked the limit of the map.
+ * They are child transactions, which write on the main thread. The library can also write in its own
+ * thread. That is faster, but its error message for a full disk overflows a buffer and ends the process.
  */
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
@@ -12,7 +10,6 @@ import { type Batch, EngineFull, type Plan, type Reader } from "../../Engine.ts"
 import * as AddressSpace from "./addressSpace.ts"
 import * as DiskSpace from "./diskSpace.ts"
 import {
-  databaseOf,
   freedBy,
   listPagesFor,
   prepareLoosePages,
@@ -29,8 +26,6 @@ import { figure, pagesOf } from "./pageCount.ts"
 /** A database of the library that can run transactions. */
 interface Transactable extends Writable {
   readonly childTransaction: (action: () => unknown) => Promise<unknown>
-  /** Makes the writes of a function in one transaction in LMDB's thread. If the function throws, the writes before that are committed. */
-  readonly batch: (action: () => void) => Promise<unknown>
   readonly getWriteTxnId: () => number
 }
 
@@ -56,17 +51,12 @@ export interface TransactionOptions {
   readonly file: string
   /** The value that aborts a transaction when its callback returns it. */
   readonly abort: unknown
-  /**
-   * Whether LMDB's thread may make the writes: only this process writes to the file, so nothing changes between a decision
-   * and its transaction, and values are not compressed, which would be a task of the thread pool for each value.
-   */
-  readonly canHandOver: boolean
 }
 
 /** The number of a committed transaction, `undefined` if its plan has aborted it, or `EngineFull` if it did not fit. */
 export type Outcome = number | undefined | EngineFull
 
-/** Decides what the transaction with this number writes. `undefined`: nothing, the transaction does not take place. */
+/** Decides inside the transaction with this number what it writes. `undefined` aborts it. */
 export type Decide = (transactionId: number) => Batch | undefined
 
 /** Runs a plan. Throws its error, because the library aborts a transaction whose callback throws. */
@@ -130,8 +120,8 @@ const within = (
   }).catch(revealCommitError).then(() => outcome)
 }
 
-/** Runs a child transaction, which decides inside itself what it writes. */
-const transactOnMainThread = (files: WritableFiles, options: TransactionOptions, decide: Decide): Promise<Outcome> => {
+/** Runs a transaction that decides inside itself what it writes. */
+export const transact = (files: WritableFiles, options: TransactionOptions, decide: Decide): Promise<Outcome> => {
   if (files.isPinned || files.isShared || files.nativeMapSize <= files.wantedMapSize) {
     return within(files, options, decide, (batch) => writeAll(files, batch))
   }
@@ -159,35 +149,3 @@ const transactOnMainThread = (files: WritableFiles, options: TransactionOptions,
       : outcome
   )
 }
-
-/**
- * Decides what a transaction writes, and hands it over to LMDB's thread. Returns `undefined` if the writes may not fit, or
- * if only a transaction can decide.
- */
-const handOver = (
-  files: WritableFiles,
-  { canHandOver, file }: TransactionOptions,
-  decide: Decide
-): Promise<Outcome> | undefined => {
-  const { meta, nativeMapSize, wantedMapSize } = files
-  const before = meta.getStats()
-  if (!canHandOver || figure(before, "mapSize") !== nativeMapSize) return undefined
-  const transactionId = figure(before, "lastTxnId") + 1
-  const batch = decide(transactionId)
-  if (batch === undefined) return Promise.resolve(undefined)
-  const filePages = pagesOf(before)
-  const estimated = DiskSpace.estimate(batch, filePages)
-  const end = (filePages + estimated.mostPages) * pageSize
-  if (batch.clear.length > 0 || end > Math.min(nativeMapSize, wantedMapSize)) return undefined
-  const refused = DiskSpace.refusal(file, files, estimated)
-  if (refused !== undefined) throw refused
-  // Fails here if a database is missing. If it failed between two writes, the first one would be committed.
-  for (const name of estimated.size.names) databaseOf(files, name)
-  const written = meta.batch(() => writeAll(files, batch))
-  batch.onFitted?.()
-  return written.catch(revealCommitError).then(() => transactionId)
-}
-
-/** Runs a transaction. `decide` can run twice, and its last run counts. */
-export const transact = (files: WritableFiles, options: TransactionOptions, decide: Decide): Promise<Outcome> =>
-  handOver(files, options, decide) ?? transactOnMainThread(files, options, decide)
