@@ -196,21 +196,17 @@ export const make = Effect.fnUntraced(function*(
   const client = randomUUID()
   yield* Opening.open({ sql, tables, name, readOnly, patience, client })
   let isClosed = false
-  // Registered before the fibers: they end first.
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      isClosed = true
-    })
-  )
   const fork = yield* makeFork
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      isClosed = true
-    })
-  )
   const server: Server = { sql, tables, client, patience, fork, isClosed: () => isClosed }
   const { live, self } = yield* makeParts(options, server)
   const { buffer, changes, commits, committing, lock, numbers, queue, snapshots } = self
+  // The fibers end after this.
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      isClosed = true
+      return Snapshots.endAll(snapshots)
+    })
+  )
   if (!readOnly) LogTrimming.start(server, changes, options.changeLog)
   const whileReadable: Backend["whileReadable"] = (effect) => lock.withRead(effect)
   const commit: Backend["commit"] = (request, admission) =>

@@ -46,6 +46,8 @@ export interface Snapshots {
   /** A permit for each connection. */
   readonly permits: Semaphore.Semaphore
   readonly limit: number
+  /** All open transactions on the server. */
+  readonly transactions: Set<ServerSnapshot>
   /** The newest transaction on the server that is still open. */
   newest: ServerSnapshot | undefined
   /** The opening that the next callers share. It has not begun. */
@@ -63,6 +65,7 @@ export const make = (
 ): Snapshots => ({
   ...options,
   permits: Semaphore.makeUnsafe(options.limit),
+  transactions: new Set(),
   newest: undefined,
   next: undefined,
   isOpening: false,
@@ -102,13 +105,15 @@ const begin = Effect.fnUntraced(function*(self: Snapshots, scope: Scope.Closeabl
       Effect.mapError(connection.executeValues(text, parameters), (error) => engineFailure("read a snapshot", error)),
     1
   )
-  return {
+  const snapshot: ServerSnapshot = {
     number: numberIn(row?.[0]) ?? 0,
     token: numberIn(row?.[1]) ?? 0,
     reader: ServerReader.committedReader(reader),
     scope,
     users: 0
-  } satisfies ServerSnapshot
+  }
+  self.transactions.add(snapshot)
+  return snapshot
 })
 
 /** Opens a transaction in a scope of its own; the scope closes if that fails. */
@@ -171,11 +176,20 @@ const openNext = (self: Snapshots): Effect.Effect<void> =>
     return Effect.andThen(Effect.ignoreCause(Effect.onExit(openFor(self, next), failed)), openNext(self))
   })
 
-/** Ends a transaction. After the close of the store, the client ends the connections. */
+/** Ends a transaction. */
 const end = (self: Snapshots, snapshot: ServerSnapshot): void => {
   if (self.newest === snapshot) self.newest = undefined
-  if (!self.server.isClosed()) self.server.fork(Effect.uninterruptible(Scope.close(snapshot.scope, Exit.void)))
+  if (self.server.isClosed() || !self.transactions.delete(snapshot)) return
+  self.server.fork(Effect.uninterruptible(Scope.close(snapshot.scope, Exit.void)))
 }
+
+/** Ends all transactions, also those of snapshots that were not released. */
+export const endAll = ({ transactions }: Snapshots): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const open = [...transactions]
+    transactions.clear()
+    return Effect.forEach(open, ({ scope }) => Scope.close(scope, Exit.void), { discard: true })
+  })
 
 const release = (self: Snapshots, snapshot: ServerSnapshot): void => {
   snapshot.users--
