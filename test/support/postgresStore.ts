@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import type { OpenFailed, StoreOptions, StoreService } from "../../src/index.ts"
 import * as Tables from "../../src/internal/postgres/tables.ts"
 import * as PostgresStore from "../../src/Postgres.ts"
@@ -27,16 +27,30 @@ export const connectTo = (url: string, options: Partial<PgClient.PgPoolConfig> =
 /** Connects to the server of the tests, until the scope closes. */
 export const connect = Effect.suspend(() => connectTo(serverUrl()))
 
+const dropTables = (sql: SqlClient.SqlClient, table: string) =>
+  Effect.forEach(
+    Tables.removals(Tables.make(table)),
+    (text) => Effect.scoped(Effect.flatMap(sql.reserve, (connection) => connection.executeValuesUnprepared(text, []))),
+    { discard: true }
+  )
+
+/** The tables of the stores that were opened by paths. */
+const openedTables = new Set<string>()
+
+/** Drops the tables of all stores that were opened by paths. */
+export const dropAll = Effect.suspend(() =>
+  openedTables.size === 0
+    ? Effect.void
+    : Effect.flatMap(
+      connect,
+      (sql) => Effect.forEach(openedTables, (table) => dropTables(sql, table), { discard: true })
+    )
+).pipe(Effect.scoped, Effect.ignore)
+
 /** Makes a name for tables that no other test uses. The tables are dropped when the scope closes. */
 export const freshTable: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => `t${randomBytes(6).toString("hex")}`),
-  (table) =>
-    Effect.scoped(Effect.flatMap(connect, (sql) =>
-      Effect.forEach(
-        Tables.removals(Tables.make(table)),
-        (text) => Effect.scoped(Effect.flatMap(sql.reserve, (connection) => connection.executeValuesUnprepared(text, []))),
-        { discard: true }
-      ))).pipe(Effect.ignore)
+  (table) => Effect.flatMap(connect, (sql) => dropTables(sql, table)).pipe(Effect.scoped, Effect.ignore)
 )
 
 /** Opens a store with a client of its own, as another process does, until the scope closes. */
@@ -57,12 +71,30 @@ export const backendOn = (options: PostgresStore.PostgresStoreOptions) =>
   )
 
 /** The table of a path, so that tests of stores on LMDB can run on PostgreSQL. */
-const tableOf = (path: string): string =>
-  `t${path.replaceAll(/[^a-zA-Z0-9]/g, "").toLowerCase().slice(-30)}${Buffer.from(path).length}`
+const tableOf = (path: string): string => {
+  const table = `p${createHash("sha256").update(path).digest("hex").slice(0, 24)}`
+  openedTables.add(table)
+  return table
+}
 
 /** Opens a store on PostgreSQL with the options of a store on LMDB, those of files left out. */
 export const open = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> => {
-  const { autoFlushOnRead, batchBytes, batchSize, changeLog, checksums, flushInterval, path, readOnly } = options
+  const {
+    autoFlushOnRead,
+    batchBytes,
+    batchSize,
+    changeLog,
+    checksums,
+    closeFailure,
+    flushInterval,
+    formatKey,
+    keyEncoding,
+    keyErrors,
+    keyNormalization,
+    path,
+    readOnly,
+    transactionRetry
+  } = options
   return openOn({
     table: tableOf(path),
     name: path,
@@ -71,7 +103,13 @@ export const open = (options: StoreOptions): Effect.Effect<StoreService, OpenFai
     batchSize,
     changeLog,
     checksums,
+    closeFailure,
     flushInterval,
-    readOnly
+    formatKey,
+    keyEncoding,
+    keyErrors,
+    keyNormalization,
+    readOnly,
+    transactionRetry
   })
 }
