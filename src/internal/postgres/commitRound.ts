@@ -8,7 +8,7 @@
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type { CollectionGuard, CommitRequest, PendingChecks, Reader } from "../../Backend.ts"
+import type { CollectionGuard, CommitRequest, PendingChecks, Read, Reader } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
 import { type CommitError, EngineFailure } from "../../StoreError.ts"
 import { toBatch, WriteSet } from "../buffer/writeSet.ts"
@@ -86,6 +86,13 @@ export const forgetGuards = (self: Committing, writes: WriteSet): void => {
   for (const [, guard] of guardsOf(self, writes)) self.guardReads.delete(guard)
 }
 
+/** Gives the reads of several sets, one after the other. */
+const joined = (sets: ReadonlyArray<Iterable<Read>>): ReadonlyArray<Read> => {
+  const reads: Array<Read> = []
+  for (const set of sets) reads.push(...set)
+  return reads
+}
+
 /** Removes the writes to a collection and to its indexes. */
 const removeCollection = (writes: WriteSet, name: string): void => {
   writes.removeAll(collectionDatabase(name))
@@ -118,7 +125,7 @@ export const checkPending = Effect.fnUntraced(function*(
     leftOut.set(name, pending.entriesOf(collectionDatabase(name)).size)
     removeCollection(writes, name)
   }
-  return { reads: reads.flatMap((each) => [...each]), writes, leftOut }
+  return { reads: joined(reads), writes, leftOut }
 })
 
 // ---------------------------------------------------------------------------
@@ -157,7 +164,7 @@ export const unitOf = Effect.fnUntraced(function*(
   if (!isCareful) {
     return isPermitted?.() === false
       ? undefined
-      : { reads: guards.length === 0 ? reads : [reads, ...guards].flatMap((each) => [...each]), writes }
+      : { reads: guards.length === 0 ? reads : joined([reads, ...guards]), writes }
   }
   const raw = new ReadSet()
   const reader = recorded(self.stored, raw)
@@ -166,7 +173,7 @@ export const unitOf = Effect.fnUntraced(function*(
   // Another process has committed between two of these reads.
   if (raw.isTorn) return yield* unitOf(self, request, writes, isCareful)
   if (isPermitted?.() === false) return undefined
-  return { reads: [raw, ...guards].flatMap((each) => [...each]), writes: withDeletions(writes, deleted) }
+  return { reads: joined([raw, ...guards]), writes: withDeletions(writes, deleted) }
 })
 
 // ---------------------------------------------------------------------------

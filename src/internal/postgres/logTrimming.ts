@@ -34,9 +34,11 @@ const trim = ({ sql, tables }: Server, { retention }: ChangeLogOptions): Effect.
   return untilDone
 }
 
+/** Real time: a `TestClock` must not stop it. */
+const now = (): number => Clock.Clock.defaultValue().currentTimeMillisUnsafe()
+
 /** Trims the log after commits of this process, until the store closes. */
 export const start = (server: Server, changes: ChangeFeed.ChangeFeed, options: ChangeLogOptions): void => {
-  const now = () => Clock.Clock.defaultValue().currentTimeMillisUnsafe()
   let isRunning = false
   let commits = commitsBetween
   let last = -Infinity

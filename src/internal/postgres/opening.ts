@@ -84,9 +84,10 @@ const checkServer = Effect.fnUntraced(function*(
   }
 })
 
+const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
 /** Creates what is missing. Another process may do the same at the same time, so a lock of the server is held meanwhile. */
 const create = ({ patience, sql, tables }: OpeningOptions): Effect.Effect<void, SqlError> => {
-  const quote = (text: string) => `'${text.replaceAll("'", "''")}'`
   const statements = [...Tables.creations(tables), commitCreation(tables), trimCreation(tables)]
   // One statement is one transaction, which holds the lock until its end.
   const block = `DO $open$ BEGIN

@@ -10,13 +10,14 @@ import * as Memtable from "../buffer/memtable.ts"
 import { hasOnlyDeletions } from "../buffer/writeSet.ts"
 import { withParentSpan } from "../privateSpan.ts"
 import * as CommitQueue from "./commitQueue.ts"
+import type * as QueueState from "./queueState.ts"
 
-const closed = (self: CommitQueue.CommitQueue): Effect.Effect<never, Closed> =>
+const closed = (self: QueueState.CommitQueue): Effect.Effect<never, Closed> =>
   Effect.fail(new Closed({ path: self.options.path, what: "Store" }))
 
 /** Requests the commit of a memtable and waits for it. Fails with its error. */
 const awaitCommit = (
-  self: CommitQueue.CommitQueue,
+  self: QueueState.CommitQueue,
   memtable: Memtable.Memtable
 ): Effect.Effect<void, CommitError | Closed> =>
   withParentSpan((span) =>
@@ -28,25 +29,25 @@ const awaitCommit = (
       }
       memtable.waiters.add(resume)
       if (span !== undefined) memtable.spans.add(span)
-      CommitQueue.request(self, memtable)
+      CommitQueue.requestCommit(self, memtable)
       return Effect.sync(() => {
         memtable.waiters.delete(resume)
       })
     })
   )
 
-const pendingMemtable = ({ options: { buffer } }: CommitQueue.CommitQueue): Memtable.Memtable | undefined =>
+const pendingMemtable = ({ options: { buffer } }: QueueState.CommitQueue): Memtable.Memtable | undefined =>
   buffer.active.writes.size > 0 ? buffer.active : buffer.flushing
 
 /** Commits the pending writes. They are durable when it returns. */
-export const flush = (self: CommitQueue.CommitQueue): Effect.Effect<void, CommitError | Closed> =>
+export const flush = (self: QueueState.CommitQueue): Effect.Effect<void, CommitError | Closed> =>
   Effect.suspend(() => {
     const memtable = pendingMemtable(self)
     return memtable === undefined ? Effect.void : awaitCommit(self, memtable)
   })
 
 /** Waits until a commit has taken a memtable, or has failed. */
-const awaitAttempt = (self: CommitQueue.CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void> =>
+const awaitAttempt = (self: QueueState.CommitQueue, memtable: Memtable.Memtable): Effect.Effect<void> =>
   Effect.suspend(() =>
     Deferred.isDoneUnsafe(memtable.outcome) || (!self.isScheduled && self.running === undefined)
       ? Effect.void
@@ -54,16 +55,16 @@ const awaitAttempt = (self: CommitQueue.CommitQueue, memtable: Memtable.Memtable
   )
 
 /** Commits the pending writes. Leaves an error for the next write. */
-export const flushQuietly = (self: CommitQueue.CommitQueue): Effect.Effect<void> =>
+export const flushQuietly = (self: QueueState.CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
     const memtable = pendingMemtable(self)
     if (memtable === undefined || self.isClosed) return Effect.void
-    CommitQueue.request(self, memtable)
+    CommitQueue.requestCommit(self, memtable)
     return awaitAttempt(self, memtable)
   })
 
 /** Waits until the buffer has room for a value. */
-const awaitRoom = (self: CommitQueue.CommitQueue): Effect.Effect<void, CommitError | Closed> =>
+const awaitRoom = (self: QueueState.CommitQueue): Effect.Effect<void, CommitError | Closed> =>
   Effect.suspend((): Effect.Effect<void, CommitError | Closed> => {
     const { active, flushing, isFull } = self.options.buffer
     if (flushing !== undefined) return awaitCommit(self, flushing)
@@ -72,7 +73,7 @@ const awaitRoom = (self: CommitQueue.CommitQueue): Effect.Effect<void, CommitErr
   })
 
 /** Waits for the running or requested commit. Leaves its error for the next write. */
-const awaitRoomForDeletions = (self: CommitQueue.CommitQueue): Effect.Effect<void> =>
+const awaitRoomForDeletions = (self: QueueState.CommitQueue): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { active, flushing } = self.options.buffer
     const memtable = flushing ?? active
@@ -80,15 +81,15 @@ const awaitRoomForDeletions = (self: CommitQueue.CommitQueue): Effect.Effect<voi
   })
 
 /** Whether the running commit writes one of these keys. */
-const isInFlight = ({ running }: CommitQueue.CommitQueue, writes: ReadonlyArray<Write>): boolean =>
+const isInFlight = ({ running }: QueueState.CommitQueue, writes: ReadonlyArray<Write>): boolean =>
   running !== undefined && running.submissions.length > 0 &&
   writes.some(([database, key]) => running.submissions.some((submission) => submission.writes.touches(database, key)))
 
 /** Puts writes into the buffer. Returns what the caller has to wait for if that is not possible now. */
 const offer = <E>(
-  self: CommitQueue.CommitQueue,
+  self: QueueState.CommitQueue,
   writes: ReadonlyArray<Write>,
-  awaitSpace: (self: CommitQueue.CommitQueue) => Effect.Effect<void, E>
+  awaitSpace: (self: QueueState.CommitQueue) => Effect.Effect<void, E>
 ): Effect.Effect<void, E> | undefined => {
   // A write that is buffered now would be visible before the request, which is committed first.
   if (self.running !== undefined && isInFlight(self, writes)) return Deferred.await(self.running.done)
@@ -96,7 +97,7 @@ const offer = <E>(
   if (!buffer.accepts(writes)) return awaitSpace(self)
   buffer.write(writes, false)
   CommitQueue.startTimer(self)
-  if (buffer.isFull) CommitQueue.request(self, buffer.active)
+  if (buffer.isFull) CommitQueue.requestCommit(self, buffer.active)
   return undefined
 }
 
@@ -109,7 +110,7 @@ const resume = <A, E>(
 
 /** Buffers writes. Fails with the error of an earlier commit that no fiber has received yet. */
 export const admit = (
-  self: CommitQueue.CommitQueue,
+  self: QueueState.CommitQueue,
   writes: ReadonlyArray<Write>,
   admission: Admission
 ): Effect.Effect<void, CommitError | Closed> => {
@@ -126,7 +127,7 @@ export const admit = (
 
 /** Buffers deletions. They never fail with the error of an earlier commit. */
 export const admitDeletions = (
-  self: CommitQueue.CommitQueue,
+  self: QueueState.CommitQueue,
   writes: ReadonlyArray<Write>,
   admission: Admission
 ): Effect.Effect<void, Closed> => {

@@ -32,6 +32,7 @@ import * as Opening from "./opening.ts"
 import * as PendingLayers from "./pendingLayers.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import type { ResolvedPostgresOptions } from "./postgresOptions.ts"
+import * as QueueState from "./queueState.ts"
 import { numberIn, run, type Server } from "./server.ts"
 import * as ServerReader from "./serverReader.ts"
 import * as Snapshots from "./snapshots.ts"
@@ -53,7 +54,7 @@ interface PostgresBackend {
   readonly numbers: DatabaseNumbers.DatabaseNumbers
   readonly buffer: WriteBuffer
   readonly committing: CommitRound.Committing
-  readonly queue: CommitQueue.CommitQueue
+  readonly queue: QueueState.CommitQueue
   readonly snapshots: Snapshots.Snapshots
   readonly changes: ChangeFeed.ChangeFeed
   readonly commits: CommitNumbers.CommitNumbers
@@ -155,7 +156,7 @@ const makeParts = Effect.fnUntraced(function*(options: ResolvedPostgresOptions, 
     unanswered: 0,
     afterAnswers: []
   }
-  const queue = CommitQueue.make({
+  const queue = QueueState.make({
     path: name,
     flushInterval,
     batchBytes,

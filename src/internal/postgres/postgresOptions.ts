@@ -9,7 +9,7 @@ import * as Predicate from "effect/Predicate"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { PostgresStoreOptions } from "../../Postgres.ts"
 import { OpenFailed } from "../../StoreError.ts"
-import type { BackendStoreOptions } from "../../StoreOptions.ts"
+import type { BackendStoreOptions, StoreOptions } from "../../StoreOptions.ts"
 import type { ChangeLogOptions } from "../commit/changeLog.ts"
 import { similarTo } from "../similarNames.ts"
 import { resolve as resolveStoreOptions } from "../store/storeOptions.ts"
@@ -134,12 +134,23 @@ const resolveOwn = Effect.fnUntraced(function*(
   return { maxValueBytes: given.value, snapshots, notify, patience: waiting.value }
 })
 
+/** The options that stores on LMDB have too. */
+const commonOf = ({
+  maxValueBytes: _maxValueBytes,
+  name: _name,
+  notify: _notify,
+  patience: _patience,
+  snapshots: _snapshots,
+  table: _table,
+  ...common
+}: PostgresStoreOptions): Omit<StoreOptions, "path"> => common
+
 /** Checks options and fills in the defaults. Fails with the first option that is not valid. */
 export const resolve = Effect.fnUntraced(function*(
   options: PostgresStoreOptions,
   sql: SqlClient.SqlClient
 ): Effect.fn.Return<ResolvedPostgresOptions, OpenFailed> {
-  const { maxValueBytes, name: given, notify, patience, snapshots, table = "store", ...others } = options
+  const { name: given, table = "store" } = options
   const name = given ?? table
   const unknown = checkNames(options, name)
   if (unknown !== undefined) return yield* unknown
@@ -150,7 +161,7 @@ export const resolve = Effect.fnUntraced(function*(
       "it must be a name of at most 40 lower case letters, digits and underscores that begins with no digit"
     )
   }
-  const common = yield* resolveStoreOptions({ ...others, path: name, shared: true })
+  const common = yield* resolveStoreOptions({ ...commonOf(options), path: name, shared: true })
   const own = yield* resolveOwn(options, name, sql)
   const { batchBytes, batchSize, changeLog, durability, flushInterval, readOnly } = common
   const {
@@ -162,7 +173,7 @@ export const resolve = Effect.fnUntraced(function*(
     keyErrors,
     keyNormalization,
     transactionRetry
-  } = others
+  } = options
   return {
     ...own,
     name,
