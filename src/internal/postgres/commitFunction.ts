@@ -47,6 +47,7 @@ DECLARE
   failed int[] := '{}';
   digest bytea;
   written boolean;
+  server_now bigint := extract(epoch FROM clock_timestamp()) * 1000;
 BEGIN
   IF p_async THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
   SELECT s.number INTO STRICT last_number FROM ${store} s WHERE s.id = 1 FOR UPDATE;
@@ -92,12 +93,12 @@ BEGIN
   IF written THEN
     last_number := last_number + 1;
     INSERT INTO ${log} (number, n, db, kind, key, had, has_old, at)
-      SELECT last_number, x.n, x.db, 0, ''::bytea, true, true, p_now
+      SELECT last_number, x.n, x.db, 0, ''::bytea, true, true, server_now
       FROM unnest(x_unit, x_n, x_db, x_kind) x(unit, n, db, kind)
       WHERE x.unit <> ALL (failed) AND x.kind & 4 = 0;
     INSERT INTO ${log} (number, n, db, kind, key, value, had, old, has_old, at)
       SELECT last_number, w.n, w.db, w.kind, w.key, CASE WHEN w.kind = 1 THEN w.value END, w.had,
-        CASE WHEN w.had AND (p_previous OR p_before = 2) THEN w.old END, p_previous OR p_before = 2 OR NOT w.had, p_now
+        CASE WHEN w.had AND (p_previous OR p_before = 2) THEN w.old END, p_previous OR p_before = 2 OR NOT w.had, server_now
       FROM (
         SELECT w.*, t.value AS old, t.key IS NOT NULL AND cleared.db IS NULL AND NOT coalesce(
           w.kind <> 3 AND get_byte(${expiryOf("t.value")} || '\\x00'::bytea, 0) = 6 AND
@@ -150,23 +151,24 @@ RETURNS TABLE (o_number float8, o_failed text, o_n int, o_had boolean, o_old byt
 LANGUAGE plpgsql VOLATILE ${byIndex} AS $kv$${commitBody(tables)}$kv$`
 
 /**
- * Creates the function that deletes old transactions from the log: those before a time, those beyond a number of commits and
+ * Creates the function that deletes old transactions from the log: those of a greater age in milliseconds, those beyond a number of commits and
  * those beyond a number of bytes. It deletes at most 1000 transactions, and returns whether there are more.
  */
 export const trimCreation = ({ log, store, trim }: Tables): string => `
-CREATE OR REPLACE FUNCTION ${trim} (p_before bigint, p_commits bigint, p_bytes bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION ${trim} (p_age bigint, p_commits bigint, p_bytes bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $kv$
 DECLARE
   state record;
   beyond bigint;
   cut bigint;
+  oldest bigint := (extract(epoch FROM clock_timestamp()) * 1000)::bigint - p_age;
 BEGIN
   SELECT s.number, s.log_start INTO STRICT state FROM ${store} s WHERE s.id = 1 FOR UPDATE;
   beyond := greatest(
     state.log_start,
     CASE WHEN p_commits IS NOT NULL THEN state.number - p_commits END,
-    CASE WHEN p_before IS NOT NULL THEN coalesce(
-      (SELECT l.number - 1 FROM ${log} l WHERE l.at >= p_before ORDER BY l.number, l.n LIMIT 1), state.number) END,
+    CASE WHEN p_age IS NOT NULL THEN (SELECT max(l.number) FROM ${log} l WHERE l.number < coalesce(
+      (SELECT f.number FROM ${log} f WHERE f.at >= oldest ORDER BY f.number, f.n LIMIT 1), state.number + 1)) END,
     CASE WHEN p_bytes IS NOT NULL THEN (SELECT max(q.number) FROM (
       SELECT l.number, sum(length(l.key) + coalesce(length(l.value), 0) + coalesce(length(l.old), 0) + 50)
         OVER (ORDER BY l.number DESC, l.n DESC) AS size FROM ${log} l) q WHERE q.size > p_bytes) END);

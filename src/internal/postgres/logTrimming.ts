@@ -18,15 +18,11 @@ const limit = (value: number): string | null => Number.isFinite(value) ? `${Math
 
 const trim = ({ sql, tables }: Server, { retention }: ChangeLogOptions): Effect.Effect<void> => {
   const { age, bytes, commits } = retention
-  const once = Effect.flatMap(
-    Clock.currentTimeMillis,
-    (now) =>
-      runOnce(sql)(`SELECT ${tables.trim}($1::bigint, $2::bigint, $3::bigint)`, [
-        limit(now - age),
-        limit(commits),
-        limit(bytes)
-      ])
-  )
+  const once = runOnce(sql)(`SELECT ${tables.trim}($1::bigint, $2::bigint, $3::bigint)`, [
+    limit(age),
+    limit(commits),
+    limit(bytes)
+  ])
   const untilDone: Effect.Effect<void> = Effect.flatMap(
     Effect.catch(once, () => Effect.succeed([])),
     ([row]) => row?.[0] === true ? untilDone : Effect.void

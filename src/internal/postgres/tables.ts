@@ -8,7 +8,7 @@
  * - `kv_store`: one row with the format, the number of the last commit, and the number after which the log is complete. Each
  *   commit locks it, so commits run one after the other, and their numbers have no gaps.
  * - `kv_log`: what the last commits wrote. `kind`: 0 clear, 1 put, 2 delete, 3 delete of an expired record. `had`: whether the
- *   key had a value before. `old`: that value, if `has_old`. `at`: the time of the commit, in milliseconds since 1970.
+ *   key had a value before. `old`: that value, if `has_old`. `at`: the time of the commit by the clock of the server, in milliseconds since 1970.
  * - `kv_client`: the last commit of each process and its outcome, so that a process whose answer was lost can ask again.
  */
 
