@@ -96,7 +96,7 @@ export interface PostgresStoreOptions extends
   readonly maxValueBytes?: ByteSize.Input | undefined
   /**
    * How many snapshots may be open at the same time, each on a connection of its own: those of transactions and streams.
-   * Snapshots of the same state share one. The client needs more connections than that. Default: 4.
+   * Snapshots of the same state share one. The client needs at least two more connections. Default: 4.
    */
   readonly snapshots?: number | undefined
   /**
