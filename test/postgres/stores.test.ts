@@ -130,6 +130,15 @@ describe("a store on PostgreSQL", () => {
     }))
 })
 
+/** A collection of texts in one of two versions. */
+const notesOf = (version: number) =>
+  Collection.make("notes", {
+    key: Schema.String,
+    value: Schema.String,
+    version,
+    ...(version === 1 ? {} : { migrations: { 1: (text: unknown) => Effect.succeed(`${String(text)}!`) } })
+  })
+
 describe("a collection on PostgreSQL", () => {
   it.effect("keeps unique indexes exact across processes", () =>
     Effect.gen(function*() {
@@ -171,18 +180,11 @@ describe("a collection on PostgreSQL", () => {
   it.effect("leaves out buffered writes after another process has begun a migration", () =>
     Effect.gen(function*() {
       const [first, second] = yield* openTwice
-      const version = (number: number) =>
-        Collection.make("notes", {
-          key: Schema.String,
-          value: Schema.String,
-          version: number,
-          ...(number === 1 ? {} : { migrations: { 1: (text: unknown) => Effect.succeed(`${String(text)}!`) } })
-        })
-      const old = yield* Effect.provideService(version(1), Store, first)
+      const old = yield* Effect.provideService(notesOf(1), Store, first)
       yield* old.put("a", "stored")
       yield* first.flush
       yield* old.put("b", "buffered")
-      const migrated = yield* Effect.provideService(version(2), Store, second)
+      const migrated = yield* Effect.provideService(notesOf(2), Store, second)
       const error = yield* Effect.flip(first.flush)
       assert.propertyVal(error, "_tag", "EngineFailure")
       assert.deepStrictEqual(yield* all(migrated.entries()), [["a", "stored!"]])
