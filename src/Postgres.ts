@@ -15,6 +15,7 @@
  *   again, and the server recognizes it: nothing is written twice, and nothing is lost.
  * - The server keeps a log of changes (`changeLog`, by default for one hour), so `changes({ since })`, `watch` and `commits`
  *   have the commits of all processes.
+ * - `backup` writes a file that `Store.layer` opens, and `Store.copy` copies a store in both directions.
  * - A read takes a round trip to the server. Reads of many fibers share statements: use `getMany`, ranges or many fibers.
  *   `size` counts the records, which takes time in proportion to their number.
  *

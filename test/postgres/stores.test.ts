@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { readdirSync } from "node:fs"
 import { Collection, Store } from "../../src/index.ts"
 import * as TransactionOrder from "../../src/testing/TransactionOrder.ts"
 import { all, openUsers, userOf } from "../support/fixtures/collections.ts"
@@ -111,6 +112,23 @@ describe("a store on PostgreSQL", () => {
       assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Put", "Put", "Delete"])
       assert.strictEqual((yield* Fiber.join(commits)).length, 2)
       assert.deepStrictEqual(yield* Fiber.join(watched), [Option.none(), Option.some(2)])
+    }))
+
+  it.effect("backs up what is committed to a file of LMDB, and replaces no file", () =>
+    Effect.gen(function*() {
+      const store = yield* open
+      const users = yield* Effect.provideService(openUsers, Store, store)
+      yield* users.putMany(below(300).map((key) => [key, userOf(`user${key}`, key)] as const))
+      yield* store.put("pending", 1)
+      const path = yield* temporaryFolder
+      yield* store.backup(path)
+      assert.deepStrictEqual(readdirSync(path), ["data.mdb"])
+      assert.propertyVal(yield* Effect.flip(store.backup(path)), "code", 17)
+      const file = yield* Store.make({ path })
+      assert.strictEqual(yield* file.getOrFail("pending"), 1)
+      const saved = yield* Effect.provideService(openUsers, Store, file)
+      assert.deepStrictEqual(yield* all(saved.entries()), yield* all(users.entries()))
+      assert.deepStrictEqual(yield* saved.verify, [])
     }))
 
   it.effect("copies to a store on LMDB and back", () =>
