@@ -1,7 +1,7 @@
 /**
- * Runs tests of stores, transactions, collections and ports on PostgreSQL in place of LMDB:
- * `npx vitest run -c test/postgres/vitest.config.ts`. Files with tests that look at LMDB or its files, or that start
- * other programs, are left out. Name such a file to run it all the same: those tests in it fail.
+ * Runs tests of stores, transactions and collections on PostgreSQL in place of LMDB: `npm run test:postgres`.
+ *
+ * Files with tests that look at LMDB or its files, or that start other programs on LMDB, are left out.
  */
 import { fileURLToPath } from "node:url"
 import { defineConfig, mergeConfig } from "vitest/config"
