@@ -480,6 +480,60 @@ describe("when the store fails", () => {
       })
     ))
 
+  it.effect("a damaged record of the processes that take elements stops no queue", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const database = "collection/effect.PersistedQueue.openings"
+        const run = <A, E>(
+          effect: Effect.Effect<A, E, PersistedQueue.PersistedQueueStore | PersistedQueue.PersistedQueueFactory | Store>
+        ) =>
+          at(path, Effect.flatMap(Store, (store) => Effect.flatMap(openOn(store), (queues) => using(queues)(effect))))
+        yield* run(Effect.gen(function*() {
+          const queues = yield* PersistedQueue.PersistedQueueStore
+          yield* offerTo(queues, "a")
+          yield* (yield* hold("q")).end(Exit.void)
+          yield* offerTo(queues, "b")
+        }))
+        const [[key, record] = assert.fail("no record")] = yield* recordsOf(path, database)
+        // The tag of the text is no tag any more.
+        const bad = ByteString(`\x01${key.slice(1)}`)
+        yield* tamper(path, [[database, bad, record]])
+        yield* run(Effect.gen(function*() {
+          assert.deepStrictEqual(yield* idsOf("q"), ["b"])
+        }))
+        assert.strictEqual(toldOf(log, "damaged"), 1)
+      })
+    ))
+
+  it.effect("a claimed element whose key is damaged stops no queue, and the claims of its process are free", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const copy = yield* temporaryFolder
+        yield* at(
+          path,
+          Effect.gen(function*() {
+            const store = yield* Store
+            const queues = yield* openOn(store)
+            yield* Effect.forEach(["a", "b", "c"], (id) => offerTo(queues, id))
+            yield* using(queues)(Effect.all([hold("q"), hold("q")]))
+            // The file as the process would leave it that dies now.
+            yield* store.backup(copy)
+          })
+        )
+        yield* damageKey(copy)
+        yield* at(
+          copy,
+          Effect.gen(function*() {
+            const queues = yield* openOn(yield* Store)
+            assert.deepStrictEqual((yield* using(queues)(idsOf("q"))).toSorted(), ["b", "c"])
+          })
+        )
+        assert.strictEqual(toldOf(log, `has a damaged key`), 0)
+      })
+    ))
+
   it.effect("a settled element whose key is damaged stops neither the takes nor the failed elements", () =>
     withLog((log) =>
       Effect.gen(function*() {

@@ -22,6 +22,7 @@ export interface EndedClaims {
   readonly store: StoreService
   readonly elements: Elements
   readonly openings: Effect.Success<typeof open>
+  readonly damage: Damage.Damage
 }
 
 /** An id that no opening has. In a store that other processes cannot write to, it has ended as all others have. */
@@ -39,6 +40,24 @@ const interval = 5000
 const endedOf = ({ store }: EndedClaims, openings: Iterable<string>) =>
   Effect.filter([...new Set(openings)], store.opening.hasEnded)
 
+/**
+ * Returns those of the stored openings that have ended; `undefined` if the key of one is damaged, so that others may be
+ * unknown.
+ */
+const endedOpenings = (self: EndedClaims) =>
+  Stream.runCollect(self.openings.keys()).pipe(
+    Effect.flatMap((openings) => endedOf(self, openings)),
+    Effect.catchTag("KeyEncoding", (error) =>
+      Effect.as(
+        Damage.report(
+          self.damage,
+          error,
+          "A record of the processes that take elements of queues is damaged. Looks for processes that have ended take longer"
+        ),
+        undefined
+      ))
+  )
+
 /** Frees those of the elements that openings which have ended have claimed. */
 const freeElements = (
   { elements, store }: EndedClaims,
@@ -55,15 +74,18 @@ const freeElements = (
 /** Frees all claims of openings that have ended. Reads the leased elements, and no others. */
 const freeAll = Effect.fnUntraced(function*(self: EndedClaims) {
   // They claim nothing after this, so the leased elements that are read below include all of their claims.
-  const known = yield* endedOf(self, yield* Stream.runCollect(self.openings.keys()))
-  const leased = yield* self.elements.indexes.leased.entries({ undecodable: "result" }).pipe(
-    Stream.filterMap(([key, row]) => Result.map(row, (element) => ({ key, opening: openingOf(element) }))),
+  const known = yield* endedOpenings(self)
+  // Values, because the key of an element that is damaged would end the stream.
+  const leased = yield* self.elements.indexes.leased.values({ undecodable: "result" }).pipe(
+    Stream.filterMap((row) =>
+      Result.map(row, (element) => ({ key: QueueElements.keyOf(element), opening: openingOf(element) }))
+    ),
     Stream.runCollect
   )
   const ended = new Set(yield* endedOf(self, leased.map(({ opening }) => opening)))
   const keys = leased.filter(({ opening }) => ended.has(opening)).map(({ key }) => key)
   yield* Effect.forEach(Array.chunksOf(keys, batchSize), (batch) => freeElements(self, ended, batch), { discard: true })
-  if (known.length > 0) yield* self.openings.deleteMany(known)
+  if (known !== undefined && known.length > 0) yield* self.openings.deleteMany(known)
 })
 
 /**
@@ -75,8 +97,8 @@ export const free = (self: EndedClaims) => Effect.catchTag(freeAll(self), "ReadO
 /** Looks for openings that have ended and frees their claims, again and again, if other processes can write to the store. */
 export const keepFreeing = (self: EndedClaims): Effect.Effect<void> => {
   const look = Effect.gen(function*() {
-    const ended = yield* endedOf(self, yield* Stream.runCollect(self.openings.keys()))
-    if (ended.length > 0) yield* free(self)
+    const ended = yield* endedOpenings(self)
+    if (ended === undefined || ended.length > 0) yield* free(self)
   })
   const looks = Effect.sleep(interval).pipe(
     Effect.andThen(

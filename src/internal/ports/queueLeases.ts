@@ -34,7 +34,6 @@ export interface QueueLeases extends EndedClaims {
   readonly holder: string
   /** The claims that are not settled, by their tokens. */
   readonly held: Map<string, Claim>
-  readonly damage: Damage.Damage
   /** The number of claims that were made. */
   claims: number
   /** Whether the opening of the store is on disk among those that claim. */
@@ -45,7 +44,7 @@ export interface QueueLeases extends EndedClaims {
 const shortestExpiration = 1000
 
 export const make = (
-  parts: EndedClaims,
+  parts: Omit<EndedClaims, "damage">,
   expiration: Duration.Input
 ): QueueLeases => ({
   ...parts,

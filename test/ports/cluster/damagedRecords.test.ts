@@ -556,6 +556,24 @@ describe("a damaged runner", () => {
       assert.deepStrictEqual(yield* Effect.forEach(["c:1", "b:1"], register), [3, 2])
     }).pipe(Effect.scoped))
 
+  it.effect("keeps no new runner away if the key of a machine id is damaged", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const register = (one: string) =>
+        withStore(
+          { path },
+          (store) => Effect.flatMap(runnersOn(store), (storage) => storage.register(one, one, true))
+        )
+      assert.deepStrictEqual(yield* Effect.forEach(["a:1", "b:1"], register), [1, 2])
+      const [[key, record] = assert.fail("no record")] = yield* recordsOf(path, database("machineIds"))
+      yield* tamper(path, [[database("machineIds"), key, null], [
+        database("machineIds"),
+        ByteString(`\x01${key.slice(1)}`),
+        record
+      ]])
+      assert.deepStrictEqual(yield* Effect.forEach(["c:1", "b:1", "a:1"], register), [3, 2, 1])
+    }).pipe(Effect.scoped))
+
   it.effect("is stored again by its process", () =>
     Effect.gen(function*() {
       const store = yield* Store

@@ -12,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
 import type { StoreOpening } from "../../../StoreOpening.ts"
@@ -112,12 +111,12 @@ const machineIdFor = Effect.fnUntraced(function*(
   { address, aliveSince }: { readonly address: string; readonly aliveSince: number }
 ) {
   const runners = yield* readAll(self)
-  const given = new Map(yield* Stream.runCollect(self.machineIds.entries({ undecodable: "result" })))
-  for (const [machineId, holder] of given) {
-    if (Result.isSuccess(holder) && holder.success === key) return machineId
-  }
-  const taken = new Set([...given.keys(), ...runners.map(({ machineId }) => machineId)])
-  const free = Array.from({ length: machineIds }, (_, index) => index + 1).find((id) => !taken.has(id))
+  const ids = Array.from({ length: machineIds }, (_, index) => index + 1)
+  // One by one, because a damaged key would end a stream.
+  const given = yield* Damage.getEach(self.machineIds, ids)
+  for (const [machineId, holder] of given.found) if (holder === key) return machineId
+  const taken = new Set([...given.found.keys(), ...given.damaged.keys(), ...runners.map(({ machineId }) => machineId)])
+  const free = ids.find((id) => !taken.has(id))
   if (free !== undefined) return free
   const [oldest] = runners
     .filter((runner) => !isAlive(runner, aliveSince))
