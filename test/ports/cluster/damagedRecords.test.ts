@@ -394,6 +394,27 @@ describe("a damaged place in the mailbox", () => {
         assert.deepStrictEqual(errorsOf(log), [])
       })))
 
+  it.effect("does not keep the storage from opening if its key is damaged", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* withStore({ path }, (store) => Effect.flatMap(openOn(store), saveRequests))
+        const name = database("mailbox")
+        const [key, record] = (yield* recordsOf(path, name)).at(-1) ?? assert.fail("no record")
+        // The tag of the id, which comes after two numbers of 9 bytes, is no tag any more.
+        const bad = ByteString(`${key.slice(0, 19)}\x01${key.slice(20)}`)
+        yield* tamper(path, [[name, key, null], [name, bad, record]])
+        yield* withStore({ path }, (store) =>
+          Effect.gen(function*() {
+            const storage = yield* openOn(store)
+            yield* save(storage, request(5))
+            const found = yield* storage.unprocessedMessagesById(snowflakes(1n, 4n, 5n), 0)
+            assert.deepStrictEqual(idsOf(found), ["1", "5"])
+            assert.match(errorsOf(log).join(), /key of the mailbox .* damaged/)
+          }))
+      })
+    ).pipe(Effect.scoped))
+
   it.effect("knows the last chunk again", () =>
     afterDamage(
       (storage) =>

@@ -44,11 +44,20 @@ const issued = TimeSequence.make()
 /** Returns the next number of a message. */
 export const nextSequence = (now: number): number => TimeSequence.next(issued, now)
 
-/** Continues the numbers after that of the last message that waits. */
-export const continueSequence = Effect.fnUntraced(function*(mailbox: Mailbox) {
-  const last = yield* Stream.runHead(mailbox.keys({ prefix: [0], reverse: true, limit: 1 }))
-  if (Option.isSome(last)) TimeSequence.continueAfter(issued, last.value[1])
-}, Effect.catchTag("KeyEncoding", Effect.die))
+/** Continues the numbers after that of the last message that waits. If its key is damaged, the time alone gives the order. */
+export const continueSequence = Effect.fnUntraced(
+  function*(mailbox: Mailbox, _damage: Damage.Damage) {
+    const last = yield* Stream.runHead(mailbox.keys({ prefix: [0], reverse: true, limit: 1 }))
+    if (Option.isSome(last)) TimeSequence.continueAfter(issued, last.value[1])
+  },
+  (effect, _mailbox, damage) =>
+    Effect.catchTag(effect, "KeyEncoding", (error) =>
+      Damage.report(
+        damage,
+        error,
+        "A key of the mailbox of the cluster is damaged. Messages can be saved and answered, but not taken. Restore a backup"
+      ))
+)
 
 const keyOf = ({ deliverAt = 0, id, sequence }: Message) => [Math.max(deliverAt, 0), sequence, id] as const
 

@@ -49,7 +49,7 @@ export const open = Effect.gen(function*() {
     damage: Damage.make(),
     holders: ShardOwnership.holdersOf(store)
   }
-  yield* Mailbox.continueSequence(self.mailbox)
+  yield* Mailbox.continueSequence(self.mailbox, self.damage)
   return self
 })
 
