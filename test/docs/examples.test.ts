@@ -129,6 +129,22 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       assert.isNotEmpty(next)
     }))
 
+  it.effect("postgres: two processes go on while the server is killed, lose nothing and do nothing twice", () =>
+    Effect.gen(function*() {
+      const lines = yield* run("postgres", "--cities", "150", "--moves", "8")
+      const [version = ""] = linesWith(lines, "         PostgreSQL")
+      assert.match(version, /^1\d\.\d+, 127\.0\.0\.1:\d+$/)
+      assert.match(linesWith(lines, "Loaded").join(), /^150 cities in [\d.]+ s$/)
+      const printed = linesWith(lines, "Printer")
+      assert.deepStrictEqual(printed.map((line) => Number.parseInt(line, 10)), [1, 2, 3, 4, 5, 6, 7, 8])
+      assert.match(printed.join("\n"), /^1 +\S.*, [A-Z]{2} +to \S.*, [A-Z]{2} +[\d,]+ people$/m)
+      const server = linesWith(lines, "Server").map((line) => line.replace(/[\d.]+ s /, ""))
+      const [killed, restarted] = ["it was killed with kill -9", "it was started again, later"]
+      assert.deepStrictEqual(server.slice(1), [killed, restarted, killed, restarted])
+      assert.match(linesWith(lines, "Mover").join(), /^8 moves are committed\. The slowest took [\d.]+ s$/)
+      assert.deepStrictEqual(lines.at(-1)?.trim(), "nothing was lost, and nothing was done twice")
+    }))
+
   it.effect("the first program is that of the README", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
