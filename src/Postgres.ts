@@ -15,6 +15,7 @@
  *   again, and the server recognizes it: nothing is written twice, and nothing is lost.
  * - The server keeps a log of changes (`changeLog`, by default for one hour), so `changes({ since })`, `watch` and `commits`
  *   have the commits of all processes.
+ * - `backup` writes a file that `Store.layer` opens, and `Store.copy` copies a store in both directions.
  * - A read takes a round trip to the server. Reads of many fibers share statements: use `getMany`, ranges or many fibers.
  *   `size` counts the records, which takes time in proportion to their number.
  *
@@ -96,7 +97,7 @@ export interface PostgresStoreOptions extends
   readonly maxValueBytes?: ByteSize.Input | undefined
   /**
    * How many snapshots may be open at the same time, each on a connection of its own: those of transactions and streams.
-   * Snapshots of the same state share one. The client needs more connections than that. Default: 4.
+   * Snapshots of the same state share one. The client needs at least two more connections. Default: 4.
    */
   readonly snapshots?: number | undefined
   /**

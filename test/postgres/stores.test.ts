@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { readdirSync } from "node:fs"
 import { Collection, Store } from "../../src/index.ts"
 import * as TransactionOrder from "../../src/testing/TransactionOrder.ts"
 import { all, openUsers, userOf } from "../support/fixtures/collections.ts"
@@ -113,6 +114,23 @@ describe("a store on PostgreSQL", () => {
       assert.deepStrictEqual(yield* Fiber.join(watched), [Option.none(), Option.some(2)])
     }))
 
+  it.effect("backs up what is committed to a file of LMDB, and replaces no file", () =>
+    Effect.gen(function*() {
+      const store = yield* open
+      const users = yield* Effect.provideService(openUsers, Store, store)
+      yield* users.putMany(below(300).map((key) => [key, userOf(`user${key}`, key)] as const))
+      yield* store.put("pending", 1)
+      const path = yield* temporaryFolder
+      yield* store.backup(path)
+      assert.deepStrictEqual(readdirSync(path), ["data.mdb"])
+      assert.propertyVal(yield* Effect.flip(store.backup(path)), "code", 17)
+      const file = yield* Store.make({ path })
+      assert.strictEqual(yield* file.getOrFail("pending"), 1)
+      const saved = yield* Effect.provideService(openUsers, Store, file)
+      assert.deepStrictEqual(yield* all(saved.entries()), yield* all(users.entries()))
+      assert.deepStrictEqual(yield* saved.verify, [])
+    }))
+
   it.effect("copies to a store on LMDB and back", () =>
     Effect.gen(function*() {
       const from = yield* open
@@ -129,6 +147,15 @@ describe("a store on PostgreSQL", () => {
       assert.strictEqual(yield* back.size, 50)
     }))
 })
+
+/** A collection of texts in one of two versions. */
+const notesOf = (version: number) =>
+  Collection.make("notes", {
+    key: Schema.String,
+    value: Schema.String,
+    version,
+    ...(version === 1 ? {} : { migrations: { 1: (text: unknown) => Effect.succeed(`${String(text)}!`) } })
+  })
 
 describe("a collection on PostgreSQL", () => {
   it.effect("keeps unique indexes exact across processes", () =>
@@ -171,18 +198,11 @@ describe("a collection on PostgreSQL", () => {
   it.effect("leaves out buffered writes after another process has begun a migration", () =>
     Effect.gen(function*() {
       const [first, second] = yield* openTwice
-      const version = (number: number) =>
-        Collection.make("notes", {
-          key: Schema.String,
-          value: Schema.String,
-          version: number,
-          ...(number === 1 ? {} : { migrations: { 1: (text: unknown) => Effect.succeed(`${String(text)}!`) } })
-        })
-      const old = yield* Effect.provideService(version(1), Store, first)
+      const old = yield* Effect.provideService(notesOf(1), Store, first)
       yield* old.put("a", "stored")
       yield* first.flush
       yield* old.put("b", "buffered")
-      const migrated = yield* Effect.provideService(version(2), Store, second)
+      const migrated = yield* Effect.provideService(notesOf(2), Store, second)
       const error = yield* Effect.flip(first.flush)
       assert.propertyVal(error, "_tag", "EngineFailure")
       assert.deepStrictEqual(yield* all(migrated.entries()), [["a", "stored!"]])

@@ -1,6 +1,7 @@
 /**
- * Runs tests of stores, transactions, collections and ports on PostgreSQL in place of LMDB:
- * `npx vitest run -c test/postgres/vitest.config.ts`. Tests that look at files or at LMDB are left out.
+ * Runs tests of stores, transactions and collections on PostgreSQL in place of LMDB: `npm run test:postgres`.
+ *
+ * Files with tests that look at LMDB or its files, or that start other programs on LMDB, are left out.
  */
 import { fileURLToPath } from "node:url"
 import { defineConfig, mergeConfig } from "vitest/config"
@@ -11,7 +12,12 @@ export default mergeConfig(
   defineConfig({
     test: {
       root: fileURLToPath(new URL("../..", import.meta.url)),
-      include: ["test/{store,transaction,collection,ports}/**/*.test.ts"],
+      include: [
+        "test/transaction/{contendedExpiry,crowd,nestedFailure,outliving,retry,rollback,serial,sharedCommits}.test.ts",
+        "test/transaction/{step,waitingReads}.test.ts",
+        "test/collection/{expiry,expiryProlonged,keys,service,values}.test.ts",
+        "test/store/{badArguments,watch}.test.ts"
+      ],
       setupFiles: ["test/support/onPostgres.ts"]
     }
   })

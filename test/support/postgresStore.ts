@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
 import { createHash, randomBytes } from "node:crypto"
 import type { OpenFailed, StoreOptions, StoreService } from "../../src/index.ts"
+import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
 import * as Tables from "../../src/internal/postgres/tables.ts"
 import * as PostgresStore from "../../src/Postgres.ts"
 import { serverUrl } from "./postgresServer.ts"
@@ -17,10 +18,12 @@ import { serverUrl } from "./postgresServer.ts"
 /** How many snapshots a store of a test may have open, unless the test says otherwise. */
 const snapshots = 40
 
-/** Connects to a server, until the scope closes. */
+/** Connects to a server, until the scope closes. In real time: a pool looks for idle connections again and again. */
 export const connectTo = (url: string, options: Partial<PgClient.PgPoolConfig> = {}) =>
   Effect.map(
-    Layer.build(PgClient.layer({ url: Redacted.make(url), maxConnections: snapshots + 8, ...options })),
+    inRealTime(
+      Layer.build(PgClient.layer({ url: Redacted.make(url), maxConnections: snapshots + 8, ...options }))
+    ),
     (context) => Context.get(context, SqlClient.SqlClient)
   )
 

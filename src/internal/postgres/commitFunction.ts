@@ -14,6 +14,7 @@
  * The conditions are those of `Read` in `Backend.ts`. `v_want` is empty if the key must have no value, `0x31` if it must have
  * any, `=` and the bytes of a value of at most 64 bytes, or `#` and the SHA-256 of a longer one.
  */
+import { staleToken } from "./sqlFailure.ts"
 import type { Tables } from "./tables.ts"
 
 /** The bits of `r_flags`. */
@@ -54,7 +55,7 @@ BEGIN
   IF p_token > 0 THEN
     SELECT c.token, c.number, c.failed INTO known FROM ${clients} c WHERE c.id = p_client;
     IF FOUND AND known.token > p_token THEN
-      RAISE EXCEPTION 'a later commit of this process is recorded' USING ERRCODE = 'EL001';
+      RAISE EXCEPTION 'a later commit of this process is recorded' USING ERRCODE = '${staleToken}';
     ELSIF FOUND AND known.token = p_token THEN
       o_number := known.number; o_failed := known.failed::text;
       RETURN NEXT;

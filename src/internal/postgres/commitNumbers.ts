@@ -27,6 +27,8 @@ export interface CommitNumbers {
   /** Called with the number of a notification. */
   readonly listeners: Set<(number: number) => void>
   isListening: boolean
+  /** Whether the connection that listens is open. */
+  isHearing: boolean
 }
 
 /** Makes the numbers of a store. */
@@ -35,7 +37,8 @@ export const make = (
 ): CommitNumbers => ({
   ...options,
   listeners: new Set(),
-  isListening: false
+  isListening: false,
+  isHearing: false
 })
 
 /** The method `listen` of the client of PostgreSQL, which other clients do not have. */
@@ -43,6 +46,9 @@ type Listen = (channel: string) => Effect.Effect<Queue.Dequeue<unknown, unknown>
 
 const hasListen = (sql: object): sql is { readonly listen: Listen } =>
   Predicate.hasProperty(sql, "listen") && Predicate.isFunction(sql.listen)
+
+/** How often to ask the server for commits while notifications are heard, in milliseconds. */
+const pollMillisBesideNotifications = 1000
 
 /** How long to wait before listening again after the connection was lost. Polls notice commits meanwhile. */
 const pause = inRealTime(Effect.sleep(Duration.seconds(1)))
@@ -58,14 +64,22 @@ const startListening = (self: CommitNumbers): void => {
   const listening = Effect.scoped(
     Effect.flatMap(
       sql.listen(tables.channel),
-      (queue) =>
-        Effect.forever(Effect.map(Queue.take(queue), (notification) => {
+      (queue) => {
+        self.isHearing = true
+        return Effect.forever(Effect.map(Queue.take(queue), (notification) => {
           const number = payloadOf(notification)
           if (Number.isSafeInteger(number)) { for (const notice of self.listeners) notice(number) }
         }))
+      }
     )
   )
-  fork(Effect.forever(Effect.andThen(Effect.ignore(listening), pause)))
+  const once = Effect.ensuring(
+    Effect.ignore(listening),
+    Effect.sync(() => {
+      self.isHearing = false
+    })
+  )
+  fork(Effect.forever(Effect.andThen(once, pause)))
 }
 
 /** Subscribes to the numbers of the commits of all processes, until the scope closes. */
@@ -105,7 +119,14 @@ export const subscribe = Effect.fnUntraced(function*(
     }),
     (forget) => Effect.andThen(Effect.sync(forget), Queue.shutdown(queue))
   )
-  const look = Effect.map(Snapshots.lastNumber(server), noticed)
+  let unseenMillis = 0
+  // Notifications tell of nearly all commits. So polls are rare while they can be heard.
+  const look = Effect.suspend(() => {
+    unseenMillis += Duration.toMillis(pollInterval)
+    if (self.isHearing && unseenMillis < pollMillisBesideNotifications) return Effect.void
+    unseenMillis = 0
+    return Effect.map(Snapshots.lastNumber(server), noticed)
+  })
   yield* Effect.forkScoped(
     Effect.onExit(
       Effect.forever(Effect.andThen(Effect.sleep(pollInterval), look)),

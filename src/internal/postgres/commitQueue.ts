@@ -94,7 +94,7 @@ const commitSubmissions = Effect.fnUntraced(function*(
   const { failed, made } = yield* Effect.catchTag(
     CommitRound.commit(committing, call),
     "UnknownOutcome",
-    ({ failure }) => Effect.fail(failure)
+    ({ failure }) => Effect.fail(CommitRound.mayBeMade(failure))
   )
   yield* QueueState.countCommit(self, made)
   for (const [at, { submission }] of prepared.entries()) {
@@ -234,13 +234,15 @@ export const commitOne = Effect.fnUntraced(function*(
   request: CommitRequest
 ): Effect.fn.Return<boolean, CommitError> {
   const { committing } = self.options
+  // The server takes no call after one with a later token.
+  if (self.sealed !== undefined) yield* MemtableCommits.flush(self, false)
   const writes = toWriteSet(request.writes)
   const unit = yield* CommitRound.unitOf(committing, request, writes, !CommitRound.isPlain(request))
   if (unit === undefined) return false
   const { failed, made } = yield* Effect.catchTag(
     CommitRound.commit(committing, yield* CommitRound.prepare(committing, [unit])),
     "UnknownOutcome",
-    ({ failure }) => Effect.fail(failure)
+    ({ failure }) => Effect.fail(CommitRound.mayBeMade(failure))
   )
   yield* QueueState.countCommit(self, made)
   endRefuted(self, made)

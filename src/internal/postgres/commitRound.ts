@@ -220,6 +220,16 @@ const send = (
     })
   )
 
+/** The failure of a request whose outcome is not known. */
+export const mayBeMade = ({ cause, code, detail, isRetryable, operation }: EngineFailure): EngineFailure =>
+  new EngineFailure({
+    operation,
+    code,
+    detail: `${detail}; the server has not answered, and may have made the commit`,
+    isRetryable,
+    cause
+  })
+
 /** The writes of the units that were made, in the order of the units. */
 const madeBy = ({ units }: Prepared, { failed, number }: CommitCall.Outcome): WriteSet => {
   const made = new WriteSet()

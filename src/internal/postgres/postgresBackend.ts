@@ -14,13 +14,14 @@ import * as Tracer from "effect/Tracer"
 import { randomUUID } from "node:crypto"
 import type { Backend, BackendStats, CommitRequest, PendingChecks } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
-import { type CommitError, EngineFailure, type OpenFailed } from "../../StoreError.ts"
+import type { CommitError, EngineFailure, OpenFailed } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
 import * as ChangeFeed from "../commit/changeFeed.ts"
 import * as Metrics from "../commit/metrics.ts"
 import type { Fork } from "../fork.ts"
 import * as ReadersWriterLock from "../lmdb/readersWriterLock.ts"
 import * as OptimisticStep from "../transaction/optimisticStep.ts"
+import * as Backup from "./backup.ts"
 import * as CommitNumbers from "./commitNumbers.ts"
 import * as CommitQueue from "./commitQueue.ts"
 import * as CommitRound from "./commitRound.ts"
@@ -105,14 +106,9 @@ const commitAlone = (
     )
   ))
 
-const noBackup = Effect.fail(
-  new EngineFailure({
-    operation: "backup",
-    code: 0,
-    detail: "a store on PostgreSQL is backed up with pg_dump, or copied to a store on LMDB with Store.copy",
-    isRetryable: false
-  })
-)
+/** Lists the names of all databases. */
+const databases = (numbers: DatabaseNumbers.DatabaseNumbers): Effect.Effect<ReadonlyArray<string>, EngineFailure> =>
+  Effect.map(DatabaseNumbers.load(numbers), () => [...numbers.byName.keys()])
 
 const pendingWrites = function*({ buffer, queue }: PostgresBackend): Generator<Write> {
   // The outcome of these is not known.
@@ -226,7 +222,7 @@ export const make = Effect.fnUntraced(function*(
     beforeSnapshot: Effect.void,
     snapshot: () => Snapshots.open(snapshots),
     nextSnapshot: () => Effect.map(Snapshots.open(snapshots), (snapshot) => ({ ...snapshot, isTentative: false })),
-    databases: () => Effect.map(DatabaseNumbers.load(numbers), () => [...numbers.byName.keys()]),
+    databases: () => databases(numbers),
     openDatabase: (database) => Effect.asVoid(DatabaseNumbers.find(numbers, database)),
     createDatabases: (names) => DatabaseNumbers.create(numbers, names),
     write: (writes, admission) => PendingWrites.admit(queue, writes, admission),
@@ -245,7 +241,7 @@ export const make = Effect.fnUntraced(function*(
     commits: (commitOptions) => CommitNumbers.subscribe(commits, commitOptions),
     committedSnapshot: () => Snapshots.openCommitted(snapshots),
     stats: stats(self),
-    backup: () => noBackup,
+    backup: (path) => Backup.run(path, databases(numbers), Snapshots.openCommitted(snapshots)),
     close: (beforeClosing) => close(self, beforeClosing)
   }
 })

@@ -59,6 +59,9 @@ const optionNames = {
 
 const mebibyte = 1024 * 1024
 
+/** A connection listens to commits, and at least one makes commits and reads. */
+const otherConnections = 2
+
 /** The largest message that `@effect/sql-pg` reads, unless its option `maxMessageSize` says otherwise. */
 const defaultMessageBytes = 16 * mebibyte
 
@@ -121,11 +124,11 @@ const resolveOwn = Effect.fnUntraced(function*(
     return yield* refuse(name, "snapshots", "it must be a whole number of at least 1")
   }
   const connections = configured(sql, "maxConnections")
-  if (connections !== undefined && connections <= snapshots) {
+  if (connections !== undefined && connections < snapshots + otherConnections) {
     return yield* refuse(
       name,
       "snapshots",
-      `the client has ${connections} connections (its option maxConnections), and needs more than ${snapshots}`
+      `the client has ${connections} connections (its option maxConnections); it needs ${otherConnections} more than snapshots`
     )
   }
   const waiting = Option.filter(Duration.fromInput(patience), (duration) => !Duration.isNegative(duration))

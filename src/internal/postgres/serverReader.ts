@@ -13,12 +13,12 @@ import * as ReadBatches from "./readBatches.ts"
 import { bytesIn, keyIn, keyParameter, numberIn, numbersIn, type Rows, type Server } from "./server.ts"
 
 /** A part of a range, and the last commit of this process that it includes. */
-export interface PartAnswer extends RangePart {
+interface PartAnswer extends RangePart {
   readonly token: number
 }
 
 /** A number of records, and which of some keys are among them. */
-export interface CountAnswer {
+interface CountAnswer {
   readonly token: number
   readonly count: number
   /** For each of the keys, whether it has a value. */

@@ -15,7 +15,8 @@ const retryable: ReadonlySet<string> = new Set([
   "08",
   "40",
   "53",
-  // the server shuts down, has crashed or starts; a lock was not free
+  // a timeout of the server; the server shuts down, has crashed or starts; a lock was not free
+  "57014",
   "57P01",
   "57P02",
   "57P03",
