@@ -172,4 +172,15 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       assert.match(fragment, /^const afterCrashes = /)
       assert.include(yield* read("../examples/postgres.ts"), fragment)
     }))
+
+  it.effect("the README opens a store on PostgreSQL as the page about it does", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
+      const [, fragment = ""] = /```ts fragment\n(const StoreOnPostgres.*?)```/s.exec(yield* read("../../README.md")) ??
+        []
+      assert.match(fragment, /PgClient/)
+      assert.include(yield* read("../../docs/distributed.md"), fragment)
+    }))
 })
