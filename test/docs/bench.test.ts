@@ -324,7 +324,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of store
       const shown: Array<string> = []
       const rows = yield* Postgres.measure(
         { records: 1000, sampleMillis: 0, rounds: 1 },
-        (row) => Effect.sync(() => void shown.push(Postgres.showRow(row)))
+        (measured) => Effect.sync(() => void shown.push(Postgres.showRow(measured)))
       )
       assert.deepStrictEqual(rows.map(({ scenario }) => scenario), Postgres.scenarios.map(({ name }) => name))
       for (const { opsPerSecond } of rows) assert.isTrue([...opsPerSecond.values()].every((speed) => speed > 0))

