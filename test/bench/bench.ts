@@ -154,11 +154,9 @@ const postgres = Command.make(
   { quick: common.quick },
   Effect.fnUntraced(function*({ quick }) {
     yield* sayWhere
-    yield* Console.log(Postgres.head)
-    yield* Postgres.measure(
-      { records: 20_000, sampleMillis: quick ? 50 : 500, rounds: 3 },
-      (row) => Console.log(Postgres.showRow(row))
-    )
+    const effort = { records: 20_000, sampleMillis: quick ? 50 : 500, rounds: 3, delays: [0, 1, 20] }
+    yield* Console.log(Postgres.headFor(effort))
+    yield* Postgres.measure(effort, (row) => Console.log(Postgres.showRow(effort, row)))
     yield* Console.log(`\n${loadOf()}`)
   })
 ).pipe(Command.withDescription("Compares this store on PostgreSQL with this store on LMDB."))

@@ -14,13 +14,6 @@ import * as PostgresStores from "../support/postgresStore.ts"
 import { entryOf, idOf, keyOf, sumOf } from "./records.ts"
 import { type Column, headOf, lineOf, median, showCount, showRatio } from "./table.ts"
 
-/** The places of the store. Each number is how late answers are, in milliseconds. */
-const delays = [0, 1, 20] as const
-
-const systems = ["LMDB", ...delays.map((delay) => `PostgreSQL, ${delay} ms` as const)] as const
-
-type System = (typeof systems)[number]
-
 /** What is done in a sample: so many operations, each checked. */
 interface Scenario {
   readonly name: string
@@ -121,10 +114,12 @@ export interface PostgresEffort {
   readonly sampleMillis: number
   /** How many samples of each system are taken, in turn. */
   readonly rounds: number
+  /** The places of the server: how late its answers are, in milliseconds. */
+  readonly delays: ReadonlyArray<number>
 }
 
 /** Opens the same records in each system, until the scope closes. */
-const openAll = Effect.fnUntraced(function*({ records }: PostgresEffort) {
+const openAll = Effect.fnUntraced(function*({ delays, records }: PostgresEffort) {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-bench-" })
   process.env["STORE_TEST_PG_FSYNC"] = "on"
@@ -164,33 +159,41 @@ const sample = Effect.fnUntraced(function*(
 /** What was measured in one scenario. */
 export interface PostgresRow {
   readonly scenario: string
-  readonly opsPerSecond: ReadonlyMap<System, number>
+  readonly opsPerSecond: ReadonlyMap<string, number>
 }
 
-const column = (system: System): Column<PostgresRow> => ({
+const column = (system: string): Column<PostgresRow> => ({
   title: system,
   width: 17,
   isNumber: true,
   show: ({ opsPerSecond }) => showCount(opsPerSecond.get(system) ?? Number.NaN)
 })
 
-const columns: ReadonlyArray<Column<PostgresRow>> = [
-  { title: "operations a second", width: 28, isNumber: false, show: ({ scenario }) => scenario },
-  ...systems.map(column),
-  {
-    title: "LMDB to 0 ms",
-    width: 12,
-    isNumber: true,
-    show: ({ opsPerSecond }) =>
-      showRatio((opsPerSecond.get("LMDB") ?? Number.NaN) / (opsPerSecond.get("PostgreSQL, 0 ms") ?? Number.NaN))
-  }
+const systemsOf = ({ delays }: PostgresEffort): ReadonlyArray<string> => [
+  "LMDB",
+  ...delays.map((delay) => `PostgreSQL, ${delay} ms`)
 ]
 
+const columnsOf = (effort: PostgresEffort): ReadonlyArray<Column<PostgresRow>> => {
+  const [lmdb = "", nearest = ""] = systemsOf(effort)
+  return [
+    { title: "operations a second", width: 28, isNumber: false, show: ({ scenario }) => scenario },
+    ...systemsOf(effort).map(column),
+    {
+      title: "LMDB to first",
+      width: 13,
+      isNumber: true,
+      show: ({ opsPerSecond }) =>
+        showRatio((opsPerSecond.get(lmdb) ?? Number.NaN) / (opsPerSecond.get(nearest) ?? Number.NaN))
+    }
+  ]
+}
+
 /** The head of the table, in Markdown. */
-export const head: string = headOf(columns)
+export const headFor = (effort: PostgresEffort): string => headOf(columnsOf(effort))
 
 /** A row of the table. */
-export const showRow = (row: PostgresRow): string => lineOf(columns, row)
+export const showRow = (effort: PostgresEffort, row: PostgresRow): string => lineOf(columnsOf(effort), row)
 
 /** Measures all scenarios. Each round measures the systems one after the other, and the first round is not counted. */
 export const measure = (effort: PostgresEffort, onRow: (row: PostgresRow) => Effect.Effect<void>) =>
@@ -198,6 +201,7 @@ export const measure = (effort: PostgresEffort, onRow: (row: PostgresRow) => Eff
     Effect.forEach(
       scenarios,
       Effect.fnUntraced(function*(scenario) {
+        const systems = systemsOf(effort)
         const speeds = systems.map((): Array<number> => [])
         for (let round = 0; round <= effort.rounds; round++) {
           for (const [at, store] of stores.entries()) {

@@ -322,9 +322,10 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of store
   it.effect("gives right answers, and has a row for each scenario", () =>
     Effect.gen(function*() {
       const shown: Array<string> = []
+      const effort = { records: 1000, sampleMillis: 0, rounds: 1, delays: [1] }
       const rows = yield* Postgres.measure(
-        { records: 1000, sampleMillis: 0, rounds: 1 },
-        (measured) => Effect.sync(() => void shown.push(Postgres.showRow(measured)))
+        effort,
+        (measured) => Effect.sync(() => void shown.push(Postgres.showRow(effort, measured)))
       )
       assert.deepStrictEqual(rows.map(({ scenario }) => scenario), Postgres.scenarios.map(({ name }) => name))
       for (const { opsPerSecond } of rows) assert.isTrue([...opsPerSecond.values()].every((speed) => speed > 0))
