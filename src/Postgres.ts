@@ -7,8 +7,9 @@
  * **Details**
  *
  * - It uses the `SqlClient` of the context. `@effect/sql-pg` provides one: install it beside this package.
- * - `put` and `delete` of untyped records are buffered, as on LMDB: visible in this process when they return, and committed
- *   after `flushInterval` or with a full batch. All other writes are committed when they return.
+ * - `put` and `delete` of the store, and of collections without a unique index, are buffered, as on LMDB: visible in this
+ *   process when they return, and committed after `flushInterval` or with a full batch. All other writes are committed
+ *   when they return.
  * - `update`, `insert`, unique indexes and transactions are exact across all processes: the server checks in the commit
  *   that everything is unchanged that they were computed from.
  * - One commit is one call of a function on the server. If the connection is lost before the answer, the same call is made

@@ -8,6 +8,7 @@
  *     npm run bench -- --largest 100000            all scenarios, up to a hundred thousand records
  *     npm run bench -- --json rows.json            for chart.ts
  *     npm run bench -- ports                       Effect's storage interfaces: in memory, in this store, in SQL on SQLite
+ *     npm run bench -- postgres                    this store on PostgreSQL, near and far, and on LMDB
  *
  * All systems do the same work on the same records, on disk and as durable (see the
  * files in `systems`), and what they give is checked. Ratios of one run can be compared,
@@ -32,6 +33,7 @@ import { portScenarioIds } from "./ports/plan.ts"
 import { PortScenario } from "./ports/protocol.ts"
 import * as PortResult from "./ports/result.ts"
 import * as PortRunner from "./ports/runner.ts"
+import * as Postgres from "./postgres.ts"
 import { ScenarioId, SystemName } from "./protocol.ts"
 import { head, type Row, Rows, rowsOf, showRow } from "./result.ts"
 import * as Runner from "./runner.ts"
@@ -89,13 +91,17 @@ interface Common {
 /** The processes that ran or waited for a processor, on average over the last 1, 5 and 15 minutes. */
 const loadOf = () => `load ${loadavg().map((load) => load.toFixed(1)).join(" ")}`
 
-/** Says what machine this is and how busy it has been in the last minute, and makes the folder of a run. */
+/** Says what machine this is and how busy it has been in the last minute. */
+const sayWhere = Effect.suspend(() =>
+  Console.log(
+    `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores, ${loadOf()}\n`
+  )
+)
+
+/** Says where it runs, and makes the folder of a run. */
 const begin = Effect.fnUntraced(function*({ folder, processes, quick }: Common) {
   const fs = yield* FileSystem.FileSystem
-  yield* Console.log(
-    `Node ${process.version}, ${process.platform} ${process.arch}, ${availableParallelism()} cores, ` +
-      `${loadOf()}\n`
-  )
+  yield* sayWhere
   const options: RunOptions = {
     effort: {
       ...effortOf(quick),
@@ -142,6 +148,18 @@ const ports = Command.make(
     }
   }, Effect.scoped)
 ).pipe(Command.withDescription("Compares Effect's storage interfaces in memory, in this store and in SQL on SQLite."))
+
+const postgres = Command.make(
+  "postgres",
+  { quick: common.quick },
+  Effect.fnUntraced(function*({ quick }) {
+    yield* sayWhere
+    const effort = { records: 20_000, sampleMillis: quick ? 50 : 500, rounds: 3, delays: [0, 1, 20] }
+    yield* Console.log(Postgres.headFor(effort))
+    yield* Postgres.measure(effort, (row) => Console.log(Postgres.showRow(effort, row)))
+    yield* Console.log(`\n${loadOf()}`)
+  })
+).pipe(Command.withDescription("Compares this store on PostgreSQL with this store on LMDB."))
 
 /** Measures the steps, and prints their rows. */
 const measure = Effect.fnUntraced(function*(
@@ -191,7 +209,7 @@ const program = Command.make(
     yield* Console.log(`\n${loadOf()}`)
     if (Option.isSome(json)) yield* fs.writeFileString(json.value, `${yield* Schema.encodeEffect(Rows)(rows)}\n`)
   }, Effect.scoped)
-).pipe(Command.withDescription("Compares stores on disk."), Command.withSubcommands([ports]))
+).pipe(Command.withDescription("Compares stores on disk."), Command.withSubcommands([ports, postgres]))
 
 program.pipe(
   Command.run({ version: "0.1.0" }),

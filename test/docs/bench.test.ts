@@ -18,6 +18,7 @@ import { PortRows, rowOf, showRow } from "../bench/ports/result.ts"
 import { participantsOf } from "../bench/ports/runner.ts"
 import { portScenarios } from "../bench/ports/scenarios.ts"
 import { portSystems } from "../bench/ports/systems.ts"
+import * as Postgres from "../bench/postgres.ts"
 import { type Row, Rows, rowsOf } from "../bench/result.ts"
 import { fill, scenarios } from "../bench/scenarios.ts"
 import * as Stopwatch from "../bench/stopwatch.ts"
@@ -315,4 +316,19 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of the i
         portSystemNames.filter((system) => opsPerSecond[system] !== undefined)
       )
     }))
+})
+
+layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of stores on PostgreSQL", (it) => {
+  it.effect("gives right answers, and has a row for each scenario", () =>
+    Effect.gen(function*() {
+      const shown: Array<string> = []
+      const effort = { records: 1000, sampleMillis: 0, rounds: 1, delays: [1] }
+      const rows = yield* Postgres.measure(
+        effort,
+        (measured) => Effect.sync(() => void shown.push(Postgres.showRow(effort, measured)))
+      )
+      assert.deepStrictEqual(rows.map(({ scenario }) => scenario), Postgres.scenarios.map(({ name }) => name))
+      for (const { opsPerSecond } of rows) assert.isTrue([...opsPerSecond.values()].every((speed) => speed > 0))
+      assert.match(shown.join("\n"), /^\| get, 256 fibers +\| +[\d,]+ \|/m)
+    }), testLimit)
 })

@@ -135,6 +135,22 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       assert.isNotEmpty(next)
     }))
 
+  it.effect("postgres: two processes go on while the server is killed, lose nothing and do nothing twice", () =>
+    Effect.gen(function*() {
+      const lines = yield* run("postgres", "--cities", "150", "--moves", "8")
+      const [version = ""] = linesWith(lines, "         PostgreSQL")
+      assert.match(version, /^1\d\.\d+, 127\.0\.0\.1:\d+$/)
+      assert.match(linesWith(lines, "Loaded").join(), /^150 cities in [\d.]+ s$/)
+      const printed = linesWith(lines, "Printer")
+      assert.deepStrictEqual(printed.map((line) => Number.parseInt(line, 10)), [1, 2, 3, 4, 5, 6, 7, 8])
+      assert.match(printed.join("\n"), /^1 +\S.*, [A-Z]{2} +to \S.*, [A-Z]{2} +[\d,]+ people$/m)
+      const server = linesWith(lines, "Server").map((line) => line.replace(/[\d.]+ s /, ""))
+      const [killed, restarted] = ["it was killed with kill -9", "it was started again, later"]
+      assert.deepStrictEqual(server.slice(1), [killed, restarted, killed, restarted])
+      assert.match(linesWith(lines, "Mover").join(), /^8 moves are committed\. The slowest took [\d.]+ s$/)
+      assert.deepStrictEqual(lines.at(-1)?.trim(), "nothing was lost, and nothing was done twice")
+    }))
+
   it.effect("the first program is that of the README", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
@@ -151,5 +167,26 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
       const example = yield* read("../examples/readings.ts")
       assert.include(yield* read("../../docs/operations.md"), example.replace("../../src/index.ts", "effect-lmdb"))
+    }))
+
+  it.effect("the page about PostgreSQL runs transactions again as the example does", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
+      const [, fragment = ""] = /```ts fragment\n(.*?)```/s.exec(yield* read("../../docs/distributed.md")) ?? []
+      assert.match(fragment, /^const afterCrashes = /)
+      assert.include(yield* read("../examples/postgres.ts"), fragment)
+    }))
+
+  it.effect("the README opens a store on PostgreSQL as the page about it does", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
+      const [, fragment = ""] = /```ts fragment\n(const StoreOnPostgres.*?)```/s.exec(yield* read("../../README.md")) ??
+        []
+      assert.match(fragment, /PgClient/)
+      assert.include(yield* read("../../docs/distributed.md"), fragment)
     }))
 })

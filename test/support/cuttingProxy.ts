@@ -1,5 +1,6 @@
 /**
- * A proxy in front of a server, which cuts connections: before a request has arrived, or before its answer has.
+ * A proxy in front of a server, which cuts connections: before a request has arrived, or before its answer has. It can also
+ * delay answers, as a server that is far away does.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -14,6 +15,8 @@ export interface CuttingProxy {
   cuts: "both" | "answers"
   /** How many connections were cut. */
   cut: number
+  /** How late answers are, in milliseconds. */
+  delayMillis: number
 }
 
 /** Numbers that look random, the same in each run. */
@@ -48,6 +51,9 @@ export const make = Effect.fnUntraced(function*(
         proxy.cut++
         from.destroy()
         to.destroy()
+      } else if (isAnswer && proxy !== undefined && proxy.delayMillis > 0) {
+        // Timers of one duration end in their order.
+        setTimeout(() => to.write(piece), proxy.delayMillis)
       } else to.write(piece)
     })
     from.on("error", () => to.destroy())
@@ -67,6 +73,6 @@ export const make = Effect.fnUntraced(function*(
       for (const socket of sockets) socket.destroy()
     })
   )
-  proxy = { port: yield* listen(server), cutPart: 0, cuts: "both", cut: 0 }
+  proxy = { port: yield* listen(server), cutPart: 0, cuts: "both", cut: 0, delayMillis: 0 }
   return proxy
 })

@@ -8,7 +8,17 @@
  * With `STORE_TEST_PG_URL`, all tests use the server at that address, and no server is started.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
-import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { createRequire } from "node:module"
 import { Socket } from "node:net"
 import { arch, platform, tmpdir } from "node:os"
@@ -56,6 +66,23 @@ const own = (folder: string): void => {
 
 const failure = (what: string, detail: string): Error => new Error(`PostgreSQL ${what}: ${detail}`)
 
+/** The user of the server may have no access to a folder of root. Then the server runs from a copy of the binaries. */
+const accessible = (bin: string, folder: string): string => {
+  if (spawnSync(join(bin, "postgres"), ["--version"], { ...user(), cwd: folder }).status === 0) return bin
+  cpSync(join(bin, ".."), join(folder, "native"), { recursive: true, verbatimSymlinks: true })
+  return join(folder, "native", "bin")
+}
+
+/** Makes the data folder of a server. */
+const initialise = (bin: string, folder: string): void => {
+  const { status, stderr } = spawnSync(
+    join(bin, "initdb"),
+    ["-D", join(folder, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+    { ...user(), cwd: folder, encoding: "utf8" }
+  )
+  if (status !== 0) throw failure("could not be initialised", stderr)
+}
+
 /** Makes the template of data folders, unless there is one. */
 const templateOf = (bin: string): string => {
   const version = execFileSync(join(bin, "postgres"), ["--version"], { encoding: "utf8" })
@@ -66,12 +93,7 @@ const templateOf = (bin: string): string => {
   if (existsSync(template)) return template
   const made = mkdtempSync(`${template}-`)
   own(made)
-  const { status, stderr } = spawnSync(
-    join(bin, "initdb"),
-    ["-D", join(made, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-    { ...user(), cwd: made, encoding: "utf8" }
-  )
-  if (status !== 0) throw failure("could not be initialised", stderr)
+  initialise(accessible(bin, made), made)
   // Another process may have been faster.
   if (existsSync(template)) rmSync(made, { recursive: true, force: true })
   else renameSync(made, template)
@@ -97,7 +119,7 @@ echo $pid
 cat > /dev/null
 kill -INT $pid 2> /dev/null
 wait $pid
-rm -rf "$4"
+[ -e "$3.killed" ] || rm -rf "$4"
 `
 
 const startOn = (bin: string, folder: string, port: number, number: number): { child: ChildProcess; log: string } => {
@@ -142,40 +164,48 @@ const stop = (pid: number): void => {
   while (isRunning(pid) && performance.now() < end) sleep(10)
 }
 
-const start = (): Server => {
-  const bin = binaries()
-  const template = templateOf(bin)
+const start = (makeData: (bin: string, folder: string) => void): Server => {
+  const installed = binaries()
   const folder = mkdtempSync(join(tmpdir(), "effect-lmdb-test-server-"))
   own(folder)
-  execFileSync("cp", ["-a", join(template, "data"), join(folder, "data")])
+  const bin = accessible(installed, folder)
+  makeData(bin, folder)
   const port = freePort()
   let number = 0
-  let { child } = startOn(bin, folder, port, number)
+  let { child, log } = startOn(bin, folder, port, number)
   process.on("exit", () => {
     child.stdin?.destroy()
     if (existsSync(join(folder, "data", "postmaster.pid"))) stop(pidOf(folder))
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   })
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     kill: () => {
       const pid = pidOf(folder)
-      // The shell would remove the folder.
-      child.kill("SIGKILL")
       process.kill(pid, "SIGKILL")
       while (isRunning(pid)) sleep(5)
+      // The shell must not remove the folder.
+      writeFileSync(`${log}.killed`, "")
+      child.stdin?.destroy()
     },
     restart: () => {
       number++
-      child = startOn(bin, folder, port, number).child
+      ;({ child, log } = startOn(bin, folder, port, number))
     }
   }
 }
 
 let started: Server | undefined
 
+const copyTemplate = (bin: string, folder: string): void => {
+  execFileSync("cp", ["-a", join(templateOf(bin), "data"), join(folder, "data")])
+}
+
 /** Returns the server of this process that a test may kill. Starts it when it is first called. */
-export const ownServer = (): Server => started ??= start()
+export const ownServer = (): Server => started ??= start(copyTemplate)
+
+/** Starts a server without the template: nothing of it remains when this process has ended. */
+export const startAlone = (): Server => start(initialise)
 
 /** Returns the address of the server that tests use. */
 export const serverUrl = (): string => {

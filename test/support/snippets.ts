@@ -10,8 +10,9 @@
  *
  * To start a process takes seconds, so one process runs most snippets, one after the other. A
  * snippet with `NodeRuntime.runMain`, which ends its process, gets a process of its own, and so
- * does a fence marked `ts alone`. A fence marked `ts no-run` is type-checked only. A fence marked
- * `ts fragment` is not a whole program: another test compares it with one.
+ * does a fence marked `ts alone`. A fence marked `ts postgres` gets the address of a real server in
+ * `DATABASE_URL`. A fence marked `ts no-run` is type-checked only. A fence marked `ts fragment` is not
+ * a whole program: another test compares it with one.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Context from "effect/Context"
@@ -24,6 +25,7 @@ import * as Stream from "effect/Stream"
 import MarkdownIt from "markdown-it"
 import * as process from "node:process"
 import { fileURLToPath } from "node:url"
+import { ownServer } from "./postgresServer.ts"
 import { failure, startOf } from "./snippetLines.ts"
 
 /** A fence of a markdown text. */
@@ -36,6 +38,8 @@ export interface Snippet {
   readonly isRun: boolean
   /** Whether it needs a process of its own. */
   readonly isAlone: boolean
+  /** Whether it needs a PostgreSQL server. */
+  readonly isOnServer: boolean
   /** The lines it says that it prints. */
   readonly prints: ReadonlyArray<string>
 }
@@ -50,7 +54,8 @@ export const fromMarkdown = (page: string, text: string): ReadonlyArray<Snippet>
       line: token.map[0] + 2,
       code: token.content,
       isRun: !marks.includes("no-run"),
-      isAlone: marks.includes("alone") || token.content.includes("runMain"),
+      isAlone: ["alone", "postgres"].some((mark) => marks.includes(mark)) || token.content.includes("runMain"),
+      isOnServer: marks.includes("postgres"),
       prints: Array.from(token.content.matchAll(/\/\/ => ?(.*)$/gm), ([, printed = ""]) => printed)
     }]
   })
@@ -65,8 +70,13 @@ export interface Outcome {
 /** A line of Effect's log, which has the time in it. */
 const logLine = /^\[\d\d:\d\d:\d\d\.\d{3}\] [A-Z]+ /
 
-const execute = Effect.fnUntraced(function*(file: string, args: ReadonlyArray<string>, cwd: string) {
-  const program = yield* ChildProcess.make(file, args, { cwd, env: { FORCE_COLOR: "0" }, extendEnv: true })
+const execute = Effect.fnUntraced(function*(
+  file: string,
+  args: ReadonlyArray<string>,
+  cwd: string,
+  env: { readonly [name: string]: string } = {}
+) {
+  const program = yield* ChildProcess.make(file, args, { cwd, env: { FORCE_COLOR: "0", ...env }, extendEnv: true })
   const text = (stream: typeof program.stdout) => Stream.mkString(Stream.decodeText(stream))
   const [exitCode, output, errors] = yield* Effect.all(
     [program.exitCode, text(program.stdout), text(program.stderr)],
@@ -127,8 +137,8 @@ export class Workshop extends Context.Service<Workshop, {
         const context = yield* Effect.context<NodeServices.NodeServices>()
         const folder = yield* fs.makeTempDirectoryScoped()
         const folderOf = ({ line, page }: Snippet) => path.join(folder, `${page.replaceAll("/", "-")}-${line}`)
-        const node = (args: ReadonlyArray<string>, cwd: string) =>
-          Effect.provide(execute(process.execPath, args, cwd), context)
+        const node = (args: ReadonlyArray<string>, cwd: string, env: { readonly [name: string]: string } = {}) =>
+          Effect.provide(execute(process.execPath, args, cwd, env), context)
 
         yield* fs.symlink(path.join(repository, "node_modules"), path.join(folder, "node_modules"))
         yield* fs.writeFileString(path.join(folder, "package.json"), JSON.stringify({ type: "module" }))
@@ -150,7 +160,9 @@ export class Workshop extends Context.Service<Workshop, {
           check: node([compiler, "--pretty", "false", "-p", folder], folder),
           run: (snippet) =>
             snippet.isAlone
-              ? node(["program.ts"], folderOf(snippet))
+              ? Effect.suspend(() =>
+                node(["program.ts"], folderOf(snippet), snippet.isOnServer ? { DATABASE_URL: ownServer().url } : {})
+              )
               : Effect.map(runTogether, (outcome) => outcomeOf(outcome, together.indexOf(snippet)))
         })
       })
