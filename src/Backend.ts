@@ -28,6 +28,7 @@ import type { CommittedSnapshot, NextSnapshot, Reader, Snapshot } from "./Backen
 import type { EngineStats, KeyRange, Write } from "./Engine.ts"
 import type { ByteString } from "./Key.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure } from "./StoreError.ts"
+import type { StoreOpening } from "./StoreOpening.ts"
 
 export * from "./BackendChanges.ts"
 export * from "./BackendReader.ts"
@@ -226,6 +227,8 @@ export interface Backend {
   readonly maxKeyBytes: number
   /** The maximum length of a value, in bytes. */
   readonly maxValueBytes: number
+  /** Identifies this opening among those of all processes. Missing if the backend knows nothing of other processes. */
+  readonly opening?: StoreOpening | undefined
 
   /** Reads the current state, pending writes included. Use it while `isReadable` is true, or inside `whileReadable`. */
   readonly reader: Reader

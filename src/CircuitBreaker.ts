@@ -59,7 +59,6 @@ import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
 import * as Circuit from "./internal/ports/circuit.ts"
 import * as Circuits from "./internal/ports/circuits.ts"
-import * as OutsideTransactions from "./internal/ports/outsideTransactions.ts"
 import { replaceErrors } from "./internal/ports/portError.ts"
 import type { Store } from "./Store.ts"
 
@@ -145,11 +144,7 @@ const keepLease = (
  */
 export const makeStore = Effect.fnUntraced(
   function*(options: CircuitBreakerOptions = {}): Effect.fn.Return<StoreMethods, OpenError, Store> {
-    const circuits: Circuits.Circuits = {
-      records: yield* Circuits.open,
-      name: options.name ?? "default",
-      outside: yield* OutsideTransactions.make
-    }
+    const circuits = yield* Circuits.make(options.name ?? "default")
     const times = timesOf(options)
 
     const admit = Effect.fnUntraced(

@@ -204,7 +204,8 @@ const why = {
  *
  * **Details**
  *
- * - `BadDefinition`: its name, its version, an option or a schema is not valid. `detail` says which.
+ * - `BadDefinition`: its name, its version, an option or a schema is not valid. `detail` says which. Names that begin with
+ *   `effect.` belong to the subpaths of this package.
  * - `NewerVersion`: a later version of the program has written it or has begun to migrate it, or a later version of
  *   this package has written its catalog entry.
  * - `ChangedSchema`: the version is the same, but the schema of the keys has changed, or the schema of the values does

@@ -22,6 +22,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { ByteString } from "./Key.ts"
 import type { EngineFailure, OpenFailed } from "./StoreError.ts"
+import type { StoreOpening } from "./StoreOpening.ts"
 
 /**
  * Describes one write to a named database: a value to store under a key, or `null` to delete the key.
@@ -268,6 +269,9 @@ export interface Environment extends Reader {
 
   /** The maximum length of a value, in bytes. */
   readonly maxValueBytes: number
+
+  /** Identifies this opening among those of all processes. Missing if the engine knows nothing of other processes. */
+  readonly opening?: StoreOpening | undefined
 
   /** Lists the names of all databases that are open. */
   readonly databases: () => ReadonlyArray<string>

@@ -14,7 +14,8 @@
  *   the handler.
  * - Elements are taken in the order in which they become visible, and then in the order of the offers.
  * - Delivery is at least once. A claim has a lease, which is renewed as long as the handler runs. If the process dies, the
- *   element is taken again when its lease has ended. The attempt counts.
+ *   element is free when the next process opens the store. With the option `shared` of the store, it is free within
+ *   5 seconds, or when its lease has ended if it is not known whether the process lives. The attempt counts.
  * - No polling: a waiting `take` sleeps until the next element is due. A commit of this process wakes it at once. With the
  *   option `shared` of the store, a commit of another process does when it is noticed.
  * - Every failure is a `PersistedQueueError`. Its `cause` is the error of the store.
@@ -64,6 +65,7 @@ import type * as Scope from "effect/Scope"
 import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
 import * as Damage from "./internal/ports/damage.ts"
+import * as EndedClaims from "./internal/ports/endedClaims.ts"
 import * as Failed from "./internal/ports/failedElements.ts"
 import * as FailedSelections from "./internal/ports/failedSelections.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
@@ -85,7 +87,7 @@ import type { StoreService } from "./StoreService.ts"
 export interface PersistedQueueOptions {
   /**
    * How long the lease of a claim lasts. It is renewed as long as the handler runs, when a quarter of the time has passed.
-   * The element of a process that has died is taken again after this time. At least 1 second. Default: 2 minutes.
+   * An element whose lease is not renewed is taken again after this time. At least 1 second. Default: 2 minutes.
    */
   readonly lockExpiration?: Duration.Input | undefined
   /**
@@ -152,11 +154,18 @@ export const makeStore = Effect.fnUntraced(
     yield* PollInterval.check(options)
     const store = yield* Store
     const elements = yield* QueueElements.open
-    const leases = Leases.make(store, elements, options.lockExpiration ?? "2 minutes")
+    const openings = yield* EndedClaims.open
+    const leases = Leases.make({ store, elements, openings }, options.lockExpiration ?? "2 minutes")
+    yield* Leases.join(leases)
     const dispatcher = Dispatcher.make(leases)
     const pollOptions = options.pollInterval === undefined ? {} : { pollInterval: options.pollInterval }
     yield* Effect.forEach(
-      [Leases.keepRenewing(leases), Dispatcher.follow(dispatcher, pollOptions), Dispatcher.run(dispatcher)],
+      [
+        Leases.keepRenewing(leases),
+        EndedClaims.keepFreeing(leases),
+        Dispatcher.follow(dispatcher, pollOptions),
+        Dispatcher.run(dispatcher)
+      ],
       (background) => Effect.forkScoped(background, { startImmediately: true }),
       { discard: true }
     )

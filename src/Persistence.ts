@@ -51,10 +51,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Persistence from "effect/persistence/Persistence"
 import type { OpenError } from "./Collection.ts"
+import * as Damage from "./internal/ports/damage.ts"
 import { ownLayer } from "./internal/ports/ownLayer.ts"
 import * as PersistedResults from "./internal/ports/persistedResults.ts"
 import { replaceErrors, replaceErrorsOfBuffered } from "./internal/ports/portError.ts"
 import type { Store } from "./Store.ts"
+import type { ValueDecoding } from "./StoreError.ts"
 
 /**
  * Options of `BackingPersistence` in a store.
@@ -74,10 +76,18 @@ const call = (doing: string) => replaceErrors(errorOf(doing))
 
 const bufferedCall = (doing: string) => replaceErrorsOfBuffered(errorOf(doing))
 
+/** What the stores of a layer have in common. */
+interface Backing {
+  readonly results: PersistedResults.PersistedResults
+  readonly options: PersistenceOptions
+  readonly damage: Damage.Damage
+  /** Whether `get` gives `undefined` for a damaged entry: it can be computed again. */
+  readonly isCache: boolean
+}
+
 const makeStore = (
-  results: PersistedResults.PersistedResults,
-  storeId: string,
-  options: PersistenceOptions
+  { damage, isCache, options, results }: Backing,
+  storeId: string
 ): Persistence.BackingPersistenceStore => {
   const writeOptions = (options.durable ?? false) ? { durable: options.durable } : undefined
   const writeCall = options.durable === true ? call : bufferedCall
@@ -85,19 +95,21 @@ const makeStore = (
 
   const get = (key: string) => Effect.map(results.get(keyOf(key)), (found) => Option.getOrUndefined(found)?.value)
 
+  const undefinedFor = (error: ValueDecoding) =>
+    Effect.as(Damage.report(damage, error, "A persisted value is damaged and is taken for missing"), undefined)
+
+  const getIfSound = (key: string) => Effect.catchTag(get(key), "ValueDecoding", undefinedFor)
+
   const getMany = (keys: Arr.NonEmptyArray<string>) => {
     const stored = Arr.map(keys, keyOf)
     return Effect.map(results.getMany(stored), ({ found }) => Arr.map(stored, (key) => found.get(key)?.value)).pipe(
       // One entry does not decode: the others are read without it.
-      Effect.catchTag(
-        "ValueDecoding",
-        () => Effect.forEach(keys, (key) => Effect.catchTag(get(key), "ValueDecoding", () => Effect.undefined))
-      )
+      Effect.catchTag("ValueDecoding", () => Effect.forEach(keys, getIfSound))
     )
   }
 
   return {
-    get: (key) => get(key).pipe(bufferedCall("read a persisted value")),
+    get: (key) => (isCache ? getIfSound(key) : get(key)).pipe(bufferedCall("read a persisted value")),
     getMany: (keys) => getMany(keys).pipe(bufferedCall("read persisted values")),
     set: (key, value, ttl) =>
       results.put(keyOf(key), PersistedResults.recordOf(storeId, key, value, ttl), writeOptions).pipe(
@@ -112,6 +124,12 @@ const makeStore = (
   }
 }
 
+const make = (options: PersistenceOptions, isCache: boolean) =>
+  Effect.map(PersistedResults.open, (results) => {
+    const backing: Backing = { results, options, isCache, damage: Damage.make() }
+    return Persistence.BackingPersistence.of({ make: (storeId) => Effect.succeed(makeStore(backing, storeId)) })
+  })
+
 /**
  * Makes `BackingPersistence` in the store of the context. Fails if its collection cannot be opened.
  *
@@ -120,11 +138,7 @@ const makeStore = (
  */
 export const makeBacking = (
   options: PersistenceOptions = {}
-): Effect.Effect<Persistence.BackingPersistence["Service"], OpenError, Store> =>
-  Effect.map(PersistedResults.open, (results) =>
-    Persistence.BackingPersistence.of({
-      make: (storeId) => Effect.succeed(makeStore(results, storeId, options))
-    }))
+): Effect.Effect<Persistence.BackingPersistence["Service"], OpenError, Store> => make(options, false)
 
 /**
  * Provides `BackingPersistence` in the store of the context: for `Chat.layerPersisted`, and for programs that keep JSON
@@ -159,4 +173,6 @@ export const layerBacking = (
  * @since 0.2.0
  */
 export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.Persistence, OpenError, Store> =>
-  ownLayer(Layer.provide(Persistence.layer, layerBacking(options)))
+  ownLayer(
+    Layer.provide(Persistence.layer, Layer.effect(Persistence.BackingPersistence, make(options ?? {}, true)))
+  )

@@ -116,7 +116,7 @@ const withFinite = <A>(
  */
 export const makeStore = Effect.fnUntraced(
   function*(options: RateLimiterOptions = {}): Effect.fn.Return<StoreMethods, OpenError, Store> {
-    const limits: RateLimits.RateLimits = { records: yield* RateLimits.open, name: options.name ?? "default" }
+    const limits = yield* RateLimits.make(options.name ?? "default")
 
     const fixedWindow: StoreMethods["fixedWindow"] = ({ key, limit, refillRate, tokens }) => {
       const refillMillis = Duration.toMillis(refillRate)

@@ -96,6 +96,7 @@ const serviceOf = (handle: StoreRegistry.OwnedHandle): StoreService => {
   return {
     ...RecordMethods.make(internals),
     ...StoreMethods.make(access),
+    opening: handle.core.opening,
     namespace: (name) => Namespaces.open(internals, name),
     withTransaction: transactions.withTransaction,
     withTransactionRetry: transactions.withTransactionRetry,

@@ -12,6 +12,7 @@ import type { PollOptions } from "./Change.ts"
 import type { TypeId } from "./internal/storeTypeId.ts"
 import type { Closed, EngineFailure, MapFull, NamespaceFailed, ReadOnly, TransactionConflict } from "./StoreError.ts"
 import type { StoreNamespace } from "./StoreNamespace.ts"
+import type { StoreOpening } from "./StoreOpening.ts"
 import type { StoreRecords } from "./StoreRecords.ts"
 
 /**
@@ -59,6 +60,9 @@ export interface Stats {
 export interface StoreService extends StoreRecords {
   /** The internal part of the store, for collections. */
   readonly [TypeId]: unknown
+
+  /** Identifies the opening of the store by this process. All handles of the process on the store have the same one. */
+  readonly opening: StoreOpening
 
   /**
    * Opens a namespace: records that have keys of their own, with all methods that the store has for its own records.

@@ -67,10 +67,12 @@ export const makeEncoded: Effect.Effect<MessageStorage.Encoded, OpenError, Store
     saveReply: (reply) => orFail(MessageStore.saveReply(self, reply)),
     clearReplies: (requestId, options) => orFail(MessageStore.clearReplies(self, requestId, options?.expectedReplyId)),
     requestIdForPrimaryKey: (primaryKey) =>
-      Messages.byPrimaryKey(self.messages, primaryKey).pipe(
-        Effect.map(Option.map(({ id }) => Snowflake.Snowflake(id))),
-        orFail
-      ),
+      Effect.gen(function*() {
+        const id = yield* Messages.idOfPrimaryKey(self.messages, primaryKey)
+        return Option.isSome(id) && (yield* self.messages.has(id.value))
+          ? Option.some(Snowflake.Snowflake(id.value))
+          : Option.none()
+      }).pipe(orFail),
     repliesFor: (requestIds) =>
       Replies.pendingOf(self.replies, self.damage, requestIds.map(BigInt)).pipe(
         Effect.map((replies) => replies.map(Replies.toEncoded)),

@@ -6,7 +6,8 @@
  *
  * - Each call is a transaction, on disk when it returns, and exact across the processes.
  * - A runner has the same machine id as long as it has the same address, and no other runner has it.
- * - A shard lock ends when it was not renewed for `shardLockExpiration`, by `Clock`. All processes have the same clock.
+ * - A shard lock ends when its process has closed the store or has died, or when it was not renewed for
+ *   `shardLockExpiration`, by `Clock`. All processes have the same clock.
  * - A process whose shard has passed to another runner can neither save replies to its messages nor commit their handlers,
  *   before it has noticed the loss too. The storage of messages on the same store checks that.
  * - The calls do not belong to the transaction of their fiber.
@@ -43,6 +44,7 @@ export const makeEncoded: Effect.Effect<
   Store | ShardingConfig.ShardingConfig | Scope.Scope
 > = Effect.gen(function*() {
   const store = yield* Store
+  const { opening } = store
   const { shardLockExpiration } = yield* ShardingConfig.ShardingConfig
   const runners = yield* Runners.open
   const locks = yield* ShardLocks.open
@@ -63,10 +65,17 @@ export const makeEncoded: Effect.Effect<
   return {
     register: (address, runner, healthy) =>
       inTransaction((now) =>
-        Runners.register(runners, { address, runner, healthy, now, aliveSince: now - expiration })
+        Runners.register(runners, {
+          address,
+          runner,
+          healthy,
+          now,
+          opening: opening.id,
+          aliveSince: now - expiration
+        })
       ),
     unregister: (address) => call(() => Runners.unregister(runners, address)),
-    getRunners: call((now) => Runners.alive(runners, now - expiration)).pipe(
+    getRunners: call((now) => Runners.alive(runners, opening, now - expiration)).pipe(
       Effect.map((alive) => alive.map(({ healthy, runner }) => [runner, healthy] as const))
     ),
     setRunnerHealth: (address, healthy) => call(() => Runners.setHealth(runners, address, healthy)),
@@ -74,13 +83,13 @@ export const makeEncoded: Effect.Effect<
       Effect.suspend(() => {
         holders.set(holder, { locks, expiration })
         return inTransaction((now) =>
-          ShardLocks.acquire(locks, { address, holder, shardIds, now, endedBefore: now - expiration })
+          ShardLocks.acquire(locks, { address, holder, shardIds, now, opening, endedBefore: now - expiration })
         )
       }),
     refresh: (address, shardIds) =>
       inTransaction((now) =>
         Effect.andThen(
-          Runners.beat(runners, address, now),
+          Runners.beat(runners, address, opening.id, now),
           ShardLocks.renew(locks, { address, holder, shardIds, now })
         )
       ),

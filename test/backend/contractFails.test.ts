@@ -13,6 +13,7 @@ import type { ContractGroup } from "../../src/testing/contract/subject.ts"
 import { visibility } from "../../src/testing/contract/visibility.ts"
 import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { temporaryFolder } from "../support/harness.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 /** A backend that breaks a promise, and the group of the suite that finds it. */
 interface Sabotage {
@@ -112,5 +113,5 @@ describe("the contract of backends finds that", () => {
   it.live.each(sabotages)("$name", ({ change, group }) =>
     Effect.gen(function*() {
       assert.isAbove((yield* failuresOf(group, change)).length, 0)
-    }), 60_000)
+    }), testLimit)
 })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Collection, type Store } from "../../src/index.ts"
+import * as LmdbKeyValueStore from "../../src/KeyValueStore.ts"
 import { all, at, type Failure, inStore, user, users } from "../support/fixtures/collections.ts"
 import { temporaryFolder } from "../support/harness.ts"
 
@@ -252,4 +253,21 @@ describe("a definition is refused", () => {
       const failure = yield* at(path, Effect.flip(Collection.make("wide", { key: Schema.String, value, indexes })))
       assert.nestedInclude(failure, { _tag: "CollectionFailed", "reason._tag": "TooManyDatabases", collection: "wide" })
     }))
+})
+
+describe("a name of a collection of the package", () => {
+  it.effect("is refused from a program, before and after a port has opened it", () =>
+    inStore(Effect.gen(function*() {
+      const open = Collection.make("effect.KeyValueStore", { key: Schema.String, value: Schema.Number })
+      const refusal = Effect.map(Effect.flip(open), (error) => {
+        assert.nestedInclude(error, { _tag: "CollectionFailed", "reason._tag": "BadDefinition" })
+        assert.match(error.message, /"effect\."/)
+      })
+      yield* refusal
+      const kv = yield* LmdbKeyValueStore.make()
+      yield* kv.set("a", "1")
+      yield* refusal
+      assert.strictEqual(yield* kv.get("a"), "1")
+      yield* Collection.make("effects", { key: Schema.String, value: Schema.Number })
+    })))
 })

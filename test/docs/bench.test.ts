@@ -25,7 +25,7 @@ import { draw } from "../bench/svg.ts"
 import { type SystemName, systemNames, systemOf, yardstick } from "../bench/systems.ts"
 import * as Targets from "../bench/targets.ts"
 import type { ProcessResult } from "../bench/workers.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 /** Fills a store, and runs a scenario on it twice, as a sample does. */
 const runTwice = Effect.fnUntraced(function*(open: Open, scenario: ScenarioId, records: number) {
@@ -80,7 +80,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark", (it) =
       const time = yield* ImportTime.measure({ folder, effort: { ...effortOf(true), processes: 1 } })
       assert.isAbove(time.wallMillis, 0)
       assert.isAbove(time.cpuMillis, 0)
-    }).pipe(Effect.scoped), hangLimit)
+    }).pipe(Effect.scoped), testLimit)
 
   it.effect("a wrong answer is an error", () =>
     Effect.gen(function*() {
@@ -292,7 +292,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of the i
           assert.isAbove(first, 0)
           assert.strictEqual(second, first)
         }
-      }), hangLimit)
+      }), testLimit)
   }
 
   it.effect("has a row for each scenario, with the ratios of times", () =>

@@ -47,7 +47,7 @@ const runUntil = Effect.fnUntraced(function*(
   return Number(group)
 }, Effect.scoped)
 
-/** Runs an example until it prints a line, and ends it by a signal; gives the lines up to that one. */
+/** Runs an example, and ends it by a signal when it prints a line; gives all lines that it printed. */
 const endAt = Effect.fnUntraced(function*(
   killSignal: "SIGINT" | "SIGKILL",
   line: string,
@@ -55,9 +55,10 @@ const endAt = Effect.fnUntraced(function*(
   ...args: ReadonlyArray<string>
 ) {
   const program = yield* start(example, args, {})
-  const lines = yield* Stream.runCollect(Stream.takeUntil(linesOf(program), (printed) => printed === line))
-  yield* program.kill({ killSignal })
-  return lines
+  return yield* linesOf(program).pipe(
+    Stream.tap((printed) => printed === line ? program.kill({ killSignal }) : Effect.void),
+    Stream.runCollect
+  )
 }, Effect.scoped)
 
 const linesWith = (lines: ReadonlyArray<string>, label: string): ReadonlyArray<string> =>
@@ -117,6 +118,11 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       assert.deepStrictEqual(linesWith(interrupted, "Order"), ["1, teapot: it goes on"])
       assert.deepStrictEqual(linesWith(interrupted, "Reserve"), [
         "one teapot is on the packing table (by an earlier process)"
+      ])
+      assert.deepStrictEqual(interrupted.slice(-3), [
+        "",
+        "Stop      after the step that is running",
+        "Stopped   start it again, and the order goes on"
       ])
       const [, receipt = ""] = linesWith(interrupted, "Pay")
       assert.match(receipt, /^24\.90 EUR, receipt \d{5}$/)

@@ -35,6 +35,33 @@ const alwaysPacked = ["README.md", "LICENSE", "package.json"]
 const isPacked = (file: string): boolean =>
   [...alwaysPacked, ...manifest.files].some((entry) => file === entry || file.startsWith(`${entry}/`))
 
+/** The code of the programs under a heading of the second level. */
+const programsUnder = (page: Pages.Page, heading: string): ReadonlyArray<string> => {
+  const [before = "", after] = page.text.split(`\n## ${heading}\n`)
+  const first = before.split("\n").length
+  const last = first + (after?.split("\n## ")[0]?.split("\n").length ?? 0)
+  return snippets
+    .filter(({ isRun, line, page: name, prints }) =>
+      isRun && prints.length > 0 && name === page.name && line > first && line <= last
+    )
+    .map(({ code }) => code)
+}
+
+const pageOf = (name: string): Pages.Page => Pages.all.find((page) => page.name === name) ?? { name, text: "" }
+
+/** The subpaths that implement interfaces of Effect. */
+const ports = Object.keys(manifest.exports)
+  .map((subpath) => subpath.slice("./".length))
+  .filter((name) => /^[A-Z]/.test(name))
+
+describe("each storage interface", () => {
+  it.each(ports)("%s has a row in the README with a link to a program that runs", (name) => {
+    assert.include(pageOf("README.md").text, `\n| [\`effect-lmdb/${name}\`](docs/ports.md#${name.toLowerCase()}) `)
+    const programs = programsUnder(pageOf("docs/ports.md"), name)
+    assert.isTrue(programs.some((code) => code.includes(`from "effect-lmdb/${name}"`)))
+  })
+})
+
 describe("the links", () => {
   it.each(Pages.all)("of $name lead to headings that exist, in files that are in the package", ({ name, text }) => {
     const anchors = new Map(Pages.all.map((page) => [page.name, Pages.anchorsOf(page.text)]))
@@ -48,8 +75,7 @@ describe("the links", () => {
   })
 
   it("lead from the README to every page in docs", () => {
-    const readme = Pages.all.find(({ name }) => name === "README.md")
-    const targets = Pages.targetsOf(readme?.text ?? "").map((target) => target.split("#")[0])
+    const targets = Pages.targetsOf(pageOf("README.md").text).map((target) => target.split("#")[0])
     assert.includeMembers(targets, Pages.all.map(({ name }) => name).filter((name) => name.startsWith("docs/")))
   })
 })

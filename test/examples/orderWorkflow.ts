@@ -9,7 +9,7 @@
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Console, Context, DateTime, Duration, Effect, Layer, Option, Random, Schema } from "effect"
+import { Console, Context, DateTime, Duration, Effect, Layer, Option, Random, References, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Activity, DurableClock, Workflow } from "effect/workflow"
 import * as process from "node:process"
@@ -104,6 +104,14 @@ class Screen extends Context.Service<Screen>()("example/Screen", {
 // the program
 // -----------------------------------------------------------------------------
 
+/** Says that an order sleeps. Until it wakes up, no code of its workflow runs, so the workflow itself says nothing. */
+const saySleeping = Effect.fnUntraced(function*(payload: { readonly order: number; readonly item: string }) {
+  const result = yield* OrderWorkflow.poll(yield* OrderWorkflow.executionId(payload))
+  if (Option.isSome(result) && result.value._tag === "Suspended") {
+    yield* say("", "It sleeps on disk until the parcel is packed.")
+  }
+})
+
 /** The order that is not done, or a new one. */
 const nextOrder = Effect.gen(function*() {
   const orders = yield* Orders
@@ -111,6 +119,7 @@ const nextOrder = Effect.gen(function*() {
   if (Option.isSome(last) && !last.value[1].isDone) {
     const [order, { item }] = last.value
     yield* say("Order", `${order}, ${item}: it goes on`)
+    yield* saySleeping({ order, item })
     return { order, item }
   }
   const order = Option.match(last, { onNone: () => 1, onSome: ([latest]) => latest + 1 })
@@ -129,7 +138,10 @@ const runOrder = Effect.gen(function*() {
   yield* orders.put(order, { item, isDone: true }, { durable: true })
   const seconds = Duration.toSeconds(DateTime.distance(begun, yield* DateTime.now))
   yield* say("Done", `order ${order}, after ${Math.round(seconds)} s in this process`)
-})
+}).pipe(
+  // A terminal shows ^C at the beginning of the line
+  Effect.onInterrupt(() => Effect.andThen(Console.log(""), say("Stop", "after the step that is running")))
+)
 
 const program = Command.make(
   "order",
@@ -139,6 +151,7 @@ const program = Command.make(
       Flag.withDefault("./data/orders")
     ),
     speed: Flag.Finite("speed").pipe(
+      Flag.filter((speed) => speed > 0, (speed) => `Expected a positive number, got ${speed}`),
       Flag.withDescription("How much faster than usual the steps are"),
       Flag.withDefault(1)
     )
@@ -150,12 +163,16 @@ const program = Command.make(
       Layer.provideMerge(Workflows.layer({ shardingConfig: { entityMessagePollInterval: "500 millis" } })),
       Layer.provide(Store.layer({ path }))
     )
-    yield* Effect.provide(runOrder, Live)
+    yield* Effect.provide(runOrder, Live).pipe(
+      Effect.onInterrupt(() => say("Stopped", "start it again, and the order goes on"))
+    )
   })
 ).pipe(Command.withDescription("Runs an order that survives the end of its process."))
 
 program.pipe(
   Command.run({ version: "0.1.0" }),
   Effect.provide(NodeServices.layer),
+  // While the process ends, Effect warns that its cluster has no runner left
+  Effect.provideService(References.MinimumLogLevel, "Error"),
   NodeRuntime.runMain
 )

@@ -23,7 +23,7 @@ import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 import * as Tracing from "../support/tracing.ts"
 
 const pageSize = 4096
@@ -172,7 +172,7 @@ describe("the record of a clean close", () => {
         assert.deepStrictEqual(shown.slice(-3), ["wait data.mdb", "write store.closed", "wait store.closed"])
         assert.lengthOf(shown.filter((call) => call === "write store.closed"), 2)
       }),
-    hangLimit
+    testLimit
   )
 
   it.effect("stays as it is if a process only reads", () =>

@@ -12,7 +12,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Store, type StoreOptions } from "../../src/index.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 import * as Tracing from "../support/tracing.ts"
 
 const pageSize = 4096
@@ -132,7 +132,7 @@ describe("a crash of the machine with durability: \"relaxed\"", () => {
         }
       }
       assert.deepStrictEqual(outcomes, { last: 76, previous: 76 })
-    }), hangLimit)
+    }), testLimit)
 
   it.effect(
     "would damage the file if a meta page could reach the disk before the pages of its commit",
@@ -149,7 +149,7 @@ describe("a crash of the machine with durability: \"relaxed\"", () => {
         }
         assert.isAbove(damaged, 10)
       }),
-    hangLimit
+    testLimit
   )
 })
 
@@ -180,6 +180,6 @@ describe.skipIf(!Tracing.canTrace)("the calls of the operating system with durab
         )
         assert.strictEqual(new Set(descriptors).size, 1)
       }),
-    hangLimit
+    testLimit
   )
 })

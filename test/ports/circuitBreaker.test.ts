@@ -26,7 +26,7 @@ import { storedIn, swept } from "../support/expiring.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { start, temporaryFolder, turns, until, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 type Circuits = CircuitBreaker.CircuitBreakerStore["Service"]
 
@@ -334,18 +334,36 @@ describe("failures", () => {
       assert.deepInclude((yield* readOnly).cause, { _tag: "ReadOnly" })
     }))
 
-  it.effect("a damaged record is an error of its circuit only, and a breaker lets the call run", () =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* inFolder({ path }, (circuits) => openCircuit(circuits))
-      for (const [key] of yield* recordsOf(path, database)) yield* tamper(path, [[database, key, Buffer.of(0xc1)]])
-      yield* Effect.gen(function*() {
-        const circuits = yield* CircuitBreaker.CircuitBreakerStore
-        assert.deepInclude((yield* storeErrorOf(circuits.admit("a"))).cause, { _tag: "ValueDecoding" })
-        assert.isFalse((yield* Effect.scoped(circuits.admit("b"))).probe)
-        assert.strictEqual(yield* call(Effect.succeed("it ran")), "it ran")
-      }).pipe(Effect.provide(Layer.provide(LmdbCircuitBreaker.layer(policy), Store.layer({ path }))))
-    }))
+  it.effect("a damaged circuit begins again as closed, and the log tells of it once", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const admission = yield* inFolder({ path }, (circuits) =>
+          Effect.tap(Effect.scoped(circuits.admit("a")), openCircuit(circuits)))
+        for (const [key] of yield* recordsOf(path, database)) {
+          yield* tamper(path, [[database, key, Buffer.of(0xc1)]])
+        }
+        yield* Effect.gen(function*() {
+          const circuits = yield* CircuitBreaker.CircuitBreakerStore
+          assert.strictEqual((yield* circuits.state("a"))._tag, "Closed")
+          // An outcome of a call from before the damage changes nothing.
+          yield* record(circuits, admission.generation, "Failure")
+          yield* TestClock.adjust(1)
+          const later = yield* Effect.scoped(circuits.admit("a"))
+          assert.isFalse(later.probe)
+          assert.isAbove(later.generation, admission.generation)
+          yield* record(circuits, admission.generation, "Failure")
+          assert.isFalse((yield* Effect.scoped(circuits.admit("b"))).probe)
+          assert.strictEqual(yield* call(Effect.succeed("it ran")), "it ran")
+          yield* openCircuit(circuits)
+          assert.strictEqual((yield* circuits.state("a"))._tag, "Open")
+        }).pipe(Effect.provide(Layer.provide(LmdbCircuitBreaker.layer(policy), Store.layer({ path }))))
+        const told = log.filter(({ text }) =>
+          text.includes("A circuit is damaged and begins again as closed")
+        )
+        assert.strictEqual(told.length, 1)
+      })
+    ))
 })
 
 describe("traces", () => {
@@ -459,6 +477,6 @@ describe("processes on one store", () => {
         const state = yield* inFolder({ path }, (circuits) => circuits.state("counted"))
         assert.deepInclude(state, { _tag: "Open", consecutiveOpenings: 1 })
       }),
-    hangLimit
+    testLimit
   )
 })

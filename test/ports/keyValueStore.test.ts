@@ -24,7 +24,7 @@ import * as DelayedBackend from "../../src/testing/DelayedBackend.ts"
 import { faults } from "../../src/testing/FaultyEngine.ts"
 import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { at, inStore, recordsOf, tamper } from "../support/fixtures/collections.ts"
-import { faultyStore, start, temporaryFolder } from "../support/harness.ts"
+import { faultyStore, start, temporaryFolder, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
 
 const delayed = Store.layerWithBackend(
@@ -488,11 +488,45 @@ describe("the errors of a KeyValueStore in a store", () => {
           const kv = yield* LmdbKeyValueStore.make()
           assert.strictEqual(yield* causeOf(kv.get("a")), "ValueDecoding")
           assert.deepStrictEqual(yield* kv.keys, ["a"])
+          assert.isTrue(yield* kv.has("a"))
+          assert.strictEqual(yield* causeOf(kv.modify("a", (text) => `${text}!`)), "ValueDecoding")
           yield* kv.set("a", "2")
           assert.strictEqual(yield* kv.get("a"), "2")
         })
       )
     }))
+
+  it.effect("do not come from a damaged record with a long key for the others: it is not listed", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const database = "collection/effect.KeyValueStore"
+        const longer = "a".repeat(300)
+        yield* at(
+          path,
+          Effect.flatMap(
+            LmdbKeyValueStore.make(),
+            (kv) => Effect.forEach(["a", "b", longer], (key) => kv.set(key, "1"))
+          )
+        )
+        const stored = (yield* recordsOf(path, database)).find(([key]) => key.includes("sha256:"))
+        yield* tamper(path, [[database, stored?.[0] ?? assert.fail("no record"), Uint8Array.of(0xc1)]])
+        yield* at(
+          path,
+          Effect.gen(function*() {
+            const kv = yield* LmdbKeyValueStore.make()
+            assert.deepStrictEqual(yield* kv.keys, ["a", "b"])
+            yield* kv.clearPrefix("a")
+            assert.deepStrictEqual(yield* kv.keys, ["b"])
+            assert.strictEqual(yield* kv.size, 2)
+            const told = log.filter(({ text }) => text.includes("A long key of a key-value store is damaged"))
+            assert.strictEqual(told.length, 1)
+            yield* kv.set(longer, "2")
+            assert.deepStrictEqual(yield* kv.keys, ["b", longer])
+          })
+        )
+      })
+    ))
 
   it.effect("come from a store that is read-only: reads work, and writes do not", () =>
     Effect.gen(function*() {

@@ -5,13 +5,17 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import * as TestClock from "effect/testing/TestClock"
 import { Store } from "../../src/index.ts"
+import * as EndedClaims from "../../src/internal/ports/endedClaims.ts"
+import * as QueueElements from "../../src/internal/ports/queueElements.ts"
 import { ByteString } from "../../src/Key.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { damage } from "../support/fixtures/collections.ts"
 import { allGiven, assertWaits, hold, openOn, startHold, using } from "../support/fixtures/queues.ts"
-import { start, temporaryFolder, withLog } from "../support/harness.ts"
+import { start, temporaryFolder, withLog, withStore } from "../support/harness.ts"
 
 type Queues = PersistedQueue.PersistedQueueStore["Service"]
 
@@ -156,5 +160,97 @@ describe("a lease", () => {
       yield* using(second)(assertWaits(other))
       yield* TestClock.adjust(1)
       yield* Fiber.join(other)
+    }).pipe(Effect.scoped))
+})
+
+describe("a lease that ended while its handler runs, because the process was stopped for a while", () => {
+  it.effect("is not taken by other queues of the process, also on another handle of the store", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const first = yield* openOn(yield* Store.make({ path }))
+      const second = yield* openOn(yield* Store.make({ path }))
+      yield* offer(first, "a")
+      const held = yield* using(first)(hold("q"))
+      const other = yield* using(second)(startHold("q"))
+      yield* using(second)(allGiven)
+      // Time passes in one step: the lease is renewed after its end.
+      yield* TestClock.adjust("10 minutes")
+      yield* using(second)(assertWaits(other))
+      yield* held.end(Exit.void)
+      yield* TestClock.adjust("10 minutes")
+      yield* using(second)(assertWaits(other))
+    }).pipe(Effect.scoped))
+})
+
+/** Claims elements in an opening of the store, and closes the store before their handlers have ended. */
+const leave = (path: string, ids: ReadonlyArray<string>, options: { readonly maxAttempts?: number } = {}) =>
+  withStore({ path }, (store) =>
+    Effect.gen(function*() {
+      const queues = yield* openOn(store)
+      yield* Effect.forEach(ids, (id) => offer(queues, id), { discard: true })
+      yield* Effect.forEach(ids, () => using(queues)(hold("q", options)), { discard: true })
+      yield* offer(queues, "last")
+    }))
+
+describe("the claims of an opening of the store that has ended", () => {
+  it.effect("are free at once, in their order and before later elements; the attempts count", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* leave(path, ["a", "b"])
+      const store = yield* Store.make({ path })
+      const queues = yield* openOn(store)
+      const taken = yield* Effect.replicateEffect(using(queues)(hold("q")), 3)
+      assert.deepStrictEqual(taken.map(({ attempts, id }) => [id, attempts]), [["a", 2], ["b", 2], ["last", 1]])
+      // The claims of this opening are not free for other queues on it, which start later.
+      const later = yield* openOn(store)
+      const other = yield* using(later)(startHold("q"))
+      yield* using(later)(assertWaits(other))
+      const openings = yield* Effect.provideService(EndedClaims.open, Store, store)
+      assert.deepStrictEqual(yield* Stream.runCollect(openings.keys()), [store.opening.id])
+    }).pipe(Effect.scoped))
+
+  it.effect("in the last attempt make the element fail", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* leave(path, ["a"], { maxAttempts: 1 })
+      const store = yield* Store.make({ path })
+      const queues = yield* openOn(store)
+      const { id } = yield* using(queues)(hold("q", { maxAttempts: 1 }))
+      assert.strictEqual(id, "last")
+      const failed = yield* Effect.provideService(LmdbPersistedQueue.makeFailedElements, Store, store)
+      const { items } = yield* failed.peek({ name: "q", limit: 10 })
+      assert.deepStrictEqual(items.map(({ attempts, id: failedId }) => [failedId, attempts]), [["a", 1]])
+    }).pipe(Effect.scoped))
+
+  it.effect("are left alone in a read-only store, and freed by the next process that writes", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* leave(path, ["a"])
+      yield* withStore({ path, readOnly: true }, (store) =>
+        Effect.gen(function*() {
+          const queues = yield* openOn(store)
+          const taken = yield* Effect.flip(using(queues)(hold("q")))
+          assert.deepInclude(taken.cause, { _tag: "ReadOnly" })
+        }))
+      const queues = yield* openOn(yield* Store.make({ path }))
+      assert.strictEqual((yield* using(queues)(hold("q"))).id, "a")
+    }).pipe(Effect.scoped))
+
+  it.effect("are free also if an earlier version of the package has made them", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* leave(path, ["a"])
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const elements = yield* Effect.provideService(QueueElements.open, Store, store)
+          const openings = yield* Effect.provideService(EndedClaims.open, Store, store)
+          const element = yield* elements.getOrFail(["q", "a"])
+          if (element.lease === undefined) return assert.fail("the element has no lease")
+          yield* elements.put(["q", "a"], { ...element, lease: Struct.omit(element.lease, ["opening"]) })
+          yield* openings.clear
+        }))
+      const queues = yield* openOn(yield* Store.make({ path }))
+      const { attempts, id } = yield* using(queues)(hold("q"))
+      assert.deepStrictEqual([id, attempts], ["a", 2])
     }).pipe(Effect.scoped))
 })

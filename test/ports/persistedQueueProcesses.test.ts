@@ -6,55 +6,16 @@ import * as Fiber from "effect/Fiber"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { type ChildProcess, spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as process from "node:process"
 import { Store } from "../../src/index.ts"
 import { allGiven, openOn, using } from "../support/fixtures/queues.ts"
 import { start, temporaryFolder } from "../support/harness.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { startProgram } from "../support/startProgram.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const offerer = new URL("../programs/queueOfferer.ts", import.meta.url).pathname
 const worker = new URL("../programs/queueWorker.ts", import.meta.url).pathname
-
-/** A process that works on the queue, and the lines that it prints. */
-interface Worker {
-  readonly child: ChildProcess
-  /** Waits until it has printed a line that begins with a text, and returns the line. */
-  readonly line: (text: string) => Effect.Effect<string>
-  /** Waits until it has ended. */
-  readonly exit: Effect.Effect<number | null>
-}
-
-const startProgram = (program: string, ...args: ReadonlyArray<string>) =>
-  Effect.acquireRelease(
-    Effect.sync((): Worker => {
-      const child = spawn(process.execPath, [program, ...args], { stdio: ["pipe", "pipe", "inherit"] })
-      let printed = ""
-      child.stdout.setEncoding("utf8").on("data", (text: string) => {
-        printed += text
-      })
-      const found = (text: string) => printed.split("\n").slice(0, -1).find((line) => line.startsWith(text))
-      const line = (text: string) =>
-        Effect.callback<string>((resume) => {
-          const look = () => {
-            const given = found(text)
-            if (given === undefined) return
-            child.stdout.off("data", look)
-            resume(Effect.succeed(given))
-          }
-          child.stdout.on("data", look)
-          look()
-        })
-      const exit = Effect.callback<number | null>((resume) => {
-        if (child.exitCode !== null || child.signalCode !== null) resume(Effect.succeed(child.exitCode))
-        else child.once("close", (code) => resume(Effect.succeed(code)))
-      })
-      return { child, line, exit }
-    }),
-    ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
-  )
 
 /** A folder with a shared store of this process, its queues, and a file to which the workers write. */
 const shared = Effect.gen(function*() {
@@ -86,7 +47,7 @@ describe("processes that work on the same queue", () => {
         const taken = yield* Effect.forEach(fibers, Fiber.join)
         assert.sameMembers(taken, Array.from({ length: 20 }, (_, number) => number))
       }).pipe(using(queues))
-    }).pipe(Effect.scoped), hangLimit)
+    }).pipe(Effect.scoped), testLimit)
 
   it.live("handle each element once, never two of them at the same time", () =>
     Effect.gen(function*() {
@@ -124,7 +85,7 @@ describe("processes that work on the same queue", () => {
         assert.sameMembers([...done], ids)
         assert.strictEqual(new Set(linesOf(file).map((line) => line.split(" ")[3])).size, 2)
       }).pipe(using(queues))
-    }).pipe(Effect.scoped), hangLimit)
+    }).pipe(Effect.scoped), testLimit)
 
   it.live(
     "get the element of one that was killed when its lease has ended, with the next attempt",
@@ -143,6 +104,6 @@ describe("processes that work on the same queue", () => {
           assert.deepStrictEqual(linesOf(file), ["begin a 1 killed"])
         }).pipe(using(queues))
       }).pipe(Effect.scoped),
-    hangLimit
+    testLimit
   )
 })

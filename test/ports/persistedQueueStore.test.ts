@@ -13,12 +13,15 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Buffer } from "node:buffer"
+import type * as Engine from "../../src/Engine.ts"
 import { Collection, Store, type StoreService } from "../../src/index.ts"
+import { ByteString } from "../../src/Key.ts"
+import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { FailedElements } from "../../src/PersistedQueue.ts"
 import { faults } from "../../src/testing/FaultyEngine.ts"
 import { at, recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { allGiven, assertWaits, hold, live, openOn, openQueue, startHold, using } from "../support/fixtures/queues.ts"
-import { faultyStore, start, temporaryFolder, turns, until, withLog } from "../support/harness.ts"
+import { faultyStore, type LogEntry, start, temporaryFolder, turns, until, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
 
 const openUsers = Collection.make("users", { key: Schema.Int, value: Schema.String })
@@ -47,6 +50,10 @@ const countCommits = Effect.fnUntraced(function*(store: StoreService) {
   yield* start(Stream.runForEach(store.commits(), () => Effect.sync(() => commits++)))
   return () => commits
 })
+
+/** The number of errors in the log that contain a text. */
+const toldOf = (log: ReadonlyArray<LogEntry>, text: string) =>
+  log.filter((entry) => entry.level === "ERROR" && entry.text.includes(text)).length
 
 describe("an offer inside a transaction", () => {
   it.effect("is stored with the other writes of the transaction, and taken when it is committed", () =>
@@ -226,13 +233,14 @@ describe("durability", () => {
       }
     }))
 
+  // With more elements all sizes are larger, and what may be left of each is the same. `npm run torture` has a day's traffic
   it.live("the file stays as it is while elements come and go", () =>
     Effect.gen(function*() {
       const store = yield* Store.make({ path: yield* temporaryFolder, durability: "noSync", flushInterval: "Infinity" })
       const queues = yield* openOn(store)
       const round = Effect.gen(function*() {
         const queue = yield* openQueue("traffic")
-        const numbers = Array.from({ length: 1000 }, (_, n) => BigInt(n))
+        const numbers = Array.from({ length: 250 }, (_, n) => BigInt(n))
         yield* Effect.forEach(numbers, (n) => queue.offer({ n }), { concurrency: 200, discard: true })
         yield* Effect.forEach(numbers, () => queue.take(() => Effect.void), { concurrency: 200, discard: true })
         yield* queues.cleanup({ timeToLive: Duration.zero, failedTimeToLive: undefined })
@@ -424,6 +432,84 @@ describe("when the store fails", () => {
         }))
         const told = log.filter(({ level, text }) => level === "ERROR" && text.includes("damaged"))
         assert.strictEqual(told.length, 2)
+      })
+    ))
+
+  /** Damages the key of the first element of a closed store, in the collection and in its indexes. */
+  const damageKey = Effect.fnUntraced(function*(path: string) {
+    const records = "collection/effect.PersistedQueue"
+    const [[key, record] = assert.fail("no record")] = yield* recordsOf(path, records)
+    // The tag of the first text is no tag any more.
+    const bad = ByteString(`\x01${key.slice(1)}`)
+    const writes: Array<Engine.Write> = [[records, key, null], [records, bad, record]]
+    for (const name of ["due", "leased", "failed", "settled"]) {
+      const index = `index/effect.PersistedQueue/${name}`
+      for (const [entry, value] of yield* recordsOf(path, index)) {
+        if (!entry.endsWith(key)) continue
+        writes.push([index, entry, null], [index, ByteString(`${entry.slice(0, -key.length)}${bad}`), value])
+      }
+    }
+    assert.isAbove(writes.length, 3)
+    yield* tamper(path, writes)
+  })
+
+  it.effect("an element whose key is damaged is passed over, and the log tells of it once", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        yield* at(
+          path,
+          Effect.flatMap(Store, (store) =>
+            Effect.flatMap(openOn(store), (queues) =>
+              Effect.forEach(["a", "b", "c"], (id) => offerTo(queues, id))))
+        )
+        yield* damageKey(path)
+        yield* at(
+          path,
+          Effect.gen(function*() {
+            const queues = yield* openOn(yield* Store)
+            yield* using(queues)(Effect.gen(function*() {
+              assert.deepStrictEqual(yield* idsOf("q"), ["b", "c"])
+              // Its id is free.
+              yield* offerTo(queues, "a")
+              assert.deepStrictEqual(yield* idsOf("q"), ["a"])
+            }))
+          })
+        )
+        assert.strictEqual(toldOf(log, `element "a" of the queue "q" has a damaged key`), 1)
+      })
+    ))
+
+  it.effect("a settled element whose key is damaged stops neither the takes nor the failed elements", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        const run = <A, E>(
+          effect: Effect.Effect<A, E, PersistedQueue.PersistedQueueStore | PersistedQueue.PersistedQueueFactory | Store>
+        ) =>
+          at(path, Effect.flatMap(Store, (store) => Effect.flatMap(openOn(store), (queues) => using(queues)(effect))))
+        yield* run(Effect.gen(function*() {
+          const queues = yield* PersistedQueue.PersistedQueueStore
+          for (const id of ["a", "b"]) {
+            yield* offerTo(queues, id)
+            yield* (yield* hold("q", { maxAttempts: 1 })).end(Exit.fail("boom"))
+          }
+        }))
+        yield* damageKey(path)
+        yield* run(Effect.gen(function*() {
+          const queues = yield* PersistedQueue.PersistedQueueStore
+          const failed = yield* LmdbPersistedQueue.makeFailedElements
+          const [requeued] = yield* Effect.all([failed.requeue({ name: "q", ids: "all" }), startHold("q")])
+          assert.strictEqual(requeued, 1)
+          yield* allGiven
+          const fiber = yield* startHold("q")
+          // The deletion is a change of a key that does not decode.
+          yield* queues.cleanup({ timeToLive: Duration.zero, failedTimeToLive: Duration.zero })
+          yield* until(() => toldOf(log, "The key of an element of a queue is damaged") > 0)
+          yield* offerTo(queues, "c")
+          assert.strictEqual((yield* Fiber.join(fiber)).id, "c")
+          assert.strictEqual(toldOf(log, "damaged"), 1)
+        }))
       })
     ))
 

@@ -12,6 +12,8 @@ import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Persistable from "effect/persistence/Persistable"
+import * as PersistedCache from "effect/persistence/PersistedCache"
 import * as Persistence from "effect/persistence/Persistence"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
@@ -22,10 +24,12 @@ import { faults } from "../../src/testing/FaultyEngine.ts"
 import * as LocalBackend from "../../src/testing/LocalBackend.ts"
 import { entriesOf, stopSweeper, storedIn, swept } from "../support/expiring.ts"
 import { at, inStore, recordsOf, tamper } from "../support/fixtures/collections.ts"
-import { faultyStore, temporaryFolder } from "../support/harness.ts"
+import { faultyStore, temporaryFolder, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
 
 const database = "collection/effect.Persistence"
+
+class Lookup extends Persistable.Class()("Lookup", { primaryKey: () => "a", success: Schema.Number }) {}
 
 const delayed = Store.layerWithBackend(
   Effect.flatMap(LocalBackend.makeTemp(), (local) => DelayedBackend.make(local, { seed: 1 })),
@@ -354,6 +358,30 @@ describe("the errors of BackingPersistence in a store", () => {
         })
       )
     }))
+
+  it.effect("do not come from a damaged entry of a cache: it is looked up again, and the log tells of it once", () =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const path = yield* temporaryFolder
+        let lookups = 0
+        const look = Effect.gen(function*() {
+          const cache = yield* PersistedCache.make<Lookup>(() => Effect.sync(() => ++lookups), {
+            storeId: "numbers",
+            timeToLive: () => "1 hour"
+          })
+          return yield* cache.get(new Lookup())
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(Layer.fresh(LmdbPersistence.layer().pipe(Layer.provide(Store.layer({ path })))))
+        )
+        assert.deepStrictEqual(yield* Effect.replicateEffect(look, 2), [1, 1])
+        const [[stored] = []] = yield* recordsOf(path, database)
+        yield* tamper(path, [[database, stored ?? assert.fail("no record"), Uint8Array.of(0xc1)]])
+        assert.deepStrictEqual(yield* Effect.replicateEffect(look, 2), [2, 2])
+        const told = log.filter(({ text }) => text.includes("A persisted value is damaged and is taken for missing"))
+        assert.strictEqual(told.length, 1)
+      })
+    ))
 
   it.effect("come from a store that is read-only: reads work, and writes do not", () =>
     Effect.gen(function*() {

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { Store } from "../../src/index.ts"
+import * as EndedClaims from "../../src/internal/ports/endedClaims.ts"
 import * as Dispatcher from "../../src/internal/ports/queueDispatcher.ts"
 import * as QueueElements from "../../src/internal/ports/queueElements.ts"
 import * as Leases from "../../src/internal/ports/queueLeases.ts"
@@ -15,7 +16,9 @@ const opened = Effect.gen(function*() {
   const store = yield* Store.make({ path: yield* temporaryFolder })
   const queues = yield* openOn(store)
   const elements = yield* Effect.provideService(QueueElements.open, Store, store)
-  const leases = Leases.make(store, elements, "2 minutes")
+  const openings = yield* Effect.provideService(EndedClaims.open, Store, store)
+  const leases = Leases.make({ store, elements, openings }, "2 minutes")
+  yield* Leases.join(leases)
   const dispatcher = Dispatcher.make(leases)
   yield* start(Dispatcher.run(dispatcher))
   yield* queues.offer({ name: "q", id: "a", element: 1, isCustomId: true })

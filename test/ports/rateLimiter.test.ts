@@ -20,7 +20,7 @@ import { Store, type StoreOptions, type StoreService } from "../../src/index.ts"
 import * as LmdbRateLimiter from "../../src/RateLimiter.ts"
 import { storedIn, swept } from "../support/expiring.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
-import { start, temporaryFolder } from "../support/harness.ts"
+import { type LogEntry, start, temporaryFolder, withLog } from "../support/harness.ts"
 import { withSpans } from "../support/spans.ts"
 import { hangLimit } from "../support/timeLimits.ts"
 
@@ -37,6 +37,10 @@ const openOn = (store: StoreService, options?: LmdbRateLimiter.RateLimiterOption
 /** Opens the store in a folder for an effect on its limits, and closes it again. */
 const inFolder = <A, E, R>(options: StoreOptions, use: (limits: Limits) => Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.flatMap(Effect.flatMap(Store.make(options), (store) => openOn(store)), use))
+
+/** The number of damaged limits that the log tells of. */
+const toldOf = (log: ReadonlyArray<LogEntry>) =>
+  log.filter(({ text }) => text.includes("A rate limit is damaged and begins again")).length
 
 const perMinute = { key: "a", limit: 5, window: "1 minute" } as const
 
@@ -249,17 +253,32 @@ describe("failures", () => {
       assert.deepInclude((yield* readOnly).cause, { _tag: "ReadOnly" })
     }))
 
-  it.effect("a damaged record is an error of its limit only", () =>
-    Effect.gen(function*() {
-      const path = yield* temporaryFolder
-      yield* inFolder({ path }, (limits) => take(limits))
-      for (const [key] of yield* recordsOf(path, database)) yield* tamper(path, [[database, key, Buffer.of(0xc1)]])
-      yield* inFolder({ path }, (limits) =>
+  it.effect.each([false, true])(
+    "a damaged limit begins again, and the log tells of it once; shared: %s",
+    (shared) =>
+      withLog((log) =>
         Effect.gen(function*() {
-          assert.deepInclude((yield* storeErrorOf(take(limits))).cause, { _tag: "ValueDecoding" })
-          assert.deepStrictEqual(yield* take(limits, "b"), [1, 1000])
-        }))
-    }))
+          const path = yield* temporaryFolder
+          yield* inFolder({ path, shared }, (limits) => Effect.all([take(limits), take(limits)]))
+          const records = yield* recordsOf(path, database)
+          assert.strictEqual(records.length, 1)
+          for (const [key] of records) yield* tamper(path, [[database, key, Buffer.of(0xc1)]])
+          yield* inFolder({ path, shared }, (limits) =>
+            Effect.gen(function*() {
+              // Calls at the same time replace it once.
+              const taken = yield* Effect.replicateEffect(take(limits), 2, { concurrency: "unbounded" })
+              assert.deepStrictEqual(taken.map(([count]) => count).toSorted((a, b) => a - b), [1, 2])
+              assert.strictEqual(toldOf(log), 1)
+              assert.deepStrictEqual(yield* take(limits, "b"), [1, 1000])
+            }))
+          yield* inFolder(
+            { path, shared },
+            (limits) => Effect.map(take(limits), ([count]) => assert.strictEqual(count, 3))
+          )
+          assert.strictEqual(toldOf(log), 1)
+        })
+      )
+  )
 
   it.effect("numbers that would make a limit last for ever are refused", () =>
     Effect.gen(function*() {

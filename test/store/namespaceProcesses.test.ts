@@ -10,7 +10,7 @@ import { Store } from "../../src/index.ts"
 import { namespaceDatabase } from "../../src/internal/databases.ts"
 import { storedIn, swept } from "../support/expiring.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
-import { hangLimit } from "../support/timeLimits.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const program = new URL("../programs/namespaceWriter.ts", import.meta.url).pathname
 
@@ -31,7 +31,7 @@ describe("processes that share a store", () => {
       const sessions = yield* store.namespace("sessions")
       assert.strictEqual(yield* sessions.getOrFail("hits"), 120)
       assert.strictEqual(yield* store.size, 0)
-    }), hangLimit)
+    }), testLimit)
 
   it.effect(
     "read in one transaction what another has written to a namespace that it has created",
@@ -46,7 +46,7 @@ describe("processes that share a store", () => {
         )
         assert.deepStrictEqual(yield* store.withTransaction(both), [Option.some(1), Option.some({ page: 3 })])
       }),
-    hangLimit
+    testLimit
   )
 
   it.live("delete what another has let expire in a namespace that they have not opened", () =>
@@ -57,7 +57,7 @@ describe("processes that share a store", () => {
       yield* swept(store, 1)
       assert.strictEqual(yield* storedIn(store, namespaceDatabase("sessions")), 0)
       assert.strictEqual(yield* storedIn(store, "expiry"), 0)
-    }).pipe(Effect.scoped), hangLimit)
+    }).pipe(Effect.scoped), testLimit)
 
   it.effect("copy the namespaces that another has created", () =>
     Effect.gen(function*() {
@@ -68,7 +68,7 @@ describe("processes that share a store", () => {
       yield* Store.copy(from, to)
       const sessions = yield* to.namespace("sessions")
       assert.deepStrictEqual(yield* Stream.runCollect(sessions.entries()), [["ada", { page: 3 }]])
-    }), hangLimit)
+    }), testLimit)
 })
 
 describe("a read-only store", () => {
@@ -98,7 +98,7 @@ describe("a read-only store", () => {
         // It shows the moment at which it was opened
         assert.deepStrictEqual(yield* Effect.all([open.size, open.has("ada")]), [0, false])
       }).pipe(Effect.scoped),
-    hangLimit
+    testLimit
   )
 
   it.effect(
@@ -113,6 +113,6 @@ describe("a read-only store", () => {
         yield* run(path, "put")
         assert.isTrue(yield* sessions.has("ada"))
       }),
-    hangLimit
+    testLimit
   )
 })

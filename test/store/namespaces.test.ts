@@ -12,6 +12,7 @@ import { inStore, openFour } from "../support/fixtures/namespaces.ts"
 import { begin, increment } from "../support/fixtures/transactions.ts"
 import { start, temporaryFolder, until, withStore } from "../support/harness.ts"
 import { show, subscribe, toldBy } from "../support/subscribing.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 describe("a namespace", () => {
   it.effect("has the keys that were written to it, and no others", () =>
@@ -172,7 +173,7 @@ it.effect(
       const again = yield* Store.make({ path, verify: true })
       assert.strictEqual(yield* Effect.flatMap(again.namespace("first"), (records) => records.getOrFail("a")), 1)
     }),
-  60_000
+  testLimit
 )
 
 type Four = Effect.Success<ReturnType<typeof openFour>>

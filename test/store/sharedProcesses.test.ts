@@ -8,11 +8,9 @@ import { Store } from "../../src/index.ts"
 import { all, openUsers, user, userOf } from "../support/fixtures/collections.ts"
 import { below } from "../support/fixtures/transactions.ts"
 import { temporaryFolder } from "../support/harness.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const program = new URL("../programs/sharedWriter.ts", import.meta.url)
-
-/** Ends a hang. */
-const minutes = 300_000
 
 const Counts = Schema.Record(Schema.String, Schema.Int)
 type Counts = typeof Counts.Type
@@ -82,7 +80,7 @@ describe("processes that share a store", () => {
         assert.deepStrictEqual(yield* users.verify, [])
         yield* users.rebuildIndexes
       }),
-    minutes
+    testLimit
   )
 
   it.effect("insert the same 30 keys, three at a time: each key is inserted once", () =>
@@ -93,7 +91,7 @@ describe("processes that share a store", () => {
       const { users } = yield* openShared(path)
       assert.strictEqual(yield* users.size, 30)
       assert.deepStrictEqual(yield* users.verify, [])
-    }), minutes)
+    }), testLimit)
 
   it.effect(
     "lose no update of a counter that two of them update, in the store and in a collection",
@@ -111,7 +109,7 @@ describe("processes that share a store", () => {
         assert.strictEqual((yield* users.getOrFail(1)).age, 200)
         assert.deepStrictEqual(yield* users.verify, [])
       }),
-    minutes
+    testLimit
   )
 
   it.effect("delete each key and each record once", () =>
@@ -128,7 +126,7 @@ describe("processes that share a store", () => {
       assert.strictEqual(yield* store.size, 0)
       assert.strictEqual(yield* users.size, 0)
       assert.deepStrictEqual(yield* users.verify, [])
-    }), minutes)
+    }), testLimit)
 
   it.effect("keep every index exact when they put addresses that other records have", () =>
     Effect.gen(function*() {
@@ -139,5 +137,5 @@ describe("processes that share a store", () => {
       const emails = (yield* all(users.values())).map(({ email }) => email)
       assert.strictEqual(new Set(emails).size, emails.length)
       assert.deepStrictEqual(yield* users.verify, [])
-    }), minutes)
+    }), testLimit)
 })

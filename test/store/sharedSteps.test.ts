@@ -20,14 +20,12 @@ import { openUsers, user, userOf, watchedUsers } from "../support/fixtures/colle
 import { below, contentOf, increment } from "../support/fixtures/transactions.ts"
 import { faultyStore, start, temporaryFolder } from "../support/harness.ts"
 import { openWith } from "../support/streaming.ts"
+import { testLimit } from "../support/timeLimits.ts"
 
 const programs = {
   writer: new URL("../programs/sharedWriter.ts", import.meta.url).pathname,
   held: new URL("../programs/heldCommit.ts", import.meta.url).pathname
 }
-
-/** Ends a hang. */
-const minutes = 300_000
 
 const shared: Partial<StoreOptions> = { shared: true, flushInterval: "Infinity" }
 
@@ -83,7 +81,7 @@ describe("a step after an unseen commit of another process", () => {
       assert.strictEqual(Option.getOrThrow(thrown).age, 51)
       assert.isTrue(yield* users.has(0), "what a step has found is seen from then on")
       assert.deepStrictEqual(yield* users.verify, [])
-    }), minutes)
+    }), testLimit)
 
   it.effect("updates the present value, and does not delete a missing one", () =>
     Effect.gen(function*() {
@@ -111,7 +109,7 @@ describe("a step after an unseen commit of another process", () => {
       )
       assert.propertyVal(Result.getOrThrow(Result.flip(gone)), "_tag", "KeyNotFound")
       assert.isTrue(Result.isSuccess(there))
-    }), minutes)
+    }), testLimit)
 
   it.effect(
     "reads a record whose field names another process has defined during the wait",
@@ -140,7 +138,7 @@ describe("a step after an unseen commit of another process", () => {
           Option.some({ found: { firstOfItsNames: 40, secondOfItsNames: "mine" } })
         )
       }),
-    minutes
+    testLimit
   )
 })
 

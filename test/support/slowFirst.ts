@@ -6,7 +6,8 @@
  */
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
-const isSlow = ({ moduleId }: TestSpecification): boolean => /\/test\/docs\/|[pP]rocesses\.test\.ts$/.test(moduleId)
+const isSlow = ({ moduleId }: TestSpecification): boolean =>
+  /\/test\/docs\/|([pP]rocesses|killedWorkflow)\.test\.ts$/.test(moduleId)
 
 export class SlowFirst extends BaseSequencer {
   override sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {

@@ -22,6 +22,7 @@ import {
   type ValueDecoding
 } from "../../StoreError.ts"
 import { collectionDatabase, indexDatabase, isName, nameRule } from "../databases.ts"
+import { OwnNames, ownPrefix } from "../ownNames.ts"
 import * as Settled from "../settled.ts"
 import { similarTo } from "../similarNames.ts"
 import * as ExpiryTime from "../store/expiryTime.ts"
@@ -183,12 +184,26 @@ const refuse = (name: unknown, detail: string, cause?: unknown) =>
     ...(cause === undefined ? {} : { cause })
   })
 
-/** Fails if a part of the definition has the wrong type. */
+/** Fails if a part of the definition has the wrong type, or the name is one of this package. */
 const checkOptions = (name: unknown, options: unknown): Effect.Effect<void, CollectionFailed> => {
   if (!isName(name)) return Effect.fail(refuse(name, `a name ${nameRule}.`))
   const problem = Result.getOrElse(Result.try(() => optionProblem(options)), () => "its options cannot be read.")
-  return problem === undefined ? Effect.void : Effect.fail(refuse(name, problem))
+  if (problem !== undefined) return Effect.fail(refuse(name, problem))
+  return name.startsWith(ownPrefix) ? checkOwner(name) : Effect.void
 }
+
+const checkOwner = (name: string) =>
+  OwnNames.use((isOwner) =>
+    isOwner
+      ? Effect.void
+      : Effect.fail(
+        refuse(
+          name,
+          `names that begin with "${ownPrefix}" belong to the subpaths of this package, such as ` +
+            "\"effect-lmdb/PersistedQueue\". Choose another name."
+        )
+      )
+  )
 
 /** Makes the codec of the values, the fingerprint of the schemas, and the shape of the values. */
 const makeValue = Effect.fnUntraced(function*<V extends ValueSchema>(

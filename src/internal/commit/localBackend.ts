@@ -250,6 +250,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
   return {
     maxKeyBytes: environment.maxKeyBytes,
     maxValueBytes: environment.maxValueBytes,
+    opening: environment.opening,
     reader: live,
     isReadable: () => MapGrowth.isReadable(map),
     whileReadable: (effect) => MapGrowth.whileReadable(map, effect),

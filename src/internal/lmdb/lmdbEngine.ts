@@ -81,6 +81,7 @@ const backup = (self: LmdbEnvironment, target: string, compact: boolean): Effect
 const environmentOf = (self: LmdbEnvironment, see: (database: string) => Reader): Environment => ({
   maxKeyBytes,
   maxValueBytes: maxValueBytes(self.options.compression),
+  opening: self.lock.opened,
   databases: () => [...(self.mapped.files?.databases.keys() ?? [])],
   openDatabase: (name) => openExisting(self, name),
   createDatabases: (names) => createDatabases(self, names),

@@ -14,6 +14,7 @@ import { randomInt } from "node:crypto"
 import { hostname } from "node:os"
 import * as process from "node:process"
 import type { EngineFailure, OpenFailed } from "../../StoreError.ts"
+import type { StoreOpening } from "../../StoreOpening.ts"
 import { openFailed } from "./file/fileAccess.ts"
 import * as LockWaiting from "./lockWaiting.ts"
 import * as PackageCopies from "./packageCopies.ts"
@@ -44,6 +45,8 @@ export interface LockRequest {
 export interface StoreLock {
   /** Whether this process had to wait, because another process had the store open. */
   readonly hasWaited: boolean
+  /** Identifies this opening of the store; `undefined` without a lock, and where only whole files can be locked. */
+  readonly opened: StoreOpening | undefined
   /** The other processes that have the store open, readers included, where the platform shows them. */
   readonly others: () => ReadonlyArray<StoreHolders.Line>
   /**
@@ -188,7 +191,15 @@ export const acquire = Effect.fnUntraced(function*(
   // A process that shares the store makes its lock exclusive, which succeeds only if no other process has a share.
   const isLastWriter = () => handle !== undefined && !readOnly && (!shared || tryLock(handle, StoreLockFile.writers))
   if (handle === undefined || !StoreLockFile.hasRanges) {
-    return { hasWaited, others, isLastWriter, alone: (use) => use, opening: (use) => use, committing: (use) => use }
+    return {
+      hasWaited,
+      opened: undefined,
+      others,
+      isLastWriter,
+      alone: (use) => use,
+      opening: (use) => use,
+      committing: (use) => use
+    }
   }
   const locks = LockWaiting.make(handle)
   const deadline: LockWaiting.Deadline<OpenFailed> = {
@@ -197,6 +208,7 @@ export const acquire = Effect.fnUntraced(function*(
   }
   return {
     hasWaited,
+    opened: StoreLockFile.openingOf(handle),
     others,
     isLastWriter,
     alone: (use) => LockWaiting.alone(locks, use),

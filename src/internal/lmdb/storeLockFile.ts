@@ -42,6 +42,7 @@ import {
 } from "node:fs"
 import * as process from "node:process"
 import type { OpenFailed } from "../../StoreError.ts"
+import type { StoreOpening } from "../../StoreOpening.ts"
 import { openFailed } from "./file/fileAccess.ts"
 import { refuse } from "./lmdbErrors.ts"
 import * as StoreHolders from "./storeHolders.ts"
@@ -93,6 +94,30 @@ export const isFree = (self: LockHandle, range: LockRange): boolean => {
   if (isLocked) unlock(self, range)
   return isLocked
 }
+
+/** Whether another process keeps a byte locked. Several processes can ask at the same time. */
+const isHeld = (self: LockHandle, range: LockRange): boolean => {
+  const isLocked = tryLock(self, range, true)
+  if (isLocked) unlock(self, range)
+  return !isLocked
+}
+
+/** The id of an opening is the number of the byte that its process keeps locked. */
+const openingId = /^\d{1,13}$/
+
+/** Whether the opening of another process has ended. `false` after this process has closed the file. */
+const hasEnded = (self: LockHandle, id: string): boolean => {
+  const byte = openingId.test(id) ? Number(id) : holderCount
+  // To ask for the byte of this process would release its lock.
+  if (self.isClosed || byte >= holderCount || byte === self.line.id) return false
+  return Result.getOrElse(Result.try(() => !isHeld(self, holderOf(byte))), () => false)
+}
+
+/** Identifies the opening of a store by a process that has entered it. The system must have locks of ranges. */
+export const openingOf = (self: LockHandle): StoreOpening => ({
+  id: `${self.line.id}`,
+  hasEnded: (id) => Effect.sync(() => hasEnded(self, id))
+})
 
 // ---------------------------------------------------------------------------
 // PID namespaces

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type { ReadError } from "../../CollectionRange.ts"
-import type { ValueDecoding } from "../../StoreError.ts"
+import type { KeyEncoding, ValueDecoding } from "../../StoreError.ts"
 
 /** The damaged records that the log has told of. */
 export interface Damage {
@@ -14,10 +14,10 @@ export interface Damage {
 
 export const make = (): Damage => ({ reported: new Set() })
 
-/** Logs a damaged record once, with what follows from it and what to do. */
+/** Logs a damaged record once, with what follows from it and what to do. The error says what is damaged: the key or the value. */
 export const report = (
   { reported }: Damage,
-  { collection = "", message, shownKey }: ValueDecoding,
+  { collection = "", message, shownKey }: Pick<ValueDecoding | KeyEncoding, "collection" | "message" | "shownKey">,
   consequence: string
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -34,6 +34,36 @@ export const reportRows = (
   consequence: string
 ): Effect.Effect<void> =>
   Effect.forEach(rows.filter(Result.isFailure), ({ failure }) => report(self, failure, consequence), { discard: true })
+
+/** Selects rows: in their order, and at most a number of them. */
+interface FirstOptions<V, E, R> {
+  /** Reads the first rows, at most `limit`. */
+  readonly read: (limit: number) => Effect.Effect<ReadonlyArray<Result.Result<V, ValueDecoding>>, E, R>
+  readonly wanted: number
+  readonly holds: (value: V) => boolean
+  /** How many of the first rows are read over. They are not reported. */
+  readonly skipped?: ((rows: ReadonlyArray<Result.Result<V, ValueDecoding>>) => number) | undefined
+  /** What follows for a damaged row, for the log. */
+  readonly consequence: string
+}
+
+/**
+ * Reads the first values that satisfy a condition. Damaged rows are logged and do not count: more rows are read until there
+ * are enough values, or no more rows.
+ */
+export const first = Effect.fnUntraced(function*<V, E, R>(
+  self: Damage,
+  { consequence, holds, read, skipped = () => 0, wanted }: FirstOptions<V, E, R>
+): Effect.fn.Return<ReadonlyArray<V>, E, R> {
+  for (let limit = wanted;; limit *= 2) {
+    const all = yield* read(limit)
+    const rows = all.slice(skipped(all))
+    const values = rows.filter(Result.isSuccess).map(({ success }) => success).filter(holds)
+    if (values.length < wanted && all.length === limit) continue
+    yield* reportRows(self, rows, consequence)
+    return values.slice(0, wanted)
+  }
+})
 
 /** A collection, for reads by key. */
 interface Records<K, V> {

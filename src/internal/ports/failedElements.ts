@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { ReadError } from "../../CollectionRange.ts"
+import type { ValueDecoding } from "../../StoreError.ts"
 import type { StoreService } from "../../StoreService.ts"
 import * as Damage from "./damage.ts"
 import * as FailedCursor from "./failedCursor.ts"
@@ -31,10 +32,22 @@ interface Change {
 
 const isFailed = ({ state }: Element): boolean => state === "failed"
 
-/** Selects the keys of elements that have failed, by the index: it also has those that do not decode. */
+/** An element that decodes, or the error of one that does not. */
+type Row = Result.Result<Element, ValueDecoding>
+
+/**
+ * Returns the key of an element that an index has. It is not read from the index: if one key does not decode, the index gives
+ * none of the keys after it. An element whose value and key are both damaged has none.
+ */
+const keysOfRow = (row: Row): ReadonlyArray<Key> => {
+  const key = Result.match(row, { onSuccess: QueueElements.keyOf, onFailure: (error) => error.key })
+  return QueueElements.isKey(key) ? [key] : []
+}
+
+/** Selects the keys of damaged elements that have failed, by the index. */
 const failedOf = Effect.fnUntraced(function*({ indexes }: Elements, queue: string, keys: Iterable<Key>) {
-  const failed = yield* Stream.runCollect(indexes.failed.keys({ prefix: [storageKey(queue)] }))
-  const ids = new Set(failed.map(([, id]) => id))
+  const rows = yield* indexes.failed.collect({ prefix: [storageKey(queue)], undecodable: "result" })
+  const ids = new Set(rows.filter(Result.isFailure).flatMap(keysOfRow).map(([, id]) => id))
   return Array.from(keys).filter(([, id]) => ids.has(id))
 })
 
@@ -64,9 +77,10 @@ const changeAll = Effect.fnUntraced(function*(self: FailedElements, queue: strin
   const key = storageKey(queue)
   const until = yield* Clock.currentTimeMillis
   // Damaged elements can stay in the index, so each batch begins after the one before. A snapshot would be open for long.
-  return yield* self.elements.indexes.failed.keys({ prefix: [key], lte: [key, until, Infinity], snapshot: false }).pipe(
+  const range = { prefix: [key], lte: [key, until, Infinity], snapshot: false, undecodable: "result" } as const
+  return yield* self.elements.indexes.failed.values(range).pipe(
     Stream.grouped(batchSize),
-    Stream.mapEffect((keys) => changeSome(self, queue, keys, change)),
+    Stream.mapEffect((rows) => changeSome(self, queue, rows.flatMap(keysOfRow), change)),
     Stream.runFold(() => 0, (sum, changed) => sum + changed)
   )
 })
@@ -94,28 +108,24 @@ export const purge = (self: FailedElements, selection: Selection) =>
   changeSelected(self, selection, { next: () => undefined, deletesDamaged: true })
 
 /** Reads the first failed elements of a queue after a position. Damaged ones are left out and do not count. */
-const firstAfter = Effect.fnUntraced(function*(
-  self: FailedElements,
+const firstAfter = (
+  { damage, elements }: FailedElements,
   queue: string,
   wanted: number,
   position: FailedCursor.Position | undefined
-): Effect.fn.Return<ReadonlyArray<Element>, ReadError> {
+): Effect.Effect<ReadonlyArray<Element>, ReadError> => {
   const range = { prefix: [storageKey(queue)], ...FailedCursor.rangeFrom(position) } as const
-  for (let limit = wanted + 1;; limit *= 2) {
-    const read = yield* self.elements.indexes.failed.collect({ ...range, limit, undecodable: "result" })
-    const start = read.findIndex((row) => Result.isSuccess(row) && FailedCursor.isAt(position, row.success))
-    const rows = read.slice(start + 1)
+  const isAt = (row: Row) => Result.isSuccess(row) && FailedCursor.isAt(position, row.success)
+  return Damage.first(damage, {
+    read: (limit) => elements.indexes.failed.collect({ ...range, limit, undecodable: "result" }),
+    wanted,
     // An entry of the index can be left from an element that was damaged, deleted and offered again.
-    const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(isFailed)
-    if (elements.length < wanted && read.length === limit) continue
-    yield* Damage.reportRows(
-      self.damage,
-      rows,
+    holds: isFailed,
+    skipped: (rows) => rows.findIndex(isAt) + 1,
+    consequence:
       `A failed element of the queue "${queue}" is damaged and is left out. \`purge\` of all failed elements deletes it`
-    )
-    return elements.slice(0, wanted)
-  }
-})
+  })
+}
 
 /** Reads a page of the failed elements of a queue, the oldest failure first. Leaves out the damaged ones. */
 export const page = Effect.fnUntraced(function*(

@@ -5,11 +5,13 @@
  * keeps the key itself. So the keys that begin with some text are in two places: a range of the keys that are stored as they
  * are, and some of the keys with a hash, which all have to be read.
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../Collection.ts"
+import * as Damage from "./damage.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 
 /** The name of the key-value store, whether the key is a hash, and the key. */
@@ -26,18 +28,20 @@ const Record = Schema.Struct({
 type Record = typeof Record.Type
 
 /** Opens the collection. */
-export const open = Collection.make("effect.KeyValueStore", { key: Key, value: Record })
+export const open = PortCollection.make("effect.KeyValueStore", { key: Key, value: Record })
 
 /** One of the key-value stores of a store. */
 export interface KeyValueRecords {
   readonly records: Effect.Success<typeof open>
   /** The name that its keys begin with. */
   readonly name: string
+  readonly damage: Damage.Damage
 }
 
 export const make = (records: KeyValueRecords["records"], name: string): KeyValueRecords => ({
   records,
-  name: storageKey(name)
+  name: storageKey(name),
+  damage: Damage.make()
 })
 
 /** Returns the key of a record. */
@@ -56,8 +60,19 @@ interface Found {
   readonly stored: Key
 }
 
-const hashed = ({ name, records }: KeyValueRecords) =>
-  Stream.map(records.entries({ prefix: [name, true] }), ([stored, { key = stored[2] }]): Found => ({ key, stored }))
+/** Streams the keys that are stored under their hashes. The record has the key, so a damaged one is left out. */
+const hashed = ({ damage, name, records }: KeyValueRecords) =>
+  records.entries({ prefix: [name, true], undecodable: "result" }).pipe(
+    Stream.mapEffect(([stored, record]) =>
+      Result.isSuccess(record)
+        ? Effect.succeed<ReadonlyArray<Found>>([{ key: record.success.key ?? stored[2], stored }])
+        : Effect.as(
+          Damage.report(damage, record.failure, "A long key of a key-value store is damaged and is not listed"),
+          Array<Found>()
+        )
+    ),
+    Stream.flattenIterable
+  )
 
 /** Streams the keys that are stored as they are and begin with some text. */
 const plain = ({ name, records }: KeyValueRecords, prefix: string) => {

@@ -4,7 +4,7 @@
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../Collection.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 
 /** The id of the store, and the key. */
@@ -24,7 +24,7 @@ const Result = Schema.Struct({
 type Result = typeof Result.Type
 
 /** Opens the collection. The store decides by its `Clock` when a record ends. */
-export const open = Collection.make("effect.Persistence", {
+export const open = PortCollection.make("effect.Persistence", {
   key: Key,
   value: Result,
   expires: ({ ttl }) => ttl === undefined ? undefined : Duration.millis(ttl)

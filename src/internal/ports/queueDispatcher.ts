@@ -11,12 +11,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import { PersistedQueueError } from "effect/persistence/PersistedQueue"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import * as Stream from "effect/Stream"
 import type { PollOptions } from "../../Change.ts"
-import type { Closed, EngineFailure, KeyEncoding, ValueDecoding } from "../../StoreError.ts"
+import type { Closed, EngineFailure, KeyEncoding } from "../../StoreError.ts"
 import * as Damage from "./damage.ts"
+import * as EndedClaims from "./endedClaims.ts"
+import { followCommits } from "./followCommits.ts"
 import type { Element } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 import type { Claim, QueueLeases } from "./queueLeases.ts"
@@ -44,6 +44,8 @@ export interface QueueDispatcher {
   readonly leases: QueueLeases
   /** The queues in which fibers wait, by `storageKey` of their names. */
   readonly queues: Map<string, WaitingQueue>
+  /** The elements that are not stored under their own keys: their keys are damaged. They are not claimed. */
+  readonly misplaced: Set<string>
   /** Opened when the queues are to be looked at again. */
   readonly wake: Latch.Latch
   /** The error of all later takes, when the dispatcher has ended. */
@@ -53,6 +55,7 @@ export interface QueueDispatcher {
 export const make = (leases: QueueLeases): QueueDispatcher => ({
   leases,
   queues: new Map(),
+  misplaced: new Set(),
   wake: Latch.makeUnsafe(false),
   ended: undefined
 })
@@ -137,30 +140,8 @@ interface Found {
   readonly next: number
 }
 
-type Rows = ReadonlyArray<Result.Result<Element, ValueDecoding>>
-
-/** Reads the first elements of an index that satisfy a condition. What is damaged does not count. */
-const firstOf = Effect.fnUntraced(function*<E>(
-  self: QueueDispatcher,
-  queue: string,
-  read: (limit: number) => Effect.Effect<Rows, E>,
-  wanted: number,
-  holds: (element: Element) => boolean
-) {
-  for (let limit = wanted;; limit *= 2) {
-    const rows = yield* read(limit)
-    const elements = rows.filter(Result.isSuccess).map(({ success }) => success).filter(holds)
-    if (elements.length >= wanted || rows.length < limit) {
-      // A damaged element is skipped, so that it does not stop its queue.
-      yield* Damage.reportRows(
-        self.leases.damage,
-        rows,
-        `An element of the queue "${queue}" is damaged and will not be taken`
-      )
-      return elements.slice(0, wanted)
-    }
-  }
-})
+/** Tells an element from a later one with the same id. */
+const placeOf = (element: Element): string => JSON.stringify([QueueElements.keyOf(element), element.sequence])
 
 const isUnleased = ({ lease, state }: Element): boolean => state === "pending" && lease === undefined
 
@@ -178,7 +159,13 @@ const look = Effect.fnUntraced(function*(
   const { due, leased } = self.leases.elements.indexes
   const prefix = [queue.key] as const
   const first = (index: typeof due, count: number, holds: (element: Element) => boolean) =>
-    firstOf(self, queue.name, (limit) => index.collect({ prefix, limit, undecodable: "result" }), count, holds)
+    Damage.first(self.leases.damage, {
+      read: (limit) => index.collect({ prefix, limit, undecodable: "result" }),
+      wanted: count,
+      holds: (element) => holds(element) && !self.misplaced.has(placeOf(element)),
+      // A damaged element is skipped, so that it does not stop its queue.
+      consequence: `An element of the queue "${queue.name}" is damaged and will not be taken`
+    })
 
   // One more than can be claimed says when the next is due. Few leases have ended, mostly none.
   const wanted = Math.min(queue.waiters.size, mostClaims)
@@ -201,33 +188,60 @@ const look = Effect.fnUntraced(function*(
  * the lease is renewed soon, unless another process claims the element first.
  */
 const hasHandler = ({ leases }: QueueDispatcher, { lease }: Element): boolean =>
-  lease !== undefined && leases.held.has(lease.token)
+  lease !== undefined && Leases.isHeld(leases, lease.token)
+
+/**
+ * Leaves out an element from now on that is not stored under its own key, unless it was deleted since the look: then the
+ * indexes do not have it any more.
+ */
+const reportMisplaced = Effect.fnUntraced(function*(self: QueueDispatcher, element: Element) {
+  const { due, leased } = self.leases.elements.indexes
+  const { lease, sequence, visibleAt } = element
+  const [queue] = QueueElements.keyOf(element)
+  const isThere = yield* lease === undefined
+    ? due.has([queue, visibleAt, sequence])
+    : leased.has([queue, lease.until, sequence])
+  if (!isThere || self.misplaced.has(placeOf(element))) return
+  self.misplaced.add(placeOf(element))
+  yield* Effect.logError(
+    `The element ${
+      JSON.stringify(element.id)
+    } of the queue "${element.queue}" has a damaged key and will not be taken. ` +
+      "Offer it again: its id is free"
+  )
+})
 
 const leaseEnded = "The lease has ended in the last attempt: its worker has stopped, or the store has."
 
 /** Claims what was found, in one transaction. Elements whose attempts are used up fail. Durable when it returns. */
 const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
   self.leases.store.withTransaction(Effect.gen(function*() {
+    const { leases } = self
     const now = yield* Clock.currentTimeMillis
     const keys = all.flatMap(({ claimable, queue: { maxAttempts } }) =>
-      claimable.map((element) => ({ key: QueueElements.keyOf(element), maxAttempts }))
+      claimable.map((seen) => ({ key: QueueElements.keyOf(seen), maxAttempts, seen }))
     )
-    const { found } = yield* self.leases.elements.getMany(keys.map(({ key }) => key))
+    const { found } = yield* leases.elements.getMany(keys.map(({ key }) => key))
     const claims: Array<Claim> = []
     const writes: Array<readonly [QueueElements.Key, Element]> = []
-    for (const { key, maxAttempts } of keys) {
+    for (const { key, maxAttempts, seen } of keys) {
       const element = found.get(key)
+      if (element?.sequence !== seen.sequence) {
+        yield* reportMisplaced(self, seen)
+        continue
+      }
       // Another process may have claimed the element since the look.
-      if (element === undefined || !QueueElements.isClaimable(element, now)) continue
+      if (!QueueElements.isClaimable(element, now)) continue
       if (element.attempts >= maxAttempts) {
         writes.push([key, QueueElements.fail(element, now, element.lastFailure ?? leaseEnded)])
         continue
       }
-      const [claim, claimed] = Leases.makeClaim(self.leases, element, now)
+      const [claim, claimed] = Leases.makeClaim(leases, element, now)
       claims.push(claim)
       writes.push([key, claimed])
     }
-    yield* self.leases.elements.putMany(writes)
+    yield* leases.elements.putMany(writes)
+    if (!leases.isNoted) yield* leases.openings.put(leases.store.opening.id, now)
     return claims
   }))
 
@@ -235,6 +249,7 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
 const claimAndHandOver = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
   Effect.uninterruptible(Effect.gen(function*() {
     const claims = yield* claimAll(self, all)
+    self.leases.isNoted = true
     for (const claim of claims) self.leases.held.set(claim.token, claim)
     const left = claims.filter((claim) => !handOver(self, claim))
     yield* Effect.forEach(left, (claim) => Leases.giveBack(self.leases, claim), {
@@ -261,9 +276,10 @@ const sleepUntil = (self: QueueDispatcher, time: number): Effect.Effect<void> =>
       ? Effect.void
       : Effect.raceFirst(self.wake.await, Effect.sleep(Math.min(longestSleep, time - now))))
 
-/** Gives elements to those that wait, until the store closes. */
+/** Frees the claims of processes that have ended, and then gives elements to those that wait, until the store closes. */
 export const run = (self: QueueDispatcher): Effect.Effect<void> =>
   Effect.gen(function*() {
+    yield* EndedClaims.free(self.leases)
     while (true) {
       // Closed before the look: a change after the look opens the latch again.
       self.wake.closeUnsafe()
@@ -289,35 +305,22 @@ const onFailure = (
 }
 
 /** Wakes the dispatcher after each commit that may make an element due, until the store closes. */
-export const follow = (self: QueueDispatcher, options: PollOptions): Effect.Effect<void> => {
-  const { elements, store } = self.leases
-  const wake = Effect.sync(() => void self.wake.openUnsafe())
-
-  const ownCommits: Effect.Effect<void, KeyEncoding | Closed> = Stream.runForEachArray(
-    elements.changes(),
-    (changes) =>
-      changes.some((change) => change._tag === "Clear" || self.queues.has(change.key[0])) ? wake : Effect.void
-  ).pipe(
-    // It subscribes again before it wakes the dispatcher, so that the look after it finds all that was missed.
-    Effect.catchTag("ChangesMissed", () => Effect.all([ownCommits, wake], { concurrency: "unbounded", discard: true }))
-  )
-
-  const otherCommits = store.commits(options).pipe(
-    Stream.runForEach(({ isOwn }) => isOwn ? Effect.void : wake),
-    Effect.tapError((error) =>
-      error._tag === "Closed"
-        ? Effect.void
-        : Effect.logWarning("Failed to follow the commits of other processes", error)
-    ),
-    Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" })
-  )
-
-  return Effect.all([ownCommits, otherCommits], { concurrency: "unbounded", discard: true }).pipe(
+export const follow = (self: QueueDispatcher, pollOptions: PollOptions): Effect.Effect<void> => {
+  const { damage, elements, store } = self.leases
+  return followCommits({
+    store,
+    pollOptions,
+    changes: elements.changes(),
+    onChange: (keys) => {
+      if (keys === undefined || keys.some(([queue]) => self.queues.has(queue))) self.wake.openUnsafe()
+    },
+    damage,
+    consequence: "The key of an element of a queue is damaged. No `take` gives the element"
+  }).pipe(
     Effect.matchEager({
       onFailure: (error) => end(self, takeFailed(error)),
       onSuccess: () => end(self, takeFailed(undefined))
-    }),
-    Effect.withTracerEnabled(false)
+    })
   )
 }
 

@@ -5,7 +5,8 @@
  *     ┌─────────┐ ───────────────> ┌───────┐ ─────────> completed ──cleanup──> (deleted)
  *     │ pending │                  │ leased│
  *     └─────────┘ <─────────────── └───────┘ ─────────> failed ──purge, cleanup──> (deleted)
- *        ^  give back, retry, end of the lease    fail     │
+ *        ^  give back, retry, end of the lease,   fail     │
+ *        │  end of the opening                             │
  *        └──────────────────────── requeue ────────────────┘
  *
  * A leased element is a pending one with a lease. When the lease has ended, it can be claimed again. An element stays in
@@ -14,7 +15,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import * as Collection from "../../Collection.ts"
+import * as PortCollection from "./portCollection.ts"
 import { storageKey } from "./storageKey.ts"
 import * as TimeSequence from "./timeSequence.ts"
 
@@ -28,7 +29,9 @@ const Lease = Schema.Struct({
   /** Another one for each claim: only its holder may settle the element or renew the lease. */
   token: Schema.String,
   /** When the lease ends, in milliseconds. */
-  until: Schema.Number
+  until: Schema.Number,
+  /** The opening of the store in which it was claimed. Earlier versions of the package did not store it. */
+  opening: Schema.optionalKey(Schema.String)
 })
 
 const Element = Schema.Struct({
@@ -56,8 +59,10 @@ export type Element = typeof Element.Type
 
 export type Lease = typeof Lease.Type
 
+export const isKey = Schema.is(Key)
+
 /** Opens the collection. */
-export const open = Collection.make("effect.PersistedQueue", {
+export const open = PortCollection.make("effect.PersistedQueue", {
   key: Key,
   value: Element,
   indexes: {
@@ -111,7 +116,13 @@ export const claim = (element: Element, lease: Lease): Element => ({
   lease
 })
 
-export const renew = (element: Element, lease: Lease): Element => ({ ...element, lease })
+/** Ends the claim of an opening of the store that has ended. The attempt counts. */
+export const free = (element: Element): Element => withoutLease(element)
+
+export const renew = (element: Element, lease: Lease, until: number): Element => ({
+  ...element,
+  lease: { ...lease, until }
+})
 
 /** Ends a claim as if it had not been made. */
 export const giveBack = (element: Element): Element => ({ ...withoutLease(element), attempts: element.attempts - 1 })

@@ -8,9 +8,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { StoreService } from "../../StoreService.ts"
+import type * as Scope from "effect/Scope"
+import type { StoreOpening } from "../../StoreOpening.ts"
 import * as Damage from "./damage.ts"
-import type { Element, Elements, Key } from "./queueElements.ts"
+import type { EndedClaims } from "./endedClaims.ts"
+import type { Element, Key } from "./queueElements.ts"
 import * as QueueElements from "./queueElements.ts"
 
 /** An element that this process has claimed. */
@@ -25,9 +27,7 @@ export interface Claim {
   until: number
 }
 
-export interface QueueLeases {
-  readonly store: StoreService
-  readonly elements: Elements
+export interface QueueLeases extends EndedClaims {
   /** How long a lease lasts, in milliseconds. */
   readonly expiration: number
   /** Begins the tokens of this process. */
@@ -37,30 +37,51 @@ export interface QueueLeases {
   readonly damage: Damage.Damage
   /** The number of claims that were made. */
   claims: number
+  /** Whether the opening of the store is on disk among those that claim. */
+  isNoted: boolean
 }
 
 /** The shortest lease, in milliseconds. A shorter one would be renewed all the time. */
 const shortestExpiration = 1000
 
 export const make = (
-  store: StoreService,
-  elements: Elements,
+  parts: EndedClaims,
   expiration: Duration.Input
 ): QueueLeases => ({
-  store,
-  elements,
+  ...parts,
   expiration: Math.max(shortestExpiration, Duration.toMillis(Duration.fromInputUnsafe(expiration))),
   holder: SecureRandom.uuidV4Unsafe(),
   held: new Map(),
   damage: Damage.make(),
-  claims: 0
+  claims: 0,
+  isNoted: false
 })
+
+/** The running queues of each open store in this process: several layers can be on it, through several handles. */
+const runningOn = new WeakMap<StoreOpening, Set<QueueLeases>>()
+
+const runningWith = ({ store }: QueueLeases): Set<QueueLeases> => {
+  const running = runningOn.get(store.opening) ?? new Set()
+  runningOn.set(store.opening, running)
+  return running
+}
+
+/** Lets the other queues of this process on the same store know the claims, until the scope closes. */
+export const join = (self: QueueLeases): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.asVoid(Effect.acquireRelease(
+    Effect.sync(() => runningWith(self).add(self)),
+    (running) => Effect.sync(() => running.delete(self))
+  ))
+
+/** Tells whether a handler of this process has the claim with a token, and its lease is renewed. */
+export const isHeld = (self: QueueLeases, token: string): boolean =>
+  [...runningWith(self)].some(({ held }) => held.has(token))
 
 /** Makes a claim of an element. Returns it with the element that is to be stored. */
 export const makeClaim = (self: QueueLeases, element: Element, now: number): readonly [Claim, Element] => {
   const token = `${self.holder}/${self.claims++}`
   const until = now + self.expiration
-  const claimed = QueueElements.claim(element, { token, until })
+  const claimed = QueueElements.claim(element, { token, until, opening: self.store.opening.id })
   const { attempts, id, queue } = claimed
   return [{ queue, id, key: QueueElements.keyOf(claimed), token, attempts, element: element.element, until }, claimed]
 }
@@ -143,10 +164,10 @@ const renew = Effect.fnUntraced(function*(self: QueueLeases) {
     // Other claims were settled, or their elements have been claimed again.
     const held = Array.from(old.values()).flatMap((claim) => {
       const element = found.get(claim.key)
-      return element?.lease?.token === claim.token ? [{ claim, element }] : []
+      return element?.lease?.token === claim.token ? [{ claim, element, lease: element.lease }] : []
     })
     yield* self.elements.putMany(
-      held.map(({ claim: { key, token }, element }) => [key, QueueElements.renew(element, { token, until })])
+      held.map(({ claim: { key }, element, lease }) => [key, QueueElements.renew(element, lease, until)])
     )
     return { held, damaged }
   }))

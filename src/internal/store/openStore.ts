@@ -3,6 +3,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
@@ -12,6 +13,7 @@ import type { Backend, Snapshot } from "../../Backend.ts"
 import { Engine, type Environment } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import { type CommitError, type EngineFailure, OpenFailed } from "../../StoreError.ts"
+import type { StoreOpening } from "../../StoreOpening.ts"
 import * as ChangeLog from "../commit/changeLog.ts"
 import * as LocalBackend from "../commit/localBackend.ts"
 import * as Metrics from "../commit/metrics.ts"
@@ -37,6 +39,7 @@ export interface OpenStore {
   /** The options of the handle that opened the store. Other handles may have other values for some of them. */
   readonly options: ResolvedOptions
   readonly backend: Backend
+  readonly opening: StoreOpening
   /** Encodes and decodes values by the record structures of the store. */
   readonly structures: StructureTable.StructureTable
   readonly metrics: Metrics.Metrics
@@ -110,6 +113,16 @@ const makeFork: Effect.Effect<Fork, never, Scope.Scope> = Effect.updateContext(
   (context: Context.Context<Scope.Scope>) => Context.omit(Tracer.ParentSpan)(context)
 )
 
+/** Identifies the opening of a store. While it is open and no other process can commit, all others have ended. */
+const openingOf = ({ hasOtherWriters, opening }: Backend, isOpen: () => boolean): StoreOpening => {
+  const id = opening?.id ?? SecureRandom.uuidV4Unsafe()
+  return {
+    id,
+    hasEnded: (other) =>
+      hasOtherWriters ? opening?.hasEnded(other) ?? Effect.succeed(false) : Effect.sync(() => isOpen() && other !== id)
+  }
+}
+
 /** Makes a store on an open backend. Its background fibers are interrupted at the end of the scope. */
 export const fromBackend: (
   options: ResolvedOptions,
@@ -132,6 +145,7 @@ export const fromBackend: (
   const store: OpenStore = {
     options,
     backend,
+    opening: openingOf(stored, () => isOpen),
     structures,
     metrics,
     counts,

@@ -2,10 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { NonEmptyArray } from "effect/Array"
 import type * as Envelope from "effect/cluster/Envelope"
+import * as EffectMessageStorage from "effect/cluster/MessageStorage"
 import type * as EffectRunnerStorage from "effect/cluster/RunnerStorage"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Snowflake from "effect/cluster/Snowflake"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { RunnerStorage } from "../../../src/Cluster.ts"
@@ -13,6 +15,7 @@ import { Store, type StoreService } from "../../../src/index.ts"
 import * as Mailbox from "../../../src/internal/ports/cluster/mailbox.ts"
 import * as Cleanup from "../../../src/internal/ports/cluster/messageCleanup.ts"
 import * as MessageStore from "../../../src/internal/ports/cluster/messageStore.ts"
+import * as StoreInternals from "../../../src/internal/store/storeInternals.ts"
 import { ByteString } from "../../../src/Key.ts"
 import {
   ack,
@@ -188,6 +191,152 @@ describe.each([["its value", false], ["all of it", true]])(
   }
 )
 
+describe.each([["its value", false], ["all of it", true]])("a damaged request: %s", (_, isWhole) => {
+  /** Two requests with primary keys, of which the first is damaged when a runner has taken both. */
+  const whileHandled = <A, E>(
+    test: (storage: Encoded, log: ReadonlyArray<LogEntry>, store: StoreService) => Effect.Effect<A, E, Scope.Scope>
+  ) =>
+    withLog((log) =>
+      Effect.gen(function*() {
+        const store = yield* Store
+        const storage = yield* openOn(store)
+        yield* saveTwo(storage)
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2"])
+        yield* damageFirst(store, isWhole)
+        yield* test(storage, log, store)
+      })
+    ).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
+
+  it.effect("can be answered by the runner that handles it, once", () =>
+    whileHandled((storage, log, store) =>
+      Effect.gen(function*() {
+        yield* storage.saveReply(exit(10, 1))
+        yield* storage.saveReply(exit(11, 2))
+        assert.deepStrictEqual(yield* storage.repliesFor(["1", "2"]), [exit(10, 1), exit(11, 2)])
+        assert.deepStrictEqual(yield* storage.repliesForUnfiltered(["1"]), [exit(10, 1)])
+        assert.deepInclude((yield* Effect.flip(storage.saveReply(exit(12, 1)))).cause, { _tag: "KeyExists" })
+        assert.strictEqual(yield* waiting(store), 0)
+        assert.strictEqual(errorsOf(log).length, 1)
+      })
+    ))
+
+  it.effect("can stream: its chunks are acknowledged, and it is interrupted", () =>
+    whileHandled((storage) =>
+      Effect.gen(function*() {
+        yield* storage.saveReply(chunk(10, 1, 0))
+        assert.deepStrictEqual(idsOf(yield* take(storage)), [])
+        yield* save(storage, ack(11, 1, 10))
+        yield* storage.saveReply(chunk(12, 1, 1))
+        yield* save(storage, ack(13, 1, 12))
+        yield* save(storage, interrupt(14, 1))
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["13", "14"])
+        yield* storage.saveReply(exit(15, 1))
+        assert.deepStrictEqual(yield* storage.repliesFor(["1"]), [exit(15, 1)])
+      })
+    ))
+
+  it.effect("keeps its answer: it cannot wait again", () =>
+    whileHandled((storage) =>
+      Effect.gen(function*() {
+        yield* storage.saveReply(exit(10, 1))
+        yield* storage.saveReply(exit(11, 2))
+        const error = yield* Effect.flip(storage.clearReplies(Snowflake.Snowflake("1")))
+        assert.deepInclude(error.cause, { _tag: "RequestDamaged", requestId: 1n })
+        assert.match(String(error.cause), /request 1 .* damaged.*primary key.*`clearAddress`/)
+        assert.deepStrictEqual(yield* storage.repliesFor(["1"]), [exit(10, 1)])
+        yield* storage.clearReplies(Snowflake.Snowflake("2"))
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["2"])
+      })
+    ))
+
+  it.effect("is known by its primary key, and its answer is given for it", () =>
+    whileHandled((storage) =>
+      Effect.gen(function*() {
+        const id = storage.requestIdForPrimaryKey("key 1")
+        assert.deepStrictEqual(yield* id, Option.some(Snowflake.Snowflake("1")))
+        yield* storage.saveReply(exit(10, 1))
+        assert.deepStrictEqual(
+          yield* save(storage, request(5), { primaryKey: "key 1" }),
+          EffectMessageStorage.SaveResultEncoded.Duplicate({
+            originalId: Snowflake.Snowflake("1"),
+            lastReceivedReply: Option.some(exit(10, 1))
+          })
+        )
+        // It is whole again, and can be handled again.
+        yield* storage.clearReplies(Snowflake.Snowflake("1"))
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["1"])
+      })
+    ))
+
+  const afterStart = <A, E>(test: (storage: Encoded) => Effect.Effect<A, E, Scope.Scope>) =>
+    Effect.gen(function*() {
+      const store = yield* Store
+      yield* Effect.flatMap(openOn(store), saveTwo)
+      yield* damageFirst(store, isWhole)
+      const storage = yield* openOn(store)
+      assert.deepStrictEqual(idsOf(yield* take(storage)), ["2"])
+      yield* test(storage)
+    }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
+
+  it.effect.each([["its primary key", 5], ["its id", 1]] as const)(
+    "is delivered when it is sent again with %s",
+    ([, id]) =>
+      afterStart((storage) =>
+        Effect.gen(function*() {
+          yield* save(storage, interrupt(3, 1))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["3"])
+          yield* storage.resetShards([shardOf()])
+          yield* save(storage, request(id), { primaryKey: "key 1" })
+          // Before its interrupt, although it was stored again after it.
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["1", "2", "3"])
+          yield* storage.saveReply(exit(10, 1))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), [])
+        })
+      )
+  )
+
+  it.effect("waits for nothing after it was sent again", () =>
+    afterStart((storage) =>
+      Effect.gen(function*() {
+        yield* save(storage, request(5), { primaryKey: "key 1" })
+        assert.deepStrictEqual(idsOf(yield* take(storage)), ["1"])
+      })
+    ))
+
+  it.effect("is forgotten with its entity: its primary key is free", () =>
+    afterStart((storage) =>
+      Effect.gen(function*() {
+        yield* storage.clearAddress(address())
+        assert.isTrue(Option.isNone(yield* storage.requestIdForPrimaryKey("key 1")))
+        const saved = yield* save(storage, request(6), { primaryKey: "key 1" })
+        // If all of the record was damaged, nothing said which place in the index was to be deleted with it.
+        assert.deepStrictEqual(
+          saved,
+          isWhole
+            ? EffectMessageStorage.SaveResultEncoded.Duplicate({
+              originalId: Snowflake.Snowflake("1"),
+              lastReceivedReply: Option.none()
+            })
+            : EffectMessageStorage.SaveResultEncoded.Success()
+        )
+        assert.deepStrictEqual(idsOf(yield* take(storage)), [isWhole ? "1" : "6"])
+      })
+    ))
+})
+
+const saveTwo = (storage: Encoded) =>
+  Effect.forEach([1, 2], (id) => save(storage, request(id), { primaryKey: `key ${id}` }), { discard: true })
+
+/** Damages the first message of an open store: its value, or all of it. */
+const damageFirst = Effect.fnUntraced(function*(store: StoreService, isWhole: boolean) {
+  const { backend } = StoreInternals.of(store).access.handle.core
+  const first = { from: undefined, to: undefined, reverse: false, values: true, maxRecords: 1, maxBytes: Infinity }
+  const { records: [record] } = yield* backend.reader.read(database("messages"), first)
+  const [key, bytes] = record ?? assert.fail("no message")
+  const damaged = isWhole ? garbage : withValueOf(Buffer.from(bytes.subarray(0, bytes.length)), garbage)
+  yield* damage([[database("messages"), key, damaged]])
+}, Effect.orDie)
+
 /** The number of messages in the mailbox. */
 const waiting = (store: StoreService) =>
   Effect.provideService(Mailbox.open, Store, store).pipe(
@@ -286,6 +435,34 @@ describe("a damaged reply", () => {
         })
     ))
 
+  it.effect("stops neither a request that is sent again nor an acknowledgement", () =>
+    afterDamage(
+      (storage) =>
+        Effect.gen(function*() {
+          yield* saveTwo(storage)
+          yield* storage.saveReply(exit(10, 1))
+          yield* storage.saveReply(chunk(11, 2, 0))
+          yield* storage.saveReply(chunk(12, 2, 1))
+        }),
+      ["replies", 0, 1],
+      (storage, log) =>
+        Effect.gen(function*() {
+          assert.deepStrictEqual(
+            yield* save(storage, request(5), { primaryKey: "key 1" }),
+            EffectMessageStorage.SaveResultEncoded.Duplicate({
+              originalId: Snowflake.Snowflake("1"),
+              lastReceivedReply: Option.none()
+            })
+          )
+          yield* save(storage, ack(13, 2, 12))
+          assert.deepStrictEqual(yield* storage.repliesFor(["1", "2"]), [])
+          const told = errorsOf(log).flatMap((text) => /reply to the request (\d+) .* is damaged/.exec(text)?.[1] ?? [])
+          assert.deepStrictEqual(told, ["1", "2"])
+          yield* storage.clearReplies(Snowflake.Snowflake("2"))
+          assert.deepStrictEqual(idsOf(yield* take(storage)), ["2", "13"])
+        })
+    ))
+
   it.effect("holds its request if it is the last chunk, and no other request", () =>
     afterDamage(
       (storage) =>
@@ -329,6 +506,8 @@ describe("a damaged runner", () => {
         yield* withStore({ path }, (store) =>
           Effect.gen(function*() {
             const storage = yield* runnersOn(store)
+            // They were registered in an earlier opening of the store, and go on in this one.
+            yield* Effect.forEach(["a:1", "c:1"], (one) => storage.refresh(one, []))
             const known = [["runner a:1", true], ["runner c:1", true]] as const
             assert.deepStrictEqual(yield* storage.getRunners, [...known])
             assert.deepStrictEqual(yield* storage.getRunners, [...known])

@@ -14,7 +14,7 @@ import { Store } from "../../../src/index.ts"
 import * as Cleanup from "../../../src/internal/ports/cluster/messageCleanup.ts"
 import * as MessageStore from "../../../src/internal/ports/cluster/messageStore.ts"
 import { ack, chunk, type Encoded, exit, idsOf, openOn, request, save, take } from "../../support/fixtures/cluster.ts"
-import { hangLimit } from "../../support/timeLimits.ts"
+import { testLimit } from "../../support/timeLimits.ts"
 
 /** An id that is made at a time. */
 const idAt = (timestamp: number) => Snowflake.make({ machineId: MachineId.make(0), sequence: 0, timestamp })
@@ -131,6 +131,6 @@ describe("a workflow", () => {
           assert.strictEqual(yield* self.replies.size, 0)
         }).pipe(Effect.provide(Live))
       }).pipe(Effect.provide(Store.layerTemp())),
-    hangLimit
+    testLimit
   )
 })

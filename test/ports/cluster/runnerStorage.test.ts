@@ -149,6 +149,31 @@ describe("machine ids", () => {
     ))
 })
 
+describe("what an opening of the store that has ended has left", () => {
+  const shards = Array.map(Array.range(1, 3), (id) => `default:${id}`)
+
+  it.effect("is no runner, and holds no shard", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const storage = yield* openOn(store)
+          yield* storage.register("a:1", "runner a", true)
+          yield* storage.acquire("a:1", shards)
+        }))
+      yield* withStore({ path }, (store) =>
+        Effect.gen(function*() {
+          const storage = yield* openOn(store)
+          assert.deepStrictEqual(yield* storage.getRunners, [])
+          assert.deepStrictEqual(yield* storage.acquire("b:1", ["default:2", "default:3"]), ["default:2", "default:3"])
+          // What this opening holds is not free for another runner of this process.
+          assert.deepStrictEqual(yield* (yield* openOn(store)).acquire("c:1", shards), ["default:1"])
+          yield* storage.register("a:1", "runner a again", true)
+          assert.deepStrictEqual(yield* storage.getRunners, [["runner a again", true]])
+        }))
+    }).pipe(Effect.scoped))
+})
+
 describe("a shard lock", () => {
   const shards = Array.map(Array.range(1, 3), (id) => `default:${id}`)
 

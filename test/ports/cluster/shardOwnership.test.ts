@@ -14,6 +14,7 @@ import * as Cluster from "../../../src/Cluster.ts"
 import { Collection, Store } from "../../../src/index.ts"
 import * as ShardLocks from "../../../src/internal/ports/cluster/shardLocks.ts"
 import { ShardNotHeld } from "../../../src/internal/ports/cluster/shardOwnership.ts"
+import * as StoreInternals from "../../../src/internal/store/storeInternals.ts"
 import {
   address,
   chunk,
@@ -26,6 +27,8 @@ import {
   shardOf,
   take
 } from "../../support/fixtures/cluster.ts"
+import { damage } from "../../support/fixtures/collections.ts"
+import { temporaryFolder } from "../../support/harness.ts"
 
 const expiration = 35_000
 
@@ -37,10 +40,12 @@ const openRunners = Effect.provide(
 )
 
 /** Takes the shard for a runner of another process, as if the lock had ended, or releases it. */
-const otherProcess = Effect.map(ShardLocks.open, (locks) => {
+const otherProcess = Effect.gen(function*() {
+  const { opening } = yield* Store
+  const locks = yield* ShardLocks.open
   const runner = { address: "b:1", holder: "another process" }
   return {
-    take: ShardLocks.acquire(locks, { ...runner, shardIds: shard, now: 0, endedBefore: Infinity }),
+    take: ShardLocks.acquire(locks, { ...runner, opening, shardIds: shard, now: 0, endedBefore: Infinity }),
     release: ShardLocks.releaseAll(locks, runner)
   }
 })
@@ -65,6 +70,15 @@ const onRunner = <A, E>(test: (parts: Parts) => Effect.Effect<A, E, Store | Scop
   }).pipe(Effect.scoped, Effect.provide(Store.layerTemp()))
 
 const Handled = Collection.make("handled", { key: Schema.Int, value: Schema.String })
+
+/** Damages all messages of the store. */
+const damageMessages = Effect.gen(function*() {
+  const { backend } = StoreInternals.of(yield* Store).access.handle.core
+  const all = { from: undefined, to: undefined, reverse: false, values: false, maxRecords: 100, maxBytes: Infinity }
+  const name = "collection/effect.Cluster.messages"
+  const { records } = yield* backend.reader.read(name, all)
+  yield* damage(records.map(([key]) => [name, key, Uint8Array.of(0xc1)]))
+}).pipe(Effect.orDie)
 
 /** Runs a handler with a transaction, as Effect does. */
 const handle = <A, E, R>(messages: Encoded, handler: Effect.Effect<A, E, R>) =>
@@ -95,6 +109,17 @@ describe("a runner whose shard another process has", () => {
         yield* runners.acquire("a:1", shard)
         assert.deepStrictEqual(idsOf(yield* take(messages)), ["2"])
         yield* messages.saveReply(exit(14, 2))
+      })
+    ))
+
+  it.effect("cannot answer a request whose record is damaged: it took the request from the shard", () =>
+    onRunner(({ messages, other }) =>
+      Effect.gen(function*() {
+        yield* damageMessages
+        yield* other.take
+        const error = yield* Effect.flip(messages.saveReply(exit(10, 1)))
+        assert.deepStrictEqual(error.cause, new ShardNotHeld({ shardId: "default:1" }))
+        yield* other.release
       })
     ))
 
@@ -215,4 +240,25 @@ describe("a process without runners of its own in the file", () => {
       yield* save(messages, request(2))
       assert.deepStrictEqual(idsOf(yield* take(messages)), ["2"])
     }).pipe(Effect.provide(Store.layerTemp())))
+})
+
+describe("two layers of a store for one path in one process", () => {
+  it.effect("are one owner: the messages of one of them know the shards of the runner of the other one", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const [one, two] = [yield* Store.make({ path }), yield* Store.make({ path })]
+      const messages = yield* openOn(one)
+      yield* save(messages, request(1))
+      yield* Effect.gen(function*() {
+        const runners = yield* openRunners
+        const other = yield* otherProcess
+        yield* runners.acquire("a:1", shard)
+        assert.deepStrictEqual(idsOf(yield* take(messages)), ["1"])
+        yield* other.take
+      }).pipe(Effect.provideService(Store, two))
+      const error = yield* Effect.flip(messages.saveReply(exit(10, 1)))
+      assert.deepStrictEqual(error.cause, new ShardNotHeld({ shardId: "default:1" }))
+      yield* messages.resetShards(shard)
+      assert.deepStrictEqual(yield* take(messages), [])
+    }).pipe(Effect.scoped))
 })

@@ -11,7 +11,7 @@ import { Activity, DurableDeferred, Workflow } from "effect/workflow"
 import { SingleRunner, Workflows } from "../../../src/Cluster.ts"
 import { Collection, Store } from "../../../src/index.ts"
 import { temporaryFolder, withStore } from "../../support/harness.ts"
-import { hangLimit } from "../../support/timeLimits.ts"
+import { hangLimit, testLimit } from "../../support/timeLimits.ts"
 
 const shardingConfig = { entityMessagePollInterval: 25, entityReplyPollInterval: 25 }
 
@@ -80,7 +80,7 @@ describe("an entity", () => {
         }))
         assert.strictEqual(runs, 4)
       }).pipe(Effect.scoped),
-    hangLimit
+    testLimit
   )
 
   it.live("handles a request again after the transaction of its handler was in conflict", () =>
@@ -130,7 +130,7 @@ describe("a runner that starts", () => {
         // Each start meets the race by chance
         yield* Effect.replicateEffect(Effect.scoped(start), 15, { discard: true })
       }),
-    hangLimit
+    testLimit
   )
 })
 
@@ -181,7 +181,7 @@ describe("workflows", () => {
         assert.deepStrictEqual(results, ids.map((id, index) => `${id}: ${index}`))
         assert.sameMembers(acts, ids.flatMap((id) => [`begin ${id}`, `end ${id}`]))
       }).pipe(Effect.scoped),
-    hangLimit
+    testLimit
   )
 })
 

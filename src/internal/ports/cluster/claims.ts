@@ -22,9 +22,11 @@ export interface Claims {
   readonly byMessage: Map<bigint, Claim>
   /** The messages that have left the mailbox for good. */
   readonly finished: Set<bigint>
+  /** The messages that are claimed and were not delivered, because they are damaged. */
+  readonly undelivered: Set<bigint>
 }
 
-export const make = (): Claims => ({ byMessage: new Map(), finished: new Set() })
+export const make = (): Claims => ({ byMessage: new Map(), finished: new Set(), undelivered: new Set() })
 
 export const isClaimed = ({ byMessage }: Claims, id: bigint, now: number): boolean => {
   const claim = byMessage.get(id)
@@ -43,6 +45,11 @@ export const claim = <M extends Claimed>(claims: Claims, messages: ReadonlyArray
 /** Releases the claims of messages. */
 export const releaseMessages = ({ byMessage }: Claims, ids: Iterable<bigint>): void => {
   for (const id of ids) byMessage.delete(id)
+}
+
+/** Releases the claim of a message that was damaged when it was claimed: it is stored again. */
+export const releaseUndelivered = (claims: Claims, id: bigint): void => {
+  if (claims.undelivered.delete(id)) releaseMessages(claims, [id])
 }
 
 /** Releases the claims that a predicate selects. */

@@ -9,9 +9,9 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
 import type { ValueDecoding } from "../../../StoreError.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 import * as TimeSequence from "../timeSequence.ts"
 import type { Message } from "./messages.ts"
 
@@ -35,7 +35,7 @@ export interface Waiting extends Entry {
 }
 
 /** Opens the collection. */
-export const open = Collection.make("effect.Cluster.mailbox", { key: Key, value: Entry })
+export const open = PortCollection.make("effect.Cluster.mailbox", { key: Key, value: Entry })
 
 export type Mailbox = Effect.Success<typeof open>
 

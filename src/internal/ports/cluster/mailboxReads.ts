@@ -80,6 +80,7 @@ const takeOnce = Effect.fnUntraced(function*(
     return { taken, ...(yield* read(self, taken)) }
   }))
   const claimed = Claims.claim(self.claims, found.taken, now)
+  for (const id of found.damaged.keys()) self.claims.undelivered.add(id)
   yield* reportDamaged(self, found.damaged)
   return { deliveries: claimed.flatMap(({ id }) => found.deliveries.get(id) ?? []), damaged: found.damaged }
 })

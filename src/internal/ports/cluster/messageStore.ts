@@ -12,8 +12,10 @@
  */
 import type * as Envelope from "effect/cluster/Envelope"
 import type * as Reply from "effect/cluster/Reply"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { Store } from "../../../Store.ts"
 import type { ValueDecoding } from "../../../StoreError.ts"
@@ -57,16 +59,24 @@ export interface Known {
   readonly lastReply: Option.Option<Replies.Stored>
 }
 
+/** The request is damaged, so that no runner can handle it again. */
+class RequestDamaged extends Data.TaggedError("RequestDamaged")<{
+  readonly requestId: bigint
+  readonly cause: ValueDecoding
+}> {
+  override readonly message = `The request ${this.requestId} of the cluster is damaged, so no runner can handle it ` +
+    "again, and the replies to it stay. Send it again with its primary key, restore a backup, or delete all messages to " +
+    "its entity with `clearAddress`"
+}
+
 /**
  * Reads a request and its acknowledgements and interrupts, in the order in which they were stored. Leaves out the damaged
- * acknowledgements and interrupts, and gives their ids. Fails if the request is damaged.
+ * ones, and gives their errors.
  */
 const readOfRequest = Effect.fnUntraced(function*(self: MessageStore, requestId: bigint) {
-  const { damaged, messages } = yield* Messages.ofRequest(self.messages, requestId)
-  const error = damaged.get(requestId)
-  if (error !== undefined) return yield* Effect.fail(error)
-  yield* reportDamaged(self, damaged)
-  return { messages, damagedIds: new Set(damaged.keys()) }
+  const read = yield* Messages.ofRequest(self.messages, requestId)
+  yield* reportDamaged(self, read.damaged)
+  return read
 })
 
 /** Logs that messages are damaged and are not delivered, once for each. */
@@ -79,22 +89,44 @@ export const reportDamaged = (self: MessageStore, damaged: ReadonlyMap<bigint, V
         "delete all messages to its entity with `clearAddress`"
     ), { discard: true })
 
-/** Stores a request, unless it is known. */
+/**
+ * Stores a request, unless it is known. If the known one is damaged, or was when it was deleted, the request is stored under
+ * the known id.
+ */
 export const saveRequest = Effect.fnUntraced(
   function*(self: MessageStore, request: Messages.Request) {
-    const known = request.primaryKey === undefined
+    const byKey = request.primaryKey === undefined
       ? Option.none()
-      : yield* Messages.byPrimaryKey(self.messages, request.primaryKey)
-    const id = Option.isSome(known) ? known.value.id : request.id
-    if (Option.isSome(known) || (yield* self.messages.has(id))) {
-      return Option.some<Known>({ id, lastReply: yield* Replies.last(self.replies, id) })
+      : yield* Messages.idOfPrimaryKey(self.messages, request.primaryKey)
+    const id = Option.getOrElse(byKey, () => request.id)
+    const { damaged, found } = yield* Damage.getEach(self.messages, [id])
+    if (damaged.size === 0 && found.size === 0 && Option.isNone(byKey)) {
+      yield* self.messages.insert(id, request)
+      yield* Mailbox.add(self.mailbox, [request])
+      return Option.none<Known>()
     }
-    yield* self.messages.insert(id, request)
-    yield* Mailbox.add(self.mailbox, [request])
-    return Option.none<Known>()
+    if (found.size === 0) yield* replaceDamaged(self, { ...request, id, requestId: id })
+    return Option.some<Known>({ id, lastReply: yield* Replies.lastSound(self.replies, self.damage, id) })
   },
-  (effect, self) => self.store.withTransaction(effect)
+  (effect, self) =>
+    Effect.tap(
+      self.store.withTransaction(effect),
+      (known) => Effect.sync(() => Option.map(known, ({ id }) => Claims.releaseUndelivered(self.claims, id)))
+    )
 )
+
+/**
+ * Stores a request in place of its damaged record. Its caller has sent it again: with the same primary key or id, it is the
+ * same request. It stays before its acknowledgements and interrupts.
+ */
+const replaceDamaged = Effect.fnUntraced(function*(self: MessageStore, sent: Messages.Request) {
+  const { messages } = yield* Messages.ofRequest(self.messages, sent.id)
+  const request = { ...sent, sequence: Math.min(sent.sequence, ...messages.map(({ sequence }) => sequence - 1)) }
+  yield* Mailbox.removeIds(self.mailbox, new Set([request.id]))
+  yield* self.messages.put(request.id, request)
+  if (yield* Replies.hasPending(self.replies, request.id)) return
+  yield* Mailbox.add(self.mailbox, [request], yield* Replies.lastChunkOf(self.replies, request.id))
+})
 
 /**
  * Stores an acknowledgement or an interrupt. An acknowledgement replaces the earlier ones of its request, and the messages
@@ -103,15 +135,14 @@ export const saveRequest = Effect.fnUntraced(
 export const saveControl = Effect.fnUntraced(
   function*(self: MessageStore, message: Exclude<Messages.Message, Messages.Request>) {
     if (message._tag === "AckChunk") {
-      yield* Replies.acknowledge(self.replies, message.requestId, message.replyId)
+      yield* Replies.acknowledge(self.replies, self.damage, message.requestId, message.replyId)
       const { messages: earlier } = yield* readOfRequest(self, message.requestId)
       yield* forget(self, earlier.filter(({ _tag }) => _tag === "AckChunk"))
     }
     yield* self.messages.insert(message.id, message)
     if (yield* Replies.hasPending(self.replies, message.requestId)) return
-    const last = Option.getOrUndefined(yield* Replies.last(self.replies, message.requestId))
     const { messages } = yield* readOfRequest(self, message.requestId)
-    yield* Mailbox.add(self.mailbox, messages, last?._tag === "Chunk" ? last.sequence : undefined)
+    yield* Mailbox.add(self.mailbox, messages, yield* Replies.lastChunkOf(self.replies, message.requestId))
   },
   (effect, self) => self.store.withTransaction(effect)
 )
@@ -124,15 +155,32 @@ export const saveReply = Effect.fnUntraced(function*(self: MessageStore, reply: 
   const isExit = reply._tag === "WithExit"
   const ids = yield* self.store.withTransaction(Effect.gen(function*() {
     yield* Replies.insert(self.replies, reply)
-    const { damagedIds, messages } = yield* readOfRequest(self, BigInt(reply.requestId))
-    const [first] = messages
-    if (first !== undefined) yield* ShardOwnership.check(self.holders, Mailbox.shardName(first.address.shardId))
+    const { damaged, messages } = yield* readOfRequest(self, BigInt(reply.requestId))
+    const shardId = shardOf(self, messages, damaged)
+    if (shardId !== undefined) yield* ShardOwnership.check(self.holders, shardId)
     yield* Mailbox.remove(self.mailbox, messages)
+    const damagedIds = new Set(damaged.keys())
     if (isExit) yield* Mailbox.removeIds(self.mailbox, damagedIds)
     return [...messages.map(({ id }) => id), ...damagedIds]
   }))
   if (isExit) yield* finish(self, ids)
 })
+
+/**
+ * Returns the shard of a request. If its record is damaged, the acknowledgements and interrupts of the request have the
+ * shard too, and so has the claim of the runner that handles it. A request that is in none of them is known to no other
+ * runner, as damaged messages are not delivered.
+ */
+const shardOf = (
+  { claims }: MessageStore,
+  messages: ReadonlyArray<Messages.Message>,
+  damaged: ReadonlyMap<bigint, ValueDecoding>
+): string | undefined => {
+  const [first] = messages
+  return first === undefined
+    ? Array.from(damaged.keys(), (id) => claims.byMessage.get(id)?.shardId).find(Predicate.isNotUndefined)
+    : Mailbox.shardName(first.address.shardId)
+}
 
 /** Notes that messages have left the mailbox for good, as soon as that is committed. */
 export const finish = (self: MessageStore, ids: ReadonlyArray<bigint>) =>
@@ -147,7 +195,8 @@ export const finish = (self: MessageStore, ids: ReadonlyArray<bigint>) =>
 
 /**
  * Deletes the replies to a request, so that it waits again. With `expectedReplyId`, only if that is its last reply.
- * Interrupts are deleted too, unless there is an expected reply: they were sent to the run that it has ended.
+ * Interrupts are deleted too, unless there is an expected reply: they were sent to the run that it has ended. Fails with
+ * `RequestDamaged` if the request is damaged: without its replies, it would have no answer any more.
  */
 export const clearReplies = Effect.fnUntraced(function*(
   self: MessageStore,
@@ -159,8 +208,10 @@ export const clearReplies = Effect.fnUntraced(function*(
       const last = yield* Replies.last(self.replies, requestId)
       if (Option.isNone(last) || last.value.id !== expectedReplyId) return []
     }
+    const { damaged, messages: all } = yield* readOfRequest(self, requestId)
+    const cause = damaged.get(requestId)
+    if (cause !== undefined) return yield* new RequestDamaged({ requestId, cause })
     yield* Replies.clear(self.replies, requestId)
-    const { messages: all } = yield* readOfRequest(self, requestId)
     const ended = all.filter(({ _tag }) => _tag === "Interrupt" && expectedReplyId === undefined)
     yield* forget(self, ended)
     const rest = all.filter((message) => !ended.includes(message))

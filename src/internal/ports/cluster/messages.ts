@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
 import type { ReadError } from "../../../CollectionRange.ts"
 import type { ValueDecoding } from "../../../StoreError.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 /** What all kinds of messages have. Ids are snowflakes of 63 bits. */
@@ -53,7 +53,7 @@ export type Message = typeof Message.Type
 export type Request = typeof Request.Type
 
 /** Opens the collection. */
-export const open = Collection.make("effect.Cluster.messages", {
+export const open = PortCollection.make("effect.Cluster.messages", {
   key: Schema.BigInt,
   value: Message,
   indexes: {
@@ -141,13 +141,19 @@ export const toEnvelope = (message: Message): Envelope.Encoded => {
   }
 }
 
-/** Finds the request that was stored under a primary key. */
-export const byPrimaryKey = (messages: Messages, primaryKey: string) =>
-  Effect.map(messages.indexes.byPrimaryKey.get(storageKey(primaryKey)), Option.filter(isRequest))
+/**
+ * Finds the id of the request that was stored under a primary key, also of a damaged one. It can be the id of a damaged request
+ * that was deleted: its place in the index stays.
+ */
+export const idOfPrimaryKey = (
+  messages: Messages,
+  primaryKey: string
+): Effect.Effect<Option.Option<bigint>, ReadError> =>
+  Stream.runHead(messages.indexes.byPrimaryKey.keys({ equals: storageKey(primaryKey) }))
 
 /** The messages that belong to a request: those that decode, and the errors of those that do not, by their ids. */
 export interface OfRequest {
-  /** In the order in which they were stored: the request is the first one. */
+  /** In the order in which they were stored: the request is the first one, unless it is damaged. */
   readonly messages: ReadonlyArray<Message>
   readonly damaged: ReadonlyMap<bigint, ValueDecoding>
 }

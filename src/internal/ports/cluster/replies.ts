@@ -11,8 +11,9 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
+import type { ValueDecoding } from "../../../StoreError.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 
 /** The request, the kind of the reply, and the sequence of a chunk. */
 const Key = Schema.Tuple([Schema.BigInt, Schema.Literals(["Chunk", "WithExit"]), Schema.Number])
@@ -47,7 +48,7 @@ export type Exit = typeof WithExit.Type
 export const isExit = (reply: Stored): reply is Exit => reply._tag === "WithExit"
 
 /** Opens the collection. */
-export const open = Collection.make("effect.Cluster.replies", {
+export const open = PortCollection.make("effect.Cluster.replies", {
   key: Key,
   value: Stored,
   indexes: {
@@ -87,32 +88,28 @@ export const insert = (replies: Replies, encoded: Reply.Encoded) => {
 /** Reads all replies to a request, in order. */
 export const all = (replies: Replies, requestId: bigint) => replies.collect({ prefix: [requestId] })
 
-/** Reads the exit of a request and the chunks that are not acknowledged, in order. */
-const pending = (replies: Replies, requestId: bigint) => replies.indexes.pending.collect({ equals: requestId })
+/** Logs that a reply is damaged, once. */
+const reportDamaged = (damage: Damage.Damage, requestId: bigint, error: ValueDecoding) =>
+  Damage.report(
+    damage,
+    error,
+    `A reply to the request ${requestId} of the cluster is damaged. Its caller waits until \`clearReplies\` has ` +
+      "deleted the replies to the request and a runner has handled it again"
+  )
 
-/** Reads the exits of requests and the chunks that are not acknowledged, in order. Leaves out the damaged ones. */
-export const pendingOf = Effect.fnUntraced(function*(
-  replies: Replies,
-  damage: Damage.Damage,
-  requestIds: ReadonlyArray<bigint>
-) {
+/** Reads the exit of a request and the chunks that are not acknowledged, in order. Leaves out the damaged ones. */
+const pending = Effect.fnUntraced(function*(replies: Replies, damage: Damage.Damage, requestId: bigint) {
   const found: Array<Stored> = []
-  for (const requestId of requestIds) {
-    for (const reply of yield* replies.indexes.pending.collect({ equals: requestId, undecodable: "result" })) {
-      if (Result.isSuccess(reply)) {
-        found.push(reply.success)
-      } else {
-        yield* Damage.report(
-          damage,
-          reply.failure,
-          `A reply to the request ${requestId} of the cluster is damaged. Its caller waits until \`clearReplies\` has ` +
-            "deleted the replies to the request and a runner has handled it again"
-        )
-      }
-    }
+  for (const reply of yield* replies.indexes.pending.collect({ equals: requestId, undecodable: "result" })) {
+    if (Result.isSuccess(reply)) found.push(reply.success)
+    else yield* reportDamaged(damage, requestId, reply.failure)
   }
   return found
 })
+
+/** Reads the exits of requests and the chunks that are not acknowledged, in order. Leaves out the damaged ones. */
+export const pendingOf = (replies: Replies, damage: Damage.Damage, requestIds: ReadonlyArray<bigint>) =>
+  Effect.map(Effect.forEach(requestIds, (id) => pending(replies, damage, id)), (found) => found.flat())
 
 /** Tells whether a request has an exit or a chunk that is not acknowledged. */
 export const hasPending = (replies: Replies, requestId: bigint) => replies.indexes.pending.has(requestId)
@@ -120,6 +117,12 @@ export const hasPending = (replies: Replies, requestId: bigint) => replies.index
 /** Reads the last reply to a request: the exit, or the last chunk. */
 export const last = (replies: Replies, requestId: bigint) =>
   Effect.map(replies.last({ prefix: [requestId] }), Option.map(([, reply]) => reply))
+
+/** Reads the last reply to a request. A damaged one is not given. */
+export const lastSound = (replies: Replies, damage: Damage.Damage, requestId: bigint) =>
+  last(replies, requestId).pipe(
+    Effect.catchTag("ValueDecoding", (error) => Effect.as(reportDamaged(damage, requestId, error), Option.none()))
+  )
 
 /** Returns the sequence of the last chunk of a request, if a chunk is its last reply. */
 export const lastChunkOf = (replies: Replies, requestId: bigint) =>
@@ -143,9 +146,17 @@ export const lastChunks = Effect.fnUntraced(function*(
   }
 })
 
-/** Marks a chunk as acknowledged. Does nothing if the request has no such chunk, or it was acknowledged before. */
-export const acknowledge = Effect.fnUntraced(function*(replies: Replies, requestId: bigint, id: bigint) {
-  for (const reply of yield* pending(replies, requestId)) {
+/**
+ * Marks a chunk as acknowledged. Does nothing if the request has no such chunk, or it was acknowledged before, or it is
+ * damaged.
+ */
+export const acknowledge = Effect.fnUntraced(function*(
+  replies: Replies,
+  damage: Damage.Damage,
+  requestId: bigint,
+  id: bigint
+) {
+  for (const reply of yield* pending(replies, damage, requestId)) {
     if (reply._tag === "Chunk" && reply.id === id) yield* replies.put(keyOf(reply), { ...reply, acknowledged: true })
   }
 })

@@ -13,9 +13,11 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
+import type { StoreOpening } from "../../../StoreOpening.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Runner = Schema.Struct({
@@ -25,7 +27,9 @@ const Runner = Schema.Struct({
   machineId: Schema.Int,
   healthy: Schema.Boolean,
   /** When it was last heard of, in milliseconds. A runner that has left has none. */
-  heartbeat: Schema.optionalKey(Schema.Number)
+  heartbeat: Schema.optionalKey(Schema.Number),
+  /** The opening of the store by its process. Earlier versions of the package did not store it. */
+  opening: Schema.optionalKey(Schema.String)
 })
 
 type Runner = typeof Runner.Type
@@ -39,10 +43,10 @@ class TooManyRunners extends Data.TaggedError("TooManyRunners")<{ readonly addre
     `Cannot register the runner ${this.address}: the cluster has ${machineIds} runners, and no machine id is free`
 }
 
-const openRunners = Collection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
+const openRunners = PortCollection.make("effect.Cluster.runners", { key: Schema.String, value: Runner })
 
 /** The keys of the runners, by their machine ids. */
-const openMachineIds = Collection.make("effect.Cluster.machineIds", { key: Schema.Int, value: Schema.String })
+const openMachineIds = PortCollection.make("effect.Cluster.machineIds", { key: Schema.Int, value: Schema.String })
 
 export interface Runners {
   readonly records: Effect.Success<typeof openRunners>
@@ -71,15 +75,20 @@ const readAll = Effect.fnUntraced(function*({ damage, records }: Runners) {
   return all.filter(Result.isSuccess).map(({ success }) => success)
 })
 
-/** Reads the runners that were heard of after a time. */
-export const alive = (self: Runners, aliveSince: number) =>
-  Effect.map(readAll(self), (runners) => runners.filter((runner) => isAlive(runner, aliveSince)))
+/** Reads the runners that were heard of after a time, and whose processes have not ended. */
+export const alive = Effect.fnUntraced(function*(self: Runners, { hasEnded }: StoreOpening, aliveSince: number) {
+  const heardOf = (yield* readAll(self)).filter((runner) => isAlive(runner, aliveSince))
+  const ended = new Set(yield* Effect.filter(new Set(heardOf.map(({ opening = "" }) => opening)), hasEnded))
+  return heardOf.filter(({ opening = "" }) => !ended.has(opening))
+})
 
 /** Stores a runner and returns its machine id: the one that its address had before, or a free one. */
 export const register = Effect.fnUntraced(function*(
   self: Runners,
-  { address, aliveSince, healthy, now, runner }: {
+  { address, aliveSince, healthy, now, opening, runner }: {
     readonly address: string
+    /** The opening of the store by the process of the runner. */
+    readonly opening: string
     readonly runner: string
     readonly healthy: boolean
     readonly now: number
@@ -89,7 +98,7 @@ export const register = Effect.fnUntraced(function*(
   const key = storageKey(address)
   const { found } = yield* Damage.getEach(self.records, [key])
   const machineId = found.get(key)?.machineId ?? (yield* machineIdFor(self, key, { address, aliveSince }))
-  const registered = { address, runner, healthy, machineId, heartbeat: now }
+  const registered = { address, runner, healthy, machineId, heartbeat: now, opening }
   yield* self.machineIds.put(machineId, key)
   yield* self.records.put(key, registered)
   self.own.set(address, registered)
@@ -136,9 +145,9 @@ const change = (self: Runners, address: string, f: (runner: Runner) => Runner) =
 export const unregister = (self: Runners, address: string) =>
   change(self, address, ({ healthy, machineId, runner }) => ({ address, runner, machineId, healthy }))
 
-/** Notes that a runner was heard of. */
-export const beat = (self: Runners, address: string, now: number) =>
-  change(self, address, (runner) => ({ ...runner, heartbeat: now }))
+/** Notes that a runner was heard of, in an opening of the store. */
+export const beat = (self: Runners, address: string, opening: string, now: number) =>
+  change(self, address, (runner) => ({ ...runner, heartbeat: now, opening }))
 
 export const setHealth = (self: Runners, address: string, healthy: boolean) =>
   change(self, address, (runner) => ({ ...runner, healthy }))

@@ -6,19 +6,23 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
+import type { StoreOpening } from "../../../StoreOpening.ts"
 import * as Damage from "../damage.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Owner = Schema.Struct({
   shardId: Schema.String,
   address: Schema.String,
   /** The process of the runner. A runner that starts again has the same address. */
-  holder: Schema.String
+  holder: Schema.String,
+  /** The opening of the store by that process. Earlier versions of the package did not store it. */
+  opening: Schema.optionalKey(Schema.String)
 })
 
-const openOwners = Collection.make("effect.Cluster.shardLocks", {
+const openOwners = PortCollection.make("effect.Cluster.shardLocks", {
   key: Schema.String,
   value: Owner,
   indexes: {
@@ -30,7 +34,7 @@ const openOwners = Collection.make("effect.Cluster.shardLocks", {
 })
 
 /** When the locks were last acquired or renewed, in milliseconds. */
-const openLeases = Collection.make("effect.Cluster.shardLeases", { key: Schema.String, value: Schema.Number })
+const openLeases = PortCollection.make("effect.Cluster.shardLeases", { key: Schema.String, value: Schema.Number })
 
 export interface ShardLocks {
   readonly owners: Effect.Success<typeof openOwners>
@@ -55,13 +59,22 @@ type Owner = typeof Owner.Type
 const isOwnedBy = (owner: Owner | undefined, { address, holder }: Pick<Owner, "address" | "holder">): boolean =>
   owner?.address === address && owner.holder === holder
 
+/** Returns the keys of the shards whose owners have ended. Their processes can do nothing more in the store. */
+const endedOf = Effect.fnUntraced(function*({ hasEnded }: StoreOpening, owners: ReadonlyMap<string, Owner>) {
+  const openings = new Set(Array.from(owners.values(), ({ opening = "" }) => opening))
+  const ended = new Set(yield* Effect.filter(openings, hasEnded))
+  return new Set([...owners].filter(([, { opening = "" }]) => ended.has(opening)).map(([key]) => key))
+})
+
 /**
- * Gives a runner those of the shards that no runner holds, that it holds itself, or whose lock has ended. A damaged owner
- * keeps its lock until it ends. A damaged lease begins again.
+ * Gives a runner those of the shards that no runner holds, that it holds itself, whose lock has ended, or whose owner has
+ * ended. A damaged owner keeps its lock until it ends. A damaged lease begins again.
  */
 export const acquire = Effect.fnUntraced(function*(
   locks: ShardLocks,
-  { endedBefore, ...runner }: RunnerShards & {
+  { endedBefore, opening, ...runner }: RunnerShards & {
+    /** The opening of the store by the process of the runner. */
+    readonly opening: StoreOpening
     /** Locks that were renewed before this time have ended. */
     readonly endedBefore: number
   }
@@ -69,16 +82,19 @@ export const acquire = Effect.fnUntraced(function*(
   const keys = runner.shardIds.map(storageKey)
   const owners = yield* Damage.getEach(locks.owners, keys)
   const leases = yield* Damage.getEach(locks.leases, keys)
+  const ended = yield* endedOf(opening, owners.found)
   const acquired = runner.shardIds.filter((shardId) => {
     const key = storageKey(shardId)
     const owner = owners.found.get(key)
-    return owner?.address === runner.address || (owner === undefined && !owners.damaged.has(key)) ||
+    return owner?.address === runner.address || ended.has(key) || (owner === undefined && !owners.damaged.has(key)) ||
       (!leases.damaged.has(key) && (leases.found.get(key) ?? -Infinity) < endedBefore)
   })
   // An owner that stays the same is not written: transactions that have read it are not in conflict.
   const taken = acquired.filter((shardId) => !isOwnedBy(owners.found.get(storageKey(shardId)), runner))
   const { address, holder, now } = runner
-  yield* locks.owners.putMany(taken.map((shardId) => [storageKey(shardId), { shardId, address, holder }]))
+  yield* locks.owners.putMany(
+    taken.map((shardId) => [storageKey(shardId), { shardId, address, holder, opening: opening.id }])
+  )
   yield* locks.leases.putMany([...leases.damaged.keys(), ...acquired.map(storageKey)].map((key) => [key, now]))
   return acquired
 })

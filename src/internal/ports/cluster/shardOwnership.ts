@@ -10,6 +10,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type { StoreOpening } from "../../../StoreOpening.ts"
 import type { StoreService } from "../../../StoreService.ts"
 import * as ShardLocks from "./shardLocks.ts"
 
@@ -23,12 +24,13 @@ interface Holding {
 /** The storages of runners of a store, by the names of their holders. */
 type Holders = Map<string, Holding>
 
-const byStore = new WeakMap<StoreService, Holders>()
+/** The holders of each open store in this process, whose handles all have the same opening. */
+const byOpening = new WeakMap<StoreOpening, Holders>()
 
 /** Returns the holders of a store. */
-export const holdersOf = (store: StoreService): Holders => {
-  const holders: Holders = byStore.get(store) ?? new Map()
-  byStore.set(store, holders)
+export const holdersOf = ({ opening }: StoreService): Holders => {
+  const holders: Holders = byOpening.get(opening) ?? new Map()
+  byOpening.set(opening, holders)
   return holders
 }
 

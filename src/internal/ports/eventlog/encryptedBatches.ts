@@ -9,23 +9,23 @@ import * as EventJournal from "effect/eventlog/EventJournal"
 import { type EncryptedBatch, EncryptedRemoteBatch } from "effect/eventlog/EventLogEncryption"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
+import * as PortCollection from "../portCollection.ts"
 import * as Heads from "./heads.ts"
 import * as Server from "./server.ts"
 
-const openBatches = Collection.make("effect.EventLogServerEncrypted.batches", {
+const openBatches = PortCollection.make("effect.EventLogServerEncrypted.batches", {
   key: Schema.Tuple([Schema.String, Schema.Int]),
   value: EncryptedRemoteBatch
 })
 
 /** The number under which each entry was first stored. */
-const openIds = Collection.make("effect.EventLogServerEncrypted.ids", {
+const openIds = PortCollection.make("effect.EventLogServerEncrypted.ids", {
   key: Schema.Tuple([Schema.String, EventJournal.EntryId]),
   value: Schema.Int
 })
 
 /** The highest number that was stored in each hour since 1970. */
-const openHours = Collection.make("effect.EventLogServerEncrypted.hours", {
+const openHours = PortCollection.make("effect.EventLogServerEncrypted.hours", {
   key: Schema.Tuple([Schema.String, Schema.Int]),
   value: Schema.Int
 })

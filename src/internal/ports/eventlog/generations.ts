@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
+import * as PortCollection from "../portCollection.ts"
 
 /** The base of the originals: below all numbers. */
 const originalsBase = -1
@@ -52,7 +52,7 @@ const dueAt = ({ discarded, pruneAt, pruneThrough, stage }: State): number | und
   return due === Infinity ? undefined : due
 }
 
-const openStates = Collection.make("effect.EventLogServerEncrypted.generations", {
+const openStates = PortCollection.make("effect.EventLogServerEncrypted.generations", {
   key: Schema.String,
   value: State,
   indexes: { byDue: { key: Schema.Number, of: dueAt } }
@@ -77,7 +77,7 @@ const Activation = Schema.Struct({
 export type Activation = typeof Activation.Type
 
 /** The list, and the place of the activation in the history of the list. */
-const openActivations = Collection.make("effect.EventLogServerEncrypted.activations", {
+const openActivations = PortCollection.make("effect.EventLogServerEncrypted.activations", {
   key: Schema.Tuple([Schema.String, Schema.Int]),
   value: Activation
 })

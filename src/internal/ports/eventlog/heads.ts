@@ -10,16 +10,17 @@ import * as Effect from "effect/Effect"
 import * as EventJournal from "effect/eventlog/EventJournal"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { PollOptions } from "../../../Change.ts"
-import * as Collection from "../../../Collection.ts"
+import type * as Collection from "../../../Collection.ts"
 import { Store } from "../../../Store.ts"
-import type { Closed, KeyEncoding } from "../../../StoreError.ts"
 import type { StoreService } from "../../../StoreService.ts"
+import * as Damage from "../damage.ts"
+import { followCommits } from "../followCommits.ts"
 import * as PollInterval from "../pollInterval.ts"
+import * as PortCollection from "../portCollection.ts"
 
 const Kind = Schema.Literals(["journal", "unencrypted", "encrypted"])
 
@@ -39,7 +40,7 @@ const Head = Schema.Struct({
 /** The head of a list. */
 export type Head = typeof Head.Type
 
-const open = Collection.make("effect.EventLog.heads", { key: Key, value: Head })
+const open = PortCollection.make("effect.EventLog.heads", { key: Key, value: Head })
 
 /** The heads of a store, and the fibers of this process that follow them. */
 export interface Heads {
@@ -51,45 +52,26 @@ export interface Heads {
 
 const nameOf = ([kind, list]: HeadKey): string => `${kind}/${list}`
 
-/** Opens the latches of the followers of a list, or of all lists. */
-const wake = ({ followers }: Heads, list?: string): void => {
-  for (const [name, latches] of followers) {
-    if (list === undefined || list === name) { for (const latch of latches) latch.openUnsafe() }
-  }
+/** Opens the latches of the followers of some lists, or of all lists. */
+const wake = ({ followers }: Heads, keys: ReadonlyArray<HeadKey> | undefined): void => {
+  const names = keys?.map(nameOf) ?? [...followers.keys()]
+  for (const name of names) followers.get(name)?.forEach((latch) => latch.openUnsafe())
 }
 
 /** Wakes followers after each commit that may concern them, until the store closes. */
-const follow = (self: Heads, options: PollOptions): Effect.Effect<void> => {
-  const ownCommits: Effect.Effect<void, KeyEncoding | Closed> = Stream.runForEach(
-    self.records.changes(),
-    (change) => Effect.sync(() => wake(self, change._tag === "Clear" ? undefined : nameOf(change.key)))
-  ).pipe(
-    // It subscribes again before it wakes the followers, so that they find all that was missed.
-    Effect.catchTag(
-      "ChangesMissed",
-      () => Effect.all([ownCommits, Effect.sync(() => wake(self))], { concurrency: "unbounded", discard: true })
-    )
-  )
-
-  const otherCommits = Stream.runForEach(
-    self.store.commits(options),
-    ({ isOwn }) => isOwn ? Effect.void : Effect.sync(() => wake(self))
-  ).pipe(
-    Effect.tapError((error) =>
-      error._tag === "Closed"
-        ? Effect.void
-        : Effect.logWarning("Failed to follow the commits of other processes", error)
-    ),
-    Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" })
-  )
-
-  return Effect.all([ownCommits, otherCommits], { concurrency: "unbounded", discard: true }).pipe(
+const follow = (self: Heads, pollOptions: PollOptions): Effect.Effect<void> =>
+  followCommits({
+    store: self.store,
+    pollOptions,
+    changes: self.records.changes(),
+    onChange: (keys) => wake(self, keys),
+    damage: Damage.make(),
+    consequence: "The key of a list of entries of an event log is damaged. Its followers do not get its entries"
+  }).pipe(
     Effect.ignore,
     // The followers find that the store is closed.
-    Effect.ensuring(Effect.sync(() => wake(self))),
-    Effect.withTracerEnabled(false)
+    Effect.ensuring(Effect.sync(() => wake(self, undefined)))
   )
-}
 
 /** Opens the heads, and follows their changes until the scope closes. */
 export const make = Effect.fnUntraced(

@@ -9,7 +9,7 @@ import * as Hex from "effect/encoding/Hex"
 import * as EventJournal from "effect/eventlog/EventJournal"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 /** The name of the journal, and the id of the entry. */
@@ -33,7 +33,7 @@ type StoredEntry = typeof StoredEntry.Type
 const groupOf = (journal: string, event: string, primaryKey: string): string =>
   storageKey(JSON.stringify([journal, event, primaryKey]))
 
-const openEntries = Collection.make("effect.EventJournal.entries", {
+const openEntries = PortCollection.make("effect.EventJournal.entries", {
   key: EntryKey,
   value: StoredEntry,
   indexes: {
@@ -56,7 +56,7 @@ const Progress = Schema.Struct({
 /** How far a remote is. */
 export type Progress = typeof Progress.Type
 
-const openRemotes = Collection.make("effect.EventJournal.remotes", {
+const openRemotes = PortCollection.make("effect.EventJournal.remotes", {
   key: Schema.Tuple([Schema.String, Schema.String]),
   value: Progress
 })

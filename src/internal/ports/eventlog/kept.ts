@@ -5,7 +5,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
 import type {
   Closed,
   EngineFailure,
@@ -15,6 +14,7 @@ import type {
   ValueDecoding,
   ValueEncoding
 } from "../../../StoreError.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Kind = Schema.Literals([
@@ -34,7 +34,7 @@ const Kept = Schema.Struct({ id: Schema.String, bytes: Schema.Uint8Array })
 export type Kept = typeof Kept.Type
 
 /** Opens the collection. */
-export const open = Collection.make("effect.EventLog.kept", { key: Key, value: Kept })
+export const open = PortCollection.make("effect.EventLog.kept", { key: Key, value: Kept })
 
 /** Why it cannot be read or stored. */
 export type KeptError = Closed | EngineFailure | MapFull | ReadOnly | ValueDecoding<typeof Key.Type>

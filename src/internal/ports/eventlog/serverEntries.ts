@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Collection from "../../../Collection.ts"
+import * as PortCollection from "../portCollection.ts"
 import { storageKey } from "../storageKey.ts"
 
 /** The list of the store id, and the number of the entry. */
@@ -29,7 +29,7 @@ const groupOf = (list: string, { event, primaryKey }: Pick<StoredEntry, "event" 
 const ById = Schema.Tuple([Schema.String, EventJournal.EntryId])
 
 /** Opens the collection. */
-export const open = Collection.make("effect.EventLogServerUnencrypted", {
+export const open = PortCollection.make("effect.EventLogServerUnencrypted", {
   key: Key,
   value: StoredEntry,
   indexes: {

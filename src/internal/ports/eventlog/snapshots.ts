@@ -7,12 +7,12 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import { EncryptedBatch, type EncryptedRemoteBatch } from "effect/eventlog/EventLogEncryption"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
+import * as PortCollection from "../portCollection.ts"
 
 /** The set, and the position of the batch. */
 const Key = Schema.Tuple([Schema.String, Schema.Int])
 
-const openBatches = Collection.make("effect.EventLogServerEncrypted.snapshots", { key: Key, value: EncryptedBatch })
+const openBatches = PortCollection.make("effect.EventLogServerEncrypted.snapshots", { key: Key, value: EncryptedBatch })
 
 const Place = Schema.Struct({
   set: Schema.String,
@@ -26,7 +26,7 @@ const Place = Schema.Struct({
 /** The place of a batch in its set. */
 export type Place = typeof Place.Type
 
-const openPlaces = Collection.make("effect.EventLogServerEncrypted.places", {
+const openPlaces = PortCollection.make("effect.EventLogServerEncrypted.places", {
   key: Key,
   value: Place,
   indexes: {

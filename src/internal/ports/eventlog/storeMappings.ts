@@ -4,14 +4,14 @@ import { StoreId } from "effect/eventlog/EventLogMessage"
 import { EventLogServerStoreError } from "effect/eventlog/EventLogServerUnencrypted"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Collection from "../../../Collection.ts"
+import * as PortCollection from "../portCollection.ts"
 import { replaceErrors } from "../portError.ts"
 import { storageKey } from "../storageKey.ts"
 
 const Mapping = Schema.Struct({ publicKey: Schema.String, storeId: StoreId, to: StoreId })
 
 /** Opens the collection. A key is the identity, and the store id. */
-export const open = Collection.make("effect.EventLogServer.storeMappings", {
+export const open = PortCollection.make("effect.EventLogServer.storeMappings", {
   key: Schema.Tuple([Schema.String, Schema.String]),
   value: Mapping
 })

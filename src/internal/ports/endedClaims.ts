@@ -1,0 +1,98 @@
+/**
+ * Frees the claims of elements whose process has ended, at once and not when their leases end.
+ *
+ * Each claim has the opening of the store in which it was made. Each opening in which a claim was made is a record of its
+ * own. So a look for openings that have ended reads a few records, and reads the leased elements only if there is one.
+ */
+import * as Array from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { StoreService } from "../../StoreService.ts"
+import * as Damage from "./damage.ts"
+import * as PortCollection from "./portCollection.ts"
+import type { Element, Elements } from "./queueElements.ts"
+import * as QueueElements from "./queueElements.ts"
+
+/** Opens the collection of the openings: when each began to claim, in milliseconds, by its id. */
+export const open = PortCollection.make("effect.PersistedQueue.openings", { key: Schema.String, value: Schema.Number })
+
+export interface EndedClaims {
+  readonly store: StoreService
+  readonly elements: Elements
+  readonly openings: Effect.Success<typeof open>
+}
+
+/** An id that no opening has. In a store that other processes cannot write to, it has ended as all others have. */
+const noOpening = ""
+
+/** Returns the opening that has claimed an element. Claims of earlier versions of the package have none. */
+const openingOf = ({ lease }: Element): string => lease?.opening ?? noOpening
+
+/** The most elements that a transaction frees. */
+const batchSize = 1000
+
+/** The time between two looks for openings that have ended, in milliseconds. */
+const interval = 5000
+
+const endedOf = ({ store }: EndedClaims, openings: Iterable<string>) =>
+  Effect.filter([...new Set(openings)], store.opening.hasEnded)
+
+/** Frees those of the elements that openings which have ended have claimed. */
+const freeElements = (
+  { elements, store }: EndedClaims,
+  ended: ReadonlySet<string>,
+  keys: ReadonlyArray<QueueElements.Key>
+) =>
+  store.withTransaction(Effect.gen(function*() {
+    const { found } = yield* Damage.getEach(elements, keys)
+    // Another process may have freed an element before, and claimed it.
+    const claimed = [...found].filter(([, element]) => element.lease !== undefined && ended.has(openingOf(element)))
+    yield* elements.putMany(claimed.map(([key, element]) => [key, QueueElements.free(element)]))
+  }))
+
+/** Frees all claims of openings that have ended. Reads the leased elements, and no others. */
+const freeAll = Effect.fnUntraced(function*(self: EndedClaims) {
+  // They claim nothing after this, so the leased elements that are read below include all of their claims.
+  const known = yield* endedOf(self, yield* Stream.runCollect(self.openings.keys()))
+  const leased = yield* self.elements.indexes.leased.entries({ undecodable: "result" }).pipe(
+    Stream.filterMap(([key, row]) => Result.map(row, (element) => ({ key, opening: openingOf(element) }))),
+    Stream.runCollect
+  )
+  const ended = new Set(yield* endedOf(self, leased.map(({ opening }) => opening)))
+  const keys = leased.filter(({ opening }) => ended.has(opening)).map(({ key }) => key)
+  yield* Effect.forEach(Array.chunksOf(keys, batchSize), (batch) => freeElements(self, ended, batch), { discard: true })
+  if (known.length > 0) yield* self.openings.deleteMany(known)
+})
+
+/**
+ * Frees the claims of the openings that have ended by now. In a store that no other process can write to, these are all
+ * other openings. A read-only store keeps them.
+ */
+export const free = (self: EndedClaims) => Effect.catchTag(freeAll(self), "ReadOnly", () => Effect.void)
+
+/** Looks for openings that have ended and frees their claims, again and again, if other processes can write to the store. */
+export const keepFreeing = (self: EndedClaims): Effect.Effect<void> => {
+  const look = Effect.gen(function*() {
+    const ended = yield* endedOf(self, yield* Stream.runCollect(self.openings.keys()))
+    if (ended.length > 0) yield* free(self)
+  })
+  const looks = Effect.sleep(interval).pipe(
+    Effect.andThen(
+      look.pipe(
+        Effect.tapError((error) =>
+          error._tag === "Closed"
+            ? Effect.void
+            : Effect.logWarning("Failed to free the claims of processes that have ended", error)
+        ),
+        Effect.ignore
+      )
+    ),
+    Effect.forever
+  )
+  return Effect.flatMap(
+    self.store.opening.hasEnded(noOpening),
+    (isAlone) => isAlone ? Effect.void : looks
+  ).pipe(Effect.withTracerEnabled(false))
+}
