@@ -16,7 +16,8 @@ export default mergeConfig(
         "test/transaction/{contendedExpiry,crowd,nestedFailure,outliving,retry,rollback,serial,sharedCommits}.test.ts",
         "test/transaction/{step,waitingReads}.test.ts",
         "test/collection/{expiry,expiryProlonged,keys,service,values}.test.ts",
-        "test/store/{badArguments,watch}.test.ts"
+        "test/store/{badArguments,watch}.test.ts",
+        "test/ports/**/*.test.ts"
       ],
       setupFiles: ["test/support/onPostgres.ts"]
     }
