@@ -5,8 +5,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
@@ -16,6 +16,7 @@ import * as PersistedCache from "effect/persistence/PersistedCache"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { readFileSync } from "node:fs"
@@ -26,7 +27,6 @@ import * as LmdbEventLog from "../../src/EventLog.ts"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as EndedClaims from "../../src/internal/ports/endedClaims.ts"
 import * as LmdbKeyValueStore from "../../src/KeyValueStore.ts"
-import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import * as LmdbPersistence from "../../src/Persistence.ts"
 import * as LmdbRateLimiter from "../../src/RateLimiter.ts"
 import { labelOf, openCounts } from "../support/fixtures/journals.ts"
@@ -45,6 +45,8 @@ const twoProcesses = Effect.gen(function*() {
 /** Builds a port on a store, until the scope closes. */
 const on = <A, E, R>(store: StoreService, effect: Effect.Effect<A, E, R>) =>
   Effect.provideService(effect, Store, store)
+
+type Breaker = Effect.Success<typeof CircuitBreaker.CircuitBreaker>
 
 const each = { concurrency: "unbounded" } as const
 
@@ -77,19 +79,23 @@ describe("queues of two processes", () => {
         assert.isFalse(yield* opening.hasEnded(first.opening.id))
         assert.isFalse(yield* opening.hasEnded("another"))
       }
-      const living = yield* openQueues(first)
-      yield* living.offer({ name: "q", id: "a", element: 1, isCustomId: true })
-      yield* using(living)(hold("q"))
-      // The queues of the second process start after the claim, and free what has ended.
-      const scoped = yield* openQueues(second, { lockExpiration: "1 minute" })
-      const waiting = yield* using(scoped)(startHold("q"))
-      for (let seconds = 0; seconds < 300; seconds += 10) {
-        yield* TestClock.adjust("10 seconds")
-        yield* using(living)(allGiven)
-      }
-      yield* using(scoped)(allGiven)
+      const options = { lockExpiration: "20 seconds" } as const
+      const scope = yield* Scope.make()
+      const claiming = yield* Scope.provide(openQueues(first, options), scope)
+      yield* claiming.offer({ name: "q", id: "a", element: 1, isCustomId: true })
+      yield* using(claiming)(hold("q"))
+      // The queues of the second process start after the claim.
+      const waiting = yield* using(yield* openQueues(second, options))(startHold("q"))
+      const pass = Effect.andThen(TestClock.adjust("5 seconds"), using(claiming)(allGiven))
+      yield* Effect.replicateEffect(pass, 6, { discard: true })
       assert.isUndefined(waiting.pollUnsafe())
-      // Nobody could ever delete the record of an opening.
+      // The first process renews no lease any more, as if it had died.
+      yield* Scope.close(scope, Exit.void)
+      yield* TestClock.adjust("10 seconds")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(waiting)).attempts, 2)
+      // No process could ever delete the record of an opening.
       assert.deepStrictEqual(yield* Stream.runCollect((yield* on(first, EndedClaims.open)).keys()), [])
     }), testLimit)
 })
@@ -118,7 +124,7 @@ describe("limits of two processes", () => {
         ))
       assert.isDefined(a)
       assert.isDefined(b)
-      const fail = (breaker: CircuitBreaker.CircuitBreaker["Service"]) =>
+      const fail = (breaker: Breaker) =>
         Effect.flip(breaker.execute(Effect.fail("boom"), { key: "k" }))
       yield* Effect.all([fail(a), fail(b), fail(a), fail(b)], each)
       assert.strictEqual((yield* a.state("k"))._tag, "Open")
@@ -149,7 +155,7 @@ describe("values", () => {
       const look = (store: StoreService) =>
         PersistedCache.make<Lookup>(() => Effect.sync(() => ++lookups), {
           storeId: "numbers",
-          timeToLive: (): Duration.Input => "1 hour"
+          timeToLive: () => "1 hour"
         }).pipe(
           Effect.flatMap((cache) => cache.get(new Lookup())),
           Effect.scoped,
