@@ -6,6 +6,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Effect from "effect/Effect"
+import { StoreId } from "effect/eventlog/EventLogMessage"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -15,6 +16,7 @@ import * as Persistable from "effect/persistence/Persistable"
 import * as PersistedCache from "effect/persistence/PersistedCache"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -29,7 +31,7 @@ import * as EndedClaims from "../../src/internal/ports/endedClaims.ts"
 import * as LmdbKeyValueStore from "../../src/KeyValueStore.ts"
 import * as LmdbPersistence from "../../src/Persistence.ts"
 import * as LmdbRateLimiter from "../../src/RateLimiter.ts"
-import { labelOf, openCounts } from "../support/fixtures/journals.ts"
+import { entryAt, labelOf, numbered, openCounts } from "../support/fixtures/journals.ts"
 import { Order, ordersOn } from "../support/fixtures/orders.ts"
 import { allGiven, hold, openOn as openQueues, startHold, using } from "../support/fixtures/queues.ts"
 import { temporaryFolder } from "../support/harness.ts"
@@ -108,7 +110,7 @@ describe("limits of two processes", () => {
           Effect.flatMap((limits) => Effect.provideService(RateLimiter.make, RateLimiter.RateLimiterStore, limits))
         ))
       const consume = { key: "k", limit: 10, window: "1 hour" } as const
-      const calls = Array.from({ length: 20 }, (_, call) => limiters[call % 2]!)
+      const calls = Array.from({ length: 10 }, () => limiters).flat()
       const results = yield* Effect.forEach(calls, (limiter) => Effect.result(limiter.consume(consume)), each)
       const given = results.flatMap((result) => result._tag === "Success" ? [result.success.remaining] : [])
       assert.deepStrictEqual(given.toSorted((x, y) => x - y), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
@@ -196,6 +198,24 @@ describe("a journal", () => {
         assert.sameMembers((yield* journal.entries).map(labelOf), ["a1", "a2", "b1", "b2"])
         assert.strictEqual(yield* counts.size, 4)
       }
+    }), testLimit)
+})
+
+describe("the storage of a server", () => {
+  it.live("streams what the other process writes, and numbers on", () =>
+    Effect.gen(function*() {
+      const storeId = StoreId.make("a")
+      const [a, b] = yield* Effect.forEach(yield* twoProcesses, (store) =>
+        on(store, LmdbEventLog.makeStorageUnencrypted()))
+      assert.isDefined(a)
+      assert.isDefined(b)
+      const changes = a.changes({ storeId, startSequence: 0, compactors: new Map() })
+      const queue = yield* Stream.toQueue(changes, { capacity: "unbounded" })
+      yield* b.write(storeId, [entryAt({ msecs: 1, label: "of b" })])
+      yield* a.write(storeId, [entryAt({ msecs: 2, label: "of a" })])
+      yield* b.write(storeId, [entryAt({ msecs: 3, label: "of b" })])
+      const taken = yield* Effect.replicateEffect(Queue.take(queue), 3)
+      assert.deepStrictEqual(numbered(taken), ["1 of b", "2 of a", "3 of b"])
     }), testLimit)
 })
 
