@@ -45,8 +45,7 @@ const twoProcesses = Effect.gen(function*() {
 })
 
 /** Builds a port on a store, until the scope closes. */
-const on = <A, E, R>(store: StoreService, effect: Effect.Effect<A, E, R>) =>
-  Effect.provideService(effect, Store, store)
+const on = <A, E, R>(store: StoreService, effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, Store, store)
 
 type Breaker = Effect.Success<typeof CircuitBreaker.CircuitBreaker>
 
@@ -61,45 +60,49 @@ describe("queues of two processes", () => {
       const [a, b] = yield* Effect.all([openQueues(first), openQueues(second)])
       const offering = yield* using(a)(openQueue)
       const taken: Array<number> = []
-      const take = Effect.flatMap(openQueue, (queue) =>
-        queue.take((number) => Effect.sync(() => taken.push(number))))
+      const take = Effect.flatMap(openQueue, (queue) => queue.take((number) => Effect.sync(() => taken.push(number))))
       // They wait before the first offer.
       const takers = yield* Effect.forEach([a, b], (queues) =>
         Effect.forkChild(Effect.replicateEffect(using(queues)(take), 10, each), { startImmediately: true }))
-      const numbers = Array.from({ length: 20 }, (_, number) => number)
+      const numbers = Array.from({ length: 20 }, (_, number) =>
+        number)
       yield* Effect.forEach(numbers, (number) => offering.offer(number, { id: `${number}` }), each)
       yield* Effect.forEach(numbers, (number) => offering.offer(number, { id: `${number}` }), each)
       yield* Effect.forEach(takers, Fiber.join)
       assert.deepStrictEqual(taken.toSorted((x, y) => x - y), numbers)
     }), testLimit)
 
-  it.effect("leave the elements of a process that lives, and take those of a dead one when their leases have ended", () =>
-    Effect.gen(function*() {
-      const [first, second] = yield* twoProcesses
-      for (const { opening } of [first, second]) {
-        assert.isFalse(opening.knowsEnds)
-        assert.isFalse(yield* opening.hasEnded(first.opening.id))
-        assert.isFalse(yield* opening.hasEnded("another"))
-      }
-      const options = { lockExpiration: "20 seconds" } as const
-      const scope = yield* Scope.make()
-      const claiming = yield* Scope.provide(openQueues(first, options), scope)
-      yield* claiming.offer({ name: "q", id: "a", element: 1, isCustomId: true })
-      yield* using(claiming)(hold("q"))
-      // The queues of the second process start after the claim.
-      const waiting = yield* using(yield* openQueues(second, options))(startHold("q"))
-      const pass = Effect.andThen(TestClock.adjust("5 seconds"), using(claiming)(allGiven))
-      yield* Effect.replicateEffect(pass, 6, { discard: true })
-      assert.isUndefined(waiting.pollUnsafe())
-      // The first process renews no lease any more, as if it had died.
-      yield* Scope.close(scope, Exit.void)
-      yield* TestClock.adjust("10 seconds")
-      assert.isUndefined(waiting.pollUnsafe())
-      yield* TestClock.adjust("10 seconds")
-      assert.strictEqual((yield* Fiber.join(waiting)).attempts, 2)
-      // No process could ever delete the record of an opening.
-      assert.deepStrictEqual(yield* Stream.runCollect((yield* on(first, EndedClaims.open)).keys()), [])
-    }), testLimit)
+  it.effect(
+    "leave the elements of a process that lives, and take those of a dead one when their leases have ended",
+    () =>
+      Effect.gen(function*() {
+        const [first, second] = yield* twoProcesses
+        for (const { opening } of [first, second]) {
+          assert.isFalse(opening.knowsEnds)
+          assert.isFalse(yield* opening.hasEnded(first.opening.id))
+          assert.isFalse(yield* opening.hasEnded("another"))
+        }
+        const options = { lockExpiration: "20 seconds" } as const
+        const scope = yield* Scope.make()
+        const claiming = yield* Scope.provide(openQueues(first, options), scope)
+        yield* claiming.offer({ name: "q", id: "a", element: 1, isCustomId: true })
+        yield* using(claiming)(hold("q"))
+        // The queues of the second process start after the claim.
+        const waiting = yield* using(yield* openQueues(second, options))(startHold("q"))
+        const pass = Effect.andThen(TestClock.adjust("5 seconds"), using(claiming)(allGiven))
+        yield* Effect.replicateEffect(pass, 6, { discard: true })
+        assert.isUndefined(waiting.pollUnsafe())
+        // The first process renews no lease any more, as if it had died.
+        yield* Scope.close(scope, Exit.void)
+        yield* TestClock.adjust("10 seconds")
+        assert.isUndefined(waiting.pollUnsafe())
+        yield* TestClock.adjust("10 seconds")
+        assert.strictEqual((yield* Fiber.join(waiting)).attempts, 2)
+        // No process could ever delete the record of an opening.
+        assert.deepStrictEqual(yield* Stream.runCollect((yield* on(first, EndedClaims.open)).keys()), [])
+      }),
+    testLimit
+  )
 })
 
 describe("limits of two processes", () => {
@@ -126,13 +129,14 @@ describe("limits of two processes", () => {
         ))
       assert.isDefined(a)
       assert.isDefined(b)
-      const fail = (breaker: Breaker) =>
-        Effect.flip(breaker.execute(Effect.fail("boom"), { key: "k" }))
+      const fail = (breaker: Breaker) => Effect.flip(breaker.execute(Effect.fail("boom"), { key: "k" }))
       yield* Effect.all([fail(a), fail(b), fail(a), fail(b)], each)
       assert.strictEqual((yield* a.state("k"))._tag, "Open")
       assert.strictEqual((yield* b.state("k"))._tag, "Open")
     }), testLimit)
 })
+
+const add = (values: KeyValueStore.KeyValueStore) => values.modify("n", (text) => `${Number(text) + 1}`)
 
 describe("values", () => {
   it.live("of a key-value store are changed exactly by two processes", () =>
@@ -142,7 +146,6 @@ describe("values", () => {
       assert.isDefined(b)
       yield* a.set("n", "0")
       yield* a.modify("n", (text) => text)
-      const add = (values: KeyValueStore.KeyValueStore) => values.modify("n", (text) => `${Number(text) + 1}`)
       yield* Effect.forEach([a, b, a, b, a, b], add, each)
       assert.strictEqual(yield* a.get("n"), "6")
       assert.strictEqual(yield* b.get("n"), "6")
@@ -150,25 +153,29 @@ describe("values", () => {
 
   class Lookup extends Persistable.Class()("Lookup", { primaryKey: () => "a", success: Schema.Number }) {}
 
-  it.effect("of a cache are looked up once for both processes, until their time to live has passed", () =>
-    Effect.gen(function*() {
-      const stores = yield* twoProcesses
-      let lookups = 0
-      const look = (store: StoreService) =>
-        PersistedCache.make<Lookup>(() => Effect.sync(() => ++lookups), {
-          storeId: "numbers",
-          timeToLive: () => "1 hour"
-        }).pipe(
-          Effect.flatMap((cache) => cache.get(new Lookup())),
-          Effect.scoped,
-          Effect.provide(
-            Layer.fresh(LmdbPersistence.layer({ durable: true }).pipe(Layer.provide(Layer.succeed(Store, store))))
+  it.effect(
+    "of a cache are looked up once for both processes, until their time to live has passed",
+    () =>
+      Effect.gen(function*() {
+        const stores = yield* twoProcesses
+        let lookups = 0
+        const look = (store: StoreService) =>
+          PersistedCache.make<Lookup>(() => Effect.sync(() => ++lookups), {
+            storeId: "numbers",
+            timeToLive: () => "1 hour"
+          }).pipe(
+            Effect.flatMap((cache) => cache.get(new Lookup())),
+            Effect.scoped,
+            Effect.provide(
+              Layer.fresh(LmdbPersistence.layer({ durable: true }).pipe(Layer.provide(Layer.succeed(Store, store))))
+            )
           )
-        )
-      assert.deepStrictEqual(yield* Effect.forEach(stores, look), [1, 1])
-      yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(yield* Effect.forEach([...stores].reverse(), look), [2, 2])
-    }), testLimit)
+        assert.deepStrictEqual(yield* Effect.forEach(stores, look), [1, 1])
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* Effect.forEach(stores.toReversed(), look), [2, 2])
+      }),
+    testLimit
+  )
 })
 
 describe("a journal", () => {
@@ -233,23 +240,30 @@ describe("a cluster", () => {
       assert.strictEqual(readFileSync(file, "utf8"), "pay\nship\n")
     }), testLimit)
 
-  it.effect("gives the shards of a runner to another one when its locks have ended, and not before", () =>
-    Effect.gen(function*() {
-      const [first, second] = yield* Effect.forEach(yield* twoProcesses, (store) =>
-        on(store, Effect.provide(RunnerStorage.makeEncoded, ShardingConfig.layer({ shardLockExpiration: 35_000 }))))
-      assert.isDefined(first)
-      assert.isDefined(second)
-      const shards = ["default:1", "default:2"]
-      yield* first.register("a:1", "runner a", true)
-      assert.deepStrictEqual(yield* first.acquire("a:1", ["default:1", "default:2"]), shards)
-      assert.deepStrictEqual(yield* second.acquire("b:1", ["default:1", "default:2"]), [])
-      assert.deepStrictEqual(yield* second.getRunners, [["runner a", true]])
-      yield* TestClock.adjust("30 seconds")
-      assert.deepStrictEqual(yield* first.refresh("a:1", ["default:1"]), ["default:1"])
-      yield* TestClock.adjust("6 seconds")
-      assert.deepStrictEqual(yield* second.acquire("b:1", ["default:1", "default:2"]), ["default:2"])
-      yield* TestClock.adjust("30 seconds")
-      assert.deepStrictEqual(yield* second.acquire("b:1", ["default:1"]), ["default:1"])
-      assert.deepStrictEqual(yield* first.refresh("a:1", ["default:1"]), [])
-    }), testLimit)
+  it.effect(
+    "gives the shards of a runner to another one when its locks have ended, and not before",
+    () =>
+      Effect.gen(function*() {
+        const [first, second] = yield* Effect.forEach(
+          yield* twoProcesses,
+          (store) =>
+            on(store, Effect.provide(RunnerStorage.makeEncoded, ShardingConfig.layer({ shardLockExpiration: 35_000 })))
+        )
+        assert.isDefined(first)
+        assert.isDefined(second)
+        const shards = ["default:1", "default:2"]
+        yield* first.register("a:1", "runner a", true)
+        assert.deepStrictEqual(yield* first.acquire("a:1", ["default:1", "default:2"]), shards)
+        assert.deepStrictEqual(yield* second.acquire("b:1", ["default:1", "default:2"]), [])
+        assert.deepStrictEqual(yield* second.getRunners, [["runner a", true]])
+        yield* TestClock.adjust("30 seconds")
+        assert.deepStrictEqual(yield* first.refresh("a:1", ["default:1"]), ["default:1"])
+        yield* TestClock.adjust("6 seconds")
+        assert.deepStrictEqual(yield* second.acquire("b:1", ["default:1", "default:2"]), ["default:2"])
+        yield* TestClock.adjust("30 seconds")
+        assert.deepStrictEqual(yield* second.acquire("b:1", ["default:1"]), ["default:1"])
+        assert.deepStrictEqual(yield* first.refresh("a:1", ["default:1"]), [])
+      }),
+    testLimit
+  )
 })
