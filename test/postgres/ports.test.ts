@@ -105,6 +105,8 @@ describe("queues of two processes", () => {
   )
 })
 
+const fail = (breaker: Breaker) => Effect.flip(breaker.execute(Effect.fail("boom"), { key: "k" }))
+
 describe("limits of two processes", () => {
   it.live("give each token once", () =>
     Effect.gen(function*() {
@@ -129,7 +131,6 @@ describe("limits of two processes", () => {
         ))
       assert.isDefined(a)
       assert.isDefined(b)
-      const fail = (breaker: Breaker) => Effect.flip(breaker.execute(Effect.fail("boom"), { key: "k" }))
       yield* Effect.all([fail(a), fail(b), fail(a), fail(b)], each)
       assert.strictEqual((yield* a.state("k"))._tag, "Open")
       assert.strictEqual((yield* b.state("k"))._tag, "Open")
