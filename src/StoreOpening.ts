@@ -38,13 +38,18 @@ export interface StoreOpening {
   /** The name of the opening: no other opening has it. */
   readonly id: string
   /**
+   * Whether this process can know that another opening has ended. If not, `hasEnded` is always `false`: on PostgreSQL, in a
+   * shared store on macOS, and in a shared store with `lock: false`.
+   */
+  readonly knowsEnds: boolean
+  /**
    * Tells whether an opening has certainly ended. It is `false` while it may go on.
    *
    * **Details**
    *
    * In a store without `shared` that can be written to, all others have ended: one process at a time can write. Otherwise the
    * lock files of the store tell which openings go on, also after `kill -9`. Where they do not, the result is `false`:
-   * on macOS, with `lock: false`, for a reader that may not write to the lock file, and for an `id` that is not one.
+   * on PostgreSQL, on macOS, with `lock: false`, for a reader that may not write to the lock file, and for an `id` that is not one.
    */
   readonly hasEnded: (id: string) => Effect.Effect<boolean>
 }

@@ -116,6 +116,7 @@ const hasEnded = (self: LockHandle, id: string): boolean => {
 /** Identifies the opening of a store by a process that has entered it. The system must have locks of ranges. */
 export const openingOf = (self: LockHandle): StoreOpening => ({
   id: `${self.line.id}`,
+  knowsEnds: true,
   hasEnded: (id) => Effect.sync(() => hasEnded(self, id))
 })
 

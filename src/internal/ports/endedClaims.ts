@@ -3,6 +3,7 @@
  *
  * Each claim has the opening of the store in which it was made. Each opening in which a claim was made is a record of its
  * own. So a look for openings that have ended reads a few records, and reads the leased elements only if there is one.
+ * If it cannot be known that an opening has ended, there are neither these records nor looks: claims end with their leases.
  */
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
@@ -92,7 +93,8 @@ const freeAll = Effect.fnUntraced(function*(self: EndedClaims) {
  * Frees the claims of the openings that have ended by now. In a store that no other process can write to, these are all
  * other openings. A read-only store keeps them.
  */
-export const free = (self: EndedClaims) => Effect.catchTag(freeAll(self), "ReadOnly", () => Effect.void)
+export const free = (self: EndedClaims) =>
+  self.store.opening.knowsEnds ? Effect.catchTag(freeAll(self), "ReadOnly", () => Effect.void) : Effect.void
 
 /** Looks for openings that have ended and frees their claims, again and again, if other processes can write to the store. */
 export const keepFreeing = (self: EndedClaims): Effect.Effect<void> => {
@@ -113,6 +115,7 @@ export const keepFreeing = (self: EndedClaims): Effect.Effect<void> => {
     ),
     Effect.forever
   )
+  if (!self.store.opening.knowsEnds) return Effect.void
   return Effect.flatMap(
     self.store.opening.hasEnded(noOpening),
     (isAlone) => isAlone ? Effect.void : looks

@@ -241,7 +241,7 @@ const claimAll = (self: QueueDispatcher, all: ReadonlyArray<Found>) =>
       writes.push([key, claimed])
     }
     yield* leases.elements.putMany(writes)
-    if (!leases.isNoted) yield* leases.openings.put(leases.store.opening.id, now)
+    if (leases.store.opening.knowsEnds && !leases.isNoted) yield* leases.openings.put(leases.store.opening.id, now)
     return claims
   }))
 

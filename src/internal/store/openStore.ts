@@ -118,6 +118,7 @@ const openingOf = ({ hasOtherWriters, opening }: Backend, isOpen: () => boolean)
   const id = opening?.id ?? SecureRandom.uuidV4Unsafe()
   return {
     id,
+    knowsEnds: !hasOtherWriters || opening !== undefined,
     hasEnded: (other) =>
       hasOtherWriters ? opening?.hasEnded(other) ?? Effect.succeed(false) : Effect.sync(() => isOpen() && other !== id)
   }
