@@ -1,5 +1,6 @@
 /**
- * A proxy in front of a server, which cuts connections: before a request has arrived, or before its answer has.
+ * A proxy in front of a server. It cuts connections, before a request has arrived or before its answer has, and it delays
+ * answers.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -14,6 +15,10 @@ export interface CuttingProxy {
   cuts: "both" | "answers"
   /** How many connections were cut. */
   cut: number
+  /** How long each answer is delayed, in milliseconds. */
+  delay: number
+  /** Cuts all open connections. */
+  readonly cutAll: () => void
 }
 
 /** Numbers that look random, the same in each run. */
@@ -48,6 +53,11 @@ export const make = Effect.fnUntraced(function*(
         proxy.cut++
         from.destroy()
         to.destroy()
+      } else if (proxy !== undefined && isAnswer && proxy.delay > 0) {
+        // Timers of the same duration end in the order in which they were started.
+        setTimeout(() => {
+          if (!to.destroyed) to.write(piece)
+        }, proxy.delay)
       } else to.write(piece)
     })
     from.on("error", () => to.destroy())
@@ -67,6 +77,17 @@ export const make = Effect.fnUntraced(function*(
       for (const socket of sockets) socket.destroy()
     })
   )
-  proxy = { port: yield* listen(server), cutPart: 0, cuts: "both", cut: 0 }
-  return proxy
+  const running: CuttingProxy = {
+    port: yield* listen(server),
+    cutPart: 0,
+    cuts: "both",
+    cut: 0,
+    delay: 0,
+    cutAll: () => {
+      running.cut += sockets.size / 2
+      for (const socket of sockets) socket.destroy()
+    }
+  }
+  proxy = running
+  return running
 })
