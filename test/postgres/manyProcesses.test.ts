@@ -56,6 +56,7 @@ describe("four processes", () => {
       const table = yield* PostgresStores.freshTable
       const store = yield* PostgresStores.openOn({ table })
       yield* store.putMany(below(accounts).map((number) => [`account ${number}`, 100] as const))
+      yield* store.flush
       const working = yield* start(Effect.flatMap(beginAll({ name: "transfer", table, rounds: 25, accounts }), resultsOf))
       const sums: Array<number> = []
       while (working.pollUnsafe() === undefined) {
@@ -81,6 +82,7 @@ describe("four processes", () => {
       yield* store.putMany(
         shifts.flatMap((shift) => below(2).map((doctor) => [`shift ${shift} doctor ${doctor}`, true] as const))
       )
+      yield* store.flush
       const left = yield* Effect.flatMap(beginAll({ name: "leaveShifts", table, rounds: shifts.length }), resultsOf)
       for (const shift of shifts) {
         const onCall = yield* Stream.runCollect(store.values({ prefix: `shift ${shift} ` }))
@@ -132,6 +134,7 @@ describe("a process that follows the changes of three others", () => {
         proxy.cutAll()
       }
       proxy.cutPart = 0
+      yield* Fiber.join(writing)
       const seen = yield* Effect.flatMap(following.result, Schema.decodeUnknownEffect(Followed))
       assert.isAbove(proxy.cut, 5)
       const numbers = seen.map(([number]) => number)
