@@ -3,9 +3,9 @@
  *
  * It lives for many tasks: to start a process takes longer than most tasks.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import process from "node:process"
@@ -43,7 +43,7 @@ const leaveShifts = (store: StoreService, { rounds, worker }: Task) =>
         store.withTransaction(Effect.gen(function*() {
           const own = `shift ${shift} doctor ${worker % 2}`
           const onCall = yield* store.getMany([own, `shift ${shift} doctor ${1 - worker % 2}`])
-          if (!onCall.every((value) => Option.contains(value, true))) return false
+          if (![...onCall.found.values()].every((value) => value === true)) return false
           yield* store.put(own, false)
           return true
         })),
@@ -121,6 +121,10 @@ process.once("disconnect", () => process.exit())
 
 await Effect.runPromise(Effect.forever(Effect.gen(function*() {
   const task = yield* Effect.flatMap(nextTask, Schema.decodeUnknownEffect(Task))
-  const result: unknown = yield* perform(task)
-  yield* tell({ result: result ?? null })
+  yield* perform(task).pipe(
+    Effect.matchCauseEffect({
+      onFailure: (cause) => tell({ failure: Cause.pretty(cause) }),
+      onSuccess: (result: unknown) => tell({ result: result ?? null })
+    })
+  )
 })))

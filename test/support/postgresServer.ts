@@ -134,6 +134,22 @@ const pidOf = (folder: string): number =>
 
 const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`)
 
+/** The processes that the server has started. They outlive it for a moment, and hold its shared memory. */
+const childrenOf = (pid: number): ReadonlyArray<number> =>
+  execFileSync("ps", ["-A", "-o", "ppid=,pid="], { encoding: "utf8" }).split("\n").flatMap((line) => {
+    const [parent, child] = line.trim().split(/\s+/).map(Number)
+    return parent === pid && child !== undefined ? [child] : []
+  })
+
+/** Kills a process. It may have ended before. */
+const killNow = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // It has ended.
+  }
+}
+
 /** Stops a server without a wait for its clients. */
 const stop = (pid: number): void => {
   if (!isRunning(pid)) return
@@ -162,8 +178,9 @@ const start = (): Server => {
       const pid = pidOf(folder)
       // The shell would remove the folder.
       child.kill("SIGKILL")
-      process.kill(pid, "SIGKILL")
-      while (isRunning(pid)) sleep(5)
+      const children = childrenOf(pid)
+      for (const each of [pid, ...children]) killNow(each)
+      while ([pid, ...children].some(isRunning)) sleep(5)
     },
     restart: () => {
       number++

@@ -21,7 +21,11 @@ export const Task = Schema.Struct({
 export type Task = typeof Task.Type
 
 const decodeMessage = Schema.decodeUnknownSync(
-  Schema.Union([Schema.Struct({ counted: Schema.Int }), Schema.Struct({ result: Schema.Unknown })])
+  Schema.Union([
+    Schema.Struct({ counted: Schema.Int }),
+    Schema.Struct({ failure: Schema.String }),
+    Schema.Struct({ result: Schema.Unknown })
+  ])
 )
 
 /** A task that a process works on. */
@@ -52,7 +56,12 @@ const begin = (child: ChildProcess, task: Task): Effect.Effect<RunningTask> =>
         return
       }
       child.off("message", onMessage).off("exit", onExit)
-      Deferred.doneUnsafe(result, Exit.succeed(known.result))
+      Deferred.doneUnsafe(
+        result,
+        "failure" in known
+          ? Exit.die(new Error(`worker ${task.worker} has failed: ${known.failure}`))
+          : Exit.succeed(known.result)
+      )
     }
     child.on("message", onMessage).once("exit", onExit)
     if (child.exitCode === null) child.send(task)
