@@ -37,8 +37,7 @@ afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 const beginAll = (task: Pick<Task, "name" | "table"> & Partial<Task>): Effect.Effect<ReadonlyArray<RunningTask>> =>
   Effect.forEach(
     processes.slice(0, task.workers ?? workers),
-    ({ begin }, worker) =>
-      begin({ url: task.url ?? serverUrl(), workers, rounds: 0, accounts: 0, ...task, worker })
+    ({ begin }, worker) => begin({ url: task.url ?? serverUrl(), workers, rounds: 0, accounts: 0, ...task, worker })
   )
 
 const resultsOf = (tasks: ReadonlyArray<RunningTask>) =>
@@ -53,11 +52,13 @@ const waitUntil = (holds: () => boolean): Effect.Effect<void> =>
 describe("four processes", () => {
   it.effect("that move money among accounts show a fifth one the right sum at every moment", () =>
     Effect.gen(function*() {
-      const accounts = 10
+      const accounts = 20
       const table = yield* PostgresStores.freshTable
       const store = yield* PostgresStores.openOn({ table })
       yield* store.putMany(below(accounts).map((number) => [`account ${number}`, 100] as const))
-      const working = yield* start(Effect.flatMap(beginAll({ name: "transfer", table, rounds: 25, accounts }), resultsOf))
+      const working = yield* start(
+        Effect.flatMap(beginAll({ name: "transfer", table, rounds: 12, accounts }), resultsOf)
+      )
       const sums: Array<number> = []
       while (working.pollUnsafe() === undefined) {
         sums.push(sumOf(yield* Stream.runCollect(store.values({ prefix: "account" }))))
@@ -141,7 +142,9 @@ describe("a process that follows the changes of three others", () => {
         for (const part of ["durable", "first", "second"]) {
           assert.deepStrictEqual<ReadonlyArray<unknown>>(of(part), below(rounds), part)
         }
-        for (const round of below(rounds)) assert.deepStrictEqual<ReadonlyArray<unknown>>(of(`pending ${round}`), [round])
+        for (const round of below(rounds)) {
+          assert.deepStrictEqual<ReadonlyArray<unknown>>(of(`pending ${round}`), [round])
+        }
         assert.strictEqual(seen.filter(([, key]) => key === `done ${writer}`).length, 1)
         // What one commit wrote has one number.
         const numbersOf = (part: string) =>

@@ -48,6 +48,9 @@ describe("a follower of changes", () => {
       while (!isWritten) yield* inRealTime(Effect.sleep("5 millis"))
       yield* writer.put("last", 2, { durable: true })
       const changes = yield* Fiber.join(following)
-      assert.deepStrictEqual(changes.map((change) => change._tag === "Put" ? change.key : change._tag), ["first", "last"])
+      assert.deepStrictEqual(changes.map((change) => change._tag === "Put" ? change.key : change._tag), [
+        "first",
+        "last"
+      ])
     }))
 })

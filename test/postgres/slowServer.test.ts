@@ -50,8 +50,11 @@ const untilNoneIsOpen = (name: string, attempts = 100): Effect.Effect<number, un
 
 /** Takes all connections of the pool at the same time. */
 const useAll = (sql: SqlClient.SqlClient) =>
-  Effect.scoped(Effect.forEach(below(6), () => Effect.flatMap(sql.reserve, (connection) =>
-    connection.executeValues("SELECT now() = statement_timestamp(), pg_current_xact_id_if_assigned() IS NULL", []))))
+  Effect.scoped(
+    Effect.forEach(below(6), () =>
+      Effect.flatMap(sql.reserve, (connection) =>
+        connection.executeValues("SELECT now() = statement_timestamp(), pg_current_xact_id_if_assigned() IS NULL", [])))
+  )
 
 describe("a server whose answers come 20 ms late", () => {
   it.effect("gives the same results, only slower", () =>
