@@ -1,6 +1,6 @@
 /**
- * A proxy in front of a server, which cuts connections: before a request has arrived, or before its answer has. It can also
- * delay answers, as a server that is far away does.
+ * A proxy in front of a server. It cuts connections, before a request has arrived or before its answer has, and it delays
+ * answers.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -15,8 +15,10 @@ export interface CuttingProxy {
   cuts: "both" | "answers"
   /** How many connections were cut. */
   cut: number
-  /** How late answers are, in milliseconds. */
+  /** How long each answer is delayed, in milliseconds. */
   delayMillis: number
+  /** Cuts all open connections. */
+  readonly cutAll: () => void
 }
 
 /** Numbers that look random, the same in each run. */
@@ -51,9 +53,11 @@ export const make = Effect.fnUntraced(function*(
         proxy.cut++
         from.destroy()
         to.destroy()
-      } else if (isAnswer && proxy !== undefined && proxy.delayMillis > 0) {
-        // Timers of one duration end in their order.
-        setTimeout(() => to.write(piece), proxy.delayMillis)
+      } else if (proxy !== undefined && isAnswer && proxy.delayMillis > 0) {
+        // Timers of the same duration end in the order in which they were started.
+        setTimeout(() => {
+          if (!to.destroyed) to.write(piece)
+        }, proxy.delayMillis)
       } else to.write(piece)
     })
     from.on("error", () => to.destroy())
@@ -73,6 +77,17 @@ export const make = Effect.fnUntraced(function*(
       for (const socket of sockets) socket.destroy()
     })
   )
-  proxy = { port: yield* listen(server), cutPart: 0, cuts: "both", cut: 0, delayMillis: 0 }
-  return proxy
+  const running: CuttingProxy = {
+    port: yield* listen(server),
+    cutPart: 0,
+    cuts: "both",
+    cut: 0,
+    delayMillis: 0,
+    cutAll: () => {
+      running.cut += sockets.size / 2
+      for (const socket of sockets) socket.destroy()
+    }
+  }
+  proxy = running
+  return running
 })

@@ -7,6 +7,7 @@
  *
  * With `STORE_TEST_PG_URL`, all tests use the server at that address, and no server is started.
  */
+import * as Result from "effect/Result"
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import {
   chmodSync,
@@ -154,7 +155,28 @@ const startOn = (bin: string, folder: string, port: number, number: number): { c
 const pidOf = (folder: string): number =>
   Number(readFileSync(join(folder, "data", "postmaster.pid"), "utf8").split("\n")[0])
 
-const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`)
+/** Whether a process runs. One that has ended stays in `/proc` until its parent looks at it, in the state `Z`. */
+const isRunning = (pid: number): boolean =>
+  Result.match(Result.try(() => readFileSync(`/proc/${pid}/stat`, "utf8")), {
+    onFailure: () => false,
+    onSuccess: (stat) => !/\) [XZ] /.test(stat)
+  })
+
+/** The processes that the server has started. They outlive it for a moment, and hold its shared memory. */
+const childrenOf = (pid: number): ReadonlyArray<number> =>
+  execFileSync("ps", ["-A", "-o", "ppid=,pid="], { encoding: "utf8" }).split("\n").flatMap((line) => {
+    const [parent, child] = line.trim().split(/\s+/).map(Number)
+    return parent === pid && child !== undefined ? [child] : []
+  })
+
+/** Kills a process. It may have ended before. */
+const killNow = (pid: number): void => {
+  try {
+    process.kill(pid, "SIGKILL")
+  } catch {
+    // It has ended.
+  }
+}
 
 /** Stops a server without a wait for its clients. */
 const stop = (pid: number): void => {
@@ -182,8 +204,9 @@ const start = (makeData: (bin: string, folder: string) => void): Server => {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     kill: () => {
       const pid = pidOf(folder)
-      process.kill(pid, "SIGKILL")
-      while (isRunning(pid)) sleep(5)
+      const killed = [pid, ...childrenOf(pid)]
+      for (const each of killed) killNow(each)
+      while (killed.some(isRunning)) sleep(5)
       // The shell must not remove the folder.
       writeFileSync(`${log}.killed`, "")
       child.stdin?.destroy()

@@ -178,10 +178,14 @@ export const make = Effect.fnUntraced(function*(
     return Effect.succeed(hasMoved)
   }
 
-  const readMore = Effect.flatMap(
-    DatabaseNumbers.find(self.numbers, database),
-    (number) => Effect.flatMap(readPage(self, number ?? 0, read, withValues), takePage)
-  )
+  const readMore: Effect.Effect<boolean, ChangesMissed | EngineFailure> = Effect.gen(function*() {
+    const number = yield* DatabaseNumbers.find(self.numbers, database)
+    const page = yield* readPage(self, number ?? 0, read, withValues)
+    if (number !== undefined) return yield* takePage(page)
+    // Another process may have created the database, and written to it, before the page was read.
+    const isCreated = (yield* DatabaseNumbers.find(self.numbers, database)) !== undefined
+    return isCreated ? yield* readMore : yield* takePage(page)
+  })
 
   /** Reads more while the store is open. After the close, ends the subscription: the log keeps what was not read. */
   const readOpen = Effect.catchTag(

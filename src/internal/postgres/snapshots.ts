@@ -95,8 +95,9 @@ const takePermit = (self: Snapshots, scope: Scope.Scope): Effect.Effect<void, En
 const begin = Effect.fnUntraced(function*(self: Snapshots, scope: Scope.Closeable) {
   const { numbers, server } = self
   const connection = yield* Scope.provide(server.sql.reserve, scope)
-  yield* connection.executeValues("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", [])
+  // Before the begin: an interruption after it must not give back a connection in a transaction.
   yield* Scope.addFinalizer(scope, Effect.ignore(connection.executeValues("COMMIT", [])))
+  yield* connection.executeValues("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", [])
   const [row] = yield* connection.executeValues(stateText(server), [server.client])
   const reader = ServerReader.make(
     server,
