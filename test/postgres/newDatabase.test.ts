@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
-import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
 import * as PostgresStore from "../../src/Postgres.ts"
 import { start } from "../support/harness.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
@@ -20,7 +20,12 @@ const before = (sql: SqlClient.SqlClient, table: string, first: Effect.Effect<vo
       return Effect.andThen(first, connection.executeValues(text, parameters))
     }
   }))
-  return new Proxy(sql, { get: (target, name) => name === "reserve" ? reserve : Reflect.get(target, name) })
+  return new Proxy(sql, {
+    get: (target, name) => {
+      const own: unknown = Reflect.get(target, name)
+      return name === "reserve" ? reserve : own
+    }
+  })
 }
 
 describe("a follower of changes", () => {
@@ -29,23 +34,21 @@ describe("a follower of changes", () => {
       const table = yield* PostgresStores.freshTable
       const writer = yield* PostgresStores.openOn({ table })
       const sql = yield* PostgresStores.connect
-      let isWritten = false
+      const written = yield* Latch.make()
       const store = yield* Effect.provideService(
         PostgresStore.make({ table }),
         SqlClient.SqlClient,
         before(
           sql,
           table,
-          Effect.map(Effect.orDie(writer.put("first", 1, { durable: true })), () => {
-            isWritten = true
-          })
+          Effect.andThen(Effect.orDie(writer.put("first", 1, { durable: true })), written.open)
         )
       )
       const following = yield* start(Stream.runCollect(Stream.takeUntil(
         store.changes({ since: 0 }),
         (change) => change._tag === "Put" && change.key === "last"
       )))
-      while (!isWritten) yield* inRealTime(Effect.sleep("5 millis"))
+      yield* written.await
       yield* writer.put("last", 2, { durable: true })
       const changes = yield* Fiber.join(following)
       assert.deepStrictEqual(changes.map((change) => change._tag === "Put" ? change.key : change._tag), [

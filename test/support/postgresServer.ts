@@ -123,6 +123,13 @@ wait $pid
 [ -e "$3.killed" ] || rm -rf "$4"
 `
 
+/** Whether a process runs. One that has ended stays in `/proc` until its parent looks at it, in the state `Z`. */
+const isRunning = (pid: number): boolean =>
+  Result.match(Result.try(() => readFileSync(`/proc/${pid}/stat`, "utf8")), {
+    onFailure: () => false,
+    onSuccess: (stat) => !/\) [XZ] /.test(stat)
+  })
+
 const startOn = (bin: string, folder: string, port: number, number: number): { child: ChildProcess; log: string } => {
   const log = join(folder, `log-${number}`)
   const child = spawn(
@@ -138,12 +145,14 @@ const startOn = (bin: string, folder: string, port: number, number: number): { c
   // The pipe must not keep this process alive.
   if (child.stdin instanceof Socket) child.stdin.unref()
   const end = performance.now() + limit
-  const isReady = () =>
-    spawnSync(process.execPath, [
-      "-e",
-      "require('node:net').connect(+process.argv[1],'127.0.0.1').on('connect',()=>process.exit(0)).on('error',()=>process.exit(1))",
-      `${port}`
-    ]).status === 0
+  // A server that recovers from a crash accepts connections and refuses them again, until it is ready.
+  const isReady = () => {
+    const [pid, , , , , , , status] = Result.getOrElse(
+      Result.try(() => readFileSync(join(folder, "data", "postmaster.pid"), "utf8").split("\n")),
+      () => []
+    )
+    return status?.trim() === "ready" && isRunning(Number(pid))
+  }
   while (!isReady()) {
     if (performance.now() > end) throw failure("did not start", existsSync(log) ? readFileSync(log, "utf8") : "no log")
     sleep(20)
@@ -154,13 +163,6 @@ const startOn = (bin: string, folder: string, port: number, number: number): { c
 /** The process id of the running server. */
 const pidOf = (folder: string): number =>
   Number(readFileSync(join(folder, "data", "postmaster.pid"), "utf8").split("\n")[0])
-
-/** Whether a process runs. One that has ended stays in `/proc` until its parent looks at it, in the state `Z`. */
-const isRunning = (pid: number): boolean =>
-  Result.match(Result.try(() => readFileSync(`/proc/${pid}/stat`, "utf8")), {
-    onFailure: () => false,
-    onSuccess: (stat) => !/\) [XZ] /.test(stat)
-  })
 
 /** The processes that the server has started. They outlive it for a moment, and hold its shared memory. */
 const childrenOf = (pid: number): ReadonlyArray<number> =>
