@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Struct from "effect/Struct"
 import { createHash, randomBytes } from "node:crypto"
 import type { OpenFailed, StoreOptions, StoreService } from "../../src/index.ts"
 import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
@@ -80,39 +81,23 @@ const tableOf = (path: string): string => {
   return table
 }
 
+/** The options that stores on PostgreSQL have too. */
+const commonOptions = [
+  "autoFlushOnRead",
+  "batchBytes",
+  "batchSize",
+  "changeLog",
+  "checksums",
+  "closeFailure",
+  "flushInterval",
+  "formatKey",
+  "keyEncoding",
+  "keyErrors",
+  "keyNormalization",
+  "readOnly",
+  "transactionRetry"
+] as const
+
 /** Opens a store on PostgreSQL with the options of a store on LMDB, those of files left out. */
-export const open = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> => {
-  const {
-    autoFlushOnRead,
-    batchBytes,
-    batchSize,
-    changeLog,
-    checksums,
-    closeFailure,
-    flushInterval,
-    formatKey,
-    keyEncoding,
-    keyErrors,
-    keyNormalization,
-    path,
-    readOnly,
-    transactionRetry
-  } = options
-  return openOn({
-    table: tableOf(path),
-    name: path,
-    autoFlushOnRead,
-    batchBytes,
-    batchSize,
-    changeLog,
-    checksums,
-    closeFailure,
-    flushInterval,
-    formatKey,
-    keyEncoding,
-    keyErrors,
-    keyNormalization,
-    readOnly,
-    transactionRetry
-  })
-}
+export const open = (options: StoreOptions): Effect.Effect<StoreService, OpenFailed, Scope.Scope> =>
+  openOn({ ...Struct.pick(options, commonOptions), table: tableOf(options.path), name: options.path })

@@ -317,3 +317,12 @@ export const toBatch = (set: WriteSet): Batch => ({
   writes: set.toArray(),
   expired: set.expiredKeys
 })
+
+/** Adds deletions to writes, except those of keys that are written. Returns the writes themselves if there are none. */
+export const withDeletions = (writes: WriteSet, deletions: ReadonlyArray<Write>): WriteSet => {
+  if (deletions.length === 0) return writes
+  const all = new WriteSet()
+  all.addAll(writes)
+  for (const [database, key, value] of deletions) if (!writes.touches(database, key)) all.set(database, key, value)
+  return all
+}

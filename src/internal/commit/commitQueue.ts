@@ -24,7 +24,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type * as Semaphore from "effect/Semaphore"
 import type { Reader as EngineReader } from "../../Engine.ts"
@@ -39,7 +38,7 @@ import { count } from "../quantity.ts"
 import * as Committer from "./committer.ts"
 import type { ForeignCommits } from "./foreignCommits.ts"
 import * as GroupCommit from "./groupCommit.ts"
-import type { Metrics } from "./metrics.ts"
+import { type Metrics, updatePending } from "./metrics.ts"
 import * as NextState from "./nextState.ts"
 
 /** How long a commit waits for transactions that run again, in milliseconds. All other writers wait as long. */
@@ -127,11 +126,6 @@ const reportLater = (self: CommitQueue, cause: Cause.Cause<CommitError>): Effect
     return Effect.logWarning(`A commit of the store at ${self.options.path} failed; its writes stay pending`, cause)
   })
 
-const updateGauges = ({ options: { buffer, metrics } }: CommitQueue): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    Effect.andThen(Metric.update(metrics.pendingWrites, buffer.size), Metric.update(metrics.pendingBytes, buffer.bytes))
-  )
-
 /** Gives the result of a commit to the fibers that wait for it. */
 const notifyWaiters = (
   self: CommitQueue,
@@ -139,7 +133,7 @@ const notifyWaiters = (
   exit: Exit.Exit<void, CommitError>
 ): Effect.Effect<void> =>
   Effect.andThen(
-    updateGauges(self),
+    updatePending(self.options.metrics, self.options.buffer),
     Effect.sync(() => {
       completeLater(memtable.outcome, exit)
       queueMicrotask(() => {

@@ -11,10 +11,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Semaphore from "effect/Semaphore"
 import type { Admission, Backend, BackendStats, CommitRequest, NextSnapshot, Reader, Snapshot } from "../../Backend.ts"
-import type { Batch, Reader as EngineReader, Write } from "../../Engine.ts"
+import type { Batch, Reader as EngineReader } from "../../Engine.ts"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import { WriteBuffer } from "../buffer/writeBuffer.ts"
-import { toBatch, toWriteSet, WriteSet } from "../buffer/writeSet.ts"
+import { toBatch, toWriteSet, withDeletions } from "../buffer/writeSet.ts"
 import { changeLogDatabase } from "../databases.ts"
 import type { Fork } from "../fork.ts"
 import * as MapGrowth from "../lmdb/mapGrowth.ts"
@@ -143,15 +143,6 @@ const makeParts = Effect.fnUntraced(function*(options: LocalBackendOptions): Eff
     permit
   }
 })
-
-/** Adds deletions to a batch, except those of keys that the batch writes. */
-const withDeletions = (writes: WriteSet, deletions: ReadonlyArray<Write>): WriteSet => {
-  if (deletions.length === 0) return writes
-  const all = new WriteSet()
-  all.addAll(writes)
-  for (const [database, key, value] of deletions) if (!writes.touches(database, key)) all.set(database, key, value)
-  return all
-}
 
 /** Makes the atomic batch of a request. It validates the reads of the request inside LMDB's write transaction. */
 const batchOf = (

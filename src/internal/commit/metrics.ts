@@ -106,3 +106,12 @@ export const publish = (metrics: Metrics, counts: Counts, snapshots: SnapshotFig
     showValue(metrics.openSnapshots, snapshots.count)
     showValue(metrics.oldestSnapshotAge, snapshots.oldestAge)
   })
+
+/** Sets the gauges of the pending writes to the present numbers of a buffer. */
+export const updatePending = (
+  metrics: Metrics,
+  buffer: { readonly size: number; readonly bytes: number }
+): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    Effect.andThen(Metric.update(metrics.pendingWrites, buffer.size), Metric.update(metrics.pendingBytes, buffer.bytes))
+  )

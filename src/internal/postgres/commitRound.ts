@@ -9,9 +9,8 @@ import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { CollectionGuard, CommitRequest, PendingChecks, Read, Reader } from "../../Backend.ts"
-import type { Write } from "../../Engine.ts"
 import { type CommitError, EngineFailure } from "../../StoreError.ts"
-import { toBatch, WriteSet } from "../buffer/writeSet.ts"
+import { toBatch, withDeletions, WriteSet } from "../buffer/writeSet.ts"
 import * as ChangeFeed from "../commit/changeFeed.ts"
 import { collectionDatabase, indexDatabases } from "../databases.ts"
 import { ReadSet, recorded, validate } from "../reader/readSet.ts"
@@ -131,15 +130,6 @@ export const checkPending = Effect.fnUntraced(function*(
 // ---------------------------------------------------------------------------
 // requests
 // ---------------------------------------------------------------------------
-
-/** Adds deletions to writes, except those of keys that are written. */
-const withDeletions = (writes: WriteSet, deletions: ReadonlyArray<Write>): WriteSet => {
-  if (deletions.length === 0) return writes
-  const all = new WriteSet()
-  all.addAll(writes)
-  for (const [database, key, value] of deletions) if (!writes.touches(database, key)) all.set(database, key, value)
-  return all
-}
 
 /** Whether the server can check the reads of a request as they are. */
 export const isPlain = ({ deletions }: CommitRequest): boolean => deletions === undefined

@@ -7,18 +7,13 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type { CommitError, EngineFailure } from "../../StoreError.ts"
 import * as Memtable from "../buffer/memtable.ts"
+import { updatePending } from "../commit/metrics.ts"
 import * as CommitRound from "./commitRound.ts"
 import * as PendingLayers from "./pendingLayers.ts"
 import * as QueueState from "./queueState.ts"
-
-const updateGauges = ({ options: { buffer, metrics } }: QueueState.CommitQueue): Effect.Effect<void> =>
-  Effect.suspend(() =>
-    Effect.andThen(Metric.update(metrics.pendingWrites, buffer.size), Metric.update(metrics.pendingBytes, buffer.bytes))
-  )
 
 const notifyWaiters = (
   self: QueueState.CommitQueue,
@@ -26,7 +21,7 @@ const notifyWaiters = (
   exit: Exit.Exit<void, CommitError>
 ): Effect.Effect<void> =>
   Effect.andThen(
-    updateGauges(self),
+    updatePending(self.options.metrics, self.options.buffer),
     Effect.sync(() => {
       QueueState.completeLater(memtable.outcome, exit)
       queueMicrotask(() => {

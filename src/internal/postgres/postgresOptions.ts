@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as SqlClient from "effect/sql/SqlClient"
+import * as Struct from "effect/Struct"
 import type { PostgresStoreOptions } from "../../Postgres.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import type { BackendStoreOptions, StoreOptions } from "../../StoreOptions.ts"
@@ -148,6 +149,18 @@ const commonOf = ({
   ...common
 }: PostgresStoreOptions): Omit<StoreOptions, "path"> => common
 
+/** The options that the handle of a store takes as they are given. */
+const handleOptions = [
+  "autoFlushOnRead",
+  "checksums",
+  "closeFailure",
+  "formatKey",
+  "keyEncoding",
+  "keyErrors",
+  "keyNormalization",
+  "transactionRetry"
+] as const
+
 /** Checks options and fills in the defaults. Fails with the first option that is not valid. */
 export const resolve = Effect.fnUntraced(function*(
   options: PostgresStoreOptions,
@@ -167,16 +180,6 @@ export const resolve = Effect.fnUntraced(function*(
   const common = yield* resolveStoreOptions({ ...commonOf(options), path: name, shared: true })
   const own = yield* resolveOwn(options, name, sql)
   const { batchBytes, batchSize, changeLog, durability, flushInterval, readOnly } = common
-  const {
-    autoFlushOnRead,
-    checksums,
-    closeFailure,
-    formatKey,
-    keyEncoding,
-    keyErrors,
-    keyNormalization,
-    transactionRetry
-  } = options
   return {
     ...own,
     name,
@@ -191,14 +194,7 @@ export const resolve = Effect.fnUntraced(function*(
       name,
       shared: true,
       readOnly,
-      autoFlushOnRead,
-      checksums,
-      closeFailure,
-      formatKey,
-      keyEncoding,
-      keyErrors,
-      keyNormalization,
-      transactionRetry
+      ...Struct.pick(options, handleOptions)
     }
   }
 })

@@ -56,7 +56,7 @@ const conditionsOf = (
   return { text: conditions.join(""), parameters }
 }
 
-/** Makes the statement of a part. Values behind the limit of bytes are not read from their storage. */
+/** Makes the statement of a part. Values after the limit of bytes are not read from their storage. */
 const partStatement = (server: Server, database: number, request: RangeRequest) => {
   const { maxBytes, maxRecords, reverse, values } = request
   const { parameters, text } = conditionsOf(request)
