@@ -24,12 +24,12 @@ import * as process from "node:process"
 import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
+import * as Place from "../support/place.ts"
 import * as KillCollections from "../torture/killCollections.ts"
 import { lifeOfBackup, markOf, operationsOf, perform } from "../torture/killOperations.ts"
 import type { PortOperation } from "../torture/killPortOperations.ts"
 import * as KillPorts from "../torture/killPorts.ts"
 import * as KillQueue from "../torture/killQueue.ts"
-import * as Place from "../torture/place.ts"
 import * as Say from "../torture/say.ts"
 
 const Arguments = Schema.Struct({

@@ -16,7 +16,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as process from "node:process"
-import * as Place from "../torture/place.ts"
+import * as Place from "../support/place.ts"
 import * as Say from "../torture/say.ts"
 
 const { place, readOnly, stays } = Schema.decodeUnknownSync(

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as process from "node:process"
-import { Kind } from "../torture/place.ts"
+import { Kind } from "../support/place.ts"
 import { say } from "../torture/say.ts"
 import { runRound, sections } from "../torture/sections.ts"
 

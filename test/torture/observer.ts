@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
+import type { Place } from "../support/place.ts"
 import * as Children from "./children.ts"
-import type { Place } from "./place.ts"
 
 const program = new URL("../programs/observer.ts", import.meta.url)
 

@@ -8,7 +8,7 @@
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { Kind } from "./place.ts"
+import type { Kind } from "../support/place.ts"
 
 const Report = Schema.Struct({
   figures: Schema.Record(Schema.String, Schema.Number),

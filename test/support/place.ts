@@ -1,5 +1,5 @@
 /**
- * Where the store of a round is: in a folder, or in tables of a PostgreSQL server.
+ * Where a store is: in a folder, or in tables of a PostgreSQL server.
  */
 import * as Effect from "effect/Effect"
 import * as Match from "effect/Match"
@@ -9,11 +9,11 @@ import * as Struct from "effect/Struct"
 import { statSync } from "node:fs"
 import { join } from "node:path"
 import { type OpenFailed, Store, type StoreOptions, type StoreService } from "../../src/index.ts"
-import { temporaryFolder } from "../support/harness.ts"
-import { ownServer } from "../support/postgresServer.ts"
-import * as PostgresStores from "../support/postgresStore.ts"
+import { temporaryFolder } from "./harness.ts"
+import { ownServer } from "./postgresServer.ts"
+import * as PostgresStores from "./postgresStore.ts"
 
-/** What a section can run on. */
+/** What a store can be on. */
 export const Kind = Schema.Literals(["lmdb", "postgres"])
 export type Kind = typeof Kind.Type
 
@@ -30,7 +30,7 @@ export const make = (kind: Kind): Effect.Effect<Place, never, Scope.Scope> =>
     ? Effect.map(temporaryFolder, (folder) => ({ _tag: "Folder", path: join(folder, "store") }))
     : Effect.map(PostgresStores.freshTable, (table) => ({ _tag: "Server", url: ownServer().url, table }))
 
-/** The options of a store that sections choose. A server has no map, and all of its stores are shared. */
+/** The options of a store that programs choose. A server has no map, and all of its stores are shared. */
 type Options = Pick<StoreOptions, "shared" | "readOnly" | "mapSize" | "batchSize" | "flushInterval" | "changeLog">
 
 /** Opens the store of a place until the scope closes. */
