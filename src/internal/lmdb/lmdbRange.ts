@@ -2,10 +2,9 @@
  * Reads ranges with the library.
  */
 import type { Transaction } from "lmdb"
-import type { KeyRange, RangePart, RangeRequest } from "../../Engine.ts"
+import type { Bound, KeyRange, RangePart, RangeRequest } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import { noBytes } from "../engineBytes.ts"
-import { contains } from "../key/keyRange.ts"
 import { expand } from "./compressedValue.ts"
 
 const emptyPart: RangePart = { records: [], rest: undefined }
@@ -70,14 +69,18 @@ const keysFrom = (records: Readable, { firstKeys, transaction }: RangeOptions): 
   return found
 }
 
+/** Whether a key is not after the end of a range. */
+const isBeforeEnd = (key: ByteString, to: Bound | undefined): boolean =>
+  to === undefined || key < to.key || (to.inclusive && key === to.key)
+
 /** Reads the first key of a range. */
 const readFirstKey = (records: Readable, request: RangeRequest, rangeOptions: RangeOptions): RangePart => {
-  const { from } = request
+  const { from, to } = request
   const { keys, options } = keysFrom(records, rangeOptions)
   options.start = from?.key ?? firstKey
   options.exclusiveStart = from?.inclusive === false
   for (const key of keys) {
-    return contains(request, key) ? { records: [[key, noBytes]], rest: restAfter(key, request) } : emptyPart
+    return isBeforeEnd(key, to) ? { records: [[key, noBytes]], rest: restAfter(key, request) } : emptyPart
   }
   return emptyPart
 }
