@@ -4,7 +4,7 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type { RangePart, RangeRequest } from "../../src/Engine.ts"
+import type { RangePart, RangeRequest, Reader } from "../../src/Engine.ts"
 import { recordsDatabase } from "../../src/internal/databases.ts"
 import { contains } from "../../src/internal/key/keyRange.ts"
 import type { ByteString } from "../../src/Key.ts"
@@ -66,12 +66,22 @@ describe("a part of a range", () => {
         // The snapshot stays as it is
         yield* environment.commit(writing([key("later"), bytes(1)], ...keys.map((name) => [name, bytes(99)] as const)))
         const later = new Map([...keys, key("later")].map((name) => [name, bytes(name === "later" ? 1 : 99)]))
-        for (const request of requests) {
-          for (const [reader, model] of [[snapshot, records], [environment, later]] as const) {
+        const firstKeys = requests.map((request) => ({ ...request, reverse: false, values: false, maxRecords: 1 }))
+        const check = (reader: Reader, model: Records): void => {
+          for (const request of [...requests, ...firstKeys]) {
             const part = valueOf(reader.read(recordsDatabase, request))
             assert.deepStrictEqual(plain(part), plain(expectedOf(model, request)))
           }
         }
+        check(snapshot, records)
+        check(environment, later)
+        yield* environment.commit((inTransaction) => {
+          check(inTransaction, later)
+          check(snapshot, records)
+          return Exit.succeed(undefined)
+        })
+        check(environment, later)
+        check(snapshot, records)
         assert.deepStrictEqual(snapshot.count(recordsDatabase), Exit.succeed(records.size))
         assert.deepStrictEqual(environment.count(recordsDatabase), Exit.succeed(later.size))
         snapshot.release()

@@ -1,6 +1,6 @@
 /**
- * How long a program waits for `import "effect-lmdb"` after `import "effect"`: with the compiled modules, as a program
- * gets them from the package, and in new processes.
+ * How long a program waits for `import "effect-lmdb"` after `import "effect"`, in new processes: of the modules that the
+ * build of the package makes, by their name.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -26,38 +26,30 @@ export interface ImportTime {
 const program = `
   import "effect"
   const [begin, cpu] = [performance.now(), process.cpuUsage()]
-  await import("./dist/index.js")
+  await import("effect-lmdb")
   const { system, user } = process.cpuUsage(cpu)
   process.stdout.write(JSON.stringify({ wallMillis: performance.now() - begin, cpuMillis: (system + user) / 1000 }))
 `
 
 const Answer = Schema.fromJsonString(Schema.Struct({ wallMillis: Schema.Finite, cpuMillis: Schema.Finite }))
 
-/** Compiles the package into the folder of the run. */
+/** Builds the package into the folder of the run, with the script that builds the published one. */
 const build = Effect.fnUntraced(function*({ folder }: RunOptions) {
   const fs = yield* FileSystem.FileSystem
   const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
   const target = join(folder, "package")
   yield* fs.makeDirectory(target, { recursive: true })
   yield* fs.symlink(join(repository, "node_modules"), join(target, "node_modules"))
+  // A module can import its own package by its name.
   yield* fs.copyFile(join(repository, "package.json"), join(target, "package.json"))
   yield* fs.writeFileString(join(target, "program.js"), program)
-  const tsc = join(repository, "node_modules/typescript/bin/tsc")
-  const options = [
-    "-p",
-    join(repository, "src"),
-    "--outDir",
-    join(target, "dist"),
-    "--noCheck",
-    "--declaration",
-    "false"
-  ]
-  const compiling = ChildProcess.make(process.execPath, [tsc, ...options, "--declarationMap", "false"], {
+  const building = ChildProcess.make(process.execPath, [".ci/build.js", join(target, "dist")], {
+    cwd: repository,
     stdout: "inherit",
     stderr: "inherit"
   })
-  if ((yield* spawner.exitCode(compiling)) !== 0) {
-    return yield* new WorkerFailed({ system: "effect-lmdb", task: "compiling the package" })
+  if ((yield* spawner.exitCode(building)) !== 0) {
+    return yield* new WorkerFailed({ system: "effect-lmdb", task: "building the package" })
   }
   return target
 })

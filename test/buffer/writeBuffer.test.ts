@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import type { Write } from "../../src/Engine.ts"
 import * as WriteBuffer from "../../src/internal/buffer/writeBuffer.ts"
@@ -20,6 +21,13 @@ const lengths = (buffer: WriteBuffer.WriteBuffer): ReadonlyArray<readonly [strin
 
 const commitsAre = (faulty: { readonly calls: (operation: "commit") => number }, commits: number) =>
   Effect.map(turns(10), () => assert.strictEqual(faulty.calls("commit"), commits))
+
+/** A change of a buffer, and how many ranges are read after it. */
+const RangeStep = Schema.Struct({
+  type: Schema.Literals(["write", "write", "write", "seal", "discard"]),
+  key: Schema.Literals(["a", "b", "c", "d", "e", "f"]),
+  reads: Schema.Literals([0, 1, 2, 3])
+})
 
 describe("the buffer", () => {
   const [a, b, c, d] = ["a", "b", "c", "d"].map((key) => ByteString(key))
@@ -60,6 +68,43 @@ describe("the buffer", () => {
     assert.strictEqual(buffer.bytes, 1 + 4 + 1 + 2 + 1 + 3)
     assert.isUndefined(buffer.flushing)
   })
+
+  it.effect.prop(
+    "has the pending writes of a range in the order of their keys after each change, read once or again and again",
+    { steps: Schema.Array(RangeStep) },
+    ({ steps }) =>
+      Effect.sync(() => {
+        const buffer = new WriteBuffer.WriteBuffer({ batchSize: 100, batchBytes: 10_000 })
+        const [active, flushing] = [new Map<string, number>(), new Map<string, number>()]
+        let written = 0
+        for (const step of steps) {
+          if (step.type === "write") {
+            buffer.write([write(ByteString(step.key), bytes(++written))], false)
+            active.set(step.key, written)
+          } else if (step.type === "seal" && flushing.size === 0 && active.size > 0) {
+            buffer.seal(0)
+            for (const [name, length] of active) flushing.set(name, length)
+            active.clear()
+          } else if (step.type === "discard") {
+            buffer.discard()
+            flushing.clear()
+          }
+          const expected = [...new Map([...flushing, ...active])].filter(([name]) => name >= "b" && name < "e")
+            .toSorted(([one], [other]) => one < other ? -1 : 1)
+          const range = {
+            from: { key: ByteString("b"), inclusive: true },
+            to: { key: ByteString("e"), inclusive: false }
+          }
+          for (let time = 0; time < step.reads; time++) {
+            assert.deepStrictEqual(
+              buffer.range(records, range).map(([name, value]) => [String(name), value?.length]),
+              expected
+            )
+          }
+        }
+      }),
+    { arbitrary: { runs: 50, size: 30, seed: "ranges" } }
+  )
 
   it("distinguishes a deletion from a key without a pending write", () => {
     const buffer = new WriteBuffer.WriteBuffer({ batchSize: 10, batchBytes: 1000 })

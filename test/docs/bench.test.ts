@@ -75,13 +75,14 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark", (it) =
       assert.isAbove(stopwatch.cpu(), 0)
     }).pipe(Effect.scoped))
 
-  it.effect("imports the compiled package in new processes", () =>
+  it.effect("imports the package as it is published in new processes", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped({ prefix: "effect-lmdb-test-" })
       const time = yield* ImportTime.measure({ folder, effort: { ...effortOf(true), processes: 1 } })
       assert.isAbove(time.wallMillis, 0)
       assert.isAbove(time.cpuMillis, 0)
+      assert.isTrue(yield* fs.exists(`${folder}/package/dist/chunks`))
     }).pipe(Effect.scoped), testLimit)
 
   it.effect("a wrong answer is an error", () =>

@@ -30,6 +30,8 @@ export interface Limits {
   readonly batchBytes: number
 }
 
+const noEntries: ReadonlyArray<PendingEntry> = []
+
 /** The pending writes of both memtables; a write of the active one hides an older write of the same key. */
 const entriesOfBoth = function*({ active, flushing }: Memtables, database: string): Generator<PendingEntry> {
   const newer = active.writes.entriesOf(database)
@@ -47,6 +49,8 @@ export class WriteBuffer implements Writes {
   readonly #memtables = Ref.makeUnsafe<Memtables>({ active: Memtable.make(), flushing: undefined })
   /** A copy of the pending writes, until the next write. */
   #frozen: Writes | undefined
+  /** Whether a range was read after the last write. */
+  #hasReadRange = false
 
   constructor(limits: Limits) {
     this.#limits = limits
@@ -56,8 +60,14 @@ export class WriteBuffer implements Writes {
     return Ref.getUnsafe(this.#memtables)
   }
 
-  #replace(memtables: Memtables): void {
+  /** Notes that the pending writes change. */
+  #noteChange(): void {
     this.#frozen = undefined
+    this.#hasReadRange = false
+  }
+
+  #replace(memtables: Memtables): void {
+    this.#noteChange()
     this.#memtables.ref.current = memtables
   }
 
@@ -90,7 +100,15 @@ export class WriteBuffer implements Writes {
     return entriesOfBoth(this.#current, database)
   }
 
+  /**
+   * Searching all pending writes takes less time than sorting them. So they are sorted when a second range is read before
+   * the next write.
+   */
   range(database: string, range: KeyRange): ReadonlyArray<PendingEntry> {
+    const { active, flushing } = this.#current
+    if (active.writes.size === 0 && (flushing === undefined || flushing.writes.size === 0)) return noEntries
+    if (this.#frozen !== undefined || this.#hasReadRange) return this.freeze().range(database, range)
+    this.#hasReadRange = true
     return inRange(entriesOfBoth(this.#current, database), range)
   }
 
@@ -172,7 +190,7 @@ export class WriteBuffer implements Writes {
 
   /** Takes the writes of one call. With `isFreeing`, a commit may write the deletions among them before other writes. */
   write(added: ReadonlyArray<Write>, isFreeing: boolean): void {
-    this.#frozen = undefined
+    this.#noteChange()
     Memtable.add(this.#current.active, added, isFreeing)
   }
 
@@ -199,7 +217,7 @@ export class WriteBuffer implements Writes {
   applied({ clear, writes }: Batch): void {
     const { flushing } = this.#current
     if (flushing === undefined) return
-    this.#frozen = undefined
+    this.#noteChange()
     // The whole memtable was committed, which is the usual case.
     if (writes === flushing.taken) return Memtable.removeAll(flushing)
     for (const database of clear) flushing.writes.removeAll(database)

@@ -24,12 +24,12 @@ const endCommit = (self: LmdbEnvironment): void => {
 /** Runs a plan in a write transaction, and commits the batch that it returns. */
 const commitPlan = (self: LmdbEnvironment, files: Files, plan: Plan): Effect.Effect<Outcome, EngineFailure> =>
   Effect.suspend(() => {
-    const { file, identity, mapped: { mapSize }, present } = self
+    const { file, identity, inTransaction, mapped: { mapSize } } = self
     let batch: Batch | undefined
     const decide: Decide = (transactionId) => {
       const refused = identity.refusal("commit")
       if (refused !== undefined) throw refused
-      batch = decideBy(plan, present, transactionId)
+      batch = decideBy(plan, inTransaction, transactionId)
       return batch
     }
     const end = (outcome: Outcome): Outcome => {

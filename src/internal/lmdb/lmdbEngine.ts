@@ -142,6 +142,7 @@ const open = Effect.fnUntraced(function*(
     closeRecord,
     mapped,
     present: readPresent(() => filesOf(mapped), (operation, read) => run(self, operation, read)),
+    inTransaction: readPresent(() => filesOf(mapped), (operation, read) => run(self, operation, read)),
     countedNames: new Set(),
     openSnapshots: 0,
     beforeCommit: undefined,

@@ -30,8 +30,10 @@ export interface LmdbEnvironment {
   readonly identity: FileIdentity.FileIdentity
   readonly closeRecord: CloseRecord
   readonly mapped: MappedFile
-  /** Reads the latest committed state, or in a write transaction the state of that transaction. */
+  /** Reads the latest committed state. */
   readonly present: Reader
+  /** Reads the state of the write transaction that runs. */
+  readonly inTransaction: Reader
   /** The names of the databases that were counted. They are counted before each commit, because they will be again. */
   readonly countedNames: Set<string>
   openSnapshots: number

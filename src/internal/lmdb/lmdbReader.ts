@@ -2,18 +2,19 @@
  * Reads the databases of a file with the library: the current state, or the state of a read transaction.
  */
 import * as Exit from "effect/Exit"
-import type { RangePart, RangeRequest, Reader } from "../../Engine.ts"
+import type { Transaction } from "lmdb"
+import type { Reader } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import * as Settled from "../settled.ts"
 import { expand } from "./compressedValue.ts"
 import { failure } from "./lmdbErrors.ts"
-import { countRecords, type Readable, readRange } from "./lmdbRange.ts"
+import { countRecords, type KeyCache, type Readable, readRange } from "./lmdbRange.ts"
 import { figure } from "./pageCount.ts"
 
-/** A database of the library. `T` is a read transaction of it. */
-interface ReadableDatabase<T> extends Readable<T> {
-  readonly getBinaryFast: (key: ByteString, options?: { readonly transaction: T }) => Uint8Array | undefined
+/** A database of the library. */
+interface ReadableDatabase extends Readable {
+  readonly getBinaryFast: (key: ByteString, options?: { readonly transaction: Transaction }) => Uint8Array | undefined
   readonly getStats: () => object
 }
 
@@ -21,32 +22,32 @@ interface ReadableDatabase<T> extends Readable<T> {
 type Run = <A>(operation: string, call: () => A) => Exit.Exit<A, EngineFailure>
 
 /** The open databases of a file. */
-interface Readables<T> {
-  readonly databases: ReadonlyMap<string, ReadableDatabase<T>>
+interface Readables {
+  readonly databases: ReadonlyMap<string, ReadableDatabase>
   /** The dictionary of compressed values. */
   readonly dictionary: Uint8Array
 }
 
-const getFrom = <T>(
-  { databases, dictionary }: Readables<T>,
+const getFrom = (
+  { databases, dictionary }: Readables,
   name: string,
   key: ByteString,
-  options?: { readonly transaction: T }
+  options?: { readonly transaction: Transaction }
 ): Uint8Array | undefined => {
   const value = databases.get(name)?.getBinaryFast(key, options)
   return value === undefined ? undefined : expand(value, dictionary)
 }
 
 /** Gives the open databases. Throws if the environment is closed. */
-type Opened<T> = () => Readables<T>
+type Opened = () => Readables
 
 /** Reads a value, and decodes it while its bytes are valid. An error of `decode` is not one of the library. */
-const getOne = <A, T>(
-  opened: Opened<T>,
+const getOne = <A>(
+  opened: Opened,
   name: string,
   key: ByteString,
   decode: (bytes: Uint8Array) => A,
-  options?: { readonly transaction: T }
+  options?: { readonly transaction: Transaction }
 ): Exit.Exit<A | undefined, EngineFailure> => {
   let found: Uint8Array | undefined
   try {
@@ -58,12 +59,12 @@ const getOne = <A, T>(
 }
 
 /** Reads values one after the other. Decodes each before it reads the next, because the library reuses the memory. */
-const getEach = <A, T>(
-  opened: Opened<T>,
+const getEach = <A>(
+  opened: Opened,
   name: string,
   keys: ReadonlyArray<ByteString>,
   decode: (bytes: Uint8Array, at: number) => A,
-  options?: { readonly transaction: T }
+  options?: { readonly transaction: Transaction }
 ): Exit.Exit<ReadonlyArray<A | undefined>, EngineFailure> => {
   const values: Array<A | undefined> = []
   for (const key of keys) {
@@ -82,33 +83,40 @@ const getEach = <A, T>(
 export const countPresent = (database: { readonly getStats: () => object } | undefined): number =>
   database === undefined ? 0 : figure(database.getStats(), "entryCount")
 
-const readRangeFrom = <T>(
-  { databases, dictionary }: Readables<T>,
-  name: string,
-  request: RangeRequest,
-  transaction?: T
-): RangePart => readRange(databases.get(name), request, { dictionary, transaction })
-
 /** Makes a reader of the current state. Inside a write transaction, it sees the writes of that transaction. */
-export const readPresent = <T>(opened: Opened<T>, run: Run): Reader => ({
-  get: (name, key, decode) => getOne(opened, name, key, decode),
-  getMany: (name, keys, decode) => getEach(opened, name, keys, decode),
-  has: (name, key) => run("has", () => opened().databases.get(name)?.getBinaryFast(key) !== undefined),
-  read: (name, request) => run("read", () => readRangeFrom(opened(), name, request)),
-  count: (name) => run("count", () => countPresent(opened().databases.get(name)))
-})
+export const readPresent = (opened: Opened, run: Run): Reader => {
+  const firstKeys: KeyCache = new WeakMap()
+  return {
+    get: (name, key, decode) => getOne(opened, name, key, decode),
+    getMany: (name, keys, decode) => getEach(opened, name, keys, decode),
+    has: (name, key) => run("has", () => opened().databases.get(name)?.getBinaryFast(key) !== undefined),
+    read: (name, request) =>
+      run("read", () => {
+        const { databases, dictionary } = opened()
+        return readRange(databases.get(name), request, { dictionary, transaction: undefined, firstKeys })
+      }),
+    count: (name) => run("count", () => countPresent(opened().databases.get(name)))
+  }
+}
+
+/** All snapshots share a cache, because few of them read more than one first key. */
+const snapshotKeys: KeyCache = new WeakMap()
 
 /**
  * Makes a reader of the state when a read transaction began. In a read transaction, the library counts records one by
  * one. So each count is kept in `counts`, which may already have some.
  */
-export const readIn = <T>(opened: Opened<T>, transaction: T, run: Run, counts: Map<string, number>): Reader => {
+export const readIn = (opened: Opened, transaction: Transaction, run: Run, counts: Map<string, number>): Reader => {
   const options = { transaction }
   return {
     get: (name, key, decode) => getOne(opened, name, key, decode, options),
     getMany: (name, keys, decode) => getEach(opened, name, keys, decode, options),
     has: (name, key) => run("has", () => opened().databases.get(name)?.getBinaryFast(key, options) !== undefined),
-    read: (name, request) => run("read", () => readRangeFrom(opened(), name, request, transaction)),
+    read: (name, request) =>
+      run("read", () => {
+        const { databases, dictionary } = opened()
+        return readRange(databases.get(name), request, { dictionary, transaction, firstKeys: snapshotKeys })
+      }),
     count: (name) =>
       run("count", () => {
         const count = counts.get(name) ?? countRecords(opened().databases.get(name), transaction)

@@ -26,7 +26,6 @@ export const readOf = (request: RangeRequest, rest: KeyRange | undefined): KeyRa
 
 /** Merges records and writes, both in the order of the request. A write replaces the record of its key, or removes it. */
 const merge = (records: Records, writes: ReadonlyArray<PendingEntry>, { reverse, values }: RangeRequest): Records => {
-  if (writes.length === 0) return records
   const merged: Array<Records[number]> = []
   let at = 0
   for (const [key, write] of reverse ? writes.toReversed() : writes) {
@@ -117,10 +116,11 @@ export function over(writes: Writes, base: Reader): Reader {
       const part = writes.isCleared(database) ? Exit.succeed(emptyPart) : base.read(database, request)
       // If the base answers later, a commit may have removed its writes from the buffer by then. So they are frozen now.
       const upper = Settled.isSettled(part) ? writes : writes.freeze()
-      return Settled.map(part, ({ records, rest }) => ({
-        records: merge(records, upper.range(database, readOf(request, rest)), request),
-        rest
-      }))
+      return Settled.map(part, (found) => {
+        const { records, rest } = found
+        const entries = upper.range(database, readOf(request, rest))
+        return entries.length === 0 ? found : { records: merge(records, entries, request), rest }
+      })
     },
     count: (database) => countOver(writes, base, database)
   }

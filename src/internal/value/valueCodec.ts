@@ -42,7 +42,9 @@
  * - *expiring* (6): a time, and the value that expires then, in one of the formats above (`expiringValue.ts`).
  */
 import * as Result from "effect/Result"
-import { clearSource, Packr, RESERVE_START_SPACE } from "msgpackr"
+// The entry point `msgpackr` also loads streams and a native addon, which takes most of the time of its import.
+import { Packr, RESERVE_START_SPACE } from "msgpackr/pack"
+import { clearSource } from "msgpackr/unpack"
 import { Buffer } from "node:buffer"
 import { crc32 } from "node:zlib"
 import { expiringFormat, headBytes } from "./expiringValue.ts"
