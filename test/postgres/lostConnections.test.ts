@@ -148,8 +148,8 @@ describe("an error of the server", () => {
       yield* store.putMany({ "key": 0 })
       const sql = yield* PostgresStores.connect
       yield* Effect.flatMap(sql.reserve, (connection) => connection.executeValues(`DROP TABLE ${table}`, []))
-      for (const call of [store.get("key"), store.putMany({ "key": 1 })]) {
-        const failure = yield* Effect.flip(call)
+      const failures = [yield* Effect.flip(store.get("key")), yield* Effect.flip(store.putMany({ "key": 1 }))]
+      for (const failure of failures) {
         assert.propertyVal(failure, "sqlState", "42P01")
         assert.propertyVal(failure, "isRetryable", false)
         assert.include(failure.message, "(SQLSTATE 42P01)")
