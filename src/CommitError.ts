@@ -60,7 +60,7 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
 
 /**
  * LMDB or the file system has failed: an input or output error, a full disk, a damaged file, too many readers, or files
- * that were moved.
+ * that were moved. Of a store on PostgreSQL: the server has failed or does not answer.
  *
  * **Details**
  *
@@ -74,18 +74,29 @@ export class MapFull extends Schema.TaggedError<MapFull>("effect-lmdb/MapFull")(
  *
  * With `code` 12, the address space of the process is too small for the map to grow, for example because of `ulimit -v`.
  *
+ * A database server has no `code`. `sqlState` has its error code if it has answered: `42501` is a missing right, `53100` a full
+ * disk. `outcome` is `unknown` if the answer to a commit was lost and the server does not tell what it has done. Then
+ * the transaction or the call was made completely or not at all, and making it again could do everything twice.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmdb/EngineFailure")("EngineFailure", {
   /** The operation that failed: `get`, `commit`, `grow`, `backup` ... */
   operation: Schema.String,
-  /** The error code of the operating system (positive) or of LMDB (negative). */
+  /** The error code of the operating system (positive) or of LMDB (negative); 0 if the engine has given none. */
   code: Schema.Number,
+  /** The SQLSTATE of a database server, if the server has answered. */
+  sqlState: Schema.optional(Schema.String),
   /** The error message of the engine. */
   detail: Schema.String,
-  /** Whether the same call may succeed later, after space or readers have become free. */
+  /**
+   * Whether the same call may succeed later, after space or readers have become free or the server can be reached. The call
+   * has written nothing, or its writes stay pending, so making it again does nothing twice.
+   */
   isRetryable: Schema.Boolean,
+  /** `unknown` if a database server may have made the commit or not. Not set if the call has made no commit. */
+  outcome: Schema.optional(Schema.Literal("unknown")),
   /** The lost writes, if the last commit of a closing store has failed. */
   lost: Schema.optional(LostWrites),
   /** The value that the engine has thrown. */
@@ -93,7 +104,8 @@ export class EngineFailure extends Schema.TaggedError<EngineFailure>("effect-lmd
 }) {
   /** Says which operation failed, the message of the engine, and what is lost. */
   override get message(): string {
-    const whatHappened = `The engine failed to ${this.operation} (code ${this.code}): ${this.detail}`
+    const code = this.sqlState === undefined ? `code ${this.code}` : `SQLSTATE ${this.sqlState}`
+    const whatHappened = `The engine failed to ${this.operation} (${code}): ${this.detail}`
     return this.lost === undefined ? whatHappened : `${whatHappened}. ${showLost(this.lost)}`
   }
 }

@@ -64,7 +64,7 @@ const people = Effect.gen(function*() {
     )
   const old = yield* encode("a", "Ada", "x", "y")
   const entries = CollectionRecord.entriesOf(old.bytes)
-  const present = yield* IndexMaintainer.toPut(maintainer, readerOf([]), old, undefined)
+  const present = yield* IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(readerOf([])), old, undefined)
   return { encode, entries, maintainer, old, present }
 })
 
@@ -76,17 +76,20 @@ describe("a record", () => {
       const { encode, entries, maintainer, old, present } = yield* people
       assert.lengthOf(present, 4)
       const next = yield* encode("a", "Bob", "y", "z")
-      assert.deepStrictEqual(shown(IndexMaintainer.toPut(maintainer, readerOf(present), next, entries)), [
-        "people a",
-        "-byName Ada",
-        "-byTag xa",
-        "byName Bob",
-        "byTag ya",
-        "byTag za"
-      ])
+      assert.deepStrictEqual(
+        shown(IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(readerOf(present)), next, entries)),
+        [
+          "people a",
+          "-byName Ada",
+          "-byTag xa",
+          "byName Bob",
+          "byTag ya",
+          "byTag za"
+        ]
+      )
       const deletions = ["-people a", "-byName Ada", "-byTag xa", "-byTag ya"]
       assert.deepStrictEqual(
-        shown(IndexMaintainer.toDelete(maintainer, readerOf(present), old.key, entries)),
+        shown(IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(readerOf(present)), old.key, entries)),
         deletions
       )
     })))
@@ -107,8 +110,15 @@ describe("a record", () => {
     inStore(Effect.gen(function*() {
       const { encode, entries, maintainer, old } = yield* people
       const other = yield* encode("b", "Ada")
-      const damaged = yield* IndexMaintainer.toPut(maintainer, readerOf([]), other, undefined)
-      const deletions = shown(IndexMaintainer.toDelete(maintainer, readerOf(damaged), old.key, entries))
+      const damaged = yield* IndexMaintainer.toPut(
+        maintainer,
+        IndexMaintainer.holdersIn(readerOf([])),
+        other,
+        undefined
+      )
+      const deletions = shown(
+        IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(readerOf(damaged)), old.key, entries)
+      )
       assert.deepStrictEqual(deletions, ["-people a", "-byTag xa", "-byTag ya"])
     })))
 
@@ -121,8 +131,14 @@ describe("a record", () => {
       )
       const entries = CollectionRecord.entriesOf(bytes)
       const next = yield* encode("a", "Ada")
-      assert.lengthOf(shown(IndexMaintainer.toPut(maintainer, readerOf(present), next, entries)), 4)
-      assert.lengthOf(shown(IndexMaintainer.toDelete(maintainer, readerOf(present), old.key, entries)), 4)
+      assert.lengthOf(
+        shown(IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(readerOf(present)), next, entries)),
+        4
+      )
+      assert.lengthOf(
+        shown(IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(readerOf(present)), old.key, entries)),
+        4
+      )
     })))
 
   it.effect("is not written if the engine fails", () =>
@@ -131,9 +147,18 @@ describe("a record", () => {
       const failing = readerOf(present, "index/people/byName")
       const next = yield* encode("a", "Bob")
       const failed = Exit.fail(failure)
-      assert.deepStrictEqual(IndexMaintainer.toPut(maintainer, failing, next, entries), failed)
-      assert.deepStrictEqual(IndexMaintainer.toPut(maintainer, failing, next, undefined), failed)
-      assert.deepStrictEqual(IndexMaintainer.toDelete(maintainer, failing, old.key, entries), failed)
+      assert.deepStrictEqual(
+        IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(failing), next, entries),
+        failed
+      )
+      assert.deepStrictEqual(
+        IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(failing), next, undefined),
+        failed
+      )
+      assert.deepStrictEqual(
+        IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(failing), old.key, entries),
+        failed
+      )
       assert.deepStrictEqual(IndexMaintainer.entryDeletions(maintainer, failing, old.key, null), failed)
       assert.deepStrictEqual(
         IndexMaintainer.entryDeletions(maintainer, readerOf(present, "collection/people"), old.key, null),
@@ -155,7 +180,7 @@ describe("a record", () => {
       assert.deepStrictEqual(record.entries, [])
       assert.strictEqual(CollectionRecord.valueOf(record.bytes), record.bytes)
       assert.deepStrictEqual(
-        IndexMaintainer.toPut(maintainer, readerOf([]), record, undefined),
+        IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(readerOf([])), record, undefined),
         Exit.succeed([["collection/plain", key, record.bytes]])
       )
     })))

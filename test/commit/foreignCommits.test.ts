@@ -75,11 +75,16 @@ const openShared = Effect.gen(function*() {
     const plan: Engine.Plan = (present) =>
       Exit.map(present.get(definition.database, bytes, CollectionRecord.entriesOf), (old) => {
         if (record !== undefined) {
-          return { clear: [], writes: writesOf(IndexMaintainer.toPut(maintainer, present, record, old)) }
+          return {
+            clear: [],
+            writes: writesOf(IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(present), record, old))
+          }
         }
         return {
           clear: [],
-          writes: old === undefined ? [] : writesOf(IndexMaintainer.toDelete(maintainer, present, bytes, old))
+          writes: old === undefined
+            ? []
+            : writesOf(IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(present), bytes, old))
         }
       })
     return plan

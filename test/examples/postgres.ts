@@ -68,7 +68,7 @@ const movePeople = Effect.fnUntraced(function*(from: number, to: number, part: n
  */
 const afterCrashes = <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
   Effect.retry(transaction, {
-    while: (error) => error instanceof EngineFailure && error.isRetryable && error.operation !== "commit",
+    while: (error) => error instanceof EngineFailure && error.isRetryable,
     times: 20
   })
 

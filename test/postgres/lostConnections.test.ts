@@ -23,7 +23,10 @@ const waitUntil = (holds: () => boolean): Effect.Effect<void> =>
 
 /** Opens a store through a proxy. */
 const throughProxy = Effect.fnUntraced(
-  function*(seed: number, options: { readonly flushInterval?: Duration.Input } = {}) {
+  function*(
+    seed: number,
+    options: { readonly flushInterval?: Duration.Input; readonly patience?: Duration.Input } = {}
+  ) {
     const url = new URL(serverUrl())
     const proxy = yield* CuttingProxy.make(Number(url.port), seed)
     url.port = `${proxy.port}`
@@ -70,6 +73,87 @@ describe("a proxy that cuts connections", () => {
       )
       const puts = changes.flatMap((change) => change._tag === "Put" ? [change.key] : [])
       assert.strictEqual(puts.filter((key) => key === "last").length, 30)
+    }))
+})
+
+describe("answers that are lost for longer than the patience of the store", () => {
+  const withoutAnswers = Effect.gen(function*() {
+    const parts = yield* throughProxy(4, { flushInterval: "Infinity", patience: "200 millis" })
+    parts.proxy.cuts = "answers"
+    yield* parts.store.putMany({ "key": 0 })
+    return parts
+  })
+
+  /** Runs a commit whose answer is lost: the commit waits on the server until the proxy cuts answers. */
+  const losingAnswer = Effect.fnUntraced(function*<A, E>(
+    { proxy, table }: Effect.Success<typeof withoutAnswers>,
+    commit: Effect.Effect<A, E>
+  ) {
+    const sql = yield* PostgresStores.connect
+    const connection = yield* sql.reserve
+    yield* connection.executeValuesUnprepared("BEGIN", [])
+    yield* connection.executeValues(`SELECT number FROM ${table}_store FOR UPDATE`, [])
+    const committing = yield* start(Effect.exit(commit))
+    const waiting = connection.executeValues("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)", [])
+    yield* Effect.repeat(waiting, { until: ([row]) => row?.[0] === true })
+    proxy.cutPart = 1
+    yield* connection.executeValuesUnprepared("COMMIT", [])
+    const exit = yield* Fiber.join(committing)
+    return yield* Effect.flip(exit)
+  }, Effect.scoped)
+
+  it.effect("leave the outcome of a transaction unknown: it is not retryable, and was made once", () =>
+    Effect.gen(function*() {
+      const parts = yield* withoutAnswers
+      const { direct, proxy, store } = parts
+      const counting = Effect.gen(function*() {
+        yield* store.put("key", Number(yield* store.getOrFail("key")) + 1)
+      })
+      const failure = yield* losingAnswer(parts, store.withTransaction(counting))
+      assert.propertyVal(failure, "_tag", "EngineFailure")
+      assert.propertyVal(failure, "outcome", "unknown")
+      assert.propertyVal(failure, "isRetryable", false)
+      assert.include(failure.message, "may have made the commit")
+      assert.strictEqual(yield* direct.getOrFail("key"), 1)
+      // This one never reaches the server: each new connection is cut before it can be used.
+      const unsent = yield* Effect.flip(store.putMany({ "unsent": true }))
+      assert.notProperty(unsent, "outcome")
+      assert.propertyVal(unsent, "isRetryable", true)
+      proxy.cutPart = 0
+      yield* store.putMany({ "sent": true })
+      assert.isFalse(yield* direct.has("unsent"))
+      assert.isTrue(yield* direct.has("sent"))
+    }))
+
+  it.effect("keep buffered writes pending, and the next commit asks what became of them", () =>
+    Effect.gen(function*() {
+      const parts = yield* withoutAnswers
+      const { direct, proxy, store } = parts
+      yield* store.put("key", 2)
+      const failure = yield* losingAnswer(parts, store.flush)
+      assert.notProperty(failure, "outcome")
+      assert.propertyVal(failure, "isRetryable", true)
+      proxy.cutPart = 0
+      yield* direct.put("key", 3, { durable: true })
+      yield* store.flush
+      assert.strictEqual(yield* direct.getOrFail("key"), 3)
+    }))
+})
+
+describe("an error of the server", () => {
+  it.effect("has its SQLSTATE", () =>
+    Effect.gen(function*() {
+      const table = yield* PostgresStores.freshTable
+      const store = yield* PostgresStores.openOn({ table })
+      yield* store.putMany({ "key": 0 })
+      const sql = yield* PostgresStores.connect
+      yield* Effect.flatMap(sql.reserve, (connection) => connection.executeValues(`DROP TABLE ${table}`, []))
+      const failures = [yield* Effect.flip(store.get("key")), yield* Effect.flip(store.putMany({ "key": 1 }))]
+      for (const failure of failures) {
+        assert.propertyVal(failure, "sqlState", "42P01")
+        assert.propertyVal(failure, "isRetryable", false)
+        assert.include(failure.message, "(SQLSTATE 42P01)")
+      }
     }))
 })
 

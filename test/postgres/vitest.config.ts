@@ -35,8 +35,8 @@ const programs = [
   "streams what other processes write, and numbers on"
 ]
 
-/** Tests in which a store knows which openings have ended, or has one opening for all layers of a process. */
-const openings = ["what an opening of the store that has ended has left", "are one owner"]
+/** Tests in which a store knows which openings have ended. */
+const openings = ["what an opening of the store that has ended has left"]
 
 /** Tests that advance a test clock while a read may still wait for the server. */
 const clocks = ["waits until the limit permits the call", "is renewed while the call runs"]

@@ -17,6 +17,8 @@ export interface CuttingProxy {
   cuts: "both" | "answers"
   /** How many connections were cut. */
   cut: number
+  /** How many pieces of data of answers have arrived. */
+  answers: number
   /** How long each answer is delayed, in milliseconds. */
   delayMillis: number
   /** Cuts all open connections. */
@@ -51,6 +53,7 @@ export const make = Effect.fnUntraced(function*(
   const pipe = (from: Socket, to: Socket, isAnswer: boolean): void => {
     sockets.add(from)
     from.on("data", (piece) => {
+      if (proxy !== undefined && isAnswer) proxy.answers++
       if (proxy !== undefined && (isAnswer || proxy.cuts === "both") && random() < proxy.cutPart) {
         proxy.cut++
         from.destroy()
@@ -85,6 +88,7 @@ export const make = Effect.fnUntraced(function*(
     cutPart: 0,
     cuts: "both",
     cut: 0,
+    answers: 0,
     delayMillis: 0,
     cutAll: () => {
       running.cut += sockets.size / 2

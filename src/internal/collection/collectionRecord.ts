@@ -10,7 +10,7 @@ import type { ByteString } from "../../Key.ts"
 import { headBytes, indexedFormat, type IndexEntry } from "../reader/recordLayout.ts"
 import * as ExpiringValue from "../value/expiringValue.ts"
 
-export { entriesOf, type IndexEntry, timeOf, valueOf } from "../reader/recordLayout.ts"
+export { entriesOf, type IndexEntry, isExpired, timeOf, valueOf } from "../reader/recordLayout.ts"
 
 /** Returns an entry as one string, by which entries are compared. The slot of an index never contains U+0000. */
 export const nameOf = ([slot, key]: IndexEntry): string => `${slot}\0${key}`

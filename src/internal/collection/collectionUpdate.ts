@@ -167,7 +167,7 @@ const writeComputed = <K extends KeySchema, V extends ValueSchema, I extends Rec
     : Settled.map(
       IndexMaintainer.toPut(
         self.maintainer,
-        reader,
+        IndexMaintainer.holdersIn(reader),
         record,
         old === undefined ? undefined : CollectionRecord.entriesOf(old)
       ),

@@ -36,7 +36,8 @@ export interface TakenIndexKey {
   readonly existing: ByteString
 }
 
-type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
+/** The index entries of a record. */
+export type Entries = ReadonlyArray<CollectionRecord.IndexEntry>
 
 /** Makes the index maintainer of a collection. */
 export const make = (
@@ -53,12 +54,18 @@ interface HeldEntries {
   readonly holders: ReadonlyArray<ByteString | undefined>
 }
 
+/** Reads which record has an index key in a unique index. */
+export type HolderOf = (index: string, indexKey: ByteString) => Effect.Effect<ByteString | undefined, EngineFailure>
+
+/** Reads the holders of index keys one by one. */
+export const holdersIn = (reader: Reader): HolderOf => (index, indexKey) => reader.get(index, indexKey, keyOf)
+
 const noHolder = Exit.succeed(undefined)
 
 /** Reads which records have the index keys in unique indexes. Skips entries of indexes that the collection no longer has. */
 const withHolders = (
   { indexes }: IndexMaintainer,
-  reader: Reader,
+  holderOf: HolderOf,
   named: Entries
 ): Effect.Effect<HeldEntries, EngineFailure> => {
   const entries: Array<readonly [WrittenIndex, ByteString]> = []
@@ -67,7 +74,7 @@ const withHolders = (
     const index = indexes.get(slot)
     if (index === undefined) continue
     entries.push([index, indexKey])
-    reads.push(index.isUnique ? reader.get(index.database, indexKey, keyOf) : noHolder)
+    reads.push(index.isUnique ? holderOf(index.database, indexKey) : noHolder)
   }
   return Settled.map(Settled.allReads(reads), (holders) => ({ entries, holders }))
 }
@@ -77,7 +84,7 @@ const noWrites = Exit.succeed<ReadonlyArray<Write>>([])
 /** Computes the deletions of the entries of a record that are not in `kept`. */
 const deletionsOf = (
   self: IndexMaintainer,
-  reader: Reader,
+  holderOf: HolderOf,
   key: ByteString,
   entries: Entries,
   kept: Entries
@@ -86,7 +93,7 @@ const deletionsOf = (
   const isKept = new Set(kept.map(CollectionRecord.nameOf))
   const dropped = entries.filter((entry) => !isKept.has(CollectionRecord.nameOf(entry)))
   if (dropped.length === 0) return noWrites
-  return Settled.map(withHolders(self, reader, dropped), (held) => {
+  return Settled.map(withHolders(self, holderOf, dropped), (held) => {
     const writes: Array<Write> = []
     for (const [at, [index, indexKey]] of held.entries.entries()) {
       // In a damaged index two records may have the same key. Then the entry may belong to the other record.
@@ -100,11 +107,11 @@ const deletionsOf = (
 /** Computes the index entries of a record. Fails if another record has one of its keys in a unique index. */
 const additionsOf = (
   self: IndexMaintainer,
-  reader: Reader,
+  holderOf: HolderOf,
   { entries, key }: EncodedRecord
 ): Effect.Effect<ReadonlyArray<Write>, TakenIndexKey | EngineFailure> =>
   Settled.flatMap(
-    withHolders(self, reader, entries),
+    withHolders(self, holderOf, entries),
     (held): Exit.Exit<ReadonlyArray<Write>, TakenIndexKey> => {
       const writes: Array<Write> = []
       for (const [at, [index, indexKey]] of held.entries.entries()) {
@@ -118,18 +125,21 @@ const additionsOf = (
     }
   )
 
-/** Computes the writes that store a record. `old` are the entries that are stored in the record that it replaces. */
+/**
+ * Computes the writes that store a record, beginning with that of the record. `old` are the entries that are stored in the
+ * record that it replaces.
+ */
 export const toPut = (
   self: IndexMaintainer,
-  reader: Reader,
+  holderOf: HolderOf,
   record: EncodedRecord,
   old: Entries | undefined
 ): Effect.Effect<ReadonlyArray<Write>, TakenIndexKey | EngineFailure> =>
   Settled.flatMap(
-    deletionsOf(self, reader, record.key, old ?? [], record.entries),
+    deletionsOf(self, holderOf, record.key, old ?? [], record.entries),
     (deletions) =>
       Settled.map(
-        additionsOf(self, reader, record),
+        additionsOf(self, holderOf, record),
         (additions): ReadonlyArray<Write> => [[self.database, record.key, record.bytes], ...deletions, ...additions]
       )
   )
@@ -137,12 +147,12 @@ export const toPut = (
 /** Computes the writes that delete a record. `old` are the entries that are stored in it. */
 export const toDelete = (
   self: IndexMaintainer,
-  reader: Reader,
+  holderOf: HolderOf,
   key: ByteString,
   old: Entries
 ): Effect.Effect<ReadonlyArray<Write>, EngineFailure> =>
   Settled.map(
-    deletionsOf(self, reader, key, old, []),
+    deletionsOf(self, holderOf, key, old, []),
     (deletions): ReadonlyArray<Write> => [[self.database, key, null], ...deletions]
   )
 
@@ -158,5 +168,12 @@ export const entryDeletions = (
 ): Effect.Effect<ReadonlyArray<Write>, EngineFailure> =>
   Settled.flatMap(
     present.get(self.database, key, CollectionRecord.entriesOf),
-    (old) => deletionsOf(self, present, key, old ?? [], write === null ? [] : CollectionRecord.entriesOf(write))
+    (old) =>
+      deletionsOf(
+        self,
+        holdersIn(present),
+        key,
+        old ?? [],
+        write === null ? [] : CollectionRecord.entriesOf(write)
+      )
   )

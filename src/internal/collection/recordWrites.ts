@@ -63,7 +63,7 @@ export const absent = <K extends KeySchema, V extends ValueSchema, I extends Rec
     : Exit.fail(new KeyExists<K["Type"]>({ ...shown(definition, key, bytes), collection: definition.name }))
 
 /** Stores a record with its entries. With `isExact`, the commit of a shared store decides the write. */
-export const putRecord = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, E>(
+const putRecord = <K extends KeySchema, V extends ValueSchema, I extends Record<string, KeySchema>, E>(
   self: CollectionWriter<K, V, I>,
   transaction: Transaction | undefined,
   key: K["Type"],
@@ -78,7 +78,7 @@ export const putRecord = <K extends KeySchema, V extends ValueSchema, I extends 
       (old) =>
         Settled.flatMap(precondition(old), () =>
           Settled.map(
-            IndexMaintainer.toPut(maintainer, reader, record, old),
+            IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(reader), record, old),
             (writes) => ({ result: undefined, writes })
           ))
     )
@@ -153,13 +153,13 @@ export const deletion = (
       old === undefined
         ? Exit.succeed({ result: false, writes: [] })
         : Settled.map(
-          IndexMaintainer.toDelete(maintainer, reader, key, old),
+          IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(reader), key, old),
           (writes) => ({ result: true, writes })
         )
   )
 
 /** Deletes a record with its entries. Returns whether the key had a record. */
-export const deleteRecord = (
+const deleteRecord = (
   self: UntypedWriter,
   transaction: Transaction | undefined,
   key: ByteString,

@@ -24,8 +24,8 @@ export interface CommitNumbers {
   readonly notifies: boolean
   /** Runs a function when no commit of this process waits for its answer. */
   readonly whenAnswered: (run: () => void) => void
-  /** Called with the number of a notification. */
-  readonly listeners: Set<(number: number) => void>
+  /** Called with the number of a notification, and without one when the connection that listens has been opened. */
+  readonly listeners: Set<(number: number | undefined) => void>
   isListening: boolean
   /** Whether the connection that listens is open. */
   isHearing: boolean
@@ -66,6 +66,7 @@ const startListening = (self: CommitNumbers): void => {
       sql.listen(tables.channel),
       (queue) => {
         self.isHearing = true
+        for (const notice of self.listeners) notice(undefined)
         return Effect.forever(Effect.map(Queue.take(queue), (notification) => {
           const number = payloadOf(notification)
           if (Number.isSafeInteger(number)) { for (const notice of self.listeners) notice(number) }
@@ -82,10 +83,21 @@ const startListening = (self: CommitNumbers): void => {
   fork(Effect.forever(Effect.andThen(once, pause)))
 }
 
+/** How to subscribe. */
+interface SubscribeOptions {
+  readonly pollInterval: Duration.Duration
+  readonly capacity: number
+  /**
+   * Whether the subscriber also gets the last number again when the connection that listens was lost: the server may have
+   * crashed, and other commits may have got the numbers of those that it lost.
+   */
+  readonly wakes?: boolean
+}
+
 /** Subscribes to the numbers of the commits of all processes, until the scope closes. */
 export const subscribe = Effect.fnUntraced(function*(
   self: CommitNumbers,
-  { capacity, pollInterval }: { readonly pollInterval: Duration.Duration; readonly capacity: number }
+  { capacity, pollInterval, wakes = false }: SubscribeOptions
 ): Effect.fn.Return<CommitSubscription, EngineFailure, Scope.Scope> {
   const { changes, listeners, server } = self
   const queue = yield* Queue.sliding<Commit, EngineFailure | Cause.Done>(capacity)
@@ -98,8 +110,10 @@ export const subscribe = Effect.fnUntraced(function*(
     if (transactionId > seen) offer(transactionId, false)
   }
   // A commit of this process may be noticed before its answer comes.
-  const noticed = (transactionId: number) => {
-    if (transactionId > seen) self.whenAnswered(() => offerForeign(transactionId))
+  const noticed = (transactionId: number | undefined) => {
+    if (transactionId === undefined) {
+      if (wakes) offer(seen, false)
+    } else if (transactionId > seen) self.whenAnswered(() => offerForeign(transactionId))
   }
   const committed = (transactionId: number) => {
     // Numbers have no gaps.
@@ -125,7 +139,13 @@ export const subscribe = Effect.fnUntraced(function*(
     unseenMillis += Duration.toMillis(pollInterval)
     if (self.isHearing && unseenMillis < pollMillisBesideNotifications) return Effect.void
     unseenMillis = 0
-    return Effect.map(Snapshots.lastNumber(server), noticed)
+    const before = seen
+    return Effect.map(Snapshots.lastNumber(server), (last) => {
+      if (last >= before) return noticed(last)
+      // The server has lost commits. The next ones get their numbers again.
+      seen = last
+      offer(last, false)
+    })
   })
   yield* Effect.forkScoped(
     Effect.onExit(

@@ -94,7 +94,7 @@ const commitSubmissions = Effect.fnUntraced(function*(
   const { failed, made } = yield* Effect.catchTag(
     CommitRound.commit(committing, call),
     "UnknownOutcome",
-    ({ failure }) => Effect.fail(CommitRound.mayBeMade(failure))
+    (unknown) => Effect.fail(CommitRound.unknownOutcome(unknown))
   )
   yield* QueueState.countCommit(self, made)
   for (const [at, { submission }] of prepared.entries()) {
@@ -242,7 +242,7 @@ export const commitOne = Effect.fnUntraced(function*(
   const { failed, made } = yield* Effect.catchTag(
     CommitRound.commit(committing, yield* CommitRound.prepare(committing, [unit])),
     "UnknownOutcome",
-    ({ failure }) => Effect.fail(CommitRound.mayBeMade(failure))
+    (unknown) => Effect.fail(CommitRound.unknownOutcome(unknown))
   )
   yield* QueueState.countCommit(self, made)
   endRefuted(self, made)
@@ -259,7 +259,14 @@ export const close: (self: QueueState.CommitQueue) => Effect.Effect<void, Commit
     }
     self.isClosed = true
     QueueState.stopTimer(self)
-    yield* self.options.permit.withPermit(MemtableCommits.flush(self, true))
+    yield* Effect.mapError(
+      self.options.permit.withPermit(MemtableCommits.flush(self, true)),
+      // No later commit can ask for the outcome.
+      (error) =>
+        self.sealed !== undefined && error._tag === "EngineFailure"
+          ? CommitRound.unknownOutcome({ failure: error })
+          : error
+    )
     if (self.unreported !== undefined) return yield* self.unreported
   }
 )

@@ -16,8 +16,8 @@ import { collectionDatabase, indexDatabases } from "../databases.ts"
 import { ReadSet, recorded, validate } from "../reader/readSet.ts"
 import * as CommitCall from "./commitCall.ts"
 import * as DatabaseNumbers from "./databaseNumbers.ts"
-import { runOnce, type Server } from "./server.ts"
-import { engineFailure, isTransient, retrying } from "./sqlFailure.ts"
+import type { Server } from "./server.ts"
+import { engineFailure, mayHaveRun, retrying } from "./sqlFailure.ts"
 
 /** What the commits of a store need. */
 export interface Committing {
@@ -199,24 +199,40 @@ export const prepare = Effect.fnUntraced(function*(
 
 /** Makes a prepared call, again if the connection is lost. Fails with `UnknownOutcome` if it may have been made. */
 const send = (
-  { server }: Committing,
+  { server: { patience, sql, tables } }: Committing,
   { call }: Prepared
 ): Effect.Effect<CommitCall.Outcome, EngineFailure | UnknownOutcome> =>
-  retrying(runOnce(server.sql)(CommitCall.statement(server.tables.commit), call.parameters), server.patience).pipe(
-    Effect.map((rows) => CommitCall.outcomeOf(call, rows)),
-    Effect.mapError((error) => {
-      const failure = engineFailure("commit", error)
-      return isTransient(error) ? new UnknownOutcome({ failure }) : failure
-    })
-  )
+  Effect.suspend(() => {
+    let mayBeMade = false
+    const once = Effect.flatMap(sql.reserve, (connection) =>
+      Effect.tapError(connection.executeValues(CommitCall.statement(tables.commit), call.parameters), (error) =>
+        Effect.sync(() => {
+          // Later attempts may fail in another way, and do not tell what became of this one.
+          mayBeMade ||= mayHaveRun(error)
+        })))
+    return retrying(Effect.scoped(once), patience).pipe(
+      Effect.map((rows) =>
+        CommitCall.outcomeOf(call, rows)
+      ),
+      Effect.mapError((error) => {
+        const failure = engineFailure("commit", error)
+        return mayBeMade ? new UnknownOutcome({ failure }) : failure
+      })
+    )
+  })
 
 /** The failure of a request whose outcome is not known. */
-export const mayBeMade = ({ cause, code, detail, isRetryable, operation }: EngineFailure): EngineFailure =>
+export const unknownOutcome = (
+  { failure: { cause, code, detail, operation, sqlState } }: Pick<UnknownOutcome, "failure">
+): EngineFailure =>
   new EngineFailure({
     operation,
     code,
-    detail: `${detail}; the server has not answered, and may have made the commit`,
-    isRetryable,
+    detail: `${detail}; the answer of the server was lost, so it may have made the commit`,
+    // Making the commit again could do everything twice.
+    isRetryable: false,
+    outcome: "unknown",
+    ...(sqlState === undefined ? {} : { sqlState }),
     cause
   })
 

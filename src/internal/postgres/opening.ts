@@ -105,6 +105,20 @@ const isComplete = ({ clients, commit, store, trim }: Tables.Tables): string =>
      EXISTS (SELECT 1 FROM pg_proc WHERE proname = '${commit}' AND pg_function_is_visible(oid)) AND
      EXISTS (SELECT 1 FROM pg_proc WHERE proname = '${trim}' AND pg_function_is_visible(oid))`
 
+/**
+ * Identifies the tables of a store among those of all servers, whatever address leads to them. `undefined` if the user may
+ * not read the identity of the server.
+ */
+export const identityOf = ({ sql, tables }: Pick<OpeningOptions, "sql" | "tables">) =>
+  runOnce(sql)(
+    `SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), pg_is_in_recovery(),
+       (SELECT oid FROM pg_database WHERE datname = current_database()), to_regclass('${tables.store}')::oid)`,
+    []
+  ).pipe(
+    Effect.map(([row]) => row === undefined ? undefined : textIn(row[0])),
+    Effect.catch(() => Effect.succeed(undefined))
+  )
+
 /** Checks the server and the tables. Creates the tables that are missing, unless the store only reads. */
 export const open = Effect.fnUntraced(function*(options: OpeningOptions): Effect.fn.Return<void, OpenFailed> {
   const { client, patience, readOnly, sql, tables } = options

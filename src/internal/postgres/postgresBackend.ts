@@ -30,6 +30,7 @@ import * as LiveReader from "./liveReader.ts"
 import * as LogFollower from "./logFollower.ts"
 import * as LogTrimming from "./logTrimming.ts"
 import * as Opening from "./opening.ts"
+import * as Openings from "./openings.ts"
 import * as PendingLayers from "./pendingLayers.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import type { ResolvedPostgresOptions } from "./postgresOptions.ts"
@@ -192,6 +193,7 @@ export const make = Effect.fnUntraced(function*(
   const tables = Tables.make(options.table)
   const client = randomUUID()
   yield* Opening.open({ sql, tables, name, readOnly, patience, client })
+  const opening = yield* Effect.flatMap(Opening.identityOf({ sql, tables }), Openings.share)
   let isClosed = false
   const fork = yield* makeFork
   const server: Server = { sql, tables, client, patience, fork, isClosed: () => isClosed }
@@ -238,6 +240,7 @@ export const make = Effect.fnUntraced(function*(
       LogFollower.make({ path: name, numbers, commits, isClosed: server.isClosed }, logOptions),
     hasLog: true,
     hasOtherWriters: true,
+    opening,
     commits: (commitOptions) => CommitNumbers.subscribe(commits, commitOptions),
     committedSnapshot: () => Snapshots.openCommitted(snapshots),
     stats: stats(self),

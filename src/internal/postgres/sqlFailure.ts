@@ -26,6 +26,9 @@ const retryable: ReadonlySet<string> = new Set([
 /** The states after which the same statement may run at once on another connection. */
 const connectionStates: ReadonlySet<string> = new Set(["08", "40", "57P01", "57P02", "57P03", "53300"])
 
+/** The states that do not tell whether the statement has run to its end. */
+const lostStates: ReadonlySet<string> = new Set(["08", "57P01", "57P02"])
+
 const isIn = (states: ReadonlySet<string>, state: string): boolean => states.has(state) || states.has(state.slice(0, 2))
 
 /** The error that a commit function raises when a later commit of the same process is recorded. */
@@ -51,6 +54,15 @@ export const isTransient = (error: SqlError): boolean => {
   return state === undefined ? isConnectionError(error) : isIn(connectionStates, state)
 }
 
+/**
+ * Whether the server may have run a statement to its end before the error: the connection was lost, or the server has ended
+ * it, which can happen while a commit waits for a standby.
+ */
+export const mayHaveRun = (error: SqlError): boolean => {
+  const state = stateOf(error)
+  return state === undefined ? isConnectionError(error) : isIn(lostStates, state)
+}
+
 /** The message of the server, which the client keeps in the fields of the error. */
 const messageOf = ({ message, reason: { cause } }: SqlError): string =>
   Predicate.hasProperty(cause, "message") && Predicate.isString(cause.message)
@@ -63,8 +75,9 @@ export const engineFailure = (operation: string, error: SqlError): EngineFailure
   return new EngineFailure({
     operation,
     code: 0,
-    detail: state === undefined ? messageOf(error) : `${messageOf(error)} (SQLSTATE ${state})`,
+    detail: messageOf(error),
     isRetryable: isRetryable(error),
+    ...(state === undefined ? {} : { sqlState: state }),
     cause: error
   })
 }

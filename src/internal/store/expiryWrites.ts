@@ -44,21 +44,48 @@ interface Replaced {
   readonly entries: ReadonlyArray<RecordLayout.IndexEntry>
 }
 
+/** Decodes what a write has to know about the stored record that it replaces; `undefined` if that never expires. */
+const decodeReplaced = ({ now }: ExpiringStore) => (record: Uint8Array): Replaced | undefined => {
+  const time = RecordLayout.timeOf(record)
+  return time === undefined ? undefined : {
+    time,
+    hasIndexEntries: RecordLayout.hasEntries(record),
+    entries: time <= now() ? RecordLayout.entriesOf(record) : []
+  }
+}
+
 const replacedBy = (
-  { now }: ExpiringStore,
+  self: ExpiringStore,
   stored: Reader,
   [database, key]: Write
 ): Effect.Effect<Replaced | undefined, EngineFailure> =>
-  hasRecords(database)
-    ? stored.get(database, key, (record): Replaced | undefined => {
-      const time = RecordLayout.timeOf(record)
-      return time === undefined ? undefined : {
-        time,
-        hasIndexEntries: RecordLayout.hasEntries(record),
-        entries: time <= now() ? RecordLayout.entriesOf(record) : []
-      }
-    })
-    : Settled.nothing
+  hasRecords(database) ? stored.get(database, key, decodeReplaced(self)) : Settled.nothing
+
+/** Reads the stored records that writes replace, in one call for each database. Returns those that may expire. */
+const replacedByAll = (
+  self: ExpiringStore,
+  stored: Reader,
+  writes: Iterable<Write>
+): Effect.Effect<ReadonlyArray<readonly [Write, Replaced]>, EngineFailure> => {
+  const byDatabase = new Map<string, Array<Write>>()
+  for (const write of writes) {
+    const [database] = write
+    if (!hasRecords(database)) continue
+    const ofDatabase = byDatabase.get(database)
+    if (ofDatabase === undefined) byDatabase.set(database, [write])
+    else ofDatabase.push(write)
+  }
+  const reads = Array.from(byDatabase, ([database, ofDatabase]) =>
+    Settled.map(
+      stored.getMany(database, ofDatabase.map(([, key]) => key), decodeReplaced(self)),
+      (found) =>
+        ofDatabase.flatMap((write, at): ReadonlyArray<readonly [Write, Replaced]> => {
+          const replaced = found[at]
+          return replaced === undefined ? [] : [[write, replaced]]
+        })
+    ))
+  return Settled.map(Settled.allReads(reads), (found) => found.flat())
+}
 
 /** Makes the write that deletes an index entry. The entry is under one of two keys, because an index can be unique or not. */
 export const toDeleteEntry = (
@@ -96,30 +123,35 @@ const deletionsFor = (
 }
 
 /** Makes the writes that delete the entries of replaced records. `writes` may also write some of the same keys. */
-export const deletionsOf = Effect.fnUntracedEager(
-  function*(self: ExpiringStore, stored: Reader, writes: Iterable<Write>) {
-    const deletions: Array<Write> = []
-    for (const write of writes) {
-      const replaced = yield* replacedBy(self, stored, write)
-      if (replaced !== undefined) deletions.push(...(yield* deletionsFor(self, stored, write, replaced)))
-    }
-    return deletions
-  }
-)
+export const deletionsOf = (
+  self: ExpiringStore,
+  stored: Reader,
+  writes: Iterable<Write>
+): Effect.Effect<ReadonlyArray<Write>, EngineFailure> =>
+  Settled.flatMap(replacedByAll(self, stored, writes), (all) =>
+    Settled.map(
+      Settled.allReads(all.map(([write, replaced]) => deletionsFor(self, stored, write, replaced))),
+      (deletions) => deletions.flat()
+    ))
 
 /**
- * Adds the entries of `expiry` for the writes of a call. If the record of the call has already expired, returns deletions
- * of all keys instead: of the record and of its index entries.
+ * Adds the entries of `expiry` for the writes of a call. The writes of the index entries of a record follow that of the
+ * record. If a record has already expired, all of them become deletions.
  */
 export const completed = (self: ExpiringStore, writes: ReadonlyArray<Write>): ReadonlyArray<Write> => {
-  const entries: Array<Write> = []
-  for (const write of writes) {
+  const first = writes.findIndex((write) => timeOf(write) !== undefined)
+  if (first < 0) return writes
+  const now = self.now()
+  const all = writes.slice(0, first)
+  let isExpired = false
+  for (const write of writes.slice(first)) {
+    const [database, key] = write
     const time = timeOf(write)
-    if (time === undefined) continue
-    if (time <= self.now()) return writes.map(([database, key]) => [database, key, null])
-    entries.push(entryOf(self, time, write))
+    if (hasRecords(database)) isExpired = time !== undefined && time <= now
+    all.push(isExpired ? [database, key, null] : write)
+    if (time !== undefined && !isExpired) all.push(entryOf(self, time, write))
   }
-  return entries.length === 0 ? writes : [...writes, ...entries]
+  return all
 }
 
 const withEntries = <A>(self: ExpiringStore, step: Step<A>): Step<A> => {

@@ -28,13 +28,15 @@ export const withLostWrites =
     if (error._tag === "MapFull") {
       return new MapFull({ limit: error.limit, used: error.used, pending: error.pending, outcome: "lost", lost })
     }
-    const { cause, code, detail, isRetryable, operation } = error
+    const { cause, code, detail, isRetryable, operation, outcome, sqlState } = error
     return new EngineFailure({
       operation,
       code,
       detail,
       isRetryable,
       lost,
-      ...(cause === undefined ? {} : { cause })
+      ...(cause === undefined ? {} : { cause }),
+      ...(outcome === undefined ? {} : { outcome }),
+      ...(sqlState === undefined ? {} : { sqlState })
     })
   }

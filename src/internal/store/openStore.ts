@@ -115,12 +115,13 @@ const makeFork: Effect.Effect<Fork, never, Scope.Scope> = Effect.updateContext(
 
 /** Identifies the opening of a store. While it is open and no other process can commit, all others have ended. */
 const openingOf = ({ hasOtherWriters, opening }: Backend, isOpen: () => boolean): StoreOpening => {
+  // The backend may have given the same one to other stores of this process.
+  if (hasOtherWriters && opening !== undefined) return opening
   const id = opening?.id ?? SecureRandom.uuidV4Unsafe()
   return {
     id,
-    knowsEnds: !hasOtherWriters || opening !== undefined,
-    hasEnded: (other) =>
-      hasOtherWriters ? opening?.hasEnded(other) ?? Effect.succeed(false) : Effect.sync(() => isOpen() && other !== id)
+    knowsEnds: !hasOtherWriters,
+    hasEnded: (other) => hasOtherWriters ? Effect.succeed(false) : Effect.sync(() => isOpen() && other !== id)
   }
 }
 
