@@ -1,15 +1,14 @@
 /**
- * Reads by keys, many in one statement: the reads that are asked for while a statement runs share the next one.
+ * Reads by keys, many in one statement.
  *
- * Each answer has the token of the last commit of this process that it includes. So a reader knows which pending writes the
- * answer has already.
+ * Each answer has a stamp: which state of the store it is of. So a reader knows which pending writes the answer has
+ * already, and a transaction knows whether its answers are of one state.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
-import { bytesIn, closedFailure, keyParameter, numberIn, numbersParameter, type Rows, type Server } from "./server.ts"
+import { bytesIn, keyParameter, numberIn, numbersParameter, type Rows, type Server } from "./server.ts"
+import * as SharedStatements from "./sharedStatements.ts"
 
 /** One key to read. */
 export interface KeyRead {
@@ -22,64 +21,62 @@ export interface KeyRead {
 /** What was found: a value, `true` for a value that was not read, or `undefined` for none. */
 export type Found = Uint8Array | true | undefined
 
-/** What was found for the keys of one call, of one moment. */
-export interface Answer {
+/** The state of the store that an answer is of. */
+export interface Stamp {
   /** The last commit of this process that the answer includes. */
   readonly token: number
+  /** The last commit of all processes that the answer includes. `undefined` if the answer is the same in every state. */
+  readonly number: number | undefined
+}
+
+/** The stamp of what is the same in every state, such as an empty list of keys. */
+export const everyState: Stamp = { token: 0, number: undefined }
+
+/** What was found for the keys of one call, of one moment. */
+export interface Answer extends Stamp {
   readonly found: ReadonlyArray<Found>
 }
 
 /** Runs a statement. It may run twice. */
 export type RunRead = (text: string, parameters: ReadonlyArray<unknown>) => Effect.Effect<Rows, EngineFailure>
 
-/** The calls of one reader that wait, and the statements that run. */
-export interface ReadBatches {
-  readonly server: Server
-  readonly run: RunRead
-  /** The maximum number of statements that run at the same time. */
-  readonly maxRunning: number
-  readonly waiting: Array<Call>
-  running: number
-}
-
-interface Call {
-  readonly reads: ReadonlyArray<KeyRead>
-  readonly answer: Deferred.Deferred<Answer, EngineFailure>
-}
+/** The reads of one reader. */
+export type ReadBatches = SharedStatements.SharedStatements<ReadonlyArray<KeyRead>, Answer>
 
 /** The maximum number of keys in one statement that several calls share. */
 const mostKeys = 4096
 
-/** Makes the batches of a reader. */
-export const make = (server: Server, run: RunRead, maxRunning: number): ReadBatches => ({
-  server,
-  run,
-  maxRunning,
-  waiting: [],
-  running: 0
+/** Reads the stamp of a statement, two columns; a parameter has the id of the process. */
+export const stampOf = ({ tables }: Pick<Server, "tables">, parameter: string): string =>
+  `coalesce((SELECT c.token FROM ${tables.clients} c WHERE c.id = ${parameter}), 0)::float8,
+    (SELECT s.number FROM ${tables.store} s WHERE s.id = 1)::float8`
+
+/** The stamp in the first two cells of a row. */
+export const stampIn = (row: ReadonlyArray<unknown> | undefined): Stamp => ({
+  token: numberIn(row?.[0]) ?? 0,
+  number: numberIn(row?.[1])
 })
 
-/** Reads the token of this process; a parameter has the id of the process. */
-export const tokenOf = ({ tables }: Server, parameter: string): string =>
-  `coalesce((SELECT c.token FROM ${tables.clients} c WHERE c.id = ${parameter}), 0)::float8`
-
-const readOne = (self: ReadBatches, { database, key, value }: KeyRead): Effect.Effect<Answer, EngineFailure> => {
-  const { server } = self
-  const text = `SELECT ${tokenOf(server, "$1")}, t.found, ${value ? "t.value" : "NULL"} FROM (SELECT 1) AS one
+const readOne = (
+  server: Server,
+  run: RunRead,
+  { database, key, value }: KeyRead
+): Effect.Effect<Answer, EngineFailure> => {
+  const text = `SELECT ${stampOf(server, "$1")}, t.found, ${value ? "t.value" : "NULL"} FROM (SELECT 1) AS one
     LEFT JOIN LATERAL (SELECT true AS found, r.value FROM ${server.tables.records} r
       WHERE r.db = $2::int AND r.key = $3::bytea) t ON true`
-  return Effect.map(self.run(text, [server.client, database, keyParameter(key)]), ([row]) => ({
-    token: numberIn(row?.[0]) ?? 0,
-    found: [row?.[1] === true ? bytesIn(row[2]) ?? true : undefined]
+  return Effect.map(run(text, [server.client, database, keyParameter(key)]), ([row]) => ({
+    ...stampIn(row),
+    found: [row?.[2] === true ? bytesIn(row[3]) ?? true : undefined]
   }))
 }
 
 const readMany = (
-  self: ReadBatches,
+  server: Server,
+  run: RunRead,
   reads: ReadonlyArray<KeyRead>
 ): Effect.Effect<Answer, EngineFailure> => {
-  const { server } = self
-  const text = `SELECT ${tokenOf(server, "$1")}, k.n::float8, t.found, t.value
+  const text = `SELECT ${stampOf(server, "$1")}, k.n::float8, t.found, t.value
     FROM unnest($2::int[], $3::bytea[], $4::int[]) WITH ORDINALITY k(db, key, wanted, n)
     LEFT JOIN LATERAL (SELECT true AS found, CASE WHEN k.wanted = 1 THEN r.value END AS value
       FROM ${server.tables.records} r WHERE r.db = k.db AND r.key = k.key) t ON true
@@ -90,82 +87,44 @@ const readMany = (
     reads.map(({ key }) => keyParameter(key)),
     numbersParameter(reads.map(({ value }) => value ? 1 : 0))
   ]
-  return Effect.map(self.run(text, parameters), (rows) => {
+  return Effect.map(run(text, parameters), (rows) => {
     const found: Array<Found> = Array.from({ length: reads.length }, () => undefined)
-    for (const [, n, exists, value] of rows) {
+    for (const [, , n, exists, value] of rows) {
       const at = numberIn(n)
       if (at !== undefined && exists === true) found[at - 1] = bytesIn(value) ?? true
     }
-    return { token: numberIn(rows[0]?.[0]) ?? 0, found }
+    return { ...stampIn(rows[0]), found }
   })
 }
 
-/** Takes waiting calls for one statement: at least one. */
-const takeCalls = ({ waiting }: ReadBatches): ReadonlyArray<Call> => {
-  let keys = 0
-  let number = 0
-  for (const { reads } of waiting) {
-    if (number > 0 && keys + reads.length > mostKeys) break
-    keys += reads.length
-    number++
-  }
-  return waiting.splice(0, number)
-}
-
-const give = (calls: ReadonlyArray<Call>, exit: Exit.Exit<Answer, EngineFailure>): void => {
+/** Divides the answer of a statement among its calls. */
+const divided = (calls: ReadonlyArray<ReadonlyArray<KeyRead>>, answer: Answer): ReadonlyArray<Answer> => {
+  if (calls.length === 1) return [answer]
   let at = 0
-  for (const { answer, reads } of calls) {
+  return calls.map((reads) => {
     const start = at
     at += reads.length
-    const end = at
-    Deferred.doneUnsafe(
-      answer,
-      Exit.map(exit, ({ found, token }) => ({
-        token,
-        found: calls.length === 1 ? found : found.slice(start, end)
-      }))
-    )
-  }
+    return { ...answer, found: answer.found.slice(start, at) }
+  })
 }
 
-/** Ends the calls of a statement. If the store has closed, no statement runs any more, so the waiting calls end too. */
-const end = (self: ReadBatches, calls: ReadonlyArray<Call>, exit: Exit.Exit<Answer, EngineFailure>): void => {
-  if (!Exit.hasInterrupts(exit)) return give(calls, exit)
-  const closed = Exit.fail(closedFailure("read"))
-  give(calls, closed)
-  give(self.waiting.splice(0), closed)
-}
-
-/** Runs statements until no call waits. */
-const drain = (self: ReadBatches): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const calls = takeCalls(self)
-    if (calls.length === 0) {
-      self.running--
-      return Effect.void
+/** Makes the batches of a reader. At most `maxRunning` statements run at the same time. */
+export const make = (server: Server, run: RunRead, maxRunning: number): ReadBatches =>
+  SharedStatements.make({
+    server,
+    maxRunning,
+    maxSize: mostKeys,
+    sizeOf: (reads) => reads.length,
+    run: (calls) => {
+      const reads = calls.flat()
+      const [first] = reads
+      return Effect.map(
+        first !== undefined && reads.length === 1 ? readOne(server, run, first) : readMany(server, run, reads),
+        (answer) => divided(calls, answer)
+      )
     }
-    const reads = calls.flatMap((call) => call.reads)
-    const [first] = reads
-    const reading = first !== undefined && reads.length === 1 ? readOne(self, first) : readMany(self, reads)
-    return Effect.andThen(
-      Effect.ignoreCause(Effect.onExit(reading, (exit) => Effect.sync(() => end(self, calls, exit)))),
-      drain(self)
-    )
   })
 
 /** Reads keys of one moment. */
-export const read = (
-  self: ReadBatches,
-  reads: ReadonlyArray<KeyRead>
-): Effect.Effect<Answer, EngineFailure> =>
-  Effect.suspend(() => {
-    if (self.server.isClosed()) return Effect.fail(closedFailure("read"))
-    const answer = Deferred.makeUnsafe<Answer, EngineFailure>()
-    self.waiting.push({ reads, answer })
-    if (self.running < self.maxRunning) {
-      self.running++
-      // The other fibers of this turn add their reads first.
-      self.server.fork(Effect.andThen(Effect.yieldNow, drain(self)))
-    }
-    return Deferred.await(answer)
-  })
+export const read = (self: ReadBatches, reads: ReadonlyArray<KeyRead>): Effect.Effect<Answer, EngineFailure> =>
+  SharedStatements.ask(self, reads)
