@@ -53,7 +53,7 @@ export interface CommitCall {
 type NumberOf = (database: string) => number
 
 /** What `v_want` says about a value or about its existence. */
-const wantOf = (read: Extract<Read, { readonly _tag: "Value" | "Existence" }>): Uint8Array => {
+export const wantOf = (read: Extract<Read, { readonly _tag: "Value" | "Existence" }>): Uint8Array => {
   if (read._tag === "Existence") return read.exists ? Buffer.of(0x31) : noBytes
   const { fingerprint } = read
   if (fingerprint === undefined) return noBytes

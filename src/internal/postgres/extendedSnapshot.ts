@@ -20,7 +20,7 @@ import * as Settled from "../settled.ts"
 import * as LiveReader from "./liveReader.ts"
 import type * as PendingLayers from "./pendingLayers.ts"
 import * as ReadBatches from "./readBatches.ts"
-import * as ReadChecks from "./readChecks.ts"
+import * as ReadConditions from "./readConditions.ts"
 import type { ServerReader } from "./serverReader.ts"
 import * as SnapshotReads from "./snapshotReads.ts"
 import { released } from "./snapshots.ts"
@@ -28,12 +28,26 @@ import { released } from "./snapshots.ts"
 /** What extended snapshots read from. */
 export interface Source {
   readonly committed: ServerReader
-  readonly checks: ReadChecks.ReadChecks
+  /** Checks what was read. */
+  readonly checks: ReadBatches.ReadBatches
+  /** Whether the last answer of a snapshot was of another state than the answer before: then reads should check at once. */
+  isMoving: boolean
+}
+
+/** What was read before another read began, as conditions that the statement of that read has checked. */
+interface EarlierReads {
+  readonly reads: ReadConditions.Group
+  /** The number of reads of the snapshot, to see whether there are more by now. */
+  readonly size: number
+  /** The token for which they are conditions. */
+  readonly token: number
 }
 
 /** What a read has found, until it is known whether it is of the state of the snapshot. */
 interface Candidate extends ReadBatches.Stamp {
   readonly reads: SnapshotReads.SnapshotReads
+  /** Whether all reads before it hold in its state; `undefined` if that is not known. */
+  readonly extends: boolean | undefined
   /** `Accepted`: it is of that state. `Changed`: it is of an earlier state, and has changed since. */
   outcome: "Unknown" | "Accepted" | "Changed"
 }
@@ -71,12 +85,18 @@ const accept = (self: ExtendedSnapshot, candidate: Candidate): void => {
 const needNothing = (reads: SnapshotReads.SnapshotReads, token: number): boolean =>
   SnapshotReads.conditionsAt(reads, token)?.length === 0
 
-/** Accepts a candidate if it is of the state of the snapshot. The first answer of the server decides which state that is. */
+/**
+ * Accepts a candidate if it is of the state of the snapshot. The first answer of the server decides which state that is, and
+ * an answer that has checked everything before it extends the snapshot to its state.
+ */
 const acceptAtOnce = (self: ExtendedSnapshot, candidate: Candidate): boolean => {
   const { number, reads, token } = candidate
-  if (number !== undefined && self.number === undefined && needNothing(self.reads, token)) {
-    self.number = number
-    self.token = token
+  if (number !== undefined) {
+    if (self.number !== undefined) self.source.isMoving = self.number !== number
+    if (candidate.extends === true || (self.number === undefined && needNothing(self.reads, token))) {
+      self.number = number
+      self.token = token
+    }
   }
   const isOfState = number === undefined ? needNothing(reads, self.token) : self.number === number
   if (isOfState) accept(self, candidate)
@@ -88,6 +108,10 @@ const outdate = (self: ExtendedSnapshot): Effect.Effect<never> => {
   self.isOutdated = true
   return Effect.interrupt
 }
+
+/** Whether the same pending writes are on the server in the states of two tokens. */
+const haveSameLayers = ({ layers }: ExtendedSnapshot, one: number, other: number): boolean =>
+  layers.every(({ isIncluded }) => isIncluded(one) === isIncluded(other))
 
 /**
  * Extends the snapshot to the present state, and decides about all waiting candidates. `token` is that of the last commit of
@@ -101,12 +125,10 @@ const extend = Effect.fnUntraced(function*(
   if (known === undefined) return yield* outdate(self)
   const candidates = [...self.waiting]
   const groups = candidates.map(({ reads }) => SnapshotReads.conditionsAt(reads, token))
-  const checked = yield* ReadChecks.check(self.source.checks, [known, ...groups.map((reads) => reads ?? [])])
+  const checked = yield* ReadBatches.read(self.source.checks, [], [known, ...groups.map((reads) => reads ?? [])])
   // Pending writes were committed meanwhile, so these were not the conditions of this state.
-  if (self.layers.some(({ isIncluded }) => isIncluded(token) !== isIncluded(checked.token))) {
-    return yield* extend(self, checked.token)
-  }
-  if (checked.failed.has(0)) return yield* outdate(self)
+  if (!haveSameLayers(self, token, checked.token)) return yield* extend(self, checked.token)
+  if (checked.failed?.has(0) !== false) return yield* outdate(self)
   self.number = checked.number
   self.token = checked.token
   for (const [at, candidate] of candidates.entries()) {
@@ -153,6 +175,27 @@ const admit = (self: ExtendedSnapshot, candidate: Candidate): Effect.Effect<bool
 interface Answer extends ReadBatches.Stamp, LiveReader.Answered {
   /** What was asked for on the server, if that is more than the read itself. */
   readonly asked?: Iterable<Read>
+  /** What the same statement has checked, and whether that does not hold. */
+  readonly checked?: { readonly earlier: EarlierReads; readonly hasFailed: boolean } | undefined
+}
+
+/** The most earlier reads that a read checks at once. */
+const mostEarlier = 64
+
+/** What a read should check at once: few reads of keys, while others commit. */
+const earlierOf = ({ reads, source, token }: ExtendedSnapshot): EarlierReads | undefined => {
+  if (!source.isMoving || reads.size === 0 || reads.size > mostEarlier) return undefined
+  const conditions = SnapshotReads.conditionsAt(reads, token)
+  return conditions?.every(ReadConditions.isOfKey) === true
+    ? { reads: conditions, size: reads.size, token }
+    : undefined
+}
+
+/** Whether everything that was read before an answer holds in its state; `undefined` if that was not checked. */
+const holdsEarlier = (self: ExtendedSnapshot, { checked, token }: Answer): boolean | undefined => {
+  if (checked === undefined || self.isExtending) return undefined
+  const { earlier, hasFailed } = checked
+  return earlier.size === self.reads.size && haveSameLayers(self, earlier.token, token) ? !hasFailed : undefined
 }
 
 /** Reads again and again, until the answer is of the state of the snapshot. `use` reads the answer under the pending writes. */
@@ -167,6 +210,8 @@ const readWith = <A>(
     return Effect.flatMap(ask(SnapshotReads.layersAt(self.layers, self.token)), (answer) => {
       const refusedMeanwhile = refusal(self)
       if (refusedMeanwhile !== undefined) return refusedMeanwhile
+      const isExtension = holdsEarlier(self, answer)
+      if (isExtension === false && answer.number !== self.number) return outdate(self)
       const layers = SnapshotReads.layersAt(self.layers, answer.token)
       const [reads, onServer] = [new ReadSet(), new ReadSet()]
       const base = LiveReader.answeredReader(answer)
@@ -176,6 +221,7 @@ const readWith = <A>(
         token: answer.token,
         number: answer.number,
         reads: SnapshotReads.make(layers, answer.number === undefined, reads, answer.asked ?? onServer),
+        extends: isExtension,
         outcome: "Unknown"
       }
       return Effect.flatMap(admit(self, candidate), (isAccepted) => isAccepted ? found : readWith(self, ask, use))
@@ -188,14 +234,19 @@ const pendingAnswer = ({ token }: ExtendedSnapshot): Exit.Exit<Answer> => Exit.s
 const readerOf = (self: ExtendedSnapshot): Reader => {
   const { committed } = self.source
   const askKeys = (database: string, keys: ReadonlyArray<ByteString>, values: boolean) =>
-    (layers: ReadonlyArray<PendingLayers.Layer>): Effect.Effect<Answer, EngineFailure> =>
-      keys.every((key) => layers.some((layer) => SnapshotReads.decides(layer, database, key)))
-        ? pendingAnswer(self)
-        : Effect.map(committed.keys(database, keys, values), ({ found, number, token }) => ({
-          token,
-          number,
-          found: new Map(keys.map((key, at) => [key, found[at]]))
-        }))
+    (layers: ReadonlyArray<PendingLayers.Layer>): Effect.Effect<Answer, EngineFailure> => {
+      if (keys.every((key) => layers.some((layer) => SnapshotReads.decides(layer, database, key)))) {
+        return pendingAnswer(self)
+      }
+      const earlier = earlierOf(self)
+      const groups = earlier === undefined ? [] : [earlier.reads]
+      return Effect.map(committed.keys(database, keys, values, groups), ({ failed, found, number, token }) => ({
+        token,
+        number,
+        found: new Map(keys.map((key, at) => [key, found[at]])),
+        checked: earlier === undefined || failed === undefined ? undefined : { earlier, hasFailed: failed.has(0) }
+      }))
+    }
   return {
     get: (database, key, decode) =>
       readWith(self, askKeys(database, [key], true), (reader) => reader.get(database, key, decode)),

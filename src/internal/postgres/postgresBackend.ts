@@ -34,7 +34,7 @@ import * as PendingLayers from "./pendingLayers.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import type { ResolvedPostgresOptions } from "./postgresOptions.ts"
 import * as QueueState from "./queueState.ts"
-import * as ReadChecks from "./readChecks.ts"
+import * as ReadBatches from "./readBatches.ts"
 import { numberIn, run, type Server } from "./server.ts"
 import * as ServerReader from "./serverReader.ts"
 import * as Snapshots from "./snapshots.ts"
@@ -174,7 +174,11 @@ const makeParts = Effect.fnUntraced(function*(options: ResolvedPostgresOptions, 
     queue,
     snapshots,
     transactions: {
-      source: { committed: serverReader, checks: ReadChecks.make(server, numbers, runRead, checkStatements) },
+      source: {
+        committed: serverReader,
+        checks: ReadBatches.make(server, numbers, runRead, checkStatements),
+        isMoving: false
+      },
       pending: layers,
       held: snapshots
     },

@@ -10,6 +10,7 @@ import type { EngineFailure } from "../../StoreError.ts"
 import { noBytes } from "../engineBytes.ts"
 import * as DatabaseNumbers from "./databaseNumbers.ts"
 import * as ReadBatches from "./readBatches.ts"
+import type * as ReadConditions from "./readConditions.ts"
 import { bytesIn, keyIn, keyParameter, numberIn, numbersIn, type Rows, type Server } from "./server.ts"
 
 /** A part of a range. */
@@ -27,7 +28,9 @@ export interface ServerReader {
   readonly keys: (
     database: string,
     keys: ReadonlyArray<ByteString>,
-    values: boolean
+    values: boolean,
+    /** Earlier reads to check in the same state. They are not checked if the database does not exist. */
+    groups?: ReadonlyArray<ReadConditions.Group>
   ) => Effect.Effect<ReadBatches.Answer, EngineFailure>
   readonly part: (database: string, request: RangeRequest) => Effect.Effect<PartAnswer, EngineFailure>
   readonly count: (
@@ -126,16 +129,16 @@ export const make = (
   run: ReadBatches.RunRead,
   maxRunning: number
 ): ServerReader => {
-  const batches = ReadBatches.make(server, run, maxRunning)
+  const batches = ReadBatches.make(server, numbers, run, maxRunning)
   const find = (name: string) => locate(server, numbers, run, name)
   return {
-    keys: (name, keys, value) =>
+    keys: (name, keys, value, groups) =>
       keys.length === 0
         ? Effect.succeed({ ...ReadBatches.everyState, found: [] })
         : Effect.flatMap(find(name), (found): Effect.Effect<ReadBatches.Answer, EngineFailure> =>
           found.database === undefined
             ? Effect.succeed({ ...found.stamp, found: keys.map(() => undefined) })
-            : ReadBatches.read(batches, keys.map((key) => ({ database: found.database, key, value })))),
+            : ReadBatches.read(batches, keys.map((key) => ({ database: found.database, key, value })), groups)),
     part: (name, request) =>
       isEmpty(request)
         ? Effect.succeed({ ...ReadBatches.everyState, records: [], rest: undefined })

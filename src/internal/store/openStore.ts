@@ -38,12 +38,9 @@ export interface OpenCommittedSnapshot extends OpenSnapshot {
 /** Which attempt of a transaction reads. */
 export interface Attempt {
   readonly isFirst: boolean
-  /** How many attempts before it could not read to their end, because their snapshots were outdated. */
-  readonly outdated: number
+  /** Whether an attempt before it could not read to its end, because its snapshot was outdated. */
+  readonly isHeld: boolean
 }
-
-/** After so many outdated snapshots, a transaction reads one that cannot become outdated. */
-const mostOutdated = 1
 
 /** An open store. */
 export interface OpenStore {
@@ -103,10 +100,10 @@ const trackSnapshots = (backend: Backend, now: () => number) => {
       return 0
     },
     open: () => Settled.map(backend.snapshot(), (reader) => track(reader, false)),
-    openTransaction: ({ isFirst, outdated }: Attempt) => {
+    openTransaction: ({ isFirst, isHeld }: Attempt) => {
       if (backend.transactionSnapshot !== undefined) {
         return Effect.map(
-          backend.transactionSnapshot({ isHeld: outdated >= mostOutdated }),
+          backend.transactionSnapshot({ isHeld }),
           (reader) => track(reader, reader.isTentative, reader.isOutdated)
         )
       }

@@ -121,7 +121,7 @@ const attemptFirst = <A, E, R>(
     const { core } = self.handle
     const transaction = Transaction.begin({
       definitions: core.definitions,
-      openSnapshot: () => core.openTransactionSnapshot({ isFirst: true, outdated: 0 })
+      openSnapshot: () => core.openTransactionSnapshot({ isFirst: true, isHeld: false })
     })
     const { writes } = transaction
     const isPermitted = () => Transaction.isPermitted(transaction)
@@ -140,14 +140,14 @@ const attemptAgain = <A, E, R>(
   self: Access,
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber.Fiber<unknown, unknown>,
-  { outdated, priority }: { readonly priority: number; readonly outdated: number },
+  { isHeld, priority }: { readonly priority: number; readonly isHeld: boolean },
   endTurn: () => void
 ): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
   Effect.suspend(() => {
     const { core } = self.handle
     const transaction = Transaction.begin({
       definitions: core.definitions,
-      openSnapshot: () => core.openTransactionSnapshot({ isFirst: false, outdated })
+      openSnapshot: () => core.openTransactionSnapshot({ isFirst: false, isHeld })
     })
     const { isTentative, writes } = transaction
     const isPermitted = () => Transaction.isPermitted(transaction)
@@ -176,12 +176,12 @@ const runOutermost = <A, E, R>(
   const { core } = self.handle
   return Effect.suspend(() => {
     let keys: ReadonlyArray<string> = []
-    let outdated = 0
+    let isHeld = false
     const again = (priority: number) =>
       RetryQueue.inTurn(
         core.retryQueue,
         keys,
-        (endTurn) => attemptAgain(self, effect, fiber, { priority, outdated }, endTurn)
+        (endTurn) => attemptAgain(self, effect, fiber, { priority, isHeld }, endTurn)
       )
     const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> => {
       onAttempt(number)
@@ -189,8 +189,9 @@ const runOutermost = <A, E, R>(
         Effect.tapError((error) =>
           Effect.sync(() => {
             if (!(error instanceof Conflict)) return
-            keys = error.keys
-            if (error.isOutdated) outdated++
+            // Most transactions whose snapshot was outdated write nothing that others wait for.
+            keys = error.isOutdated ? [] : error.keys
+            if (error.isOutdated) isHeld = true
           })
         )
       )
