@@ -24,7 +24,7 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CommitSubscription, LogSubscriptionOptions, Subscription, SubscriptionOptions } from "./BackendChanges.ts"
-import type { CommittedSnapshot, NextSnapshot, Reader, Snapshot } from "./BackendReader.ts"
+import type { CommittedSnapshot, NextSnapshot, Reader, Snapshot, TransactionSnapshot } from "./BackendReader.ts"
 import type { EngineStats, KeyRange, Write } from "./Engine.ts"
 import type { ByteString } from "./Key.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure } from "./StoreError.ts"
@@ -256,6 +256,14 @@ export interface Backend {
    * does not know them gives a snapshot like any other.
    */
   readonly nextSnapshot: () => Effect.Effect<NextSnapshot, EngineFailure>
+  /**
+   * Opens the snapshot of one attempt of a transaction, pending writes included. With `isHeld`, other processes should not
+   * be able to make it outdated: the last attempts could not read to their end. If it is missing, the first attempt of a
+   * transaction reads `snapshot` and the others `nextSnapshot`.
+   */
+  readonly transactionSnapshot?:
+    | ((options: { readonly isHeld: boolean }) => Effect.Effect<TransactionSnapshot, EngineFailure>)
+    | undefined
 
   /** Lists the names of all databases. */
   readonly databases: () => Effect.Effect<ReadonlyArray<string>, EngineFailure>

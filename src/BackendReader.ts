@@ -85,6 +85,25 @@ export interface NextSnapshot extends Snapshot {
 }
 
 /**
+ * A snapshot that one attempt of a transaction reads.
+ *
+ * **Details**
+ *
+ * All reads are of one state of the store. That may be a later state than that of the opening, if everything that was read
+ * is the same in it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface TransactionSnapshot extends NextSnapshot {
+  /**
+   * Whether no state has everything that was read and what a read was about to return, or the state was lost. Such a read
+   * interrupts its fiber, and so do all later reads. The attempt is a conflict, whatever it returns.
+   */
+  readonly isOutdated: () => boolean
+}
+
+/**
  * A snapshot of the committed records, without pending writes.
  *
  * @category models

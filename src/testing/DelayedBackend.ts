@@ -109,7 +109,7 @@ export const make: (inner: Backend, options?: DelayOptions) => Effect.Effect<Bac
   )
   const delayReadable: Delay = (read) => delay(() => Effect.andThen(untilReadable, Effect.suspend(read)))
   const reader = delayedReader(inner.reader, delayReadable)
-  const { commit, whileReadable } = inner
+  const { commit, transactionSnapshot, whileReadable } = inner
   return {
     ...inner,
     reader,
@@ -125,6 +125,11 @@ export const make: (inner: Backend, options?: DelayOptions) => Effect.Effect<Bac
       Effect.map(
         Effect.andThen(delay(() => Effect.void), Effect.suspend(inner.nextSnapshot)),
         (snapshot) => ({ ...delayedSnapshot(snapshot, delay), isTentative: snapshot.isTentative })
+      ),
+    transactionSnapshot: transactionSnapshot === undefined ? undefined : (options) =>
+      Effect.map(
+        Effect.andThen(delay(() => Effect.void), Effect.suspend(() => transactionSnapshot(options))),
+        ({ isOutdated, isTentative, ...snapshot }) => ({ ...delayedSnapshot(snapshot, delay), isTentative, isOutdated })
       ),
     committedSnapshot: () =>
       Effect.map(inner.committedSnapshot(), (snapshot) => ({

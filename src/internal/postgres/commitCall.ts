@@ -53,7 +53,7 @@ export interface CommitCall {
 type NumberOf = (database: string) => number
 
 /** What `v_want` says about a value or about its existence. */
-const wantOf = (read: Extract<Read, { readonly _tag: "Value" | "Existence" }>): Uint8Array => {
+export const wantOf = (read: Extract<Read, { readonly _tag: "Value" | "Existence" }>): Uint8Array => {
   if (read._tag === "Existence") return read.exists ? Buffer.of(0x31) : noBytes
   const { fingerprint } = read
   if (fingerprint === undefined) return noBytes
@@ -71,7 +71,10 @@ const flagsOf = ({ range: { from, to }, values }: Extract<Read, { readonly _tag:
   (values ? rangeFlags.values : 0)
 
 /** Encodes the conditions of all units, by columns. */
-const encodeReads = (units: ReadonlyArray<Unit>, numberOf: NumberOf): ReadonlyArray<unknown> => {
+export const encodeReads = (
+  units: ReadonlyArray<Pick<Unit, "reads">>,
+  numberOf: NumberOf
+): ReadonlyArray<unknown> => {
   const values: Array<[unit: number, db: number, key: Uint8Array, want: Uint8Array]> = []
   const counts: Array<[unit: number, db: number, count: number]> = []
   const ranges: Array<[unit: number, db: number, flags: number, from: Uint8Array, to: Uint8Array, digest: Uint8Array]> =

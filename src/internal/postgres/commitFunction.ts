@@ -34,10 +34,14 @@ const expiryOf = (value: string): string =>
   `get_byte(${value}, 1) + get_byte(${value}, 2) * 256 + get_byte(${value}, 3) * 65536 + ` +
   `get_byte(${value}, 4)::bigint * 16777216, 2000000000)::int for 9) ELSE substring(${value} from 1 for 9) END`
 
-const digestOf = (records: string, condition: string): string => `
-    SELECT sha256(coalesce(string_agg(${uint32("length(t.key)")} ||
-        CASE WHEN r_flags[i] & 16 = 0 THEN '\\x00000000'::bytea || t.key
-        ELSE ${uint32("length(t.value)")} || t.key || t.value END, ''::bytea ORDER BY t.key), ''::bytea))
+/** The digest of some records, all columns of which are in `t`. `Backend.ts` defines it. */
+export const digestOf = (hasValues: string): string =>
+  `sha256(coalesce(string_agg(${uint32("length(t.key)")} ||
+        CASE WHEN ${hasValues} THEN ${uint32("length(t.value)")} || t.key || t.value
+        ELSE '\\x00000000'::bytea || t.key END, ''::bytea ORDER BY t.key), ''::bytea))`
+
+const readDigest = (records: string, condition: string): string => `
+    SELECT ${digestOf("r_flags[i] & 16 <> 0")}
       INTO digest FROM ${records} t
       WHERE t.db = r_db[i] AND t.key >= r_from[i] AND (r_flags[i] & 2 <> 0 OR t.key > r_from[i]) ${condition};`
 
@@ -83,8 +87,8 @@ BEGIN
   END LOOP;
   FOR i IN 1 .. cardinality(r_unit) LOOP
     CONTINUE WHEN r_unit[i] = ANY (failed);
-    IF r_flags[i] & 4 = 0 THEN ${digestOf(records, "")}
-    ELSE ${digestOf(records, "AND t.key <= r_to[i] AND (r_flags[i] & 8 <> 0 OR t.key < r_to[i])")}
+    IF r_flags[i] & 4 = 0 THEN ${readDigest(records, "")}
+    ELSE ${readDigest(records, "AND t.key <= r_to[i] AND (r_flags[i] & 8 <> 0 OR t.key < r_to[i])")}
     END IF;
     IF digest <> r_digest[i] THEN failed := failed || r_unit[i]; END IF;
   END LOOP;

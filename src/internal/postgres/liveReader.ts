@@ -12,8 +12,8 @@ import * as PendingLayers from "./pendingLayers.ts"
 import type { Found } from "./readBatches.ts"
 import type { ServerReader } from "./serverReader.ts"
 
-/** An answer of the server as a reader that has nothing else. */
-interface Answered {
+/** An answer of the server. */
+export interface Answered {
   readonly part?: RangePart
   readonly count?: number
   readonly found?: ReadonlyMap<ByteString, Found>
@@ -23,8 +23,8 @@ const noPart: RangePart = { records: [], rest: undefined }
 
 const bytesOf = (found: Found): Uint8Array | undefined => found === true ? noBytes : found
 
-/** Makes a reader of one answer of the server. */
-const answeredReader = ({ count = 0, found = new Map(), part = noPart }: Answered): Reader => {
+/** Makes a reader of one answer of the server, which has nothing else. */
+export const answeredReader = ({ count = 0, found = new Map(), part = noPart }: Answered): Reader => {
   const get = <A>(key: ByteString, decode: (bytes: Uint8Array) => A): A | undefined => {
     const bytes = bytesOf(found.get(key))
     return bytes === undefined ? undefined : decode(bytes)

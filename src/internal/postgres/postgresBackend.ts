@@ -35,10 +35,12 @@ import * as PendingLayers from "./pendingLayers.ts"
 import * as PendingWrites from "./pendingWrites.ts"
 import type { ResolvedPostgresOptions } from "./postgresOptions.ts"
 import * as QueueState from "./queueState.ts"
+import * as ReadBatches from "./readBatches.ts"
 import { numberIn, run, type Server } from "./server.ts"
 import * as ServerReader from "./serverReader.ts"
 import * as Snapshots from "./snapshots.ts"
 import * as Tables from "./tables.ts"
+import * as TransactionSnapshots from "./transactionSnapshots.ts"
 
 /** The longest key, in bytes, as on LMDB. An entry of an index of PostgreSQL has at most about 2,690 bytes. */
 const maxKeyBytes = 1978
@@ -49,6 +51,9 @@ const pageSize = 8192
 /** How many statements with reads of keys run at the same time. */
 const readStatements = 2
 
+/** How many statements that check what transactions have read run at the same time. */
+const checkStatements = 2
+
 /** The parts of a backend. */
 interface PostgresBackend {
   readonly options: ResolvedPostgresOptions
@@ -58,6 +63,7 @@ interface PostgresBackend {
   readonly committing: CommitRound.Committing
   readonly queue: QueueState.CommitQueue
   readonly snapshots: Snapshots.Snapshots
+  readonly transactions: TransactionSnapshots.TransactionSnapshots
   readonly changes: ChangeFeed.ChangeFeed
   readonly commits: CommitNumbers.CommitNumbers
   readonly permit: Semaphore.Semaphore
@@ -135,12 +141,8 @@ const makeParts = Effect.fnUntraced(function*(options: ResolvedPostgresOptions, 
   const changes = ChangeFeed.make(name)
   const permit = yield* Semaphore.make(1)
   const checks: PendingChecks = { guards: new Map(), entryDeletions: new Map() }
-  const serverReader = ServerReader.make(
-    server,
-    numbers,
-    (text, parameters) => run(server, "read", text, parameters),
-    readStatements
-  )
+  const runRead = (text: string, parameters: ReadonlyArray<unknown>) => run(server, "read", text, parameters)
+  const serverReader = ServerReader.make(server, numbers, runRead, readStatements)
   const committing: CommitRound.Committing = {
     server,
     numbers,
@@ -163,6 +165,7 @@ const makeParts = Effect.fnUntraced(function*(options: ResolvedPostgresOptions, 
     metrics: Metrics.make(name),
     permit
   })
+  const snapshots = Snapshots.make({ server, numbers, pending: layers, limit })
   const self: PostgresBackend = {
     options,
     server,
@@ -170,7 +173,16 @@ const makeParts = Effect.fnUntraced(function*(options: ResolvedPostgresOptions, 
     buffer,
     committing,
     queue,
-    snapshots: Snapshots.make({ server, numbers, pending: layers, limit }),
+    snapshots,
+    transactions: {
+      source: {
+        committed: serverReader,
+        checks: ReadBatches.make(server, numbers, runRead, checkStatements),
+        isMoving: false
+      },
+      pending: layers,
+      held: snapshots
+    },
     changes,
     commits: CommitNumbers.make({
       server,
@@ -198,7 +210,7 @@ export const make = Effect.fnUntraced(function*(
   const fork = yield* makeFork
   const server: Server = { sql, tables, client, patience, fork, isClosed: () => isClosed }
   const { live, self } = yield* makeParts(options, server)
-  const { buffer, changes, commits, committing, lock, numbers, queue, snapshots } = self
+  const { buffer, changes, commits, committing, lock, numbers, queue, snapshots, transactions } = self
   // The fibers end after this.
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
@@ -224,6 +236,7 @@ export const make = Effect.fnUntraced(function*(
     beforeSnapshot: Effect.void,
     snapshot: () => Snapshots.open(snapshots),
     nextSnapshot: () => Effect.map(Snapshots.open(snapshots), (snapshot) => ({ ...snapshot, isTentative: false })),
+    transactionSnapshot: ({ isHeld }) => TransactionSnapshots.open(transactions, isHeld),
     databases: () => databases(numbers),
     openDatabase: (database) => Effect.asVoid(DatabaseNumbers.find(numbers, database)),
     createDatabases: (names) => DatabaseNumbers.create(numbers, names),

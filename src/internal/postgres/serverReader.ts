@@ -1,6 +1,6 @@
 /**
- * Reads what is committed on the server: keys, parts of ranges and counts. Each answer is of one moment, and has the token of
- * the last commit of this process that it includes.
+ * Reads what is committed on the server: keys, parts of ranges and counts. Each answer is of one moment, and has the stamp
+ * of that moment.
  */
 import * as Effect from "effect/Effect"
 import type { Reader } from "../../Backend.ts"
@@ -10,16 +10,14 @@ import type { EngineFailure } from "../../StoreError.ts"
 import { noBytes } from "../engineBytes.ts"
 import * as DatabaseNumbers from "./databaseNumbers.ts"
 import * as ReadBatches from "./readBatches.ts"
+import type * as ReadConditions from "./readConditions.ts"
 import { bytesIn, keyIn, keyParameter, numberIn, numbersIn, type Rows, type Server } from "./server.ts"
 
-/** A part of a range, and the last commit of this process that it includes. */
-interface PartAnswer extends RangePart {
-  readonly token: number
-}
+/** A part of a range. */
+interface PartAnswer extends RangePart, ReadBatches.Stamp {}
 
 /** A number of records, and which of some keys are among them. */
-interface CountAnswer {
-  readonly token: number
+interface CountAnswer extends ReadBatches.Stamp {
   readonly count: number
   /** For each of the keys, whether it has a value. */
   readonly exist: ReadonlyArray<boolean>
@@ -30,7 +28,9 @@ export interface ServerReader {
   readonly keys: (
     database: string,
     keys: ReadonlyArray<ByteString>,
-    values: boolean
+    values: boolean,
+    /** Earlier reads to check in the same state. They are not checked if the database does not exist. */
+    groups?: ReadonlyArray<ReadConditions.Group>
   ) => Effect.Effect<ReadBatches.Answer, EngineFailure>
   readonly part: (database: string, request: RangeRequest) => Effect.Effect<PartAnswer, EngineFailure>
   readonly count: (
@@ -62,7 +62,6 @@ const partStatement = (server: Server, database: number, request: RangeRequest) 
   const { parameters, text } = conditionsOf(request)
   const limit = Math.min(Math.max(1, maxRecords), mostRecords)
   const order = reverse ? "DESC" : "ASC"
-  const token = ReadBatches.tokenOf(server, "$1")
   const page = `SELECT r.key${values ? ", r.value" : ""} FROM ${server.tables.records} r
     WHERE r.db = $2::int${text} ORDER BY r.key ${order} LIMIT ${limit}`
   const part = values
@@ -72,7 +71,7 @@ const partStatement = (server: Server, database: number, request: RangeRequest) 
     : `SELECT p.key, NULL::bytea AS value, count(*) OVER () AS total FROM (${page}) p`
   return {
     limit,
-    text: `SELECT ${token}, s.key, s.value, s.total::float8 FROM (SELECT 1) one LEFT JOIN (${part}) s ON true
+    text: `SELECT ${ReadBatches.stampOf(server, "$1")}, s.key, s.value, s.total::float8 FROM (SELECT 1) one LEFT JOIN (${part}) s ON true
       ORDER BY s.key ${order}`,
     parameters: [server.client, database, ...parameters]
   }
@@ -82,16 +81,16 @@ const partStatement = (server: Server, database: number, request: RangeRequest) 
 const toPart = (rows: Rows, request: RangeRequest, limit: number): PartAnswer => {
   const { from, reverse, to, values } = request
   const records: Array<RangePart["records"][number]> = []
-  for (const [, cell, value] of rows) {
+  for (const [, , cell, value] of rows) {
     const key = keyIn(cell)
     if (key !== undefined) records.push([key, values ? bytesIn(value) ?? noBytes : noBytes])
   }
-  const total = numberIn(rows[0]?.[3]) ?? 0
+  const total = numberIn(rows[0]?.[4]) ?? 0
   const last = records.at(-1)
   const hasMore = records.length < total || records.length >= limit
   const bound = last === undefined ? undefined : { key: last[0], inclusive: false }
   return {
-    token: numberIn(rows[0]?.[0]) ?? 0,
+    ...ReadBatches.stampIn(rows[0]),
     records,
     rest: !hasMore ? undefined : reverse ? { from, to: bound } : { from: bound, to }
   }
@@ -102,6 +101,27 @@ const isEmpty = ({ from, to }: KeyRange): boolean =>
   from !== undefined && to !== undefined &&
   (from.key > to.key || (from.key === to.key && !(from.inclusive && to.inclusive)))
 
+/** The number of a database. `undefined`, and a state in which it does not exist, if there is none. */
+type Located = { readonly database: number } | { readonly database: undefined; readonly stamp: ReadBatches.Stamp }
+
+/** Finds a database. One that does not exist was empty in all states up to that of the stamp. */
+const locate = (
+  server: Server,
+  numbers: DatabaseNumbers.DatabaseNumbers,
+  run: ReadBatches.RunRead,
+  name: string
+): Effect.Effect<Located, EngineFailure> =>
+  Effect.flatMap(DatabaseNumbers.find(numbers, name), (database): Effect.Effect<Located, EngineFailure> => {
+    if (database !== undefined) return Effect.succeed({ database })
+    const text = `SELECT ${ReadBatches.stampOf(server, "$1")},
+      EXISTS (SELECT 1 FROM ${server.tables.databases} d WHERE d.name = $2)`
+    return Effect.flatMap(run(text, [server.client, name]), ([row]) =>
+      row?.[2] === true
+        // It was created meanwhile.
+        ? locate(server, numbers, run, name)
+        : Effect.succeed({ database: undefined, stamp: ReadBatches.stampIn(row) }))
+  })
+
 /** Makes a reader whose statements run on a connection. */
 export const make = (
   server: Server,
@@ -109,39 +129,39 @@ export const make = (
   run: ReadBatches.RunRead,
   maxRunning: number
 ): ServerReader => {
-  const batches = ReadBatches.make(server, run, maxRunning)
+  const batches = ReadBatches.make(server, numbers, run, maxRunning)
+  const find = (name: string) => locate(server, numbers, run, name)
   return {
-    keys: (name, keys, value) =>
-      Effect.flatMap(
-        DatabaseNumbers.find(numbers, name),
-        (database): Effect.Effect<ReadBatches.Answer, EngineFailure> =>
-          database === undefined
-            ? Effect.succeed({ token: 0, found: keys.map(() => undefined) })
-            : keys.length === 0
-            ? Effect.succeed({ token: 0, found: [] })
-            : ReadBatches.read(batches, keys.map((key) => ({ database, key, value })))
-      ),
+    keys: (name, keys, value, groups) =>
+      keys.length === 0
+        ? Effect.succeed({ ...ReadBatches.everyState, found: [] })
+        : Effect.flatMap(find(name), (found): Effect.Effect<ReadBatches.Answer, EngineFailure> =>
+          found.database === undefined
+            ? Effect.succeed({ ...found.stamp, found: keys.map(() => undefined) })
+            : ReadBatches.read(batches, keys.map((key) => ({ database: found.database, key, value })), groups)),
     part: (name, request) =>
-      Effect.flatMap(DatabaseNumbers.find(numbers, name), (database): Effect.Effect<PartAnswer, EngineFailure> => {
-        if (database === undefined || isEmpty(request)) {
-          return Effect.succeed({ token: 0, records: [], rest: undefined })
-        }
-        const { limit, parameters, text } = partStatement(server, database, request)
-        return Effect.map(run(text, parameters), (rows) => toPart(rows, request, limit))
-      }),
+      isEmpty(request)
+        ? Effect.succeed({ ...ReadBatches.everyState, records: [], rest: undefined })
+        : Effect.flatMap(find(name), (found): Effect.Effect<PartAnswer, EngineFailure> => {
+          if (found.database === undefined) return Effect.succeed({ ...found.stamp, records: [], rest: undefined })
+          const { limit, parameters, text } = partStatement(server, found.database, request)
+          return Effect.map(run(text, parameters), (rows) => toPart(rows, request, limit))
+        }),
     count: (name, keys) =>
-      Effect.flatMap(DatabaseNumbers.find(numbers, name), (database): Effect.Effect<CountAnswer, EngineFailure> => {
-        if (database === undefined) return Effect.succeed({ token: 0, count: 0, exist: keys.map(() => false) })
+      Effect.flatMap(find(name), (found): Effect.Effect<CountAnswer, EngineFailure> => {
+        if (found.database === undefined) {
+          return Effect.succeed({ ...found.stamp, count: 0, exist: keys.map(() => false) })
+        }
         const { records } = server.tables
-        const text = `SELECT ${ReadBatches.tokenOf(server, "$1")},
+        const text = `SELECT ${ReadBatches.stampOf(server, "$1")},
           (SELECT count(*) FROM ${records} r WHERE r.db = $2::int)::float8,
           ARRAY(SELECT k.n FROM unnest($3::bytea[]) WITH ORDINALITY k(key, n)
             JOIN ${records} r ON r.db = $2::int AND r.key = k.key)::text`
-        return Effect.map(run(text, [server.client, database, keys.map(keyParameter)]), ([row]) => {
-          const existing = new Set(numbersIn(row?.[2]))
+        return Effect.map(run(text, [server.client, found.database, keys.map(keyParameter)]), ([row]) => {
+          const existing = new Set(numbersIn(row?.[3]))
           return {
-            token: numberIn(row?.[0]) ?? 0,
-            count: numberIn(row?.[1]) ?? 0,
+            ...ReadBatches.stampIn(row),
+            count: numberIn(row?.[2]) ?? 0,
             exist: keys.map((_, at) => existing.has(at + 1))
           }
         })

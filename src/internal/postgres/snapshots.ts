@@ -73,7 +73,7 @@ export const make = (
 })
 
 const stateText = (server: Server): string =>
-  `SELECT s.number::float8, ${ReadBatches.tokenOf(server, "$1")} FROM ${server.tables.store} s WHERE s.id = 1`
+  `SELECT ${ReadBatches.stampOf(server, "$1")}`
 
 const tooMany = ({ limit }: Snapshots): EngineFailure =>
   new EngineFailure({
@@ -107,8 +107,8 @@ const begin = Effect.fnUntraced(function*(self: Snapshots, scope: Scope.Closeabl
     1
   )
   const snapshot: ServerSnapshot = {
-    number: numberIn(row?.[0]) ?? 0,
-    token: numberIn(row?.[1]) ?? 0,
+    number: numberIn(row?.[1]) ?? 0,
+    token: numberIn(row?.[0]) ?? 0,
     reader: ServerReader.committedReader(reader),
     scope,
     users: 0
@@ -219,20 +219,23 @@ const acquire = (self: Snapshots): Effect.Effect<ServerSnapshot, EngineFailure> 
     )
   })
 
-const released: EngineFailure = new EngineFailure({
-  operation: "read a snapshot",
-  code: 0,
-  detail: "the snapshot was released",
-  isRetryable: false
-})
+/** The failure of a read of a snapshot that was released. */
+export const released: Effect.Effect<never, EngineFailure> = Exit.fail(
+  new EngineFailure({
+    operation: "read a snapshot",
+    code: 0,
+    detail: "the snapshot was released",
+    isRetryable: false
+  })
+)
 
 /** Makes a reader fail after a release, also if the read has begun before it. */
 const whileOpen = (reader: Reader, isReleased: () => boolean): Reader => {
   const guarded = <A>(read: () => Effect.Effect<A, EngineFailure>): Effect.Effect<A, EngineFailure> =>
     Effect.suspend(() =>
       isReleased()
-        ? Effect.fail(released)
-        : Effect.flatMap(read(), (found) => isReleased() ? Effect.fail(released) : Effect.succeed(found))
+        ? released
+        : Effect.flatMap(read(), (found) => isReleased() ? released : Effect.succeed(found))
     )
   return {
     get: (database, key, decode) => guarded(() => reader.get(database, key, decode)),
@@ -277,5 +280,5 @@ export const openCommitted = (self: Snapshots): Effect.Effect<CommittedSnapshot,
 export const lastNumber = (server: Server): Effect.Effect<number, EngineFailure> =>
   Effect.map(
     run(server, "read the number of the last commit", stateText(server), [server.client]),
-    ([row]) => numberIn(row?.[0]) ?? 0
+    ([row]) => numberIn(row?.[1]) ?? 0
   )

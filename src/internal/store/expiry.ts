@@ -254,12 +254,16 @@ export const over = (self: Expiry): Backend => {
     candidates: (moment) => presentCandidates(self, moment)
   })
   const viewOf = view(self)
+  const { transactionSnapshot } = backend
   const readerOf = (stored: Reader): Reader => stored === backend.reader ? reader : viewOf(stored)
   return {
     ...backend,
     reader,
     snapshot: () => hidingExpired(self, backend.snapshot),
     nextSnapshot: () => hidingExpired(self, backend.nextSnapshot),
+    transactionSnapshot: transactionSnapshot === undefined
+      ? undefined
+      : (options) => hidingExpired(self, () => transactionSnapshot(options)),
     committedSnapshot: () =>
       Effect.map(
         backend.committedSnapshot(),

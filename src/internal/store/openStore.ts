@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
+import { constFalse } from "effect/Function"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
@@ -34,6 +35,13 @@ export interface OpenCommittedSnapshot extends OpenSnapshot {
   readonly transactionId: number
 }
 
+/** Which attempt of a transaction reads. */
+export interface Attempt {
+  readonly isFirst: boolean
+  /** Whether an attempt before it could not read to its end, because its snapshot was outdated. */
+  readonly isHeld: boolean
+}
+
 /** An open store. */
 export interface OpenStore {
   /** The options of the handle that opened the store. Other handles may have other values for some of them. */
@@ -60,8 +68,8 @@ export interface OpenStore {
   readonly openSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
   /** Opens a snapshot of the committed records. The close of the store releases it. */
   readonly openCommittedSnapshot: () => Effect.Effect<OpenCommittedSnapshot, EngineFailure>
-  /** Opens a snapshot of the state that the next commit is about to make. */
-  readonly openNextSnapshot: () => Effect.Effect<OpenSnapshot, EngineFailure>
+  /** Opens the snapshot of an attempt of a transaction. The close of the store releases it. */
+  readonly openTransactionSnapshot: (attempt: Attempt) => Effect.Effect<OpenSnapshot, EngineFailure>
   /** Counts the open snapshots. */
   readonly openSnapshots: () => number
   /** Makes the last commit, waits for the fibers that read, and closes the backend. */
@@ -72,10 +80,11 @@ export interface OpenStore {
 const trackSnapshots = (backend: Backend, now: () => number) => {
   /** The time at which each was opened, oldest first. */
   const open = new Map<OpenSnapshot, number>()
-  const track = (reader: Snapshot, isTentative: boolean): OpenSnapshot => {
+  const track = (reader: Snapshot, isTentative: boolean, isOutdated: () => boolean = constFalse): OpenSnapshot => {
     const snapshot: OpenSnapshot = {
       reader,
       isTentative,
+      isOutdated,
       isReleased: () => !open.has(snapshot),
       release: () => {
         if (open.delete(snapshot)) reader.release()
@@ -91,7 +100,17 @@ const trackSnapshots = (backend: Backend, now: () => number) => {
       return 0
     },
     open: () => Settled.map(backend.snapshot(), (reader) => track(reader, false)),
-    openNext: () => Settled.map(backend.nextSnapshot(), (reader) => track(reader, reader.isTentative)),
+    openTransaction: ({ isFirst, isHeld }: Attempt) => {
+      if (backend.transactionSnapshot !== undefined) {
+        return Effect.map(
+          backend.transactionSnapshot({ isHeld }),
+          (reader) => track(reader, reader.isTentative, reader.isOutdated)
+        )
+      }
+      return isFirst
+        ? Settled.map(backend.snapshot(), (reader) => track(reader, false))
+        : Settled.map(backend.nextSnapshot(), (reader) => track(reader, reader.isTentative))
+    },
     openCommitted: () =>
       Effect.andThen(
         backend.beforeSnapshot,
@@ -159,7 +178,7 @@ export const fromBackend: (
     isOpen: () => isOpen,
     openSnapshot: snapshots.open,
     openCommittedSnapshot: snapshots.openCommitted,
-    openNextSnapshot: snapshots.openNext,
+    openTransactionSnapshot: snapshots.openTransaction,
     openSnapshots: snapshots.count,
     finish: Effect.uninterruptible(Effect.andThen(
       sweeper === undefined ? Effect.void : Sweeper.stop(sweeper),

@@ -30,9 +30,12 @@ class Conflict {
   readonly _tag = "Conflict"
   /** The qualified keys that it has read or written. */
   readonly keys: ReadonlyArray<string>
+  /** Whether its snapshot was outdated before it had read everything. */
+  readonly isOutdated: boolean
 
-  constructor(keys: ReadonlyArray<string>) {
+  constructor(keys: ReadonlyArray<string>, isOutdated = false) {
     this.keys = keys
+    this.isOutdated = isOutdated
   }
 }
 
@@ -67,6 +70,36 @@ const retrying = <A, E, R>(
 // at the top level
 // ---------------------------------------------------------------------------
 
+/** Fails because an attempt is in conflict. */
+const conflict = (
+  { handle: { core } }: Access,
+  transaction: Transaction.RootTransaction
+): Effect.Effect<never, Conflict> =>
+  Effect.suspend(() =>
+    Effect.andThen(
+      Metric.update(core.metrics.conflicts, 1),
+      Effect.fail(new Conflict(Transaction.qualifiedKeys(transaction), transaction.isOutdated()))
+    )
+  )
+
+/**
+ * Runs an attempt. If its snapshot is outdated, the attempt is in conflict, whatever it returns. The reads of such an
+ * attempt interrupt its fiber. An interruption from elsewhere must still end the fiber, so the region is entered again.
+ */
+const runRootAttempt = <A, E, R>(
+  self: Access,
+  effect: Effect.Effect<A, E, R>,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  transaction: Transaction.RootTransaction
+): Effect.Effect<A, E | Conflict, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      Effect.exit(restore(runAttempt(self, effect, fiber, transaction))),
+      (exit): Effect.Effect<A, E | Conflict> =>
+        transaction.isOutdated() ? restore(conflict(self, transaction)) : exit
+    )
+  )
+
 /** Commits writes and the reads of an attempt, or fails with `Conflict`. */
 const commit = (
   self: Access,
@@ -75,13 +108,7 @@ const commit = (
 ): Effect.Effect<void, CommitError | Closed | Conflict> => {
   const { reads } = transaction
   const committed = reads.isTorn ? Effect.succeed(false) : StoreAccess.submit(self, { ...request, reads })
-  const conflict = Effect.suspend(() =>
-    Effect.andThen(
-      Metric.update(self.handle.core.metrics.conflicts, 1),
-      Effect.fail(new Conflict(Transaction.qualifiedKeys(transaction)))
-    )
-  )
-  return Effect.flatMap(committed, (isCommitted) => isCommitted ? Effect.void : conflict)
+  return Effect.flatMap(committed, (isCommitted) => isCommitted ? Effect.void : conflict(self, transaction))
 }
 
 /** The first attempt. It reads what is committed or pending. */
@@ -91,11 +118,15 @@ const attemptFirst = <A, E, R>(
   fiber: Fiber.Fiber<unknown, unknown>
 ): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
   Effect.suspend(() => {
-    const transaction = Transaction.begin(self.handle.core)
+    const { core } = self.handle
+    const transaction = Transaction.begin({
+      definitions: core.definitions,
+      openSnapshot: () => core.openTransactionSnapshot({ isFirst: true, isHeld: false })
+    })
     const { writes } = transaction
     const isPermitted = () => Transaction.isPermitted(transaction)
     return Effect.tap(
-      runAttempt(self, effect, fiber, transaction),
+      runRootAttempt(self, effect, fiber, transaction),
       () => writes.isEmpty ? Effect.void : commit(self, transaction, { writes, isPermitted })
     )
   })
@@ -109,17 +140,20 @@ const attemptAgain = <A, E, R>(
   self: Access,
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber.Fiber<unknown, unknown>,
-  priority: number,
+  { isHeld, priority }: { readonly priority: number; readonly isHeld: boolean },
   endTurn: () => void
 ): Effect.Effect<A, E | CommitError | Closed | Conflict, R> =>
   Effect.suspend(() => {
     const { core } = self.handle
-    const transaction = Transaction.begin({ ...core, openSnapshot: core.openNextSnapshot })
+    const transaction = Transaction.begin({
+      definitions: core.definitions,
+      openSnapshot: () => core.openTransactionSnapshot({ isFirst: false, isHeld })
+    })
     const { isTentative, writes } = transaction
     const isPermitted = () => Transaction.isPermitted(transaction)
     const commitAgain = (request: Omit<CommitRequest, "reads">) =>
       commit(self, transaction, { ...request, priority, onAccepted: endTurn })
-    return Effect.matchCauseEffect(runAttempt(self, effect, fiber, transaction), {
+    return Effect.matchCauseEffect(runRootAttempt(self, effect, fiber, transaction), {
       onFailure: (cause) =>
         isTentative() && !Cause.hasInterruptsOnly(cause)
           ? Effect.andThen(commitAgain({ writes: new WriteSet() }), Effect.failCause(cause))
@@ -142,14 +176,22 @@ const runOutermost = <A, E, R>(
   const { core } = self.handle
   return Effect.suspend(() => {
     let keys: ReadonlyArray<string> = []
-    const again = (number: number) =>
-      RetryQueue.inTurn(core.retryQueue, keys, (endTurn) => attemptAgain(self, effect, fiber, number, endTurn))
+    let isHeld = false
+    const again = (priority: number) =>
+      RetryQueue.inTurn(
+        core.retryQueue,
+        keys,
+        (endTurn) => attemptAgain(self, effect, fiber, { priority, isHeld }, endTurn)
+      )
     const attempt = (number: number): Effect.Effect<A, E | CommitError | Closed | Conflict, R> => {
       onAttempt(number)
       return (number === 0 ? attemptFirst(self, effect, fiber) : again(number)).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
-            if (error instanceof Conflict) keys = error.keys
+            if (!(error instanceof Conflict)) return
+            // Most transactions whose snapshot was outdated write nothing that others wait for.
+            keys = error.isOutdated ? [] : error.keys
+            if (error.isOutdated) isHeld = true
           })
         )
       )

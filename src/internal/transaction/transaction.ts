@@ -10,6 +10,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import { constFalse } from "effect/Function"
 import * as Semaphore from "effect/Semaphore"
 import type { Reader, Step } from "../../Backend.ts"
 import type { Write } from "../../Engine.ts"
@@ -54,6 +55,8 @@ export interface RootTransaction extends Transaction {
   readonly takeovers: number
   /** Whether it has read a state that may never be committed. If so, its result or failure counts only after a commit. */
   readonly isTentative: () => boolean
+  /** Whether a read has found its snapshot outdated. Then its result or failure does not count. */
+  readonly isOutdated: () => boolean
 }
 
 /** The store that a transaction is on. */
@@ -98,6 +101,7 @@ interface LazySnapshot {
   readonly store: TransactionStore
   state: SnapshotState
   isTentative: boolean
+  isOutdated: () => boolean
 }
 
 /** The failure of a read that continues after its transaction has ended. */
@@ -108,6 +112,7 @@ const endedRead = Exit.fail(
 /** Keeps an opened snapshot. Releases it if the transaction has ended while it was being opened. */
 const keepSnapshot = (self: LazySnapshot, snapshot: OpenSnapshot): Reader => {
   self.isTentative = snapshot.isTentative
+  self.isOutdated = snapshot.isOutdated
   if (self.state._tag === "Ended") snapshot.release()
   else self.state = { _tag: "Open", snapshot }
   return snapshot.reader
@@ -166,7 +171,7 @@ const makeParts = (base: Base) => {
 /** Begins a transaction. */
 export const begin = (store: TransactionStore): RootTransaction => {
   const reads = new ReadSet()
-  const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" }, isTentative: false }
+  const snapshot: LazySnapshot = { store, state: { _tag: "Unopened" }, isTentative: false, isOutdated: constFalse }
   const unrecorded = lazily(() => snapshotReader(snapshot))
   const recording = recorded(unrecorded, reads)
   return {
@@ -178,7 +183,8 @@ export const begin = (store: TransactionStore): RootTransaction => {
     reads,
     store,
     takeovers: store.definitions.takeovers,
-    isTentative: () => snapshot.isTentative
+    isTentative: () => snapshot.isTentative,
+    isOutdated: () => snapshot.isOutdated()
   }
 }
 
@@ -188,7 +194,12 @@ export const beginReading = (store: TransactionStore, opened: OpenSnapshot): Tra
   return {
     ...makeParts({ recorded: reader, freeze: () => reader, unrecorded: reader }),
     parent: undefined,
-    snapshot: { store, state: { _tag: "Open", snapshot: opened }, isTentative: opened.isTentative },
+    snapshot: {
+      store,
+      state: { _tag: "Open", snapshot: opened },
+      isTentative: opened.isTentative,
+      isOutdated: opened.isOutdated
+    },
     permit: undefined,
     state: { _tag: "Open" }
   }
