@@ -15,9 +15,9 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
 import type { CsvError } from "effect/encoding/Csv"
 import type { NdjsonError } from "effect/encoding/Ndjson"
+import * as Stream from "effect/Stream"
 import * as StoreCopy from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import * as CsvFormat from "./internal/transfer/csvFormat.ts"
@@ -29,7 +29,7 @@ import * as NdjsonFormat from "./internal/transfer/ndjsonFormat.ts"
 import { Store } from "./Store.ts"
 import type { Closed, CommitError, EngineFailure, ReadOnly, ValueDecoding } from "./StoreError.ts"
 import type { ImportMismatch, ImportMode, ImportReport, LineRejected, RejectedLine } from "./StoreImport.ts"
-import type { Place } from "./internal/transfer/transferLine.ts"
+import type { Place } from "./StoreInspection.ts"
 import type { StoreNotEmpty } from "./StoreTransfer.ts"
 
 export { NotDumpable } from "./internal/transfer/dumpFormat.ts"
@@ -166,8 +166,15 @@ export const importStore = <E, R, E2 = never, R2 = never>(
   options: ImportOptions<E2, R2> = {}
 ): Effect.Effect<ImportReport, E | E2 | ImportError, Store | R | R2> =>
   Effect.gen(function*() {
-    const { batchSize = 1000, dryRun = false, format = "ndjson", fromLine, mode = "insert", onRejected, resume = false } =
-      options
+    const {
+      batchSize = 1000,
+      dryRun = false,
+      format = "ndjson",
+      fromLine,
+      mode = "insert",
+      onRejected,
+      resume = false
+    } = options
     const store = StoreInternals.of(yield* Store)
     const { access } = store
     const start = yield* ImportStart.find(access, { fromLine, resume })

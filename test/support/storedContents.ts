@@ -2,17 +2,31 @@
  * Reads everything that a store contains, for comparisons: all databases, with the values decoded.
  */
 import * as Effect from "effect/Effect"
+import type { StoreService } from "../../src/index.ts"
 import * as StructureTable from "../../src/internal/commit/structureTable.ts"
-import { catalogDatabase, changeLogDatabase, expiryDatabase, hasRecords, metaDatabase, structuresDatabase } from "../../src/internal/databases.ts"
+import {
+  catalogDatabase,
+  changeLogDatabase,
+  expiryDatabase,
+  hasRecords,
+  metaDatabase,
+  structuresDatabase
+} from "../../src/internal/databases.ts"
 import * as RecordLayout from "../../src/internal/reader/recordLayout.ts"
 import * as StoreAccess from "../../src/internal/store/storeAccess.ts"
 import * as StoreInternals from "../../src/internal/store/storeInternals.ts"
-import type { StoreService } from "../../src/index.ts"
 
 /** Databases that differ between stores with the same records: the number of a structure is chosen by the first write. */
 const leftOut: ReadonlySet<string> = new Set([metaDatabase, structuresDatabase, changeLogDatabase])
 
-const everything = { from: undefined, to: undefined, reverse: false, values: true, maxRecords: Infinity, maxBytes: Infinity }
+const everything = {
+  from: undefined,
+  to: undefined,
+  reverse: false,
+  values: true,
+  maxRecords: Infinity,
+  maxBytes: Infinity
+}
 
 /** The records of all databases that have some. */
 export const storedContents = Effect.fnUntraced(function*(store: StoreService) {
@@ -30,15 +44,18 @@ export const storedContents = Effect.fnUntraced(function*(store: StoreService) {
     // It is created by the first record that expires, or by the opening of a collection whose records can.
     if (database === expiryDatabase && records.length === 0) continue
     const isDecoded = hasRecords(database) || database === catalogDatabase
-    contents[database] = yield* Effect.forEach(records, ([key, bytes]): Effect.Effect<ReadonlyArray<unknown>> =>
-      isDecoded
-        ? Effect.map(decode(RecordLayout.valueOf(bytes)), (value) => [
-          key,
-          RecordLayout.entriesOf(bytes),
-          RecordLayout.timeOf(bytes),
-          value
-        ])
-        : Effect.succeed([key, Buffer.from(bytes).toString("hex")]))
+    contents[database] = yield* Effect.forEach(
+      records,
+      ([key, bytes]): Effect.Effect<ReadonlyArray<unknown>> =>
+        isDecoded
+          ? Effect.map(decode(RecordLayout.valueOf(bytes)), (value) => [
+            key,
+            RecordLayout.entriesOf(bytes),
+            RecordLayout.timeOf(bytes),
+            value
+          ])
+          : Effect.succeed([key, Buffer.from(bytes).toString("hex")])
+    )
   }
   return contents
 })

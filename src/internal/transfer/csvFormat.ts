@@ -4,10 +4,10 @@
  * A cell contains the JSON of its field, or text as it is if that is not JSON. An empty cell is a field that the line does
  * not have. In a file of another program without the column `value`, the other columns are the fields of the value.
  */
+import * as Csv from "effect/encoding/Csv"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Csv from "effect/encoding/Csv"
 import { LineRejected } from "../../StoreImport.ts"
 import * as FileLines from "./fileLines.ts"
 import type { ImportItem, ImportLine } from "./importLines.ts"
@@ -37,7 +37,7 @@ export const encode = <E, R>(
     return columns.map((name) => toCell(fields[name]))
   }).pipe(
     (rows) => Stream.concat(Stream.make(columns), rows),
-    Stream.pipeThroughChannel(Csv.encode<E>({ newline: "\n" })),
+    Stream.pipeThroughChannel(Csv.encode<E>({ newline: "\n" }))
   )
 
 /** Makes the parser of the rows of a file. The first row has the names of the columns. */

@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { ByteString, fromBytes } from "../../Key.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
+import type { Place } from "../../StoreInspection.ts"
 import {
   catalogDatabase,
   changeLogDatabase,
@@ -18,14 +19,14 @@ import {
   metaDatabase,
   structuresDatabase
 } from "../databases.ts"
+import { databaseOf } from "../inspect/place.ts"
 import * as ExpiryEntries from "../reader/expiryEntries.ts"
 import type { StoredRecord } from "../store/recordStream.ts"
 import type * as StoreAccess from "../store/storeAccess.ts"
-import { databaseOf, type ExportSource, makeSource, recordsOf } from "./exportLines.ts"
+import { type ExportSource, makeSource, recordsOf } from "./exportLines.ts"
 import * as FileLines from "./fileLines.ts"
 import type { ImportItem, ImportLine } from "./importLines.ts"
 import * as ImportProgress from "./importProgress.ts"
-import type { Place } from "./transferLine.ts"
 
 // -----------------------------------------------------------------------------
 // Writing
@@ -153,8 +154,9 @@ const readHeader = (self: Section, text: string): Result.Result<ImportLine, stri
   switch (name) {
     case "HEADER":
       self.isInHeader = false
-      return self.database === "" || isLeftOut(self.database) || isOurs(self.database)
-        ? nothing
+      if (self.database === "" || isLeftOut(self.database)) return nothing
+      return isOurs(self.database)
+        ? Result.succeed({ _tag: "Database", database: self.database })
         : Result.fail(`"${self.database}" is not a database of this package: the dump is of another program`)
     case "database":
       self.database = value

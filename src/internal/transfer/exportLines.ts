@@ -1,26 +1,28 @@
 /**
  * Reads a store as the lines of an export.
  */
-import * as Cause from "effect/Cause"
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Reader } from "../../Backend.ts"
-import { fromBytes, type ByteString } from "../../Key.ts"
+import { type ByteString, fromBytes } from "../../Key.ts"
 import type { Closed, EngineFailure, ValueDecoding } from "../../StoreError.ts"
+import type { Place } from "../../StoreInspection.ts"
 import * as Catalog from "../collection/catalog.ts"
 import { entriesOf, timeOf, valueOf } from "../collection/collectionRecord.ts"
 import * as StructureTable from "../commit/structureTable.ts"
-import { catalogDatabase, collectionDatabase, namespaceDatabase, recordsDatabase } from "../databases.ts"
+import { catalogDatabase, collectionDatabase, namespaceDatabase } from "../databases.ts"
+import { databaseOf } from "../inspect/place.ts"
 import { encodings } from "../key/textEncoding.ts"
-import { hasEntries } from "../reader/recordLayout.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
+import { hasEntries } from "../reader/recordLayout.ts"
 import * as RecordStream from "../store/recordStream.ts"
 import type * as StoreAccess from "../store/storeAccess.ts"
-import type { Line, Place } from "./transferLine.ts"
+import type { Line } from "./transferLine.ts"
 
 /** What an export reads. */
 export interface ExportSource {
@@ -28,7 +30,11 @@ export interface ExportSource {
   /** Opens the parts of a database, in the order of its keys. */
   readonly open: (
     database: string
-  ) => Effect.Effect<Pull.Pull<Arr.NonEmptyReadonlyArray<RecordStream.StoredRecord>, Closed | EngineFailure>, Closed | EngineFailure, Scope.Scope>
+  ) => Effect.Effect<
+    Pull.Pull<Arr.NonEmptyReadonlyArray<RecordStream.StoredRecord>, Closed | EngineFailure>,
+    Closed | EngineFailure,
+    Scope.Scope
+  >
 }
 
 const everything = { from: undefined, to: undefined }
@@ -64,18 +70,6 @@ export const recordsOf = (
   database: string
 ): Stream.Stream<RecordStream.StoredRecord, Closed | EngineFailure> =>
   Stream.unwrap(Effect.map(open(database), (pull) => Stream.fromPull(Effect.succeed(pull))))
-
-/** The database of the records of a place. */
-export const databaseOf = (place: Place): string => {
-  switch (place._tag) {
-    case "Store":
-      return recordsDatabase
-    case "Namespace":
-      return namespaceDatabase(place.name)
-    case "Collection":
-      return collectionDatabase(place.name)
-  }
-}
 
 /** Names a key in an error, and the collection or the namespace that it is in. */
 const placeOfKey = ({ handle: { keys } }: StoreAccess.StoreAccess, place: Place, key: ByteString) => {
@@ -114,7 +108,11 @@ const lineOf = (
       Effect.succeed<Line>({ _tag: "Damaged", place, key, detail, bytes: valueOf(record) }))
   )
 
-const recordLines = (source: ExportSource, place: Place, hasIndexes = false): Stream.Stream<Line, Closed | EngineFailure> =>
+const recordLines = (
+  source: ExportSource,
+  place: Place,
+  hasIndexes = false
+): Stream.Stream<Line, Closed | EngineFailure> =>
   Stream.mapArrayEffect(
     recordsOf(source, databaseOf(place)),
     (part) => Effect.forEach(part, (record) => lineOf(source.access, place, hasIndexes, record))

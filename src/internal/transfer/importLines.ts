@@ -19,7 +19,7 @@ import * as Catalog from "../collection/catalog.ts"
 import * as CollectionRecord from "../collection/collectionRecord.ts"
 import * as IndexMaintainer from "../collection/indexMaintainer.ts"
 import * as StructureTable from "../commit/structureTable.ts"
-import { collectionDatabase, expiryDatabase, isName, namespaceDatabase, nameRule } from "../databases.ts"
+import { collectionDatabase, expiryDatabase, isName, nameRule, namespaceDatabase } from "../databases.ts"
 import * as DatabaseCreation from "../store/databaseCreation.ts"
 import * as Expiry from "../store/expiry.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
@@ -37,8 +37,14 @@ interface RawLine {
   readonly value: Uint8Array
 }
 
+/** The beginning of a database in a dump. It may be empty. */
+interface DatabaseLine {
+  readonly _tag: "Database"
+  readonly database: string
+}
+
 /** What a line of a file can say. */
-export type ImportLine = Line | RawLine
+export type ImportLine = Line | RawLine | DatabaseLine
 
 /** A line of a file. */
 export interface ImportItem {
@@ -175,12 +181,15 @@ const importDefinition = (batch: Batch, { definition, name }: CollectionLine): E
   targets.delete(`Collection ${name}`)
   return step(batch, (reader) => {
     const structures = structuresOf(self)
-    return Effect.map(ImportTarget.define({ reader, structures, exported: self.exported }, name, exported), (decided): Step<Outcome> => {
-      if (decided === "keep") return { result: described, writes: [] }
-      return decided === "write"
-        ? { result: described, writes: [Catalog.toWrite(name, exported, structures)] }
-        : { result: rejected(decided.refused), writes: [] }
-    })
+    return Effect.map(
+      ImportTarget.define({ reader, structures, exported: self.exported }, name, exported),
+      (decided): Step<Outcome> => {
+        if (decided === "keep") return { result: described, writes: [] }
+        return decided === "write"
+          ? { result: described, writes: [Catalog.toWrite(name, exported, structures)] }
+          : { result: rejected(decided.refused), writes: [] }
+      }
+    )
   })
 }
 
@@ -190,6 +199,7 @@ const importItem = (batch: Batch, { line }: ImportItem): Effect.Effect<Outcome, 
   switch (success._tag) {
     case "Header":
     case "Namespace":
+    case "Database":
       return Effect.succeed(described)
     case "Collection":
       return importDefinition(batch, success)
@@ -222,6 +232,7 @@ const databasesFor = (self: Importing, line: ImportLine): ReadonlyArray<string> 
       return self.databases.has(collectionDatabase(line.name)) ? [] : ImportTarget.databasesOf(line.name, exported)
     }
     case "Raw":
+    case "Database":
       return [line.database]
     default:
       return []
@@ -243,7 +254,7 @@ export const checked = (item: ImportItem): ImportItem => {
 }
 
 const mayExpire = (line: ImportLine): boolean =>
-  line._tag === "Record" ? line.expires !== undefined : line._tag === "Raw" && line.database === expiryDatabase
+  line._tag === "Record" ? line.expires !== undefined : "database" in line && line.database === expiryDatabase
 
 /** Creates the databases that a batch needs. A transaction could not undo that. */
 const createDatabases = Effect.fnUntraced(function*(self: Importing, items: ReadonlyArray<ImportItem>) {
@@ -379,4 +390,3 @@ export const run = <E, R, E2, R2>(
     Effect.map(() => report)
   )
 }
-

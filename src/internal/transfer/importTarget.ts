@@ -6,14 +6,15 @@ import * as Option from "effect/Option"
 import type { Reader } from "../../Backend.ts"
 import { CollectionFailed } from "../../CollectionError.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import type { Place } from "../../StoreInspection.ts"
 import * as Catalog from "../collection/catalog.ts"
 import type { IndexEntry } from "../collection/collectionRecord.ts"
 import * as IndexMaintainer from "../collection/indexMaintainer.ts"
 import type * as StructureTable from "../commit/structureTable.ts"
 import { catalogDatabase, collectionDatabase, indexDatabase } from "../databases.ts"
+import { databaseOf } from "../inspect/place.ts"
 import * as JsonForm from "../value/jsonForm.ts"
-import { databaseOf } from "./exportLines.ts"
-import type { Place, RecordLine } from "./transferLine.ts"
+import type { RecordLine } from "./transferLine.ts"
 
 /** A place that records are imported into. */
 export interface ImportTarget {
@@ -118,7 +119,9 @@ const differenceFrom = (name: string, stored: Catalog.Descriptor, exported: Cata
   const different = (what: string) =>
     `the store has a collection "${name}" ${what}; import it through its schema (--schema)`
   if (stored.version !== exported.version) return different(`of version ${stored.version}, not ${exported.version}`)
-  const isChanging = [stored, exported].some(({ building, migratedTo }) => building !== undefined || migratedTo !== undefined)
+  const isChanging = [stored, exported].some(({ building, migratedTo }) =>
+    building !== undefined || migratedTo !== undefined
+  )
   if (isChanging) return different("that is being migrated or indexed")
   const { fingerprint, programs = [] } = stored
   const known = exported.fingerprint === fingerprint || programs.includes(exported.fingerprint)

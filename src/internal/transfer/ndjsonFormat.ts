@@ -1,10 +1,10 @@
 /**
  * NDJSON: each line of an export is a line of JSON.
  */
+import * as Ndjson from "effect/encoding/Ndjson"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Ndjson from "effect/encoding/Ndjson"
 import * as FileLines from "./fileLines.ts"
 import type { ImportItem } from "./importLines.ts"
 import * as TransferLine from "./transferLine.ts"

@@ -4,17 +4,12 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ByteString } from "../../Key.ts"
+import type { Place } from "../../StoreInspection.ts"
 import type { IndexEntry } from "../collection/collectionRecord.ts"
 import * as KeyJson from "../key/keyJson.ts"
 import * as JsonForm from "../value/jsonForm.ts"
 
 type Json = Schema.Json
-
-/** A part of a store that has records. */
-export type Place =
-  | { readonly _tag: "Store" }
-  | { readonly _tag: "Namespace"; readonly name: string }
-  | { readonly _tag: "Collection"; readonly name: string }
 
 /** The first line: which version of the form follows. */
 interface HeaderLine {
@@ -99,7 +94,8 @@ const entriesToJson = (entries: ReadonlyArray<IndexEntry>): Json => {
   return Object.fromEntries(keys)
 }
 
-const valueToJson = (value: unknown): Json => Result.getOrThrowWith(JsonForm.toJson(value), (detail) => new Error(detail))
+const valueToJson = (value: unknown): Json =>
+  Result.getOrThrowWith(JsonForm.toJson(value), (detail) => new Error(detail))
 
 /** Converts a line. All values that a store contains have a JSON form. */
 export const toJson = (line: Line): Fields => {
@@ -168,10 +164,12 @@ const inField = (name: string) => <A>(checked: Checked<A>): Checked<A> =>
 const timeFrom = (json: Json | undefined): Checked<number | undefined> => {
   if (json === undefined) return Result.succeed(undefined)
   if (typeof json === "number" && Number.isSafeInteger(json) && json >= 0) return Result.succeed(json)
-  return inField("expires")(Result.flatMap(JsonForm.fromJson({ $date: json }), (date) =>
-    date instanceof Date && date.getTime() >= 0
-      ? Result.succeed(date.getTime())
-      : Result.fail("it must be a time since 1970, or a number of milliseconds")))
+  return inField("expires")(
+    Result.flatMap(JsonForm.fromJson({ $date: json }), (date) =>
+      date instanceof Date && date.getTime() >= 0
+        ? Result.succeed(date.getTime())
+        : Result.fail("it must be a time since 1970, or a number of milliseconds"))
+  )
 }
 
 const entriesFrom = (json: Json | undefined): Checked<ReadonlyArray<IndexEntry> | undefined> => {
@@ -210,7 +208,9 @@ const recordFrom = (fields: Fields, place: Place, key: Json): Checked<Line> =>
 const headerFrom = (version: Json): Checked<Line> =>
   version === formVersion
     ? Result.succeed({ _tag: "Header" })
-    : Result.fail(`it is an export of version ${JSON.stringify(version)}, and this program reads version ${formVersion}`)
+    : Result.fail(
+      `it is an export of version ${JSON.stringify(version)}, and this program reads version ${formVersion}`
+    )
 
 /** Converts the JSON of a line, or says what is wrong. */
 export const fromJson = (json: Json): Checked<Line> => {
