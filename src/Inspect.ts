@@ -56,6 +56,7 @@ import type {
 
 export * from "./StoreInspection.ts"
 export * from "./TaggedJson.ts"
+export * from "./Transfer.ts"
 
 /**
  * The records of the store itself.

@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import type { CsvError } from "effect/encoding/Csv"
 import type { NdjsonError } from "effect/encoding/Ndjson"
 import * as Stream from "effect/Stream"
+import * as InspectContents from "./internal/inspect/contents.ts"
 import * as StoreCopy from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import * as CsvFormat from "./internal/transfer/csvFormat.ts"
@@ -29,7 +30,7 @@ import * as NdjsonFormat from "./internal/transfer/ndjsonFormat.ts"
 import { Store } from "./Store.ts"
 import type { Closed, CommitError, EngineFailure, ReadOnly, ValueDecoding } from "./StoreError.ts"
 import type { ImportMismatch, ImportMode, ImportReport, LineRejected, RejectedLine } from "./StoreImport.ts"
-import type { Place } from "./StoreInspection.ts"
+import type { NotInStore, Place } from "./StoreInspection.ts"
 import type { StoreNotEmpty } from "./StoreTransfer.ts"
 
 export { NotDumpable } from "./internal/transfer/dumpFormat.ts"
@@ -73,7 +74,29 @@ export interface ExportOptions {
  * @category errors
  * @since 0.2.0
  */
-export type ExportError = Closed | EngineFailure | ValueDecoding | DumpFormat.NotDumpable | NdjsonError | CsvError
+export type ExportError =
+  | NotInStore
+  | Closed
+  | EngineFailure
+  | ValueDecoding
+  | DumpFormat.NotDumpable
+  | NdjsonError
+  | CsvError
+
+const encode = (
+  access: StoreInternals.StoreInternals["access"],
+  format: TransferFormat,
+  options: ExportLines.LinesOptions
+): Stream.Stream<Uint8Array, ExportError> => {
+  switch (format) {
+    case "ndjson":
+      return NdjsonFormat.encode(ExportLines.lines(access, options))
+    case "csv":
+      return CsvFormat.encode(ExportLines.lines(access, options))
+    case "dump":
+      return DumpFormat.encode(access, options)
+  }
+}
 
 /**
  * Streams the bytes of an export.
@@ -88,17 +111,10 @@ export type ExportError = Closed | EngineFailure | ValueDecoding | DumpFormat.No
 export const exportStore = (
   { format = "ndjson", places, snapshot = true }: ExportOptions = {}
 ): Stream.Stream<Uint8Array, ExportError, Store> =>
-  Stream.unwrap(Effect.map(Store, (store): Stream.Stream<Uint8Array, ExportError> => {
-    const { access } = StoreInternals.of(store)
-    const options = { places, isSnapshot: snapshot }
-    switch (format) {
-      case "ndjson":
-        return NdjsonFormat.encode(ExportLines.lines(access, options))
-      case "csv":
-        return CsvFormat.encode(ExportLines.lines(access, options))
-      case "dump":
-        return DumpFormat.encode(access, options)
-    }
+  Stream.unwrap(Effect.gen(function*() {
+    const { access } = StoreInternals.of(yield* Store)
+    for (const place of places ?? []) yield* InspectContents.checkPlace(access, place)
+    return encode(access, format, { places, isSnapshot: snapshot })
   }))
 
 /**

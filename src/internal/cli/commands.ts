@@ -29,5 +29,11 @@ export const commands: ReadonlyArray<CommandEntry> = [
   { name: "ls", description: "List collections, indexes and namespaces", load: () => import("./commands/ls.ts") },
   { name: "get", description: "Show the values of keys", load: () => import("./commands/get.ts") },
   { name: "scan", description: "Show the records of a range", load: () => import("./commands/scan.ts") },
-  { name: "stat", description: "Show the size and the state of a store", load: () => import("./commands/stat.ts") }
+  { name: "stat", description: "Show the size and the state of a store", load: () => import("./commands/stat.ts") },
+  {
+    name: "export",
+    description: "Write records to a file: NDJSON, CSV or a dump",
+    load: () => import("./commands/export.ts")
+  },
+  { name: "import", description: "Read records from a file", load: () => import("./commands/import.ts") }
 ]

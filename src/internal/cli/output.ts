@@ -33,7 +33,7 @@ export interface Output {
   readonly write: Write<OutputClosed | FileFailed>
   /** Writes a stream of texts to standard output, each part at once. */
   readonly writeAll: <E, R>(
-    texts: Stream.Stream<string, E, R>
+    texts: Stream.Stream<string | Uint8Array, E, R>
   ) => Effect.Effect<void, E | OutputClosed | FileFailed, R>
   /** Writes a line to standard error, unless `--quiet` is given. */
   readonly note: (text: string) => Effect.Effect<void>

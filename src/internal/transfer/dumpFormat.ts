@@ -23,7 +23,7 @@ import { databaseOf } from "../inspect/place.ts"
 import * as ExpiryEntries from "../reader/expiryEntries.ts"
 import type { StoredRecord } from "../store/recordStream.ts"
 import type * as StoreAccess from "../store/storeAccess.ts"
-import { type ExportSource, makeSource, recordsOf } from "./exportLines.ts"
+import { type ExportSource, type LinesOptions, makeSource, recordsOf } from "./exportLines.ts"
 import * as FileLines from "./fileLines.ts"
 import type { ImportItem, ImportLine } from "./importLines.ts"
 import * as ImportProgress from "./importProgress.ts"
@@ -109,7 +109,7 @@ const encoder = new TextEncoder()
 /** Writes the databases of a store: the record structures first, because values refer to them. */
 export const encode = (
   access: StoreAccess.StoreAccess,
-  options: { readonly places: ReadonlyArray<Place> | undefined; readonly isSnapshot: boolean }
+  options: LinesOptions
 ): Stream.Stream<Uint8Array, Closed | EngineFailure | NotDumpable> =>
   Stream.unwrap(Effect.gen(function*() {
     const { backend } = access.handle.core

@@ -24,6 +24,14 @@ import * as RecordStream from "../store/recordStream.ts"
 import type * as StoreAccess from "../store/storeAccess.ts"
 import type { Line } from "./transferLine.ts"
 
+/** What is exported. */
+export interface LinesOptions {
+  /** Default: everything. */
+  readonly places: ReadonlyArray<Place> | undefined
+  /** Whether everything is read as it was at one moment. */
+  readonly isSnapshot: boolean
+}
+
 /** What an export reads. */
 export interface ExportSource {
   readonly access: StoreAccess.StoreAccess
@@ -169,7 +177,7 @@ export const placesOf = (
 /** Streams the lines of all places, or of those that are given. */
 export const lines = (
   access: StoreAccess.StoreAccess,
-  options: { readonly places: ReadonlyArray<Place> | undefined; readonly isSnapshot: boolean }
+  options: LinesOptions
 ): Stream.Stream<Line, Closed | EngineFailure | ValueDecoding> =>
   Stream.unwrap(Effect.gen(function*() {
     const source = yield* makeSource(access, options.isSnapshot)
