@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import type { CsvError } from "effect/encoding/Csv"
 import type { NdjsonError } from "effect/encoding/Ndjson"
 import * as Stream from "effect/Stream"
+import * as RecordPreparation from "./internal/collection/recordPreparation.ts"
 import * as InspectContents from "./internal/inspect/contents.ts"
 import * as StoreCopy from "./internal/store/storeCopy.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
@@ -118,6 +119,16 @@ export const exportStore = (
   }))
 
 /**
+ * An open collection, whatever its schemas.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface AnyCollection {
+  readonly name: string
+}
+
+/**
  * Options of `importStore`.
  *
  * @category options
@@ -130,6 +141,11 @@ export interface ImportOptions<E = never, R = never> {
   readonly mode?: ImportMode | undefined
   /** How many lines one transaction imports. Default: 1000. */
   readonly batchSize?: number | undefined
+  /**
+   * Open collections through whose schemas their records are imported. Lines then need no definition and no index entries,
+   * and a record that the schema does not accept is refused. Default: records are imported as the lines say.
+   */
+  readonly collections?: ReadonlyArray<AnyCollection> | undefined
   /** Whether the lines are only checked, and nothing is written. Default: `false`. */
   readonly dryRun?: boolean | undefined
   /** Whether an import that was interrupted is continued after its last line. Default: `false`. */
@@ -163,6 +179,12 @@ const decode = <E, R>(
       return DumpFormat.decode(bytes)
   }
 }
+
+const typedOf = (collections: ReadonlyArray<AnyCollection> = []) =>
+  new Map(collections.flatMap((collection) => {
+    const prepare = RecordPreparation.of(collection)
+    return prepare === undefined ? [] : [[collection.name, prepare] as const]
+  }))
 
 /**
  * Imports the bytes of an export. Returns what became of its lines.
@@ -199,7 +221,7 @@ export const importStore = <E, R, E2 = never, R2 = never>(
       store,
       mode,
       isDryRun: dryRun,
-      typed: new Map(),
+      typed: typedOf(options.collections),
       exported: new Map(),
       databases: new Set(yield* access.handle.core.backend.databases())
     }

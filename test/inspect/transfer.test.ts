@@ -23,8 +23,6 @@ const exported = (store: StoreService, options: Parameters<typeof exportStore>[0
     (parts) => Buffer.concat(parts)
   )
 
-const linesOf = (bytes: Uint8Array): ReadonlyArray<string> => Buffer.from(bytes).toString().trimEnd().split("\n")
-
 const imported = (store: StoreService, content: Uint8Array | string, options: ImportOptions = {}) => {
   const bytes = Buffer.from(content)
   // Parts that end anywhere
@@ -56,14 +54,6 @@ const openKeyed = Collection.make("keys of all kinds", {
 
 /** Opens a store that does not wait for the disk. */
 const open = (path: string) => Store.make({ path, durability: "noSync" })
-
-const twoStores = Effect.gen(function*() {
-  const folder = yield* temporaryFolder
-  return {
-    from: yield* open(join(folder, "from")),
-    to: yield* Store.make({ path: join(folder, "to") })
-  }
-})
 
 const isSame = Effect.fnUntraced(function*(from: StoreService, to: StoreService) {
   deepStrictEqual(yield* storedContents(to), yield* storedContents(from))

@@ -18,6 +18,7 @@ import { LineRejected } from "../../StoreImport.ts"
 import * as Catalog from "../collection/catalog.ts"
 import * as CollectionRecord from "../collection/collectionRecord.ts"
 import * as IndexMaintainer from "../collection/indexMaintainer.ts"
+import type * as RecordPreparation from "../collection/recordPreparation.ts"
 import * as StructureTable from "../commit/structureTable.ts"
 import { collectionDatabase, expiryDatabase, isName, nameRule, namespaceDatabase } from "../databases.ts"
 import * as DatabaseCreation from "../store/databaseCreation.ts"
@@ -57,11 +58,6 @@ export interface ImportItem {
   readonly digest: number
 }
 
-/** Imports the records of a collection through its schema. */
-export interface TypedTarget {
-  readonly write: (line: RecordLine, mode: ImportMode) => Effect.Effect<Outcome, CommitError | Closed | ReadOnly>
-}
-
 /** What became of a line. */
 export type Outcome =
   | { readonly _tag: "Written" | "Skipped" | "Expired" | "Described" }
@@ -76,8 +72,8 @@ export interface Importing {
   readonly store: StoreInternals
   readonly mode: ImportMode
   readonly isDryRun: boolean
-  /** Collections that are imported through their schemas. */
-  readonly typed: ReadonlyMap<string, TypedTarget>
+  /** How the records of collections are checked that are imported through their schemas. */
+  readonly typed: ReadonlyMap<string, RecordPreparation.Prepare>
   /** The definitions of collections in the lines so far. */
   readonly exported: Map<string, Catalog.Descriptor>
   /** The databases that exist, or were created. */
@@ -166,10 +162,16 @@ const putRecord = Effect.fnUntraced(function*(
 })
 
 const importRecord = (batch: Batch, line: RecordLine): Effect.Effect<Outcome, ImportError> => {
-  const { self: { mode, typed }, now } = batch
-  if (line.expires !== undefined && line.expires <= now) return Effect.succeed({ _tag: "Expired" })
-  const target = line.place._tag === "Collection" ? typed.get(line.place.name) : undefined
-  return target === undefined ? step(batch, (reader) => putRecord(batch, reader, line)) : target.write(line, mode)
+  const { self: { typed }, now } = batch
+  const put = (prepared: RecordLine): Effect.Effect<Outcome, ImportError> =>
+    prepared.expires !== undefined && prepared.expires <= now
+      ? Effect.succeed({ _tag: "Expired" })
+      : step(batch, (reader) => putRecord(batch, reader, prepared))
+  const prepare = line.place._tag === "Collection" ? typed.get(line.place.name) : undefined
+  return prepare === undefined ? put(line) : Effect.matchEffect(prepare(line.key, line.value), {
+    onFailure: (detail) => Effect.succeed(rejected(detail)),
+    onSuccess: ({ expires = line.expires, ...prepared }) => put({ ...line, ...prepared, expires })
+  })
 }
 
 /** Stores the definition of a collection, unless the store has it. */
@@ -266,7 +268,7 @@ const createDatabases = Effect.fnUntraced(function*(self: Importing, items: Read
     yield* DatabaseCreation.ensure(access, Array.from(missing), (cause) => cause)
     for (const name of missing) self.databases.add(name)
   }
-  if (lines.some(mayExpire)) {
+  if (self.typed.size > 0 || lines.some(mayExpire)) {
     yield* Expiry.ensureDatabase(access.handle.core.expiry)
   }
 })

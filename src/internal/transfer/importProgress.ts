@@ -11,6 +11,7 @@ import type { Write } from "../../Engine.ts"
 import { fromBytes } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
 import { structuresDatabase } from "../databases.ts"
+import { copyOf } from "../engineBytes.ts"
 
 const Progress = Schema.fromJsonString(Schema.Struct({
   /** The number of the last line that is imported. */
@@ -43,4 +44,7 @@ export const deletion: Write = [structuresDatabase, key, null]
 
 /** Reads the progress of an import that has not ended. */
 export const read = (reader: Reader): Effect.Effect<Progress | undefined, EngineFailure> =>
-  reader.get(structuresDatabase, key, (bytes) => Option.getOrUndefined(decode(Buffer.from(bytes).toString())))
+  Effect.map(
+    reader.get(structuresDatabase, key, copyOf),
+    (bytes) => bytes === undefined ? undefined : Option.getOrUndefined(decode(Buffer.from(bytes).toString()))
+  )
