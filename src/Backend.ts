@@ -335,6 +335,8 @@ export interface Backend {
 
   /** Reads the statistics of the backend. */
   readonly stats: Effect.Effect<BackendStats, EngineFailure>
+  /** Reads the size of the pages of each database, in bytes, by its name. Missing if the backend does not know it. */
+  readonly databaseBytes?: Effect.Effect<ReadonlyMap<string, number>, EngineFailure> | undefined
   /** Writes a consistent copy of the committed records to a path at which no file exists. */
   readonly backup: (path: string, options: { readonly compact: boolean }) => Effect.Effect<void, EngineFailure>
 

@@ -61,6 +61,7 @@ import * as IndexReads from "./internal/collection/indexReads.ts"
 import * as IndexRepair from "./internal/collection/indexRepair.ts"
 
 import * as Maintenance from "./internal/collection/maintenance.ts"
+import * as RecordPreparation from "./internal/collection/recordPreparation.ts"
 import { storedSchema } from "./internal/collection/typedValueCodec.ts"
 import { withSpan } from "./internal/privateSpan.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
@@ -159,13 +160,15 @@ export const make = Effect.fnUntraced(
     const isAll = (made: object): made is Collection<K, V, I>["indexes"] =>
       Object.keys(options.indexes ?? {}).every((index) => index in made)
     if (!isAll(indexes)) return yield* Effect.die("bug: an index of the collection was not made")
-    return {
+    const collection: Collection<K, V, I> = {
       name,
       indexes,
       ...CollectionMethods.make(writer),
       rebuildIndexes: Transaction.outside(core, IndexRepair.repair(maintain(definition))),
       verify: CollectionVerify.make(internals, definition)
     }
+    RecordPreparation.register(collection, definition, services)
+    return collection
   },
   (effect, name) => withSpan(effect, "Collection.open", { collection: name })
 )

@@ -350,6 +350,9 @@ export interface Environment extends Reader {
   /** Reads the statistics of the environment. */
   readonly stats: () => Exit.Exit<EngineStats, EngineFailure>
 
+  /** Reads the size of the pages of each database, in bytes, by its name. Missing if the engine does not know it. */
+  readonly databaseBytes?: (() => Exit.Exit<ReadonlyMap<string, number>, EngineFailure>) | undefined
+
   /**
    * Writes a consistent copy of the committed records to a path at which no file exists, while the environment is in
    * use. Once begun, it cannot be interrupted.

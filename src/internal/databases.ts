@@ -37,6 +37,10 @@ const namespacePrefix = "namespace/"
 /** The records of a namespace. */
 export const namespaceDatabase = (namespace: string): string => `${namespacePrefix}${namespace}`
 
+/** The name of the namespace whose records a database contains; `undefined` if it is another database. */
+export const namespaceOf = (database: string): string | undefined =>
+  database.startsWith(namespacePrefix) ? database.slice(namespacePrefix.length) : undefined
+
 /** The change log: what the last transactions wrote, by the numbers of the transactions. */
 export const changeLogDatabase = "changes"
 

@@ -7,6 +7,7 @@ import { Packr } from "msgpackr"
 import { deepStrictEqual } from "node:assert"
 import { inspect } from "node:util"
 import * as ValueCodec from "../../src/internal/value/valueCodec.ts"
+import { asObject, randomOf, randomValue, sameSharing } from "../support/fixtures/randomValues.ts"
 
 const codec = ValueCodec.make()
 
@@ -25,30 +26,6 @@ const comesBack = (value: unknown, expected: unknown = structuredClone(value)): 
   sameSharing(copy, expected, new Map(), new Set())
 }
 
-const sameSharing = (left: unknown, right: unknown, pairs: Map<unknown, unknown>, used: Set<unknown>): void => {
-  if (typeof left !== "object" || left === null || typeof right !== "object" || right === null) return
-  if (pairs.has(left) || used.has(right)) return assert.strictEqual(pairs.get(left), right)
-  pairs.set(left, right)
-  used.add(right)
-  const [leftParts, rightParts] = [parts(left), parts(right)]
-  assert.strictEqual(leftParts.length, rightParts.length)
-  deepStrictEqual(attributesOf(left), attributesOf(right))
-  leftParts.forEach((part, index) => sameSharing(part, rightParts[index], pairs, used))
-}
-
-/** How the properties of an object can be changed, without their values. A stack is what each version of V8 has for it. */
-const attributesOf = (value: object): ReadonlyArray<unknown> =>
-  ArrayBuffer.isView(value) ? [] : Object.entries(Object.getOwnPropertyDescriptors(value))
-    .filter(([key]) => key !== "stack")
-    .map(([key, { configurable, enumerable, writable }]) => [key, configurable, enumerable, writable])
-
-const parts = (value: object): ReadonlyArray<unknown> => {
-  if (value instanceof Map) return [...value.keys(), ...value.values()]
-  if (value instanceof Set) return [...value]
-  if (value instanceof Error) return [value.cause]
-  return ArrayBuffer.isView(value) ? [] : Object.values(value)
-}
-
 const detailOf = (value: unknown): string => {
   const result = ValueCodec.encode(codec, value)
   return Result.isFailure(result) ? result.failure.detail : "it was encoded"
@@ -62,9 +39,6 @@ const wrongWith = (bytes: Uint8Array): string => {
 const isRefused = (bytes: Uint8Array, length?: number): boolean =>
   Result.isFailure(ValueCodec.decode(codec, bytes, length))
 
-const asObject = (value: unknown): object =>
-  typeof value === "object" && value !== null ? value : assert.fail("no object")
-
 const property = (value: unknown, key: string): unknown => Reflect.get(asObject(value), key)
 
 const bufferLength = (value: unknown): number => ArrayBuffer.isView(value) ? value.buffer.byteLength : -1
@@ -72,143 +46,6 @@ const bufferLength = (value: unknown): number => ArrayBuffer.isView(value) ? val
 /** The bytes of a message in one of the two formats, written by hand. */
 const message = (format: number, value: unknown): Uint8Array =>
   Buffer.concat([Buffer.of(format), new Packr({ useRecords: false }).pack(value)])
-
-/** mulberry32 */
-const randomOf = (seed: number) => {
-  let state = seed | 0
-  return (below: number): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) % below
-  }
-}
-
-const keys = [
-  "a",
-  "b",
-  "name",
-  "10",
-  "2",
-  "",
-  "a b",
-  "é",
-  "☃",
-  "\ud83d\ude00",
-  "\ud800",
-  "\ufeffk",
-  "constructor",
-  "__proto__",
-  "toString",
-  "hasOwnProperty",
-  "toJSON",
-  "length",
-  "k".repeat(40),
-  "ключ".repeat(20)
-]
-
-type Random = ReturnType<typeof randomOf>
-
-const pick = <A>(random: Random, choices: ReadonlyArray<A>): A => {
-  const [choice] = choices.slice(random(choices.length))
-  return choice ?? assert.fail("nothing to pick from")
-}
-
-const randomPrimitive = (random: Random): unknown => {
-  switch (random(10)) {
-    case 0:
-      return undefined
-    case 1:
-      return null
-    case 2:
-      return random(2) === 0
-    case 3:
-      return random(300) - 150
-    case 4:
-      return (random(2 ** 32) - 2 ** 31) * 2 ** (random(80) - 40)
-    case 5:
-      return pick(random, [NaN, -0, 0, Infinity, -Infinity, 2 ** 53, -(2 ** 31), 2 ** 32, 1.5, 5e-324])
-    case 6:
-      return (BigInt(random(2 ** 32)) - 2n ** 31n) ** BigInt(random(12)) * (random(2) === 0 ? 1n : -1n)
-    case 7:
-      return pick(random, keys)
-    case 8:
-      return pick(random, ["x", "é", "☃", "😀", "\udc00"]).repeat(random(300))
-    default:
-      return String.fromCharCode(...Array.from({ length: random(12) }, () => random(0x10000)))
-  }
-}
-
-/** Objects that refer to no other. */
-const randomLeaf = (random: Random): object => {
-  switch (random(6)) {
-    case 0:
-      return new Date((random(2 ** 32) - 2 ** 31) * random(4_000_000))
-    case 1:
-      return new Date(random(2 ** 32) * 1000 + random(1000))
-    case 2:
-      return pick(random, [/a+/gi, /\ud800/, /(?<n>[x-z])\/☃/dsuy])
-    case 3:
-      return Uint8Array.from({ length: random(400) }, () => random(256))
-    case 4:
-      return pick<object>(random, [
-        new Float64Array([NaN, -0, 1]),
-        new BigInt64Array(3),
-        new DataView(new ArrayBuffer(5)),
-        new ArrayBuffer(random(20))
-      ])
-    default:
-      return pick<object>(random, boxed)
-  }
-}
-
-const boxed: ReadonlyArray<object> = [1, "s", false, -5n, -0, "\ud800"].map((primitive) => asObject(Object(primitive)))
-
-/** A value of any kind and shape, with shared references and cycles when `shares`. */
-const randomValue = (seed: number, shares: boolean): unknown => {
-  const random = randomOf(seed)
-  const made: Array<object> = []
-  const keep = <A extends object>(object: A): A => {
-    made.push(object)
-    return object
-  }
-  const some = (depth: number): unknown => {
-    if (shares && made.length > 0 && random(8) === 0) return pick(random, made)
-    const few = (): ReadonlyArray<unknown> => Array.from({ length: random(5) }, () => some(depth + 1))
-    const choice = random(depth > 4 ? 6 : 16)
-    if (choice < 5) return randomPrimitive(random)
-    if (choice < 6) return keep(randomLeaf(random))
-    if (choice < 10) {
-      const object = keep({})
-      for (const value of few()) {
-        const key = pick(random, keys)
-        Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
-      }
-      return object
-    }
-    if (choice < 13) {
-      const array: Array<unknown> = keep([])
-      array.push(...few())
-      if (random(12) === 0) array[array.length + random(5)] = 1
-      return random(12) === 0 ? Object.assign(array, { named: some(depth + 1) }) : array
-    }
-    if (choice < 14) {
-      const map = keep(new Map<unknown, unknown>())
-      for (const key of few()) map.set(key, some(depth + 1))
-      return map
-    }
-    if (choice < 15) {
-      const set = keep(new Set<unknown>())
-      for (const member of few()) set.add(member)
-      return set
-    }
-    const error = keep(new (pick(random, [Error, TypeError, RangeError]))(`broken ${random(9)}`))
-    // deepStrictEqual never ends on a cycle of causes.
-    if (random(2) === 0) error.cause = shares ? randomPrimitive(random) : some(depth + 1)
-    return error
-  }
-  return some(0)
-}
 
 const named = (error: Error, name: string): Error =>
   Object.defineProperty(error, "name", { value: name, configurable: true, writable: true })

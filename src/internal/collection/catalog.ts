@@ -87,6 +87,21 @@ export type Descriptor = typeof Descriptor.Type
 
 const decodeDescriptor = Schema.decodeUnknownOption(Descriptor)
 
+/** Reads a decoded entry. Returns `none` if this version of the package cannot read it. */
+export const parse: (stored: unknown) => Option.Option<Descriptor> = decodeDescriptor
+
+/** Returns all indexes of which records may have entries: those in use, and those that are being built. */
+export const allIndexes = ({ building, indexes }: Descriptor): ReadonlyArray<StoredIndex> => {
+  const slots = new Set(indexes.map(slotOf))
+  return [...indexes, ...building?.indexes.filter((index) => !slots.has(slotOf(index))) ?? []]
+}
+
+/** Tests whether a collection has indexes, or is getting some. */
+export const hasIndexes = (descriptor: Descriptor): boolean => allIndexes(descriptor).length > 0
+
+/** Tests whether no two records may have the same key in an index. */
+export const isUnique = ([, fingerprint]: StoredIndex): boolean => fingerprint.startsWith("unique ")
+
 /** The part of a definition that is compared with the catalog entry: what the program declares. */
 export interface Declaration {
   readonly name: string

@@ -38,12 +38,15 @@ const before = (bytes: ByteString): Bound => ({ key: bytes, inclusive: false })
 
 const startingWith = (bytes: ByteString): KeyRange => ({ from: at(bytes), to: afterPrefix(bytes) })
 
+/** Encodes the bounds of a range. */
+export type RangeCodec<K extends KeySchema> = Pick<KeyCodec<K>, "encode" | "encodePrefix" | "encodeStart">
+
 /**
  * Converts a range of typed keys to a range of bytes. With `isPart`, the key of a record follows the bytes of each key,
  * as in an index that is not unique.
  */
 export const toKeyRange = Effect.fnUntraced(function*<K extends KeySchema>(
-  codec: KeyCodec<K>,
+  codec: RangeCodec<K>,
   range: TypedRange<K>,
   isPart: boolean
 ): Effect.fn.Return<KeyRange, KeyEncoding, K["EncodingServices"]> {

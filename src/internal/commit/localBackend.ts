@@ -279,6 +279,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
     commits: ({ capacity, pollInterval }) => CommitEvents.subscribe(self.commitEvents, { capacity, pollInterval }),
     committedSnapshot: () => permit.withPermit(CommitEvents.snapshot(self.commitEvents)),
     stats: stats(self),
+    databaseBytes: Effect.suspend(() => environment.databaseBytes?.() ?? Exit.succeed(new Map<string, number>())),
     backup: (path, backupOptions) => MapGrowth.whileReadable(map, environment.backup(path, backupOptions)),
     close: (beforeClosing) => close(self, beforeClosing)
   }

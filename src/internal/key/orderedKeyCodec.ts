@@ -139,7 +139,7 @@ const kindOf = (ast: SchemaAST.AST): Result.Result<Kind, string> =>
   })
 
 /** Encodes a value. Reading an object may throw: a proxy, a getter, a buffer that was transferred. */
-const guarded =
+export const guarded =
   (encode: (value: unknown) => Result.Result<string, string>) => (value: unknown): Result.Result<ByteString, string> =>
     Result.map(
       Predicate.isObjectKeyword(value)

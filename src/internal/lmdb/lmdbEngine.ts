@@ -50,7 +50,7 @@ import { readPresent } from "./lmdbReader.ts"
 import { mustResize, resize } from "./lmdbResize.ts"
 import { lastTransactionOf, openSnapshot, visible, visibleWith } from "./lmdbSnapshots.ts"
 import { pageSize } from "./mapSize.ts"
-import { figure, usedBytesOf } from "./pageCount.ts"
+import { bytesOf, figure, usedBytesOf } from "./pageCount.ts"
 
 const stats = (self: LmdbEnvironment): Exit.Exit<EngineStats, EngineFailure> =>
   run(self, "stats", ({ databases, meta, root }): EngineStats => {
@@ -64,6 +64,13 @@ const stats = (self: LmdbEnvironment): Exit.Exit<EngineStats, EngineFailure> =>
       readers: figure(figures, "numReaders")
     }
   })
+
+const databaseBytes = (self: LmdbEnvironment): Exit.Exit<ReadonlyMap<string, number>, EngineFailure> =>
+  run(
+    self,
+    "stats",
+    ({ databases }) => new Map(Array.from(databases, ([name, tree]) => [name, bytesOf(tree.getStats())]))
+  )
 
 const backup = (self: LmdbEnvironment, target: string, compact: boolean): Effect.Effect<void, EngineFailure> =>
   openedFiles(self, "backup").pipe(
@@ -99,6 +106,7 @@ const environmentOf = (self: LmdbEnvironment, see: (database: string) => Reader)
   resize: (newMapSize, { useReserve }) => resize(self, newMapSize, useReserve),
   mustResize: () => mustResize(self),
   stats: () => stats(self),
+  databaseBytes: () => databaseBytes(self),
   backup: (target, { compact }) => backup(self, target, compact)
 })
 

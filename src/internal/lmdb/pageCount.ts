@@ -11,6 +11,9 @@ export const figure = (figures: object, name: string): number =>
 const treePagesOf = (tree: object): number =>
   figure(tree, "treeBranchPageCount") + figure(tree, "treeLeafPageCount") + figure(tree, "overflowPages")
 
+/** The bytes of the pages of a database. */
+export const bytesOf = (tree: object): number => treePagesOf(tree) * pageSize
+
 /** The bytes of all used pages: all databases, the tree of their names, the list of free pages, and two meta pages. */
 export const usedBytesOf = (file: object, databases: ReadonlyArray<object>): number => {
   const treeAt = (name: string): number =>

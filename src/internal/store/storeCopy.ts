@@ -43,7 +43,7 @@ const databasesOf = ({ handle: { core: { backend } } }: StoreAccess.StoreAccess)
   ])
 
 /** Fails unless the target is empty. Returns the reads that the commit of the first part must validate. */
-const checkEmpty = Effect.fnUntraced(function*(target: StoreAccess.StoreAccess) {
+export const checkEmpty = Effect.fnUntraced(function*(target: StoreAccess.StoreAccess) {
   const { backend } = target.handle.core
   const reads: Array<Read> = []
   for (const database of yield* databasesOf(target)) {

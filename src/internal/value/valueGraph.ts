@@ -27,9 +27,11 @@ export const isRecord = (value: object): value is Record<string, unknown> =>
 //   [index]    a reference to a node
 //   []         negative zero
 //   a binary   a string in UTF-16
-type Node = [kind: number, ...slots: Array<unknown>]
+/** A kind and its slots. */
+export type Node = [kind: number, ...slots: Array<unknown>]
 
-const kinds = {
+/** The kinds of nodes. */
+export const kinds = {
   /** The whole value is a primitive. */
   primitive: 0,
   /** Keys and values alternate. */
@@ -49,7 +51,8 @@ const kinds = {
   boxed: 11
 }
 
-const isList: (value: unknown) => value is ReadonlyArray<unknown> = Array.isArray
+/** Whether a slot is a reference or negative zero. */
+export const isList: (value: unknown) => value is ReadonlyArray<unknown> = Array.isArray
 
 /** The last step of the path to a slot. */
 const stepInto = (node: Node, at: number): string => {

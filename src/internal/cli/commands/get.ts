@@ -1,0 +1,115 @@
+/** `get`: the values of some keys. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import { Buffer } from "node:buffer"
+import * as Inspect from "../../../Inspect.ts"
+import { FileFailed, No, Usage } from "../failures.ts"
+import * as Format from "../format.ts"
+import * as Keys from "../keys.ts"
+import { withStore } from "../openStore.ts"
+import * as Output from "../output.ts"
+import * as Parameters from "../parameters.ts"
+
+const flag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
+
+const parameters = {
+  store: Parameters.store,
+  keys: Argument.String("key").pipe(
+    Argument.withDescription("Key of a record; a tuple is written as JSON"),
+    Argument.variadic({ min: 1 })
+  ),
+  place: Parameters.place,
+  raw: flag("raw", "Write text and bytes as they are, not as JSON"),
+  hex: flag("hex", "Write the stored bytes of the value in hexadecimal digits"),
+  out: Flag.String("out").pipe(
+    Flag.withDescription("Write to this file, not to standard output"),
+    Flag.withMetavar("file"),
+    Flag.optional
+  )
+}
+
+/** How values are written. */
+interface Form {
+  readonly raw: boolean
+  readonly hex: boolean
+  /** The number of spaces by which JSON is indented. */
+  readonly indent: number
+}
+
+/** The text or the bytes of a value. */
+const contentOf = (
+  record: Inspect.StoredRecord,
+  { hex, indent, raw }: Form
+): Effect.Effect<string | Uint8Array, Usage | Result.Result.Failure<Inspect.StoredRecord["value"]>> => {
+  if (hex) return Effect.succeed(`${Buffer.from(record.bytes).toString("hex")}\n`)
+  return Effect.flatMap(Effect.fromResult(record.value), (value) => {
+    if (!raw) return Effect.succeed(`${JSON.stringify(Format.valueJson(value), null, indent)}\n`)
+    return Predicate.isString(value) || value instanceof Uint8Array
+      ? Effect.succeed(value)
+      : Effect.fail(
+        new Usage({ message: `The value of ${Keys.show(record.key)} is neither text nor bytes: leave out --raw.` })
+      )
+  })
+}
+
+const writeFile = Effect.fnUntraced(function*(file: string, contents: ReadonlyArray<string | Uint8Array>) {
+  const fs = yield* FileSystem.FileSystem
+  yield* fs.writeFile(file, Buffer.concat(contents.map((content) => Buffer.from(content)))).pipe(
+    Effect.mapError((cause) =>
+      new FileFailed({ message: `The file of --out cannot be written: ${cause.message}`, cause })
+    )
+  )
+})
+
+const handle = Effect.fnUntraced(function*(
+  { hex, keys, out, place: given, raw }: {
+    readonly keys: ReadonlyArray<string>
+    readonly place: Parameters.PlaceParameters
+    readonly raw: boolean
+    readonly hex: boolean
+    readonly out: Option.Option<string>
+  }
+) {
+  const output = yield* Output.make
+  const place = yield* Effect.fromResult(Parameters.placeOf(given))
+  const examples = yield* Keys.examplesOf(place)
+  const parsed = yield* Effect.forEach(keys, (word) => Effect.fromResult(Keys.parse(word, examples)))
+  const found = yield* Effect.forEach(parsed, (key) => Inspect.get(place, key))
+  const records = found.flatMap(Option.toArray)
+  const missing = parsed.filter((_, at) => found[at] === undefined || Option.isNone(found[at]))
+
+  const { settings: { format } } = output
+  const form = { raw, hex, indent: output.width === undefined ? 0 : 2 }
+  const contents = format === "json" && !raw && !hex
+    ? [`${JSON.stringify(records.map(Format.recordJson), null, 2)}\n`]
+    : format === "ndjson" && !raw && !hex
+    ? records.map((record) => `${JSON.stringify(Format.recordJson(record))}\n`)
+    : yield* Effect.forEach(records, (record) => contentOf(record, form))
+  if (Option.isSome(out)) yield* writeFile(out.value, contents)
+  else yield* Effect.forEach(contents, output.write, { discard: true })
+  if (missing.length > 0) {
+    return yield* new No({ message: `No value: ${missing.map(Keys.show).join(", ")} (in ${Inspect.show(place)})` })
+  }
+})
+
+/** The command. */
+export const command = Command.make("get", parameters, (given) => withStore(given.store, handle(given))).pipe(
+  Command.withExamples([
+    { command: "effect-lmdb get ./data/cities 3413829 -c cities", description: "The value of a record, as JSON" },
+    {
+      command: "effect-lmdb get ./data/cities 3413829 184745 -c cities --json",
+      description: "Several records with their keys, as one JSON document"
+    },
+    {
+      command: "effect-lmdb get ./data/cities 3413829 -c cities --hex",
+      description: "The stored bytes of a value"
+    }
+  ])
+)

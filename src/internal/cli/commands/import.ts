@@ -1,0 +1,157 @@
+/** `import`: records from a file. */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Inspect from "../../../Inspect.ts"
+import { No, Usage } from "../failures.ts"
+import * as Files from "../files.ts"
+import { withStore } from "../openStore.ts"
+import * as Output from "../output.ts"
+import * as Parameters from "../parameters.ts"
+import * as Progress from "../progress.ts"
+
+const flag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
+
+const parameters = {
+  store: Parameters.store,
+  file: Argument.String("file").pipe(
+    Argument.withDescription("File of an export, compressed with gzip or not; - is standard input")
+  ),
+  write: Parameters.write,
+  format: Flag.Literals("format", ["ndjson", "csv", "dump"]).pipe(
+    Flag.withDescription("Default: by the name of the file, else ndjson"),
+    Flag.optional
+  ),
+  mode: Flag.Literals("mode", ["insert", "put", "skip"]).pipe(
+    Flag.withDescription("If a key exists: refuse the line, replace the record, or keep the record"),
+    Flag.withDefault("insert")
+  ),
+  batch: Flag.Int("batch").pipe(
+    Flag.withDescription("How many lines one transaction imports"),
+    Flag.filter((lines) => lines >= 1, () => "expected a number of at least 1"),
+    Flag.withDefault(1000)
+  ),
+  dryRun: flag("dry-run", "Only check the lines, and write nothing"),
+  resume: flag("resume", "Continue an import of the same file that was interrupted"),
+  fromLine: Flag.Int("from-line").pipe(
+    Flag.withDescription("Begin at this line"),
+    Flag.filter((line) => line >= 1, () => "expected a number of at least 1"),
+    Flag.optional
+  ),
+  rejects: Flag.String("rejects").pipe(
+    Flag.withDescription("Add lines that are refused to this file, and continue"),
+    Flag.withMetavar("file"),
+    Flag.optional
+  )
+}
+
+interface Given {
+  readonly file: string
+  readonly format: Option.Option<Inspect.TransferFormat>
+  readonly mode: Inspect.ImportMode
+  readonly batch: number
+  readonly dryRun: boolean
+  readonly resume: boolean
+  readonly fromLine: Option.Option<number>
+  readonly rejects: Option.Option<string>
+}
+
+const formatOf = ({ file, format }: Given): Inspect.TransferFormat => {
+  const name = file.replace(/\.gz$/, "")
+  const byName = name.endsWith(".csv") ? "csv" : name.endsWith(".dump") ? "dump" : "ndjson"
+  return Option.getOrElse(format, () => byName)
+}
+
+/** The most refused lines that are named on standard error. */
+const shownRejects = 20
+
+const handle = Effect.fnUntraced(function*(given: Given) {
+  const { batch, dryRun, file, mode, resume } = given
+  const output = yield* Output.make
+  const progress = yield* Progress.make(output)
+  let last: Inspect.ImportReport | undefined
+  const addRejects = Option.isSome(given.rejects) ? yield* Files.appender(given.rejects.value) : undefined
+  let shown = 0
+  const onRejected = addRejects === undefined ? undefined : Effect.fnUntraced(
+    function*(lines: ReadonlyArray<Inspect.RejectedLine>) {
+      yield* addRejects(lines.map(({ text }) => text))
+      for (const { detail, number } of lines.slice(0, shownRejects - shown)) {
+        shown++
+        yield* output.note(`Line ${number}: ${detail}`)
+      }
+    }
+  )
+  const imported = Inspect.importStore(Files.gunzip(Files.read(file)), {
+    format: formatOf(given),
+    mode,
+    batchSize: batch,
+    dryRun,
+    resume,
+    fromLine: Option.getOrUndefined(given.fromLine),
+    onRejected,
+    onProgress: (report) => {
+      last = report
+      return progress.update([[report.lines, "lines"], [report.rejected, "refused"]])
+    }
+  })
+  const tellEnd = Effect.suspend(() =>
+    dryRun || last === undefined
+      ? Effect.void
+      : output.note(`The lines up to ${last.lines} are imported. Continue with --resume.`)
+  )
+  const report = yield* imported.pipe(
+    Effect.ensuring(progress.clear),
+    Effect.onError(() => tellEnd)
+  )
+  const { expired, lines, rejected, skipped, written } = report
+  yield* Output.writeFields(
+    output,
+    [
+      ["lines", `${lines}`],
+      [dryRun ? "valid" : "written", `${written}`],
+      ["skipped", `${skipped}`],
+      ["expired", `${expired}`],
+      ["refused", `${rejected}`]
+    ],
+    report
+  )
+  if (rejected > 0) {
+    const where = Option.match(given.rejects, { onNone: () => "", onSome: (path) => `; they are in ${path}` })
+    return yield* new No({ message: `${rejected} lines were refused${where}.` })
+  }
+})
+
+const checked = (given: Given & { readonly write: boolean }): Effect.Effect<void, Usage> =>
+  given.write || given.dryRun
+    ? Effect.void
+    : Effect.fail(new Usage({ message: "An import writes: give --write, or --dry-run to check the file only." }))
+
+/** The command. */
+export const command = Command.make(
+  "import",
+  parameters,
+  (given) =>
+    Effect.andThen(
+      checked(given),
+      withStore(given.store, handle(given), { write: given.write && !given.dryRun })
+    )
+).pipe(
+  Command.withExamples([
+    { command: "effect-lmdb import ./data/copy cities.ndjson.gz --write", description: "Into a new store" },
+    {
+      command: "effect-lmdb import ./data/copy cities.ndjson --dry-run",
+      description: "Check the file: what could not be imported?"
+    },
+    {
+      command: "effect-lmdb import ./data/copy cities.ndjson --write --mode put --rejects refused.ndjson",
+      description: "Replace what exists, and keep the lines that are refused"
+    },
+    {
+      command: "effect-lmdb import ./data/copy cities.ndjson --write --resume",
+      description: "Continue after an interruption"
+    }
+  ])
+)

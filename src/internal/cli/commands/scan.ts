@@ -1,0 +1,178 @@
+/** `scan`: the records of a range, in the order of their keys. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as Inspect from "../../../Inspect.ts"
+import { Usage } from "../failures.ts"
+import * as Format from "../format.ts"
+import * as Keys from "../keys.ts"
+import { withStore } from "../openStore.ts"
+import * as Output from "../output.ts"
+import * as Parameters from "../parameters.ts"
+import type { Column } from "../table.ts"
+
+const parameters = {
+  store: Parameters.store,
+  place: Parameters.place,
+  index: Flag.String("index").pipe(
+    Flag.withDescription("Read in the order of this index; the bounds are index keys"),
+    Flag.withMetavar("name"),
+    Flag.optional
+  ),
+  bounds: Parameters.bounds,
+  reverse: Flag.Boolean("reverse").pipe(
+    Flag.withDescription("From the last key to the first"),
+    Flag.withoutNegation,
+    Flag.withDefault(false)
+  ),
+  limit: Flag.String("limit").pipe(
+    Flag.withDescription("The most records, or all"),
+    Flag.withMetavar("number|all"),
+    Flag.withDefault("100"),
+    Flag.filterMap(
+      (text) => text === "all" ? Option.some(Infinity) : /^\d+$/.test(text) ? Option.some(Number(text)) : Option.none(),
+      (text) => `expected a number or "all", got "${text}"`
+    )
+  ),
+  offset: Flag.Int("offset").pipe(
+    Flag.withDescription("How many records are skipped"),
+    Flag.filter((offset) => offset >= 0, () => "expected a number of at least 0"),
+    Flag.withDefault(0)
+  ),
+  keysOnly: Flag.Boolean("keys").pipe(
+    Flag.withDescription("Only the keys"),
+    Flag.withoutNegation,
+    Flag.withDefault(false)
+  ),
+  count: Flag.Boolean("count").pipe(
+    Flag.withDescription("Only the number of records"),
+    Flag.withoutNegation,
+    Flag.withDefault(false)
+  )
+}
+
+/** A record, with its index key if an index is read. */
+interface Row {
+  readonly indexKey: Inspect.StoredEntry["indexKey"] | undefined
+  readonly key: Inspect.StoredRecord["key"]
+  readonly record: Inspect.StoredRecord | undefined
+}
+
+const rowOf = (record: Inspect.StoredRecord): Row => ({ indexKey: undefined, key: record.key, record })
+
+/** What is read: the records of a place, or those of an index. */
+interface Source {
+  readonly examples: Keys.Examples
+  readonly read: (range: Inspect.StoredRange) => Stream.Stream<Row, RowError, RowServices>
+}
+
+type RowStream = ReturnType<typeof Inspect.entries>
+type RowError = Stream.Error<RowStream>
+type RowServices = Stream.Services<RowStream>
+
+const sourceOf = Effect.fnUntraced(function*(given: Parameters.PlaceParameters, index: Option.Option<string>) {
+  const place = yield* Effect.fromResult(Parameters.placeOf(given))
+  if (Option.isNone(index)) {
+    return {
+      examples: yield* Keys.examplesOf(place),
+      read: (range) => Stream.map(Inspect.records(place, range), rowOf)
+    } satisfies Source
+  }
+  if (place._tag !== "Collection") return yield* new Usage({ message: "--index needs --collection." })
+  return {
+    examples: yield* Keys.indexExamplesOf(place.name, index.value),
+    read: (range) => Inspect.entries(place.name, index.value, range)
+  } satisfies Source
+})
+
+const columnsOf = (hasIndex: boolean, keysOnly: boolean, hasExpiry: boolean): ReadonlyArray<Column<Row>> => [
+  ...(hasIndex
+    ? [{ name: "INDEX KEY", get: ({ indexKey }: Row) => indexKey === undefined ? "" : Keys.show(indexKey) }]
+    : []),
+  { name: "KEY", get: ({ key }) => Keys.show(key) },
+  ...(hasExpiry ? [{ name: "EXPIRES", get: ({ record }: Row) => Format.time(record?.expires) }] : []),
+  ...(keysOnly
+    ? []
+    : [{
+      name: "VALUE",
+      get: ({ record }: Row) => record === undefined ? "(no such record)" : Format.value(record.value)
+    }])
+]
+
+const toJson = (keysOnly: boolean) => ({ indexKey, key, record }: Row): Output.JsonForm => {
+  const ofIndex = indexKey === undefined ? {} : { indexKey: Inspect.keyToJson(indexKey) }
+  if (keysOnly) return indexKey === undefined ? Inspect.keyToJson(key) : { ...ofIndex, key: Inspect.keyToJson(key) }
+  return record === undefined
+    ? { ...ofIndex, key: Inspect.keyToJson(key), error: "the index has an entry for a record that does not exist" }
+    : { ...ofIndex, ...Format.recordJson(record) }
+}
+
+/** Whether a store has no records of its own: the user may have forgotten to name a collection. */
+const hint = Effect.gen(function*() {
+  const { collections, namespaces } = yield* Inspect.contents
+  const names = [...collections.map(({ name }) => `-c ${name}`), ...namespaces.map(({ name }) => `-n ${name}`)]
+  return names.length === 0 ? "No records." : `The store itself has no records. It has: ${names.join(", ")}`
+})
+
+type Given = {
+  readonly place: Parameters.PlaceParameters
+  readonly index: Option.Option<string>
+  readonly bounds: Parameters.BoundParameters
+  readonly reverse: boolean
+  readonly limit: number
+  readonly offset: number
+  readonly keysOnly: boolean
+  readonly count: boolean
+}
+
+const handle = Effect.fnUntraced(function*(given: Given) {
+  const { index, keysOnly, limit, offset, reverse } = given
+  const output = yield* Output.make
+  const source = yield* sourceOf(given.place, index)
+  const bounds = yield* Keys.rangeOf(given.bounds, source.examples)
+  if (given.count) {
+    const found = yield* Stream.runCount(source.read({ ...bounds, values: false }))
+    return yield* output.write(`${found}\n`)
+  }
+
+  const isLimited = limit !== Infinity
+  const rows = source.read({
+    ...bounds,
+    reverse,
+    offset,
+    values: !keysOnly,
+    // One record more tells whether the limit has left some out.
+    ...(isLimited ? { limit: limit + 1 } : {})
+  })
+  let read = 0
+  const counted = Stream.filter(rows, () => ++read <= limit)
+  yield* Output.writeList(output, counted, {
+    columns: columnsOf(Option.isSome(index), keysOnly, false),
+    toJson: toJson(keysOnly)
+  })
+  if (read > limit) yield* output.note(`There are more: ${limit} shown. Use --limit to see more, or --limit=all.`)
+  const isOwn = Option.isNone(given.place.collection) && Option.isNone(given.place.namespace)
+  if (read === 0 && offset === 0) yield* output.note(isOwn ? yield* hint : "No records.")
+})
+
+/** The command. */
+export const command = Command.make("scan", parameters, (given) => withStore(given.store, handle(given))).pipe(
+  Command.withExamples([
+    { command: "effect-lmdb scan ./data/cities -c cities --limit 5", description: "The first records of a collection" },
+    {
+      command: "effect-lmdb scan ./data/cities -c cities --index byCountry --prefix IS --limit 5",
+      description: "By an index: the cities of Iceland"
+    },
+    {
+      command:
+        `effect-lmdb scan ./data/cities -c cities --index byCountry --gte '["IS",100000]' --lt '["IT"]' --ndjson`,
+      description: "A range of tuples, as lines of JSON"
+    },
+    {
+      command: "effect-lmdb scan ./data/cities -c cities --index byName --prefix Reyk --count",
+      description: "How many begin so"
+    }
+  ])
+)

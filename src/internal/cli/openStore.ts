@@ -1,0 +1,98 @@
+/**
+ * Opens the store of a command: a folder or a file of LMDB, or a store on PostgreSQL. The modules of a store are loaded
+ * only then.
+ */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { Store } from "../../Store.ts"
+import type { OpenFailed } from "../../StoreError.ts"
+import type { StoreOptions } from "../../StoreOptions.ts"
+import type { StoreService } from "../../StoreService.ts"
+import { Usage } from "./failures.ts"
+import type { StoreParameters } from "./parameters.ts"
+
+/** How a command uses the store. */
+export interface OpenOptions {
+  /** Whether the command writes. */
+  readonly write?: boolean
+}
+
+/** What can go wrong. `SqlError`: the server does not accept the connection. */
+export type OpenError = Usage | OpenFailed | SqlConnectionError
+
+/** The error of a client of PostgreSQL that cannot connect. */
+type SqlConnectionError = { readonly _tag: "SqlError"; readonly message: string }
+
+const isUrl = (path: string): boolean => /^postgres(?:ql)?:\/\//.test(path)
+
+const readKey = Effect.fnUntraced(function*(
+  keyFile: Option.Option<string>
+): Effect.fn.Return<Redacted.Redacted | undefined, Usage, FileSystem.FileSystem> {
+  if (Option.isSome(keyFile)) {
+    const fs = yield* FileSystem.FileSystem
+    const text = yield* Effect.mapError(
+      fs.readFileString(keyFile.value),
+      ({ message }) => new Usage({ message: `The file of --key-file cannot be read: ${message}` })
+    )
+    return Redacted.make(text.replace(/\r?\n$/, ""))
+  }
+  const given = yield* Effect.mapError(
+    Config.option(Config.Redacted("STORE_ENCRYPTION_KEY")),
+    ({ message }) => new Usage({ message: `STORE_ENCRYPTION_KEY is not valid: ${message}` })
+  )
+  return Option.getOrUndefined(given)
+})
+
+const openFile = Effect.fnUntraced(function*(
+  { keyFile, path }: StoreParameters,
+  { write = false }: OpenOptions
+): Effect.fn.Return<StoreService, Usage | OpenFailed, FileSystem.FileSystem | Scope.Scope> {
+  const fs = yield* FileSystem.FileSystem
+  const isFile = yield* Effect.match(fs.stat(path), {
+    onFailure: () => false,
+    onSuccess: ({ type }) => type === "File"
+  })
+  const options: StoreOptions = {
+    path,
+    readOnly: !write,
+    ...(isFile ? { subdirectory: false } : {}),
+    encryptionKey: yield* readKey(keyFile)
+  }
+  return yield* Store.make(options)
+})
+
+const loadPostgres = Effect.tryPromise({
+  try: () => import("./openPostgres.ts"),
+  catch: () =>
+    new Usage({
+      message: "A postgres:// URL needs the package @effect/sql-pg: install it beside effect-lmdb " +
+        "(npm install @effect/sql-pg)."
+    })
+})
+
+/**
+ * Opens the store of a command until the scope closes.
+ *
+ * @public
+ */
+export const openStore = (
+  given: StoreParameters,
+  options: OpenOptions = {}
+): Effect.Effect<StoreService, OpenError, FileSystem.FileSystem | Scope.Scope> =>
+  isUrl(given.path)
+    ? Effect.flatMap(loadPostgres, ({ open }) => open(given.path, given.table, options.write === true))
+    : openFile(given, options)
+
+/** Opens the store of a command, and provides it to an effect. */
+export const withStore = <A, E, R>(
+  given: StoreParameters,
+  use: Effect.Effect<A, E, R>,
+  options?: OpenOptions
+): Effect.Effect<A, E | OpenError, FileSystem.FileSystem | Exclude<Exclude<R, Store>, Scope.Scope>> =>
+  Effect.scoped(
+    Effect.flatMap(openStore(given, options), (store) => Effect.provideService(use, Store, store))
+  )
