@@ -84,7 +84,7 @@ const removeStep = (access: StoreAccess.StoreAccess, maintainer: IndexMaintainer
             entries === undefined
               ? Exit.succeed({ result: false, writes: [] })
               : Settled.map(
-                IndexMaintainer.toDelete(maintainer, reader, key, entries),
+                IndexMaintainer.toDelete(maintainer, IndexMaintainer.holdersIn(reader), key, entries),
                 (writes) => ({ result: true, writes })
               )
         ),

@@ -72,8 +72,7 @@ export const make = (
   open: 0
 })
 
-const stateText = (server: Server): string =>
-  `SELECT ${ReadBatches.stampOf(server, "$1")}`
+const stateText = (server: Server): string => `SELECT ${ReadBatches.stampOf(server, "$1")}`
 
 const tooMany = ({ limit }: Snapshots): EngineFailure =>
   new EngineFailure({
