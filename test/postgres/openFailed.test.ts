@@ -1,8 +1,13 @@
 /** Stores on PostgreSQL that cannot be opened: the reason is typed and says what to do. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
 import * as PostgresStore from "../../src/Postgres.ts"
+import { start } from "../support/harness.ts"
+import { ownServer, startStandby } from "../support/postgresServer.ts"
+import { awaitStandby, promote, setSynchronous } from "../support/postgresStandby.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
 
 const failure = (options: object, sql: Effect.Success<typeof PostgresStores.connect>) =>
@@ -64,11 +69,17 @@ describe("opening a store on PostgreSQL fails", () => {
       const table = yield* PostgresStores.freshTable
       const sql = yield* PostgresStores.connect
       yield* Effect.scoped(PostgresStores.openOn({ table }))
-      const answers = new Proxy(sql, {
-        get: (target, property, receiver): unknown =>
-          property === "reserve" ? citus(sql) : Reflect.get(target, property, receiver)
-      })
-      assert.strictEqual((yield* failure({ table }, answers)).reason._tag, "Unsupported")
+      assert.strictEqual((yield* failure({ table }, withAnswers(sql, citus(sql)))).reason._tag, "Unsupported")
+    }))
+
+  it.effect("with Unsupported if the server has an older version of PostgreSQL", () =>
+    Effect.gen(function*() {
+      const table = yield* PostgresStores.freshTable
+      const sql = yield* PostgresStores.connect
+      const { reason } = yield* failure({ table }, withAnswers(sql, older(sql)))
+      assert.strictEqual(reason._tag, "Unsupported")
+      assert.include("detail" in reason ? reason.detail : "", "version 13")
+      assert.deepStrictEqual(yield* tablesLike(sql, table), [])
     }))
 
   it.effect("by two processes at the same time succeeds for both", () =>
@@ -82,6 +93,62 @@ describe("opening a store on PostgreSQL fails", () => {
       for (const store of stores) assert.strictEqual(yield* store.size, 6)
     }))
 })
+
+describe("a standby", () => {
+  it.live("is refused with Permission, can be read, and takes writes after its promotion", () =>
+    Effect.gen(function*() {
+      const table = yield* PostgresStores.freshTable
+      const standby = startStandby("reader")
+      const onPrimary = yield* PostgresStores.openOn({ table }, ownServer().url)
+      // The commit waits until the standby has it.
+      yield* setSynchronous(ownServer(), "reader")
+      yield* onPrimary.put("key", 1, { durable: true })
+      yield* setSynchronous(ownServer(), "")
+      yield* awaitStandby(ownServer(), standby)
+      const sql = yield* PostgresStores.connectTo(standby.url)
+      const { reason } = yield* failure({ table }, sql)
+      assert.strictEqual(reason._tag, "Permission")
+      assert.include("detail" in reason ? reason.detail : "", "standby")
+
+      const reader = yield* PostgresStores.openOn({ table, readOnly: true }, standby.url)
+      assert.strictEqual(yield* reader.getOrFail("key"), 1)
+      assert.propertyVal(yield* Effect.flip(reader.put("key", 2)), "_tag", "ReadOnly")
+      const following = yield* start(Stream.runCollect(Stream.take(reader.changes({ since: 0 }), 2)))
+      yield* onPrimary.put("other", 2, { durable: true })
+      const changes = yield* Fiber.join(following)
+      assert.deepStrictEqual(changes.map((change) => "key" in change ? change.key : ""), ["key", "other"])
+
+      yield* promote(standby)
+      const promoted = yield* PostgresStores.openOn({ table }, standby.url)
+      yield* promoted.put("key", 3, { durable: true })
+      assert.strictEqual(yield* reader.getOrFail("key"), 3)
+      assert.strictEqual(yield* onPrimary.getOrFail("key"), 1)
+    }))
+})
+
+/** The client of a server that gives other answers. */
+const withAnswers = (sql: SqlClient.SqlClient, reserve: SqlClient.SqlClient["reserve"]) =>
+  new Proxy(sql, {
+    get: (target, property, receiver): unknown =>
+      property === "reserve" ? reserve : Reflect.get(target, property, receiver)
+  })
+
+const tablesLike = (sql: SqlClient.SqlClient, name: string) =>
+  Effect.scoped(
+    Effect.flatMap(sql.reserve, (connection) =>
+      connection.executeValues("SELECT relname FROM pg_class WHERE relname LIKE $1 || '%'", [name]))
+  )
+
+/** A server with an older version of PostgreSQL. */
+const older = (sql: SqlClient.SqlClient): SqlClient.SqlClient["reserve"] =>
+  Effect.map(sql.reserve, (connection) => ({
+    ...connection,
+    executeValues: (text, parameters) =>
+      Effect.map(
+        connection.executeValues(text, parameters),
+        (rows) => text.includes("server_version_num") ? [[130_021, ...rows[0]?.slice(1) ?? []]] : rows
+      )
+  }))
 
 /** A server that has the catalog of Citus, with every table in it. */
 const citus = (sql: SqlClient.SqlClient): SqlClient.SqlClient["reserve"] =>

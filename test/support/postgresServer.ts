@@ -10,6 +10,7 @@
 import * as Result from "effect/Result"
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   cpSync,
@@ -114,7 +115,7 @@ const freePort = (): number =>
 
 const stopWithParent = `
 "$0" -D "$1" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=\${STORE_TEST_PG_FSYNC:-off} \\
-  -c max_connections=200 -c shared_buffers=32MB -c log_min_messages=warning > "$3" 2>&1 &
+  -c max_connections=200 -c shared_buffers=32MB -c wal_keep_size=256MB -c log_min_messages=warning > "$3" 2>&1 &
 pid=$!
 echo $pid
 cat > /dev/null
@@ -231,6 +232,23 @@ export const ownServer = (): Server => started ??= start(copyTemplate)
 
 /** Starts a server without the template: nothing of it remains when this process has ended. */
 export const startAlone = (): Server => start(initialise)
+
+/**
+ * Starts a standby of the server of this process. It begins with the same template as that server, and streams everything that
+ * was written since. The primary server knows it by its name.
+ */
+export const startStandby = (name: string): Server => {
+  const { port } = new URL(ownServer().url)
+  return start((bin, folder) => {
+    copyTemplate(bin, folder)
+    const data = join(folder, "data")
+    appendFileSync(
+      join(data, "postgresql.auto.conf"),
+      `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres application_name=${name}'\n`
+    )
+    writeFileSync(join(data, "standby.signal"), "")
+  })
+}
 
 /** Returns the address of the server that tests use. */
 export const serverUrl = (): string => {
