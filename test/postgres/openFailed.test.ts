@@ -1,13 +1,8 @@
 /** Stores on PostgreSQL that cannot be opened: the reason is typed and says what to do. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as SqlClient from "effect/sql/SqlClient"
-import * as Stream from "effect/Stream"
 import * as PostgresStore from "../../src/Postgres.ts"
-import { start } from "../support/harness.ts"
-import { ownServer, startStandby } from "../support/postgresServer.ts"
-import { awaitStandby, promote, setSynchronous } from "../support/postgresStandby.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
 
 const failure = (options: object, sql: Effect.Success<typeof PostgresStores.connect>) =>
@@ -91,38 +86,6 @@ describe("opening a store on PostgreSQL fails", () => {
       )
       for (const [number, store] of stores.entries()) yield* store.put(`k${number}`, number, { durable: true })
       for (const store of stores) assert.strictEqual(yield* store.size, 6)
-    }))
-})
-
-describe("a standby", () => {
-  it.live("is refused with Permission, can be read, and takes writes after its promotion", () =>
-    Effect.gen(function*() {
-      const table = yield* PostgresStores.freshTable
-      const standby = startStandby("reader")
-      const onPrimary = yield* PostgresStores.openOn({ table }, ownServer().url)
-      // The commit waits until the standby has it.
-      yield* setSynchronous(ownServer(), "reader")
-      yield* onPrimary.put("key", 1, { durable: true })
-      yield* setSynchronous(ownServer(), "")
-      yield* awaitStandby(ownServer(), standby)
-      const sql = yield* PostgresStores.connectTo(standby.url)
-      const { reason } = yield* failure({ table }, sql)
-      assert.strictEqual(reason._tag, "Permission")
-      assert.include("detail" in reason ? reason.detail : "", "standby")
-
-      const reader = yield* PostgresStores.openOn({ table, readOnly: true }, standby.url)
-      assert.strictEqual(yield* reader.getOrFail("key"), 1)
-      assert.propertyVal(yield* Effect.flip(reader.put("key", 2)), "_tag", "ReadOnly")
-      const following = yield* start(Stream.runCollect(Stream.take(reader.changes({ since: 0 }), 2)))
-      yield* onPrimary.put("other", 2, { durable: true })
-      const changes = yield* Fiber.join(following)
-      assert.deepStrictEqual(changes.map((change) => "key" in change ? change.key : ""), ["key", "other"])
-
-      yield* promote(standby)
-      const promoted = yield* PostgresStores.openOn({ table }, standby.url)
-      yield* promoted.put("key", 3, { durable: true })
-      assert.strictEqual(yield* reader.getOrFail("key"), 3)
-      assert.strictEqual(yield* onPrimary.getOrFail("key"), 1)
     }))
 })
 

@@ -10,7 +10,6 @@
 import * as Result from "effect/Result"
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process"
 import {
-  appendFileSync,
   chmodSync,
   chownSync,
   cpSync,
@@ -30,6 +29,9 @@ import process from "node:process"
 /** A server that runs. */
 export interface Server {
   readonly url: string
+  readonly port: number
+  /** Its data folder. */
+  readonly data: string
   /** Kills the server as a crash does, and waits until it is gone. */
   readonly kill: () => void
   /** Starts a killed server on its data folder. */
@@ -115,7 +117,7 @@ const freePort = (): number =>
 
 const stopWithParent = `
 "$0" -D "$1" -p "$2" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=\${STORE_TEST_PG_FSYNC:-off} \\
-  -c max_connections=200 -c shared_buffers=32MB -c wal_keep_size=256MB -c log_min_messages=warning > "$3" 2>&1 &
+  -c max_connections=200 -c shared_buffers=32MB -c log_min_messages=warning > "$3" 2>&1 &
 pid=$!
 echo $pid
 cat > /dev/null
@@ -205,6 +207,8 @@ const start = (makeData: (bin: string, folder: string) => void): Server => {
   })
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    data: join(folder, "data"),
     kill: () => {
       const pid = pidOf(folder)
       const killed = [pid, ...childrenOf(pid)]
@@ -233,22 +237,24 @@ export const ownServer = (): Server => started ??= start(copyTemplate)
 /** Starts a server without the template: nothing of it remains when this process has ended. */
 export const startAlone = (): Server => start(initialise)
 
-/**
- * Starts a standby of the server of this process. It begins with the same template as that server, and streams everything that
- * was written since. The primary server knows it by its name.
- */
-export const startStandby = (name: string): Server => {
-  const { port } = new URL(ownServer().url)
-  return start((bin, folder) => {
-    copyTemplate(bin, folder)
-    const data = join(folder, "data")
-    appendFileSync(
-      join(data, "postgresql.auto.conf"),
-      `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres application_name=${name}'\n`
-    )
-    writeFileSync(join(data, "standby.signal"), "")
+/** Starts a server for one test that changes it. */
+export const startAnother = (): Server => start(copyTemplate)
+
+/** Starts a standby of a server from a copy of its data folder, which was made in backup mode, and the label of this backup. */
+export const startStandby = (primary: Server, data: string, label: string): Server =>
+  start((_bin, folder) => {
+    execFileSync("cp", ["-a", data, join(folder, "data")])
+    const files = {
+      "backup_label": label,
+      "standby.signal": "",
+      "postgresql.auto.conf": `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=postgres'\n`
+    }
+    for (const [name, content] of Object.entries(files)) {
+      writeFileSync(join(folder, "data", name), content)
+      const { gid, uid } = user()
+      if (uid !== undefined && gid !== undefined) chownSync(join(folder, "data", name), uid, gid)
+    }
   })
-}
 
 /** Returns the address of the server that tests use. */
 export const serverUrl = (): string => {

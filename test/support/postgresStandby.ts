@@ -1,30 +1,56 @@
-/**
- * What tests do with a primary server and its standby.
- */
+/** A primary server with a standby that has every commit before it is acknowledged. */
 import * as Effect from "effect/Effect"
-import type { Server } from "./postgresServer.ts"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type * as SqlConnection from "effect/sql/SqlConnection"
+import type * as SqlError from "effect/sql/SqlError"
+import { execFileSync } from "node:child_process"
+import { join } from "node:path"
+import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
+import { temporaryFolder } from "./harness.ts"
+import { type Server, startAnother, startStandby } from "./postgresServer.ts"
 import { connectTo } from "./postgresStore.ts"
 
-/** Runs a statement on a server. */
-const runOn = (server: Server, text: string, parameters: ReadonlyArray<unknown> = []) =>
+/** Runs a statement. */
+export const run = (sql: SqlClient.SqlClient, text: string) => Effect.scoped(Effect.flatMap(sql.reserve, runOn(text)))
+
+const runOn = (text: string) => (connection: SqlConnection.Connection) => connection.executeValuesUnprepared(text, [])
+
+/** Copies the data folder of a running server. Returns the label of the backup. */
+const copyData = (
+  sql: SqlClient.SqlClient,
+  server: Server,
+  folder: string
+): Effect.Effect<string, SqlError.SqlError> =>
   Effect.scoped(Effect.gen(function*() {
-    const sql = yield* connectTo(server.url, { maxConnections: 1 })
     const connection = yield* sql.reserve
-    return yield* connection.executeValues(text, parameters)
+    yield* runOn("SELECT pg_backup_start('standby', true)")(connection)
+    execFileSync("cp", ["-a", server.data, folder])
+    execFileSync("rm", ["-f", join(folder, "data", "postmaster.pid"), join(folder, "data", "postmaster.opts")])
+    const [row] = yield* runOn("SELECT labelfile FROM pg_backup_stop(false)")(connection)
+    return String(row?.[0])
   }))
 
-/** Lets each commit of a primary server wait until the standby with a name has it. With an empty name no commit waits. */
-export const setSynchronous = Effect.fnUntraced(function*(primary: Server, name: string) {
-  yield* runOn(primary, `ALTER SYSTEM SET synchronous_standby_names = '${name}'`)
-  yield* runOn(primary, "SELECT pg_reload_conf()")
+/** Waits until a statement gives `true`. */
+const waitFor = (sql: SqlClient.SqlClient, text: string): Effect.Effect<void, SqlError.SqlError> =>
+  Effect.flatMap(
+    run(sql, text),
+    ([row]) =>
+      row?.[0] === true ? Effect.void : Effect.andThen(inRealTime(Effect.sleep("20 millis")), waitFor(sql, text))
+  )
+
+/** Starts both servers. They end with this process. */
+export const start = Effect.gen(function*() {
+  const primary = startAnother()
+  const sql = yield* connectTo(primary.url)
+  const folder = yield* temporaryFolder
+  const label = yield* copyData(sql, primary, folder)
+  const standby = startStandby(primary, join(folder, "data"), label)
+  yield* run(sql, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+  yield* run(sql, "SELECT pg_reload_conf()")
+  yield* waitFor(sql, "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state = 'sync'")
+  return { primary, standby }
 })
 
-/** Waits until a standby has everything that its primary server has now. */
-export const awaitStandby = Effect.fnUntraced(function*(primary: Server, standby: Server) {
-  const [row] = yield* runOn(primary, "SELECT pg_current_wal_insert_lsn()::text")
-  const has = runOn(standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false)", [row?.[0]])
-  yield* Effect.repeat(has, { until: ([answer]) => answer?.[0] === true })
-})
-
-/** Makes a standby the primary server, and waits until it is. */
-export const promote = (standby: Server) => runOn(standby, "SELECT pg_promote(true, 60)")
+/** Makes a standby the primary server, and waits until it takes writes. */
+export const promote = (standby: Server) =>
+  Effect.scoped(Effect.flatMap(connectTo(standby.url), (sql) => run(sql, "SELECT pg_promote(true, 60)")))
