@@ -64,11 +64,17 @@ describe("opening a store on PostgreSQL fails", () => {
       const table = yield* PostgresStores.freshTable
       const sql = yield* PostgresStores.connect
       yield* Effect.scoped(PostgresStores.openOn({ table }))
-      const answers = new Proxy(sql, {
-        get: (target, property, receiver): unknown =>
-          property === "reserve" ? citus(sql) : Reflect.get(target, property, receiver)
-      })
-      assert.strictEqual((yield* failure({ table }, answers)).reason._tag, "Unsupported")
+      assert.strictEqual((yield* failure({ table }, withAnswers(sql, citus(sql)))).reason._tag, "Unsupported")
+    }))
+
+  it.effect("with Unsupported if the server has an older version of PostgreSQL", () =>
+    Effect.gen(function*() {
+      const table = yield* PostgresStores.freshTable
+      const sql = yield* PostgresStores.connect
+      const { reason } = yield* failure({ table }, withAnswers(sql, older(sql)))
+      assert.strictEqual(reason._tag, "Unsupported")
+      assert.include("detail" in reason ? reason.detail : "", "version 13")
+      assert.deepStrictEqual(yield* tablesLike(sql, table), [])
     }))
 
   it.effect("by two processes at the same time succeeds for both", () =>
@@ -82,6 +88,30 @@ describe("opening a store on PostgreSQL fails", () => {
       for (const store of stores) assert.strictEqual(yield* store.size, 6)
     }))
 })
+
+/** The client of a server that gives other answers. */
+const withAnswers = (sql: SqlClient.SqlClient, reserve: SqlClient.SqlClient["reserve"]) =>
+  new Proxy(sql, {
+    get: (target, property, receiver): unknown =>
+      property === "reserve" ? reserve : Reflect.get(target, property, receiver)
+  })
+
+const tablesLike = (sql: SqlClient.SqlClient, name: string) =>
+  Effect.scoped(
+    Effect.flatMap(sql.reserve, (connection) =>
+      connection.executeValues("SELECT relname FROM pg_class WHERE relname LIKE $1 || '%'", [name]))
+  )
+
+/** A server with an older version of PostgreSQL. */
+const older = (sql: SqlClient.SqlClient): SqlClient.SqlClient["reserve"] =>
+  Effect.map(sql.reserve, (connection) => ({
+    ...connection,
+    executeValues: (text, parameters) =>
+      Effect.map(
+        connection.executeValues(text, parameters),
+        (rows) => text.includes("server_version_num") ? [[130_021, ...rows[0]?.slice(1) ?? []]] : rows
+      )
+  }))
 
 /** A server that has the catalog of Citus, with every table in it. */
 const citus = (sql: SqlClient.SqlClient): SqlClient.SqlClient["reserve"] =>
