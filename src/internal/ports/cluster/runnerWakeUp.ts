@@ -5,6 +5,8 @@
  * holds. If the runner acquires the shard during the save, and looks for messages before the save is committed, nobody
  * tells it: it would find the message at its next poll, 10 seconds later by default. So the storage opens the next look
  * itself, after such a save.
+ *
+ * A message that another process has saved wakes the runner too: nobody else could tell it.
  */
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import type * as ShardId from "effect/cluster/ShardId"
@@ -12,6 +14,9 @@ import * as Sharding from "effect/cluster/Sharding"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import { Store } from "../../../Store.ts"
 
 type Storage = MessageStorage.MessageStorage["Service"]
 
@@ -54,5 +59,30 @@ export const layerRunner: Layer.Layer<never, never, Sharding.Sharding | WakeUp> 
   Effect.gen(function*() {
     const wakeUp = yield* WakeUp
     wakeUp.runner = yield* Sharding.Sharding
+  })
+)
+
+/** The shortest time between two looks for messages of other processes, in milliseconds. */
+const lookInterval = 100
+
+/** Wakes the runner after commits of other processes, as long as the layer is there. */
+export const layerCommits: Layer.Layer<never, never, Sharding.Sharding | Store> = Layer.effectDiscard(
+  Effect.gen(function*() {
+    const { commits } = yield* Store
+    const { pollStorage } = yield* Sharding.Sharding
+    yield* commits().pipe(
+      Stream.filter(({ isOwn }) => !isOwn),
+      Stream.buffer({ capacity: 1, strategy: "sliding" }),
+      Stream.runForEach(() => Effect.andThen(pollStorage, Effect.sleep(lookInterval))),
+      Effect.tapError((error) =>
+        error._tag === "Closed"
+          ? Effect.void
+          : Effect.logWarning("Failed to follow the commits of other processes", error)
+      ),
+      Effect.retry({ schedule: Schedule.spaced(500), while: ({ _tag }) => _tag !== "Closed" }),
+      Effect.ignore,
+      Effect.withTracerEnabled(false),
+      Effect.forkScoped
+    )
   })
 )

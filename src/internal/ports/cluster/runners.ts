@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type * as Collection from "../../../Collection.ts"
 import type { Store } from "../../../Store.ts"
 import type { StoreOpening } from "../../../StoreOpening.ts"
@@ -141,8 +142,38 @@ const change = (self: Runners, address: string, f: (runner: Runner) => Runner) =
 }
 
 /** Notes that a runner has left. */
-export const unregister = (self: Runners, address: string) =>
-  change(self, address, ({ healthy, machineId, runner }) => ({ address, runner, machineId, healthy }))
+export const unregister = (self: Runners, address: string) => change(self, address, Struct.omit(["heartbeat"]))
+
+/** Deletes runners, in the transaction of the caller. Their machine ids are free then. */
+const removeAll = Effect.fnUntraced(function*(self: Runners, gone: ReadonlyArray<Runner>) {
+  yield* self.records.deleteMany(gone.map(({ address }) => storageKey(address)))
+  yield* self.machineIds.deleteMany(gone.map(({ machineId }) => machineId))
+})
+
+/** Deletes a runner whose process makes no ids any more, in the transaction of the caller. */
+export const remove = Effect.fnUntraced(function*(self: Runners, address: string) {
+  const { found } = yield* Damage.getEach(self.records, [storageKey(address)])
+  yield* removeAll(self, [...found.values()])
+})
+
+/** Deletes those of the selected runners whose processes have ended, in the transaction of the caller. */
+export const removeEnded = Effect.fnUntraced(function*(
+  self: Runners,
+  { hasEnded }: StoreOpening,
+  { endedBefore, selects }: {
+    readonly selects: (address: string) => boolean
+    /** The process of a runner that was last heard of before this time has ended, as far as anybody knows. */
+    readonly endedBefore: number
+  }
+) {
+  const selected = (yield* readAll(self)).filter(({ address }) => selects(address))
+  const openings = new Set(selected.flatMap(({ opening }) => opening ?? []))
+  const ended = new Set(yield* Effect.filter(openings, hasEnded))
+  yield* removeAll(
+    self,
+    selected.filter(({ heartbeat = Infinity, opening = "" }) => ended.has(opening) || heartbeat < endedBefore)
+  )
+})
 
 /** Notes that a runner was heard of, in an opening of the store. */
 export const beat = (self: Runners, address: string, opening: string, now: number) =>
