@@ -15,6 +15,7 @@ import * as Layer from "effect/Layer"
 import type { OpenError } from "../Collection.ts"
 import * as Leader from "../internal/ports/cluster/leader.ts"
 import * as RunnerWakeUp from "../internal/ports/cluster/runnerWakeUp.ts"
+import * as StandbyCalls from "../internal/ports/cluster/standbyCalls.ts"
 import { ownLayer } from "../internal/ports/ownLayer.ts"
 import { Store } from "../Store.ts"
 import * as MessageStorage from "./MessageStorage.ts"
@@ -46,21 +47,21 @@ export interface SingleRunnerOptions {
   readonly runnerStorage?: "memory" | "store" | undefined
 }
 
-/** What a cluster needs beside its runner. */
 type Services = Sharding.Sharding | Runners.Runners | EffectMessageStorage.MessageStorage
 
-const cluster = RunnerWakeUp.layerRunner.pipe(
-  Layer.provideMerge(Sharding.layer),
-  Layer.provideMerge(Runners.layerNoop),
-  Layer.provideMerge(Layer.provide(RunnerWakeUp.layerStorage, MessageStorage.layer)),
-  Layer.provide(RunnerWakeUp.WakeUp.layer),
-  Layer.provide(RunnerHealth.layerNoop)
-)
+const cluster = (runners: typeof Runners.layerNoop) =>
+  RunnerWakeUp.layerRunner.pipe(
+    Layer.provideMerge(Sharding.layer),
+    Layer.provideMerge(runners),
+    Layer.provideMerge(Layer.provide(RunnerWakeUp.layerStorage, MessageStorage.layer)),
+    Layer.provide(RunnerWakeUp.WakeUp.layer),
+    Layer.provide(RunnerHealth.layerNoop)
+  )
 
-const inMemory = Layer.provide(cluster, EffectRunnerStorage.layerMemory)
+const inMemory = Layer.provide(cluster(Runners.layerNoop), EffectRunnerStorage.layerMemory)
 
 const inStore = RunnerWakeUp.layerCommits.pipe(
-  Layer.provideMerge(cluster),
+  Layer.provideMerge(cluster(Layer.provide(StandbyCalls.layer, Runners.layerNoop))),
   Layer.provide(Layer.effect(
     EffectRunnerStorage.RunnerStorage,
     Effect.map(Effect.flatMap(RunnerStorage.makeEncoded, Leader.make), EffectRunnerStorage.makeEncoded)

@@ -3,14 +3,17 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import { Rpc } from "effect/rpc"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Activity, DurableDeferred, Workflow } from "effect/workflow"
 import { SingleRunner, Workflows } from "../../../src/Cluster.ts"
 import { Collection, Store } from "../../../src/index.ts"
-import { temporaryFolder, withStore } from "../../support/harness.ts"
+import { temporaryFolder, withLog, withStore } from "../../support/harness.ts"
 import { hangLimit, testLimit } from "../../support/timeLimits.ts"
 
 const shardingConfig = { entityMessagePollInterval: 25, entityReplyPollInterval: 25 }
@@ -131,6 +134,39 @@ describe("a runner that starts", () => {
         yield* Effect.replicateEffect(Effect.scoped(start), 15, { discard: true })
       }),
     testLimit
+  )
+})
+
+const Answering = Entity.make("Answering", [Rpc.make("Ask", { success: Schema.String })])
+
+describe("a runner on standby", () => {
+  it.live(
+    "answers a call that is not persisted when it has taken over, and tells why the call waits",
+    () =>
+      Effect.gen(function*() {
+        const config = { ...shardingConfig, refreshAssignmentsInterval: 50, entityTerminationTimeout: 1000 }
+        const runner = (name: string) =>
+          Answering.toLayer(Answering.of({ Ask: () => Effect.succeed(name) })).pipe(
+            Layer.provideMerge(SingleRunner.layer({ runnerStorage: "store", shardingConfig: config }))
+          )
+        const ask = Effect.flatMap(Answering.client, (client) => client("a").Ask())
+        const leading = yield* Scope.fork(yield* Effect.scope)
+        const first = yield* Scope.provide(Layer.build(runner("first")), leading)
+        assert.strictEqual(yield* Effect.provideContext(ask, first), "first")
+        const second = yield* Layer.build(runner("second"))
+        const answer = yield* withLog((log) =>
+          Effect.gen(function*() {
+            const waiting = yield* Effect.forkChild(Effect.provideContext(ask, second))
+            const isTold = () => log.some(({ text }) => text.startsWith("A call of the entity Answering waits"))
+            yield* Effect.repeat(Effect.sleep(5), { until: isTold })
+            assert.isUndefined(waiting.pollUnsafe())
+            yield* Scope.close(leading, Exit.void)
+            return yield* Fiber.join(waiting)
+          })
+        )
+        assert.strictEqual(answer, "second")
+      }).pipe(Effect.provide(Store.layerTemp()), Effect.scoped),
+    hangLimit
   )
 })
 
