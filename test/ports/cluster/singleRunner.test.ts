@@ -165,7 +165,7 @@ describe("a runner on standby", () => {
           })
         )
         assert.strictEqual(answer, "second")
-      }).pipe(Effect.provide(Store.layerTemp()), Effect.scoped),
+      }).pipe(Effect.scoped, Effect.provide(Store.layerTemp())),
     hangLimit
   )
 })
