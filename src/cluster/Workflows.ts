@@ -1,5 +1,5 @@
 /**
- * Runs durable workflows in one process, with their state in a store.
+ * Runs durable workflows in one process at a time, with their state in a store.
  *
  * @since 0.2.0
  */
@@ -16,7 +16,12 @@ import type { Store } from "../Store.ts"
 import * as SingleRunner from "./SingleRunner.ts"
 
 /**
- * Provides Effect's `WorkflowEngine` with the store of the context, on a cluster of this process only.
+ * Provides Effect's `WorkflowEngine` with the store of the context, on a cluster that runs in one process at a time.
+ *
+ * **Details**
+ *
+ * Several processes can have the layer on one store that they share. One of them runs all workflows. `execute` of the others
+ * saves the request and returns the result. When the first process has ended, another one continues its workflows.
  *
  * @category layers
  * @since 0.2.0
