@@ -8,15 +8,7 @@ import * as Scope from "effect/Scope"
 import { Buffer } from "node:buffer"
 import { afterAll, beforeAll } from "vitest"
 import type { Backend, TransactionSnapshot } from "../../src/Backend.ts"
-import {
-  admitted,
-  batch,
-  below,
-  contentsOf,
-  key,
-  text,
-  writeOf
-} from "../../src/testing/contract/subject.ts"
+import { admitted, batch, below, contentsOf, key, text, writeOf } from "../../src/testing/contract/subject.ts"
 import { start } from "../support/harness.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
 
@@ -100,7 +92,9 @@ const changed = (contents: Contents, changes: typeof Changes.Type): Contents => 
 /** What a read finds, in the model or in a snapshot; `undefined` for a step that does not read. */
 const expectedOf = (step: Step, contents: Contents): unknown => {
   const names = (database: string) =>
-    [...contents.keys()].filter((name) => name.startsWith(`${database} `)).map((name) => name.slice(database.length + 1))
+    [...contents.keys()].filter((name) => name.startsWith(`${database} `)).map((name) =>
+      name.slice(database.length + 1)
+    )
   switch (step._tag) {
     case "Get":
       return contents.get(`${step.database} ${step.name}`) ?? null
@@ -237,7 +231,9 @@ describe("the snapshot of a transaction", () => {
       const { left, other, own, right } = yield* openPlace
       yield* own.createDatabases([right])
       const pairOf = (number: number) =>
-        [left, right].flatMap((database) => ["a", "b", `k${number % 3}`].map((name) => writeOf(database, name, `${number}`)))
+        [left, right].flatMap((database) =>
+          ["a", "b", `k${number % 3}`].map((name) => writeOf(database, name, `${number}`))
+        )
       yield* own.commit({ reads: [], writes: batch(pairOf(0)) }, admitted)
       let number = 0
       let isDone = false
@@ -251,7 +247,10 @@ describe("the snapshot of a transaction", () => {
       yield* writing((writes) =>
         number % 5 === 0
           ? own.commit({ reads: [], writes: batch(writes, left, right) }, admitted)
-          : Effect.andThen(Effect.suspend(() => own.write(writes, admitted)), number % 3 === 0 ? own.flush : Effect.void)
+          : Effect.andThen(
+            Effect.suspend(() => own.write(writes, admitted)),
+            number % 3 === 0 ? own.flush : Effect.void
+          )
       )
       const states: Array<string> = []
       let outdated = 0

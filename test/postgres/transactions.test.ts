@@ -81,7 +81,11 @@ describe("transactions on few connections", () => {
       yield* other.put("d", 1, { durable: true })
       yield* other.put("c", 1, { durable: true })
       yield* Fiber.join(transactions)
-      const { found } = yield* other.getMany(below(count).map((number) => `count ${number}`))
+      const { found } = yield* other.getMany(
+        below(count).map((number) =>
+          `count ${number}`
+        )
+      )
       assert.strictEqual(found.size, count)
       yield* other.put("end", 1, { durable: true })
       yield* Fiber.join(watched)
@@ -146,7 +150,8 @@ describe("a transaction on PostgreSQL", () => {
     Effect.gen(function*() {
       const { other, store } = yield* openSmall
       yield* takeSnapshot(store)
-      const { attempts, pair } = yield* readingPair(store, (attempt) => attempt < 3 ? putPair(other, attempt) : Effect.void)
+      const { attempts, pair } = yield* readingPair(store, (attempt) =>
+        attempt < 3 ? putPair(other, attempt) : Effect.void)
       assert.deepStrictEqual(pair, [2, 2])
       assert.strictEqual(attempts, 3)
     }))

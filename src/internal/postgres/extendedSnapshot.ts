@@ -233,7 +233,8 @@ const pendingAnswer = ({ token }: ExtendedSnapshot): Exit.Exit<Answer> => Exit.s
 
 const readerOf = (self: ExtendedSnapshot): Reader => {
   const { committed } = self.source
-  const askKeys = (database: string, keys: ReadonlyArray<ByteString>, values: boolean) =>
+  const askKeys =
+    (database: string, keys: ReadonlyArray<ByteString>, values: boolean) =>
     (layers: ReadonlyArray<PendingLayers.Layer>): Effect.Effect<Answer, EngineFailure> => {
       if (keys.every((key) => layers.some((layer) => SnapshotReads.decides(layer, database, key)))) {
         return pendingAnswer(self)
@@ -256,14 +257,17 @@ const readerOf = (self: ExtendedSnapshot): Reader => {
     read: (database, request) =>
       readWith(
         self,
-        () => Effect.map(committed.part(database, request), (part) => ({ token: part.token, number: part.number, part })),
+        () =>
+          Effect.map(committed.part(database, request), (part) => ({ token: part.token, number: part.number, part })),
         (reader) => reader.read(database, request)
       ),
     count: (database) =>
       readWith(
         self,
         (layers) => {
-          const keys = [...new Set(layers.flatMap(({ writes }) => Array.from(writes.entriesOf(database), ([key]) => key)))]
+          const keys = [
+            ...new Set(layers.flatMap(({ writes }) => Array.from(writes.entriesOf(database), ([key]) => key)))
+          ]
           return Effect.map(committed.count(database, keys), ({ count, exist, number, token }) => {
             const asked = new ReadSet()
             asked.addCount(database, count)

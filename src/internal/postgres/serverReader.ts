@@ -71,7 +71,9 @@ const partStatement = (server: Server, database: number, request: RangeRequest) 
     : `SELECT p.key, NULL::bytea AS value, count(*) OVER () AS total FROM (${page}) p`
   return {
     limit,
-    text: `SELECT ${ReadBatches.stampOf(server, "$1")}, s.key, s.value, s.total::float8 FROM (SELECT 1) one LEFT JOIN (${part}) s ON true
+    text: `SELECT ${
+      ReadBatches.stampOf(server, "$1")
+    }, s.key, s.value, s.total::float8 FROM (SELECT 1) one LEFT JOIN (${part}) s ON true
       ORDER BY s.key ${order}`,
     parameters: [server.client, database, ...parameters]
   }
@@ -137,7 +139,12 @@ export const make = (
         ? Effect.succeed({ ...ReadBatches.everyState, found: [] })
         : Effect.flatMap(find(name), (found): Effect.Effect<ReadBatches.Answer, EngineFailure> =>
           found.database === undefined
-            ? Effect.succeed({ ...found.stamp, found: keys.map(() => undefined) })
+            ? Effect.succeed({
+              ...found.stamp,
+              found: keys.map(() =>
+                undefined
+              )
+            })
             : ReadBatches.read(batches, keys.map((key) => ({ database: found.database, key, value })), groups)),
     part: (name, request) =>
       isEmpty(request)

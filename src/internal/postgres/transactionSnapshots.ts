@@ -62,5 +62,7 @@ export const open = (
   isHeld: boolean
 ): Effect.Effect<TransactionSnapshot, EngineFailure> => {
   const extended = Effect.sync(() => ExtendedSnapshot.open(self.source, PendingLayers.layers(self.pending)))
-  return isHeld ? Effect.flatMap(openHeld(self), Option.match({ onNone: () => extended, onSome: Effect.succeed })) : extended
+  return isHeld
+    ? Effect.flatMap(openHeld(self), Option.match({ onNone: () => extended, onSome: Effect.succeed }))
+    : extended
 }

@@ -95,8 +95,7 @@ const runRootAttempt = <A, E, R>(
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
       Effect.exit(restore(runAttempt(self, effect, fiber, transaction))),
-      (exit): Effect.Effect<A, E | Conflict> =>
-        transaction.isOutdated() ? restore(conflict(self, transaction)) : exit
+      (exit): Effect.Effect<A, E | Conflict> => transaction.isOutdated() ? restore(conflict(self, transaction)) : exit
     )
   )
 
