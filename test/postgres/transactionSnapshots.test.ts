@@ -260,7 +260,7 @@ describe("the snapshot of a transaction", () => {
           snapshot.get(right, key("b"), text),
           snapshot.getMany(right, [key("a"), key("none"), key("b")], text)
         ], { concurrency: "unbounded" })
-        states.push(`${a}: ${[...new Set([a, b, c[0], c[2]])]}, ${c[1]}`)
+        states.push(`${a}: ${[...new Set([a, b, c[0], c[2]])].join(" or ")}, ${c[1]}`)
         if (states.length % 2 === 0) return
         const [here, there] = [yield* contentsOf(snapshot, left), yield* contentsOf(snapshot, right)]
         states.push(`${here["a"]}: ${here["b"]}, undefined`)
