@@ -29,6 +29,11 @@ export class OutputClosed
   extends Schema.TaggedError<OutputClosed>("effect-lmdb/cli/OutputClosed")("OutputClosed", {})
 {}
 
+/** A stored value does not pass the schemas of `--schema`. */
+export class Undecodable extends Schema.TaggedError<Undecodable>("effect-lmdb/cli/Undecodable")("Undecodable", {
+  message: Schema.String
+}) {}
+
 /** Ends the process with an exit code. Everything has been written. */
 export class ExitCode
   extends Schema.TaggedError<ExitCode>("effect-lmdb/cli/ExitCode")("ExitCode", { code: Schema.Int })
@@ -55,6 +60,7 @@ const codes: ReadonlyMap<string, number> = new Map([
   ["Usage", 2],
   ["ShowHelp", 2],
   ["NotInStore", 2],
+  ["NeedsSchema", 2],
   ["KeyEncoding", 2],
   ["ValueEncoding", 2],
   ["BadPath", 2],
@@ -72,7 +78,7 @@ const codes: ReadonlyMap<string, number> = new Map([
 const otherCode = 4
 
 /** The exit code of a command that was interrupted. */
-const interrupted = 130
+export const interrupted = 130
 
 const tagOf = (error: unknown): string =>
   Predicate.hasProperty(error, "_tag") && Predicate.isString(error._tag) ? error._tag : "Error"
@@ -109,6 +115,7 @@ export const toJsonLine = (error: unknown): string =>
   JSON.stringify({ error: { tag: tagOf(error), message: messageOf(error), ...fieldsOf(error) } })
 
 const reportOf = (error: unknown, isJson: boolean): Report => {
+  if (error instanceof ExitCode) return { code: error.code, text: undefined }
   const code = codeOf(error)
   // The command line has written what is wrong with it itself.
   if (code === 0 || tagOf(error) === "ShowHelp") return { code, text: undefined }

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Reader } from "../../Backend.ts"
+import type { EngineReaders } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { OrderedKey } from "../../KeySchema.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
@@ -16,6 +17,7 @@ import {
   type StoreState
 } from "../../StoreInspection.ts"
 import * as Catalog from "../collection/catalog.ts"
+import * as ChangeLog from "../commit/changeLog.ts"
 import { catalogDatabase, collectionDatabase, indexDatabase, namespaceOf, recordsDatabase } from "../databases.ts"
 import { encodings } from "../key/textEncoding.ts"
 import { ownPrefix } from "../ownNames.ts"
@@ -194,8 +196,31 @@ export const readState = Effect.fnUntraced(function*(
     (snapshot) => Effect.succeed(snapshot.transactionId),
     ({ release }) => Effect.sync(release)
   )
-  return { fileBytes, usedBytes, mapSize, pageSize, readers, transactionId }
+  const log = yield* StoreAccess.read(access, ChangeLog.readStoredState)
+  return {
+    fileBytes,
+    usedBytes,
+    mapSize,
+    pageSize,
+    readers,
+    transactionId,
+    changeLog: log === undefined
+      ? undefined
+      : { start: log.start, last: log.last, commits: log.commits, bytes: log.bytes, hasPrevious: log.hasPrevious }
+  }
 })
+
+const noReaders: EngineReaders = { processes: [], slots: [] }
+
+/** Lists the readers of a store. */
+export const readReaders = (
+  access: StoreAccess.StoreAccess
+): Effect.Effect<EngineReaders, Closed | EngineFailure> =>
+  StoreAccess.whenReadable(access, () => access.handle.core.backend.readers?.list ?? Effect.succeed(noReaders))
+
+/** Frees the slots of processes that have ended. */
+export const clearReaders = (access: StoreAccess.StoreAccess): Effect.Effect<number, Closed | EngineFailure> =>
+  StoreAccess.whenReadable(access, () => access.handle.core.backend.readers?.clear ?? Effect.succeed(0))
 
 const noSizes: ReadonlyMap<string, number> = new Map()
 

@@ -59,7 +59,7 @@ export interface ImportItem {
 }
 
 /** What became of a line. */
-export type Outcome =
+type Outcome =
   | { readonly _tag: "Written" | "Skipped" | "Expired" | "Described" }
   | { readonly _tag: "Rejected"; readonly detail: string }
 
@@ -247,7 +247,7 @@ const nameOfLine = (line: ImportLine): string | undefined => {
 }
 
 /** Refuses a line with a name that no namespace and no collection can have. */
-export const checked = (item: ImportItem): ImportItem => {
+const checked = (item: ImportItem): ImportItem => {
   if (Result.isFailure(item.line)) return item
   const name = nameOfLine(item.line.success)
   return name === undefined || isName(name)
