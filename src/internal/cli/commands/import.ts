@@ -157,17 +157,17 @@ export const command = Command.make(
   (given) => Effect.andThen(checked(given), run(given))
 ).pipe(
   Command.withExamples([
-    { command: "effect-lmdb import ./data/copy cities.ndjson.gz --write", description: "Into a new store" },
+    { command: "effect-lmdb import ./data/copy ./cities.ndjson.gz --write", description: "Into a new store" },
     {
-      command: "effect-lmdb import ./data/copy cities.ndjson --dry-run",
+      command: "effect-lmdb import ./data/new ./cities.ndjson.gz --dry-run",
       description: "Check the file: what could not be imported?"
     },
     {
-      command: "effect-lmdb import ./data/copy cities.ndjson --write --mode put --rejects refused.ndjson",
+      command: "effect-lmdb import ./data/copy ./cities.ndjson.gz --write --mode put --rejects ./refused.ndjson",
       description: "Replace what exists, and keep the lines that are refused"
     },
     {
-      command: "effect-lmdb import ./data/copy cities.ndjson --write --resume",
+      command: "effect-lmdb import ./data/other ./cities.ndjson.gz --write --resume",
       description: "Continue after an interruption"
     }
   ])
