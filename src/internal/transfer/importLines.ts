@@ -188,7 +188,7 @@ const importDefinition = (batch: Batch, { definition, name }: CollectionLine): E
       (decided): Step<Outcome> => {
         if (decided === "keep") return { result: described, writes: [] }
         return decided === "write"
-          ? { result: described, writes: [Catalog.toWrite(name, exported, structures)] }
+          ? { result: described, writes: [Catalog.toStoredWrite(name, definition, structures)] }
           : { result: rejected(decided.refused), writes: [] }
       }
     )
