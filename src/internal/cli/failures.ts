@@ -16,7 +16,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import * as Inspect from "../../Inspect.ts"
+import { valueToJson } from "../../TaggedJson.ts"
 
 /** The answer of a command is no: a key is missing, a condition did not hold, problems were found. */
 export class No extends Schema.TaggedError<No>("effect-lmdb/cli/No")("No", { message: Schema.String }) {}
@@ -106,7 +106,7 @@ const fieldsOf = (error: unknown): object =>
     ? Object.fromEntries(
       Object.entries(error)
         .filter(([name, value]) => !hidden.has(name) && value !== undefined)
-        .map(([name, value]) => [name, Result.getOrElse(Inspect.valueToJson(value), () => String(value))])
+        .map(([name, value]) => [name, Result.getOrElse(valueToJson(value), () => String(value))])
     )
     : {}
 
