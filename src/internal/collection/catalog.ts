@@ -209,11 +209,11 @@ export const toStoredWrite = (
 ]
 
 /** Makes the write that stores the catalog entry of a collection. */
-export const toWrite: (
+export const toWrite = (
   collection: string,
   descriptor: Descriptor,
   structures: StructureTable.StructureTable
-) => Write = toStoredWrite
+): Write => toStoredWrite(collection, descriptor, structures)
 
 /** Stored as `shape` if the shape has too many parts. Then only schemas that have opened the collection before may open it. */
 const noShape = "none"
