@@ -30,7 +30,7 @@ const fillCities = Effect.gen(function*() {
   ])
 })
 
-/** The stores of the examples, in a folder: `data/cities` and `data/notes`. */
+/** The stores of the examples, in a folder: `data/cities` and `data/notes`, and an export of the cities. */
 const stores = Effect.tap(temporaryFolder, (folder) =>
   Effect.all([
     Effect.provide(fillCities, Store.layer({ path: join(folder, "data/cities") })),
@@ -38,7 +38,9 @@ const stores = Effect.tap(temporaryFolder, (folder) =>
       { path: join(folder, "data/notes") },
       (store) => store.putMany({ "greeting": "hello", "draft/1": 1, "draft/2": 2 })
     )
-  ]))
+  ]).pipe(
+    Effect.andThen(runCli(["export", join(folder, "data/cities"), "--gzip", "--out", join(folder, "cities.ndjson.gz")]))
+  ))
 
 /** Commands that end only at Ctrl-C. `terminal.test.ts` runs them. */
 const isEndless = (example: string): boolean => /^effect-lmdb (?:watch|shell) | --watch/.test(example)

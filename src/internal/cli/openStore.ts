@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Inspect from "../../Inspect.ts"
 import { Store } from "../../Store.ts"
-import type { Closed, EngineFailure, OpenFailed } from "../../StoreError.ts"
+import { type Closed, type EngineFailure, OpenFailed } from "../../StoreError.ts"
 import type { StoreOptions } from "../../StoreOptions.ts"
 import type { StoreService } from "../../StoreService.ts"
 import { Usage } from "./failures.ts"
@@ -21,6 +21,8 @@ import type { StoreParameters } from "./parameters.ts"
 export interface OpenOptions {
   /** Whether the command writes. The store must exist. */
   readonly write?: boolean
+  /** Whether a command that writes may create the store. Default: `false`. */
+  readonly create?: boolean
 }
 
 /** What can go wrong. `SqlError`: the server does not accept the connection. */
@@ -61,9 +63,17 @@ const changeLogOf = (
     Effect.scoped
   )
 
-/** Opens an existing store for writing, together with the processes that share it, if there are any. */
-const openToWrite = Effect.fnUntraced(function*(options: StoreOptions) {
-  const writing: StoreOptions = { ...options, changeLog: yield* changeLogOf(options) }
+/** Whether a store cannot be opened because nothing is at its path. */
+export const isMissing = (error: unknown): boolean => error instanceof OpenFailed && error.reason._tag === "Missing"
+
+/** Opens a store for writing, together with the processes that share it, if there are any. It must exist, unless `create`. */
+const openToWrite = Effect.fnUntraced(function*(options: StoreOptions, create: boolean) {
+  const changeLog = Effect.catchIf(
+    changeLogOf(options),
+    (error) => create && isMissing(error),
+    () => Effect.succeed(undefined)
+  )
+  const writing: StoreOptions = { ...options, changeLog: yield* changeLog }
   return yield* Effect.catchTag(
     Store.make({ ...writing, lockTimeout: "1 second" }),
     "OpenFailed",
@@ -73,7 +83,7 @@ const openToWrite = Effect.fnUntraced(function*(options: StoreOptions) {
 
 const openFile = Effect.fnUntraced(function*(
   { keyFile, path }: StoreParameters,
-  { write = false }: OpenOptions
+  { create = false, write = false }: OpenOptions
 ): Effect.fn.Return<StoreService, Exclude<OpenError, SqlConnectionError>, FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
   const isFile = yield* Effect.match(fs.stat(path), {
@@ -85,7 +95,7 @@ const openFile = Effect.fnUntraced(function*(
     ...(isFile ? { subdirectory: false } : {}),
     encryptionKey: yield* readKey(keyFile)
   }
-  return yield* write ? openToWrite(options) : Store.make({ ...options, readOnly: true })
+  return yield* write ? openToWrite(options, create) : Store.make({ ...options, readOnly: true })
 })
 
 const loadPostgres = Effect.tryPromise({

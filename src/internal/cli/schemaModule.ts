@@ -72,6 +72,16 @@ export const definitionOf = Effect.fnUntraced(function*(file: Option.Option<stri
   })
 })
 
+/** Opens all collections of the module that the user has named. Without `--schema` there are none. */
+export const openCollections = Effect.fnUntraced(function*(file: Option.Option<string>) {
+  if (Option.isNone(file)) return []
+  const definitions = yield* load(file.value)
+  if (definitions.length === 0) {
+    return yield* new Usage({ message: `${file.value} exports no collection: a class of Collection.Service.` })
+  }
+  return yield* Effect.forEach(definitions, ({ name, ...options }) => Collection.make(name, options))
+})
+
 /** Shows records by the schemas of a collection. */
 const bySchemas = ({ key: keySchema, value: valueSchema }: Definition): Presentation => {
   const decodeKey = Schema.decodeUnknownEffect(keySchema)
