@@ -200,6 +200,8 @@ export interface ServiceClass<
 > extends Context.ServiceClass<Self, `effect-lmdb/Collection/${Name}`, Collection<K, V, I>> {
   /** Opens the collection on the store of the context. */
   readonly layer: Layer.Layer<Self, OpenError, Store | R[keyof R] | MaintenanceServices<K, V, I>>
+  /** The name and the options of the collection. Tools read its schemas here. */
+  readonly definition: CollectionOptions<K, V, I, R> & { readonly name: Name }
 }
 
 /**
@@ -220,7 +222,7 @@ export const Service = <Self>() =>
   options: CollectionOptions<K, V, I, R>
 ): ServiceClass<Self, Name, K, V, I, R> => {
   const Base = Context.Service<Self, Collection<K, V, I>>()(`effect-lmdb/Collection/${name}`)
-  return Object.assign(Base, { layer: Layer.effect(Base, make(name, options)) })
+  return Object.assign(Base, { layer: Layer.effect(Base, make(name, options)), definition: { ...options, name } })
 }
 
 /**

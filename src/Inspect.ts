@@ -40,12 +40,14 @@ import * as Stream from "effect/Stream"
 import * as InspectContents from "./internal/inspect/contents.ts"
 import * as InspectPlace from "./internal/inspect/place.ts"
 import * as StoredRecords from "./internal/inspect/storedRecords.ts"
+import * as StoredWrites from "./internal/inspect/storedWrites.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
 import type { OrderedKey } from "./KeySchema.ts"
 import { Store } from "./Store.ts"
-import type { Closed, EngineFailure, KeyEncoding } from "./StoreError.ts"
+import type { Closed, EngineFailure, KeyEncoding, MapFull, ReadOnly, ValueEncoding } from "./StoreError.ts"
 import type {
   Contents,
+  NeedsSchema,
   NotInStore,
   Place,
   StoredEntry,
@@ -80,6 +82,10 @@ export const namespace = (name: string): Place => ({ _tag: "Namespace", name })
  * @since 0.2.0
  */
 export const collection = (name: string): Place => ({ _tag: "Collection", name })
+
+const withInternals = <A, E>(
+  use: (internals: StoreInternals.StoreInternals) => Effect.Effect<A, E>
+): Effect.Effect<A, E, Store> => Effect.flatMap(Store, (store) => use(StoreInternals.of(store)))
 
 const withAccess = <A, E>(
   use: (access: StoreInternals.StoreInternals["access"]) => Effect.Effect<A, E>
@@ -154,6 +160,57 @@ export const entries = (
         InspectContents.findIndex(access, collectionName, indexName),
         (found) => StoredRecords.entries(access, found, range)
       )
+    )
+  )
+
+/**
+ * Puts a record in its stored form. It is on disk when the call returns. Returns `false` if nothing was put, because
+ * `ifAbsent` is set and the key has a value.
+ *
+ * **Details**
+ *
+ * Nothing checks that the value is one of the schema of the collection. A collection with indexes refuses it
+ * (`NeedsSchema`): open the collection with its schemas, and use its `put`.
+ *
+ * @category writing
+ * @since 0.2.0
+ */
+export const put = (
+  place: Place,
+  key: OrderedKey,
+  value: unknown,
+  options: { readonly ifAbsent?: boolean | undefined } = {}
+): Effect.Effect<
+  boolean,
+  NotInStore | NeedsSchema | KeyEncoding | ValueEncoding | ReadOnly | Closed | MapFull | EngineFailure,
+  Store
+> =>
+  withInternals((internals) =>
+    Effect.andThen(
+      InspectContents.checkPlace(internals.access, place),
+      StoredWrites.put(internals, place, key, value, options.ifAbsent === true)
+    )
+  )
+
+/**
+ * Deletes records with their index entries, in one transaction, without the schemas of the collection. Returns how many of
+ * the keys had a value. The deletions are on disk when the call returns.
+ *
+ * @category writing
+ * @since 0.2.0
+ */
+export const remove = (
+  place: Place,
+  keys: ReadonlyArray<OrderedKey>
+): Effect.Effect<
+  number,
+  NotInStore | NeedsSchema | KeyEncoding | ReadOnly | Closed | MapFull | EngineFailure,
+  Store
+> =>
+  withInternals((internals) =>
+    Effect.andThen(
+      InspectContents.checkPlace(internals.access, place),
+      StoredWrites.remove(internals, place, keys)
     )
   )
 

@@ -6,6 +6,7 @@
 import type * as DateTime from "effect/DateTime"
 import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { show } from "./internal/inspect/place.ts"
 import { similarTo } from "./internal/similarNames.ts"
 import type { KeyPrefix, OrderedKey } from "./KeySchema.ts"
 import type { ValueDecoding } from "./StoreError.ts"
@@ -113,6 +114,25 @@ export interface StoreState {
   readonly readers: number
   /** The number of the last transaction. */
   readonly transactionId: number
+  /** The log of changes (option `changeLog`), if the store has one. */
+  readonly changeLog: ChangeLogInfo | undefined
+}
+
+/**
+ * Describes the log of changes of a store.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ChangeLogInfo {
+  /** The log has all transactions after this one. */
+  readonly start: number
+  /** The last transaction in the log. */
+  readonly last: number
+  readonly commits: number
+  readonly bytes: number
+  /** Whether the log has the values before each transaction. */
+  readonly hasPrevious: boolean
 }
 
 /**
@@ -178,6 +198,29 @@ export interface StoredRange {
   readonly limit?: number
   /** Whether values are read and decoded. Default: `true`. */
   readonly values?: boolean
+}
+
+const PlaceSchema: Schema.Codec<Place> = Schema.TaggedUnion({
+  Store: {},
+  Namespace: { name: Schema.String },
+  Collection: { name: Schema.String }
+})
+
+/**
+ * A record cannot be written without the schemas of its collection.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class NeedsSchema extends Schema.TaggedError<NeedsSchema>("effect-lmdb/NeedsSchema")("NeedsSchema", {
+  place: PlaceSchema,
+  /** Says why. */
+  detail: Schema.String
+}) {
+  /** Says what cannot be written, and why. */
+  override get message(): string {
+    return `Records of ${show(this.place)} cannot be written without its schemas: ${this.detail}.`
+  }
 }
 
 /**

@@ -29,5 +29,7 @@ export const commands: ReadonlyArray<CommandEntry> = [
   { name: "ls", description: "List collections, indexes and namespaces", load: () => import("./commands/ls.ts") },
   { name: "get", description: "Show the values of keys", load: () => import("./commands/get.ts") },
   { name: "scan", description: "Show the records of a range", load: () => import("./commands/scan.ts") },
+  { name: "put", description: "Store a value", load: () => import("./commands/put.ts") },
+  { name: "del", description: "Delete records", load: () => import("./commands/del.ts") },
   { name: "stat", description: "Show the size and the state of a store", load: () => import("./commands/stat.ts") }
 ]

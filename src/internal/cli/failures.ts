@@ -29,6 +29,11 @@ export class OutputClosed
   extends Schema.TaggedError<OutputClosed>("effect-lmdb/cli/OutputClosed")("OutputClosed", {})
 {}
 
+/** A stored value does not pass the schemas of `--schema`. */
+export class Undecodable extends Schema.TaggedError<Undecodable>("effect-lmdb/cli/Undecodable")("Undecodable", {
+  message: Schema.String
+}) {}
+
 /** Ends the process with an exit code. Everything has been written. */
 export class ExitCode
   extends Schema.TaggedError<ExitCode>("effect-lmdb/cli/ExitCode")("ExitCode", { code: Schema.Int })
@@ -53,6 +58,7 @@ const codes: ReadonlyMap<string, number> = new Map([
   ["Usage", 2],
   ["ShowHelp", 2],
   ["NotInStore", 2],
+  ["NeedsSchema", 2],
   ["KeyEncoding", 2],
   ["ValueEncoding", 2],
   ["BadPath", 2],

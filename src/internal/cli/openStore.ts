@@ -3,13 +3,15 @@
  * only then.
  */
 import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as Inspect from "../../Inspect.ts"
 import { Store } from "../../Store.ts"
-import type { OpenFailed } from "../../StoreError.ts"
+import type { Closed, EngineFailure, OpenFailed } from "../../StoreError.ts"
 import type { StoreOptions } from "../../StoreOptions.ts"
 import type { StoreService } from "../../StoreService.ts"
 import { Usage } from "./failures.ts"
@@ -17,12 +19,12 @@ import type { StoreParameters } from "./parameters.ts"
 
 /** How a command uses the store. */
 export interface OpenOptions {
-  /** Whether the command writes. */
+  /** Whether the command writes. The store must exist. */
   readonly write?: boolean
 }
 
 /** What can go wrong. `SqlError`: the server does not accept the connection. */
-export type OpenError = Usage | OpenFailed | SqlConnectionError
+export type OpenError = Usage | OpenFailed | Closed | EngineFailure | SqlConnectionError
 
 /** The error of a client of PostgreSQL that cannot connect. */
 type SqlConnectionError = { readonly _tag: "SqlError"; readonly message: string }
@@ -47,10 +49,32 @@ const readKey = Effect.fnUntraced(function*(
   return Option.getOrUndefined(given)
 })
 
+/** The option with which a write keeps a log of changes that the store has: a commit without the option deletes the log. */
+const changeLogOf = (
+  options: StoreOptions
+): Effect.Effect<StoreOptions["changeLog"], OpenFailed | Closed | EngineFailure> =>
+  Store.make({ ...options, readOnly: true }).pipe(
+    Effect.flatMap((store) => Effect.provideService(Inspect.state, Store, store)),
+    Effect.map(({ changeLog }) =>
+      changeLog === undefined ? undefined : { retention: Duration.infinity, previous: changeLog.hasPrevious }
+    ),
+    Effect.scoped
+  )
+
+/** Opens an existing store for writing, together with the processes that share it, if there are any. */
+const openToWrite = Effect.fnUntraced(function*(options: StoreOptions) {
+  const writing: StoreOptions = { ...options, changeLog: yield* changeLogOf(options) }
+  return yield* Effect.catchTag(
+    Store.make({ ...writing, lockTimeout: "1 second" }),
+    "OpenFailed",
+    (error) => error.holder?.shared === true ? Store.make({ ...writing, shared: true }) : Effect.fail(error)
+  )
+})
+
 const openFile = Effect.fnUntraced(function*(
   { keyFile, path }: StoreParameters,
   { write = false }: OpenOptions
-): Effect.fn.Return<StoreService, Usage | OpenFailed, FileSystem.FileSystem | Scope.Scope> {
+): Effect.fn.Return<StoreService, Exclude<OpenError, SqlConnectionError>, FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
   const isFile = yield* Effect.match(fs.stat(path), {
     onFailure: () => false,
@@ -58,11 +82,10 @@ const openFile = Effect.fnUntraced(function*(
   })
   const options: StoreOptions = {
     path,
-    readOnly: !write,
     ...(isFile ? { subdirectory: false } : {}),
     encryptionKey: yield* readKey(keyFile)
   }
-  return yield* Store.make(options)
+  return yield* write ? openToWrite(options) : Store.make({ ...options, readOnly: true })
 })
 
 const loadPostgres = Effect.tryPromise({

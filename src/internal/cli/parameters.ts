@@ -3,9 +3,10 @@
  */
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Inspect from "../../Inspect.ts"
+import { Usage } from "./failures.ts"
 
 const path = Argument.String("store").pipe(
   Argument.withDescription("Folder or file of the store, or a postgres:// URL"),
@@ -60,13 +61,13 @@ export interface PlaceParameters {
 }
 
 /** The place that the flags name. */
-export const placeOf = (given: PlaceParameters): Result.Result<Inspect.Place, string> => {
+export const placeOf = (given: PlaceParameters): Effect.Effect<Inspect.Place, Usage> => {
   if (Option.isSome(given.collection)) {
     return Option.isSome(given.namespace)
-      ? Result.fail("Give --collection or --namespace, not both.")
-      : Result.succeed(Inspect.collection(given.collection.value))
+      ? Effect.fail(new Usage({ message: "Give --collection or --namespace, not both." }))
+      : Effect.succeed(Inspect.collection(given.collection.value))
   }
-  return Result.succeed(Option.match(given.namespace, {
+  return Effect.succeed(Option.match(given.namespace, {
     onNone: () => Inspect.own,
     onSome: Inspect.namespace
   }))
@@ -89,11 +90,7 @@ export const bounds = {
 /** The bounds of a range of keys, as they were given. */
 export type BoundParameters = { readonly [Name in keyof typeof bounds]: Option.Option<string> }
 
-/**
- * The flag without which a command does not write.
- *
- * @public
- */
+/** The flag without which a command does not write. */
 export const write = Flag.Boolean("write").pipe(
   Flag.withDescription("Write: without it, nothing is changed"),
   Flag.withoutNegation,

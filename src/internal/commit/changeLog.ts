@@ -8,9 +8,10 @@
  * deletes the log, and the next process with a change log begins a new one. So the log has no gaps.
  */
 import type * as Clock from "effect/Clock"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { Buffer } from "node:buffer"
-import type { CommittedWrite } from "../../Backend.ts"
+import type { CommittedWrite, Reader as BackendReader } from "../../Backend.ts"
 import type { Batch, Bound, KeyRange, Reader, Write } from "../../Engine.ts"
 import { ByteString } from "../../Key.ts"
 import type { EngineFailure } from "../../StoreError.ts"
@@ -106,6 +107,10 @@ const isUsable = (state: State | undefined, { previous }: ChangeLogOptions, tran
 
 /** Reads the state of the log; `undefined` if the file has no log. */
 export const readState = (reader: Reader): Exit.Exit<State | undefined, EngineFailure> =>
+  reader.get(changeLogDatabase, stateKey, decodeState)
+
+/** Reads the state of the log from a reader whose reads may wait. */
+export const readStoredState = (reader: BackendReader): Effect.Effect<State | undefined, EngineFailure> =>
   reader.get(changeLogDatabase, stateKey, decodeState)
 
 const stateWrite = (state: State): Write => [changeLogDatabase, stateKey, encodeState(state)]

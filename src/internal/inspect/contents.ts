@@ -16,6 +16,7 @@ import {
   type StoreState
 } from "../../StoreInspection.ts"
 import * as Catalog from "../collection/catalog.ts"
+import * as ChangeLog from "../commit/changeLog.ts"
 import { catalogDatabase, collectionDatabase, indexDatabase, namespaceOf, recordsDatabase } from "../databases.ts"
 import { encodings } from "../key/textEncoding.ts"
 import { ownPrefix } from "../ownNames.ts"
@@ -194,7 +195,18 @@ export const readState = Effect.fnUntraced(function*(
     (snapshot) => Effect.succeed(snapshot.transactionId),
     ({ release }) => Effect.sync(release)
   )
-  return { fileBytes, usedBytes, mapSize, pageSize, readers, transactionId }
+  const log = yield* StoreAccess.read(access, ChangeLog.readStoredState)
+  return {
+    fileBytes,
+    usedBytes,
+    mapSize,
+    pageSize,
+    readers,
+    transactionId,
+    changeLog: log === undefined
+      ? undefined
+      : { start: log.start, last: log.last, commits: log.commits, bytes: log.bytes, hasPrevious: log.hasPrevious }
+  }
 })
 
 const noSizes: ReadonlyMap<string, number> = new Map()

@@ -9,12 +9,14 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { Buffer } from "node:buffer"
 import * as Inspect from "../../../Inspect.ts"
-import { FileFailed, No, Usage } from "../failures.ts"
-import * as Format from "../format.ts"
+import type { ValueDecoding } from "../../../StoreError.ts"
+import { FileFailed, No, Undecodable, Usage } from "../failures.ts"
 import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
+import * as SchemaModule from "../schemaModule.ts"
+import * as Shown from "../shown.ts"
 
 const flag = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
@@ -26,6 +28,7 @@ const parameters = {
     Argument.variadic({ min: 1 })
   ),
   place: Parameters.place,
+  schema: SchemaModule.schema,
   raw: flag("raw", "Write text and bytes as they are, not as JSON"),
   hex: flag("hex", "Write the stored bytes of the value in hexadecimal digits"),
   out: Flag.String("out").pipe(
@@ -41,16 +44,26 @@ interface Form {
   readonly hex: boolean
   /** The number of spaces by which JSON is indented. */
   readonly indent: number
+  readonly presentation: Shown.Presentation
 }
 
 /** The text or the bytes of a value. */
 const contentOf = (
   record: Inspect.StoredRecord,
-  { hex, indent, raw }: Form
-): Effect.Effect<string | Uint8Array, Usage | Result.Result.Failure<Inspect.StoredRecord["value"]>> => {
+  { hex, indent, presentation, raw }: Form
+): Effect.Effect<string | Uint8Array, Usage | Undecodable | ValueDecoding> => {
   if (hex) return Effect.succeed(`${Buffer.from(record.bytes).toString("hex")}\n`)
-  return Effect.flatMap(Effect.fromResult(record.value), (value) => {
-    if (!raw) return Effect.succeed(`${JSON.stringify(Format.valueJson(value), null, indent)}\n`)
+  return Effect.flatMap(Effect.fromResult(record.value), (value): Effect.Effect<
+    string | Uint8Array,
+    Usage | Undecodable
+  > => {
+    if (!raw) {
+      return Effect.flatMap(presentation.record(record), (shown) =>
+        Effect.fromResult(Result.mapBoth(shown.value, {
+          onSuccess: (json) => `${JSON.stringify(json, null, indent)}\n`,
+          onFailure: (message) => new Undecodable({ message: `The value of ${Keys.show(record.key)}: ${message}` })
+        })))
+    }
     return Predicate.isString(value) || value instanceof Uint8Array
       ? Effect.succeed(value)
       : Effect.fail(
@@ -69,16 +82,17 @@ const writeFile = Effect.fnUntraced(function*(file: string, contents: ReadonlyAr
 })
 
 const handle = Effect.fnUntraced(function*(
-  { hex, keys, out, place: given, raw }: {
+  { hex, keys, out, place: given, raw, schema }: {
     readonly keys: ReadonlyArray<string>
     readonly place: Parameters.PlaceParameters
     readonly raw: boolean
     readonly hex: boolean
+    readonly schema: Option.Option<string>
     readonly out: Option.Option<string>
   }
 ) {
   const output = yield* Output.make
-  const place = yield* Effect.fromResult(Parameters.placeOf(given))
+  const place = yield* Parameters.placeOf(given)
   const examples = yield* Keys.examplesOf(place)
   const parsed = yield* Effect.forEach(keys, (word) => Effect.fromResult(Keys.parse(word, examples)))
   const found = yield* Effect.forEach(parsed, (key) => Inspect.get(place, key))
@@ -86,11 +100,13 @@ const handle = Effect.fnUntraced(function*(
   const missing = parsed.filter((_, at) => found[at] === undefined || Option.isNone(found[at]))
 
   const { settings: { format } } = output
-  const form = { raw, hex, indent: output.width === undefined ? 0 : 2 }
+  const presentation = yield* SchemaModule.presentationOf(schema, place)
+  const shown = yield* Effect.forEach(records, presentation.record)
+  const form = { presentation, raw, hex, indent: output.width === undefined ? 0 : 2 }
   const contents = format === "json" && !raw && !hex
-    ? [`${JSON.stringify(records.map(Format.recordJson), null, 2)}\n`]
+    ? [`${JSON.stringify(shown.map(Shown.recordJson), null, 2)}\n`]
     : format === "ndjson" && !raw && !hex
-    ? records.map((record) => `${JSON.stringify(Format.recordJson(record))}\n`)
+    ? shown.map((record) => `${JSON.stringify(Shown.recordJson(record))}\n`)
     : yield* Effect.forEach(records, (record) => contentOf(record, form))
   if (Option.isSome(out)) yield* writeFile(out.value, contents)
   else yield* Effect.forEach(contents, output.write, { discard: true })

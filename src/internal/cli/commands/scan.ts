@@ -5,17 +5,20 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Inspect from "../../../Inspect.ts"
+import type { OrderedKey } from "../../../KeySchema.ts"
 import { Usage } from "../failures.ts"
-import * as Format from "../format.ts"
 import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
+import * as SchemaModule from "../schemaModule.ts"
+import * as Shown from "../shown.ts"
 import type { Column } from "../table.ts"
 
 const parameters = {
   store: Parameters.store,
   place: Parameters.place,
+  schema: SchemaModule.schema,
   index: Flag.String("index").pipe(
     Flag.withDescription("Read in the order of this index; the bounds are index keys"),
     Flag.withMetavar("name"),
@@ -53,31 +56,37 @@ const parameters = {
   )
 }
 
-/** A record, with its index key if an index is read. */
-interface Row {
-  readonly indexKey: Inspect.StoredEntry["indexKey"] | undefined
-  readonly key: Inspect.StoredRecord["key"]
+/** A stored record, with its index key if an index is read. */
+interface Found {
+  readonly indexKey: OrderedKey | undefined
+  readonly key: OrderedKey
   readonly record: Inspect.StoredRecord | undefined
 }
 
-const rowOf = (record: Inspect.StoredRecord): Row => ({ indexKey: undefined, key: record.key, record })
+/** The same, as it is shown. */
+interface Row {
+  readonly indexKey: OrderedKey | undefined
+  readonly key: OrderedKey
+  readonly record: Shown.Shown | undefined
+}
+
+const foundOf = (record: Inspect.StoredRecord): Found => ({ indexKey: undefined, key: record.key, record })
+
+type FoundStream = ReturnType<typeof Inspect.entries>
 
 /** What is read: the records of a place, or those of an index. */
 interface Source {
   readonly examples: Keys.Examples
-  readonly read: (range: Inspect.StoredRange) => Stream.Stream<Row, RowError, RowServices>
+  readonly read: (
+    range: Inspect.StoredRange
+  ) => Stream.Stream<Found, Stream.Error<FoundStream>, Stream.Services<FoundStream>>
 }
 
-type RowStream = ReturnType<typeof Inspect.entries>
-type RowError = Stream.Error<RowStream>
-type RowServices = Stream.Services<RowStream>
-
-const sourceOf = Effect.fnUntraced(function*(given: Parameters.PlaceParameters, index: Option.Option<string>) {
-  const place = yield* Effect.fromResult(Parameters.placeOf(given))
+const sourceOf = Effect.fnUntraced(function*(place: Inspect.Place, index: Option.Option<string>) {
   if (Option.isNone(index)) {
     return {
       examples: yield* Keys.examplesOf(place),
-      read: (range) => Stream.map(Inspect.records(place, range), rowOf)
+      read: (range) => Stream.map(Inspect.records(place, range), foundOf)
     } satisfies Source
   }
   if (place._tag !== "Collection") return yield* new Usage({ message: "--index needs --collection." })
@@ -87,17 +96,16 @@ const sourceOf = Effect.fnUntraced(function*(given: Parameters.PlaceParameters, 
   } satisfies Source
 })
 
-const columnsOf = (hasIndex: boolean, keysOnly: boolean, hasExpiry: boolean): ReadonlyArray<Column<Row>> => [
+const columnsOf = (hasIndex: boolean, keysOnly: boolean): ReadonlyArray<Column<Row>> => [
   ...(hasIndex
     ? [{ name: "INDEX KEY", get: ({ indexKey }: Row) => indexKey === undefined ? "" : Keys.show(indexKey) }]
     : []),
   { name: "KEY", get: ({ key }) => Keys.show(key) },
-  ...(hasExpiry ? [{ name: "EXPIRES", get: ({ record }: Row) => Format.time(record?.expires) }] : []),
   ...(keysOnly
     ? []
     : [{
       name: "VALUE",
-      get: ({ record }: Row) => record === undefined ? "(no such record)" : Format.value(record.value)
+      get: ({ record }: Row) => record === undefined ? "(no such record)" : Shown.valueText(record)
     }])
 ]
 
@@ -106,7 +114,7 @@ const toJson = (keysOnly: boolean) => ({ indexKey, key, record }: Row): Output.J
   if (keysOnly) return indexKey === undefined ? Inspect.keyToJson(key) : { ...ofIndex, key: Inspect.keyToJson(key) }
   return record === undefined
     ? { ...ofIndex, key: Inspect.keyToJson(key), error: "the index has an entry for a record that does not exist" }
-    : { ...ofIndex, ...Format.recordJson(record) }
+    : { ...ofIndex, ...Shown.recordJson(record) }
 }
 
 /** Whether a store has no records of its own: the user may have forgotten to name a collection. */
@@ -118,6 +126,7 @@ const hint = Effect.gen(function*() {
 
 type Given = {
   readonly place: Parameters.PlaceParameters
+  readonly schema: Option.Option<string>
   readonly index: Option.Option<string>
   readonly bounds: Parameters.BoundParameters
   readonly reverse: boolean
@@ -130,15 +139,17 @@ type Given = {
 const handle = Effect.fnUntraced(function*(given: Given) {
   const { index, keysOnly, limit, offset, reverse } = given
   const output = yield* Output.make
-  const source = yield* sourceOf(given.place, index)
+  const place = yield* Parameters.placeOf(given.place)
+  const presentation = yield* SchemaModule.presentationOf(given.schema, place)
+  const source = yield* sourceOf(place, index)
   const bounds = yield* Keys.rangeOf(given.bounds, source.examples)
   if (given.count) {
-    const found = yield* Stream.runCount(source.read({ ...bounds, values: false }))
-    return yield* output.write(`${found}\n`)
+    const count = yield* Stream.runCount(source.read({ ...bounds, values: false }))
+    return yield* output.write(`${count}\n`)
   }
 
   const isLimited = limit !== Infinity
-  const rows = source.read({
+  const found = source.read({
     ...bounds,
     reverse,
     offset,
@@ -147,14 +158,19 @@ const handle = Effect.fnUntraced(function*(given: Given) {
     ...(isLimited ? { limit: limit + 1 } : {})
   })
   let read = 0
-  const counted = Stream.filter(rows, () => ++read <= limit)
-  yield* Output.writeList(output, counted, {
-    columns: columnsOf(Option.isSome(index), keysOnly, false),
+  const rows = Stream.filter(found, () => ++read <= limit).pipe(
+    Stream.mapEffect(({ indexKey, key, record }): Effect.Effect<Row> =>
+      record === undefined
+        ? Effect.succeed({ indexKey, key, record })
+        : Effect.map(presentation.record(record), (shown) => ({ indexKey, key, record: shown }))
+    )
+  )
+  yield* Output.writeList(output, rows, {
+    columns: columnsOf(Option.isSome(index), keysOnly),
     toJson: toJson(keysOnly)
   })
   if (read > limit) yield* output.note(`There are more: ${limit} shown. Use --limit to see more, or --limit=all.`)
-  const isOwn = Option.isNone(given.place.collection) && Option.isNone(given.place.namespace)
-  if (read === 0 && offset === 0) yield* output.note(isOwn ? yield* hint : "No records.")
+  if (read === 0 && offset === 0) yield* output.note(place._tag === "Store" ? yield* hint : "No records.")
 })
 
 /** The command. */
