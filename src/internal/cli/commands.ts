@@ -31,5 +31,18 @@ export const commands: ReadonlyArray<CommandEntry> = [
   { name: "scan", description: "Show the records of a range", load: () => import("./commands/scan.ts") },
   { name: "put", description: "Store a value", load: () => import("./commands/put.ts") },
   { name: "del", description: "Delete records", load: () => import("./commands/del.ts") },
-  { name: "stat", description: "Show the size and the state of a store", load: () => import("./commands/stat.ts") }
+  { name: "stat", description: "Show the size and the state of a store", load: () => import("./commands/stat.ts") },
+  { name: "verify", description: "Check a store, and list its problems", load: () => import("./commands/verify.ts") },
+  { name: "backup", description: "Copy a store while it is in use", load: () => import("./commands/backup.ts") },
+  {
+    name: "restore",
+    description: "Bring a backup to the place of a store",
+    load: () => import("./commands/restore.ts")
+  },
+  {
+    name: "compact",
+    description: "Make a file as small as its records allow",
+    load: () => import("./commands/compact.ts")
+  },
+  { name: "copy", description: "Copy all records to an empty store", load: () => import("./commands/copy.ts") }
 ]
