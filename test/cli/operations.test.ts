@@ -9,10 +9,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, symlinkSy
 import { join } from "node:path"
 import * as process from "node:process"
 import { fileURLToPath } from "node:url"
-import { catalogDatabase, collectionDatabase, indexDatabase, namespaceDatabase } from "../../src/internal/databases.ts"
 import { Store } from "../../src/index.ts"
 import * as Inspect from "../../src/Inspect.ts"
 import * as ByteProgress from "../../src/internal/cli/byteProgress.ts"
+import { catalogDatabase, collectionDatabase, indexDatabase, namespaceDatabase } from "../../src/internal/databases.ts"
 import { ByteString } from "../../src/Key.ts"
 import { linesOf, runCli } from "../support/cliRun.ts"
 import * as CliStore from "../support/cliStore.ts"
@@ -30,8 +30,9 @@ const made = Effect.gen(function*() {
 const contents = (path: string) =>
   Effect.map(
     withStore({ path, readOnly: true }, (store) => Effect.provideService(Inspect.contents, Store, store)),
-    ({ collections, namespaces, records }) =>
-      [records, ...[...namespaces, ...collections].map((place) => [place.name, place.records])]
+    (
+      { collections, namespaces, records }
+    ) => [records, ...[...namespaces, ...collections].map((place) => [place.name, place.records])]
   )
 
 const decodeJson = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Json))
@@ -63,9 +64,15 @@ describe("verify", () => {
       ])
       assert.notStrictEqual(first, "")
       const ran = yield* runCli(["verify", path, "--deep", "--ndjson"])
-      assert.deepStrictEqual([ran.code, ran.err], [1, "{\"error\":{\"tag\":\"No\",\"message\":\"6 problems.\"}}\n"], ran.out)
+      assert.deepStrictEqual(
+        [ran.code, ran.err],
+        [1, "{\"error\":{\"tag\":\"No\",\"message\":\"6 problems.\"}}\n"],
+        ran.out
+      )
       assert.sameDeepMembers(
-        linesOf(ran.out).map((line) => decodeJson(line)).map((problem) => Predicate.isObject(problem) ? [problem.problem, problem.where] : []),
+        linesOf(ran.out).map((line) => decodeJson(line)).map((problem) =>
+          Predicate.isObject(problem) ? [problem.problem, problem.where] : []
+        ),
         [
           ["Undecodable", "sessions"],
           ["UnreadableCollection", "blobs"],

@@ -44,5 +44,10 @@ export const commands: ReadonlyArray<CommandEntry> = [
     description: "Make a file as small as its records allow",
     load: () => import("./commands/compact.ts")
   },
-  { name: "copy", description: "Copy all records to an empty store", load: () => import("./commands/copy.ts") }
+  { name: "copy", description: "Copy all records to an empty store", load: () => import("./commands/copy.ts") },
+  {
+    name: "queue",
+    description: "List, requeue and delete elements of queues",
+    load: () => import("./commands/queue.ts")
+  }
 ]
