@@ -78,7 +78,13 @@ describe("queue", () => {
     Effect.gen(function*() {
       const path = yield* made
       const shown = yield* runCli(["queue", "show", path, "2", "--name", "emails"])
-      assert.deepInclude(decodeJson(shown.out), { queue: "emails", id: "2", state: "failed", element: "to 2", attempts: 1 })
+      assert.deepInclude(decodeJson(shown.out), {
+        queue: "emails",
+        id: "2",
+        state: "failed",
+        element: "to 2",
+        attempts: 1
+      })
       const damaged = yield* runCli(["queue", "show", path, "broken", "--name", "images"])
       assert.deepInclude(decodeJson(damaged.out), { id: "broken", state: "damaged" })
       assert.strictEqual((yield* runCli(["queue", "show", path, "9", "--name", "emails"])).code, 1)

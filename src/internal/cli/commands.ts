@@ -49,5 +49,10 @@ export const commands: ReadonlyArray<CommandEntry> = [
     name: "queue",
     description: "List, requeue and delete elements of queues",
     load: () => import("./commands/queue.ts")
+  },
+  {
+    name: "workflow",
+    description: "List, resume and interrupt workflows",
+    load: () => import("./commands/workflow.ts")
   }
 ]

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -39,6 +40,20 @@ export const stream = <V, E>(
   range: Inspect.StoredRange = {}
 ): Stream.Stream<Row<V>, ReadError, Store> =>
   Inspect.records(Inspect.collection(collection), range).pipe(
+    Stream.mapEffect(decoderOf(schema)),
+    Stream.catchTag("NotInStore", () => Stream.empty)
+  )
+
+/** Streams the records of a range of an index. None if the store does not have the index. */
+export const entries = <V, E>(
+  collection: string,
+  index: string,
+  schema: Schema.Codec<V, E>,
+  range: Inspect.StoredRange
+): Stream.Stream<Row<V>, ReadError, Store> =>
+  Inspect.entries(collection, index, range).pipe(
+    Stream.map(({ record }) => record),
+    Stream.filter(Predicate.isNotUndefined),
     Stream.mapEffect(decoderOf(schema)),
     Stream.catchTag("NotInStore", () => Stream.empty)
   )
