@@ -25,7 +25,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { CommitSubscription, LogSubscriptionOptions, Subscription, SubscriptionOptions } from "./BackendChanges.ts"
 import type { CommittedSnapshot, NextSnapshot, Reader, Snapshot } from "./BackendReader.ts"
-import type { EngineStats, KeyRange, Write } from "./Engine.ts"
+import type { EngineReaders, EngineStats, KeyRange, Write } from "./Engine.ts"
 import type { ByteString } from "./Key.ts"
 import type { ChangesMissed, Closed, CommitError, EngineFailure } from "./StoreError.ts"
 import type { StoreOpening } from "./StoreOpening.ts"
@@ -329,6 +329,11 @@ export interface Backend {
   readonly stats: Effect.Effect<BackendStats, EngineFailure>
   /** Reads the size of the pages of each database, in bytes, by its name. Missing if the backend does not know it. */
   readonly databaseBytes?: Effect.Effect<ReadonlyMap<string, number>, EngineFailure> | undefined
+  /** Lists the readers, and frees the slots of processes that have ended. Missing if the backend has no list. */
+  readonly readers?: {
+    readonly list: Effect.Effect<EngineReaders, EngineFailure>
+    readonly clear: Effect.Effect<number, EngineFailure>
+  } | undefined
   /** Writes a consistent copy of the committed records to a path at which no file exists. */
   readonly backup: (path: string, options: { readonly compact: boolean }) => Effect.Effect<void, EngineFailure>
 

@@ -22,6 +22,7 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { ByteString } from "./Key.ts"
 import type { EngineFailure, OpenFailed } from "./StoreError.ts"
+import type { StoreHolder } from "./StoreHolder.ts"
 import type { StoreOpening } from "./StoreOpening.ts"
 
 /**
@@ -93,6 +94,30 @@ export interface EngineStats {
   readonly pageSize: number
   /** The highest number of slots for read transactions in use at the same time, in all processes. */
   readonly readers: number
+}
+
+/**
+ * Describes a slot for read transactions, which a process has taken.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface ReaderSlot {
+  readonly processId: number
+  /** The transaction that is being read now. `undefined` if the slot is idle. */
+  readonly transactionId: number | undefined
+}
+
+/**
+ * Lists the processes that have a file open, and the slots for their read transactions.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface EngineReaders {
+  /** The other processes. */
+  readonly processes: ReadonlyArray<StoreHolder>
+  readonly slots: ReadonlyArray<ReaderSlot>
 }
 
 /**
@@ -352,6 +377,12 @@ export interface Environment extends Reader {
 
   /** Reads the size of the pages of each database, in bytes, by its name. Missing if the engine does not know it. */
   readonly databaseBytes?: (() => Exit.Exit<ReadonlyMap<string, number>, EngineFailure>) | undefined
+
+  /** Lists the readers, and frees the slots of processes that have ended. Missing if the engine has no list. */
+  readonly readers?: {
+    readonly list: () => Exit.Exit<EngineReaders, EngineFailure>
+    readonly clear: () => Exit.Exit<number, EngineFailure>
+  } | undefined
 
   /**
    * Writes a consistent copy of the committed records to a path at which no file exists, while the environment is in

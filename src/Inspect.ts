@@ -37,6 +37,7 @@
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import type { EngineReaders } from "./Engine.ts"
 import * as InspectContents from "./internal/inspect/contents.ts"
 import * as InspectPlace from "./internal/inspect/place.ts"
 import * as StoredProblems from "./internal/inspect/storedProblems.ts"
@@ -238,6 +239,27 @@ export const state: Effect.Effect<StoreState, Closed | EngineFailure, Store> = w
  */
 export const verify: Effect.Effect<ReadonlyArray<StoredProblem>, Closed | EngineFailure, Store> = withAccess(
   StoredProblems.find
+)
+
+/**
+ * Lists the other processes that have the store open, and the slots for read transactions. On PostgreSQL, both lists are
+ * empty.
+ *
+ * @category reading
+ * @since 0.2.0
+ */
+export const readers: Effect.Effect<EngineReaders, Closed | EngineFailure, Store> = withAccess(
+  InspectContents.readReaders
+)
+
+/**
+ * Frees the slots of processes that have ended without closing the store. Returns their number.
+ *
+ * @category writing
+ * @since 0.2.0
+ */
+export const clearReaders: Effect.Effect<number, Closed | EngineFailure, Store> = withAccess(
+  InspectContents.clearReaders
 )
 
 /**

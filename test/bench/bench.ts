@@ -8,7 +8,7 @@
  *     npm run bench -- --largest 100000            all scenarios, up to a hundred thousand records
  *     npm run bench -- --json rows.json            for chart.ts
  *     npm run bench -- ports                       Effect's storage interfaces: in memory, in this store, in SQL on SQLite
- *     npm run bench -- postgres                    this store on PostgreSQL, near and far, and on LMDB
+ *     npm run bench -- postgres                    this store on PostgreSQL, near and far, in several processes, and on LMDB
  *
  * All systems do the same work on the same records, on disk and as durable (see the
  * files in `systems`), and what they give is checked. Ratios of one run can be compared,
@@ -34,6 +34,7 @@ import { PortScenario } from "./ports/protocol.ts"
 import * as PortResult from "./ports/result.ts"
 import * as PortRunner from "./ports/runner.ts"
 import * as Postgres from "./postgres.ts"
+import * as PostgresProcesses from "./postgresProcesses.ts"
 import { ScenarioId, SystemName } from "./protocol.ts"
 import { head, type Row, Rows, rowsOf, showRow } from "./result.ts"
 import * as Runner from "./runner.ts"
@@ -157,6 +158,9 @@ const postgres = Command.make(
     const effort = { records: 20_000, sampleMillis: quick ? 50 : 500, rounds: 3, delays: [0, 1, 20] }
     yield* Console.log(Postgres.headFor(effort))
     yield* Postgres.measure(effort, (row) => Console.log(Postgres.showRow(effort, row)))
+    const together = { ...effort, processes: [1, 2, 4], scenarios: PostgresProcesses.scenarioNames }
+    yield* Console.log(`\n${PostgresProcesses.headFor(together)}`)
+    yield* PostgresProcesses.measure(together, (row) => Console.log(PostgresProcesses.showRow(together, row)))
     yield* Console.log(`\n${loadOf()}`)
   })
 ).pipe(Command.withDescription("Compares this store on PostgreSQL with this store on LMDB."))

@@ -15,7 +15,7 @@ import { recordsOf, tamper } from "../support/fixtures/collections.ts"
 import { temporaryFolder } from "../support/harness.ts"
 import { startProgram } from "../support/startProgram.ts"
 
-const cliProgram = fileURLToPath(new URL("../../src/effect-lmdb.js", import.meta.url))
+const commandLines = fileURLToPath(new URL("../programs/commandLines.ts", import.meta.url))
 
 const Approval = DurableDeferred.make("Approval", { success: Schema.String })
 
@@ -168,9 +168,15 @@ describe("workflow", () => {
       const ended = Effect.map(list(path), (all) => all.every(({ state }) => !/suspended|running/.test(state)))
       yield* Effect.provide(
         Effect.gen(function*() {
-          yield* until(Effect.map(Order.poll(waiting), (result) => Option.isSome(result) && result.value._tag === "Complete"))
-          yield* until(Effect.map(Order.poll(sleeping), (result) => Option.isSome(result) && result.value._tag === "Complete"))
-          yield* until(Effect.map(Fragile.poll(fragile), (result) => Option.isSome(result) && result.value._tag === "Complete"))
+          yield* until(
+            Effect.map(Order.poll(waiting), (result) => Option.isSome(result) && result.value._tag === "Complete")
+          )
+          yield* until(
+            Effect.map(Order.poll(sleeping), (result) => Option.isSome(result) && result.value._tag === "Complete")
+          )
+          yield* until(
+            Effect.map(Fragile.poll(fragile), (result) => Option.isSome(result) && result.value._tag === "Complete")
+          )
         }),
         live(world, { path }),
         { local: true }
@@ -192,12 +198,17 @@ describe("workflow", () => {
           const { fragile, waiting } = yield* fill(world)
           world.isBroken = false
           // A store that is open in this process cannot be opened in another way there.
-          for (const [command, id] of [["resume", fragile], ["interrupt", waiting]] as const) {
-            const { exit } = yield* startProgram(cliProgram, "workflow", command, path, id, "--write", "--quiet")
-            assert.strictEqual(yield* exit, 0)
-          }
-          yield* until(Effect.map(Fragile.poll(fragile), (result) => Option.isSome(result) && result.value._tag === "Complete"))
-          yield* until(Effect.map(Order.poll(waiting), (result) => Option.isSome(result) && result.value._tag === "Complete"))
+          const lines = [["resume", fragile], ["interrupt", waiting]].map((
+            [command, id]
+          ) => ["workflow", command, path, id, "--write"])
+          const { line } = yield* startProgram(commandLines, JSON.stringify(lines))
+          assert.strictEqual(yield* line("codes"), "codes 0 0")
+          yield* until(
+            Effect.map(Fragile.poll(fragile), (result) => Option.isSome(result) && result.value._tag === "Complete")
+          )
+          yield* until(
+            Effect.map(Order.poll(waiting), (result) => Option.isSome(result) && result.value._tag === "Complete")
+          )
           assert.deepStrictEqual(world.undone, ["o1"])
         }),
         live(world, { path, shared: true }),

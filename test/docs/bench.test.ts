@@ -19,6 +19,7 @@ import { participantsOf } from "../bench/ports/runner.ts"
 import { portScenarios } from "../bench/ports/scenarios.ts"
 import { portSystems } from "../bench/ports/systems.ts"
 import * as Postgres from "../bench/postgres.ts"
+import * as PostgresProcesses from "../bench/postgresProcesses.ts"
 import { type Row, Rows, rowsOf } from "../bench/result.ts"
 import { fill, scenarios } from "../bench/scenarios.ts"
 import * as Stopwatch from "../bench/stopwatch.ts"
@@ -330,5 +331,16 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of store
       assert.deepStrictEqual(rows.map(({ scenario }) => scenario), Postgres.scenarios.map(({ name }) => name))
       for (const { opsPerSecond } of rows) assert.isTrue([...opsPerSecond.values()].every((speed) => speed > 0))
       assert.match(shown.join("\n"), /^\| get, 256 fibers +\| +[\d,]+ \|/m)
+    }), testLimit)
+
+  it.effect("adds up what several processes do on one store", () =>
+    Effect.gen(function*() {
+      const effort = { records: 100, sampleMillis: 0, rounds: 1, processes: [2], scenarios: ["durable put, 32 fibers"] }
+      const rows = yield* PostgresProcesses.measure(effort, () => Effect.void)
+      assert.deepStrictEqual(rows.map(({ system }) => system), ["LMDB", "PostgreSQL"])
+      for (const row of rows) {
+        assert.isAbove(row.opsPerSecond.get(2) ?? 0, 0)
+        assert.match(PostgresProcesses.showRow(effort, row), /^\| durable put, 32 fibers +\| \w+ +\| +[\d,]+ \|$/)
+      }
     }), testLimit)
 })

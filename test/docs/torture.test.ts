@@ -15,7 +15,7 @@ import { useTransactingFibers, useTransactingProcesses } from "../torture/loadTr
 import { record, type Report } from "../torture/section.ts"
 import * as workflows from "../torture/workflows.ts"
 
-const options = { quick: true, minutes: 0, elements: 0 }
+const options = { store: "lmdb", quick: true, minutes: 0, elements: 0 } as const
 
 const assertNothingLost = <E, R>(round: Effect.Effect<Report, E, R>) =>
   Effect.tap(round, ({ losses }) => Effect.sync(() => assert.deepStrictEqual(losses, []))).pipe(
@@ -25,6 +25,9 @@ const assertNothingLost = <E, R>(round: Effect.Effect<Report, E, R>) =>
 describe("torture", () => {
   it.live("a process that is killed repeatedly loses no acknowledged write", () =>
     assertNothingLost(roundOf(["SIGKILL", "SIGTERM", "SIGKILL", "SIGINT"])(1, options)))
+
+  it.live("a process on a PostgreSQL server loses no acknowledged write: the server is killed, and the process", () =>
+    assertNothingLost(roundOf(["server", "SIGKILL"])(1, { ...options, store: "postgres" })))
 
   it.live.each([{ code: 28, lasts: false, isLate: false }, { code: -30796, lasts: true, isLate: true }])(
     "each call of the engine fails once, and no write is lost: $code",

@@ -10,7 +10,7 @@
  * queue and its attempt, `settled` with an element that was handled, `elements` and the states of all, `closed`. A line is written when what it tells has
  * happened, and not before.
  *
- * Argument: the path, the folder of the backups and the names of those to look at,
+ * Argument: the place, the folder of the backups and the names of those to look at,
  * the milliseconds between commits, the size of a batch, and the life, as JSON.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -24,6 +24,7 @@ import * as process from "node:process"
 import { isDeepStrictEqual } from "node:util"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
+import * as Place from "../support/place.ts"
 import * as KillCollections from "../torture/killCollections.ts"
 import { lifeOfBackup, markOf, operationsOf, perform } from "../torture/killOperations.ts"
 import type { PortOperation } from "../torture/killPortOperations.ts"
@@ -32,7 +33,7 @@ import * as KillQueue from "../torture/killQueue.ts"
 import * as Say from "../torture/say.ts"
 
 const Arguments = Schema.Struct({
-  path: Schema.String,
+  place: Place.Place,
   backups: Schema.String,
   names: Schema.Array(Schema.String),
   flushInterval: Schema.Number,
@@ -46,7 +47,7 @@ const Arguments = Schema.Struct({
   })
 })
 
-const { backups, batchSize, flushInterval, life, names, path } = Schema.decodeUnknownSync(
+const { backups, batchSize, flushInterval, life, names, place } = Schema.decodeUnknownSync(
   Schema.fromJsonString(Arguments)
 )(process.argv[2])
 
@@ -142,7 +143,7 @@ const live = Effect.fnUntraced(function*(
 })
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, shared: life.shared, mapSize: "256 KiB", batchSize, flushInterval })
+  const store = yield* Place.open(place, { shared: life.shared, mapSize: "256 KiB", batchSize, flushInterval })
   const use = Effect.gen(function*() {
     const archive = yield* KillCollections.open("archive", life.number, sayWork)
     const collections = yield* KillCollections.openAll(life.number, sayWork)

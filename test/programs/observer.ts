@@ -7,19 +7,20 @@
  * many readings with `getMany` did. Or it begins to read once, says so and stays in
  * the middle of it.
  *
- * Argument: the path, whether it may not write, and whether it stays in the middle, as
+ * Argument: the place, whether it may not write, and whether it stays in the middle, as
  * JSON.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as process from "node:process"
-import { Store } from "../../src/index.ts"
+import * as Place from "../support/place.ts"
 import * as Say from "../torture/say.ts"
 
-const { path, readOnly, stays } = Schema.decodeUnknownSync(
-  Schema.fromJsonString(Schema.Struct({ path: Schema.String, readOnly: Schema.Boolean, stays: Schema.Boolean }))
+const { place, readOnly, stays } = Schema.decodeUnknownSync(
+  Schema.fromJsonString(Schema.Struct({ place: Place.Place, readOnly: Schema.Boolean, stays: Schema.Boolean }))
 )(process.argv[2])
 
 const say = (line: string) => Effect.sync(() => Say.say(`${line}\n`))
@@ -31,7 +32,7 @@ const ended = Effect.callback<void>((resume) => {
 const others = (values: Iterable<unknown>): number => Math.max(0, new Set(values).size - 1)
 
 const program = Effect.gen(function*() {
-  const store = yield* Store.make({ path, shared: true, readOnly })
+  const store = yield* Place.open(place, { shared: true, readOnly })
   if (stays) {
     yield* Stream.runForEach(store.entries(), () => Effect.andThen(say("in the middle"), ended))
     return
@@ -45,7 +46,12 @@ const program = Effect.gen(function*() {
     yield* say(`read ${entries.length} ${torn} ${others(found.values())}`)
     yield* Effect.sleep(5)
   })
-  yield* Effect.raceFirst(Effect.forever(read), ended)
+  // A server may be killed meanwhile, and is started again
+  const reads = Effect.retry(Effect.forever(read), {
+    while: ({ _tag }) => place._tag === "Server" && _tag === "EngineFailure",
+    schedule: Schedule.spaced("100 millis")
+  })
+  yield* Effect.raceFirst(reads, ended)
 }).pipe(Effect.scoped)
 
 NodeRuntime.runMain(program)

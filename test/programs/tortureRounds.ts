@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as process from "node:process"
+import { Kind } from "../support/place.ts"
 import { say } from "../torture/say.ts"
 import { runRound, sections } from "../torture/sections.ts"
 
@@ -16,7 +17,7 @@ const Arguments = Schema.Struct({
   name: Schema.String,
   first: Schema.Int,
   last: Schema.Int,
-  options: Schema.Struct({ quick: Schema.Boolean, minutes: Schema.Number, elements: Schema.Int })
+  options: Schema.Struct({ store: Kind, quick: Schema.Boolean, minutes: Schema.Number, elements: Schema.Int })
 })
 
 const { first, last, name, options } = Schema.decodeUnknownSync(Schema.fromJsonString(Arguments))(process.argv[2])

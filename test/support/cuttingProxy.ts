@@ -9,6 +9,8 @@ import { connect, createServer, type Server, type Socket } from "node:net"
 /** A running proxy. */
 export interface CuttingProxy {
   readonly port: number
+  /** The port of the server. New connections go there. */
+  target: number
   /** What part of all pieces of data is lost with its connection, from 0 to 1. */
   cutPart: number
   /** Which pieces are lost. */
@@ -67,7 +69,7 @@ export const make = Effect.fnUntraced(function*(
     })
   }
   const server = createServer((client) => {
-    const upstream = connect(port, "127.0.0.1")
+    const upstream = connect(proxy?.target ?? port, "127.0.0.1")
     pipe(client, upstream, false)
     pipe(upstream, client, true)
   })
@@ -79,6 +81,7 @@ export const make = Effect.fnUntraced(function*(
   )
   const running: CuttingProxy = {
     port: yield* listen(server),
+    target: port,
     cutPart: 0,
     cuts: "both",
     cut: 0,

@@ -29,6 +29,9 @@ import process from "node:process"
 /** A server that runs. */
 export interface Server {
   readonly url: string
+  readonly port: number
+  /** Its data folder. */
+  readonly data: string
   /** Kills the server as a crash does, and waits until it is gone. */
   readonly kill: () => void
   /** Starts a killed server on its data folder. */
@@ -204,6 +207,8 @@ const start = (makeData: (bin: string, folder: string) => void): Server => {
   })
   return {
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    data: join(folder, "data"),
     kill: () => {
       const pid = pidOf(folder)
       const killed = [pid, ...childrenOf(pid)]
@@ -231,6 +236,25 @@ export const ownServer = (): Server => started ??= start(copyTemplate)
 
 /** Starts a server without the template: nothing of it remains when this process has ended. */
 export const startAlone = (): Server => start(initialise)
+
+/** Starts a server for one test that changes it. */
+export const startAnother = (): Server => start(copyTemplate)
+
+/** Starts a standby of a server from a copy of its data folder, which was made in backup mode, and the label of this backup. */
+export const startStandby = (primary: Server, data: string, label: string): Server =>
+  start((_bin, folder) => {
+    execFileSync("cp", ["-a", data, join(folder, "data")])
+    const files = {
+      "backup_label": label,
+      "standby.signal": "",
+      "postgresql.auto.conf": `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=postgres'\n`
+    }
+    for (const [name, content] of Object.entries(files)) {
+      writeFileSync(join(folder, "data", name), content)
+      const { gid, uid } = user()
+      if (uid !== undefined && gid !== undefined) chownSync(join(folder, "data", name), uid, gid)
+    }
+  })
 
 /** Returns the address of the server that tests use. */
 export const serverUrl = (): string => {

@@ -7,13 +7,16 @@
  * its operations: at least those that were durable when they were acknowledged, at
  * the most one more than was acknowledged. So every batch is whole or absent, and
  * nothing comes back that was replaced.
+ *
+ * On PostgreSQL, the server is killed too, and started again. The process goes on, or ends with an error.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { statSync } from "node:fs"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { temporaryFolder } from "../support/harness.ts"
+import * as Place from "../support/place.ts"
+import { ownServer } from "../support/postgresServer.ts"
 import * as Children from "./children.ts"
 import { archived } from "./killCollections.ts"
 import { change, isDurable, laneOf, type Life, type Model, mostLanes, operationsOf } from "./killOperations.ts"
@@ -25,12 +28,14 @@ import { record, type Recorder, type Section } from "./section.ts"
 
 const program = new URL("../programs/killed.ts", import.meta.url)
 
+/** How a life ends: by a signal to its process, or after the server was killed and started again. */
+type End = "SIGKILL" | "SIGTERM" | "SIGINT" | "server"
+
 /** How the lives of a round end, besides the last, which ends by itself. */
-const signals: ReadonlyArray<NodeJS.Signals> = [
-  ...Array.from({ length: 10 }, () => "SIGKILL" as const),
-  "SIGTERM",
-  "SIGINT"
-]
+const endsOf: Readonly<Record<Place.Kind, ReadonlyArray<End>>> = {
+  lmdb: [...Array.from({ length: 10 }, () => "SIGKILL" as const), "SIGTERM", "SIGINT"],
+  postgres: [...Array.from({ length: 6 }, () => ["SIGKILL", "server"] as const).flat(), "SIGTERM", "SIGINT"]
+}
 
 const Records = Schema.Array(Schema.Tuple([Schema.String, Schema.Number, Schema.Number]))
 const readRecords = Schema.decodeUnknownSync(Schema.fromJsonString(Records))
@@ -126,35 +131,42 @@ const backupsOf = ({ acknowledged, found, life }: Lived, lane: number): Readonly
 
 /** When a process is killed: when it has said something so many times, and some milliseconds later. */
 interface Moment {
-  readonly signal: NodeJS.Signals | undefined
+  readonly end: End | undefined
   readonly after: "start" | "work" | "ready" | "done" | "begin" | "settled"
   readonly times: number
   readonly delay: number
 }
 
-const momentOf = (random: Random.Random, number: number, signal: NodeJS.Signals | undefined): Moment => {
-  if (signal === "SIGKILL" && random.oneIn(12)) {
-    return { signal, after: "start", times: 0, delay: random.between(100, 400) }
+const momentOf = (random: Random.Random, number: number, end: End | undefined): Moment => {
+  if (end === "SIGKILL" && random.oneIn(12)) {
+    return { end, after: "start", times: 0, delay: random.between(100, 400) }
   }
   // Collections are others in every second life
   if (random.oneIn(number % 2 === 0 ? 2 : 6)) {
-    return { signal, after: "work", times: random.between(1, 24), delay: random.below(3) }
+    return { end, after: "work", times: random.between(1, 24), delay: random.below(3) }
   }
   if (random.oneIn(4)) {
-    return { signal, after: random.pick(["begin", "settled"]), times: random.between(1, 6), delay: 0 }
+    return { end, after: random.pick(["begin", "settled"]), times: random.between(1, 6), delay: 0 }
   }
-  if (random.oneIn(12)) return { signal, after: "ready", times: 1, delay: random.below(10) }
-  return { signal, after: "done", times: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
+  if (random.oneIn(12)) return { end, after: "ready", times: 1, delay: random.below(10) }
+  return { end, after: "done", times: random.between(1, 120), delay: random.oneIn(2) ? 0 : random.below(12) }
 }
 
-const killAt = ({ after, delay, signal, times }: Moment): Children.Watch => {
+const restartServer = (): void => {
+  const server = ownServer()
+  server.kill()
+  server.restart()
+}
+
+const killAt = ({ after, delay, end, times }: Moment): Children.Watch => {
   let said = 0
   let isDone = false
   const kill = (child: { readonly kill: (signal: NodeJS.Signals) => void }) => {
-    if (isDone || signal === undefined) return
+    if (isDone || end === undefined) return
     isDone = true
-    if (delay === 0) child.kill(signal)
-    else setTimeout(() => child.kill(signal), delay)
+    const now = () => end === "server" ? restartServer() : child.kill(end)
+    if (delay === 0) now()
+    else setTimeout(now, delay)
   }
   return {
     onStart: (child) => {
@@ -171,11 +183,15 @@ const killAt = ({ after, delay, signal, times }: Moment): Children.Watch => {
 const linesAbout = (about: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
   lines.filter((line) => line.startsWith(`${about} `)).map((line) => line.slice(about.length + 1))
 
+const saysClosed = (lines: ReadonlyArray<string>): boolean => lines.some((line) => line.startsWith("closed "))
+
 /** How a process may end that was sent a signal, or nothing. */
-const isRightEnd = ({ code, lines }: Children.Ending, signal: NodeJS.Signals | undefined): boolean => {
-  if (lines.some((line) => line.startsWith("closed "))) return code === 0 || code === signal || code === 130
+const isRightEnd = ({ code, errors, lines }: Children.Ending, end: End | undefined): boolean => {
+  if (saysClosed(lines)) return code === 0 || code === end || code === 130
+  // The store tries again for a while. Only the outcome of a commit may stay unknown
+  if (end === "server") return code === 1 && /EngineFailure|OpenFailed|CollectionFailed/.test(errors)
   // A signal that comes before there is anybody to hear it ends the process at once
-  return signal !== undefined && (code === signal || (signal !== "SIGKILL" && code === 130))
+  return end !== undefined && (code === end || (end !== "SIGKILL" && code === 130))
 }
 
 const expectBackups = (recorder: Recorder, expected: ReadonlyArray<Backup>, lines: ReadonlyArray<string>): void => {
@@ -229,43 +245,43 @@ const expectTokens = (recorder: Recorder, { found, life }: Lived, lines: Readonl
 const acknowledgedIn = (lines: ReadonlyArray<string>): ReadonlyMap<number, number> =>
   new Map(linesAbout("done", lines).map((line) => readDone(line)))
 
-/** Lives after one another on one store; each but the last ends by a signal. */
-export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"] =>
-  Effect.fnUntraced(function*(seed) {
+/** Lives after one another on one store; each but the last ends by a signal, or sees the end of the server. */
+export const roundOf = (ends?: ReadonlyArray<End>): Section["round"] =>
+  Effect.fnUntraced(function*(seed, { store: kind }) {
     const recorder = record()
     const random = Random.make(seed)
     const folder = yield* temporaryFolder
-    const path = join(folder, "store")
+    const place = yield* Place.make(kind)
     // Every other store is open in a process that lives on: what the dead leave behind stays then
-    const observer = seed % 2 === 0 ? undefined : yield* Observer.start({ path, readOnly: false, stays: false })
+    const observer = seed % 2 === 0 ? undefined : yield* Observer.start({ place, readOnly: false, stays: false })
     let last: Lived | undefined
     let backups: ReadonlyArray<Backup> = []
     let isArchived = false
     const elements = KillQueue.nothingKnown()
 
-    for (const [number, signal] of [...endings, undefined].entries()) {
+    for (const [number, end] of [...(ends ?? endsOf[kind]), undefined].entries()) {
       const life: Life = {
         seed: Random.seedOf(seed, number),
         number,
         lanes: random.between(1, mostLanes),
-        operations: signal === undefined ? 0 : 200,
+        operations: end === undefined ? 0 : 200,
         // A store that is not shared has its rate limits in the buffer
-        shared: observer !== undefined || seed % 4 !== 0
+        shared: kind === "postgres" || observer !== undefined || seed % 4 !== 0
       }
       const ending = yield* Children.run(program, {
-        path,
+        place,
         backups: join(folder, "backups"),
         names: backups.map(({ name }) => name),
         // What was acknowledged as on disk must not be there only because a commit came soon
         flushInterval: random.oneIn(3) ? 1000 : random.between(1, 30),
         batchSize: random.between(1, 40),
         life
-      }, killAt(momentOf(random, number, signal)))
-      recorder.count(signal === undefined ? "ends by itself" : `ends by ${signal}`)
+      }, killAt(momentOf(random, number, end)))
+      recorder.count(end === undefined ? "ends by itself" : `ends by ${end}`)
       const { lines } = ending
       recorder.expect(
-        isRightEnd(ending, signal),
-        `life ${number} (${signal}) ended badly: ${Children.describe(ending)}`
+        isRightEnd(ending, end),
+        `life ${number} (${end}) ended badly: ${Children.describe(ending)}`
       )
 
       isArchived = expectCollections(recorder, number, isArchived, lines)
@@ -277,7 +293,12 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
         expectBackups(recorder, backups, lines)
         backups = []
       }
-      last = { life, found, acknowledged: acknowledgedIn(lines), isClosed: signal !== "SIGKILL" }
+      last = {
+        life,
+        found,
+        acknowledged: acknowledgedIn(lines),
+        isClosed: end === "server" ? saysClosed(lines) : end !== "SIGKILL"
+      }
       expectTokens(recorder, last, lines)
       KillQueue.expectLife(recorder, elements, life, last.acknowledged, lines)
       for (const done of last.acknowledged.values()) recorder.count("operations acknowledged", done)
@@ -288,9 +309,12 @@ export const roundOf = (endings: ReadonlyArray<NodeJS.Signals>): Section["round"
       recorder.count("readings meanwhile", readings)
       recorder.expect(wrong === undefined, `a process beside the killed ones: ${wrong}`)
     }
-    recorder.count("most bytes of a file", statSync(join(path, "data.mdb")).size)
+    recorder.count(
+      "most bytes of a store",
+      yield* Effect.flatMap(Place.open(place), (store) => Place.bytesOf(place, store))
+    )
     return recorder.report()
   })
 
 /** The section. */
-export const section: Section = { rounds: { quick: 2, long: 100 }, round: roundOf(signals) }
+export const section: Section = { rounds: { quick: 2, long: 100 }, runsOnPostgres: true, round: roundOf() }

@@ -66,7 +66,10 @@ const useProcesses = Effect.fnUntraced(function*(processes: number, recorder: Re
   const store = yield* Store.make({ path, shared: true })
   yield* store.putMany(sameEntries(0))
   const observers = yield* Effect.all(
-    Array.from({ length: processes }, (_, index) => Observer.start({ path, readOnly: index % 2 === 0, stays: false })),
+    Array.from(
+      { length: processes },
+      (_, index) => Observer.start({ place: { _tag: "Folder", path }, readOnly: index % 2 === 0, stays: false })
+    ),
     { concurrency: "unbounded" }
   )
   const write = (rounds: number) =>
@@ -77,7 +80,7 @@ const useProcesses = Effect.fnUntraced(function*(processes: number, recorder: Re
     )
   yield* write(100)
   const before = bytesOf(path)
-  const victim = yield* Observer.start({ path, readOnly: true, stays: true })
+  const victim = yield* Observer.start({ place: { _tag: "Folder", path }, readOnly: true, stays: true })
   yield* victim.kill
   yield* write(300)
   const after = bytesOf(path)

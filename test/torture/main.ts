@@ -6,6 +6,7 @@
  *     npm run torture -- --only kill,limit        some sections
  *     npm run torture -- --only limit --seed 17 --rounds 1
  *     npm run torture -- --only queue-day --elements 1000000
+ *     npm run torture -- --store postgres         the sections that run on a PostgreSQL server
  *
  * Each round follows from its seed, which a loss is printed with; the times at which
  * processes are killed do not. Ends with an exit code of 1 where anything was lost.
@@ -19,6 +20,7 @@ import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { Kind } from "../support/place.ts"
 import * as Children from "./children.ts"
 import { combine, empty, readReport, type Report, type RoundOptions, type Section } from "./section.ts"
 import { sections } from "./sections.ts"
@@ -42,6 +44,10 @@ const flags = {
   only: Flag.String("only").pipe(
     Flag.optional,
     Flag.withDescription(`Some of ${[...sections.keys()].join(",")}`)
+  ),
+  store: Flag.Literals("store", Kind.literals).pipe(
+    Flag.withDefault("lmdb"),
+    Flag.withDescription("What the stores are on; postgres runs the sections that can run on a server")
   ),
   rounds: Flag.Int("rounds").pipe(Flag.optional, Flag.withDescription("How many rounds of each section")),
   minutes: Flag.Finite("minutes").pipe(
@@ -106,30 +112,37 @@ const showLosses = (losses: ReadonlyArray<string>): ReadonlyArray<string> => {
   )
 }
 
-const chosen = (only: Option.Option<string>): Effect.Effect<ReadonlyArray<readonly [string, Section]>, Lost> =>
+const chosen = (
+  only: Option.Option<string>,
+  store: Kind
+): Effect.Effect<ReadonlyArray<readonly [string, Section]>, Lost> =>
   Option.match(only, {
-    onNone: () => Effect.succeed([...sections]),
+    onNone: () =>
+      Effect.succeed([...sections].filter(([, section]) => store === "lmdb" || section.runsOnPostgres === true)),
     onSome: (names) =>
       Effect.forEach(names.split(","), (name) => {
         const section = sections.get(name)
-        return section === undefined
-          ? Effect.fail(new Lost({ message: `there is no section ${name}` }))
-          : Effect.succeed([name, section] as const)
+        if (section === undefined) return Effect.fail(new Lost({ message: `there is no section ${name}` }))
+        if (store === "postgres" && section.runsOnPostgres !== true) {
+          return Effect.fail(new Lost({ message: `the section ${name} runs on LMDB only` }))
+        }
+        return Effect.succeed([name, section] as const)
       })
   })
 
 const torture = Command.make(
   "torture",
   flags,
-  ({ elements, minutes, only, quick, rounds, seed }) =>
+  ({ elements, minutes, only, quick, rounds, seed, store }) =>
     Effect.gen(function*() {
       const options: RoundOptions = {
+        store,
         quick,
         minutes: Option.getOrElse(minutes, () => quick ? 0.1 : 60),
         elements: Option.getOrElse(elements, () => quick ? 4800 : 86_400)
       }
       const results: Array<Result> = []
-      for (const [name, section] of yield* chosen(only)) {
+      for (const [name, section] of yield* chosen(only, store)) {
         const count = Option.getOrElse(rounds, () => quick ? section.rounds.quick : section.rounds.long)
         yield* Console.log(`${name}: ${count} rounds, seeds ${seed} to ${seed + count - 1}`)
         const start = yield* Clock.currentTimeMillis

@@ -7,12 +7,13 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { rmSync, statSync } from "node:fs"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import * as process from "node:process"
 import { Store, type StoreService } from "../../src/index.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { temporaryFolder } from "../support/harness.ts"
+import * as Place from "../support/place.ts"
 import * as MixedPorts from "./mixedPorts.ts"
 import * as Random from "./random.ts"
 import { record, type RoundOptions, type Section } from "./section.ts"
@@ -56,13 +57,17 @@ interface Part {
 const atOnce = 500
 
 /** Works until a time has come. */
-const workUntil = Effect.fnUntraced(function*(end: number, doStep: () => Effect.Effect<void, unknown>, file: string) {
+const workUntil = Effect.fnUntraced(function*(
+  end: number,
+  doStep: () => Effect.Effect<void, unknown>,
+  bytes: Effect.Effect<number, unknown>
+) {
   let steps = 0
   let most: Part = { memory: 0, file: 0 }
   while ((yield* Clock.currentTimeMillis) < end) {
     for (let at = 0; at < atOnce; at++) yield* doStep()
     steps += atOnce
-    most = { memory: Math.max(most.memory, memory()), file: Math.max(most.file, statSync(file).size) }
+    most = { memory: Math.max(most.memory, memory()), file: Math.max(most.file, yield* bytes) }
   }
   return { ...most, steps }
 })
@@ -75,14 +80,20 @@ const callsPerPortCall = 20
 
 /** Works for a time, in two halves. */
 const work = Effect.fnUntraced(
-  function*(store: StoreService, folder: string, file: string, seed: number, half: number) {
+  function*(
+    store: StoreService,
+    folder: string,
+    bytes: Effect.Effect<number, unknown>,
+    seed: number,
+    half: number
+  ) {
     const recorder = record()
     const random = Random.make(seed)
     const portStep = yield* MixedPorts.open(random, recorder)
     const doStep = () => random.oneIn(callsPerPortCall) ? Effect.asVoid(portStep()) : step(store, random, folder)
     const start = yield* Clock.currentTimeMillis
-    const first = yield* workUntil(start + half, doStep, file)
-    const second = yield* workUntil(start + 2 * half, doStep, file)
+    const first = yield* workUntil(start + half, doStep, bytes)
+    const second = yield* workUntil(start + 2 * half, doStep, bytes)
     return { first, second, recorder }
   }
 )
@@ -90,12 +101,14 @@ const work = Effect.fnUntraced(
 /** The section. The second half of the work needs no more memory and no longer file than the first. */
 export const section: Section = {
   rounds: { quick: 1, long: 1 },
-  round: Effect.fnUntraced(function*(seed, { minutes }: RoundOptions) {
+  runsOnPostgres: true,
+  round: Effect.fnUntraced(function*(seed, { minutes, store: kind }: RoundOptions) {
     const folder = yield* temporaryFolder
-    const path = join(folder, "store")
-    const store = yield* Store.make({ path })
+    const place = yield* Place.make(kind)
+    // A log that keeps everything would grow for the whole time
+    const store = yield* Place.open(place, kind === "lmdb" ? {} : { changeLog: { retention: "10 seconds" } })
     const { first, recorder, second } = yield* Effect.scoped(
-      work(store, folder, join(path, "data.mdb"), seed, minutes * 30_000)
+      work(store, folder, Place.bytesOf(place, store), seed, minutes * 30_000)
     ).pipe(
       Effect.provide(LmdbPersistedQueue.layer()),
       Effect.provideService(Store, store)

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
+import type { Place } from "../support/place.ts"
 import * as Children from "./children.ts"
 
 const program = new URL("../programs/observer.ts", import.meta.url)
@@ -38,7 +39,7 @@ const observed = (ending: Children.Ending): Observed => {
 
 /** Starts an observer and waits until it has the store open, or has failed to. */
 export const start: (options: {
-  readonly path: string
+  readonly place: Place
   readonly readOnly: boolean
   /** Whether it stays in the middle of its first reading. */
   readonly stays: boolean

@@ -8,6 +8,7 @@
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { Kind } from "../support/place.ts"
 
 const Report = Schema.Struct({
   figures: Schema.Record(Schema.String, Schema.Number),
@@ -27,6 +28,8 @@ export const readReport = Schema.decodeUnknownSync(Schema.fromJsonString(Report)
 
 /** What a round is given besides its seed. */
 export interface RoundOptions {
+  /** What the stores of the section are on. Most sections are about files, and run on LMDB alone. */
+  readonly store: Kind
   /** Whether the short form was asked for. */
   readonly quick: boolean
   /** How long a section that runs for a time does so, in minutes. */
@@ -39,6 +42,8 @@ export interface RoundOptions {
 export interface Section {
   /** How many rounds are run unless the command says otherwise. */
   readonly rounds: { readonly quick: number; readonly long: number }
+  /** Whether it runs on PostgreSQL too. */
+  readonly runsOnPostgres?: boolean
   /** Runs one round; what fails or dies in it is a loss. */
   readonly round: (seed: number, options: RoundOptions) => Effect.Effect<Report, unknown, Scope.Scope>
 }

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import { type AnyCommand, type CommandEntry, commands } from "./commands.ts"
 import * as Failures from "./failures.ts"
+import { LineRunner } from "./lineRunner.ts"
 import { flags } from "./settings.ts"
 
 /** The name of the program. */
@@ -61,8 +62,9 @@ const presenter = (args: ReadonlyArray<string>): CliOutput.Presenter => ({
   }
 })
 
-const services = (args: ReadonlyArray<string>) =>
+const services = (args: ReadonlyArray<string>, version: string) =>
   Context.make(CliOutput.Presenter, presenter(args)).pipe(
+    Context.add(LineRunner, { run: (line) => run(line, version), names: commands.map(({ name }) => name) }),
     // A wizard would ask for arguments one by one.
     Context.add(
       CliConfig.CliConfig,
@@ -85,5 +87,5 @@ export const run = (
       const { code, text } = Failures.report(cause, isJson(args))
       return Effect.as(text === undefined ? Effect.void : Console.error(text), code)
     }),
-    Effect.provideContext(services(args))
+    Effect.provideContext(services(args, version))
   )

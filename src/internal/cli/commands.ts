@@ -11,10 +11,17 @@
  * The module of a command is loaded only when the command line names it.
  */
 import type * as Command from "effect/cli/Command"
+import type { LineRunner } from "./lineRunner.ts"
 import type { OutputServices } from "./output.ts"
 
 /** A command, whatever its parameters. */
-export type AnyCommand = Command.Command<string, never, unknown, unknown, Command.Environment | OutputServices>
+export type AnyCommand = Command.Command<
+  string,
+  never,
+  unknown,
+  unknown,
+  Command.Environment | OutputServices | LineRunner
+>
 
 /** A command of the list. */
 export interface CommandEntry {
@@ -32,6 +39,17 @@ export const commands: ReadonlyArray<CommandEntry> = [
   { name: "put", description: "Store a value", load: () => import("./commands/put.ts") },
   { name: "del", description: "Delete records", load: () => import("./commands/del.ts") },
   { name: "stat", description: "Show the size and the state of a store", load: () => import("./commands/stat.ts") },
+  { name: "watch", description: "Follow the commits of all processes", load: () => import("./commands/watch.ts") },
+  {
+    name: "readers",
+    description: "Show which processes have the store open",
+    load: () => import("./commands/readers.ts")
+  },
+  {
+    name: "shell",
+    description: "Run commands line by line, with completion",
+    load: () => import("./commands/shell.ts")
+  },
   { name: "verify", description: "Check a store, and list its problems", load: () => import("./commands/verify.ts") },
   { name: "backup", description: "Copy a store while it is in use", load: () => import("./commands/backup.ts") },
   {

@@ -77,7 +77,7 @@ const codes: ReadonlyMap<string, number> = new Map([
 const otherCode = 4
 
 /** The exit code of a command that was interrupted. */
-const interrupted = 130
+export const interrupted = 130
 
 const tagOf = (error: unknown): string =>
   Predicate.hasProperty(error, "_tag") && Predicate.isString(error._tag) ? error._tag : "Error"
@@ -121,6 +121,7 @@ export const toJsonLine = (error: unknown): string =>
   JSON.stringify({ error: { tag: tagOf(error), message: messageOf(error), ...Struct.omit(fieldsOf(error), ["_tag"]) } })
 
 const reportOf = (error: unknown, isJson: boolean): Report => {
+  if (error instanceof ExitCode) return { code: error.code, text: undefined }
   const code = codeOf(error)
   // The command line has written what is wrong with it itself.
   if (code === 0 || tagOf(error) === "ShowHelp") return { code, text: undefined }

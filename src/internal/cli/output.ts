@@ -160,6 +160,15 @@ export const writeList = <Row, E, R>(
   }
 }
 
+/** Lines of a name and a text each. */
+export const fieldLines = (
+  { bold }: Output,
+  fields: ReadonlyArray<readonly [name: string, text: string]>
+): ReadonlyArray<string> => {
+  const longest = Math.max(...fields.map(([name]) => name.length))
+  return fields.map(([name, text]) => `${bold(name.padEnd(longest))}  ${text}`)
+}
+
 /** Writes one result: lines of a name and a text each, or a JSON document. */
 export const writeFields = (
   output: Output,
@@ -168,6 +177,5 @@ export const writeFields = (
 ): Effect.Effect<void, OutputClosed | FileFailed> => {
   const { settings: { format } } = output
   if (format !== "text") return output.write(`${JSON.stringify(json, null, format === "json" ? 2 : 0)}\n`)
-  const longest = Math.max(...fields.map(([name]) => name.length))
-  return output.write(joined(fields.map(([name, text]) => `${output.bold(name.padEnd(longest))}  ${text}`)))
+  return output.write(joined(fieldLines(output, fields)))
 }

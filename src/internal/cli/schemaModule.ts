@@ -32,7 +32,7 @@ export type Definition =
     KeyCodec,
     Schema.Codec<unknown, unknown>,
     Record<string, KeyCodec>,
-    Record<never, never>
+    Record<number, never>
   >
   & { readonly name: string }
 

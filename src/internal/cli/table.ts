@@ -27,14 +27,14 @@ const control = /[\p{Cc}\p{Zl}\p{Zp}]/gu
 const escapes: ReadonlyMap<string, string> = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"]])
 
 /** Shows control characters as escapes. */
-const printable = (text: string): string =>
+export const printable = (text: string): string =>
   text.replace(
     control,
     (character) => escapes.get(character) ?? `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`
   )
 
 /** Cuts text to a number of cells of a terminal. */
-const cut = (text: string, width: number): string => {
+export const cut = (text: string, width: number): string => {
   if (text.length <= width / 2 || displayWidth(text) <= width) return text
   let kept = ""
   let used = 0

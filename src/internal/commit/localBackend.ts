@@ -221,6 +221,12 @@ const stats = ({ buffer, options: { environment } }: LocalBackend): Effect.Effec
     Settled.map(environment.stats(), (stored) => ({ ...stored, pending: buffer.size, pendingBytes: buffer.bytes }))
   )
 
+/** The readers, if the engine has a list of them. */
+const readersOf = ({ environment: { readers } }: LocalBackendOptions): Pick<Backend, "readers"> =>
+  readers === undefined
+    ? {}
+    : { readers: { list: Effect.suspend(readers.list), clear: Effect.suspend(readers.clear) } }
+
 /** Makes the last commit, waits for the fibers that read, and ends all subscriptions. */
 const close = (
   { changes, lock, queue }: LocalBackend,
@@ -279,6 +285,7 @@ export const make: (options: LocalBackendOptions) => Effect.Effect<Backend> = Ef
     commits: ({ capacity, pollInterval }) => CommitEvents.subscribe(self.commitEvents, { capacity, pollInterval }),
     committedSnapshot: () => permit.withPermit(CommitEvents.snapshot(self.commitEvents)),
     stats: stats(self),
+    ...readersOf(options),
     databaseBytes: Effect.suspend(() => environment.databaseBytes?.() ?? Exit.succeed(new Map<string, number>())),
     backup: (path, backupOptions) => MapGrowth.whileReadable(map, environment.backup(path, backupOptions)),
     close: (beforeClosing) => close(self, beforeClosing)

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Reader } from "../../Backend.ts"
+import type { EngineReaders } from "../../Engine.ts"
 import type { ByteString } from "../../Key.ts"
 import type { OrderedKey } from "../../KeySchema.ts"
 import type { Closed, EngineFailure } from "../../StoreError.ts"
@@ -208,6 +209,18 @@ export const readState = Effect.fnUntraced(function*(
       : { start: log.start, last: log.last, commits: log.commits, bytes: log.bytes, hasPrevious: log.hasPrevious }
   }
 })
+
+const noReaders: EngineReaders = { processes: [], slots: [] }
+
+/** Lists the readers of a store. */
+export const readReaders = (
+  access: StoreAccess.StoreAccess
+): Effect.Effect<EngineReaders, Closed | EngineFailure> =>
+  StoreAccess.whenReadable(access, () => access.handle.core.backend.readers?.list ?? Effect.succeed(noReaders))
+
+/** Frees the slots of processes that have ended. */
+export const clearReaders = (access: StoreAccess.StoreAccess): Effect.Effect<number, Closed | EngineFailure> =>
+  StoreAccess.whenReadable(access, () => access.handle.core.backend.readers?.clear ?? Effect.succeed(0))
 
 const noSizes: ReadonlyMap<string, number> = new Map()
 

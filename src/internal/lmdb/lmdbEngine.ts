@@ -47,6 +47,7 @@ import {
 } from "./lmdbEnvironment.ts"
 import { refuse } from "./lmdbErrors.ts"
 import { readPresent } from "./lmdbReader.ts"
+import * as LmdbReaders from "./lmdbReaders.ts"
 import { mustResize, resize } from "./lmdbResize.ts"
 import { lastTransactionOf, openSnapshot, visible, visibleWith } from "./lmdbSnapshots.ts"
 import { pageSize } from "./mapSize.ts"
@@ -107,6 +108,7 @@ const environmentOf = (self: LmdbEnvironment, see: (database: string) => Reader)
   mustResize: () => mustResize(self),
   stats: () => stats(self),
   databaseBytes: () => databaseBytes(self),
+  readers: { list: () => LmdbReaders.list(self), clear: () => LmdbReaders.clear(self) },
   backup: (target, { compact }) => backup(self, target, compact)
 })
 

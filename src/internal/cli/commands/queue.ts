@@ -226,4 +226,7 @@ const purge = Command.make(
 )
 
 /** The command. */
-export const command = Command.make("queue").pipe(Command.withSubcommands([ls, show, requeue, purge]))
+export const command = Command.make("queue").pipe(
+  Command.withSubcommands([ls, show, requeue, purge]),
+  Command.withExamples([ls, show, purge, requeue].flatMap(({ examples }) => examples))
+)

@@ -145,7 +145,10 @@ const show = Command.make(
 ).pipe(
   Command.withDescription("Show an execution with its activities and sleeps as JSON"),
   Command.withExamples([
-    { command: "effect-lmdb workflow show ./data/orders 7cba9e7f1f9e1a1c", description: "Where an order is" }
+    {
+      command: "effect-lmdb workflow show ./data/orders a03fc03ba19d48d85c4824a4dbe210c6",
+      description: "Where an order is"
+    }
   ])
 )
 
@@ -179,7 +182,7 @@ const resume = Command.make(
   Command.withDescription("Let a suspended execution run again"),
   Command.withExamples([
     {
-      command: "effect-lmdb workflow resume ./data/orders 7cba9e7f1f9e1a1c --write",
+      command: "effect-lmdb workflow resume ./data/orders a03fc03ba19d48d85c4824a4dbe210c6 --write",
       description: "After the reason of a failure is removed"
     }
   ])
@@ -193,11 +196,14 @@ const interrupt = Command.make(
   Command.withDescription("Interrupt an execution: its compensations run, and it ends"),
   Command.withExamples([
     {
-      command: "effect-lmdb workflow interrupt ./data/orders 7cba9e7f1f9e1a1c --write",
+      command: "effect-lmdb workflow interrupt ./data/orders a03fc03ba19d48d85c4824a4dbe210c6 --write",
       description: "Give up an order"
     }
   ])
 )
 
 /** The command. */
-export const command = Command.make("workflow").pipe(Command.withSubcommands([ls, show, resume, interrupt]))
+export const command = Command.make("workflow").pipe(
+  Command.withSubcommands([ls, show, resume, interrupt]),
+  Command.withExamples([ls, show, resume, interrupt].flatMap(({ examples }) => examples))
+)
