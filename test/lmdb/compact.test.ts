@@ -55,6 +55,8 @@ const contentsOf = (path: string, options: Partial<StoreOptions> = logged) =>
 
 const sizeOf = (path: string) => statSync(join(path, "data.mdb")).size
 
+const attempt = (path: string) => Effect.flip(Store.compact({ path, lockTimeout: 0 }))
+
 describe("Store.compact", () => {
   it.live("leaves out free pages, and keeps everything else", () =>
     Effect.gen(function*() {
@@ -108,7 +110,6 @@ describe("Store.compact", () => {
   it.live("fails while the store is open, and if there is none, or it is encrypted or damaged", () =>
     Effect.gen(function*() {
       const path = yield* shrunk()
-      const attempt = (at: string) => Effect.flip(Store.compact({ path: at, lockTimeout: 0 }))
       const bytes = () => readFileSync(join(path, "data.mdb"))
       const before = bytes()
       for (const readOnly of [false, true]) {

@@ -166,6 +166,12 @@ const messagesOf = (entityType: string, entityId: string) =>
     equals: Messages.entityKey({ entityType, entityId })
   })
 
+/** A step, or a message that does not decode. */
+type ListedStep = Result.Result<WorkflowStep, DamagedMessage>
+
+/** When a step was started. Damaged messages come first. */
+const timeIn = (step: ListedStep): number => Result.isSuccess(step) ? step.success.startedAt.epochMilliseconds : 0
+
 /** Lists the steps of an execution in the order in which they were started, and the messages that do not decode. */
 export const steps = Effect.fnUntraced(function*(
   { executionId, workflow }: Pick<WorkflowExecution, "workflow" | "executionId">
@@ -174,7 +180,7 @@ export const steps = Effect.fnUntraced(function*(
     ...(yield* Stream.runCollect(messagesOf(entityTypeOf(workflow), executionId))),
     ...(yield* Stream.runCollect(messagesOf(clockType, executionId)))
   ]
-  const found: Array<Result.Result<WorkflowStep, DamagedMessage>> = []
+  const found: Array<ListedStep> = []
   for (const row of rows) {
     if (Result.isFailure(row.value)) found.push(Result.fail(damagedOf(row)))
     else if (Messages.isRequest(row.value.success)) {
@@ -182,7 +188,5 @@ export const steps = Effect.fnUntraced(function*(
       if (step !== undefined) found.push(Result.succeed(step))
     }
   }
-  const timeIn = (step: Result.Result<WorkflowStep, DamagedMessage>): number =>
-    Result.isSuccess(step) ? step.success.startedAt.epochMilliseconds : 0
   return found.toSorted((a, b) => timeIn(a) - timeIn(b))
 })
