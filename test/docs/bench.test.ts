@@ -338,9 +338,9 @@ layer(NodeServices.layer, { excludeTestServices: true })("the benchmark of store
       const effort = { records: 100, sampleMillis: 0, rounds: 1, processes: [2], scenarios: ["durable put, 32 fibers"] }
       const rows = yield* PostgresProcesses.measure(effort, () => Effect.void)
       assert.deepStrictEqual(rows.map(({ system }) => system), ["LMDB", "PostgreSQL"])
-      for (const row of rows) {
-        assert.isAbove(row.opsPerSecond.get(2) ?? 0, 0)
-        assert.match(PostgresProcesses.showRow(effort, row), /^\| durable put, 32 fibers +\| \w+ +\| +[\d,]+ \|$/)
+      for (const measured of rows) {
+        assert.isAbove(measured.opsPerSecond.get(2) ?? 0, 0)
+        assert.match(PostgresProcesses.showRow(effort, measured), /^\| durable put, 32 fibers +\| \w+ +\| +[\d,]+ \|$/)
       }
     }), testLimit)
 })

@@ -18,7 +18,7 @@ import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import * as Inspect from "../../Inspect.ts"
+import { valueToJson } from "../../TaggedJson.ts"
 
 /** The answer of a command is no: a key is missing, a condition did not hold, problems were found. */
 export class No extends Schema.TaggedError<No>("effect-lmdb/cli/No")("No", { message: Schema.String }) {}
@@ -111,7 +111,7 @@ const fieldsOf = (error: unknown): Readonly<Record<string, unknown>> =>
 
 /** A field of an error as JSON. A field in it that JSON cannot express is text. */
 const jsonOf = (value: unknown): unknown =>
-  Result.getOrElse(Inspect.valueToJson(value), () => {
+  Result.getOrElse(valueToJson(value), () => {
     if (DateTime.isDateTime(value)) return DateTime.formatIso(value)
     return Predicate.isObject(value) ? fieldsOf(value) : String(value)
   })
