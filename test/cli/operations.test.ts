@@ -16,7 +16,7 @@ import { ByteString } from "../../src/Key.ts"
 import { linesOf, runCli } from "../support/cliRun.ts"
 import * as CliStore from "../support/cliStore.ts"
 import { recordsOf, tamper } from "../support/fixtures/collections.ts"
-import { temporaryFolder, withStore } from "../support/harness.ts"
+import { temporaryFolder, until, withStore } from "../support/harness.ts"
 
 const schemas = fileURLToPath(new URL("../support/cliStore.ts", import.meta.url))
 
@@ -225,6 +225,18 @@ describe("compact and copy", () => {
 })
 
 describe("the progress", () => {
+  it.live("is drawn on a terminal, and removed at the end", () =>
+    Effect.gen(function*() {
+      const drawn: Array<string> = []
+      const draw = (text: string) => Effect.sync(() => void drawn.push(text))
+      const bytes = Effect.succeed(5)
+      yield* ByteProgress.during({ canDraw: true, draw }, { bytes, total: 10 }, until(() => drawn.length > 0))
+      assert.include(drawn[0], "50 %")
+      assert.strictEqual(drawn.at(-1), "\r\u001b[2K")
+      const silent = { canDraw: false, draw: () => Effect.die("drawn") }
+      yield* ByteProgress.during(silent, { bytes }, Effect.yieldNow)
+    }))
+
   it("is a bar with the rate and the remaining time", () => {
     const mebibyte = 1024 * 1024
     const shown = ByteProgress.show({ bytes: 50 * mebibyte, total: 200 * mebibyte, elapsedMillis: 10_000 })

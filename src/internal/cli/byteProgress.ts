@@ -39,7 +39,7 @@ const clearLine = "\r\u001b[2K"
 
 /** Runs an effect, and draws meanwhile how many bytes it has written. */
 export const during = Effect.fnUntraced(function*<A, E, R, R2>(
-  output: Output,
+  output: Pick<Output, "canDraw" | "draw">,
   { bytes, total }: { readonly bytes: Effect.Effect<number, never, R2>; readonly total?: number | undefined },
   use: Effect.Effect<A, E, R>
 ): Effect.fn.Return<A, E, R | R2> {
