@@ -1,12 +1,19 @@
 /** The help: every command is in it, and every example of it runs. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as PersistedQueue from "effect/persistence/PersistedQueue"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { DurableDeferred, Workflow } from "effect/workflow"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { Workflows } from "../../src/Cluster.ts"
 import { Collection, Store } from "../../src/index.ts"
 import { commands } from "../../src/internal/cli/commands.ts"
 import { split } from "../../src/internal/cli/words.ts"
+import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { runCli } from "../support/cliRun.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
 
@@ -30,9 +37,35 @@ const fillCities = Effect.gen(function*() {
   ])
 })
 
-/** The stores of the examples, in a folder: `data/cities` and `data/notes`, and an export of the cities. */
+/** A queue with two elements that have failed. */
+const fillJobs = Effect.gen(function*() {
+  const emails = yield* PersistedQueue.make({ name: "emails", schema: Schema.String, maxAttempts: 1 })
+  for (const id of ["1", "2"]) {
+    yield* emails.offer("hello", { id })
+    yield* Effect.ignore(emails.take(() => Effect.fail("no connection")))
+  }
+})
+
+const Order = Workflow.make("Order", { payload: { id: Schema.String }, idempotencyKey: ({ id }) => id })
+
+const Orders = Order.toLayer(() => DurableDeferred.await(DurableDeferred.make("Approval"))).pipe(
+  Layer.provideMerge(Workflows.layer({ shardingConfig: { entityTerminationTimeout: "100 millis" } }))
+)
+
+/** A workflow that waits. */
+const fillOrders = Effect.gen(function*() {
+  const id = yield* Order.execute({ id: "o1" }, { discard: true })
+  yield* Effect.repeat(Order.poll(id), { schedule: Schedule.spaced("20 millis"), while: Option.isNone })
+})
+
+/** The stores of the examples, in a folder: `data/cities`, `data/notes`, `data/jobs`, `data/orders`, and an export of the cities. */
 const stores = Effect.tap(temporaryFolder, (folder) =>
   Effect.all([
+    Effect.provide(
+      fillJobs,
+      Layer.provide(LmdbPersistedQueue.layer(), Store.layer({ path: join(folder, "data/jobs") }))
+    ).pipe(Effect.scoped),
+    Effect.provide(fillOrders, Layer.provide(Orders, Store.layer({ path: join(folder, "data/orders") }))),
     Effect.provide(fillCities, Store.layer({ path: join(folder, "data/cities") })),
     withStore(
       { path: join(folder, "data/notes") },
@@ -56,6 +89,7 @@ describe("the help of each command", () => {
       assert.strictEqual(command.name, name)
       assert.isAbove(command.examples.length, 0)
       const folder = yield* stores
+      if (name === "restore") yield* runCli(argsOf("effect-lmdb backup ./data/cities ./backups/monday", folder))
       for (const { command: example } of command.examples) {
         if (isEndless(example)) continue
         const { code, err } = yield* runCli(argsOf(example, folder))

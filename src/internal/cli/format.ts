@@ -2,6 +2,7 @@
  * Shows numbers and sizes in tables.
  */
 import * as ByteSize from "effect/ByteSize"
+import * as DateTime from "effect/DateTime"
 
 /** Shows a number of bytes: `4.1 MiB`. */
 export const bytes = (size: number | undefined): string =>
@@ -11,3 +12,6 @@ const wholeNumber = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 })
 
 /** Shows a number: `135,233`. */
 export const number = (value: number): string => wholeNumber.format(value)
+
+/** Shows a time. */
+export const time = (value: DateTime.Utc | undefined): string => value === undefined ? "" : DateTime.formatIso(value)

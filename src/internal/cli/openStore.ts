@@ -23,6 +23,8 @@ export interface OpenOptions {
   readonly write?: boolean
   /** Whether a command that writes may create the store. Default: `false`. */
   readonly create?: boolean
+  /** Whether all pages of the file are checked. Default: as the store decides. */
+  readonly verify?: boolean
 }
 
 /** What can go wrong. `SqlError`: the server does not accept the connection. */
@@ -31,7 +33,8 @@ export type OpenError = Usage | OpenFailed | Closed | EngineFailure | SqlConnect
 /** The error of a client of PostgreSQL that cannot connect. */
 type SqlConnectionError = { readonly _tag: "SqlError"; readonly message: string }
 
-const isUrl = (path: string): boolean => /^postgres(?:ql)?:\/\//.test(path)
+/** Whether the store is on PostgreSQL. */
+export const isUrl = (path: string): boolean => /^postgres(?:ql)?:\/\//.test(path)
 
 const readKey = Effect.fnUntraced(function*(
   keyFile: Option.Option<string>
@@ -81,22 +84,28 @@ const openToWrite = Effect.fnUntraced(function*(options: StoreOptions, create: b
   )
 })
 
-const openFile = Effect.fnUntraced(function*(
-  { keyFile, path }: StoreParameters,
-  { create = false, write = false }: OpenOptions
-): Effect.fn.Return<StoreService, Exclude<OpenError, SqlConnectionError>, FileSystem.FileSystem | Scope.Scope> {
+/** The options with which the store of a command is opened, if it is a folder or a file. */
+export const fileOptions = Effect.fnUntraced(function*(
+  { keyFile, path }: Pick<StoreParameters, "path" | "keyFile">
+): Effect.fn.Return<StoreOptions, Usage, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
   const isFile = yield* Effect.match(fs.stat(path), {
     onFailure: () => false,
     onSuccess: ({ type }) => type === "File"
   })
-  const options: StoreOptions = {
-    path,
-    ...(isFile ? { subdirectory: false } : {}),
-    encryptionKey: yield* readKey(keyFile)
-  }
-  return yield* write ? openToWrite(options, create) : Store.make({ ...options, readOnly: true })
+  return { path, ...(isFile ? { subdirectory: false } : {}), encryptionKey: yield* readKey(keyFile) }
 })
+
+const openFile = Effect.fnUntraced(
+  function*(given: StoreParameters, { create = false, verify, write = false }: OpenOptions): Effect.fn.Return<
+    StoreService,
+    Exclude<OpenError, SqlConnectionError>,
+    FileSystem.FileSystem | Scope.Scope
+  > {
+    const options: StoreOptions = { ...(yield* fileOptions(given)), verify }
+    return yield* write ? openToWrite(options, create) : Store.make({ ...options, readOnly: true })
+  }
+)
 
 const loadPostgres = Effect.tryPromise({
   try: () => import("./openPostgres.ts"),
@@ -119,6 +128,16 @@ export const openStore = (
   isUrl(given.path)
     ? Effect.flatMap(loadPostgres, ({ open }) => open(given.path, given.table, options.write === true))
     : openFile(given, options)
+
+/** Opens a store that may not exist yet, until the scope closes. Its encryption key comes from its own file only. */
+export const openNew = Effect.fnUntraced(function*(
+  { keyFile, path, table }: StoreParameters,
+  { compression }: { readonly compression: boolean }
+): Effect.fn.Return<StoreService, OpenError, FileSystem.FileSystem | Scope.Scope> {
+  if (isUrl(path)) return yield* Effect.flatMap(loadPostgres, ({ open }) => open(path, table, true))
+  const encryptionKey = Option.isSome(keyFile) ? yield* readKey(keyFile) : undefined
+  return yield* Store.make({ path, compression, encryptionKey, lockTimeout: "1 second" })
+})
 
 /** Opens the store of a command, and provides it to an effect. */
 export const withStore = <A, E, R>(

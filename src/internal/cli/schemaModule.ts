@@ -57,6 +57,14 @@ const load = Effect.fnUntraced(function*(file: string) {
   return definitionsIn(module)
 })
 
+/** Gives the definitions of all collections that the module of the user exports. None without `--schema`. */
+export const definitionsOf = Effect.fnUntraced(function*(file: Option.Option<string>) {
+  if (Option.isNone(file)) return []
+  const definitions = yield* load(file.value)
+  if (definitions.length > 0) return definitions
+  return yield* new Usage({ message: `${file.value} exports no collection: a class of Collection.Service.` })
+})
+
 /** Finds the definition of a collection in the module that the user has named. `undefined` without `--schema`. */
 export const definitionOf = Effect.fnUntraced(function*(file: Option.Option<string>, place: Inspect.Place) {
   if (Option.isNone(file)) return undefined
