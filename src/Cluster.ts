@@ -8,4 +8,5 @@
 export * as MessageStorage from "./cluster/MessageStorage.ts"
 export * as RunnerStorage from "./cluster/RunnerStorage.ts"
 export * as SingleRunner from "./cluster/SingleRunner.ts"
+export * as WorkflowExecutions from "./cluster/WorkflowExecutions.ts"
 export * as Workflows from "./cluster/Workflows.ts"

@@ -40,6 +40,7 @@ import * as Stream from "effect/Stream"
 import type { EngineReaders } from "./Engine.ts"
 import * as InspectContents from "./internal/inspect/contents.ts"
 import * as InspectPlace from "./internal/inspect/place.ts"
+import * as StoredProblems from "./internal/inspect/storedProblems.ts"
 import * as StoredRecords from "./internal/inspect/storedRecords.ts"
 import * as StoredWrites from "./internal/inspect/storedWrites.ts"
 import * as StoreInternals from "./internal/store/storeInternals.ts"
@@ -52,6 +53,7 @@ import type {
   NotInStore,
   Place,
   StoredEntry,
+  StoredProblem,
   StoredRange,
   StoredRecord,
   StoreState
@@ -223,6 +225,22 @@ export const remove = (
  * @since 0.2.0
  */
 export const state: Effect.Effect<StoreState, Closed | EngineFailure, Store> = withAccess(InspectContents.readState)
+
+/**
+ * Verifies all records and indexes: whether keys and values decode, and whether records and indexes agree. Returns the
+ * problems. It reads one moment of the store.
+ *
+ * **Details**
+ *
+ * The schemas of the program are not needed. `verify` of a collection also decodes by the schemas, and computes the index keys
+ * again. To check the pages of the file, open the store with `verify: true`.
+ *
+ * @category reading
+ * @since 0.2.0
+ */
+export const verify: Effect.Effect<ReadonlyArray<StoredProblem>, Closed | EngineFailure, Store> = withAccess(
+  StoredProblems.find
+)
 
 /**
  * Lists the other processes that have the store open, and the slots for read transactions. On PostgreSQL, both lists are

@@ -12,6 +12,7 @@
  *   when they return.
  * - `update`, `insert`, unique indexes and transactions are exact across all processes: the server checks in the commit
  *   that everything is unchanged that they were computed from.
+ * - Transactions hold no connection while they run. The server checks that all of their reads are of one state.
  * - One commit is one call of a function on the server. If the connection is lost before the answer, the same call is made
  *   again, and the server recognizes it: nothing is written twice, and nothing is lost.
  * - The server keeps a log of changes (`changeLog`, by default for one hour), so `changes({ since })`, `watch` and `commits`
@@ -97,8 +98,9 @@ export interface PostgresStoreOptions extends
    */
   readonly maxValueBytes?: ByteSize.Input | undefined
   /**
-   * How many snapshots may be open at the same time, each on a connection of its own: those of transactions and streams.
-   * Snapshots of the same state share one. The client needs at least two more connections. Default: 4.
+   * How many snapshots may hold a connection at the same time: those of streams, and of transactions whose first attempt
+   * others have disturbed. Snapshots of the same state share one. Other transactions hold no connection. The client needs
+   * at least two more connections. Default: 4.
    */
   readonly snapshots?: number | undefined
   /**

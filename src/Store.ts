@@ -75,7 +75,7 @@ import {
 } from "./StoreError.ts"
 import type { BackendStoreOptions, StoreOptions } from "./StoreOptions.ts"
 import type { StoreService } from "./StoreService.ts"
-import type { ImportOptions, RestoreOptions, StoreNotEmpty } from "./StoreTransfer.ts"
+import type { Compaction, CompactOptions, ImportOptions, RestoreOptions, StoreNotEmpty } from "./StoreTransfer.ts"
 
 /** Whether a close is not strict. A wrong value of `strict`, from JavaScript, makes it strict, so that no error is hidden. */
 const isLenient = (options: unknown): boolean =>
@@ -277,6 +277,39 @@ export class Store extends Context.Service<Store, StoreService>()("effect-lmdb/S
    */
   static readonly restore = (options: RestoreOptions): Effect.Effect<void, OpenFailed | StoreNotEmpty> =>
     Effect.provide(StoreTransfer.restore(options), LmdbEngine.layer)
+
+  /**
+   * Makes the file of a store as small as its records allow, while no process has the store open. It copies the store without
+   * its free pages, checks every page of the store and of the copy, and then replaces the file in one step.
+   *
+   * **Details**
+   *
+   * The disk needs room for the copy. The store is complete at any time, also after `kill -9` or a power cut. The file keeps
+   * its permissions and its owner. Transaction ids go on, so `changes({ since })` does too.
+   *
+   * Fails with `OpenFailed` if the store does not exist, is damaged or encrypted, or if a process has it open, also for
+   * reading (`AlreadyOpen`). Fails with `EngineFailure` if the copy cannot be written. If it fails, the store is unchanged.
+   * An encrypted store cannot be compacted: copy it with `Store.copy`.
+   *
+   * **Example** (After many deletions)
+   *
+   * ```ts
+   * import { Console, Effect } from "effect"
+   * import { Store } from "effect-lmdb"
+   *
+   * const program = Effect.gen(function*() {
+   *   yield* Effect.scoped(Effect.flatMap(Store.make({ path: "./data" }), (store) => store.put("greeting", "hello")))
+   *   const { bytesAfter, bytesBefore } = yield* Store.compact({ path: "./data" })
+   *   yield* Console.log(bytesAfter <= bytesBefore) // => true
+   * })
+   *
+   * Effect.runPromise(program)
+   * ```
+   *
+   * @since 0.2.0
+   */
+  static readonly compact = (options: CompactOptions): Effect.Effect<Compaction, OpenFailed | EngineFailure> =>
+    Effect.provide(StoreTransfer.compact(options), LmdbEngine.layer)
 
   /**
    * Reads a file that a program has written with the package `lmdb` alone, and passes its records to `write`, in the order

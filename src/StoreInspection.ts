@@ -172,6 +172,29 @@ export interface StoredEntry {
 }
 
 /**
+ * Something in a store that is not as it should be.
+ *
+ * **Details**
+ *
+ * - `Undecodable`: the key or the value of a record does not decode.
+ * - `MissingEntry`: a record names an entry of an index, and the index does not have it.
+ * - `StrayEntry`: an index has an entry that no record names.
+ * - `UnreadableCollection`: the catalog entry of a collection cannot be read.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface StoredProblem {
+  readonly kind: "Undecodable" | "MissingEntry" | "StrayEntry" | "UnreadableCollection"
+  readonly place: Place
+  /** The name of the index, if the problem is in one. */
+  readonly index?: string
+  /** The key of the record, if it is known. */
+  readonly key: OrderedKey | undefined
+  readonly detail: string
+}
+
+/**
  * A range of stored keys.
  *
  * **Details**

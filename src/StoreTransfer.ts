@@ -42,6 +42,27 @@ export interface RestoreOptions
 }
 
 /**
+ * Options of `Store.compact`: the store.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface CompactOptions extends Pick<StoreOptions, "path" | "subdirectory" | "lock" | "lockTimeout"> {}
+
+/**
+ * Tells what a compaction has saved.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Compaction {
+  /** The length of the file before, in bytes. */
+  readonly bytesBefore: number
+  /** The length of the file after, in bytes. */
+  readonly bytesAfter: number
+}
+
+/**
  * A record of another program, as lmdb-js decodes it.
  *
  * @category models

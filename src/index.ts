@@ -26,5 +26,12 @@ export { type StoreOpening } from "./StoreOpening.ts"
 export { type BackendStoreOptions, type StoreOptions } from "./StoreOptions.ts"
 export { type PutOptions, type StoreRecords, type StoreSnapshot } from "./StoreRecords.ts"
 export { type Stats, type StoreService } from "./StoreService.ts"
-export { type ImportedEntry, type ImportOptions, type RestoreOptions, StoreNotEmpty } from "./StoreTransfer.ts"
+export {
+  type Compaction,
+  type CompactOptions,
+  type ImportedEntry,
+  type ImportOptions,
+  type RestoreOptions,
+  StoreNotEmpty
+} from "./StoreTransfer.ts"
 export { type WriteOptions } from "./WriteOptions.ts"

@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { fileURLToPath } from "node:url"
 import { runCli } from "../support/cliRun.ts"
@@ -122,4 +123,19 @@ describe("del", () => {
       assert.strictEqual((yield* del("nothing", "--write")).code, 1)
       assert.strictEqual((yield* del("--write", "--yes")).code, 2)
     }).pipe(Effect.scoped))
+})
+
+describe("an encrypted store", () => {
+  it.live("opens with the key of a file, and not without it", () =>
+    Effect.gen(function*() {
+      const path = yield* temporaryFolder
+      const fs = yield* FileSystem.FileSystem
+      const key = "0123456789abcdef0123456789abcdef"
+      yield* fs.writeFileString(`${path}.key`, `${key}\n`)
+      yield* withStore({ path, encryptionKey: Redacted.make(key) }, (store) => store.putMany({ greeting: "hello" }))
+      assert.strictEqual((yield* runCli(["get", path, "greeting", "--key-file", `${path}.key`])).out, "\"hello\"\n")
+      assert.strictEqual((yield* runCli(["put", path, "a", "1", "--write", "--key-file", `${path}.key`])).code, 0)
+      const without = yield* runCli(["get", path, "greeting", "--json"])
+      assert.deepStrictEqual([without.code, without.err.includes("\"_tag\":\"Encrypted\"")], [3, true])
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 })

@@ -169,16 +169,6 @@ layer(NodeServices.layer, { excludeTestServices: true })("examples", (it) => {
       assert.include(yield* read("../../docs/operations.md"), example.replace("../../src/index.ts", "effect-lmdb"))
     }))
 
-  it.effect("the page about PostgreSQL runs transactions again as the example does", () =>
-    Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
-      const read = (name: string) => Effect.flatMap(path.fromFileUrl(new URL(name, import.meta.url)), fs.readFileString)
-      const [, fragment = ""] = /```ts fragment\n(.*?)```/s.exec(yield* read("../../docs/distributed.md")) ?? []
-      assert.match(fragment, /^const afterCrashes = /)
-      assert.include(yield* read("../examples/postgres.ts"), fragment)
-    }))
-
   it.effect("the README opens a store on PostgreSQL as the page about it does", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

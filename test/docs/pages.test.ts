@@ -49,10 +49,13 @@ const programsUnder = (page: Pages.Page, heading: string): ReadonlyArray<string>
 
 const pageOf = (name: string): Pages.Page => Pages.all.find((page) => page.name === name) ?? { name, text: "" }
 
-/** The subpaths that implement interfaces of Effect: all but the one that opens stores on a server. */
+/** The subpaths that do not implement interfaces of Effect: one opens stores on a server, one looks into stores. */
+const others = new Set(["Postgres", "Inspect"])
+
+/** The subpaths that implement interfaces of Effect. */
 const ports = Object.keys(manifest.exports)
   .map((subpath) => subpath.slice("./".length))
-  .filter((name) => /^[A-Z]/.test(name) && name !== "Postgres")
+  .filter((name) => /^[A-Z]/.test(name) && !others.has(name))
 
 describe("each storage interface", () => {
   it.each(ports)("%s has a row in the README with a link to a program that runs", (name) => {

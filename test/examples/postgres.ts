@@ -18,7 +18,7 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as process from "node:process"
 import { fileURLToPath } from "node:url"
-import { Collection, EngineFailure, Store } from "../../src/index.ts"
+import { Collection, Store } from "../../src/index.ts"
 import * as PostgresStore from "../../src/Postgres.ts"
 import { type Server, startAlone } from "../support/postgresServer.ts"
 
@@ -63,16 +63,9 @@ const movePeople = Effect.fnUntraced(function*(from: number, to: number, part: n
 })
 
 /**
- * Runs a transaction again if a read has failed because the server was killed: it has written nothing. A commit needs no
- * help: the store repeats it, and the server recognizes a commit that it has already made.
+ * Makes moves with four fibers at the same time. They need no help while the server is killed: the store repeats reads, and
+ * the server recognizes a commit that it has already made.
  */
-const afterCrashes = <A, E, R>(transaction: Effect.Effect<A, E, R>) =>
-  Effect.retry(transaction, {
-    while: (error) => error instanceof EngineFailure && error.isRetryable,
-    times: 20
-  })
-
-/** Makes moves with four fibers at the same time. */
 const makeMoves = Effect.fnUntraced(function*(count: number) {
   const store = yield* Store
   const known = yield* Cities
@@ -82,7 +75,7 @@ const makeMoves = Effect.fnUntraced(function*(count: number) {
     const [from, to] = [...yield* Random.shuffle(ids)]
     if (from === undefined || to === undefined) return Duration.zero
     const part = yield* Random.nextBetween(0.001, 0.01)
-    const [duration] = yield* Effect.timed(afterCrashes(store.withTransaction(movePeople(from, to, part))))
+    const [duration] = yield* Effect.timed(store.withTransaction(movePeople(from, to, part)))
     yield* Effect.sleep("300 millis")
     return duration
   })

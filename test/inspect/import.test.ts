@@ -231,7 +231,11 @@ describe("an import", () => {
       const target = yield* Effect.provideService(openUsers, Store, to)
       const lines = [
         JSON.stringify({ collection: "users", key: 1, value: userOf("Ada", 36, ["x"]) }),
-        JSON.stringify({ collection: "users", key: 2, value: { ...userOf("Eve", 17), other: 1 } }),
+        JSON.stringify({
+          collection: "users",
+          key: 2,
+          value: { name: "Eve", email: "eve@example.com", age: 17, tags: [], other: 1 }
+        }),
         JSON.stringify({ collection: "users", key: 3, value: { name: "no" } }),
         JSON.stringify({ collection: "users", key: "4", value: userOf("Key", 1) })
       ]

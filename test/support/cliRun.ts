@@ -13,7 +13,7 @@ import { Buffer } from "node:buffer"
 import { run } from "../../src/internal/cli/commandLine.ts"
 
 /** What a command line has written, and its exit code. */
-export interface Ran {
+interface Ran {
   readonly code: number
   readonly out: string
   readonly err: string

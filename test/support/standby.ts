@@ -16,6 +16,8 @@ import { temporaryFolder } from "./harness.ts"
 
 const program = new URL("../programs/sharedOrders.ts", import.meta.url).pathname
 
+const execute = (id: string) => Shared.execute({ id })
+
 /** Starts a process, which is killed with the scope, and waits until it has the result of a workflow. */
 const startProcess = Effect.fnUntraced(function*(args: ReadonlyArray<string>) {
   const child = yield* Effect.acquireRelease(
@@ -43,7 +45,6 @@ export const check = Effect.fnUntraced(function*(store: StoreService, place: rea
   const linesOf = (id: string) => readFileSync(file, "utf8").split("\n").filter((line) => line.split(" ")[1] === id)
   const noted = (line: string) =>
     Effect.repeat(Effect.sleep(10), { until: () => readFileSync(file, "utf8").includes(`${line}\n`) })
-  const execute = (id: string) => Shared.execute({ id })
 
   const scope = yield* Scope.fork(yield* Effect.scope)
   const first = yield* startProcess([...place, file, "first", "a"])

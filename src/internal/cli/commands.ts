@@ -55,5 +55,28 @@ export const commands: ReadonlyArray<CommandEntry> = [
     name: "shell",
     description: "Run commands line by line, with completion",
     load: () => import("./commands/shell.ts")
+  },
+  { name: "verify", description: "Check a store, and list its problems", load: () => import("./commands/verify.ts") },
+  { name: "backup", description: "Copy a store while it is in use", load: () => import("./commands/backup.ts") },
+  {
+    name: "restore",
+    description: "Bring a backup to the place of a store",
+    load: () => import("./commands/restore.ts")
+  },
+  {
+    name: "compact",
+    description: "Make a file as small as its records allow",
+    load: () => import("./commands/compact.ts")
+  },
+  { name: "copy", description: "Copy all records to an empty store", load: () => import("./commands/copy.ts") },
+  {
+    name: "queue",
+    description: "List, requeue and delete elements of queues",
+    load: () => import("./commands/queue.ts")
+  },
+  {
+    name: "workflow",
+    description: "List, resume and interrupt workflows",
+    load: () => import("./commands/workflow.ts")
   }
 ]

@@ -12,11 +12,13 @@
  * |  130 | interrupted                                                         |
  */
 import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import * as Inspect from "../../Inspect.ts"
+import * as Struct from "effect/Struct"
+import { valueToJson } from "../../TaggedJson.ts"
 
 /** The answer of a command is no: a key is missing, a condition did not hold, problems were found. */
 export class No extends Schema.TaggedError<No>("effect-lmdb/cli/No")("No", { message: Schema.String }) {}
@@ -98,21 +100,28 @@ export interface Report {
   readonly text: string | undefined
 }
 
-const hidden: ReadonlySet<string> = new Set(["_tag", "message", "cause", "stack", "name"])
+const hidden: ReadonlySet<string> = new Set(["message", "cause", "stack", "name"])
 
 /** The fields of an error that JSON can express. */
-const fieldsOf = (error: unknown): object =>
+const fieldsOf = (error: unknown): Readonly<Record<string, unknown>> =>
   Predicate.isObject(error)
     ? Object.fromEntries(
       Object.entries(error)
         .filter(([name, value]) => !hidden.has(name) && value !== undefined)
-        .map(([name, value]) => [name, Result.getOrElse(Inspect.valueToJson(value), () => String(value))])
+        .map(([name, value]) => [name, jsonOf(value)])
     )
     : {}
 
+/** A field of an error as JSON. A field in it that JSON cannot express is text. */
+const jsonOf = (value: unknown): unknown =>
+  Result.getOrElse(valueToJson(value), () => {
+    if (DateTime.isDateTime(value)) return DateTime.formatIso(value)
+    return Predicate.isObject(value) ? fieldsOf(value) : String(value)
+  })
+
 /** An error as one line of JSON. */
 export const toJsonLine = (error: unknown): string =>
-  JSON.stringify({ error: { tag: tagOf(error), message: messageOf(error), ...fieldsOf(error) } })
+  JSON.stringify({ error: { tag: tagOf(error), message: messageOf(error), ...Struct.omit(fieldsOf(error), ["_tag"]) } })
 
 const reportOf = (error: unknown, isJson: boolean): Report => {
   if (error instanceof ExitCode) return { code: error.code, text: undefined }

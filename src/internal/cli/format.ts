@@ -1,5 +1,5 @@
 /**
- * Shows numbers, sizes and times in tables.
+ * Shows numbers and sizes in tables.
  */
 import * as ByteSize from "effect/ByteSize"
 import * as DateTime from "effect/DateTime"

@@ -11,7 +11,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Inspect from "../../Inspect.ts"
 import { Store } from "../../Store.ts"
-import type { Closed, EngineFailure, OpenFailed } from "../../StoreError.ts"
+import { type Closed, type EngineFailure, OpenFailed } from "../../StoreError.ts"
 import type { StoreOptions } from "../../StoreOptions.ts"
 import type { StoreService } from "../../StoreService.ts"
 import { Usage } from "./failures.ts"
@@ -21,6 +21,10 @@ import type { StoreParameters } from "./parameters.ts"
 export interface OpenOptions {
   /** Whether the command writes. The store must exist. */
   readonly write?: boolean
+  /** Whether a command that writes may create the store. Default: `false`. */
+  readonly create?: boolean
+  /** Whether all pages of the file are checked. Default: as the store decides. */
+  readonly verify?: boolean
 }
 
 /** What can go wrong. `SqlError`: the server does not accept the connection. */
@@ -29,7 +33,8 @@ export type OpenError = Usage | OpenFailed | Closed | EngineFailure | SqlConnect
 /** The error of a client of PostgreSQL that cannot connect. */
 type SqlConnectionError = { readonly _tag: "SqlError"; readonly message: string }
 
-const isUrl = (path: string): boolean => /^postgres(?:ql)?:\/\//.test(path)
+/** Whether the store is on PostgreSQL. */
+export const isUrl = (path: string): boolean => /^postgres(?:ql)?:\/\//.test(path)
 
 const readKey = Effect.fnUntraced(function*(
   keyFile: Option.Option<string>
@@ -61,9 +66,17 @@ const changeLogOf = (
     Effect.scoped
   )
 
-/** Opens an existing store for writing, together with the processes that share it, if there are any. */
-const openToWrite = Effect.fnUntraced(function*(options: StoreOptions) {
-  const writing: StoreOptions = { ...options, changeLog: yield* changeLogOf(options) }
+/** Whether a store cannot be opened because nothing is at its path. */
+export const isMissing = (error: unknown): boolean => error instanceof OpenFailed && error.reason._tag === "Missing"
+
+/** Opens a store for writing, together with the processes that share it, if there are any. It must exist, unless `create`. */
+const openToWrite = Effect.fnUntraced(function*(options: StoreOptions, create: boolean) {
+  const changeLog = Effect.catchIf(
+    changeLogOf(options),
+    (error) => create && isMissing(error),
+    () => Effect.succeed(undefined)
+  )
+  const writing: StoreOptions = { ...options, changeLog: yield* changeLog }
   return yield* Effect.catchTag(
     Store.make({ ...writing, lockTimeout: "1 second" }),
     "OpenFailed",
@@ -71,22 +84,28 @@ const openToWrite = Effect.fnUntraced(function*(options: StoreOptions) {
   )
 })
 
-const openFile = Effect.fnUntraced(function*(
-  { keyFile, path }: StoreParameters,
-  { write = false }: OpenOptions
-): Effect.fn.Return<StoreService, Exclude<OpenError, SqlConnectionError>, FileSystem.FileSystem | Scope.Scope> {
+/** The options with which the store of a command is opened, if it is a folder or a file. */
+export const fileOptions = Effect.fnUntraced(function*(
+  { keyFile, path }: Pick<StoreParameters, "path" | "keyFile">
+): Effect.fn.Return<StoreOptions, Usage, FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
   const isFile = yield* Effect.match(fs.stat(path), {
     onFailure: () => false,
     onSuccess: ({ type }) => type === "File"
   })
-  const options: StoreOptions = {
-    path,
-    ...(isFile ? { subdirectory: false } : {}),
-    encryptionKey: yield* readKey(keyFile)
-  }
-  return yield* write ? openToWrite(options) : Store.make({ ...options, readOnly: true })
+  return { path, ...(isFile ? { subdirectory: false } : {}), encryptionKey: yield* readKey(keyFile) }
 })
+
+const openFile = Effect.fnUntraced(
+  function*(given: StoreParameters, { create = false, verify, write = false }: OpenOptions): Effect.fn.Return<
+    StoreService,
+    Exclude<OpenError, SqlConnectionError>,
+    FileSystem.FileSystem | Scope.Scope
+  > {
+    const options: StoreOptions = { ...(yield* fileOptions(given)), verify }
+    return yield* write ? openToWrite(options, create) : Store.make({ ...options, readOnly: true })
+  }
+)
 
 const loadPostgres = Effect.tryPromise({
   try: () => import("./openPostgres.ts"),
@@ -109,6 +128,16 @@ export const openStore = (
   isUrl(given.path)
     ? Effect.flatMap(loadPostgres, ({ open }) => open(given.path, given.table, options.write === true))
     : openFile(given, options)
+
+/** Opens a store that may not exist yet, until the scope closes. Its encryption key comes from its own file only. */
+export const openNew = Effect.fnUntraced(function*(
+  { keyFile, path, table }: StoreParameters,
+  { compression }: { readonly compression: boolean }
+): Effect.fn.Return<StoreService, OpenError, FileSystem.FileSystem | Scope.Scope> {
+  if (isUrl(path)) return yield* Effect.flatMap(loadPostgres, ({ open }) => open(path, table, true))
+  const encryptionKey = Option.isSome(keyFile) ? yield* readKey(keyFile) : undefined
+  return yield* Store.make({ path, compression, encryptionKey, lockTimeout: "1 second" })
+})
 
 /** Opens the store of a command, and provides it to an effect. */
 export const withStore = <A, E, R>(

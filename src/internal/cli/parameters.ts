@@ -90,6 +90,17 @@ export const bounds = {
 /** The bounds of a range of keys, as they were given. */
 export type BoundParameters = { readonly [Name in keyof typeof bounds]: Option.Option<string> }
 
+/** The flag of the most lines of a list. `Infinity` stands for all. */
+export const limit = Flag.String("limit").pipe(
+  Flag.withDescription("The most records, or all"),
+  Flag.withMetavar("number|all"),
+  Flag.withDefault("100"),
+  Flag.filterMap(
+    (text) => text === "all" ? Option.some(Infinity) : /^\d+$/.test(text) ? Option.some(Number(text)) : Option.none(),
+    (text) => `expected a number or "all", got "${text}"`
+  )
+)
+
 /** The flag without which a command does not write. */
 export const write = Flag.Boolean("write").pipe(
   Flag.withDescription("Write: without it, nothing is changed"),

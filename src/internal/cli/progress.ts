@@ -32,7 +32,7 @@ export const make = (output: Output): Effect.Effect<Progress> =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           if (now - last < interval) return Effect.void
           last = now
-          const [[first = 0] = []] = counts
+          const first = counts[0]?.[0] ?? 0
           const rate = now > start ? `, ${Format.number(Math.round(1000 * first / (now - start)))} a second` : ""
           const shown = counts.map(([count, noun]) => `${Format.number(count)} ${noun}`).join(", ")
           return output.draw(`${clearLine}${shown}${rate}`)

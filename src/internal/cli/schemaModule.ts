@@ -32,7 +32,7 @@ export type Definition =
     KeyCodec,
     Schema.Codec<unknown, unknown>,
     Record<string, KeyCodec>,
-    Record<never, never>
+    Record<number, never>
   >
   & { readonly name: string }
 
@@ -57,6 +57,14 @@ const load = Effect.fnUntraced(function*(file: string) {
   return definitionsIn(module)
 })
 
+/** Gives the definitions of all collections that the module of the user exports. None without `--schema`. */
+export const definitionsOf = Effect.fnUntraced(function*(file: Option.Option<string>) {
+  if (Option.isNone(file)) return []
+  const definitions = yield* load(file.value)
+  if (definitions.length > 0) return definitions
+  return yield* new Usage({ message: `${file.value} exports no collection: a class of Collection.Service.` })
+})
+
 /** Finds the definition of a collection in the module that the user has named. `undefined` without `--schema`. */
 export const definitionOf = Effect.fnUntraced(function*(file: Option.Option<string>, place: Inspect.Place) {
   if (Option.isNone(file)) return undefined
@@ -70,6 +78,16 @@ export const definitionOf = Effect.fnUntraced(function*(file: Option.Option<stri
       ? `${file.value} exports no collection: a class of Collection.Service.`
       : `${file.value} exports no collection "${place.name}". It exports: ${names}`
   })
+})
+
+/** Opens all collections of the module that the user has named. Without `--schema` there are none. */
+export const openCollections = Effect.fnUntraced(function*(file: Option.Option<string>) {
+  if (Option.isNone(file)) return []
+  const definitions = yield* load(file.value)
+  if (definitions.length === 0) {
+    return yield* new Usage({ message: `${file.value} exports no collection: a class of Collection.Service.` })
+  }
+  return yield* Effect.forEach(definitions, ({ name, ...options }) => Collection.make(name, options))
 })
 
 /** Shows records by the schemas of a collection. */

@@ -25,7 +25,7 @@ export interface Presentation {
 }
 
 /** A stored value as JSON. Every stored value has a JSON form. */
-export const valueJson = (decoded: unknown): Schema.Json => Result.getOrElse(Inspect.valueToJson(decoded), () => null)
+const valueJson = (decoded: unknown): Schema.Json => Result.getOrElse(Inspect.valueToJson(decoded), () => null)
 
 /** Shows records as they are stored. */
 export const asStored: Presentation = {

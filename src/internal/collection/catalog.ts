@@ -197,16 +197,23 @@ export const read = (
       decoding === undefined ? Exit.succeed(undefined) : decoding
   )
 
+/** Makes the write that stores a catalog entry as it was stored elsewhere, in the order of its fields. */
+export const toStoredWrite = (
+  collection: string,
+  stored: unknown,
+  structures: StructureTable.StructureTable
+): Write => [
+  catalogDatabase,
+  keyOf(collection),
+  Result.getOrThrow(StructureTable.encode(structures, stored))
+]
+
 /** Makes the write that stores the catalog entry of a collection. */
 export const toWrite = (
   collection: string,
   descriptor: Descriptor,
   structures: StructureTable.StructureTable
-): Write => [
-  catalogDatabase,
-  keyOf(collection),
-  Result.getOrThrow(StructureTable.encode(structures, descriptor))
-]
+): Write => toStoredWrite(collection, descriptor, structures)
 
 /** Stored as `shape` if the shape has too many parts. Then only schemas that have opened the collection before may open it. */
 const noShape = "none"

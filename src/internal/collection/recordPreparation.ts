@@ -12,7 +12,7 @@ import type { Definition } from "./collectionDefinition.ts"
 import type { IndexEntry } from "./collectionRecord.ts"
 
 /** A record that was checked. */
-export interface PreparedRecord {
+interface PreparedRecord {
   /** The value in its stored form, without fields that the schema does not have. */
   readonly value: unknown
   readonly expires: number | undefined

@@ -131,7 +131,7 @@ const namespaceInfo = Effect.fnUntraced(function*(
 const nameIn = (key: ByteString): string => encodings.utf8.decodeLossy(key, "\ufffd")
 
 /** Lists the names of the collections. */
-const collectionNames = (
+export const collectionNames = (
   access: StoreAccess.StoreAccess
 ): Effect.Effect<ReadonlyArray<string>, Closed | EngineFailure> =>
   StoreAccess.read(access, (reader) => Effect.map(readKeys(reader, catalogDatabase), (keys) => keys.map(nameIn)))

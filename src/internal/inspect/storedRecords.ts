@@ -179,7 +179,7 @@ interface Located {
 }
 
 /** Splits an entry into its index key and the key of its record. An entry that is damaged is an index key as a whole. */
-const split = (isUnique: boolean, entry: ByteString, value: Uint8Array): readonly [OrderedKey, ByteString] => {
+export const split = (isUnique: boolean, entry: ByteString, value: Uint8Array): readonly [OrderedKey, ByteString] => {
   const indexKey = StoredKeys.firstKeyOf(entry)
   if (isUnique) return [indexKey, fromBytes(value)]
   return Result.match(anyKeyCodec.decodePart(entry, 0), {

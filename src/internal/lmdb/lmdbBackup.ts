@@ -12,7 +12,7 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import type { EngineOptions } from "../../Engine.ts"
 import { EngineFailure } from "../../StoreError.ts"
-import { makeFolder } from "./file/fileAccess.ts"
+import { makeFolder, syncFolder } from "./file/fileAccess.ts"
 import { failure } from "./lmdbErrors.ts"
 import { pageSize } from "./mapSize.ts"
 
@@ -63,7 +63,8 @@ const writeBackup = Effect.fnUntraced(function*(
       return copy({ folder: temporaryFolder, file: temporary }).pipe(
         Effect.andThen(fs.chmod(temporary, target.fileMode)),
         Effect.andThen(Effect.scoped(Effect.flatMap(fs.open(temporary, { flag: "r+" }), (handle) => handle.sync))),
-        Effect.andThen(fs.rename(temporary, file))
+        Effect.andThen(fs.rename(temporary, file)),
+        Effect.andThen(syncFolder(folder))
       )
     }),
     Effect.scoped,

@@ -11,11 +11,10 @@ import * as Path from "effect/Path"
 import { Engine, type EngineOptions } from "../../Engine.ts"
 import { OpenFailed } from "../../StoreError.ts"
 import { StoreNotEmpty } from "../../StoreTransfer.ts"
-import * as CloseRecord from "./file/closeRecord.ts"
 import { makeFolder, openFailed, statOption, toOpenFailed } from "./file/fileAccess.ts"
-import { lockFileOf, storeLockOf } from "./file/fileCheck.ts"
+import { storeLockOf } from "./file/fileCheck.ts"
 import { fileName } from "./lmdbBackup.ts"
-import { toHolder } from "./storeHolders.ts"
+import { replace } from "./lmdbReplacement.ts"
 import * as StoreLock from "./storeLock.ts"
 
 /** Finds the file of a backup. A program may give its folder. */
@@ -48,40 +47,6 @@ const checkedCopy = Effect.fnUntraced(function*(backup: string, folder: string, 
   return file
 })
 
-/** Replaces the file of the store with the copy, while no other process has the store open. */
-const replace = Effect.fnUntraced(function*(
-  copy: string,
-  { file, lock, options, overwrite }: {
-    readonly file: string
-    readonly lock: StoreLock.StoreLock
-    readonly options: EngineOptions
-    readonly overwrite: boolean
-  }
-) {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const [reader] = lock.others()
-  if (reader !== undefined) {
-    const detail = `process ${reader.processId} on host ${JSON.stringify(reader.host)} is reading it; end it first`
-    return yield* new OpenFailed({
-      path: options.path,
-      reason: { _tag: "AlreadyOpen", detail, holder: toHolder(reader) }
-    })
-  }
-  yield* refuseToOverwrite(file, options, overwrite)
-  yield* Effect.uninterruptible(
-    // LMDB's lock file and the record of the last close describe the old file, so they are removed too.
-    Effect.andThen(
-      Effect.forEach(
-        [lockFileOf(path, file, options.subdirectory), CloseRecord.pathOf(path, file, options.subdirectory)],
-        (old) => fs.remove(old, { force: true }),
-        { discard: true }
-      ),
-      fs.rename(copy, file)
-    )
-  ).pipe(Effect.mapError(toOpenFailed(options.path)))
-})
-
 const refuseToOverwrite = Effect.fnUntraced(function*(file: string, { path }: EngineOptions, overwrite: boolean) {
   const found = yield* statOption(file)
   if (!overwrite && Option.isSome(found)) {
@@ -112,6 +77,6 @@ export const restore = Effect.fnUntraced(function*(
     const copy = yield* checkedCopy(backup, temporary, options)
     const lockFile = storeLockOf(path, file, options.subdirectory)
     const lock = yield* StoreLock.acquire({ ...options, readOnly: false, shared: false, file, lockFile })
-    yield* replace(copy, { file, lock, options, overwrite })
+    yield* replace(copy, { file, lock, options }, refuseToOverwrite(file, options, overwrite))
   }))
 })

@@ -34,7 +34,7 @@ const Lease = Schema.Struct({
   opening: Schema.optionalKey(Schema.String)
 })
 
-const Element = Schema.Struct({
+export const Element = Schema.Struct({
   queue: Schema.String,
   id: Schema.String,
   state: Schema.Literals(["pending", "completed", "failed"]),
@@ -61,8 +61,11 @@ export type Lease = typeof Lease.Type
 
 export const isKey = Schema.is(Key)
 
+/** The name of the collection. */
+export const collection = "effect.PersistedQueue"
+
 /** Opens the collection. */
-export const open = PortCollection.make("effect.PersistedQueue", {
+export const open = PortCollection.make(collection, {
   key: Key,
   value: Element,
   indexes: {

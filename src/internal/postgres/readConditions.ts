@@ -16,7 +16,7 @@ export type Group = ReadonlyArray<Read>
 type KeyRead = Extract<Read, { readonly _tag: "Value" | "Existence" }>
 
 /** A key whose value or existence must be as it was. */
-export interface KeyCondition {
+interface KeyCondition {
   readonly unit: number
   readonly database: number
   readonly key: Uint8Array

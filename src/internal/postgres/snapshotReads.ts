@@ -41,7 +41,7 @@ export const decides = ({ writes }: Layer, database: string, key: ByteString): b
   writes.get(database, key) !== undefined || writes.isCleared(database)
 
 /** Whether a layer writes to a database. */
-export const writesTo = ({ writes }: Layer, database: string): boolean => {
+const writesTo = ({ writes }: Layer, database: string): boolean => {
   if (writes.isCleared(database)) return true
   for (const _ of writes.entriesOf(database)) return true
   return false

@@ -78,8 +78,7 @@ const tooMany = ({ limit }: Snapshots): EngineFailure =>
   new EngineFailure({
     operation: "open a snapshot",
     code: 0,
-    detail:
-      `${limit} snapshots were open for 30 seconds; end streams and transactions sooner, or raise the option snapshots`,
+    detail: `${limit} snapshots were open for 30 seconds; end streams sooner, or raise the option snapshots`,
     isRetryable: true
   })
 

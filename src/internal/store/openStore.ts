@@ -36,7 +36,7 @@ export interface OpenCommittedSnapshot extends OpenSnapshot {
 }
 
 /** Which attempt of a transaction reads. */
-export interface Attempt {
+interface Attempt {
   readonly isFirst: boolean
   /** Whether an attempt before it could not read to its end, because its snapshot was outdated. */
   readonly isHeld: boolean

@@ -163,17 +163,26 @@ export interface ReadOptions {
   readonly isOneMoment?: boolean
 }
 
-/** Reads several records or ranges of one moment. Call it while the store can be read. */
+/** Reads several records or ranges of one moment. Call it while the store can be read. It may run `use` more than once. */
 export const readMoment = <A, E, R>(
   { handle: { core } }: StoreAccess,
   use: (reader: Reader) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | EngineFailure, R> =>
+): Effect.Effect<A, E | EngineFailure, R> => {
   // Reads that end at once are of one moment: no other fiber runs between them.
-  core.backend.isReadable() ? use(core.backend.reader) : Effect.acquireUseRelease(
-    Effect.suspend(core.openSnapshot),
-    ({ reader }) => use(reader),
-    ({ release }) => Effect.sync(release)
-  )
+  if (core.backend.isReadable()) return use(core.backend.reader)
+  const attempt = (isHeld: boolean): Effect.Effect<A, E | EngineFailure, R> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        Effect.suspend(() => core.openTransactionSnapshot({ isFirst: true, isHeld })),
+        (snapshot) =>
+          Effect.flatMap(Effect.exit(restore(use(snapshot.reader))), (exit): Effect.Effect<A, E | EngineFailure, R> => {
+            snapshot.release()
+            return snapshot.isOutdated() ? restore(attempt(true)) : exit
+          })
+      )
+    )
+  return attempt(false)
+}
 
 /** Reads the current state outside transactions, pending writes included. */
 export const readLive = <A, E, R>(

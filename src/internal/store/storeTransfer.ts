@@ -1,11 +1,11 @@
 /**
- * Restores backups, and imports the files of other programs.
+ * Restores backups, compacts stores, and imports the files of other programs.
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { Engine } from "../../Engine.ts"
 import { type EngineFailure, OpenFailed } from "../../StoreError.ts"
-import type { ImportOptions, RestoreOptions, StoreNotEmpty } from "../../StoreTransfer.ts"
+import type { Compaction, CompactOptions, ImportOptions, RestoreOptions, StoreNotEmpty } from "../../StoreTransfer.ts"
 import { pathProblem } from "../key/pathProblem.ts"
 import { load, provideFiles } from "../lateModule.ts"
 import { similarTo } from "../similarNames.ts"
@@ -37,6 +37,19 @@ export const restore = (
     ),
     provideFiles(from),
     Effect.withSpan("Store.restore")
+  )
+
+/** Compacts a store that no process has open. */
+export const compact = (options: CompactOptions): Effect.Effect<Compaction, OpenFailed | EngineFailure, Engine> =>
+  resolve(options).pipe(
+    Effect.flatMap((resolved) =>
+      Effect.flatMap(
+        load(options.path, "lmdb", () => import("../lmdb/lmdbCompact.ts")),
+        (module) => module.compact(resolved)
+      )
+    ),
+    provideFiles(options.path),
+    Effect.withSpan("Store.compact")
   )
 
 const defaultBatchSize = 1000

@@ -28,6 +28,8 @@ const fromCell = (cell: string): Json => isPlainText(cell) ? cell : Result.getOr
 
 const columns: ReadonlyArray<string> = TransferLine.fieldNames
 
+const isField = ([name]: readonly [string, Json]): boolean => columns.includes(name)
+
 /** Writes lines, after a row with the names of the columns. */
 export const encode = <E, R>(
   lines: Stream.Stream<TransferLine.Line, E, R>
@@ -54,9 +56,8 @@ const makeParse = () => {
     if (names.includes("value") || present.some(([name]) => name === "definition")) {
       return TransferLine.fromJson(Object.fromEntries(present))
     }
-    const isField = (name: string) => columns.includes(name)
-    const value = Object.fromEntries(present.filter(([name]) => !isField(name)))
-    return TransferLine.fromJson({ ...Object.fromEntries(present.filter(([name]) => isField(name))), value })
+    const value = Object.fromEntries(present.filter((field) => !isField(field)))
+    return TransferLine.fromJson({ ...Object.fromEntries(present.filter(isField)), value })
   }
 }
 

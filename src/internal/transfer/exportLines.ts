@@ -149,7 +149,7 @@ const linesOf = (
 const nameIn = (key: ByteString): string => encodings.utf8.decodeLossy(key, "\ufffd")
 
 /** Reads the catalog: the stored entries of all collections, by their names. */
-export const readDefinitions = (
+const readDefinitions = (
   source: ExportSource
 ): Effect.Effect<ReadonlyMap<string, Uint8Array>, Closed | EngineFailure> =>
   Effect.map(
@@ -160,7 +160,7 @@ export const readDefinitions = (
 const prefixes = { Namespace: namespaceDatabase(""), Collection: collectionDatabase("") }
 
 /** Lists all places of a store that exist: the store itself, its namespaces and its collections. */
-export const placesOf = (
+const placesOf = (
   databases: ReadonlyArray<string>,
   definitions: ReadonlyMap<string, unknown>
 ): ReadonlyArray<Place> => {

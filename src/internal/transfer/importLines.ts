@@ -59,7 +59,7 @@ export interface ImportItem {
 }
 
 /** What became of a line. */
-export type Outcome =
+type Outcome =
   | { readonly _tag: "Written" | "Skipped" | "Expired" | "Described" }
   | { readonly _tag: "Rejected"; readonly detail: string }
 
@@ -188,7 +188,7 @@ const importDefinition = (batch: Batch, { definition, name }: CollectionLine): E
       (decided): Step<Outcome> => {
         if (decided === "keep") return { result: described, writes: [] }
         return decided === "write"
-          ? { result: described, writes: [Catalog.toWrite(name, exported, structures)] }
+          ? { result: described, writes: [Catalog.toStoredWrite(name, definition, structures)] }
           : { result: rejected(decided.refused), writes: [] }
       }
     )
@@ -247,7 +247,7 @@ const nameOfLine = (line: ImportLine): string | undefined => {
 }
 
 /** Refuses a line with a name that no namespace and no collection can have. */
-export const checked = (item: ImportItem): ImportItem => {
+const checked = (item: ImportItem): ImportItem => {
   if (Result.isFailure(item.line)) return item
   const name = nameOfLine(item.line.success)
   return name === undefined || isName(name)

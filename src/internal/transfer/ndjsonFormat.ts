@@ -15,12 +15,18 @@ export const encode = <E, R>(
 ): Stream.Stream<Uint8Array, E | Ndjson.NdjsonError, R> =>
   Stream.pipeThroughChannel(Stream.map(lines, TransferLine.toJson), Ndjson.encode<E>())
 
+const parseUnknown = (text: string): unknown => JSON.parse(text)
+
+const isJson = (parsed: unknown): parsed is Schema.Json => parsed !== undefined
+
 /** Parses JSON, or says what is wrong with it. */
-export const parseJson = (text: string): Result.Result<Schema.Json, string> =>
-  Result.try({
-    try: (): Schema.Json => JSON.parse(text),
+export const parseJson = (text: string): Result.Result<Schema.Json, string> => {
+  const parsed = Result.try({
+    try: () => parseUnknown(text),
     catch: (cause) => `it is not JSON${cause instanceof Error ? `: ${cause.message}` : ""}`
   })
+  return Result.flatMap(parsed, (json) => isJson(json) ? Result.succeed(json) : Result.fail("it is not JSON"))
+}
 
 const parse: FileLines.Parse = (text) =>
   text.trim() === "" ? Result.succeed({ _tag: "Header" }) : Result.flatMap(parseJson(text), TransferLine.fromJson)

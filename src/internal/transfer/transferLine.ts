@@ -192,7 +192,13 @@ const recordFrom = (fields: Fields, place: Place, key: Json): Checked<Line> =>
     const { bytes, damaged, value } = fields
     if (damaged !== undefined) {
       const content = Buffer.from(typeof bytes === "string" ? bytes : "", "base64")
-      return { _tag: "Damaged", place, key: keyBytes, detail: String(damaged), bytes: content }
+      return {
+        _tag: "Damaged",
+        place,
+        key: keyBytes,
+        detail: typeof damaged === "string" ? damaged : JSON.stringify(damaged),
+        bytes: content
+      }
     }
     if (value === undefined) return yield* Result.fail("it has a key and no value")
     return {

@@ -36,7 +36,7 @@ const openRunner = Effect.fnUntraced(function*(groups: ReadonlyArray<string> = [
       /** The runners that get shards, as this runner sees it. */
       leaders: Effect.map(
         storage.getRunners,
-        (all) => all.filter(([, healthy]) => healthy).map(([{ address }]) => address.host)
+        (all) => all.filter(([, healthy]) => healthy).map(([found]) => found.address.host)
       ),
       close: Scope.close(scope, Exit.void)
     }

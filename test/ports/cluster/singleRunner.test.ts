@@ -157,8 +157,9 @@ describe("a runner on standby", () => {
         const answer = yield* withLog((log) =>
           Effect.gen(function*() {
             const waiting = yield* Effect.forkChild(Effect.provideContext(ask, second))
-            const isTold = () => log.some(({ text }) => text.startsWith("A call of the entity Answering waits"))
-            yield* Effect.repeat(Effect.sleep(5), { until: isTold })
+            yield* Effect.repeat(Effect.sleep(5), {
+              until: () => log.some(({ text }) => text.startsWith("A call of the entity Answering waits"))
+            })
             assert.isUndefined(waiting.pollUnsafe())
             yield* Scope.close(leading, Exit.void)
             return yield* Fiber.join(waiting)

@@ -84,7 +84,7 @@ export const command = Command.make("export", parameters, (given) => withStore(g
   Command.withExamples([
     { command: "effect-lmdb export ./data/cities", description: "Everything, as lines of JSON" },
     {
-      command: "effect-lmdb export ./data/cities --gzip --out cities.ndjson.gz",
+      command: "effect-lmdb export ./data/cities --gzip --out ./cities.ndjson.gz",
       description: "Into a compressed file"
     },
     {
@@ -92,7 +92,7 @@ export const command = Command.make("export", parameters, (given) => withStore(g
       description: "One collection, as CSV"
     },
     {
-      command: "effect-lmdb export ./data/cities --format dump --out cities.dump",
+      command: "effect-lmdb export ./data/cities --format dump --out ./cities.dump",
       description: "The stored bytes, for mdb_load"
     }
   ])

@@ -5,12 +5,16 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Inspect from "../../../Inspect.ts"
-import { No, Usage } from "../failures.ts"
+import { Store } from "../../../Store.ts"
+import { count } from "../../quantity.ts"
+import { checkWrite } from "../confirm.ts"
+import { No } from "../failures.ts"
 import * as Files from "../files.ts"
-import { withStore } from "../openStore.ts"
+import { isMissing, withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
 import * as Progress from "../progress.ts"
+import * as SchemaModule from "../schemaModule.ts"
 
 const flag = (name: string, description: string) =>
   Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
@@ -34,6 +38,11 @@ const parameters = {
     Flag.filter((lines) => lines >= 1, () => "expected a number of at least 1"),
     Flag.withDefault(1000)
   ),
+  schema: Flag.String("schema").pipe(
+    Flag.withDescription("Module that exports collections: their records are checked by their schemas"),
+    Flag.withMetavar("module"),
+    Flag.optional
+  ),
   dryRun: flag("dry-run", "Only check the lines, and write nothing"),
   resume: flag("resume", "Continue an import of the same file that was interrupted"),
   fromLine: Flag.Int("from-line").pipe(
@@ -53,6 +62,7 @@ interface Given {
   readonly format: Option.Option<Inspect.TransferFormat>
   readonly mode: Inspect.ImportMode
   readonly batch: number
+  readonly schema: Option.Option<string>
   readonly dryRun: boolean
   readonly resume: boolean
   readonly fromLine: Option.Option<number>
@@ -72,6 +82,7 @@ const handle = Effect.fnUntraced(function*(given: Given) {
   const { batch, dryRun, file, mode, resume } = given
   const output = yield* Output.make
   const progress = yield* Progress.make(output)
+  const collections = yield* SchemaModule.openCollections(given.schema)
   let last: Inspect.ImportReport | undefined
   const addRejects = Option.isSome(given.rejects) ? yield* Files.appender(given.rejects.value) : undefined
   let shown = 0
@@ -87,6 +98,7 @@ const handle = Effect.fnUntraced(function*(given: Given) {
   const imported = Inspect.importStore(Files.gunzip(Files.read(file)), {
     format: formatOf(given),
     mode,
+    collections,
     batchSize: batch,
     dryRun,
     resume,
@@ -119,38 +131,43 @@ const handle = Effect.fnUntraced(function*(given: Given) {
     report
   )
   if (rejected > 0) {
-    const where = Option.match(given.rejects, { onNone: () => "", onSome: (path) => `; they are in ${path}` })
-    return yield* new No({ message: `${rejected} lines were refused${where}.` })
+    const where = Option.match(given.rejects, { onNone: () => "", onSome: (path) => `: see ${path}` })
+    return yield* new No({ message: `${count(rejected, "line")} refused${where}.` })
   }
 })
 
-const checked = (given: Given & { readonly write: boolean }): Effect.Effect<void, Usage> =>
-  given.write || given.dryRun
-    ? Effect.void
-    : Effect.fail(new Usage({ message: "An import writes: give --write, or --dry-run to check the file only." }))
+/** A dry run through schemas opens the collections, which may write. */
+const checked = ({ dryRun, schema, write }: Given & { readonly write: boolean }) =>
+  dryRun && Option.isNone(schema) ? Effect.void : checkWrite(write)
+
+/** Runs the command on its store. The dry run of an import into a new store needs none. */
+const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) => {
+  const use = handle(given)
+  return Effect.catchIf(
+    withStore(store, use, { write: given.write, create: true }),
+    (error) => given.dryRun && !given.write && isMissing(error),
+    () => Effect.provide(use, Store.layerTemp())
+  )
+}
 
 /** The command. */
 export const command = Command.make(
   "import",
   parameters,
-  (given) =>
-    Effect.andThen(
-      checked(given),
-      withStore(given.store, handle(given), { write: given.write && !given.dryRun })
-    )
+  (given) => Effect.andThen(checked(given), run(given))
 ).pipe(
   Command.withExamples([
-    { command: "effect-lmdb import ./data/copy cities.ndjson.gz --write", description: "Into a new store" },
+    { command: "effect-lmdb import ./data/copy ./cities.ndjson.gz --write", description: "Into a new store" },
     {
-      command: "effect-lmdb import ./data/copy cities.ndjson --dry-run",
+      command: "effect-lmdb import ./data/new ./cities.ndjson.gz --dry-run",
       description: "Check the file: what could not be imported?"
     },
     {
-      command: "effect-lmdb import ./data/copy cities.ndjson --write --mode put --rejects refused.ndjson",
+      command: "effect-lmdb import ./data/copy ./cities.ndjson.gz --write --mode put --rejects ./refused.ndjson",
       description: "Replace what exists, and keep the lines that are refused"
     },
     {
-      command: "effect-lmdb import ./data/copy cities.ndjson --write --resume",
+      command: "effect-lmdb import ./data/other ./cities.ndjson.gz --write --resume",
       description: "Continue after an interruption"
     }
   ])

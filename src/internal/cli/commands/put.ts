@@ -73,14 +73,15 @@ interface Given {
   readonly definition: SchemaModule.Definition | undefined
 }
 
+const refuse = ({ message }: Schema.SchemaError): Usage =>
+  new Usage({ message: `The record does not fit the schema: ${message}` })
+
 /** Puts a record through the schemas of its collection. */
 const putBySchemas = Effect.fnUntraced(function*(
   { ifAbsent, value: json }: Given,
   definition: SchemaModule.Definition,
   stored: OrderedKey
 ) {
-  const refuse = ({ message }: Schema.SchemaError) =>
-    new Usage({ message: `The record does not fit the schema: ${message}` })
   const key = yield* Effect.mapError(Schema.decodeUnknownEffect(definition.key)(stored), refuse)
   const value = yield* Effect.mapError(Schema.decodeEffect(Schema.toCodecJson(definition.value))(json), refuse)
   const { name, ...options } = definition

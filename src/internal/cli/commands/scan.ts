@@ -30,15 +30,7 @@ const parameters = {
     Flag.withoutNegation,
     Flag.withDefault(false)
   ),
-  limit: Flag.String("limit").pipe(
-    Flag.withDescription("The most records, or all"),
-    Flag.withMetavar("number|all"),
-    Flag.withDefault("100"),
-    Flag.filterMap(
-      (text) => text === "all" ? Option.some(Infinity) : /^\d+$/.test(text) ? Option.some(Number(text)) : Option.none(),
-      (text) => `expected a number or "all", got "${text}"`
-    )
-  ),
+  limit: Parameters.limit,
   offset: Flag.Int("offset").pipe(
     Flag.withDescription("How many records are skipped"),
     Flag.filter((offset) => offset >= 0, () => "expected a number of at least 0"),

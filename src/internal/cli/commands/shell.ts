@@ -37,7 +37,7 @@ const handle = Effect.fnUntraced(function*(store: Parameters.StoreParameters) {
     Effect.provideService(
       runner.run(argsOf(words, store)),
       TerminalCapabilities.TerminalCapabilities,
-      { ...capabilities, canPrompt: false }
+      { canColor: capabilities.canColor, canAnimate: capabilities.canAnimate, canPrompt: false }
     )
   const reader = yield* LineReader.make((line) =>
     Effect.orElseSucceed(withStore(store, complete(line, runner.names)), () => ({

@@ -49,11 +49,12 @@ interface Report {
   readonly namespaces: number
 }
 
+const sum = (places: ReadonlyArray<{ readonly records: number }>): number =>
+  places.reduce((total, place) => total + place.records, 0)
+
 const read = Effect.gen(function*() {
   const state = yield* Inspect.state
   const { collections, namespaces, records } = yield* Inspect.contents
-  const sum = (places: ReadonlyArray<{ readonly records: number }>) =>
-    places.reduce((total, place) => total + place.records, 0)
   const report: Report = {
     state,
     records: records + sum(collections) + sum(namespaces),

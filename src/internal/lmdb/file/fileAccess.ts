@@ -13,6 +13,7 @@ import { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { accessSync, closeSync, constants, openSync, type Stats, statSync } from "node:fs"
+import * as process from "node:process"
 import { OpenFailed, type OpenFailedReason } from "../../../StoreError.ts"
 
 /** The default mode of new files: only their owner may read and write them. */
@@ -113,6 +114,15 @@ export const makeFolder: (
     ).pipe(Effect.mapError(toOpenFailed(folder)))
   }
 )
+
+/** Waits until the names in a folder are on disk. Windows has no such call, and does not need it. */
+export const syncFolder = (folder: string): Effect.Effect<void, PlatformError, FileSystem.FileSystem> =>
+  process.platform === "win32"
+    ? Effect.void
+    : Effect.flatMap(
+      FileSystem.FileSystem,
+      (fs) => Effect.scoped(Effect.flatMap(fs.open(folder, { flag: "r" }), ({ sync }) => sync))
+    )
 
 /** More file descriptors than the engine opens. */
 const manyFiles = 6

@@ -35,7 +35,7 @@ type Leaders = Effect.Success<typeof openLeaders>
 /** Begins the address of each runner that has a leader. Other runners on the same store keep their records. */
 const host = "single-runner-"
 
-/** How long the record of a process stays of which nobody knows whether it has ended, in milliseconds: 1 day. */
+/** How long the record of a process stays if it cannot be known whether the process has ended, in milliseconds: 1 day. */
 const lifetime = 24 * 60 * 60 * 1000
 
 /**
@@ -84,7 +84,7 @@ export const make = Effect.fnUntraced(function*(storage: RunnerStorage.Encoded) 
   const expiration = Duration.toMillis(shardLockExpiration)
   const runners = yield* Runners.open
   const leaders = yield* openLeaders
-  const context = yield* Effect.context<never>()
+  const context = yield* Effect.context()
   const scope = yield* Effect.scope
   /** The address of the runner of this process, as long as it is registered. */
   let own: string | undefined = undefined

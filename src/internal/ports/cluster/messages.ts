@@ -46,14 +46,17 @@ const AckChunk = Schema.Struct({ ...common, _tag: Schema.tag("AckChunk"), replyI
 
 const Interrupt = Schema.Struct({ ...common, _tag: Schema.tag("Interrupt") })
 
-const Message = Schema.Union([Request, AckChunk, Interrupt])
+export const Message = Schema.Union([Request, AckChunk, Interrupt])
 
 export type Message = typeof Message.Type
 
 export type Request = typeof Request.Type
 
+/** The name of the collection. */
+export const collection = "effect.Cluster.messages"
+
 /** Opens the collection. */
-export const open = PortCollection.make("effect.Cluster.messages", {
+export const open = PortCollection.make(collection, {
   key: Schema.BigInt,
   value: Message,
   indexes: {

@@ -39,7 +39,7 @@ const WithExit = Schema.Struct({
   exit: Schema.fromJsonString(EncodedExit)
 })
 
-const Stored = Schema.Union([Chunk, WithExit])
+export const Stored = Schema.Union([Chunk, WithExit])
 
 export type Stored = typeof Stored.Type
 
@@ -47,8 +47,11 @@ export type Exit = typeof WithExit.Type
 
 export const isExit = (reply: Stored): reply is Exit => reply._tag === "WithExit"
 
+/** The name of the collection. */
+export const collection = "effect.Cluster.replies"
+
 /** Opens the collection. */
-export const open = PortCollection.make("effect.Cluster.replies", {
+export const open = PortCollection.make(collection, {
   key: Key,
   value: Stored,
   indexes: {

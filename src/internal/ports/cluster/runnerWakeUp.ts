@@ -6,7 +6,7 @@
  * tells it: it would find the message at its next poll, 10 seconds later by default. So the storage opens the next look
  * itself, after such a save.
  *
- * A message that another process has saved wakes the runner too: nobody else could tell it.
+ * A message that another process has saved wakes the runner too: the other process cannot.
  */
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import type * as ShardId from "effect/cluster/ShardId"

@@ -162,7 +162,7 @@ export const removeEnded = Effect.fnUntraced(function*(
   { hasEnded }: StoreOpening,
   { endedBefore, selects }: {
     readonly selects: (address: string) => boolean
-    /** The process of a runner that was last heard of before this time has ended, as far as anybody knows. */
+    /** The process of a runner that was last heard of before this time counts as ended. */
     readonly endedBefore: number
   }
 ) {

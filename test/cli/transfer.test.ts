@@ -1,0 +1,107 @@
+/** The commands export and import: files of each format, and what they say. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import { deepStrictEqual } from "node:assert"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { gunzipSync } from "node:zlib"
+import { Store } from "../../src/index.ts"
+import { linesOf, runCli } from "../support/cliRun.ts"
+import { CliStore } from "../support/cliStore.ts"
+import { temporaryFolder } from "../support/harness.ts"
+import { storedContents } from "../support/storedContents.ts"
+
+const contentsOf = (path: string) => Effect.scoped(Effect.flatMap(Store.make({ path }), storedContents))
+
+const readFile = (path: string) => Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFile(path))
+const writeFile = (path: string, text: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.writeFileString(path, text))
+
+const schemaModule = fileURLToPath(new URL("../support/cliStore.ts", import.meta.url))
+
+layer(CliStore.layer, { excludeTestServices: true })("export and import", (it) => {
+  it.effect("move a store through a file of each format, compressed or not", () =>
+    Effect.gen(function*() {
+      const path = yield* CliStore
+      const folder = yield* temporaryFolder
+      const expected = yield* contentsOf(path)
+      for (const file of ["a.ndjson", "a.ndjson.gz", "a.csv", "a.csv.gz", "a.dump"]) {
+        const target = join(folder, `store of ${file}`)
+        const format = ["csv", "dump"].find((name) => file.includes(name)) ?? "ndjson"
+        const options = ["--format", format, file.endsWith(".gz") ? "--gzip" : "--snapshot"]
+        const written = yield* runCli(["export", path, "--out", join(folder, file), ...options])
+        deepStrictEqual([written.code, written.out, written.err], [0, "", `Written: ${join(folder, file)}\n`])
+        const read = yield* runCli(["import", target, join(folder, file), "--write"])
+        deepStrictEqual([read.code, read.err], [0, ""])
+        deepStrictEqual(yield* contentsOf(target), expected)
+      }
+      const [packed, plain] = yield* Effect.all([
+        readFile(join(folder, "a.ndjson.gz")),
+        readFile(join(folder, "a.ndjson"))
+      ])
+      deepStrictEqual(gunzipSync(packed), Buffer.from(plain))
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("write what is asked for to standard output", () =>
+    Effect.gen(function*() {
+      const { code, err, out } = yield* runCli(["export", yield* CliStore, "-c", "tags", "-n", "sessions"])
+      deepStrictEqual([code, err], [0, ""])
+      const [, , session, , tag] = linesOf(out)
+      assert.match(session ?? "", /^\{"namespace":"sessions","key":"ada","value":\{"page":3\},"expires":"2/)
+      assert.strictEqual(tag, `{"collection":"tags","key":"10","value":"ten"}`)
+      const wrong = yield* runCli(["export", yield* CliStore, "-c", "tag"])
+      assert.strictEqual(wrong.code, 2)
+      assert.match(wrong.err, /no collection "tag".*tags/)
+    }))
+
+  it.effect("write only with --write, and say where they stopped", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const file = join(folder, "file.ndjson")
+      const [store, rejects] = [join(folder, "store"), join(folder, "rejects")]
+      yield* writeFile(file, `{"key":"a","value":1}\nbroken\n{"key":"b","value":2}\n`)
+      const refused = yield* runCli(["import", store, file])
+      assert.strictEqual(refused.code, 2)
+      const stopped = yield* runCli(["import", store, file, "--write"])
+      assert.strictEqual(stopped.code, 1)
+      assert.include(
+        stopped.err,
+        "The lines up to 1 are imported. Continue with --resume.\nLine 2 cannot be imported: it is not JSON"
+      )
+      const dry = yield* runCli(["import", store, file, "--dry-run", "--resume", "--rejects", rejects, "--json"])
+      deepStrictEqual([dry.code, JSON.parse(dry.out)], [1, {
+        lines: 3,
+        written: 1,
+        skipped: 0,
+        expired: 0,
+        rejected: 1
+      }])
+      const resumed = yield* runCli(["import", store, file, "--write", "--resume", "--rejects", `${rejects}2`])
+      assert.strictEqual(resumed.code, 1)
+      assert.match(resumed.err, /Line 2: it is not JSON.*\n1 line refused: see /)
+      assert.strictEqual(Buffer.from(yield* readFile(`${rejects}2`)).toString(), "broken\n")
+      deepStrictEqual((yield* contentsOf(store))["records"]?.map(([key]) => key), ["a", "b"])
+      const missing = yield* runCli(["import", store, join(folder, "none"), "--write"])
+      assert.strictEqual(missing.code, 4)
+      assert.match(missing.err, /none cannot be read/)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("check records by the schemas of a module", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const file = join(folder, "file.ndjson")
+      yield* writeFile(
+        file,
+        `{"collection":"users","key":1,"value":{"name":"Ada","country":"GB","born":"1815-12-10T00:00:00.000Z"}}\n` +
+          `{"collection":"users","key":2,"value":{"name":"Eve"}}\n`
+      )
+      const store = join(folder, "store")
+      const { code, err } = yield* runCli(["import", store, file, "--write", "--schema", schemaModule])
+      assert.strictEqual(code, 1)
+      assert.match(err, /Line 2 cannot be imported: .*country/s)
+      const found = yield* runCli(["scan", store, "-c", "users", "--index", "byName", "--ndjson"])
+      assert.match(found.out, /"indexKey":"Ada","key":1/)
+    }).pipe(Effect.provide(NodeServices.layer)))
+})
