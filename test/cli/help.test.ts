@@ -12,6 +12,7 @@ import { join } from "node:path"
 import { Workflows } from "../../src/Cluster.ts"
 import { Collection, Store } from "../../src/index.ts"
 import { commands } from "../../src/internal/cli/commands.ts"
+import { flagsOf } from "../../src/internal/cli/completion.ts"
 import { split } from "../../src/internal/cli/words.ts"
 import * as LmdbPersistedQueue from "../../src/PersistedQueue.ts"
 import { runCli } from "../support/cliRun.ts"
@@ -82,6 +83,9 @@ const isEndless = (example: string): boolean => /^effect-lmdb (?:watch|shell) | 
 const argsOf = (example: string, folder: string): ReadonlyArray<string> =>
   split(example.split(" | ")[0] ?? "").words.slice(1).map((word) => word.startsWith("./") ? join(folder, word) : word)
 
+/** Flags that the shell does not complete: it has the store open, and writes no file. */
+const elsewhere = new Set(["--key-file", "--table", "--out", "--from-file"])
+
 describe("the help of each command", () => {
   it.live.each(commands)("$name: its examples run", ({ load, name }) =>
     Effect.gen(function*() {
@@ -105,6 +109,25 @@ describe("the help of each command", () => {
       const scan = yield* runCli(["scan", "--help"])
       assert.include(scan.out, "--prefix")
       assert.include(scan.out, "effect-lmdb scan ./data/cities")
+    }))
+
+  it.live.each(commands)("$name: the shell completes its flags", ({ load, name }) =>
+    Effect.gen(function*() {
+      const { command } = yield* Effect.promise(load)
+      const names = command.subcommands.flatMap((group) => group.commands.map((each) => [name, each.name]))
+      const helps = yield* Effect.forEach(
+        names.length === 0 ? [[name]] : names,
+        (words) => runCli([...words, "--help"])
+      )
+      const own = helps.flatMap(({ out }) => {
+        const listed = out.slice(out.indexOf("\nFLAGS\n"), out.indexOf("\nGLOBAL FLAGS\n"))
+        return Array.from(listed.matchAll(/^  (--[a-z-]+)/gm), ([, flag = ""]) => flag)
+      })
+      const completed = flagsOf(name).filter((flag) => flag.startsWith("--")).map((flag) =>
+        flag.replace(/^--no-/, "--")
+      )
+      assert.deepStrictEqual(completed.filter((flag) => !own.includes(flag)), [])
+      assert.deepStrictEqual(own.filter((flag) => !elsewhere.has(flag) && !completed.includes(flag)), [])
     }))
 
   it.live("gives its version, and scripts that complete commands and flags in shells", () =>

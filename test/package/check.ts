@@ -1,6 +1,6 @@
 /**
  * Packs the package, installs the tarball into a folder of its own, and type-checks
- * and runs a program there, with every declaration checked, under each supported Node.
+ * and runs a program there, with every declaration checked, under each supported Node. It runs the command line there too.
  *
  * `npm run test:package` runs it; it needs the npm registry.
  */
@@ -17,6 +17,10 @@ import manifest from "../../package.json" with { type: "json" }
 const nodes = ["22.23.3", manifest.devDependencies.node]
 
 const compilers = ["5.9.3", manifest.devDependencies.typescript]
+
+/** Makes a store from a file, and lists it. */
+const commandLine =
+  "effect-lmdb --version && effect-lmdb import data notes.ndjson --write --mode put && effect-lmdb ls data"
 
 class PackageCheckFailed extends Data.TaggedError("PackageCheckFailed")<{ readonly message: string }> {}
 
@@ -83,7 +87,10 @@ const program = Effect.gen(function*() {
     `@types/node@${manifest.devDependencies["@types/node"]}`
   )
   yield* Effect.forEach(compilers, (version) => runWith(consumer, `typescript@${version}`, "tsc -p ."))
-  yield* Effect.forEach(nodes, (version) => runWith(consumer, `node@${version}`, "node --version && node main.js"))
+  yield* Effect.forEach(
+    nodes,
+    (version) => runWith(consumer, `node@${version}`, `node --version && node main.js && ${commandLine}`)
+  )
 })
 
 program.pipe(Effect.scoped, Effect.provide(NodeServices.layer), NodeRuntime.runMain)

@@ -24,7 +24,7 @@ const placeFlags = ["-c", "--collection", "-n", "--namespace"]
 
 const boundFlags = ["--prefix", "--starts-with", "--equals", "--gte", "--gt", "--lte", "--lt"]
 
-/** The flags of each command that reads or writes records. */
+/** The flags of each command that are completed, besides those of the place of the store and those that all commands have. */
 const flags: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["get", [...placeFlags, "--raw", "--hex", "--schema"]],
   ["scan", [
@@ -41,9 +41,31 @@ const flags: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["put", [...placeFlags, "--write", "--if-absent", "--text", "--from-file", "--schema"]],
   ["del", [...placeFlags, ...boundFlags, "--write", "--yes"]],
   ["stat", ["--watch"]],
-  ["watch", [...placeFlags, ...boundFlags, "--values"]],
-  ["readers", ["--clean"]]
+  ["watch", [...placeFlags, ...boundFlags, "--values", "--poll"]],
+  ["readers", ["--clean"]],
+  ["export", [...placeFlags, "--format", "--gzip", "--out", "--no-snapshot"]],
+  ["import", [
+    "--write",
+    "--format",
+    "--mode",
+    "--batch",
+    "--dry-run",
+    "--schema",
+    "--rejects",
+    "--resume",
+    "--from-line"
+  ]],
+  ["verify", ["--deep", "--schema"]],
+  ["backup", ["--compact", "--verify", "--keep"]],
+  ["restore", ["--write", "--overwrite"]],
+  ["compact", ["--write"]],
+  ["copy", ["--write", "--to-key-file", "--to-table", "--plain", "--compression"]],
+  ["queue", ["--name", "--state", "--limit", "--all", "--write", "--yes"]],
+  ["workflow", ["--name", "--state", "--limit", "--write"]]
 ])
+
+/** Returns the flags of a command that are completed. */
+export const flagsOf = (command: string): ReadonlyArray<string> => flags.get(command) ?? []
 
 const everywhere = ["--json", "--ndjson", "--quiet", "--help"]
 
@@ -83,7 +105,7 @@ const possible = Effect.fnUntraced(function*(
 ) {
   const [command = ""] = words
   if (words.length === 0) return [...commands, ...ownWords]
-  if (start.startsWith("-")) return [...flags.get(command) ?? [], ...everywhere]
+  if (start.startsWith("-")) return [...flagsOf(command), ...everywhere]
   const previous = words.at(-1) ?? ""
   if (previous === "-c" || previous === "--collection") {
     return (yield* Inspect.contents).collections.map(({ name }) => name)
