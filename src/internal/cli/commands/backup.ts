@@ -114,7 +114,7 @@ export const command = Command.make(
     const bytes = yield* withStore(given, write(output, target, compact))
     if (verify) yield* check(given, target)
     if (Option.isSome(keep)) yield* BackupSet.complete(target.folder, mark)
-    const deleted = Option.isSome(keep) ? yield* BackupSet.deleteOldest(destination, mark.store, keep.value) : []
+    const deleted = Option.isSome(keep) ? yield* BackupSet.deleteOldest(destination, mark, keep.value) : []
     const done = `Backed up ${Format.bytes(bytes)}${verify ? ", and checked every page" : ""}.`
     yield* output.note(deleted.length === 0 ? done : `${done} Deleted ${deleted.join(", ")}.`)
     if (output.settings.format === "text") return yield* output.write(`${target.path}\n`)
