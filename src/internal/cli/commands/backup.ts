@@ -13,6 +13,7 @@ import * as BackupSet from "../backupSet.ts"
 import * as ByteProgress from "../byteProgress.ts"
 import { No } from "../failures.ts"
 import * as Format from "../format.ts"
+import { jsonText } from "../jsonText.ts"
 import { fileOptions, isUrl, withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -118,7 +119,7 @@ export const command = Command.make(
     const done = `Backed up ${Format.bytes(bytes)}${verify ? ", and checked every page" : ""}.`
     yield* output.note(deleted.length === 0 ? done : `${done} Deleted ${deleted.join(", ")}.`)
     if (output.settings.format === "text") return yield* output.write(`${target.path}\n`)
-    yield* output.write(`${JSON.stringify({ path: target.path, bytes, verified: verify, deleted })}\n`)
+    yield* output.write(`${jsonText({ path: target.path, bytes, verified: verify, deleted })}\n`)
   })
 ).pipe(
   Command.withExamples([
