@@ -4,10 +4,13 @@ import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
+import type { Commit } from "../../../Backend.ts"
 import * as Inspect from "../../../Inspect.ts"
 import { Store } from "../../../Store.ts"
 import { jsonText } from "../jsonText.ts"
@@ -142,19 +145,29 @@ const makeRecords = Effect.fnUntraced(function*({ bounds, place, values }: Given
   })
 })
 
+/** The most commits that wait for the output. Of more, the last ones are written: each is compared with what was written before. */
+const waitingCommits = 1024
+
 const handle = Effect.fnUntraced(function*(given: Given) {
   const output = yield* Output.make
   const store = yield* Store
+  const commits = yield* Queue.sliding<Commit>(waitingCommits)
+  // It follows the commits before it reads the state with which it compares the first one: it misses no commit between them.
+  const following = yield* Effect.forkScoped(
+    Stream.runForEach(
+      store.commits({ pollInterval: Duration.millis(given.poll) }),
+      (commit) => Queue.offer(commits, commit)
+    ),
+    { startImmediately: true }
+  )
   const compare = yield* given.isPlaced ? makeRecords(given) : makeOverview
   yield* output.note("Watching. Ctrl-C ends it.")
-  yield* Stream.runForEach(
-    store.commits({ pollInterval: Duration.millis(given.poll) }),
-    ({ transactionId }) =>
-      Effect.gen(function*() {
-        const time = DateTime.formatIso(yield* DateTime.now)
-        for (const change of yield* compare) yield* writeLine(output, { time, transactionId, ...change })
-      })
-  )
+  const writeNext = Effect.gen(function*() {
+    const { transactionId } = yield* Queue.take(commits)
+    const time = DateTime.formatIso(yield* DateTime.now)
+    for (const change of yield* compare) yield* writeLine(output, { time, transactionId, ...change })
+  })
+  yield* Effect.raceFirst(Effect.forever(writeNext), Fiber.join(following))
 })
 
 /** The command. */
