@@ -151,9 +151,11 @@ layer(CliStore.layer, { excludeTestServices: true })("the program", (it) => {
   it.effect("runs the lines of a script in the shell, and ends with the code of the last", () =>
     Effect.gen(function*() {
       const path = yield* CliStore
-      const { code, out } = yield* inShell(
-        `printf 'get greeting\\nget nothing\\n' | "$NODE" "$PROGRAM" shell "${path}" 2>/dev/null`
+      const { code, err, out } = yield* inShell(
+        `printf 'foo\\nnpx effect-lmdb get ${path} greeting\\neffect-lmdb get nothing\\n' | "$NODE" "$PROGRAM" shell "${path}"`
       )
       assert.deepStrictEqual([code, out], [1, "\"hello\"\n"])
+      assert.include(err, "Unknown command \"foo\". Type help.\n")
+      assert.notInclude(err, "--table")
     }))
 })
