@@ -90,7 +90,7 @@ layer(CliStore.layer, { excludeTestServices: true })("get", (it) => {
     Effect.gen(function*() {
       const { code, err, out } = yield* cli("get", "greeting", "nothing")
       assert.deepStrictEqual([code, out], [1, "\"hello\"\n"])
-      assert.include(err, "nothing (in the store itself). It has: -c ")
+      assert.include(err, "nothing (in the store). It has: -c ")
       assert.include(err, "-n sessions")
       assert.notInclude((yield* cli("get", "nothing", "-c", "tags")).err, "It has")
     }))

@@ -6,9 +6,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as process from "node:process"
 import { fileURLToPath } from "node:url"
-import { linesOf, runCli } from "../support/cliRun.ts"
+import { runCli } from "../support/cliRun.ts"
 import * as CliStore from "../support/cliStore.ts"
 import { temporaryFolder, withStore } from "../support/harness.ts"
 
@@ -146,25 +145,6 @@ describe("a command that writes", () => {
       })
       const deleted = yield* runCli(["del", path, "a", "--write", "--json", "--quiet"])
       assert.deepEqual(deleted, { code: 0, out: "{\n  \"deleted\": 1\n}\n", err: "" })
-    }).pipe(Effect.scoped))
-
-  it.live("joins a program that shares the store without a word, and waits for another one with a note", () =>
-    Effect.gen(function*() {
-      const path = yield* makeStore
-      const put = (...flags: ReadonlyArray<string>) => runCli(["put", path, "a", "1", "--write", ...flags])
-      yield* withStore({ path, shared: true }, () =>
-        Effect.gen(function*() {
-          assert.deepInclude(yield* put(), { code: 0, err: "Put a in the store itself.\n" })
-          assert.deepInclude(yield* put("--quiet"), { code: 0, err: "" })
-        }))
-      yield* withStore({ path }, () =>
-        Effect.gen(function*() {
-          const waited = yield* put()
-          assert.strictEqual(waited.code, 3)
-          assert.deepInclude(linesOf(waited.err), `Waiting up to 1s for process ${process.pid}.`)
-          assert.notInclude(waited.err, "INFO")
-          assert.notInclude((yield* put("--quiet")).err, "Waiting")
-        }))
     }).pipe(Effect.scoped))
 })
 
