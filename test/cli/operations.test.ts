@@ -174,6 +174,21 @@ describe("backup and restore", () => {
       for (const one of last) assert.isFalse(existsSync(one), one)
     }).pipe(Effect.scoped))
 
+  it.live("keep the backup that was just made, also if the clock was set back since an earlier one", () =>
+    Effect.gen(function*() {
+      const path = yield* made
+      const parent = `${path}-backups`
+      const backup = Effect.map(runCli(["backup", path, parent, "--keep", "1"]), ({ out }) => out.trimEnd())
+      const earlier = yield* backup
+      const mark = join(earlier, "effect-lmdb-backup.json")
+      const future = "2099-01-01T00:00:00.000Z"
+      writeFileSync(mark, readFileSync(mark, "utf8").replace(/"madeAt":"[^"]+"/, `"madeAt":"${future}"`))
+      const renamed = join(parent, `data-${future.replaceAll(":", "-")}`)
+      renameSync(earlier, renamed)
+      const last = yield* backup
+      assert.deepStrictEqual([existsSync(join(last, "data.mdb")), existsSync(renamed)], [true, false])
+    }).pipe(Effect.scoped))
+
   it.live("work with a store that is a file, and with an encrypted one", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder

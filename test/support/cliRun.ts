@@ -32,42 +32,40 @@ const collector = (parts: Array<string>) => () =>
   Sink.forEach((part: string | Uint8Array) => Effect.sync(() => void parts.push(Buffer.from(part).toString())))
 
 /** Runs a command line. */
-export const runCli = Effect.fnUntraced(
-  function*(args: ReadonlyArray<string>, { columns = 0, stdin }: RunOptions = {}) {
-    const out: Array<string> = []
-    const err: Array<string> = []
-    const terminal = yield* Terminal.Terminal
-    const testConsole = yield* TestConsole.make
-    const code = yield* run(args, "1.2.3").pipe(
-      Effect.provideService(
-        Stdio.Stdio,
-        Stdio.make({
-          args: Effect.succeed(args),
-          stdin: stdin === undefined
-            ? yield* Effect.map(Stdio.Stdio, ({ stdin: own }) => own)
-            : Stream.make(new TextEncoder().encode(stdin)),
-          stdout: collector(out),
-          stderr: collector(err),
-          stdoutIsTerminal: Effect.succeed(columns > 0)
-        })
-      ),
-      Effect.provideService(Terminal.Terminal, { ...terminal, columns: Effect.succeed(columns) }),
-      Effect.provideService(TerminalCapabilities.TerminalCapabilities, {
-        canColor: columns > 0,
-        canAnimate: false,
-        canPrompt: false
-      }),
-      Effect.provideService(Console.Console, testConsole)
-    )
-    const ran: Ran = {
-      code,
-      out: [...out, ...(yield* testConsole.logLines).map((line) => `${String(line)}\n`)].join(""),
-      err: [...err, ...(yield* testConsole.errorLines).map((line) => `${String(line)}\n`)].join("")
-    }
-    return ran
-  },
-  Effect.provide(NodeServices.layer)
-)
+export const runCli = Effect.fnUntraced(function*(args: ReadonlyArray<string>, options: RunOptions = {}) {
+  const { columns = 0, stdin } = options
+  const out: Array<string> = []
+  const err: Array<string> = []
+  const terminal = yield* Terminal.Terminal
+  const testConsole = yield* TestConsole.make
+  const code = yield* run(args, "1.2.3").pipe(
+    Effect.provideService(
+      Stdio.Stdio,
+      Stdio.make({
+        args: Effect.succeed(args),
+        stdin: stdin === undefined
+          ? yield* Effect.map(Stdio.Stdio, ({ stdin: own }) => own)
+          : Stream.make(new TextEncoder().encode(stdin)),
+        stdout: collector(out),
+        stderr: collector(err),
+        stdoutIsTerminal: Effect.succeed(columns > 0)
+      })
+    ),
+    Effect.provideService(Terminal.Terminal, { ...terminal, columns: Effect.succeed(columns) }),
+    Effect.provideService(TerminalCapabilities.TerminalCapabilities, {
+      canColor: columns > 0,
+      canAnimate: false,
+      canPrompt: false
+    }),
+    Effect.provideService(Console.Console, testConsole)
+  )
+  const ran: Ran = {
+    code,
+    out: [...out, ...(yield* testConsole.logLines).map((line) => `${String(line)}\n`)].join(""),
+    err: [...err, ...(yield* testConsole.errorLines).map((line) => `${String(line)}\n`)].join("")
+  }
+  return ran
+}, Effect.provide(NodeServices.layer))
 
 /** Splits what a command has written into lines. */
 export const linesOf = (text: string): ReadonlyArray<string> => text === "" ? [] : text.trimEnd().split("\n")

@@ -97,13 +97,17 @@ const remove = Effect.fnUntraced(function*({ folder }: Backup) {
   )
 })
 
-/** Deletes the oldest backups of a store in a folder. Returns the folders that were deleted. */
-export const deleteOldest = Effect.fnUntraced(function*(parent: string, store: string, keep: number) {
+/**
+ * Deletes the oldest backups of a store in a folder, and never the one that was just made: the clock may have been set back
+ * since an earlier one. Returns the folders that were deleted.
+ */
+export const deleteOldest = Effect.fnUntraced(function*(parent: string, made: Mark, keep: number) {
   const fs = yield* FileSystem.FileSystem
   const names = yield* Effect.mapError(fs.readDirectory(parent), failed(`The folder ${parent} cannot be read`))
-  const backups = (yield* Effect.forEach(names, (name) => read(parent, name, store))).flatMap(Option.toArray)
+  const earlier = names.filter((name) => name !== nameOf(made))
+  const backups = (yield* Effect.forEach(earlier, (name) => read(parent, name, made.store))).flatMap(Option.toArray)
   const newestFirst = backups.toSorted((a, b) => b.mark.madeAt.epochMilliseconds - a.mark.madeAt.epochMilliseconds)
-  const oldest = newestFirst.slice(keep)
+  const oldest = newestFirst.slice(keep - 1)
   yield* Effect.forEach(oldest, remove, { discard: true })
   return oldest.map(({ folder }) => folder)
 })

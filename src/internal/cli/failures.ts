@@ -19,6 +19,8 @@ import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import { valueToJson } from "../../TaggedJson.ts"
+import { jsonText } from "./jsonText.ts"
+import { printable } from "./table.ts"
 
 /** The answer of a command is no: a key is missing, a condition did not hold, problems were found. */
 export class No extends Schema.TaggedError<No>("effect-lmdb/cli/No")("No", { message: Schema.String }) {}
@@ -121,14 +123,17 @@ const jsonOf = (value: unknown): unknown =>
 
 /** An error as one line of JSON. */
 export const toJsonLine = (error: unknown): string =>
-  JSON.stringify({ error: { tag: tagOf(error), message: messageOf(error), ...Struct.omit(fieldsOf(error), ["_tag"]) } })
+  jsonText({ error: { tag: tagOf(error), message: messageOf(error), ...Struct.omit(fieldsOf(error), ["_tag"]) } })
+
+/** Text from a file or a store may contain control characters, which a terminal would obey. */
+const shown = (message: string): string => message.split("\n").map(printable).join("\n")
 
 const reportOf = (error: unknown, isJson: boolean): Report => {
   if (error instanceof ExitCode) return { code: error.code, text: undefined }
   const code = codeOf(error)
   // The command line has written what is wrong with it itself.
   if (code === 0 || tagOf(error) === "ShowHelp") return { code, text: undefined }
-  return { code, text: isJson ? toJsonLine(error) : messageOf(error) }
+  return { code, text: isJson ? toJsonLine(error) : shown(messageOf(error)) }
 }
 
 /** Reports the cause of a failed command. A defect that is no error of a store is a bug, so it is shown with its trace. */

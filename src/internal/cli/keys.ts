@@ -17,6 +17,7 @@ import type { OrderedKey } from "../../KeySchema.ts"
 import type { Store } from "../../Store.ts"
 import type { Closed, EngineFailure, KeyEncoding } from "../../StoreError.ts"
 import { Usage } from "./failures.ts"
+import { jsonText } from "./jsonText.ts"
 import type { BoundParameters } from "./parameters.ts"
 
 /** Stored keys of a place, which show the kinds of its keys: the first and the last. Empty if it has none. */
@@ -178,5 +179,5 @@ export const show = (key: OrderedKey): string => {
   if (Predicate.isBigInt(key)) return `${key}`
   if (Predicate.isDate(key)) return key.toISOString()
   if (key instanceof Uint8Array) return `0x${Buffer.from(key).toString("hex")}`
-  return DateTime.isDateTime(key) ? DateTime.formatIso(key) : JSON.stringify(Inspect.keyToJson(key))
+  return DateTime.isDateTime(key) ? DateTime.formatIso(key) : jsonText(Inspect.keyToJson(key))
 }

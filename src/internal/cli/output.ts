@@ -11,6 +11,7 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import { FileFailed, OutputClosed } from "./failures.ts"
+import { jsonText } from "./jsonText.ts"
 import { type Settings, settings, type SettingServices } from "./settings.ts"
 import * as Table from "./table.ts"
 
@@ -110,7 +111,7 @@ const joined = (lines: ReadonlyArray<string>): string => lines.map((line) => `${
 
 /** Writes each item as one line of JSON. */
 const toLines = <Row, E, R>(rows: Stream.Stream<Row, E, R>, { toJson }: ListOptions<Row>) =>
-  Stream.mapArray(rows, (part) => [joined(part.map((row) => JSON.stringify(toJson(row))))] as const)
+  Stream.mapArray(rows, (part) => [joined(part.map((row) => jsonText(toJson(row))))] as const)
 
 /** Writes the items as one JSON document, without keeping them in memory. */
 const toDocument = <Row, E, R>(
@@ -119,7 +120,7 @@ const toDocument = <Row, E, R>(
 ): Stream.Stream<string, E, R> => {
   let isFirst = true
   const item = (row: Row): string => {
-    const text = `${isFirst ? "" : ","}\n${JSON.stringify(toJson(row))}`
+    const text = `${isFirst ? "" : ","}\n${jsonText(toJson(row))}`
     isFirst = false
     return text
   }
@@ -162,7 +163,7 @@ export const writeList = <Row, E, R>(
 
 /** Writes a result as JSON: a document, or a line of one. */
 const writeJson = ({ settings: { format }, write }: Output, json: JsonForm) =>
-  write(`${JSON.stringify(json, null, format === "json" ? 2 : 0)}\n`)
+  write(`${jsonText(json, format === "json" ? 2 : 0)}\n`)
 
 /** Writes what a command has done: a note, or with `--json` and `--ndjson` a JSON document besides. */
 export const writeDone = (

@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Inspect from "../../Inspect.ts"
 import type { OrderedKey } from "../../KeySchema.ts"
+import { jsonText } from "./jsonText.ts"
 
 /** A record as it is shown. */
 export interface Shown {
@@ -40,7 +41,7 @@ export const asStored: Presentation = {
 
 /** Shows a value in one line. */
 export const valueText = ({ value }: Shown): string =>
-  Result.match(value, { onSuccess: (json) => JSON.stringify(json), onFailure: (detail) => `(not readable: ${detail})` })
+  Result.match(value, { onSuccess: (json) => jsonText(json), onFailure: (detail) => `(not readable: ${detail})` })
 
 /** A record as JSON: its key, its value, and when it expires. A value that does not decode has an error in its place. */
 export const recordJson = ({ expires, keyJson, value }: Shown): Readonly<Record<string, Schema.Json>> => ({

@@ -15,6 +15,7 @@ import * as StructureTable from "../commit/structureTable.ts"
 import { collectionDatabase, indexDatabase, namespaceOf } from "../databases.ts"
 import { copyOf, keyOf } from "../engineBytes.ts"
 import { anyKeyCodec } from "../key/anyKeyCodec.ts"
+import * as KeyJson from "../key/keyJson.ts"
 import * as RangeReader from "../reader/rangeReader.ts"
 import * as StoreAccess from "../store/storeAccess.ts"
 import { collectionNames } from "./contents.ts"
@@ -84,11 +85,11 @@ const verifyRecord = Effect.fnUntraced(function*(
     if (index === undefined) continue
     const holder = yield* self.reader.get(index.database, entryKey(index, indexKey, key), keyOf)
     if (holder !== undefined && (!index.isUnique || holder === key)) continue
-    report("MissingEntry", `the index has no entry ${showKey(self, StoredKeys.decodeAny(indexKey))}`, index.name)
+    report("MissingEntry", `the index has no entry ${showKey(StoredKeys.decodeAny(indexKey))}`, index.name)
   }
 })
 
-const showKey = ({ access }: Verification, key: OrderedKey): string => access.handle.keys.show(key)
+const showKey = (key: OrderedKey): string => JSON.stringify(KeyJson.toJson(key))
 
 /** Verifies an index entry: whether it belongs to a record that names it. */
 const verifyEntry = Effect.fnUntraced(function*(self: Verification, collection: string, index: Index, entry: Record) {
@@ -103,7 +104,7 @@ const verifyEntry = Effect.fnUntraced(function*(self: Verification, collection: 
     place: { _tag: "Collection", name: collection },
     index: index.name,
     key: key === "" ? undefined : StoredKeys.decodeAny(key),
-    detail: `the index has the entry ${showKey(self, indexKey)}, and ` +
+    detail: `the index has the entry ${showKey(indexKey)}, and ` +
       (named === undefined ? "there is no such record" : "the record does not name it")
   })
 })

@@ -57,9 +57,12 @@ export type ReadBatches = SharedStatements.SharedStatements<Call, Answer>
 /** The maximum number of keys and of reads to check in one statement that several calls share. */
 const mostKeys = 4096
 
-/** Reads the stamp of a statement, two columns; a parameter has the id of the process. */
+/**
+ * Reads the stamp of a statement, two columns; a parameter has the id of the process. A call that was refused has recorded
+ * its token and has written nothing: the state has the writes of the calls before it.
+ */
 export const stampOf = ({ tables }: Pick<Server, "tables">, parameter: string): string =>
-  `coalesce((SELECT c.token FROM ${tables.clients} c WHERE c.id = ${parameter}), 0)::float8,
+  `coalesce((SELECT c.token - (c.number = 0)::int FROM ${tables.clients} c WHERE c.id = ${parameter}), 0)::float8,
     (SELECT s.number FROM ${tables.store} s WHERE s.id = 1)::float8`
 
 /** The stamp in the first two cells of a row. */

@@ -13,6 +13,7 @@ import * as BackupSet from "../backupSet.ts"
 import * as ByteProgress from "../byteProgress.ts"
 import { No } from "../failures.ts"
 import * as Format from "../format.ts"
+import { jsonText } from "../jsonText.ts"
 import { fileOptions, isUrl, withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -123,11 +124,11 @@ export const command = Command.make(
     const bytes = yield* withStore(given, write(output, target, compact))
     if (verify) yield* check(given, target)
     if (Option.isSome(keep)) yield* BackupSet.complete(target.folder, mark)
-    const deleted = Option.isSome(keep) ? yield* BackupSet.deleteOldest(destination, mark.store, keep.value) : []
+    const deleted = Option.isSome(keep) ? yield* BackupSet.deleteOldest(destination, mark, keep.value) : []
     const done = `Backed up ${Format.bytes(bytes)}${verify ? ", and checked every page" : ""}.`
     yield* output.note(deleted.length === 0 ? done : `${done} Deleted ${deleted.join(", ")}.`)
     if (output.settings.format === "text") return yield* output.write(`${target.path}\n`)
-    yield* output.write(`${JSON.stringify({ path: target.path, bytes, verified: verify, deleted })}\n`)
+    yield* output.write(`${jsonText({ path: target.path, bytes, verified: verify, deleted })}\n`)
   })
 ).pipe(
   Command.withExamples([

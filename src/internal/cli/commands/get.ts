@@ -11,6 +11,7 @@ import { Buffer } from "node:buffer"
 import * as Inspect from "../../../Inspect.ts"
 import type { ValueDecoding } from "../../../StoreError.ts"
 import { FileFailed, No, Undecodable, Usage } from "../failures.ts"
+import { jsonText } from "../jsonText.ts"
 import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
@@ -61,7 +62,7 @@ const contentOf = (
     if (!raw) {
       return Effect.flatMap(presentation.record(record), (shown) =>
         Effect.fromResult(Result.mapBoth(shown.value, {
-          onSuccess: (json) => `${JSON.stringify(json, null, indent)}\n`,
+          onSuccess: (json) => `${jsonText(json, indent)}\n`,
           onFailure: (message) => new Undecodable({ message: `The value of ${Keys.show(record.key)}: ${message}` })
         })))
     }
@@ -105,9 +106,9 @@ const handle = Effect.fnUntraced(function*(
   const shown = yield* Effect.forEach(records, presentation.record)
   const form = { presentation, raw, hex, indent: output.width === undefined ? 0 : 2 }
   const contents = format === "json" && !raw && !hex
-    ? [`${JSON.stringify(shown.map(Shown.recordJson), null, 2)}\n`]
+    ? [`${jsonText(shown.map(Shown.recordJson), 2)}\n`]
     : format === "ndjson" && !raw && !hex
-    ? shown.map((record) => `${JSON.stringify(Shown.recordJson(record))}\n`)
+    ? shown.map((record) => `${jsonText(Shown.recordJson(record))}\n`)
     : yield* Effect.forEach(records, (record) => contentOf(record, form))
   if (Option.isSome(out)) yield* writeFile(out.value, contents)
   else yield* Effect.forEach(contents, output.write, { discard: true })

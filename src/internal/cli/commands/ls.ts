@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Inspect from "../../../Inspect.ts"
 import * as Format from "../format.ts"
+import { jsonText } from "../jsonText.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -82,7 +83,7 @@ export const command = Command.make(
   Effect.fnUntraced(function*({ store }) {
     const output = yield* Output.make
     const contents = yield* withStore(store, Inspect.contents)
-    if (output.settings.format === "json") return yield* output.write(`${JSON.stringify(contents, null, 2)}\n`)
+    if (output.settings.format === "json") return yield* output.write(`${jsonText(contents, 2)}\n`)
     yield* Output.writeList(output, Stream.fromIterable(itemsOf(contents)), { columns, toJson: (item) => item.json })
   })
 ).pipe(

@@ -12,6 +12,7 @@ import { similarTo } from "../../similarNames.ts"
 import * as Confirm from "../confirm.ts"
 import { No, Usage } from "../failures.ts"
 import * as Format from "../format.ts"
+import { jsonText } from "../jsonText.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -164,7 +165,7 @@ const show = Command.make(
     const output = yield* Output.make
     const found = yield* withStore(store, Effect.andThen(checkName(name), PersistedQueue.element(name, id)))
     if (Option.isNone(found)) return yield* new No({ message: `The queue "${name}" has no element "${id}".` })
-    yield* output.write(`${JSON.stringify(toJson(found.value), null, output.settings.format === "ndjson" ? 0 : 2)}\n`)
+    yield* output.write(`${jsonText(toJson(found.value), output.settings.format === "ndjson" ? 0 : 2)}\n`)
   })
 ).pipe(
   Command.withDescription("Show an element as JSON"),
@@ -199,7 +200,7 @@ const idsOf = (ids: ReadonlyArray<string>, all: boolean): Effect.Effect<Readonly
 
 const report = Effect.fnUntraced(function*(done: string, changed: number, ids: ReadonlyArray<string> | "all") {
   const output = yield* Output.make
-  if (output.settings.format !== "text") yield* output.write(`${JSON.stringify({ changed })}\n`)
+  if (output.settings.format !== "text") yield* output.write(`${jsonText({ changed })}\n`)
   const text = `${done} ${Format.number(changed)} ${changed === 1 ? "element" : "elements"}.`
   if (ids === "all" || changed === new Set(ids).size) return yield* output.note(text)
   return yield* new No({ message: `${text} The others have not failed, or are damaged.` })

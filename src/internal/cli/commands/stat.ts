@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Inspect from "../../../Inspect.ts"
 import * as Format from "../format.ts"
+import { jsonText } from "../jsonText.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -113,7 +114,7 @@ const watch = Effect.fnUntraced(function*(output: Output.Output, path: string, e
   const show = (interval: Interval, time: string) => {
     const commits = rateOf(transactionOf, interval)
     if (output.settings.format !== "text") {
-      return output.write(`${JSON.stringify({ time, commitsPerSecond: commits, ...jsonOf(path, interval.after) })}\n`)
+      return output.write(`${jsonText({ time, commitsPerSecond: commits, ...jsonOf(path, interval.after) })}\n`)
     }
     if (output.width === undefined) return output.write(`${lineOf(time, interval)}\n`)
     const fields: Fields = [

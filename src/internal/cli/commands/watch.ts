@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
 import * as Inspect from "../../../Inspect.ts"
 import { Store } from "../../../Store.ts"
+import { jsonText } from "../jsonText.ts"
 import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
@@ -56,7 +57,7 @@ const writeLine = (output: Output.Output, { json, name, text, time, transactionI
     ? output.write(
       `${cut(printable([time, transactionId, what, name, text].join("  ").trimEnd()), output.width ?? Infinity)}\n`
     )
-    : output.write(`${JSON.stringify({ time, transactionId, what, ...json })}\n`)
+    : output.write(`${jsonText({ time, transactionId, what, ...json })}\n`)
 
 /** The changes between two moments. */
 type Changes = ReadonlyArray<Omit<Line, "time" | "transactionId">>
@@ -108,7 +109,7 @@ const makeRecords = Effect.fnUntraced(function*({ bounds, place, values }: Given
     const changed: Array<Inspect.StoredRecord> = []
     yield* Stream.runForEach(Inspect.records(place, range), (record) =>
       Effect.sync(() => {
-        const key = JSON.stringify(Inspect.keyToJson(record.key))
+        const key = jsonText(Inspect.keyToJson(record.key))
         const digest = digestOf(record.bytes)
         if (before.get(key)?.digest !== digest) changed.push(record)
         found.set(key, { record: withoutValue(record), digest })

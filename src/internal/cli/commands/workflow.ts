@@ -11,6 +11,7 @@ import { WorkflowExecutions } from "../../../Cluster.ts"
 import * as Confirm from "../confirm.ts"
 import { No, Usage } from "../failures.ts"
 import * as Format from "../format.ts"
+import { jsonText } from "../jsonText.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -48,7 +49,7 @@ const stepToJson = (step: Result.Result<WorkflowExecutions.WorkflowStep, Workflo
     onFailure: (damaged) => ({ ...damaged, state: "damaged" })
   })
 
-const textOf = (result: unknown): string => result === undefined ? "" : JSON.stringify(result)
+const textOf = (result: unknown): string => result === undefined ? "" : jsonText(result)
 
 const columns: ReadonlyArray<Column<Listed>> = [
   { name: "WORKFLOW", get: (listed) => Result.isSuccess(listed) ? listed.success.workflow : "" },
@@ -140,7 +141,7 @@ const show = Command.make(
         return { ...timesToJson(found), steps: steps.map(stepToJson) }
       })
     )
-    yield* output.write(`${JSON.stringify(json, null, output.settings.format === "ndjson" ? 0 : 2)}\n`)
+    yield* output.write(`${jsonText(json, output.settings.format === "ndjson" ? 0 : 2)}\n`)
   })
 ).pipe(
   Command.withDescription("Show an execution with its activities and sleeps as JSON"),
