@@ -7,15 +7,19 @@ const mostEdits = 3
 /** A name with more characters is not compared, because the comparison takes quadratic time. */
 const longestCompared = 40
 
-/** The Levenshtein distance of two texts: how many letters must be added, removed or changed. */
+/** How many letters must be added, removed, changed or swapped with the next one to make one text of the other. */
 const editsBetween = (one: string, other: string): number => {
+  let before: ReadonlyArray<number> = []
   let row = Array.from({ length: other.length + 1 }, (_, n) => n)
   for (const [at, letter] of one.split("").entries()) {
     const next = [at + 1]
     for (let n = 1; n <= other.length; n++) {
       const changed = (row[n - 1] ?? 0) + (other[n - 1] === letter ? 0 : 1)
-      next.push(Math.min(changed, (row[n] ?? 0) + 1, (next[n - 1] ?? 0) + 1))
+      const isSwapped = at > 0 && n > 1 && other[n - 2] === letter && other[n - 1] === one[at - 1]
+      const swapped = isSwapped ? (before[n - 2] ?? 0) + 1 : Infinity
+      next.push(Math.min(changed, swapped, (row[n] ?? 0) + 1, (next[n - 1] ?? 0) + 1))
     }
+    before = row
     row = next
   }
   return row[other.length] ?? 0

@@ -106,12 +106,33 @@ describe("queue", () => {
       assert.deepStrictEqual(yield* listed(path, "--name", "emails"), ["1 due", "5 due"])
     }).pipe(Effect.scoped))
 
+  it.live("names the queue that was meant", () =>
+    Effect.gen(function*() {
+      const path = yield* made
+      const err = "The store has no queue \"emial\"; did you mean emails?\n"
+      const commands = [
+        ["ls", path],
+        ["show", path, "1"],
+        ["requeue", path, "--all", "--write"],
+        ["purge", path, "--all", "--write", "--yes"]
+      ]
+      for (const args of commands) {
+        assert.deepEqual(yield* runCli(["queue", ...args, "--name", "emial"]), { code: 2, out: "", err })
+      }
+      assert.deepInclude(yield* runCli(["queue", "ls", path, "--name", "images", "--state", "failed"]), {
+        code: 0,
+        err: "No elements.\n"
+      })
+    }).pipe(Effect.scoped))
+
   it.live("finds nothing in a store without queues", () =>
     Effect.gen(function*() {
       const path = yield* temporaryFolder
       yield* Effect.scoped(Effect.flatMap(Store.make({ path }), (store) => store.put("a", 1)))
       assert.deepInclude(yield* runCli(["queue", "ls", path]), { code: 0, err: "No queues.\n" })
-      assert.deepInclude(yield* runCli(["queue", "ls", path, "--name", "q"]), { code: 0, err: "No elements.\n" })
-      assert.strictEqual((yield* runCli(["queue", "show", path, "1", "--name", "q"])).code, 1)
+      for (const args of [["ls", path], ["show", path, "1"], ["requeue", path, "--all", "--write"]]) {
+        const ran = yield* runCli(["queue", ...args, "--name", "q"])
+        assert.deepEqual(ran, { code: 2, out: "", err: "The store has no queue \"q\".\n" })
+      }
     }).pipe(Effect.scoped))
 })

@@ -1,9 +1,11 @@
 /** The commands that read: their output on a terminal and in a pipe, and their exit codes. */
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { linesOf, runCli } from "../support/cliRun.ts"
 import { CliStore } from "../support/cliStore.ts"
+import { temporaryFolder, withStore } from "../support/harness.ts"
 
 /** Runs a command on the store of the tests. */
 const cli = Effect.fnUntraced(function*(command: string, ...args: ReadonlyArray<string>) {
@@ -88,7 +90,9 @@ layer(CliStore.layer, { excludeTestServices: true })("get", (it) => {
     Effect.gen(function*() {
       const { code, err, out } = yield* cli("get", "greeting", "nothing")
       assert.deepStrictEqual([code, out], [1, "\"hello\"\n"])
-      assert.include(err, "nothing")
+      assert.include(err, "nothing (in the store). It has: -c ")
+      assert.include(err, "-n sessions")
+      assert.notInclude((yield* cli("get", "nothing", "-c", "tags")).err, "It has")
     }))
 })
 
@@ -196,6 +200,21 @@ layer(CliStore.layer, { excludeTestServices: true })("stat", (it) => {
     }))
 })
 
+layer(CliStore.layer, { excludeTestServices: true })("a folder with stores in it", (it) => {
+  it.effect("is no store, and names them", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const empty = yield* runCli(["ls", folder])
+      assert.deepStrictEqual([empty.code, empty.err.includes(`at ${folder}: `)], [3, true], empty.err)
+      yield* Effect.scoped(withStore({ path: join(folder, "cities") }, (store) => store.put("a", 1)))
+      for (const typed of [folder, `${folder}/`]) {
+        const { code, err } = yield* runCli(["ls", typed])
+        assert.deepStrictEqual([code, err.includes(`There is a store in it: ${folder}/cities`)], [3, true], err)
+        assert.notInclude(err, "data.mdb")
+      }
+    }))
+})
+
 layer(CliStore.layer, { excludeTestServices: true })("a command line that is not valid", (it) => {
   const cases: ReadonlyArray<readonly [code: number, args: ReadonlyArray<string>, message: string]> = [
     [2, ["lss"], "ls"],
@@ -204,10 +223,12 @@ layer(CliStore.layer, { excludeTestServices: true })("a command line that is not
     [2, ["scan", "STORE", "-c", "users", "--index", "byNam"], "did you mean byName"],
     [2, ["scan", "STORE", "-c", "users", "-n", "sessions"], "not both"],
     [2, ["scan", "STORE", "-c", "users", "--prefix", "1"], "no prefix"],
-    [2, ["scan", "STORE", "-c", "users", "--limit", "many"], "all"],
+    [2, ["scan", "STORE", "-c", "users", "--limit", "many"], "Expected: a number or \"all\""],
+    [2, ["scan", "STORE", "--offset=-1"], "Expected: a number of at least 0"],
     [2, ["get", "STORE", "abc", "-c", "users"], "not a key here"],
-    [2, ["ls", "STORE", "--key-file", "./no-such-file"], "--key-file"],
-    [3, ["ls", "./no-such-store"], "nothing at this path"]
+    [2, ["ls", "STORE", "--key-file", "./no-such-file"], "The file of --key-file does not exist: ./no-such-file"],
+    [3, ["ls", "./no-such-store"], "at ./no-such-store: there is nothing at this path"],
+    [3, ["shell", "./no-such-store"], "nothing at this path"]
   ]
 
   it.effect.each(cases)("ends with %i: %s", ([code, args, message]) =>

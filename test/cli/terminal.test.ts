@@ -148,12 +148,33 @@ layer(CliStore.layer, { excludeTestServices: true })("the program", (it) => {
       assert.include(out, `"mode":"writes"`)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
+  it.effect("writes beside a program that shares the store without a word, and waits for another one with a note", () =>
+    Effect.gen(function*() {
+      const path = yield* Effect.tap(temporaryFolder, CliStoreModule.write)
+      const put = `"$NODE" "$PROGRAM" put "${path}" a 1 --write`
+      const shared = yield* Effect.scoped(Effect.andThen(Store.make({ path, shared: true }), inShell(put)))
+      assert.deepStrictEqual(shared, { code: 0, out: "", err: "Put a in the store.\n" })
+      const waited = yield* Effect.scoped(
+        Effect.andThen(Store.make({ path }), inShell(`${put}; ${put} --quiet --json`))
+      )
+      const [note, failure, asJson, ...others] = waited.err.trimEnd().split("\n")
+      assert.strictEqual(
+        note,
+        `Waiting up to 1s for process ${process.pid}, which has the store open for writing.`
+      )
+      assert.include(failure, "Cannot open the store")
+      assert.include(asJson, "\"AlreadyOpen\"")
+      assert.deepStrictEqual([waited.code, waited.out, others], [3, "", []])
+    }).pipe(Effect.scoped))
+
   it.effect("runs the lines of a script in the shell, and ends with the code of the last", () =>
     Effect.gen(function*() {
       const path = yield* CliStore
-      const { code, out } = yield* inShell(
-        `printf 'get greeting\\nget nothing\\n' | "$NODE" "$PROGRAM" shell "${path}" 2>/dev/null`
+      const { code, err, out } = yield* inShell(
+        `printf 'foo\\nnpx effect-lmdb get ${path} greeting\\neffect-lmdb get nothing\\n' | "$NODE" "$PROGRAM" shell "${path}"`
       )
       assert.deepStrictEqual([code, out], [1, "\"hello\"\n"])
+      assert.include(err, "Unknown command \"foo\". Type help.\n")
+      assert.notInclude(err, "--table")
     }))
 })

@@ -26,6 +26,11 @@ describe("put", () => {
       assert.strictEqual((yield* put("owner", "Ada", "--text")).code, 0)
       assert.strictEqual((yield* put("file", "--from-file", `${path}.json`)).code, 0)
       assert.strictEqual((yield* put("[\"FR\",11]", "4", "-c", "prices")).code, 0)
+      const piped = yield* runCli(["put", path, "piped", "--from-file", "-", "--write"], { stdin: "[7]" })
+      assert.strictEqual(piped.code, 0, piped.err)
+      assert.strictEqual((yield* runCli(["get", path, "piped"])).out, "[7]\n")
+      const nowhere = yield* put("file", "--from-file", "./no-such-file.json")
+      assert.deepInclude(nowhere, { code: 2, err: "The file of --from-file does not exist: ./no-such-file.json\n" })
       yield* withStore({ path, readOnly: true }, (store) =>
         Effect.gen(function*() {
           assert.deepStrictEqual(yield* store.getOrFail("when"), new Date("2026-01-01T00:00:00Z"))
@@ -48,6 +53,9 @@ describe("put", () => {
       const indexed = yield* put("11", "{}", "-c", "users", "--write")
       assert.strictEqual(indexed.code, 2)
       assert.include(indexed.err, "indexes")
+      assert.include(indexed.err, "--schema MODULE")
+      const nowhere = yield* put("a", "1", "-n", "sess", "--write")
+      assert.deepStrictEqual([nowhere.code, nowhere.err.includes("put creates no namespace")], [2, true], nowhere.err)
       yield* withStore({ path, readOnly: true }, (store) =>
         Effect.gen(function*() {
           assert.isTrue(Option.isNone(yield* store.get("a")))
@@ -115,6 +123,8 @@ describe("del", () => {
       const path = yield* makeStore
       const del = (...args: ReadonlyArray<string>) => runCli(["del", path, ...args])
       assert.strictEqual((yield* del("greeting")).code, 2)
+      const counted = yield* del("-c", "prices", "--prefix", "FR")
+      assert.deepStrictEqual([counted.code, counted.err.includes("would delete 2 records of")], [2, true], counted.err)
       const several = yield* del("-c", "prices", "--prefix", "FR", "--write")
       assert.strictEqual(several.code, 2)
       assert.include(several.err, "Delete 2 records")
@@ -122,6 +132,19 @@ describe("del", () => {
       assert.strictEqual((yield* runCli(["scan", path, "-c", "prices", "--count"])).out, "1\n")
       assert.strictEqual((yield* del("nothing", "--write")).code, 1)
       assert.strictEqual((yield* del("--write", "--yes")).code, 2)
+    }).pipe(Effect.scoped))
+})
+
+describe("a command that writes", () => {
+  it.live("writes one document with --json, and a line with --ndjson", () =>
+    Effect.gen(function*() {
+      const path = yield* makeStore
+      assert.deepInclude(yield* runCli(["put", path, "a", "1", "--write", "--ndjson"]), {
+        code: 0,
+        out: "{\"put\":1}\n"
+      })
+      const deleted = yield* runCli(["del", path, "a", "--write", "--json", "--quiet"])
+      assert.deepEqual(deleted, { code: 0, out: "{\n  \"deleted\": 1\n}\n", err: "" })
     }).pipe(Effect.scoped))
 })
 

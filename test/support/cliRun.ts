@@ -7,6 +7,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Sink from "effect/Sink"
 import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import { TestConsole } from "effect/testing"
 import { Buffer } from "node:buffer"
@@ -23,13 +24,16 @@ interface Ran {
 export interface RunOptions {
   /** The width of a terminal to which standard output goes. Default: it goes to a file. */
   readonly columns?: number
+  /** What standard input contains. Default: it is that of the test. */
+  readonly stdin?: string
 }
 
 const collector = (parts: Array<string>) => () =>
   Sink.forEach((part: string | Uint8Array) => Effect.sync(() => void parts.push(Buffer.from(part).toString())))
 
 /** Runs a command line. */
-export const runCli = Effect.fnUntraced(function*(args: ReadonlyArray<string>, { columns = 0 }: RunOptions = {}) {
+export const runCli = Effect.fnUntraced(function*(args: ReadonlyArray<string>, options: RunOptions = {}) {
+  const { columns = 0, stdin } = options
   const out: Array<string> = []
   const err: Array<string> = []
   const terminal = yield* Terminal.Terminal
@@ -39,7 +43,9 @@ export const runCli = Effect.fnUntraced(function*(args: ReadonlyArray<string>, {
       Stdio.Stdio,
       Stdio.make({
         args: Effect.succeed(args),
-        stdin: yield* Effect.map(Stdio.Stdio, ({ stdin }) => stdin),
+        stdin: stdin === undefined
+          ? yield* Effect.map(Stdio.Stdio, ({ stdin: own }) => own)
+          : Stream.make(new TextEncoder().encode(stdin)),
         stdout: collector(out),
         stderr: collector(err),
         stdoutIsTerminal: Effect.succeed(columns > 0)

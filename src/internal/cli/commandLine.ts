@@ -9,6 +9,7 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import { type AnyCommand, type CommandEntry, commands } from "./commands.ts"
 import * as Failures from "./failures.ts"
 import { LineRunner } from "./lineRunner.ts"
@@ -72,7 +73,9 @@ const services = (args: ReadonlyArray<string>, version: string) =>
         builtIns: GlobalFlag.BuiltIns.filter((flag) => flag !== GlobalFlag.Wizard)
       })
     ),
-    Context.add(Logger.LogToStderr, true)
+    Context.add(Logger.LogToStderr, true),
+    // The notes of commands say what a user must know.
+    Context.add(References.MinimumLogLevel, "Warn")
   )
 
 /** Runs a command line. Returns the exit code. */

@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Inspect from "../../Inspect.ts"
@@ -15,7 +16,9 @@ import { type Closed, type EngineFailure, OpenFailed } from "../../StoreError.ts
 import type { StoreOptions } from "../../StoreOptions.ts"
 import type { StoreService } from "../../StoreService.ts"
 import { Usage } from "./failures.ts"
+import * as Output from "./output.ts"
 import type { StoreParameters } from "./parameters.ts"
+import * as TextFile from "./textFile.ts"
 
 /** How a command uses the store. */
 export interface OpenOptions {
@@ -30,6 +33,9 @@ export interface OpenOptions {
 /** What can go wrong. `SqlError`: the server does not accept the connection. */
 export type OpenError = Usage | OpenFailed | Closed | EngineFailure | SqlConnectionError
 
+/** What is needed to open a store. */
+type OpenServices = FileSystem.FileSystem | Path.Path | Output.OutputServices
+
 /** The error of a client of PostgreSQL that cannot connect. */
 type SqlConnectionError = { readonly _tag: "SqlError"; readonly message: string }
 
@@ -40,11 +46,7 @@ const readKey = Effect.fnUntraced(function*(
   keyFile: Option.Option<string>
 ): Effect.fn.Return<Redacted.Redacted | undefined, Usage, FileSystem.FileSystem> {
   if (Option.isSome(keyFile)) {
-    const fs = yield* FileSystem.FileSystem
-    const text = yield* Effect.mapError(
-      fs.readFileString(keyFile.value),
-      ({ message }) => new Usage({ message: `The file of --key-file cannot be read: ${message}` })
-    )
+    const text = yield* TextFile.read("--key-file", keyFile.value)
     return Redacted.make(text.replace(/\r?\n$/, ""))
   }
   const given = yield* Effect.mapError(
@@ -67,7 +69,14 @@ const changeLogOf = (
   )
 
 /** Whether a store cannot be opened because nothing is at its path. */
-export const isMissing = (error: unknown): boolean => error instanceof OpenFailed && error.reason._tag === "Missing"
+export const isMissing = (error: unknown): error is OpenFailed =>
+  error instanceof OpenFailed && error.reason._tag === "Missing"
+
+/** How long a command waits until another process has closed the store. */
+const patience = Duration.seconds(1)
+
+const waitingFor = ({ holder }: OpenFailed): string =>
+  holder === undefined ? "another process" : `process ${holder.processId}, which has the store open for writing`
 
 /** Opens a store for writing, together with the processes that share it, if there are any. It must exist, unless `create`. */
 const openToWrite = Effect.fnUntraced(function*(options: StoreOptions, create: boolean) {
@@ -78,9 +87,15 @@ const openToWrite = Effect.fnUntraced(function*(options: StoreOptions, create: b
   )
   const writing: StoreOptions = { ...options, changeLog: yield* changeLog }
   return yield* Effect.catchTag(
-    Store.make({ ...writing, lockTimeout: "1 second" }),
+    Store.make({ ...writing, lockTimeout: 0 }),
     "OpenFailed",
-    (error) => error.holder?.shared === true ? Store.make({ ...writing, shared: true }) : Effect.fail(error)
+    Effect.fnUntraced(function*(error) {
+      if (error.holder?.shared === true) return yield* Store.make({ ...writing, shared: true })
+      if (error.reason._tag !== "AlreadyOpen") return yield* error
+      const output = yield* Output.make
+      yield* output.note(`Waiting up to ${Duration.format(patience)} for ${waitingFor(error)}.`)
+      return yield* Store.make({ ...writing, lockTimeout: patience })
+    })
   )
 })
 
@@ -96,14 +111,42 @@ export const fileOptions = Effect.fnUntraced(function*(
   return { path, ...(isFile ? { subdirectory: false } : {}), encryptionKey: yield* readKey(keyFile) }
 })
 
+/** The folders in a folder that are stores, as the user would type them. */
+const storesIn = Effect.fnUntraced(function*(folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const names = yield* Effect.orElseSucceed(fs.readDirectory(folder), () => [])
+  const isStore = (name: string) => Effect.orElseSucceed(fs.exists(path.join(folder, name, "data.mdb")), () => false)
+  const stores = yield* Effect.filter(names, isStore)
+  return stores.toSorted().map((name) => `${folder.replace(/[/\\]+$/, "")}/${name}`)
+})
+
+/** The most stores that a message names. */
+const mostNamed = 5
+
+/** The error of a path at which no store is: names the path as the user has typed it, and the stores in the folder. */
+const missingAt = (path: string, { cause, detail: missing }: OpenFailed, stores: ReadonlyArray<string>): OpenFailed => {
+  if (stores.length === 0) return new OpenFailed({ path, reason: { _tag: "Missing", detail: missing }, cause })
+  const named = stores.slice(0, mostNamed).join(", ") + (stores.length > mostNamed ? ", ..." : "")
+  const detail = `this folder is not a store. There ${
+    stores.length === 1 ? "is a store" : "are stores"
+  } in it: ${named}`
+  return new OpenFailed({ path, reason: { _tag: "Missing", detail } })
+}
+
 const openFile = Effect.fnUntraced(
   function*(given: StoreParameters, { create = false, verify, write = false }: OpenOptions): Effect.fn.Return<
     StoreService,
     Exclude<OpenError, SqlConnectionError>,
-    FileSystem.FileSystem | Scope.Scope
+    OpenServices | Scope.Scope
   > {
     const options: StoreOptions = { ...(yield* fileOptions(given)), verify }
-    return yield* write ? openToWrite(options, create) : Store.make({ ...options, readOnly: true })
+    const opening = write ? openToWrite(options, create) : Store.make({ ...options, readOnly: true })
+    return yield* Effect.catchIf(
+      opening,
+      isMissing,
+      (error) => Effect.flatMap(storesIn(given.path), (stores) => Effect.fail(missingAt(given.path, error, stores)))
+    )
   }
 )
 
@@ -124,7 +167,7 @@ const loadPostgres = Effect.tryPromise({
 export const openStore = (
   given: StoreParameters,
   options: OpenOptions = {}
-): Effect.Effect<StoreService, OpenError, FileSystem.FileSystem | Scope.Scope> =>
+): Effect.Effect<StoreService, OpenError, OpenServices | Scope.Scope> =>
   isUrl(given.path)
     ? Effect.flatMap(loadPostgres, ({ open }) => open(given.path, given.table, options.write === true))
     : openFile(given, options)
@@ -144,7 +187,7 @@ export const withStore = <A, E, R>(
   given: StoreParameters,
   use: Effect.Effect<A, E, R>,
   options?: OpenOptions
-): Effect.Effect<A, E | OpenError, FileSystem.FileSystem | Exclude<Exclude<R, Store>, Scope.Scope>> =>
+): Effect.Effect<A, E | OpenError, OpenServices | Exclude<Exclude<R, Store>, Scope.Scope>> =>
   Effect.scoped(
     Effect.flatMap(openStore(given, options), (store) => Effect.provideService(use, Store, store))
   )

@@ -161,6 +161,18 @@ export const writeList = <Row, E, R>(
   }
 }
 
+/** Writes a result as JSON: a document, or a line of one. */
+const writeJson = ({ settings: { format }, write }: Output, json: JsonForm) =>
+  write(`${jsonText(json, format === "json" ? 2 : 0)}\n`)
+
+/** Writes what a command has done: a note, or with `--json` and `--ndjson` a JSON document besides. */
+export const writeDone = (
+  output: Output,
+  text: string,
+  json: JsonForm
+): Effect.Effect<void, OutputClosed | FileFailed> =>
+  Effect.andThen(output.note(text), output.settings.format === "text" ? Effect.void : writeJson(output, json))
+
 /** Lines of a name and a text each. */
 export const fieldLines = (
   { bold }: Output,
@@ -176,7 +188,6 @@ export const writeFields = (
   fields: ReadonlyArray<readonly [name: string, text: string]>,
   json: JsonForm
 ): Effect.Effect<void, OutputClosed | FileFailed> => {
-  const { settings: { format } } = output
-  if (format !== "text") return output.write(`${jsonText(json, format === "json" ? 2 : 0)}\n`)
+  if (output.settings.format !== "text") return writeJson(output, json)
   return output.write(joined(fieldLines(output, fields)))
 }

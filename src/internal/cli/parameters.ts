@@ -10,7 +10,7 @@ import { Usage } from "./failures.ts"
 
 const path = Argument.String("store").pipe(
   Argument.withDescription("Folder or file of the store, or a postgres:// URL"),
-  Argument.filter((text) => text !== "", () => "the path of the store is empty")
+  Argument.filter((text) => text !== "", () => "a path that is not empty")
 )
 
 /**
@@ -92,12 +92,12 @@ export type BoundParameters = { readonly [Name in keyof typeof bounds]: Option.O
 
 /** The flag of the most lines of a list. `Infinity` stands for all. */
 export const limit = Flag.String("limit").pipe(
-  Flag.withDescription("The most records, or all"),
+  Flag.withDescription("The most records, or all. Default: 100"),
   Flag.withMetavar("number|all"),
   Flag.withDefault("100"),
   Flag.filterMap(
     (text) => text === "all" ? Option.some(Infinity) : /^\d+$/.test(text) ? Option.some(Number(text)) : Option.none(),
-    (text) => `expected a number or "all", got "${text}"`
+    () => "a number or \"all\""
   )
 )
 

@@ -35,7 +35,7 @@ const parameters = {
   ),
   keep: Flag.Int("keep").pipe(
     Flag.withDescription("Name the backup by the time, and keep this number of backups; delete the oldest ones"),
-    Flag.filter((keep) => keep >= 1, () => "expected a number of at least 1"),
+    Flag.filter((keep) => keep >= 1, () => "a number of at least 1"),
     Flag.withMetavar("number"),
     Flag.optional
   )
@@ -76,6 +76,9 @@ const targetOf = Effect.fnUntraced(function*(
   return { folder, path: isFile ? path.join(folder, "data.mdb") : folder, isFile }
 })
 
+/** The errno `EEXIST`. */
+const alreadyExists = 17
+
 /** Writes the backup. Returns its size. */
 const write = Effect.fnUntraced(
   function*(output: Output.Output, { folder, isFile, path: target }: Target, compact: boolean) {
@@ -86,6 +89,12 @@ const write = Effect.fnUntraced(
       output,
       { bytes: ByteProgress.lengthOfTemporary(folder, ".backup-"), total: compact ? usedBytes : fileBytes },
       store.backup(target, { compact })
+    ).pipe(
+      Effect.catchIf(
+        (error) => error._tag === "EngineFailure" && error.operation === "backup" && error.code === alreadyExists,
+        () =>
+          Effect.fail(new No({ message: `There is something at ${target}. Give another path, or remove it first.` }))
+      )
     )
     return yield* ByteProgress.lengthOf(isFile ? target : path.join(target, "data.mdb"))
   }

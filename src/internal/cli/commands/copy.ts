@@ -17,7 +17,7 @@ const parameters = {
   store: Parameters.store,
   target: Argument.String("target").pipe(
     Argument.withDescription("Folder of the new store, or a postgres:// URL"),
-    Argument.filter((text) => text !== "", () => "the path of the target is empty")
+    Argument.filter((text) => text !== "", () => "a path that is not empty")
   ),
   toKeyFile: Flag.String("to-key-file").pipe(
     Flag.withDescription("File with the encryption key of the new store"),
@@ -69,7 +69,7 @@ export const command = Command.make(
       const written = Effect.orElseSucceed(Effect.map(copy.stats, ({ fileBytes }) => fileBytes), () => 0)
       yield* ByteProgress.during(output, { bytes: written }, Store.copy(from, copy))
       const records = yield* Effect.provideService(count, Store, copy)
-      yield* output.note(`Copied ${Format.number(records)} records.`)
+      yield* Output.writeDone(output, `Copied ${Format.number(records)} records.`, { records })
     }))
   })
 ).pipe(

@@ -47,18 +47,31 @@ const selected = Effect.fnUntraced(function*({ bounds, keys, place }: Given) {
   return found.map(({ key }): OrderedKey => key)
 })
 
+const countOf = ({ length }: ReadonlyArray<OrderedKey>): string =>
+  `${Format.number(length)} record${length === 1 ? "" : "s"}`
+
 const handle = Effect.fnUntraced(function*(given: Given) {
   const output = yield* Output.make
   const { place } = given
   const keys = yield* selected(given)
-  const count = `${Format.number(keys.length)} record${keys.length === 1 ? "" : "s"}`
+  const count = countOf(keys)
   if (keys.length > 1) yield* confirm(`Delete ${count} of ${Inspect.show(place)}?`, given.yes)
   const removed = yield* Inspect.remove(place, keys)
-  yield* output.note(`Deleted ${Format.number(removed)} of ${count} in ${Inspect.show(place)}.`)
+  const done = `Deleted ${Format.number(removed)} of ${count} in ${Inspect.show(place)}.`
+  yield* Output.writeDone(output, done, { deleted: removed })
   if (keys.length === 0) return yield* new No({ message: "The range has no records." })
   if (removed < keys.length) {
     return yield* new No({ message: `No value: ${Format.number(keys.length - removed)} of the keys.` })
   }
+})
+
+/** Fails without a change. Counts what would be deleted if it is a range. */
+const refuse = Effect.fnUntraced(function*(given: Given) {
+  if (given.keys.length > 0) return yield* checkWrite(false)
+  const keys = yield* selected(given)
+  return yield* new Usage({
+    message: `This would delete ${countOf(keys)} of ${Inspect.show(given.place)}. Give --write to do it.`
+  })
 })
 
 /** The command. */
@@ -66,9 +79,8 @@ export const command = Command.make(
   "del",
   parameters,
   Effect.fnUntraced(function*({ place: given, store, write, ...others }) {
-    yield* checkWrite(write)
     const place = yield* Parameters.placeOf(given)
-    yield* withStore(store, handle({ ...others, place }), { write })
+    yield* withStore(store, (write ? handle : refuse)({ ...others, place }), { write })
   })
 ).pipe(
   Command.withExamples([

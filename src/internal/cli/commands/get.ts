@@ -16,6 +16,7 @@ import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
+import { placeNames } from "../placeNames.ts"
 import * as SchemaModule from "../schemaModule.ts"
 import * as Shown from "../shown.ts"
 
@@ -112,7 +113,11 @@ const handle = Effect.fnUntraced(function*(
   if (Option.isSome(out)) yield* writeFile(out.value, contents)
   else yield* Effect.forEach(contents, output.write, { discard: true })
   if (missing.length > 0) {
-    return yield* new No({ message: `No value: ${missing.map(Keys.show).join(", ")} (in ${Inspect.show(place)})` })
+    const names = place._tag === "Store" ? yield* placeNames : ""
+    const hint = names === "" ? "" : `. It has: ${names}`
+    return yield* new No({
+      message: `No value: ${missing.map(Keys.show).join(", ")} (in ${Inspect.show(place)})${hint}`
+    })
   }
 })
 

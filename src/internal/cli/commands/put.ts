@@ -3,20 +3,22 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as Collection from "../../../Collection.ts"
 import * as Inspect from "../../../Inspect.ts"
 import type { OrderedKey } from "../../../KeySchema.ts"
 import { checkWrite } from "../confirm.ts"
 import { No, Usage } from "../failures.ts"
+import * as Files from "../files.ts"
 import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
 import * as SchemaModule from "../schemaModule.ts"
+import * as TextFile from "../textFile.ts"
 
 const parameters = {
   store: Parameters.store,
@@ -28,7 +30,7 @@ const parameters = {
   place: Parameters.place,
   schema: SchemaModule.schema,
   fromFile: Flag.String("from-file").pipe(
-    Flag.withDescription("Read the value from this file"),
+    Flag.withDescription("Read the value from this file; - is standard input"),
     Flag.withMetavar("file"),
     Flag.optional
   ),
@@ -50,11 +52,9 @@ const readText = Effect.fnUntraced(function*(value: Option.Option<string>, fromF
     return yield* new Usage({ message: "Give a value or --from-file." })
   }
   if (Option.isNone(fromFile)) return Option.getOrElse(value, () => "")
-  const fs = yield* FileSystem.FileSystem
-  return yield* Effect.mapError(
-    fs.readFileString(fromFile.value),
-    ({ message }) => new Usage({ message: `The file of --from-file cannot be read: ${message}` })
-  )
+  return yield* fromFile.value === "-"
+    ? Stream.mkString(Stream.decodeText(Files.read("-")))
+    : TextFile.read("--from-file", fromFile.value)
 })
 
 const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Json))
@@ -99,13 +99,39 @@ const putAsStored = Effect.fnUntraced(function*({ ifAbsent, place, value: json }
   return yield* Inspect.put(place, key, value, { ifAbsent })
 })
 
+/** Says what can be done about a record that `put` cannot store. */
+const advise = <A, E, R>(put: Effect.Effect<A, E | Inspect.NeedsSchema | Inspect.NotInStore, R>) =>
+  put.pipe(
+    Effect.catchIf(
+      (error) => error instanceof Inspect.NeedsSchema,
+      ({ detail, place }) =>
+        Effect.fail(
+          new Inspect.NeedsSchema({
+            place,
+            detail: `${detail}; give --schema MODULE, where MODULE exports the class of the collection`
+          })
+        )
+    ),
+    Effect.catchIf(
+      (error) => error instanceof Inspect.NotInStore,
+      ({ kind, message }) =>
+        Effect.fail(
+          new Usage({
+            message: `${message} put creates no ${kind}: a program does when it first writes to its ${kind}.`
+          })
+        )
+    )
+  )
+
 const handle = Effect.fnUntraced(function*(given: Given) {
   const { definition, key: word, place } = given
   const output = yield* Output.make
-  const key = yield* Effect.fromResult(Keys.parse(word, yield* Keys.examplesOf(place)))
-  const isPut = yield* definition === undefined ? putAsStored(given, key) : putBySchemas(given, definition, key)
+  const key = yield* Effect.fromResult(Keys.parse(word, yield* advise(Keys.examplesOf(place))))
+  const isPut = yield* definition === undefined
+    ? advise(putAsStored(given, key))
+    : putBySchemas(given, definition, key)
   if (!isPut) return yield* new No({ message: `The key ${Keys.show(key)} has a value in ${Inspect.show(place)}.` })
-  yield* output.note(`Put ${Keys.show(key)} in ${Inspect.show(place)}.`)
+  yield* Output.writeDone(output, `Put ${Keys.show(key)} in ${Inspect.show(place)}.`, { put: 1 })
 })
 
 /** The command. */

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as PersistedQueue from "../../../PersistedQueue.ts"
+import { similarTo } from "../../similarNames.ts"
 import * as Confirm from "../confirm.ts"
 import { No, Usage } from "../failures.ts"
 import * as Format from "../format.ts"
@@ -26,6 +27,18 @@ const stateOf = (listed: PersistedQueue.ListedQueueElement): State =>
 
 const nameOf = (listed: PersistedQueue.ListedQueueElement): string =>
   Result.match(listed, { onSuccess: ({ queue }) => queue, onFailure: ({ queue }) => queue })
+
+/** Fails if the store has no element of a queue, not even a completed one: its name may be misspelled. */
+const checkName = Effect.fnUntraced(function*(name: string) {
+  if (Option.isSome(yield* Stream.runHead(PersistedQueue.elements({ name })))) return
+  const names = yield* Stream.runFold(
+    PersistedQueue.elements(),
+    () => new Set<string>(),
+    (known, listed) => known.add(nameOf(listed))
+  )
+  const similar = similarTo(name, [...names])
+  return yield* new Usage({ message: `The store has no queue "${name}"${similar === "" ? "." : similar}` })
+})
 
 // ---------------------------------------------------------------------------
 // ls
@@ -92,6 +105,7 @@ const listElements = Effect.fnUntraced(function*(
     readonly state: Option.Option<State>
   }
 ) {
+  if (Option.isSome(name)) yield* checkName(name.value)
   const found = PersistedQueue.elements({ name: Option.getOrUndefined(name) }).pipe(
     Stream.filter((listed) => Option.isSome(state) ? stateOf(listed) === state.value : stateOf(listed) !== "completed"),
     // One element more tells whether the limit has left some out.
@@ -149,7 +163,7 @@ const show = Command.make(
   },
   Effect.fnUntraced(function*({ id, name, store }) {
     const output = yield* Output.make
-    const found = yield* withStore(store, PersistedQueue.element(name, id))
+    const found = yield* withStore(store, Effect.andThen(checkName(name), PersistedQueue.element(name, id)))
     if (Option.isNone(found)) return yield* new No({ message: `The queue "${name}" has no element "${id}".` })
     yield* output.write(`${jsonText(toJson(found.value), output.settings.format === "ndjson" ? 0 : 2)}\n`)
   })
@@ -199,7 +213,8 @@ const requeue = Command.make(
     yield* Confirm.checkWrite(write)
     const ids = yield* idsOf(given, all)
     const requeueing = Effect.flatMap(PersistedQueue.makeFailedElements, (failed) => failed.requeue({ name, ids }))
-    yield* report("Requeued", yield* withStore(store, requeueing, { write }), ids)
+    const requeued = yield* withStore(store, Effect.andThen(checkName(name), requeueing), { write })
+    yield* report("Requeued", requeued, ids)
   })
 ).pipe(
   Command.withDescription("Put failed elements back into their queue, with all attempts"),
@@ -217,7 +232,8 @@ const purge = Command.make(
     const what = ids === "all" ? "all failed elements" : `${ids.length} failed elements`
     yield* Confirm.confirm(`Delete ${what} of the queue "${name}"?`, yes || ids.length === 1)
     const purging = Effect.flatMap(PersistedQueue.makeFailedElements, (failed) => failed.purge({ name, ids }))
-    yield* report("Deleted", yield* withStore(store, purging, { write }), ids)
+    const purged = yield* withStore(store, Effect.andThen(checkName(name), purging), { write })
+    yield* report("Deleted", purged, ids)
   })
 ).pipe(
   Command.withDescription("Delete failed elements; their ids can be offered again"),

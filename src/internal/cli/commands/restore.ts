@@ -52,7 +52,7 @@ export const command = Command.make(
         () => Effect.fail(new No({ message: `There is a store at ${given.path}. Give --overwrite to replace it.` }))
       )
     )
-    yield* output.note(`Restored ${given.path} from ${from}.`)
+    yield* Output.writeDone(output, `Restored ${given.path} from ${from}.`, { path: given.path, from })
   })
 ).pipe(
   Command.withExamples([

@@ -11,6 +11,7 @@ import * as Keys from "../keys.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
+import { placeNames } from "../placeNames.ts"
 import * as SchemaModule from "../schemaModule.ts"
 import * as Shown from "../shown.ts"
 import type { Column } from "../table.ts"
@@ -33,7 +34,7 @@ const parameters = {
   limit: Parameters.limit,
   offset: Flag.Int("offset").pipe(
     Flag.withDescription("How many records are skipped"),
-    Flag.filter((offset) => offset >= 0, () => "expected a number of at least 0"),
+    Flag.filter((offset) => offset >= 0, () => "a number of at least 0"),
     Flag.withDefault(0)
   ),
   keysOnly: Flag.Boolean("keys").pipe(
@@ -111,9 +112,8 @@ const toJson = (keysOnly: boolean) => ({ indexKey, key, record }: Row): Output.J
 
 /** Whether a store has no records of its own: the user may have forgotten to name a collection. */
 const hint = Effect.gen(function*() {
-  const { collections, namespaces } = yield* Inspect.contents
-  const names = [...collections.map(({ name }) => `-c ${name}`), ...namespaces.map(({ name }) => `-n ${name}`)]
-  return names.length === 0 ? "No records." : `The store itself has no records. It has: ${names.join(", ")}`
+  const names = yield* placeNames
+  return names === "" ? "No records." : `The store itself has no records. It has: ${names}`
 })
 
 type Given = {

@@ -1,6 +1,7 @@
 /** `shell`: the other commands on one store, line by line. */
 import * as Command from "effect/cli/Command"
 import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { complete } from "../completion.ts"
@@ -26,7 +27,22 @@ const argsOf = (words: ReadonlyArray<string>, store: Parameters.StoreParameters)
   return name === "help" ? ["--help"] : [name, store.path, ...openingFlags(store), ...others]
 }
 
+/** Leaves out the name of the program, and after it the store of the shell: a user may paste a whole command line. */
+const withoutProgram = (words: ReadonlyArray<string>, { path }: Parameters.StoreParameters): ReadonlyArray<string> => {
+  const named = words[0] === "npx" ? words.slice(1) : words
+  if (named[0] !== "effect-lmdb") return words
+  const [, name, store, ...others] = named
+  return name !== undefined && store === path ? [name, ...others] : named.slice(1)
+}
+
 const isExit = (word: string | undefined): boolean => word === "exit" || word === "quit"
+
+/** Whether a line can begin with a word: a command, the help, or a flag of the program. */
+const isKnown = (word: string, names: ReadonlyArray<string>): boolean =>
+  names.includes(word) || word === "help" || word.startsWith("-")
+
+/** The exit code of a command line that is not valid. */
+const usageCode = 2
 
 const handle = Effect.fnUntraced(function*(store: Parameters.StoreParameters) {
   const output = yield* Output.make
@@ -45,17 +61,23 @@ const handle = Effect.fnUntraced(function*(store: Parameters.StoreParameters) {
       replaced: line
     }))
   )
+  yield* withStore(store, Effect.void)
   yield* output.note(`Commands on ${store.path}: ls, get, scan, ... Tab completes, "help" lists them, "exit" ends.`)
   let code = 0
   for (;;) {
     const input = yield* reader.next("effect-lmdb> ")
     if (input._tag === "End") break
     if (input._tag === "Cancel") continue
-    const { isOpen, words } = split(input.text)
-    if (isExit(words[0])) break
+    const { isOpen, words: typed } = split(input.text)
+    const words = withoutProgram(typed, store)
+    const [name] = words
+    if (isExit(name)) break
     if (isOpen) yield* output.note("A quotation mark is not closed.")
-    else if (words[0] === "shell") yield* output.note("This is the shell.")
-    else if (words.length > 0) {
+    else if (name === "shell") yield* output.note("This is the shell.")
+    else if (name !== undefined && !isKnown(name, runner.names)) {
+      yield* Console.error(`Unknown command ${JSON.stringify(name)}. Type help.`)
+      code = usageCode
+    } else if (name !== undefined) {
       code = yield* Effect.raceFirst(runLine(words), Effect.as(reader.interrupted, interrupted))
     }
   }

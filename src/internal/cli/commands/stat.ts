@@ -22,7 +22,7 @@ const parameters = {
     Flag.withOptionalValue("1s"),
     Flag.filterMap(
       (text) => Option.filter(Duration.fromInput(spelled(text)), Duration.isPositive),
-      (text) => `expected a time such as 1s or 500ms, got "${text}"`
+      () => "a time such as 1s or 500ms"
     ),
     Flag.optional
   )

@@ -31,8 +31,8 @@ const parameters = {
     Flag.withDefault(false)
   ),
   poll: Flag.Int("poll").pipe(
-    Flag.withDescription("How often it looks for commits of other processes, in milliseconds"),
-    Flag.filter((poll) => poll > 0, () => "expected a number of more than 0"),
+    Flag.withDescription("How often it looks for commits of other processes, in milliseconds. Default: 50"),
+    Flag.filter((poll) => poll > 0, () => "a number of more than 0"),
     Flag.withDefault(50)
   )
 }

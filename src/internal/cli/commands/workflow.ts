@@ -172,7 +172,8 @@ const change = Effect.fnUntraced(function*(
     return yield* new No({ message: `The execution "${execution}" ${refused}: it is ${found.state}.` })
   })
   yield* withStore(store, changing, { write })
-  yield* output.note(`${done} The program does it when it starts, or when it next looks for messages.`)
+  const text = `${done} The program does it when it starts, or when it next looks for messages.`
+  yield* Output.writeDone(output, text, { changed: 1 })
 })
 
 const resume = Command.make(
