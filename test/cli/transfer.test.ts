@@ -83,10 +83,45 @@ layer(CliStore.layer, { excludeTestServices: true })("export and import", (it) =
       assert.match(resumed.err, /Line 2: it is not JSON.*\n1 line refused: see /)
       assert.strictEqual(Buffer.from(yield* readFile(`${rejects}2`)).toString(), "broken\n")
       deepStrictEqual((yield* contentsOf(store))["records"]?.map(([key]) => key), ["a", "b"])
-      const missing = yield* runCli(["import", store, join(folder, "none"), "--write"])
-      assert.strictEqual(missing.code, 4)
-      assert.match(missing.err, /none cannot be read/)
     }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("say which file of the command line cannot be used, and change nothing", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const fs = yield* FileSystem.FileSystem
+      const [store, file, none] = [join(folder, "store"), join(folder, "file.ndjson"), join(folder, "none")]
+      yield* writeFile(file, `{"key":"a","value":1}\n`)
+      for (
+        const [args, message] of [
+          [["import", store, none, "--write"], `${none} does not exist.`],
+          [["import", store, folder, "--write"], `${folder} is a directory. Give the path of a file.`],
+          [
+            ["import", store, file, "--write", "--rejects", join(none, "r")],
+            `${join(none, "r")} of --rejects cannot be written: the folder ${none} does not exist.`
+          ],
+          [
+            ["export", yield* CliStore, "--out", folder, "--overwrite"],
+            `${folder} of --out cannot be written: it is a directory.`
+          ],
+          [["export", yield* CliStore, "--out", file], `${file} exists. Give --overwrite to replace it.`]
+        ] as const
+      ) {
+        const { code, err } = yield* runCli(args)
+        deepStrictEqual([code, err], [2, `${message}\n`])
+      }
+      assert.isFalse(yield* fs.exists(store))
+      assert.strictEqual(yield* fs.readFileString(file), `{"key":"a","value":1}\n`)
+      const replaced = yield* runCli(["export", yield* CliStore, "--out", file, "--overwrite"])
+      assert.strictEqual(replaced.code, 0)
+      assert.match(yield* fs.readFileString(file), /^\{"effect-lmdb":1\}/)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("say the defaults in the help", () =>
+    Effect.gen(function*() {
+      const { out } = yield* runCli(["import", "--help"])
+      for (const text of ["Default: insert", "Default: 1000", "Default: by the name"]) assert.include(out, text)
+      assert.include((yield* runCli(["export", "--help"])).out, "Default: ndjson")
+    }))
 
   it.effect("check records by the schemas of a module", () =>
     Effect.gen(function*() {

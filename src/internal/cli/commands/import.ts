@@ -9,6 +9,7 @@ import { Store } from "../../../Store.ts"
 import { count } from "../../quantity.ts"
 import { checkWrite } from "../confirm.ts"
 import { No } from "../failures.ts"
+import * as FilePaths from "../filePaths.ts"
 import * as Files from "../files.ts"
 import { isMissing, withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
@@ -30,11 +31,11 @@ const parameters = {
     Flag.optional
   ),
   mode: Flag.Literals("mode", ["insert", "put", "skip"]).pipe(
-    Flag.withDescription("If a key exists: refuse the line, replace the record, or keep the record"),
+    Flag.withDescription("If a key exists: refuse the line, replace the record, or keep the record. Default: insert"),
     Flag.withDefault("insert")
   ),
   batch: Flag.Int("batch").pipe(
-    Flag.withDescription("How many lines one transaction imports"),
+    Flag.withDescription("How many lines one transaction imports. Default: 1000"),
     Flag.filter((lines) => lines >= 1, () => "expected a number of at least 1"),
     Flag.withDefault(1000)
   ),
@@ -140,6 +141,11 @@ const handle = Effect.fnUntraced(function*(given: Given) {
 const checked = ({ dryRun, schema, write }: Given & { readonly write: boolean }) =>
   dryRun && Option.isNone(schema) ? Effect.void : checkWrite(write)
 
+const checkFiles = Effect.fnUntraced(function*({ file, rejects }: Given) {
+  yield* FilePaths.checkReadable(file)
+  if (Option.isSome(rejects)) yield* FilePaths.checkWritable("--rejects", rejects.value)
+})
+
 /** Runs the command on its store. The dry run of an import into a new store needs none. */
 const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) => {
   const use = handle(given)
@@ -154,7 +160,7 @@ const run = ({ store, ...given }: Given & { readonly store: Parameters.StorePara
 export const command = Command.make(
   "import",
   parameters,
-  (given) => Effect.andThen(checked(given), run(given))
+  (given) => checked(given).pipe(Effect.andThen(checkFiles(given)), Effect.andThen(run(given)))
 ).pipe(
   Command.withExamples([
     { command: "effect-lmdb import ./data/copy ./cities.ndjson.gz --write", description: "Into a new store" },
