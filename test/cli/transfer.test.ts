@@ -85,6 +85,21 @@ layer(CliStore.layer, { excludeTestServices: true })("export and import", (it) =
       deepStrictEqual((yield* contentsOf(store))["records"]?.map(([key]) => key), ["a", "b"])
     }).pipe(Effect.provide(NodeServices.layer)))
 
+  it.effect("name the record that exists, and what can be done", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const [store, file] = [join(folder, "store"), join(folder, "file.ndjson")]
+      yield* writeFile(file, `{"effect-lmdb":1}\n{"namespace":"n","key":"a","value":1}\n`)
+      assert.strictEqual((yield* runCli(["import", store, file, "--write"])).code, 0)
+      const again = yield* runCli(["import", store, file, "--write"])
+      // No record of this import was written, so there is nothing to continue
+      deepStrictEqual([again.code, again.err], [
+        1,
+        `Line 2 cannot be imported: a record with the key "a" exists in the namespace "n" ` +
+        `(--mode put replaces it, --mode skip keeps it)\n`
+      ])
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it.effect("say which file of the command line cannot be used, and change nothing", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder

@@ -28,7 +28,7 @@ import type { StoreInternals } from "../store/storeInternals.ts"
 import type * as Transaction from "../transaction/transaction.ts"
 import * as ImportProgress from "./importProgress.ts"
 import * as ImportTarget from "./importTarget.ts"
-import type { CollectionLine, Line, RecordLine } from "./transferLine.ts"
+import { type CollectionLine, existsDetail, type Line, type RecordLine } from "./transferLine.ts"
 
 /** A record as it is stored, of a dump. */
 interface RawLine {
@@ -149,7 +149,7 @@ const putRecord = Effect.fnUntraced(function*(
   const bytes = encode(batch.self, line, entries)
   if (Result.isFailure(bytes)) return yield* nothing(rejected(bytes.failure))
   const old = yield* reader.get(maintainer.database, line.key, CollectionRecord.entriesOf)
-  if (old !== undefined && mode === "insert") return yield* nothing(rejected("a record with this key exists"))
+  if (old !== undefined && mode === "insert") return yield* nothing(rejected(existsDetail(line)))
   if (old !== undefined && mode === "skip") return yield* nothing({ _tag: "Skipped" })
   const record = { value: line.value, key: line.key, bytes: bytes.success, entries }
   return yield* Effect.matchEffect(IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(reader), record, old), {

@@ -79,6 +79,10 @@ const formatOf = ({ file, format }: Given): Inspect.TransferFormat => {
 /** The most refused lines that are named on standard error. */
 const shownRejects = 20
 
+/** Whether records of this import are in the store, so that it can be continued. */
+const hasProgress = ({ lines, written }: Inspect.ImportReport, resume: boolean): boolean =>
+  written > 0 || (resume && lines > 0)
+
 const handle = Effect.fnUntraced(function*(given: Given) {
   const { batch, dryRun, file, mode, resume } = given
   const output = yield* Output.make
@@ -111,7 +115,7 @@ const handle = Effect.fnUntraced(function*(given: Given) {
     }
   })
   const tellEnd = Effect.suspend(() =>
-    dryRun || last === undefined
+    dryRun || last === undefined || !hasProgress(last, resume)
       ? Effect.void
       : output.note(`The lines up to ${last.lines} are imported. Continue with --resume.`)
   )
