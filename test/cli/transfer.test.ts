@@ -85,6 +85,37 @@ layer(CliStore.layer, { excludeTestServices: true })("export and import", (it) =
       deepStrictEqual((yield* contentsOf(store))["records"]?.map(([key]) => key), ["a", "b"])
     }).pipe(Effect.provide(NodeServices.layer)))
 
+  it.effect("write nothing in a dry run, with schemas or --write too", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const fs = yield* FileSystem.FileSystem
+      const [store, file] = [join(folder, "store"), join(folder, "file.ndjson")]
+      yield* writeFile(
+        file,
+        `{"collection":"users","key":77,"value":{"name":"Ada King","country":"GB","born":"1815-12-10T00:00:00.000Z"}}\n`
+      )
+      const options = ["--dry-run", "--schema", schemaModule]
+      for (const more of [[], ["--write"]]) {
+        const created = yield* runCli(["import", store, file, ...options, ...more])
+        deepStrictEqual([created.code, created.err], [0, ""])
+        assert.match(created.out, /valid +1/)
+        assert.isFalse(yield* fs.exists(store))
+        const before = yield* contentsOf(yield* CliStore)
+        const existing = yield* runCli(["import", yield* CliStore, file, ...options, ...more])
+        deepStrictEqual([existing.code, existing.err], [0, ""])
+        assert.match(existing.out, /valid +1/)
+        deepStrictEqual(yield* contentsOf(yield* CliStore), before)
+      }
+      // The store exists, and the import would create the collection
+      yield* writeFile(`${file}.plain.ndjson`, `{"key":"a","value":1}\n`)
+      yield* runCli(["import", store, `${file}.plain.ndjson`, "--write"])
+      const before = yield* contentsOf(store)
+      const added = yield* runCli(["import", store, file, ...options])
+      deepStrictEqual([added.code, added.err], [0, ""])
+      assert.match(added.out, /valid +1/)
+      deepStrictEqual(yield* contentsOf(store), before)
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it.effect("name the record that exists, and what can be done", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder

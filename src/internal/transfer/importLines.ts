@@ -110,7 +110,8 @@ const findTarget = (
   const name = line.place._tag === "Store" ? "" : `${line.place._tag} ${line.place.name}`
   const known = targets.get(name)
   if (known !== undefined) return Effect.succeed(known)
-  const source = { reader, structures: structuresOf(self), exported: self.exported }
+  const { exported, isDryRun, typed } = self
+  const source = { reader, structures: structuresOf(self), exported, ...(isDryRun ? { typed } : {}) }
   return Effect.tap(ImportTarget.find(source, line.place), (target) => Effect.sync(() => targets.set(name, target)))
 }
 

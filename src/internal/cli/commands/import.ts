@@ -8,7 +8,7 @@ import * as Inspect from "../../../Inspect.ts"
 import { Store } from "../../../Store.ts"
 import { count } from "../../quantity.ts"
 import { checkWrite } from "../confirm.ts"
-import { No } from "../failures.ts"
+import { No, Usage } from "../failures.ts"
 import * as FilePaths from "../filePaths.ts"
 import * as Files from "../files.ts"
 import { isMissing, withStore } from "../openStore.ts"
@@ -83,11 +83,25 @@ const shownRejects = 20
 const hasProgress = ({ lines, written }: Inspect.ImportReport, resume: boolean): boolean =>
   written > 0 || (resume && lines > 0)
 
+/** Opens the collections of the module. A dry run cannot create, migrate or index a collection. */
+const openCollections = ({ dryRun, schema }: Given) =>
+  Effect.catchIf(
+    SchemaModule.openCollections(schema),
+    (error) => dryRun && error._tag === "CollectionFailed",
+    ({ message }) =>
+      Effect.fail(
+        new Usage({
+          message: `A dry run only reads the store, and cannot open the collections of --schema so: ${message} ` +
+            "Leave out --schema, or give the path of a new store."
+        })
+      )
+  )
+
 const handle = Effect.fnUntraced(function*(given: Given) {
   const { batch, dryRun, file, mode, resume } = given
   const output = yield* Output.make
   const progress = yield* Progress.make(output)
-  const collections = yield* SchemaModule.openCollections(given.schema)
+  const collections = yield* openCollections(given)
   let last: Inspect.ImportReport | undefined
   const addRejects = Option.isSome(given.rejects) ? yield* Files.appender(given.rejects.value) : undefined
   let shown = 0
@@ -141,21 +155,20 @@ const handle = Effect.fnUntraced(function*(given: Given) {
   }
 })
 
-/** A dry run through schemas opens the collections, which may write. */
-const checked = ({ dryRun, schema, write }: Given & { readonly write: boolean }) =>
-  dryRun && Option.isNone(schema) ? Effect.void : checkWrite(write)
+/** A dry run writes nothing, so it needs no permission. */
+const checked = ({ dryRun, write }: Given & { readonly write: boolean }) => dryRun ? Effect.void : checkWrite(write)
 
 const checkFiles = Effect.fnUntraced(function*({ file, rejects }: Given) {
   yield* FilePaths.checkReadable(file)
   if (Option.isSome(rejects)) yield* FilePaths.checkWritable("--rejects", rejects.value)
 })
 
-/** Runs the command on its store. The dry run of an import into a new store needs none. */
+/** Runs the command on its store. A dry run only reads it, and if there is none, it uses a temporary one. */
 const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) => {
   const use = handle(given)
   return Effect.catchIf(
-    withStore(store, use, { write: given.write, create: true }),
-    (error) => given.dryRun && !given.write && isMissing(error),
+    withStore(store, use, { write: !given.dryRun, create: true }),
+    (error) => given.dryRun && isMissing(error),
     () => Effect.provide(use, Store.layerTemp())
   )
 }
