@@ -116,6 +116,38 @@ layer(CliStore.layer, { excludeTestServices: true })("export and import", (it) =
       deepStrictEqual(yield* contentsOf(store), before)
     }).pipe(Effect.provide(NodeServices.layer)))
 
+  it.effect("create no store for a file of another format", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const fs = yield* FileSystem.FileSystem
+      const [store, file] = [join(folder, "store"), join(folder, "file")]
+      yield* writeFile(file, "name: Ada\n")
+      for (const format of ["ndjson", "csv", "dump"]) {
+        const { code, err } = yield* runCli(["import", store, file, "--write", "--format", format])
+        assert.strictEqual(code, 1)
+        assert.match(err, /^Line 1 cannot be imported: /)
+        assert.isFalse(yield* fs.exists(store))
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("write refused rows of CSV so that they can be imported after a correction", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const fs = yield* FileSystem.FileSystem
+      const [store, file, rejects] = [join(folder, "store"), join(folder, "file.csv"), join(folder, "rejects.csv")]
+      yield* writeFile(file, `key,name\na,Ada\na,"Ada ""the"" second, again"\na,third\n`)
+      const refused = yield* runCli(["import", store, file, "--write", "--batch", "1", "--rejects", rejects])
+      assert.strictEqual(refused.code, 1)
+      const text = yield* fs.readFileString(rejects)
+      assert.strictEqual(text, `key,name\na,"Ada ""the"" second, again"\na,third\n`)
+      yield* writeFile(rejects, text.replace(`a,"`, `b,"`).replace("a,third", "c,third"))
+      const corrected = yield* runCli(["import", store, rejects, "--write"])
+      deepStrictEqual([corrected.code, corrected.err], [0, ""])
+      const records = (yield* contentsOf(store))["records"] ?? []
+      deepStrictEqual(records.map(([key]) => key), ["a", "b", "c"])
+      assert.include(JSON.stringify(records), JSON.stringify(`Ada "the" second, again`))
+    }).pipe(Effect.provide(NodeServices.layer)))
+
   it.effect("name the record that exists, and what can be done", () =>
     Effect.gen(function*() {
       const folder = yield* temporaryFolder

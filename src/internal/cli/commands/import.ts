@@ -3,6 +3,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Inspect from "../../../Inspect.ts"
 import { Store } from "../../../Store.ts"
@@ -11,6 +12,7 @@ import { checkWrite } from "../confirm.ts"
 import { No, Usage } from "../failures.ts"
 import * as FilePaths from "../filePaths.ts"
 import * as Files from "../files.ts"
+import * as FirstLine from "../firstLine.ts"
 import { isMissing, withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -97,13 +99,44 @@ const openCollections = ({ dryRun, schema }: Given) =>
       )
   )
 
-const handle = Effect.fnUntraced(function*(given: Given) {
-  const { batch, dryRun, file, mode, resume } = given
+/** Reads the first line and checks it. A line of NDJSON that is wrong may be left out, or go to the file of --rejects. */
+const readSource = Effect.fnUntraced(function*(given: Given) {
+  const source = yield* FirstLine.read(Files.gunzip(Files.read(given.file)))
+  const format = formatOf(given)
+  const mayBeWrong = Option.isSome(given.rejects) || Option.isSome(given.fromLine) || given.resume
+  if (format !== "ndjson" || !mayBeWrong) yield* Inspect.checkFirstLine(source.line, format)
+  return source
+})
+
+const headerOf = (given: Given, { line }: Source): string | undefined =>
+  formatOf(given) === "csv" ? line.toString("utf8").trimEnd() : undefined
+
+type Source = Effect.Success<ReturnType<typeof readSource>>
+
+/** Adds refused lines to a file. A new file of CSV begins with the names of the columns. */
+const openRejects = Effect.fnUntraced(function*(path: string, header: string | undefined) {
+  const fs = yield* FileSystem.FileSystem
+  const add = yield* Files.appender(path)
+  let hasHeader = header === undefined || (yield* Effect.match(fs.stat(path), {
+    onFailure: () => false,
+    onSuccess: ({ size }) => Number(size) > 0
+  }))
+  return (lines: ReadonlyArray<string>) => {
+    const all = hasHeader || header === undefined ? lines : [header, ...lines]
+    hasHeader = true
+    return add(all)
+  }
+})
+
+const handle = Effect.fnUntraced(function*(given: Given, source: Source) {
+  const { batch, dryRun, mode, resume } = given
   const output = yield* Output.make
   const progress = yield* Progress.make(output)
   const collections = yield* openCollections(given)
   let last: Inspect.ImportReport | undefined
-  const addRejects = Option.isSome(given.rejects) ? yield* Files.appender(given.rejects.value) : undefined
+  const addRejects = Option.isSome(given.rejects)
+    ? yield* openRejects(given.rejects.value, headerOf(given, source))
+    : undefined
   let shown = 0
   const onRejected = addRejects === undefined ? undefined : Effect.fnUntraced(
     function*(lines: ReadonlyArray<Inspect.RejectedLine>) {
@@ -114,7 +147,7 @@ const handle = Effect.fnUntraced(function*(given: Given) {
       }
     }
   )
-  const imported = Inspect.importStore(Files.gunzip(Files.read(file)), {
+  const imported = Inspect.importStore(source.bytes, {
     format: formatOf(given),
     mode,
     collections,
@@ -165,12 +198,14 @@ const checkFiles = Effect.fnUntraced(function*({ file, rejects }: Given) {
 
 /** Runs the command on its store. A dry run only reads it, and if there is none, it uses a temporary one. */
 const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) => {
-  const use = handle(given)
-  return Effect.catchIf(
-    withStore(store, use, { write: !given.dryRun, create: true }),
-    (error) => given.dryRun && isMissing(error),
-    () => Effect.provide(use, Store.layerTemp())
-  )
+  return Effect.scoped(Effect.flatMap(readSource(given), (source) => {
+    const use = handle(given, source)
+    return Effect.catchIf(
+      withStore(store, use, { write: !given.dryRun, create: true }),
+      (error) => given.dryRun && isMissing(error),
+      () => Effect.provide(use, Store.layerTemp())
+    )
+  }))
 }
 
 /** The command. */
