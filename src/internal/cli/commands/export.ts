@@ -107,7 +107,7 @@ export const command = Command.make(
   Command.withExamples([
     { command: "effect-lmdb export ./data/cities", description: "Everything, as lines of JSON" },
     {
-      command: "effect-lmdb export ./data/cities --gzip --out ./cities.ndjson.gz",
+      command: "effect-lmdb export ./data/cities --gzip --out ./all.ndjson.gz",
       description: "Into a compressed file"
     },
     {
