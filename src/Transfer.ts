@@ -17,6 +17,8 @@
 import * as Effect from "effect/Effect"
 import type { CsvError } from "effect/encoding/Csv"
 import type { NdjsonError } from "effect/encoding/Ndjson"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as RecordPreparation from "./internal/collection/recordPreparation.ts"
 import * as InspectContents from "./internal/inspect/contents.ts"
@@ -30,7 +32,13 @@ import * as ImportStart from "./internal/transfer/importStart.ts"
 import * as NdjsonFormat from "./internal/transfer/ndjsonFormat.ts"
 import { Store } from "./Store.ts"
 import type { Closed, CommitError, EngineFailure, ReadOnly, ValueDecoding } from "./StoreError.ts"
-import type { ImportMismatch, ImportMode, ImportReport, LineRejected, RejectedLine } from "./StoreImport.ts"
+import {
+  type ImportMismatch,
+  type ImportMode,
+  type ImportReport,
+  LineRejected,
+  type RejectedLine
+} from "./StoreImport.ts"
 import type { NotInStore, Place } from "./StoreInspection.ts"
 import type { StoreNotEmpty } from "./StoreTransfer.ts"
 
@@ -179,6 +187,25 @@ const decode = <E, R>(
       return DumpFormat.decode(bytes)
   }
 }
+
+/**
+ * Checks the first line of a file before its import. It fails with `LineRejected` if the file has not this format.
+ *
+ * @category transfers
+ * @since 0.2.0
+ */
+export const checkFirstLine = (
+  line: Uint8Array,
+  format: TransferFormat = "ndjson"
+): Effect.Effect<void, LineRejected> =>
+  Effect.gen(function*() {
+    const first = yield* Stream.runHead(decode(Stream.make(line), format))
+    if (Option.isNone(first)) return
+    const { line: said, number, text } = first.value
+    const isOther = format === "dump" && !/^\w+=/.test(text)
+    const detail = isOther ? "a dump begins with its version" : Result.isFailure(said) ? said.failure : undefined
+    if (detail !== undefined) return yield* new LineRejected({ line: number, detail, text })
+  })
 
 const typedOf = (collections: ReadonlyArray<AnyCollection> = []) =>
   new Map(collections.flatMap((collection) => {

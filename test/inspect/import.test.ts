@@ -172,7 +172,7 @@ describe("an import", () => {
         /^16: the collection "users" has indexes/,
         /^17: the collection "users" has no index "byName"/,
         /^18: another record has the same key in the unique index "byEmail"/,
-        /^19: a record with this key exists/,
+        /^19: a record with the key 1 exists in the collection "users" \(--mode put replaces it, --mode skip keeps it\)/,
         /^20: key: /,
         /^21: the store has a collection "users" of version 1, not 7/,
         /^22: this version of the package cannot read the definition/,

@@ -43,7 +43,7 @@ const flags: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
   ["stat", ["--watch"]],
   ["watch", [...placeFlags, ...boundFlags, "--values", "--poll"]],
   ["readers", ["--clean"]],
-  ["export", [...placeFlags, "--format", "--gzip", "--out", "--no-snapshot"]],
+  ["export", [...placeFlags, "--format", "--gzip", "--overwrite", "--out", "--no-snapshot"]],
   ["import", [
     "--write",
     "--format",

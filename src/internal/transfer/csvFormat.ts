@@ -61,6 +61,10 @@ const makeParse = () => {
   }
 }
 
+/** Writes a row as a line, without its end. */
+const toText = (cells: ReadonlyArray<string>): string =>
+  cells.map((cell) => /[",\r\n]/.test(cell) ? `"${cell.replaceAll("\"", "\"\"")}"` : cell).join(",")
+
 const toLineRejected = (error: Csv.CsvError): LineRejected =>
   new LineRejected({ line: error.record ?? 0, detail: error.message, text: "" })
 
@@ -72,5 +76,6 @@ export const decode = <E, R>(
     Stream.pipeThroughChannel(bytes, Csv.decode<E>({ maxRecordSize: 2 ** 30 })).pipe(
       Stream.mapError((error) => Csv.isCsvError(error) ? toLineRejected(error) : error)
     ),
-    makeParse
+    makeParse,
+    toText
   )

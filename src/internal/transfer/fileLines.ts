@@ -86,16 +86,16 @@ export const items = <E, R>(
 /** Reads the rows of a file whose rows are already split. A row has the number that a line has elsewhere. */
 export const rowItems = <A, E, R>(
   rows: Stream.Stream<A, E, R>,
-  makeParse: () => (row: A) => ImportItem["line"]
+  makeParse: () => (row: A) => ImportItem["line"],
+  toText: (row: A) => string
 ): Stream.Stream<ImportItem, E, R> =>
   Stream.suspend(() => {
     const parse = makeParse()
     return Stream.mapAccumArray(rows, () => start, (position, part) => {
       let present = position
       const found = part.map((row): ImportItem => {
-        const text = JSON.stringify(row)
-        present = after(present, text)
-        return { ...present, text, line: parse(row) }
+        present = after(present, JSON.stringify(row))
+        return { ...present, text: toText(row), line: parse(row) }
       })
       return [present, found] as const
     })

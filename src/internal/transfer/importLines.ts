@@ -28,7 +28,7 @@ import type { StoreInternals } from "../store/storeInternals.ts"
 import type * as Transaction from "../transaction/transaction.ts"
 import * as ImportProgress from "./importProgress.ts"
 import * as ImportTarget from "./importTarget.ts"
-import type { CollectionLine, Line, RecordLine } from "./transferLine.ts"
+import { type CollectionLine, existsDetail, type Line, type RecordLine } from "./transferLine.ts"
 
 /** A record as it is stored, of a dump. */
 interface RawLine {
@@ -110,7 +110,8 @@ const findTarget = (
   const name = line.place._tag === "Store" ? "" : `${line.place._tag} ${line.place.name}`
   const known = targets.get(name)
   if (known !== undefined) return Effect.succeed(known)
-  const source = { reader, structures: structuresOf(self), exported: self.exported }
+  const { exported, isDryRun, typed } = self
+  const source = { reader, structures: structuresOf(self), exported, ...(isDryRun ? { typed } : {}) }
   return Effect.tap(ImportTarget.find(source, line.place), (target) => Effect.sync(() => targets.set(name, target)))
 }
 
@@ -149,7 +150,7 @@ const putRecord = Effect.fnUntraced(function*(
   const bytes = encode(batch.self, line, entries)
   if (Result.isFailure(bytes)) return yield* nothing(rejected(bytes.failure))
   const old = yield* reader.get(maintainer.database, line.key, CollectionRecord.entriesOf)
-  if (old !== undefined && mode === "insert") return yield* nothing(rejected("a record with this key exists"))
+  if (old !== undefined && mode === "insert") return yield* nothing(rejected(existsDetail(line)))
   if (old !== undefined && mode === "skip") return yield* nothing({ _tag: "Skipped" })
   const record = { value: line.value, key: line.key, bytes: bytes.success, entries }
   return yield* Effect.matchEffect(IndexMaintainer.toPut(maintainer, IndexMaintainer.holdersIn(reader), record, old), {

@@ -29,6 +29,9 @@ const plainTarget = (place: Place): ImportTarget => ({
   entriesOf: (entries = []) => entries.length === 0 ? entries : "only a collection has indexes"
 })
 
+/** The target of a dry run that would create the collection: it has no records and no index entries. */
+const newTarget = (place: Place): ImportTarget => ({ ...plainTarget(place), entriesOf: () => [] })
+
 /** Returns the slot in this store of an index that a line names: by the index itself, or by its slot in the exported store. */
 const slotFinder = (stored: Catalog.Descriptor, exported: Catalog.Descriptor | undefined) => {
   const slots = new Map(Catalog.allIndexes(stored).map((index) => [Catalog.slotOf(index), Catalog.slotOf(index)]))
@@ -76,6 +79,8 @@ const collectionTarget = (
 
 /** The entries of a catalog, as the lines of the import say them and as the store has them. */
 interface CatalogSource {
+  /** The collections whose schemas are known. A dry run cannot create those that the store does not have. */
+  readonly typed?: { readonly has: (name: string) => boolean }
   readonly reader: Reader
   readonly structures: StructureTable.StructureTable
   /** The definitions in the lines that were read, by the names of the collections. */
@@ -104,6 +109,7 @@ export const find = (
     // A dry run has not written the entry.
     const stored = entry ?? exported
     if (typeof stored === "string") return stored
+    if (stored === undefined && source.typed?.has(place.name) === true) return newTarget(place)
     return stored === undefined
       ? `the store has no collection "${place.name}", and no line before defines it; import it through its schema (--schema)`
       : collectionTarget(place.name, stored, exported)

@@ -78,6 +78,13 @@ const placeFields = (place: Place): Fields => {
 const keyToJson = (place: Place, key: ByteString): Json =>
   place._tag === "Collection" ? KeyJson.orderedKeyToJson(key) : KeyJson.storeKeyToJson(key)
 
+/** Says which record exists, and what an import can do with it. */
+export const existsDetail = ({ key, place }: RecordLine): string => {
+  const where = place._tag === "Store" ? "" : ` in the ${place._tag.toLowerCase()} "${place.name}"`
+  const shown = JSON.stringify(keyToJson(place, key))
+  return `a record with the key ${shown} exists${where} (--mode put replaces it, --mode skip keeps it)`
+}
+
 /** The latest time that a `Date` can have. */
 const latestTime = 8.64e15
 

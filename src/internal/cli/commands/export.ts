@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Inspect from "../../../Inspect.ts"
+import { Usage } from "../failures.ts"
+import * as FilePaths from "../filePaths.ts"
 import * as Files from "../files.ts"
 import { withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
@@ -26,7 +28,9 @@ const parameters = {
     Flag.atLeast(0)
   ),
   format: Flag.Literals("format", ["ndjson", "csv", "dump"]).pipe(
-    Flag.withDescription("ndjson and csv: readable values; dump: the stored bytes, for mdb_load of LMDB"),
+    Flag.withDescription(
+      "ndjson and csv: readable values; dump: the stored bytes, for mdb_load of LMDB. Default: ndjson"
+    ),
     Flag.withDefault("ndjson")
   ),
   gzip: Flag.Boolean("gzip").pipe(
@@ -38,6 +42,11 @@ const parameters = {
     Flag.withDescription("Write to this file, not to standard output"),
     Flag.withMetavar("file"),
     Flag.optional
+  ),
+  overwrite: Flag.Boolean("overwrite").pipe(
+    Flag.withDescription("Replace the file of --out if it exists"),
+    Flag.withoutNegation,
+    Flag.withDefault(false)
   ),
   snapshot: Flag.Boolean("snapshot").pipe(
     Flag.withDescription("Everything as it is at one moment; with --no-snapshot the file does not grow meanwhile"),
@@ -51,6 +60,7 @@ interface Given {
   readonly format: Inspect.TransferFormat
   readonly gzip: boolean
   readonly out: Option.Option<string>
+  readonly overwrite: boolean
   readonly snapshot: boolean
 }
 
@@ -79,12 +89,25 @@ const handle = Effect.fnUntraced(function*(given: Given) {
   if (Option.isSome(out)) yield* output.note(`Written: ${out.value}`)
 })
 
+/** Refuses to replace a file that nobody said may be replaced. */
+const checkOut = Effect.fnUntraced(function*({ out, overwrite }: Given) {
+  if (Option.isNone(out)) return
+  const exists = yield* FilePaths.checkWritable("--out", out.value)
+  if (exists && !overwrite) {
+    return yield* new Usage({ message: `${out.value} exists. Give --overwrite to replace it.` })
+  }
+})
+
 /** The command. */
-export const command = Command.make("export", parameters, (given) => withStore(given.store, handle(given))).pipe(
+export const command = Command.make(
+  "export",
+  parameters,
+  (given) => Effect.andThen(checkOut(given), withStore(given.store, handle(given)))
+).pipe(
   Command.withExamples([
     { command: "effect-lmdb export ./data/cities", description: "Everything, as lines of JSON" },
     {
-      command: "effect-lmdb export ./data/cities --gzip --out ./cities.ndjson.gz",
+      command: "effect-lmdb export ./data/cities --gzip --out ./all.ndjson.gz",
       description: "Into a compressed file"
     },
     {

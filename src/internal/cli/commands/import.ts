@@ -3,13 +3,16 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Inspect from "../../../Inspect.ts"
 import { Store } from "../../../Store.ts"
 import { count } from "../../quantity.ts"
 import { checkWrite } from "../confirm.ts"
-import { No } from "../failures.ts"
+import { No, Usage } from "../failures.ts"
+import * as FilePaths from "../filePaths.ts"
 import * as Files from "../files.ts"
+import * as FirstLine from "../firstLine.ts"
 import { isMissing, withStore } from "../openStore.ts"
 import * as Output from "../output.ts"
 import * as Parameters from "../parameters.ts"
@@ -30,11 +33,11 @@ const parameters = {
     Flag.optional
   ),
   mode: Flag.Literals("mode", ["insert", "put", "skip"]).pipe(
-    Flag.withDescription("If a key exists: refuse the line, replace the record, or keep the record"),
+    Flag.withDescription("If a key exists: refuse the line, replace the record, or keep the record. Default: insert"),
     Flag.withDefault("insert")
   ),
   batch: Flag.Int("batch").pipe(
-    Flag.withDescription("How many lines one transaction imports"),
+    Flag.withDescription("How many lines one transaction imports. Default: 1000"),
     Flag.filter((lines) => lines >= 1, () => "expected a number of at least 1"),
     Flag.withDefault(1000)
   ),
@@ -78,13 +81,62 @@ const formatOf = ({ file, format }: Given): Inspect.TransferFormat => {
 /** The most refused lines that are named on standard error. */
 const shownRejects = 20
 
-const handle = Effect.fnUntraced(function*(given: Given) {
-  const { batch, dryRun, file, mode, resume } = given
+/** Whether records of this import are in the store, so that it can be continued. */
+const hasProgress = ({ lines, written }: Inspect.ImportReport, resume: boolean): boolean =>
+  written > 0 || (resume && lines > 0)
+
+/** Opens the collections of the module. A dry run cannot create, migrate or index a collection. */
+const openCollections = ({ dryRun, schema }: Given) =>
+  Effect.catchIf(
+    SchemaModule.openCollections(schema),
+    (error) => dryRun && error._tag === "CollectionFailed",
+    ({ message }) =>
+      Effect.fail(
+        new Usage({
+          message: `A dry run only reads the store, and cannot open the collections of --schema so: ${message} ` +
+            "Leave out --schema, or give the path of a new store."
+        })
+      )
+  )
+
+/** Reads the first line and checks it. A line of NDJSON that is wrong may be left out, or go to the file of --rejects. */
+const readSource = Effect.fnUntraced(function*(given: Given) {
+  const source = yield* FirstLine.read(Files.gunzip(Files.read(given.file)))
+  const format = formatOf(given)
+  const mayBeWrong = Option.isSome(given.rejects) || Option.isSome(given.fromLine) || given.resume
+  if (format !== "ndjson" || !mayBeWrong) yield* Inspect.checkFirstLine(source.line, format)
+  return source
+})
+
+const headerOf = (given: Given, { line }: Source): string | undefined =>
+  formatOf(given) === "csv" ? line.toString("utf8").trimEnd() : undefined
+
+type Source = Effect.Success<ReturnType<typeof readSource>>
+
+/** Adds refused lines to a file. A new file of CSV begins with the names of the columns. */
+const openRejects = Effect.fnUntraced(function*(path: string, header: string | undefined) {
+  const fs = yield* FileSystem.FileSystem
+  const add = yield* Files.appender(path)
+  let hasHeader = header === undefined || (yield* Effect.match(fs.stat(path), {
+    onFailure: () => false,
+    onSuccess: ({ size }) => Number(size) > 0
+  }))
+  return (lines: ReadonlyArray<string>) => {
+    const all = hasHeader || header === undefined ? lines : [header, ...lines]
+    hasHeader = true
+    return add(all)
+  }
+})
+
+const handle = Effect.fnUntraced(function*(given: Given, source: Source) {
+  const { batch, dryRun, mode, resume } = given
   const output = yield* Output.make
   const progress = yield* Progress.make(output)
-  const collections = yield* SchemaModule.openCollections(given.schema)
+  const collections = yield* openCollections(given)
   let last: Inspect.ImportReport | undefined
-  const addRejects = Option.isSome(given.rejects) ? yield* Files.appender(given.rejects.value) : undefined
+  const addRejects = Option.isSome(given.rejects)
+    ? yield* openRejects(given.rejects.value, headerOf(given, source))
+    : undefined
   let shown = 0
   const onRejected = addRejects === undefined ? undefined : Effect.fnUntraced(
     function*(lines: ReadonlyArray<Inspect.RejectedLine>) {
@@ -95,7 +147,7 @@ const handle = Effect.fnUntraced(function*(given: Given) {
       }
     }
   )
-  const imported = Inspect.importStore(Files.gunzip(Files.read(file)), {
+  const imported = Inspect.importStore(source.bytes, {
     format: formatOf(given),
     mode,
     collections,
@@ -110,7 +162,7 @@ const handle = Effect.fnUntraced(function*(given: Given) {
     }
   })
   const tellEnd = Effect.suspend(() =>
-    dryRun || last === undefined
+    dryRun || last === undefined || !hasProgress(last, resume)
       ? Effect.void
       : output.note(`The lines up to ${last.lines} are imported. Continue with --resume.`)
   )
@@ -136,25 +188,31 @@ const handle = Effect.fnUntraced(function*(given: Given) {
   }
 })
 
-/** A dry run through schemas opens the collections, which may write. */
-const checked = ({ dryRun, schema, write }: Given & { readonly write: boolean }) =>
-  dryRun && Option.isNone(schema) ? Effect.void : checkWrite(write)
+/** A dry run writes nothing, so it needs no permission. */
+const checked = ({ dryRun, write }: Given & { readonly write: boolean }) => dryRun ? Effect.void : checkWrite(write)
 
-/** Runs the command on its store. The dry run of an import into a new store needs none. */
+const checkFiles = Effect.fnUntraced(function*({ file, rejects }: Given) {
+  yield* FilePaths.checkReadable(file)
+  if (Option.isSome(rejects)) yield* FilePaths.checkWritable("--rejects", rejects.value)
+})
+
+/** Runs the command on its store. A dry run only reads it, and if there is none, it uses a temporary one. */
 const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) => {
-  const use = handle(given)
-  return Effect.catchIf(
-    withStore(store, use, { write: given.write, create: true }),
-    (error) => given.dryRun && !given.write && isMissing(error),
-    () => Effect.provide(use, Store.layerTemp())
-  )
+  return Effect.scoped(Effect.flatMap(readSource(given), (source) => {
+    const use = handle(given, source)
+    return Effect.catchIf(
+      withStore(store, use, { write: !given.dryRun, create: true }),
+      (error) => given.dryRun && isMissing(error),
+      () => Effect.provide(use, Store.layerTemp())
+    )
+  }))
 }
 
 /** The command. */
 export const command = Command.make(
   "import",
   parameters,
-  (given) => Effect.andThen(checked(given), run(given))
+  (given) => checked(given).pipe(Effect.andThen(checkFiles(given)), Effect.andThen(run(given)))
 ).pipe(
   Command.withExamples([
     { command: "effect-lmdb import ./data/copy ./cities.ndjson.gz --write", description: "Into a new store" },
