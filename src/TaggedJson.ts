@@ -35,6 +35,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as KeyJson from "./internal/key/keyJson.ts"
 import * as JsonForm from "./internal/value/jsonForm.ts"
+import * as ParsedJson from "./internal/value/parsedJson.ts"
 import type { OrderedKey } from "./KeySchema.ts"
 
 /**
@@ -60,6 +61,16 @@ export class InvalidTaggedJson extends Schema.TaggedError<InvalidTaggedJson>("ef
 
 const invalid = (subject: InvalidTaggedJson["subject"]) => (detail: string): InvalidTaggedJson =>
   new InvalidTaggedJson({ subject, detail })
+
+/**
+ * Parses JSON. Fails with `InvalidTaggedJson` if the text is not JSON, or has an integer that a number cannot hold, such as
+ * `12345678901234567890`, which `JSON.parse` rounds.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const parseJson = (text: string): Result.Result<Schema.Json, InvalidTaggedJson> =>
+  Result.mapError(ParsedJson.parse(text), invalid("value"))
 
 /**
  * Converts a value to JSON. Fails with `InvalidTaggedJson` if a store would refuse the value, for example because it

@@ -46,20 +46,32 @@ export const read = (path: string): Bytes<FileFailed, FileSystem.FileSystem | St
     return (yield* FileSystem.FileSystem).stream(path, { chunkSize: 256 * 1024 })
   })).pipe(Stream.mapError(failed(path === "-" ? "Standard input cannot be read" : `${path} cannot be read`)))
 
-/** Writes a file. It has its name only when it is complete. */
+/** The file of a path, with its links followed, and whether it can be replaced: not a device, a pipe or a terminal. */
+const targetOf = Effect.fnUntraced(function*(path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const file = yield* Effect.orElseSucceed(fs.realPath(path), () => path)
+  const isReplaceable = yield* Effect.match(fs.stat(file), {
+    onFailure: () => true,
+    onSuccess: ({ type }) => type === "File"
+  })
+  return { file, isReplaceable }
+})
+
+/** Writes a file. It has its name only when it is complete. A device and a pipe are written to. */
 export const write = Effect.fnUntraced(function*<E, R>(
   path: string,
   bytes: Bytes<E, R>
 ): Effect.fn.Return<void, E | FileFailed, R | FileSystem.FileSystem> {
   const fs = yield* FileSystem.FileSystem
-  const part = `${path}.part`
+  const { file: target, isReplaceable } = yield* targetOf(path)
+  const part = isReplaceable ? `${target}.part` : target
   const cannot = failed(`${path} cannot be written`)
   yield* Effect.scoped(Effect.gen(function*() {
     const file = yield* Effect.mapError(fs.open(part, { flag: "w" }), cannot)
     yield* Stream.runForEachArray(bytes, (parts) => Effect.mapError(file.writeAll(Buffer.concat(parts)), cannot))
-    yield* Effect.mapError(file.sync, cannot)
-  }))
-  yield* Effect.mapError(fs.rename(part, path), cannot)
+    if (isReplaceable) yield* Effect.mapError(file.sync, cannot)
+  })).pipe(Effect.onError(() => isReplaceable ? Effect.ignore(fs.remove(part)) : Effect.void))
+  if (isReplaceable) yield* Effect.mapError(fs.rename(part, target), cannot)
 })
 
 /** Opens a file to which lines are added, until the scope closes. It is created with the first line. */

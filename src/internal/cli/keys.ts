@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Inspect from "../../Inspect.ts"
 import type { OrderedKey } from "../../KeySchema.ts"
@@ -74,7 +73,7 @@ const isOrderedKey = (value: unknown): value is OrderedKey =>
 const inJson = (word: string): Option.Option<unknown> =>
   /^["[{]/.test(word)
     ? Option.flatMap(
-      Schema.decodeOption(Schema.fromJsonString(Schema.Json))(word),
+      Result.getSuccess(Inspect.parseJson(word)),
       (json) => Result.getSuccess(Inspect.keyFromJson(json))
     )
     : Option.none()

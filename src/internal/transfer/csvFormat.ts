@@ -9,9 +9,9 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { LineRejected } from "../../StoreImport.ts"
+import * as ParsedJson from "../value/parsedJson.ts"
 import * as FileLines from "./fileLines.ts"
 import type { ImportItem, ImportLine } from "./importLines.ts"
-import { parseJson } from "./ndjsonFormat.ts"
 import * as TransferLine from "./transferLine.ts"
 
 type Json = Schema.Json
@@ -24,7 +24,7 @@ const toCell = (json: Json | undefined): string => {
   return typeof json === "string" && isPlainText(json) ? json : JSON.stringify(json)
 }
 
-const fromCell = (cell: string): Json => isPlainText(cell) ? cell : Result.getOrElse(parseJson(cell), () => cell)
+const fromCell = (cell: string): Json => isPlainText(cell) ? cell : Result.getOrElse(ParsedJson.parse(cell), () => cell)
 
 const columns: ReadonlyArray<string> = TransferLine.fieldNames
 

@@ -3,8 +3,8 @@
  */
 import * as Ndjson from "effect/encoding/Ndjson"
 import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as ParsedJson from "../value/parsedJson.ts"
 import * as FileLines from "./fileLines.ts"
 import type { ImportItem } from "./importLines.ts"
 import * as TransferLine from "./transferLine.ts"
@@ -15,21 +15,10 @@ export const encode = <E, R>(
 ): Stream.Stream<Uint8Array, E | Ndjson.NdjsonError, R> =>
   Stream.pipeThroughChannel(Stream.map(lines, TransferLine.toJson), Ndjson.encode<E>())
 
-const parseUnknown = (text: string): unknown => JSON.parse(text)
-
-const isJson = (parsed: unknown): parsed is Schema.Json => parsed !== undefined
-
-/** Parses JSON, or says what is wrong with it. */
-export const parseJson = (text: string): Result.Result<Schema.Json, string> => {
-  const parsed = Result.try({
-    try: () => parseUnknown(text),
-    catch: (cause) => `it is not JSON${cause instanceof Error ? `: ${cause.message}` : ""}`
-  })
-  return Result.flatMap(parsed, (json) => isJson(json) ? Result.succeed(json) : Result.fail("it is not JSON"))
-}
-
 const parse: FileLines.Parse = (text) =>
-  text.trim() === "" ? Result.succeed({ _tag: "Header" }) : Result.flatMap(parseJson(text), TransferLine.fromJson)
+  text.trim() === ""
+    ? Result.succeed({ _tag: "Header" })
+    : Result.flatMap(ParsedJson.parse(text), TransferLine.fromJson)
 
 /** Reads lines. */
 export const decode = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<ImportItem, E, R> =>

@@ -57,12 +57,13 @@ const readText = Effect.fnUntraced(function*(value: Option.Option<string>, fromF
     : TextFile.read("--from-file", fromFile.value)
 })
 
-const decodeJson = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Json))
-
 const parseValue = (text: string): Result.Result<Schema.Json, Usage> =>
   Result.mapError(
-    decodeJson(text),
-    () => new Usage({ message: `The value is not JSON: ${text}. Write text in quotes ('"text"'), or give --text.` })
+    Inspect.parseJson(text),
+    ({ detail }) =>
+      new Usage({
+        message: `The value is not valid: ${text}: ${detail}. Write text in quotes ('"text"'), or give --text.`
+      })
   )
 
 interface Given {
