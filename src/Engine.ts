@@ -20,10 +20,12 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import type { EngineReaders } from "./EngineReaders.ts"
 import type { ByteString } from "./Key.ts"
 import type { EngineFailure, OpenFailed } from "./StoreError.ts"
-import type { StoreHolder } from "./StoreHolder.ts"
 import type { StoreOpening } from "./StoreOpening.ts"
+
+export type * from "./EngineReaders.ts"
 
 /**
  * Describes one write to a named database: a value to store under a key, or `null` to delete the key.
@@ -94,30 +96,6 @@ export interface EngineStats {
   readonly pageSize: number
   /** The highest number of slots for read transactions in use at the same time, in all processes. */
   readonly readers: number
-}
-
-/**
- * Describes a slot for read transactions, which a process has taken.
- *
- * @category models
- * @since 0.2.0
- */
-export interface ReaderSlot {
-  readonly processId: number
-  /** The transaction that is being read now. `undefined` if the slot is idle. */
-  readonly transactionId: number | undefined
-}
-
-/**
- * Lists the processes that have a file open, and the slots for their read transactions.
- *
- * @category models
- * @since 0.2.0
- */
-export interface EngineReaders {
-  /** The other processes. */
-  readonly processes: ReadonlyArray<StoreHolder>
-  readonly slots: ReadonlyArray<ReaderSlot>
 }
 
 /**

@@ -59,11 +59,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
 import * as PersistedQueue from "effect/persistence/PersistedQueue"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { OpenError } from "./Collection.ts"
 import type { Page } from "./CollectionRange.ts"
 import * as Damage from "./internal/ports/damage.ts"
@@ -76,14 +74,11 @@ import { replaceErrors } from "./internal/ports/portError.ts"
 import * as Dispatcher from "./internal/ports/queueDispatcher.ts"
 import * as QueueElements from "./internal/ports/queueElements.ts"
 import * as Leases from "./internal/ports/queueLeases.ts"
-import * as Listing from "./internal/ports/queueListing.ts"
 import * as Settlement from "./internal/ports/queueSettlement.ts"
-import type { ListedQueueElement, QueueElementSelection } from "./QueueElement.ts"
 import { Store } from "./Store.ts"
-import type { Closed, EngineFailure, KeyEncoding } from "./StoreError.ts"
 import type { StoreService } from "./StoreService.ts"
 
-export type * from "./QueueElement.ts"
+export * from "./QueueElement.ts"
 
 /**
  * Options of the queues of a store.
@@ -370,29 +365,6 @@ export const layerFailedElements: Layer.Layer<FailedElements, OpenError, Store> 
   FailedElements,
   makeFailedElements
 )
-
-/**
- * Streams the elements of a queue, or of all queues, in the order of their ids. It reads a snapshot of a store, which may be
- * open with `readOnly`. An element that the store cannot decode is a failure in the stream, and does not end it.
- *
- * @category inspection
- * @since 0.2.0
- */
-export const elements = (
-  selection: QueueElementSelection = {}
-): Stream.Stream<ListedQueueElement, Closed | EngineFailure | KeyEncoding, Store> => Listing.elements(selection)
-
-/**
- * Reads an element of a queue. Returns `none` if the queue has no such element.
- *
- * @category inspection
- * @since 0.2.0
- */
-export const element = (
-  name: string,
-  id: string
-): Effect.Effect<Option.Option<ListedQueueElement>, Closed | EngineFailure | KeyEncoding, Store> =>
-  Listing.element(name, id)
 
 /**
  * Provides `PersistedQueueFactory` of Effect in the store of the context, with `PersistedQueueStore`, which

@@ -1,10 +1,16 @@
 /**
- * Describes the elements of queues, as `effect-lmdb/PersistedQueue` lists them.
+ * Lists the elements of queues. It is a part of `effect-lmdb/PersistedQueue`.
  *
  * @since 0.2.0
  */
 import type * as DateTime from "effect/DateTime"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import type * as Result from "effect/Result"
+import type * as Stream from "effect/Stream"
+import * as Listing from "./internal/ports/queueListing.ts"
+import type { Store } from "./Store.ts"
+import type { Closed, EngineFailure, KeyEncoding } from "./StoreError.ts"
 
 /**
  * The state of an element of a queue.
@@ -77,3 +83,26 @@ export interface QueueElementSelection {
   /** The name of a queue. Default: all queues. */
   readonly name?: string | undefined
 }
+
+/**
+ * Streams the elements of a queue, or of all queues, in the order of their ids. It reads a snapshot of a store, which may be
+ * open with `readOnly`. An element that the store cannot decode is a failure in the stream, and does not end it.
+ *
+ * @category inspection
+ * @since 0.2.0
+ */
+export const elements = (
+  selection: QueueElementSelection = {}
+): Stream.Stream<ListedQueueElement, Closed | EngineFailure | KeyEncoding, Store> => Listing.elements(selection)
+
+/**
+ * Reads an element of a queue. Returns `none` if the queue has no such element.
+ *
+ * @category inspection
+ * @since 0.2.0
+ */
+export const element = (
+  name: string,
+  id: string
+): Effect.Effect<Option.Option<ListedQueueElement>, Closed | EngineFailure | KeyEncoding, Store> =>
+  Listing.element(name, id)

@@ -67,7 +67,7 @@ export const resume = (
 
 /**
  * Interrupts an execution: its compensations run, and its result is an interruption. An activity that runs is not cut off. Returns
- * `false` if there is no such execution, or it has a result. On disk when it returns.
+ * `false` if the store does not have the execution, or the execution has a result. The change is on disk when the call returns.
  *
  * @category changing
  * @since 0.2.0

@@ -2,7 +2,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { run } from "../support/postgresStandby.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
 
 /** Refuses all new records of a table. */
@@ -21,7 +20,7 @@ describe("a server whose disk is full", () => {
       const sql = yield* PostgresStores.connect
       const store = yield* PostgresStores.openOn({ table, flushInterval: "Infinity" })
       yield* store.put("before", 1, { durable: true })
-      yield* Effect.forEach(fillUp(table), (text) => run(sql, text))
+      yield* Effect.forEach(fillUp(table), (text) => PostgresStores.run(sql, text))
 
       yield* store.put("pending", 2)
       const flushed = yield* Effect.flip(store.flush)
@@ -36,7 +35,7 @@ describe("a server whose disk is full", () => {
       assert.strictEqual(yield* store.getOrFail("pending"), 2)
       assert.strictEqual(yield* store.getOrFail("before"), 1)
 
-      yield* Effect.forEach(makeRoom(table), (text) => run(sql, text))
+      yield* Effect.forEach(makeRoom(table), (text) => PostgresStores.run(sql, text))
       yield* store.flush
       const other = yield* PostgresStores.openOn({ table })
       assert.deepStrictEqual(

@@ -3,23 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
-import { below } from "../support/fixtures/transactions.ts"
+import { below, increment } from "../support/fixtures/transactions.ts"
 import { start } from "../support/harness.ts"
 import { ownServer, serverUrl } from "../support/postgresServer.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
-
-const increment = Option.match({
-  onNone: () => Option.some(1),
-  onSome: (count: unknown) => Option.some(Number(count) + 1)
-})
-
-/** Waits until something holds, in real time. */
-const waitUntil = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => holds() ? Effect.void : Effect.andThen(inRealTime(Effect.sleep("5 millis")), waitUntil(holds)))
 
 /** Opens a store through a proxy. */
 const throughProxy = Effect.fnUntraced(
@@ -169,11 +158,11 @@ describe("a server that is killed", () => {
       })))
       for (const _ of below(2)) {
         const before = acknowledged
-        yield* waitUntil(() => acknowledged >= before + 20)
+        yield* PostgresStores.waitUntil(() => acknowledged >= before + 20)
         server.kill()
         const atKill = acknowledged
         yield* Effect.sync(server.restart)
-        yield* waitUntil(() => acknowledged >= atKill + 5)
+        yield* PostgresStores.waitUntil(() => acknowledged >= atKill + 5)
       }
       yield* Fiber.interrupt(writer)
       const counted = Number(yield* store.getOrFail("count"))

@@ -45,10 +45,6 @@ const resultsOf = (tasks: ReadonlyArray<RunningTask>) =>
 
 const sumOf = (values: Iterable<unknown>) => [...values].reduce((sum: number, value) => sum + Number(value), 0)
 
-/** Waits until something holds, in real time. */
-const waitUntil = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => holds() ? Effect.void : Effect.andThen(inRealTime(Effect.sleep("5 millis")), waitUntil(holds)))
-
 describe("four processes", () => {
   it.effect("that move money among accounts show a fifth one the right sum at every moment", () =>
     Effect.gen(function*() {
@@ -166,11 +162,11 @@ describe("a server that is killed while four processes count", () => {
       const isBeyond = (counts: ReadonlyArray<number>, steps: number) => () =>
         ended.pollUnsafe() !== undefined || counted().every((count, worker) => count >= (counts[worker] ?? 0) + steps)
       for (const _ of below(2)) {
-        yield* waitUntil(isBeyond(counted(), 10))
+        yield* PostgresStores.waitUntil(isBeyond(counted(), 10))
         server.kill()
         const atKill = counted()
         yield* Effect.sync(server.restart)
-        yield* waitUntil(isBeyond(atKill, 5))
+        yield* PostgresStores.waitUntil(isBeyond(atKill, 5))
       }
       for (const task of tasks) yield* task.end
       const acknowledged = yield* Fiber.join(ended)

@@ -8,9 +8,6 @@ import * as PostgresStores from "../support/postgresStore.ts"
 const failure = (options: object, sql: Effect.Success<typeof PostgresStores.connect>) =>
   Effect.scoped(Effect.flip(Effect.provideService(PostgresStore.make(options), SqlClient.SqlClient, sql)))
 
-const run = (sql: SqlClient.SqlClient, text: string) =>
-  Effect.scoped(Effect.flatMap(sql.reserve, (connection) => connection.executeValuesUnprepared(text, [])))
-
 describe("opening a store on PostgreSQL fails", () => {
   it.effect("with BadOption, which names the option", () =>
     Effect.gen(function*() {
@@ -55,7 +52,7 @@ describe("opening a store on PostgreSQL fails", () => {
       const table = yield* PostgresStores.freshTable
       const sql = yield* PostgresStores.connect
       yield* Effect.scoped(PostgresStores.openOn({ table }))
-      yield* run(sql, `UPDATE ${table}_store SET format = 2`)
+      yield* PostgresStores.run(sql, `UPDATE ${table}_store SET format = 2`)
       assert.strictEqual((yield* failure({ table }, sql)).reason._tag, "UnsupportedFormat")
     }))
 

@@ -2,22 +2,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
 import * as CuttingProxy from "../support/cuttingProxy.ts"
+import { increment } from "../support/fixtures/transactions.ts"
 import { start } from "../support/harness.ts"
 import * as Standby from "../support/postgresStandby.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
-
-const increment = Option.match({
-  onNone: () => Option.some(1),
-  onSome: (count: unknown) => Option.some(Number(count) + 1)
-})
-
-/** Waits until something holds, in real time. */
-const waitUntil = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => holds() ? Effect.void : Effect.andThen(inRealTime(Effect.sleep("5 millis")), waitUntil(holds)))
 
 describe("a standby", () => {
   it.live("can be read, refuses a store that writes, and has each acknowledged write when it is promoted", () =>
@@ -46,18 +36,18 @@ describe("a standby", () => {
       const writer = yield* start(Effect.forever(Effect.map(store.update("count", increment), () => {
         acknowledged++
       })))
-      yield* waitUntil(() => acknowledged >= 20)
+      yield* PostgresStores.waitUntil(() => acknowledged >= 20)
       primary.kill()
       const atKill = acknowledged
       yield* Standby.promote(standby)
       proxy.target = standby.port
-      yield* waitUntil(() => acknowledged >= atKill + 20)
+      yield* PostgresStores.waitUntil(() => acknowledged >= atKill + 20)
       yield* Fiber.interrupt(writer)
 
       const counted = Number(yield* store.getOrFail("count"))
       // The last step may have been committed after its fiber was interrupted.
       assert.include([acknowledged, acknowledged + 1], counted)
-      yield* waitUntil(() => seen.length >= counted)
+      yield* PostgresStores.waitUntil(() => seen.length >= counted)
       assert.deepStrictEqual(seen, Array.from({ length: counted }, (_, at) => at + 1))
     }))
 })

@@ -11,7 +11,7 @@ import { readdirSync } from "node:fs"
 import { Collection, Store } from "../../src/index.ts"
 import * as TransactionOrder from "../../src/testing/TransactionOrder.ts"
 import { all, openUsers, userOf } from "../support/fixtures/collections.ts"
-import { below } from "../support/fixtures/transactions.ts"
+import { below, increment } from "../support/fixtures/transactions.ts"
 import { start, temporaryFolder } from "../support/harness.ts"
 import * as PostgresStores from "../support/postgresStore.ts"
 import * as Workload from "../support/workload.ts"
@@ -23,11 +23,6 @@ const openTwice = Effect.gen(function*() {
   const table = yield* PostgresStores.freshTable
   const options = { table, flushInterval: "Infinity" } as const
   return [yield* PostgresStores.openOn(options), yield* PostgresStores.openOn(options)] as const
-})
-
-const increment = Option.match({
-  onNone: () => Option.some(1),
-  onSome: (count: unknown) => Option.some(Number(count) + 1)
 })
 
 describe("a store on PostgreSQL", () => {

@@ -8,10 +8,7 @@ import { join } from "node:path"
 import { inRealTime } from "../../src/internal/postgres/sqlFailure.ts"
 import { temporaryFolder } from "./harness.ts"
 import { type Server, startAnother, startStandby } from "./postgresServer.ts"
-import { connectTo } from "./postgresStore.ts"
-
-/** Runs a statement. */
-export const run = (sql: SqlClient.SqlClient, text: string) => Effect.scoped(Effect.flatMap(sql.reserve, runOn(text)))
+import { connectTo, run } from "./postgresStore.ts"
 
 const runOn = (text: string) => (connection: SqlConnection.Connection) => connection.executeValuesUnprepared(text, [])
 

@@ -31,12 +31,20 @@ export const connectTo = (url: string, options: Partial<PgClient.PgPoolConfig> =
 /** Connects to the server of the tests, until the scope closes. */
 export const connect = Effect.suspend(() => connectTo(serverUrl()))
 
+/** Runs a statement. */
+export const run = (sql: SqlClient.SqlClient, text: string) =>
+  Effect.scoped(Effect.flatMap(sql.reserve, (connection) => connection.executeValuesUnprepared(text, [])))
+
 const dropTables = (sql: SqlClient.SqlClient, table: string) =>
   Effect.forEach(
     Tables.removals(Tables.make(table)),
-    (text) => Effect.scoped(Effect.flatMap(sql.reserve, (connection) => connection.executeValuesUnprepared(text, []))),
+    (text) => run(sql, text),
     { discard: true }
   )
+
+/** Waits until something holds, in real time. */
+export const waitUntil = (holds: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => holds() ? Effect.void : Effect.andThen(inRealTime(Effect.sleep("5 millis")), waitUntil(holds)))
 
 /** The tables of the stores that were opened by paths. */
 const openedTables = new Set<string>()

@@ -11,7 +11,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
-import { FileFailed } from "./failures.ts"
+import { fileFailed } from "./failures.ts"
 
 const markName = "effect-lmdb-backup.json"
 
@@ -51,9 +51,6 @@ interface Backup {
   readonly mark: Mark
 }
 
-const failed = (what: string) => (cause: { readonly message: string }): FileFailed =>
-  new FileFailed({ message: `${what}: ${cause.message}`, cause })
-
 /** Marks a backup as complete. */
 export const complete = Effect.fnUntraced(function*(folder: string, mark: Mark) {
   const fs = yield* FileSystem.FileSystem
@@ -61,7 +58,7 @@ export const complete = Effect.fnUntraced(function*(folder: string, mark: Mark) 
   const text = yield* Effect.orDie(Schema.encodeEffect(MarkText)(mark))
   yield* Effect.mapError(
     fs.writeFileString(path.join(folder, markName), `${text}\n`),
-    failed(`The backup at ${folder} is complete, and cannot be marked so`)
+    fileFailed(`The backup at ${folder} is complete, and cannot be marked so`)
   )
 })
 
@@ -93,7 +90,7 @@ const remove = Effect.fnUntraced(function*({ folder }: Backup) {
     Effect.andThen(fs.readDirectory(folder)),
     // A folder in which there is anything else stays.
     Effect.flatMap((left) => left.length === 0 ? fs.remove(folder, { recursive: true }) : Effect.void),
-    Effect.mapError(failed(`The old backup at ${folder} cannot be deleted`))
+    Effect.mapError(fileFailed(`The old backup at ${folder} cannot be deleted`))
   )
 })
 
@@ -103,7 +100,7 @@ const remove = Effect.fnUntraced(function*({ folder }: Backup) {
  */
 export const deleteOldest = Effect.fnUntraced(function*(parent: string, made: Mark, keep: number) {
   const fs = yield* FileSystem.FileSystem
-  const names = yield* Effect.mapError(fs.readDirectory(parent), failed(`The folder ${parent} cannot be read`))
+  const names = yield* Effect.mapError(fs.readDirectory(parent), fileFailed(`The folder ${parent} cannot be read`))
   const earlier = names.filter((name) => name !== nameOf(made))
   const backups = (yield* Effect.forEach(earlier, (name) => read(parent, name, made.store))).flatMap(Option.toArray)
   const newestFirst = backups.toSorted((a, b) => b.mark.madeAt.epochMilliseconds - a.mark.madeAt.epochMilliseconds)

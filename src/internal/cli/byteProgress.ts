@@ -8,7 +8,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schedule from "effect/Schedule"
 import * as Format from "./format.ts"
-import type { Output } from "./output.ts"
+import { clearLine, type Output } from "./output.ts"
 
 /** How far a command is. */
 export interface Progress {
@@ -33,9 +33,6 @@ export const show = ({ bytes, elapsedMillis, total }: Progress): string => {
   const bar = `[${"#".repeat(full)}${"-".repeat(cells - full)}] ${Math.floor(100 * done)} %`
   return `${bar}  ${Format.bytes(bytes)} of ${Format.bytes(total)}${rate}${left}`
 }
-
-/** Moves to the beginning of the line, and removes what is there. */
-const clearLine = "\r\u001b[2K"
 
 /** Runs an effect, and draws meanwhile how many bytes it has written. */
 export const during = Effect.fnUntraced(function*<A, E, R, R2>(

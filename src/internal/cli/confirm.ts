@@ -6,14 +6,10 @@ import * as Prompt from "effect/cli/Prompt"
 import * as TerminalCapabilities from "effect/cli/TerminalCapabilities"
 import * as Effect from "effect/Effect"
 import { No, Usage } from "./failures.ts"
+import * as Parameters from "./parameters.ts"
 
 /** The flag that answers the question. */
-export const yes = Flag.Boolean("yes").pipe(
-  Flag.withAlias("y"),
-  Flag.withDescription("Do not ask"),
-  Flag.withoutNegation,
-  Flag.withDefault(false)
-)
+export const yes = Parameters.flag("yes", "Do not ask").pipe(Flag.withAlias("y"))
 
 /** Asks whether to go on, on a terminal. Anywhere else, the flag `--yes` is needed. */
 export const confirm = Effect.fnUntraced(function*(question: string, isSure: boolean) {

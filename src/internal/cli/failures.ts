@@ -28,7 +28,7 @@ export class No extends Schema.TaggedError<No>("effect-lmdb/cli/No")("No", { mes
 /** The command line is not valid. */
 export class Usage extends Schema.TaggedError<Usage>("effect-lmdb/cli/Usage")("Usage", { message: Schema.String }) {}
 
-/** The reader of standard output has closed it, as `head` does when it has enough. It is no error. */
+/** The reader of standard output has closed it, as `head` does when it has enough. That is not a failure. */
 export class OutputClosed
   extends Schema.TaggedError<OutputClosed>("effect-lmdb/cli/OutputClosed")("OutputClosed", {})
 {}
@@ -52,6 +52,10 @@ export class FileFailed extends Schema.TaggedError<FileFailed>("effect-lmdb/cli/
   message: Schema.String,
   cause: Schema.optional(Schema.Defect())
 }) {}
+
+/** Makes the error of a file, which says what could not be done, and why. */
+export const fileFailed = (what: string) => (cause: { readonly message: string }): FileFailed =>
+  new FileFailed({ message: `${what}: ${cause.message}`, cause })
 
 /** The exit codes of errors, by their tags. Every other error has the code 4. */
 const codes: ReadonlyMap<string, number> = new Map([
@@ -136,7 +140,7 @@ const reportOf = (error: unknown, isJson: boolean): Report => {
   return { code, text: isJson ? toJsonLine(error) : shown(messageOf(error)) }
 }
 
-/** Reports the cause of a failed command. A defect that is no error of a store is a bug, so it is shown with its trace. */
+/** Reports the cause of a failed command. Any other defect than an error of a store is a bug, so it is shown with its trace. */
 export const report = (cause: Cause.Cause<unknown>, isJson: boolean): Report => {
   const error = Cause.squash(cause)
   if (Cause.hasFails(cause)) return reportOf(error, isJson)

@@ -9,12 +9,9 @@ import * as Pull from "effect/Pull"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { createGunzip, createGzip } from "node:zlib"
-import { FileFailed } from "./failures.ts"
+import { FileFailed, fileFailed } from "./failures.ts"
 
 type Bytes<E, R> = Stream.Stream<Uint8Array, E, R>
-
-const failed = (what: string) => (error: { readonly message: string }): FileFailed =>
-  new FileFailed({ message: `${what}: ${error.message}`, cause: error })
 
 /** Compresses bytes with gzip. */
 export const gzip = <E, R>(bytes: Bytes<E, R>): Bytes<E | FileFailed, R> =>
@@ -44,7 +41,7 @@ export const read = (path: string): Bytes<FileFailed, FileSystem.FileSystem | St
   Stream.unwrap(Effect.gen(function*() {
     if (path === "-") return (yield* Stdio.Stdio).stdin
     return (yield* FileSystem.FileSystem).stream(path, { chunkSize: 256 * 1024 })
-  })).pipe(Stream.mapError(failed(path === "-" ? "Standard input cannot be read" : `${path} cannot be read`)))
+  })).pipe(Stream.mapError(fileFailed(path === "-" ? "Standard input cannot be read" : `${path} cannot be read`)))
 
 /** The file of a path, with its links followed, and whether it can be replaced: not a device, a pipe or a terminal. */
 const targetOf = Effect.fnUntraced(function*(path: string) {
@@ -65,7 +62,7 @@ export const write = Effect.fnUntraced(function*<E, R>(
   const fs = yield* FileSystem.FileSystem
   const { file: target, isReplaceable } = yield* targetOf(path)
   const part = isReplaceable ? `${target}.part` : target
-  const cannot = failed(`${path} cannot be written`)
+  const cannot = fileFailed(`${path} cannot be written`)
   yield* Effect.scoped(Effect.gen(function*() {
     const file = yield* Effect.mapError(fs.open(part, { flag: "w" }), cannot)
     yield* Stream.runForEachArray(bytes, (parts) => Effect.mapError(file.writeAll(Buffer.concat(parts)), cannot))
@@ -81,6 +78,6 @@ export const appender = (path: string) =>
     (fs) => (lines: ReadonlyArray<string>): Effect.Effect<void, FileFailed> =>
       Effect.mapError(
         fs.writeFileString(path, lines.map((line) => `${line}\n`).join(""), { flag: "a" }),
-        failed(`${path} cannot be written`)
+        fileFailed(`${path} cannot be written`)
       )
   )

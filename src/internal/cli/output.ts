@@ -56,6 +56,9 @@ const failureOf = (error: PlatformError): OutputClosed | FileFailed =>
 
 const escape = "\u001b["
 
+/** Moves to the beginning of the line, and removes what is there. */
+export const clearLine = `\r${escape}2K`
+
 const styleBy = (canColor: boolean) => (code: number) => (text: string): string =>
   canColor ? `${escape}${code}m${text}${escape}0m` : text
 

@@ -13,6 +13,10 @@ const path = Argument.String("store").pipe(
   Argument.filter((text) => text !== "", () => "a path that is not empty")
 )
 
+/** Makes a flag that is off unless it is given. */
+export const flag = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
+
 /**
  * The store of a command. It is the first argument. Put it first among the parameters of a command, because arguments are
  * in the order of the parameters.
@@ -102,8 +106,4 @@ export const limit = Flag.String("limit").pipe(
 )
 
 /** The flag without which a command does not write. */
-export const write = Flag.Boolean("write").pipe(
-  Flag.withDescription("Write: without it, nothing is changed"),
-  Flag.withoutNegation,
-  Flag.withDefault(false)
-)
+export const write = flag("write", "Write: without it, nothing is changed")

@@ -4,7 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Format from "./format.ts"
-import type { Output } from "./output.ts"
+import { clearLine, type Output } from "./output.ts"
 
 /** Draws how far a command is. */
 export interface Progress {
@@ -16,9 +16,6 @@ export interface Progress {
 
 /** The time between two drawings, in milliseconds. */
 const interval = 100
-
-/** Moves to the beginning of the line, and removes what is there. */
-const clearLine = "\r\u001b[2K"
 
 const nothing: Progress = { update: () => Effect.void, clear: Effect.void }
 

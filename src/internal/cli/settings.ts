@@ -5,10 +5,11 @@ import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import * as Parameters from "./parameters.ts"
 
 const setting = <const Id extends string>(id: Id, description: string): GlobalFlag.Setting<Id, boolean> =>
   GlobalFlag.Setting(id)({
-    flag: Flag.Boolean(id).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
+    flag: Parameters.flag(id, description)
   })
 
 const Json = setting("json", "Write one JSON document to standard output, and errors as JSON to standard error")

@@ -15,7 +15,7 @@ import type { Entries, HolderOf, IndexMaintainer } from "./indexMaintainer.ts"
 
 /** The records of a batch, before the next of its writes. */
 export interface PresentRecords {
-  /** The index entries of each record by its key; `undefined` if there is no record. */
+  /** The index entries of each record by its key; `undefined` if the key has no record. */
   readonly entries: Map<ByteString, Entries | undefined>
   /** The key of the record that has an index key, by the databases of the unique indexes. */
   readonly holders: ReadonlyMap<string, Map<ByteString, ByteString | undefined>>

@@ -75,10 +75,10 @@ const indexInfo = Effect.fnUntraced(function*(
   const [name, fingerprint] = index
   const database = indexDatabase(collection, Catalog.slotOf(index))
   // The fingerprint of an index is `unique` or `plain`, a hash, and its version unless that is 1.
-  const [kind, , version = "1"] = fingerprint.split(" ")
+  const [, , version = "1"] = fingerprint.split(" ")
   return {
     name,
-    isUnique: kind === "unique",
+    isUnique: Catalog.isUnique(index),
     version: Number(version),
     isBuilding,
     entries: yield* moment.reader.count(database),
@@ -87,15 +87,11 @@ const indexInfo = Effect.fnUntraced(function*(
   }
 })
 
-const isSameSlot = (a: Catalog.StoredIndex, b: Catalog.StoredIndex): boolean => Catalog.slotOf(a) === Catalog.slotOf(b)
-
-const indexesOf = (moment: Moment, collection: string, { building, indexes }: Catalog.Descriptor) => {
-  const unfinished = building?.indexes.filter((index) => !indexes.some((built) => isSameSlot(index, built))) ?? []
-  return Effect.all([
-    ...indexes.map((index) => indexInfo(moment, collection, index, false)),
-    ...unfinished.map((index) => indexInfo(moment, collection, index, true))
-  ])
-}
+const indexesOf = (moment: Moment, collection: string, descriptor: Catalog.Descriptor) =>
+  Effect.forEach(
+    Catalog.allIndexes(descriptor),
+    (index) => indexInfo(moment, collection, index, !descriptor.indexes.includes(index))
+  )
 
 const collectionInfo = Effect.fnUntraced(function*(
   moment: Moment,
@@ -179,7 +175,7 @@ export const findIndex = Effect.fnUntraced(function*(
   if (found === undefined) {
     return yield* new NotInStore({ kind: "index", name: index, known: stored.map(([name]) => name) })
   }
-  return { collection, index, slot: Catalog.slotOf(found), isUnique: found[1].startsWith("unique ") }
+  return { collection, index, slot: Catalog.slotOf(found), isUnique: Catalog.isUnique(found) }
 })
 
 /** Reads the size and the state of a store. */

@@ -20,7 +20,7 @@ export type AnyKey = Schema.Codec<OrderedKey, OrderedKey>
 
 /** Encodes and decodes the keys of a place. */
 export interface StoredKeys extends RangeCodec<AnyKey> {
-  /** Decodes a key. Bytes that are no key are returned as bytes. */
+  /** Decodes a key. Returns bytes that are not a key as they are. */
   readonly decode: (bytes: ByteString) => OrderedKey
 }
 

@@ -54,7 +54,7 @@ interface Index {
 
 const indexOf = (collection: string) => (stored: Catalog.StoredIndex): Index => {
   const slot = Catalog.slotOf(stored)
-  return { name: stored[0], slot, isUnique: stored[1].startsWith("unique "), database: indexDatabase(collection, slot) }
+  return { name: stored[0], slot, isUnique: Catalog.isUnique(stored), database: indexDatabase(collection, slot) }
 }
 
 /** Verifies a record: its key, its value, and the entries that it names. */

@@ -44,18 +44,18 @@ const readDescriptor = (access: StoreAccess.StoreAccess, place: Place) =>
 
 /** The indexes of a collection, also those that are being built. */
 const maintainerOf = (place: Place, descriptor: Catalog.Descriptor | undefined): IndexMaintainer.IndexMaintainer => {
-  const indexes = [...descriptor?.indexes ?? [], ...descriptor?.building?.indexes ?? []]
+  const indexes = descriptor === undefined ? [] : Catalog.allIndexes(descriptor)
   return IndexMaintainer.make({
     database: databaseOf(place),
     indexes: new Map(indexes.map((index) => {
-      const [name, fingerprint] = index
+      const [name] = index
       const slot = Catalog.slotOf(index)
       const collection = place._tag === "Collection" ? place.name : ""
       return [slot, {
         name,
         slot,
         database: indexDatabase(collection, slot),
-        isUnique: fingerprint.startsWith("unique ")
+        isUnique: Catalog.isUnique(index)
       }]
     }))
   })

@@ -206,7 +206,7 @@ export const make = Effect.fnUntraced(function*(
       position = number - 1
     } else {
       position = Math.max(position, page.last)
-      // There are no rows after the end. So the next page also has those of commits that take the place of lost ones.
+      // The log has no rows after the end yet. If later commits take the place of lost ones, the next page has their rows.
       anchor = page.end
       read = page.end ?? { number: page.start, n: 2 ** 31 - 1 }
     }

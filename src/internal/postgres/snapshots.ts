@@ -12,6 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { CommittedSnapshot, Reader, Snapshot } from "../../Backend.ts"
 import { EngineFailure } from "../../StoreError.ts"
+import { guarded } from "../reader/guardedReader.ts"
 import type * as DatabaseNumbers from "./databaseNumbers.ts"
 import { overlaid } from "./liveReader.ts"
 import * as PendingLayers from "./pendingLayers.ts"
@@ -229,19 +230,12 @@ export const released: Effect.Effect<never, EngineFailure> = Exit.fail(
 
 /** Makes a reader fail after a release, also if the read has begun before it. */
 const whileOpen = (reader: Reader, isReleased: () => boolean): Reader => {
-  const guarded = <A>(read: () => Effect.Effect<A, EngineFailure>): Effect.Effect<A, EngineFailure> =>
+  return guarded(reader, (read) =>
     Effect.suspend(() =>
       isReleased()
         ? released
         : Effect.flatMap(read(), (found) => isReleased() ? released : Effect.succeed(found))
-    )
-  return {
-    get: (database, key, decode) => guarded(() => reader.get(database, key, decode)),
-    getMany: (database, keys, decode) => guarded(() => reader.getMany(database, keys, decode)),
-    has: (database, key) => guarded(() => reader.has(database, key)),
-    read: (database, request) => guarded(() => reader.read(database, request)),
-    count: (database) => guarded(() => reader.count(database))
-  }
+    ))
 }
 
 const toSnapshot = (

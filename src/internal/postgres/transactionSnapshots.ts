@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Reader, TransactionSnapshot } from "../../Backend.ts"
 import type { EngineFailure } from "../../StoreError.ts"
+import { guarded } from "../reader/guardedReader.ts"
 import * as ExtendedSnapshot from "./extendedSnapshot.ts"
 import * as PendingLayers from "./pendingLayers.ts"
 import * as Snapshots from "./snapshots.ts"
@@ -22,21 +23,13 @@ export interface TransactionSnapshots {
 const patience = "1 second"
 
 /** Makes a reader interrupt the fiber that reads after its connection was lost. */
-const interrupting = (reader: Reader, onLost: () => void): Reader => {
-  const guarded = <A>(read: Effect.Effect<A, EngineFailure>): Effect.Effect<A, EngineFailure> =>
-    Effect.catch(read, (failure) => {
+const interrupting = (reader: Reader, onLost: () => void): Reader =>
+  guarded(reader, (read) =>
+    Effect.catch(read(), (failure) => {
       if (!failure.isRetryable) return Effect.fail(failure)
       onLost()
       return Effect.interrupt
-    })
-  return {
-    get: (database, key, decode) => guarded(reader.get(database, key, decode)),
-    getMany: (database, keys, decode) => guarded(reader.getMany(database, keys, decode)),
-    has: (database, key) => guarded(reader.has(database, key)),
-    read: (database, request) => guarded(reader.read(database, request)),
-    count: (database) => guarded(reader.count(database))
-  }
-}
+    }))
 
 /** Opens a snapshot on a connection of its own; `None` if none is free. */
 const openHeld = ({ held }: TransactionSnapshots) =>

@@ -10,11 +10,9 @@
  * deeply is an element of the list `$graph`, and `{"$ref": n}` refers to it.
  */
 import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
+import type { Json } from "effect/Schema"
 import { Buffer } from "node:buffer"
-import { fromNodes, isList, kinds, type Node, Refusal, toNodes } from "./valueGraph.ts"
-
-type Json = Schema.Json
+import { define, fromNodes, isList, kinds, type Node, Refusal, toNodes } from "./valueGraph.ts"
 
 /** `JSON.stringify` is recursive, so what is nested deeper than this moves to the list `$graph`. */
 const maximumDepth = 100
@@ -28,9 +26,8 @@ const longestDecimalBits = 2048
 
 const setField = (target: Record<string, Json>, name: string, value: Json): void => {
   // An assignment would set the prototype.
-  if (name === "__proto__") {
-    Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true })
-  } else target[name] = value
+  if (name === "__proto__") define(target, name, value, true)
+  else target[name] = value
 }
 
 /** The JSON form of bytes without a tag. */

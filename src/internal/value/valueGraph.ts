@@ -270,7 +270,7 @@ const errorKinds = new Map(
 )
 
 /** Defines a property that an assignment could not make. */
-const define = (target: object, key: string, value: unknown, enumerable: boolean): void => {
+export const define = (target: object, key: string, value: unknown, enumerable: boolean): void => {
   Object.defineProperty(target, key, { value, enumerable, configurable: true, writable: true })
 }
 

@@ -23,16 +23,8 @@ const parameters = {
   destination: Argument.String("destination").pipe(
     Argument.withDescription("Folder of the new backup; with --keep, the folder in which the backups are")
   ),
-  compact: Flag.Boolean("compact").pipe(
-    Flag.withDescription("Leave out free pages; not for encrypted stores"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
-  verify: Flag.Boolean("verify").pipe(
-    Flag.withDescription("Check every page of the backup"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  compact: Parameters.flag("compact", "Leave out free pages; not for encrypted stores"),
+  verify: Parameters.flag("verify", "Check every page of the backup"),
   keep: Flag.Int("keep").pipe(
     Flag.withDescription("Name the backup by the time, and keep this number of backups; delete the oldest ones"),
     Flag.filter((keep) => keep >= 1, () => "a number of at least 1"),

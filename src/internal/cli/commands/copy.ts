@@ -28,16 +28,8 @@ const parameters = {
     Flag.withDescription("First part of the names of the tables of a new store on PostgreSQL"),
     Flag.withDefault("store")
   ),
-  plain: Flag.Boolean("plain").pipe(
-    Flag.withDescription("The copy of an encrypted store is not encrypted"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
-  compression: Flag.Boolean("compression").pipe(
-    Flag.withDescription("Compress large values in the new store"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  plain: Parameters.flag("plain", "The copy of an encrypted store is not encrypted"),
+  compression: Parameters.flag("compression", "Compress large values in the new store"),
   write: Parameters.write
 }
 

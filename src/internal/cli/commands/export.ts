@@ -33,21 +33,13 @@ const parameters = {
     ),
     Flag.withDefault("ndjson")
   ),
-  gzip: Flag.Boolean("gzip").pipe(
-    Flag.withDescription("Compress the output"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  gzip: Parameters.flag("gzip", "Compress the output"),
   out: Flag.String("out").pipe(
     Flag.withDescription("Write to this file, not to standard output"),
     Flag.withMetavar("file"),
     Flag.optional
   ),
-  overwrite: Flag.Boolean("overwrite").pipe(
-    Flag.withDescription("Replace the file of --out if it exists"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  overwrite: Parameters.flag("overwrite", "Replace the file of --out if it exists"),
   snapshot: Flag.Boolean("snapshot").pipe(
     Flag.withDescription("Everything as it is at one moment; with --no-snapshot the file does not grow meanwhile"),
     Flag.withDefault(true)

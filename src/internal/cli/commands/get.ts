@@ -20,9 +20,6 @@ import { placeNames } from "../placeNames.ts"
 import * as SchemaModule from "../schemaModule.ts"
 import * as Shown from "../shown.ts"
 
-const flag = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
-
 const parameters = {
   store: Parameters.store,
   keys: Argument.String("key").pipe(
@@ -31,8 +28,8 @@ const parameters = {
   ),
   place: Parameters.place,
   schema: SchemaModule.schema,
-  raw: flag("raw", "Write text and bytes as they are, not as JSON"),
-  hex: flag("hex", "Write the stored bytes of the value in hexadecimal digits"),
+  raw: Parameters.flag("raw", "Write text and bytes as they are, not as JSON"),
+  hex: Parameters.flag("hex", "Write the stored bytes of the value in hexadecimal digits"),
   out: Flag.String("out").pipe(
     Flag.withDescription("Write to this file, not to standard output"),
     Flag.withMetavar("file"),

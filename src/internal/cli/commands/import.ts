@@ -19,9 +19,6 @@ import * as Parameters from "../parameters.ts"
 import * as Progress from "../progress.ts"
 import * as SchemaModule from "../schemaModule.ts"
 
-const flag = (name: string, description: string) =>
-  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withoutNegation, Flag.withDefault(false))
-
 const parameters = {
   store: Parameters.store,
   file: Argument.String("file").pipe(
@@ -38,7 +35,7 @@ const parameters = {
   ),
   batch: Flag.Int("batch").pipe(
     Flag.withDescription("How many lines one transaction imports. Default: 1000"),
-    Flag.filter((lines) => lines >= 1, () => "expected a number of at least 1"),
+    Flag.filter((lines) => lines >= 1, () => "a number of at least 1"),
     Flag.withDefault(1000)
   ),
   schema: Flag.String("schema").pipe(
@@ -46,11 +43,11 @@ const parameters = {
     Flag.withMetavar("module"),
     Flag.optional
   ),
-  dryRun: flag("dry-run", "Only check the lines, and write nothing"),
-  resume: flag("resume", "Continue an import of the same file that was interrupted"),
+  dryRun: Parameters.flag("dry-run", "Only check the lines, and write nothing"),
+  resume: Parameters.flag("resume", "Continue an import of the same file that was interrupted"),
   fromLine: Flag.Int("from-line").pipe(
     Flag.withDescription("Begin at this line"),
-    Flag.filter((line) => line >= 1, () => "expected a number of at least 1"),
+    Flag.filter((line) => line >= 1, () => "a number of at least 1"),
     Flag.optional
   ),
   rejects: Flag.String("rejects").pipe(
@@ -197,8 +194,8 @@ const checkFiles = Effect.fnUntraced(function*({ file, rejects }: Given) {
 })
 
 /** Runs the command on its store. A dry run only reads it, and if there is none, it uses a temporary one. */
-const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) => {
-  return Effect.scoped(Effect.flatMap(readSource(given), (source) => {
+const run = ({ store, ...given }: Given & { readonly store: Parameters.StoreParameters; readonly write: boolean }) =>
+  Effect.scoped(Effect.flatMap(readSource(given), (source) => {
     const use = handle(given, source)
     return Effect.catchIf(
       withStore(store, use, { write: !given.dryRun, create: true }),
@@ -206,7 +203,6 @@ const run = ({ store, ...given }: Given & { readonly store: Parameters.StorePara
       () => Effect.provide(use, Store.layerTemp())
     )
   }))
-}
 
 /** The command. */
 export const command = Command.make(

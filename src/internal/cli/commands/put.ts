@@ -34,16 +34,8 @@ const parameters = {
     Flag.withMetavar("file"),
     Flag.optional
   ),
-  text: Flag.Boolean("text").pipe(
-    Flag.withDescription("The value is text, not JSON"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
-  ifAbsent: Flag.Boolean("if-absent").pipe(
-    Flag.withDescription("Only if the key has no value. Otherwise the exit code is 1"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  text: Parameters.flag("text", "The value is text, not JSON"),
+  ifAbsent: Parameters.flag("if-absent", "Only if the key has no value. Otherwise the exit code is 1"),
   write: Parameters.write
 }
 

@@ -185,11 +185,7 @@ const selection = {
   store: Parameters.store,
   ids: Argument.String("id").pipe(Argument.withDescription("Ids of failed elements"), Argument.variadic()),
   name: oneName,
-  all: Flag.Boolean("all").pipe(
-    Flag.withDescription("All elements of the queue that have failed"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  all: Parameters.flag("all", "All elements of the queue that have failed"),
   write: Parameters.write
 }
 

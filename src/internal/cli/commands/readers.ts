@@ -1,6 +1,5 @@
-/** `readers`: who has a store open. */
+/** `readers`: which processes have a store open. */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -13,11 +12,7 @@ import type { Column } from "../table.ts"
 
 const parameters = {
   store: Parameters.store,
-  clean: Flag.Boolean("clean").pipe(
-    Flag.withDescription("Free the slots of processes that have ended without closing the store"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  )
+  clean: Parameters.flag("clean", "Free the slots of processes that have ended without closing the store")
 }
 
 type Readers = Effect.Success<typeof Inspect.readers>
@@ -29,7 +24,7 @@ interface Row {
   readonly mode: string
   readonly since: string
   readonly slots: number
-  /** How many transactions the oldest snapshot of the process is behind. The pages of later ones cannot be used again. */
+  /** How many transactions were committed after the oldest snapshot of the process. LMDB cannot use again the pages that they freed. */
   readonly behind: number | undefined
 }
 

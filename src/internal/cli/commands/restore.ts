@@ -1,7 +1,6 @@
 /** `restore`: brings a backup to the place of a store. */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import { Store } from "../../../Store.ts"
@@ -15,11 +14,7 @@ import * as Parameters from "../parameters.ts"
 const parameters = {
   store: Parameters.store,
   backup: Argument.String("backup").pipe(Argument.withDescription("Folder or file of the backup")),
-  overwrite: Flag.Boolean("overwrite").pipe(
-    Flag.withDescription("Replace the store that is there"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  overwrite: Parameters.flag("overwrite", "Replace the store that is there"),
   write: Parameters.write
 }
 

@@ -26,27 +26,15 @@ const parameters = {
     Flag.optional
   ),
   bounds: Parameters.bounds,
-  reverse: Flag.Boolean("reverse").pipe(
-    Flag.withDescription("From the last key to the first"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  reverse: Parameters.flag("reverse", "From the last key to the first"),
   limit: Parameters.limit,
   offset: Flag.Int("offset").pipe(
     Flag.withDescription("How many records are skipped"),
     Flag.filter((offset) => offset >= 0, () => "a number of at least 0"),
     Flag.withDefault(0)
   ),
-  keysOnly: Flag.Boolean("keys").pipe(
-    Flag.withDescription("Only the keys"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
-  count: Flag.Boolean("count").pipe(
-    Flag.withDescription("Only the number of records"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  )
+  keysOnly: Parameters.flag("keys", "Only the keys"),
+  count: Parameters.flag("count", "Only the number of records")
 }
 
 /** A stored record, with its index key if an index is read. */

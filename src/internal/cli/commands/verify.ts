@@ -1,6 +1,5 @@
 /** `verify`: checks a store, and lists its problems. */
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -17,11 +16,7 @@ import type { Column } from "../table.ts"
 
 const parameters = {
   store: Parameters.store,
-  deep: Flag.Boolean("deep").pipe(
-    Flag.withDescription("Also decode all keys and values, and compare the records with the indexes"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  deep: Parameters.flag("deep", "Also decode all keys and values, and compare the records with the indexes"),
   schema: SchemaModule.schema
 }
 

@@ -25,11 +25,7 @@ const parameters = {
   store: Parameters.store,
   place: Parameters.place,
   bounds: Parameters.bounds,
-  values: Flag.Boolean("values").pipe(
-    Flag.withDescription("Show the new values, not only the keys"),
-    Flag.withoutNegation,
-    Flag.withDefault(false)
-  ),
+  values: Parameters.flag("values", "Show the new values, not only the keys"),
   poll: Flag.Int("poll").pipe(
     Flag.withDescription("How often it looks for commits of other processes, in milliseconds. Default: 50"),
     Flag.filter((poll) => poll > 0, () => "a number of more than 0"),

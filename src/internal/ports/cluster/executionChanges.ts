@@ -71,8 +71,8 @@ const unusedId = Effect.fnUntraced(function*({ messages }: MessageStore.MessageS
 })
 
 /**
- * Completes the deferred that interrupts an execution, as the engine does. Returns `false` if there is no such execution, or it
- * has a result.
+ * Completes the deferred that interrupts an execution, as the engine does. Returns `false` if the
+ * store does not have the execution, or the execution has a result.
  */
 export const interrupt = (self: MessageStore.MessageStore, execution: WorkflowExecutionId) =>
   self.store.withTransaction(Effect.gen(function*() {

@@ -2,8 +2,8 @@
  * The leader of processes that share a store: the one process whose runner gets the shards. The other processes wait until
  * it has ended, and one of them is then the leader.
  *
- * The leader only decides who asks for shards. The locks of the shards decide who has them. So two processes that believe
- * for a moment to be the leader never handle the same message.
+ * Only the leader asks for shards. A runner has a shard when it holds the lock of the shard. So even if two processes take
+ * themselves for the leader for a moment, they never handle the same message.
  *
  * Processes with different groups of shards have different leaders.
  */
