@@ -7,6 +7,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
 import * as process from "node:process"
 import { Store } from "../../src/index.ts"
 import { Shared, sharedOn } from "../support/fixtures/sharedOrders.ts"
@@ -29,5 +30,8 @@ const program = Effect.gen(function*() {
   )
 })
 
-await Effect.runPromise(Effect.scoped(program))
+// The result alone goes to the standard output.
+const log = Logger.layer([Logger.withConsoleError(Logger.formatSimple)])
+
+await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(log)))
 process.exit(0)

@@ -13,6 +13,7 @@ import * as process from "node:process"
 import type { StoreService } from "../../src/index.ts"
 import { goFileOf, Shared, sharedOn } from "./fixtures/sharedOrders.ts"
 import { temporaryFolder } from "./harness.ts"
+import { hangLimit } from "./timeLimits.ts"
 
 const program = new URL("../programs/sharedOrders.ts", import.meta.url).pathname
 
@@ -44,7 +45,13 @@ export const check = Effect.fnUntraced(function*(store: StoreService, place: rea
   writeFileSync(file, "")
   const linesOf = (id: string) => readFileSync(file, "utf8").split("\n").filter((line) => line.split(" ")[1] === id)
   const noted = (line: string) =>
-    Effect.repeat(Effect.sleep(10), { until: () => readFileSync(file, "utf8").includes(`${line}\n`) })
+    Effect.repeat(Effect.sleep(10), { until: () => readFileSync(file, "utf8").includes(`${line}\n`) }).pipe(
+      Effect.timeoutOrElse({
+        duration: hangLimit,
+        orElse: () =>
+          Effect.die(`Nobody has noted "${line}", only: ${readFileSync(file, "utf8").trim().split("\n").join(", ")}`)
+      })
+    )
 
   const scope = yield* Scope.fork(yield* Effect.scope)
   const first = yield* startProcess([...place, file, "first", "a"])
