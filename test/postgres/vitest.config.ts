@@ -5,7 +5,7 @@
  * with only a few of them, these tests are left out by their names. test/postgres/ports.test.ts has what two processes do.
  */
 import { fileURLToPath } from "node:url"
-import { defineConfig, mergeConfig } from "vitest/config"
+import { defineConfig } from "vitest/config"
 import shared from "../../vitest.config.ts"
 
 /** Tests that damage records in files of LMDB. */
@@ -43,24 +43,22 @@ const clocks = ["waits until the limit permits the call", "is renewed while the 
 
 const leftOut = [...damaged, ...files, ...programs, ...openings, ...clocks]
 
-// A merge would add the files to those of the whole suite, and not replace them.
-export default mergeConfig(
-  { ...shared, test: { ...shared.test, include: [] } },
-  defineConfig({
-    test: {
-      root: fileURLToPath(new URL("../..", import.meta.url)),
-      include: [
-        "test/transaction/{contendedExpiry,crowd,nestedFailure,outliving,retry,rollback,serial,sharedCommits}.test.ts",
-        "test/transaction/{step,waitingReads}.test.ts",
-        "test/collection/{expiry,expiryProlonged,keys,service,values}.test.ts",
-        "test/store/{badArguments,watch}.test.ts",
-        "test/ports/{circuitBreaker,circuitBreakerModel,durableQueue,eventJournal,eventJournalStore,eventLogServer}.test.ts",
-        "test/ports/{eventLogServerStore,failedElements,keyValueStore,persistedQueue,persistedQueueLeases}.test.ts",
-        "test/ports/{persistedQueueModel,persistedQueueStore,persistence,pollInterval,rateLimiter,rateLimiterModel,severalStores}.test.ts",
-        "test/ports/cluster/{messageStorage,runnerStorage,shardOwnership,singleRunner}.test.ts"
-      ],
-      testNamePattern: new RegExp(`^(?!.*(${leftOut.join("|")}))`),
-      setupFiles: ["test/support/onPostgres.ts"]
-    }
-  })
-)
+// Not merged: that would add the files to those of the whole suite.
+export default defineConfig({
+  test: {
+    ...shared.test,
+    root: fileURLToPath(new URL("../..", import.meta.url)),
+    include: [
+      "test/transaction/{contendedExpiry,crowd,nestedFailure,outliving,retry,rollback,serial,sharedCommits}.test.ts",
+      "test/transaction/{step,waitingReads}.test.ts",
+      "test/collection/{expiry,expiryProlonged,keys,service,values}.test.ts",
+      "test/store/{badArguments,watch}.test.ts",
+      "test/ports/{circuitBreaker,circuitBreakerModel,durableQueue,eventJournal,eventJournalStore,eventLogServer}.test.ts",
+      "test/ports/{eventLogServerStore,failedElements,keyValueStore,persistedQueue,persistedQueueLeases}.test.ts",
+      "test/ports/{persistedQueueModel,persistedQueueStore,persistence,pollInterval,rateLimiter,rateLimiterModel,severalStores}.test.ts",
+      "test/ports/cluster/{messageStorage,runnerStorage,shardOwnership,singleRunner}.test.ts"
+    ],
+    testNamePattern: new RegExp(`^(?!.*(${leftOut.join("|")}))`),
+    setupFiles: ["test/support/onPostgres.ts"]
+  }
+})

@@ -6,13 +6,12 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import { spawn } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as process from "node:process"
 import type { StoreService } from "../../src/index.ts"
 import { goFileOf, Shared, sharedOn } from "./fixtures/sharedOrders.ts"
 import { temporaryFolder } from "./harness.ts"
+import { startProgram } from "./startProgram.ts"
 import { hangLimit } from "./timeLimits.ts"
 
 const program = new URL("../programs/sharedOrders.ts", import.meta.url).pathname
@@ -21,19 +20,10 @@ const execute = (id: string) => Shared.execute({ id })
 
 /** Starts a process, which is killed with the scope, and waits until it has the result of a workflow. */
 const startProcess = Effect.fnUntraced(function*(args: ReadonlyArray<string>) {
-  const child = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn(process.execPath, [program, ...args], { stdio: ["pipe", "pipe", "inherit"] })),
-    (started) => Effect.sync(() => started.kill("SIGKILL"))
-  )
-  const result = Effect.callback<string>((resume) => {
-    child.stdout.setEncoding("utf8").once("data", (text: string) => resume(Effect.succeed(text.trim())))
-    child.once("close", (code) => resume(Effect.die(`It ended with ${code}`)))
-  })
-  const kill = Effect.callback<void>((resume) => {
-    child.once("close", () => resume(Effect.void))
-    child.kill("SIGKILL")
-  })
-  return { result: yield* result, kill }
+  const { child, exit, line } = yield* startProgram(program, ...args)
+  const ended = Effect.flatMap(exit, (code) => Effect.die(`It ended with ${code}`))
+  const kill = Effect.andThen(Effect.sync(() => child.kill("SIGKILL")), exit)
+  return { result: yield* Effect.raceFirst(line(""), ended), kill }
 })
 
 /**
